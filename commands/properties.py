@@ -1,0 +1,78 @@
+"""What may be asked of properties and their units, and how it is carried out."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.access import Caller, Context
+from domain.errors import NotFound
+from domain.property import Address, Property
+from infrastructure.event_store import Ticketing, create, decide
+
+
+class RegisterProperty(msgspec.Struct, frozen=True, kw_only=True):
+    property_id: str
+    name: str
+    address: Address
+
+
+class ChangeProperty(msgspec.Struct, frozen=True, kw_only=True):
+    """`address` replaces the address as a whole."""
+
+    property_id: str
+    expected_versions: frozenset[int] | None = None
+    name: str | UnsetType = UNSET
+    address: Address | UnsetType = UNSET
+
+
+class AddUnit(msgspec.Struct, frozen=True, kw_only=True):
+    property_id: str
+    unit_id: str
+    name: str
+
+
+def register_property(store: Ticketing, command: RegisterProperty, context: Context) -> Property:
+    """Take a property under management."""
+    context.caller.require("admin", "register properties")
+    property = Property.register(command.property_id, context, name=command.name, address=command.address)
+    return create(store, property, context)
+
+
+def change_property(store: Ticketing, command: ChangeProperty, context: Context) -> Property:
+    """Rename a property or correct its address."""
+
+    def attempt() -> Property:
+        property = visible_property(store, context.caller, command.property_id)
+        context.caller.require("manager", "change properties")
+        property.require_version(command.expected_versions)
+        if command.name is not UNSET:
+            property.rename(command.name, context)
+        if command.address is not UNSET:
+            property.change_address(command.address, context)
+        store.save(property)
+        return property
+
+    return decide(attempt)
+
+
+def add_unit(store: Ticketing, command: AddUnit, context: Context) -> Property:
+    """Add a unit to a property."""
+
+    def attempt() -> Property:
+        property = visible_property(store, context.caller, command.property_id)
+        if context.is_retry and (done := store.outcome_of(Property, property.id, context.command_id)):
+            return done
+        context.caller.require("manager", "add units")
+        property.add_unit(command.unit_id, command.name, context)
+        store.save(property)
+        return property
+
+    return decide(attempt)
+
+
+def visible_property(store: Ticketing, caller: Caller, property_id: str) -> Property:
+    """The property, or NotFound when it is absent or outside the caller's reach."""
+    if not caller.reaches(property_id):
+        raise NotFound("property")
+    return store.load(Property, property_id)

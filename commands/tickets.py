@@ -1,0 +1,250 @@
+"""What a client may ask of tickets, and how each request is carried out.
+
+Every handler checks in the order of the contract: can the caller see it (NotFound), may the role do
+it (Forbidden), is it still the version the caller read (PreconditionFailed), are the values right
+(Invalid). Then it decides, and saves; a lost race is decided again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.access import Caller, Context
+from domain.errors import Details, Forbidden, Invalid, NotFound
+from domain.property import Property
+from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
+from domain.user import User
+from infrastructure.event_store import Ticketing, create, decide
+
+UNKNOWN_PROPERTY = "No property with that id is within your reach."
+UNKNOWN_UNIT = "The property has no unit with that id."
+UNKNOWN_REQUESTER = "No user with that id is within your reach."
+NOT_ASSIGNABLE = "No user with that id may work on this property."
+
+
+class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
+    title: str
+    description: str
+    priority: Priority
+    category: str
+    property_id: str
+    unit_id: str | None = None
+    requester_id: str | None = None
+
+
+class ChangeTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields left UNSET stay as they are. `expected_versions` comes from If-Match; None means any."""
+
+    ticket_id: str
+    expected_versions: frozenset[int] | None = None
+    title: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    assigned_to: str | UnsetType | None = UNSET
+    property_id: str | UnsetType = UNSET
+    unit_id: str | UnsetType | None = UNSET
+
+
+class DeleteTicket(msgspec.Struct, frozen=True, kw_only=True):
+    ticket_id: str
+    expected_versions: frozenset[int] | None = None
+
+
+class RestoreTicket(msgspec.Struct, frozen=True, kw_only=True):
+    ticket_id: str
+
+
+class CommentOnTicket(msgspec.Struct, frozen=True, kw_only=True):
+    ticket_id: str
+    text: str
+    visibility: Visibility = "public"
+
+
+class AttachFile(msgspec.Struct, frozen=True, kw_only=True):
+    ticket_id: str
+    attachment: Attachment
+
+
+def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Ticket:
+    """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
+    caller = context.caller
+    if command.requester_id not in (None, caller.principal_id):
+        caller.require("manager", "open a ticket for someone else")
+    _require_valid_opening(store, command, caller)
+    ticket = Ticket.open(
+        context.command_id,
+        context,
+        title=command.title,
+        description=command.description,
+        priority=command.priority,
+        category=command.category,
+        property_id=command.property_id,
+        unit_id=command.unit_id,
+        requester_id=command.requester_id or caller.principal_id,
+    )
+    return create(store, ticket, context)
+
+
+def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> Ticket:
+    """Change the given fields; fields that already hold the value record nothing."""
+
+    def attempt() -> Ticket:
+        ticket = visible_ticket(store, context.caller, command.ticket_id)
+        if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
+            return done
+        require_may_change(command, context.caller)
+        ticket.require_version(command.expected_versions)
+        _require_valid_change(store, command, ticket, context.caller)
+        _apply_change(ticket, command, context)
+        store.save(ticket)
+        return ticket
+
+    return decide(attempt)
+
+
+def delete_ticket(store: Ticketing, command: DeleteTicket, context: Context) -> Ticket:
+    """Take a ticket out of sight; its history stays."""
+
+    def attempt() -> Ticket:
+        ticket = visible_ticket(store, context.caller, command.ticket_id)
+        context.caller.require("manager", "delete tickets")
+        ticket.require_version(command.expected_versions)
+        ticket.delete(context)
+        store.save(ticket)
+        return ticket
+
+    return decide(attempt)
+
+
+def restore_ticket(store: Ticketing, command: RestoreTicket, context: Context) -> Ticket:
+    """Bring a deleted ticket back. Only an admin sees deleted tickets at all."""
+
+    def attempt() -> Ticket:
+        ticket = store.load(Ticket, command.ticket_id)
+        caller = context.caller
+        if not _sees(caller, ticket) or (ticket.is_deleted and caller.role != "admin"):
+            raise NotFound("ticket")
+        caller.require("admin", "restore tickets")
+        ticket.restore(context)
+        store.save(ticket)
+        return ticket
+
+    return decide(attempt)
+
+
+def comment_on_ticket(store: Ticketing, command: CommentOnTicket, context: Context) -> Ticket:
+    """Add a comment; its id is the command's."""
+
+    def attempt() -> Ticket:
+        ticket = visible_ticket(store, context.caller, command.ticket_id)
+        if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
+            return done
+        require_may_comment(context.caller, command.visibility)
+        ticket.comment(context.command_id, command.text, command.visibility, context)
+        store.save(ticket)
+        return ticket
+
+    return decide(attempt)
+
+
+def attach_file(store: Ticketing, command: AttachFile, context: Context) -> Ticket:
+    """Record a file that is already kept in the attachment store."""
+
+    def attempt() -> Ticket:
+        ticket = visible_ticket(store, context.caller, command.ticket_id)
+        ticket.attach(command.attachment, context)
+        store.save(ticket)
+        return ticket
+
+    return decide(attempt)
+
+
+def visible_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
+    """The live ticket, or NotFound when it is absent, deleted or outside the caller's sight."""
+    ticket = store.load(Ticket, ticket_id)
+    if ticket.is_deleted or not _sees(caller, ticket):
+        raise NotFound("ticket")
+    return ticket
+
+
+def require_may_change(command: ChangeTicket, caller: Caller) -> None:
+    """Guests close and reopen; staff change all but the property; managers and up change everything."""
+    if caller.role == "guest":
+        given = {name for name in command.__struct_fields__ if getattr(command, name) is not UNSET}
+        if given - {"ticket_id", "expected_versions", "status"} or command.status == "in_progress":
+            raise Forbidden("The role guest may only close and reopen a ticket.")
+    if command.property_id is not UNSET:
+        caller.require("manager", "move a ticket to another property")
+
+
+def require_may_comment(caller: Caller, visibility: str) -> None:
+    if visibility == "internal":
+        caller.require("staff", "write internal comments")
+
+
+def _sees(caller: Caller, ticket: Ticket) -> bool:
+    return caller.may_see_ticket(ticket.property_id, ticket.requester_id)
+
+
+def _require_valid_opening(store: Ticketing, command: OpenTicket, caller: Caller) -> None:
+    details = _place_problems(store, caller, command.property_id, command.unit_id)
+    requester_id = command.requester_id
+    if requester_id not in (None, caller.principal_id):
+        requester = store.find(User, requester_id or "")
+        if requester is None or not caller.may_see_user(requester.id, requester.property_ids):
+            details["requester_id"] = [UNKNOWN_REQUESTER]
+    if details:
+        raise Invalid(details)
+
+
+def _require_valid_change(store: Ticketing, command: ChangeTicket, ticket: Ticket, caller: Caller) -> None:
+    property_id, unit_id = _place_after(ticket, command)
+    assignee_id = ticket.assignee_id if command.assigned_to is UNSET else command.assigned_to
+    details: Details = {}
+    moved = (property_id, unit_id) != (ticket.property_id, ticket.unit_id)
+    if moved:
+        details = _place_problems(store, caller, property_id, unit_id)
+    if (
+        assignee_id is not None
+        and (property_id, assignee_id) != (ticket.property_id, ticket.assignee_id)
+        and "property_id" not in details
+    ):
+        assignee = store.find(User, assignee_id)
+        if assignee is None or not assignee.may_work_on(property_id):
+            details["assigned_to"] = [NOT_ASSIGNABLE]
+    if details:
+        raise Invalid(details)
+
+
+def _place_problems(store: Ticketing, caller: Caller, property_id: str, unit_id: str | None) -> Details:
+    property = store.find(Property, property_id) if caller.reaches(property_id) else None
+    if property is None:
+        return {"property_id": [UNKNOWN_PROPERTY]}
+    if unit_id is not None and unit_id not in property.units:
+        return {"unit_id": [UNKNOWN_UNIT]}
+    return {}
+
+
+def _place_after(ticket: Ticket, command: ChangeTicket) -> tuple[str, str | None]:
+    property_id = ticket.property_id if command.property_id is UNSET else command.property_id
+    unit_id = ticket.unit_id if command.unit_id is UNSET else command.unit_id
+    return property_id, unit_id
+
+
+def _apply_change(ticket: Ticket, command: ChangeTicket, context: Context) -> None:
+    if command.title is not UNSET:
+        ticket.change_title(command.title, context)
+    if command.description is not UNSET:
+        ticket.change_description(command.description, context)
+    if command.category is not UNSET:
+        ticket.change_category(command.category, context)
+    if command.priority is not UNSET:
+        ticket.change_priority(command.priority, context)
+    ticket.move(*_place_after(ticket, command), context)
+    if command.assigned_to is not UNSET:
+        ticket.assign(command.assigned_to, context)
+    if command.status is not UNSET:
+        ticket.change_status(command.status, context)

@@ -1,0 +1,128 @@
+"""What may be asked of users, and how it is carried out.
+
+A manager works within their own reach: they register and change people of their own properties,
+never give a role above their own, and never see or touch the properties beyond.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.access import Caller, Context, Role, at_least
+from domain.errors import Forbidden, Invalid, NotFound
+from domain.property import Property
+from domain.user import Preferences, User
+from infrastructure.event_store import Ticketing, create, decide
+
+UNKNOWN_PROPERTY = "No property with the id {} is within your reach."
+
+
+class RegisterUser(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: str
+    name: str
+    email: str
+    role: Role
+    phone: str | None = None
+    property_ids: tuple[str, ...] = ()
+    preferences: Preferences = Preferences()
+
+
+class ChangeUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields left UNSET stay as they are; `property_ids` replaces those within the caller's reach."""
+
+    user_id: str
+    expected_versions: frozenset[int] | None = None
+    name: str | UnsetType = UNSET
+    email: str | UnsetType = UNSET
+    phone: str | UnsetType | None = UNSET
+    role: Role | UnsetType = UNSET
+    property_ids: tuple[str, ...] | UnsetType = UNSET
+    preferences: Preferences | UnsetType = UNSET
+
+
+def register_user(store: Ticketing, command: RegisterUser, context: Context) -> User:
+    """Register a person. A manager registers people of their own properties only."""
+    caller = context.caller
+    caller.require("manager", "register users")
+    _require_may_give(caller, command.role)
+    if caller.property_ids is not None and not command.property_ids:
+        raise Invalid({"property_ids": ["Name at least one of your properties."]})
+    _require_known(store, caller, command.property_ids)
+    user = User.register(
+        command.user_id,
+        context,
+        name=command.name,
+        email=command.email,
+        phone=command.phone,
+        role=command.role,
+        property_ids=command.property_ids,
+        preferences=command.preferences,
+    )
+    return create(store, user, context)
+
+
+def change_user(store: Ticketing, command: ChangeUser, context: Context) -> User:
+    """Change the given fields; fields that already hold the value record nothing."""
+
+    def attempt() -> User:
+        user = visible_user(store, context.caller, command.user_id)
+        require_may_change(user, command, context.caller)
+        user.require_version(command.expected_versions)
+        _apply_change(store, user, command, context)
+        store.save(user)
+        return user
+
+    return decide(attempt)
+
+
+def visible_user(store: Ticketing, caller: Caller, user_id: str) -> User:
+    """The user, or NotFound when absent or outside the caller's sight."""
+    user = store.load(User, user_id)
+    if not caller.may_see_user(user.id, user.property_ids):
+        raise NotFound("user")
+    return user
+
+
+def require_may_change(user: User, command: ChangeUser, caller: Caller) -> None:
+    """Managers change those who do not outrank them, and a role only where all of it is theirs."""
+    caller.require("manager", "change users")
+    if not at_least(caller.role, user.role):
+        raise Forbidden("A manager may not change an admin.")
+    if command.role is not UNSET and command.role != user.role:
+        _require_may_give(caller, command.role)
+        if not all(caller.reaches(property_id) for property_id in user.property_ids):
+            raise Forbidden("This person also belongs to properties beyond your reach: ask an admin.")
+
+
+def _require_may_give(caller: Caller, role: Role) -> None:
+    if not at_least(caller.role, role):
+        raise Forbidden(f"The role {caller.role} may not make anyone {role}.")
+
+
+def _require_known(store: Ticketing, caller: Caller, property_ids: tuple[str, ...]) -> None:
+    unknown = [
+        property_id
+        for property_id in dict.fromkeys(property_ids)
+        if not caller.reaches(property_id) or store.find(Property, property_id) is None
+    ]
+    if unknown:
+        raise Invalid({"property_ids": [UNKNOWN_PROPERTY.format(property_id) for property_id in unknown]})
+
+
+def _apply_change(store: Ticketing, user: User, command: ChangeUser, context: Context) -> None:
+    if command.property_ids is not UNSET:
+        new = tuple(id for id in command.property_ids if id not in user.property_ids)
+        _require_known(store, context.caller, new)
+        beyond = tuple(id for id in user.property_ids if not context.caller.reaches(id))
+        user.change_properties((*command.property_ids, *beyond), context)
+    if command.name is not UNSET:
+        user.change_name(command.name, context)
+    if command.email is not UNSET:
+        user.change_email(command.email, context)
+    if command.phone is not UNSET:
+        user.change_phone(command.phone, context)
+    if command.role is not UNSET:
+        user.change_role(command.role, context)
+    if command.preferences is not UNSET:
+        user.change_preferences(command.preferences, context)

@@ -1,0 +1,119 @@
+"""Who is asking, what a role may do, and the API keys that say so."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, get_args
+
+import msgspec
+
+from domain.errors import Forbidden
+
+Role = Literal["admin", "manager", "staff", "guest"]
+AuthKind = Literal["api_key", "oauth", "session", "cli", "system"]
+Scope = Literal[
+    "tickets:read",
+    "tickets:write",
+    "users:read",
+    "users:write",
+    "properties:read",
+    "properties:write",
+    "webhooks:read",
+    "webhooks:write",
+    "audit:read",
+]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+_RANK: dict[str, int] = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
+
+
+def lesser_role(one: Role, other: Role) -> Role:
+    """The weaker of two roles: a key never outranks the person it belongs to."""
+    return one if _RANK[one] <= _RANK[other] else other
+
+
+def at_least(role: Role, needed: Role) -> bool:
+    return _RANK[role] >= _RANK[needed]
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did it, as it is stored in every event: ids only, never names."""
+
+    user_id: str | None = None
+    role: Role
+    auth: AuthKind
+    credential_id: str | None = None
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """An authenticated party and its reach.
+
+    `principal_id` is the user's id, or the key's own id for a service key that belongs to no user.
+    `property_ids` is None when every property is within reach.
+    """
+
+    principal_id: str
+    name: str
+    role: Role
+    auth: AuthKind
+    credential_id: str | None = None
+    user_id: str | None = None
+    property_ids: frozenset[str] | None = None
+    scopes: frozenset[str] = frozenset(SCOPES)
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(user_id=self.user_id, role=self.role, auth=self.auth, credential_id=self.credential_id)
+
+    def is_at_least(self, role: Role) -> bool:
+        return at_least(self.role, role)
+
+    def reaches(self, property_id: str) -> bool:
+        return self.property_ids is None or property_id in self.property_ids
+
+    def may_see_ticket(self, property_id: str, requester_id: str) -> bool:
+        """Guests see the tickets they requested; everyone else those of the properties in reach."""
+        if self.role == "guest":
+            return requester_id == self.principal_id
+        return self.reaches(property_id)
+
+    def may_see_user(self, user_id: str, user_property_ids: frozenset[str] | tuple[str, ...]) -> bool:
+        """Everyone sees themselves; staff and up see the people of the properties in reach."""
+        if user_id == self.user_id:
+            return True
+        if self.role == "guest":
+            return False
+        return self.property_ids is None or not self.property_ids.isdisjoint(user_property_ids)
+
+    def sees_private_fields_of(self, user_id: str) -> bool:
+        """Phone and preferences: oneself, and managers and up."""
+        return user_id == self.user_id or self.is_at_least("manager")
+
+    def require(self, role: Role, action: str) -> None:
+        """Refuse unless the role is `role` or above; `action` completes "may not ..."."""
+        if not self.is_at_least(role):
+            raise Forbidden(f"The role {self.role} may not {action}; {role} or above may.")
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """One command's circumstances, written into every event it causes.
+
+    `command_id` names the command: a repeated delivery of the same command carries the same id, and
+    that is how a lost COMMIT reply or a retried request is recognised; what the command creates takes
+    it as its own id. `is_retry` says that an earlier delivery may have got as far as the log.
+    `source_prefix` is the caller's network prefix (/24 or /48), never the whole address.
+    """
+
+    at: datetime
+    caller: Caller
+    request_id: str
+    command_id: str
+    is_retry: bool = False
+    source_prefix: str | None = None
+
+
+def system_context(at: datetime, *, auth: AuthKind, command_id: str) -> Context:
+    """The context of what an operator or the system itself does: full reach, no user."""
+    caller = Caller(principal_id=auth, name=auth, role="admin", auth=auth)
+    return Context(at=at, caller=caller, request_id=command_id, command_id=command_id)

@@ -1,0 +1,10 @@
+"""The one list of what is stored: a new event type is added to its aggregate's union, and so here."""
+
+from __future__ import annotations
+
+from domain.api_key import ApiKeyEvent
+from domain.property import PropertyEvent
+from domain.ticket import TicketEvent
+from domain.user import UserEvent
+
+StoredDomainEvent = TicketEvent | UserEvent | PropertyEvent | ApiKeyEvent

@@ -1,0 +1,85 @@
+"""A property under management and its units."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from domain.access import Context
+from domain.aggregate import Aggregate, DomainEvent
+from domain.errors import Conflict
+
+UNITS_PER_PROPERTY = 10_000
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    street: str
+    city: str
+    state: str
+    zip: str
+    country: str
+
+
+class PropertyRegistered(DomainEvent, frozen=True, tag="property.registered"):
+    name: str
+    address: Address
+
+
+class PropertyRenamed(DomainEvent, frozen=True, tag="property.renamed"):
+    name: str
+
+
+class PropertyAddressChanged(DomainEvent, frozen=True, tag="property.address_changed"):
+    address: Address
+
+
+class UnitAdded(DomainEvent, frozen=True, tag="property.unit_added"):
+    unit_id: str
+    name: str
+
+
+PropertyEvent = PropertyRegistered | PropertyRenamed | PropertyAddressChanged | UnitAdded
+
+
+class Property(Aggregate):
+    """`units` maps each unit's id to its name; unit ids are unique within their property."""
+
+    kind: ClassVar[str] = "property"
+    first_event: ClassVar[type[DomainEvent]] = PropertyRegistered
+    name: str = ""
+    address: Address | None = None
+    units: dict[str, str] = {}
+
+    @classmethod
+    def register(cls, property_id: str, context: Context, *, name: str, address: Address) -> Property:
+        property = cls(id=property_id)
+        property.record(PropertyRegistered, context, name=name, address=address)
+        return property
+
+    def rename(self, name: str, context: Context) -> None:
+        if name != self.name:
+            self.record(PropertyRenamed, context, name=name)
+
+    def change_address(self, address: Address, context: Context) -> None:
+        if address != self.address:
+            self.record(PropertyAddressChanged, context, address=address)
+
+    def add_unit(self, unit_id: str, name: str, context: Context) -> None:
+        if unit_id in self.units:
+            raise Conflict(f"The property has a unit {unit_id} already.")
+        if len(self.units) >= UNITS_PER_PROPERTY:
+            raise Conflict(f"A property holds at most {UNITS_PER_PROPERTY} units.")
+        self.record(UnitAdded, context, unit_id=unit_id, name=name)
+
+    def apply(self, event: PropertyEvent) -> None:
+        match event:
+            case PropertyRegistered():
+                self.name = event.name
+                self.address = event.address
+            case PropertyRenamed():
+                self.name = event.name
+            case PropertyAddressChanged():
+                self.address = event.address
+            case UnitAdded():
+                self.units[event.unit_id] = event.name

@@ -1,0 +1,28 @@
+"""The texts people type: how long they may be. One place for the API, the CLI and imports.
+
+Lengths are in characters, counted after trimming.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\z", description="An opaque id.")]
+Title = Annotated[str, Meta(min_length=1, max_length=255)]
+Description = Annotated[str, Meta(max_length=65_535)]
+CommentText = Annotated[str, Meta(min_length=1, max_length=65_535)]
+Category = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=50,
+        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*\z",
+        description="A lower-case slug, such as plumbing or pest-control.",
+    ),
+]
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\z")]
+Phone = Annotated[str, Meta(min_length=3, max_length=32, pattern=r"^[0-9+(). x/#*-]+\z")]
+AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]

@@ -1,0 +1,171 @@
+"""The event store: eventsourcing's Application, speaking msgspec and text ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+
+import msgspec
+import psycopg
+from eventsourcing.application import Application
+from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
+from eventsourcing.utils import get_topic
+
+from domain.access import Context
+from domain.aggregate import Aggregate, DomainEvent
+from domain.errors import Conflict, NotFound
+from domain.events import StoredDomainEvent
+from infrastructure.postgres import Pool
+from infrastructure.recorder import InMemoryRecorder, Statement, WatermarkRecorder
+
+A = TypeVar("A", bound=Aggregate)
+T = TypeVar("T")
+
+MAX_VERSION = 2**63 - 1
+DECISIONS = 3  # how often a command is decided again after losing a race
+
+encode = msgspec.json.Encoder().encode
+decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent).decode
+
+
+class VersionConflict(Exception):
+    """Another command took the version this one was decided on. Load again and decide again."""
+
+
+class Recorded(NamedTuple):
+    """One event and where it stands in the log."""
+
+    position: int
+    event: DomainEvent
+
+
+class MsgspecMapper(Mapper[Any]):
+    """Domain event to stored row and back. The row's bytes are also the Kafka message."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=domain_event.__struct_config__.tag,
+            state=encode(domain_event),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        return decode(stored_event.state)
+
+
+class Ticketing(Application[Any]):
+    """Loads and saves aggregates. Without a pool everything stays in memory, for tests of commands."""
+
+    name = "ticketing"
+    env: ClassVar[dict[str, str]] = {
+        "MAPPER_TOPIC": get_topic(MsgspecMapper),
+        "ORIGINATOR_ID_TYPE": "text",
+        "PERSISTENCE_MODULE": "eventsourcing.popo",
+    }
+
+    def __init__(self, pool: Pool | None = None, *, lock: str = "watermark") -> None:
+        self._pool = pool
+        self._lock = lock
+        super().__init__(env=self.env)
+
+    def construct_recorder(self) -> Any:
+        if self._pool is None:
+            return InMemoryRecorder()
+        return WatermarkRecorder(self._pool, lock=self._lock)
+
+    def find(self, kind: type[A], aggregate_id: str) -> A | None:
+        """The aggregate as of now, or None when there is none of that kind by that id."""
+        states = cast(WatermarkRecorder, self.recorder).select_states(aggregate_id, 0)
+        if not states:
+            return None
+        events = [decode(state) for state in states]
+        if not isinstance(events[0], kind.first_event):
+            return None
+        return kind.fold(None, events)
+
+    def load(self, kind: type[A], aggregate_id: str) -> A:
+        """The aggregate as of now; raise NotFound when there is none of that kind by that id."""
+        aggregate = self.find(kind, aggregate_id)
+        if aggregate is None:
+            raise NotFound(kind.kind)
+        return aggregate
+
+    def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
+        """The aggregate as the command of that id left it, or None when the log knows no such command."""
+        recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)
+        events = [decode(state) for _, state in recorded]
+        versions = [event.originator_version for event in events if event.causation_id == command_id]
+        if not versions or not isinstance(events[0], kind.first_event):
+            return None
+        aggregate = kind.fold(None, events[: versions[-1]])
+        if aggregate is not None:
+            aggregate.position = recorded[versions[-1] - 1][0]
+        return aggregate
+
+    def save(self, aggregate: Aggregate, *, also: Sequence[Statement] = ()) -> None:  # type: ignore[override]
+        """Append the aggregate's pending events in one commit and note their position on it.
+
+        `also` holds SQL statements that commit with them. Raises VersionConflict when another command
+        was faster. A lost COMMIT reply is no conflict: the same events are sent once more, and a
+        version taken by our own event id is our own success.
+        """
+        events = aggregate.collect_events()
+        if not events:
+            return
+        stored = [self.mapper.to_stored_event(event) for event in events]
+        aggregate.position = self._append(events, stored, also)[-1]
+
+    def events_after(self, position: int, limit: int) -> list[Recorded]:
+        """Up to `limit` events past `position`: complete and in order, none will appear between them."""
+        rows = self.recorder.select_notifications(position, limit, inclusive_of_start=False)
+        return [Recorded(row.id, decode(row.state)) for row in rows]
+
+    def _append(
+        self, events: Sequence[DomainEvent], stored: Sequence[StoredEvent], also: Sequence[Statement]
+    ) -> Sequence[int]:
+        recorder = cast(WatermarkRecorder, self.recorder)
+        try:
+            return recorder.insert_events(stored, also=also)
+        except psycopg.OperationalError as error:
+            if (
+                isinstance(error, psycopg.errors.Error) and error.sqlstate
+            ):  # the server refused: nothing is stored
+                raise
+        except IntegrityError:
+            return self._own_success(events)
+        try:
+            return recorder.insert_events(stored, also=also)
+        except IntegrityError:
+            return self._own_success(events)
+
+    def _own_success(self, events: Sequence[DomainEvent]) -> Sequence[int]:
+        first, last = events[0], events[-1]
+        found = cast(WatermarkRecorder, self.recorder).select_recorded(
+            first.originator_id, first.originator_version, last.originator_version
+        )
+        if [decode(state).event_id for _, state in found] != [event.event_id for event in events]:
+            raise VersionConflict(first.originator_id)
+        return [position for position, _ in found]
+
+
+def decide(attempt: Callable[[], T]) -> T:
+    """Run a load-decide-save, again when another command was faster, `DECISIONS` times in all."""
+    for _ in range(DECISIONS):
+        try:
+            return attempt()
+        except VersionConflict:
+            continue
+    raise Conflict("Others are changing this at the same time; nothing was changed. Try again.")
+
+
+def create(store: Ticketing, aggregate: A, context: Context, *, also: Sequence[Statement] = ()) -> A:
+    """Save a new aggregate; raise Conflict when its id is taken by anything in the log."""
+    kind = type(aggregate)
+    if context.is_retry and (done := store.outcome_of(kind, aggregate.id, context.command_id)):
+        return done
+    try:
+        store.save(aggregate, also=also)
+    except VersionConflict:
+        raise Conflict(f"The id {aggregate.id} is already in use.") from None
+    return aggregate

@@ -1,0 +1,89 @@
+"""Connections to PostgreSQL, SQL files, and migrations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_MIGRATION_LOCK = 7_305_871  # any constant: one migration at a time over the whole cluster
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+Connection = psycopg.Connection[TupleRow]
+Pool = ConnectionPool[Connection]
+
+# A request never waits for the database longer than this in any one statement.
+REQUEST_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
+
+
+def named_queries(path: Path) -> dict[str, LiteralString]:
+    """Read a .sql file of statements that each start with `-- name: some_name`."""
+    _, *parts = _NAME.split(path.read_text())
+    return {
+        name: cast(LiteralString, body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def connect(dsn: str, *, application: str, **options: Any) -> Connection:
+    """Open one direct, autocommitting connection, for leaders, listeners and one-off commands."""
+    conninfo = make_conninfo(dsn, connect_timeout=3, application_name=application)
+    return psycopg.connect(conninfo, autocommit=True, **options)
+
+
+def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQUEST_TIMEOUTS) -> Pool:
+    """Open a pool of autocommitting connections.
+
+    Call it after the fork. `timeout=1` and `reconnect_timeout=5` (seconds) make a request that finds
+    PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return.
+    """
+    conninfo = make_conninfo(dsn, connect_timeout=3, application_name=application, options=timeouts)
+    return ConnectionPool(
+        conninfo,
+        kwargs={"autocommit": True, "prepare_threshold": 1},
+        min_size=1,
+        max_size=max_size,
+        timeout=1.0,
+        reconnect_timeout=5.0,
+        max_idle=600.0,
+        open=True,
+    )
+
+
+def migrate(dsn: str) -> list[str]:
+    """Apply the migrations not yet applied, in order, and return their names.
+
+    An advisory lock makes concurrent calls wait for one another; each migration and its record are
+    one transaction.
+    """
+    applied: list[str] = []
+    with connect(dsn, application="ticketing-migrate") as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        conn.execute(
+            "CREATE TABLE IF NOT EXISTS public.ticketing_migrations ("
+            "name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
+        for path in sorted(MIGRATIONS.glob("*.sql")):
+            if path.name in done:
+                continue
+            with conn.transaction():
+                conn.execute(path.read_text())
+                conn.execute("INSERT INTO public.ticketing_migrations (name) VALUES (%s)", [path.name])
+            applied.append(path.name)
+    return applied
+
+
+def pending_migrations(conn: Connection) -> list[str]:
+    """Names of the migrations this version of the program needs and the database lacks."""
+    known = {path.name for path in MIGRATIONS.glob("*.sql")}
+    row = conn.execute("SELECT to_regclass('public.ticketing_migrations')").fetchone()
+    if row is None or row[0] is None:
+        return sorted(known)
+    done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
+    return sorted(known - done)

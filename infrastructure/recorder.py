@@ -1,0 +1,205 @@
+"""The library's application recorder without its table lock.
+
+Appends are one INSERT on an autocommitting connection; followers read up to a watermark (the
+protocol is told in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from eventsourcing.popo import POPOApplicationRecorder
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+from infrastructure.postgres import Connection, Pool
+
+Statement = tuple[LiteralString, Sequence[Any]]
+
+_INSERT_ONE: LiteralString = (
+    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
+    "VALUES (%b, %b, %b, %b) RETURNING notification_id"
+)
+_INSERT_MANY: LiteralString = (
+    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
+    "SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[]) RETURNING notification_id"
+)
+_SELECT_STATES: LiteralString = (
+    "SELECT state FROM es.stored_events "
+    "WHERE originator_id = %b AND originator_version > %b ORDER BY originator_version"
+)
+_SELECT_RECORDED: LiteralString = (
+    "SELECT notification_id, state FROM es.stored_events "
+    "WHERE originator_id = %b AND originator_version BETWEEN %b AND %b ORDER BY originator_version"
+)
+_SELECT_EVENTS: LiteralString = (
+    "SELECT originator_id, originator_version, topic, state FROM es.stored_events "
+    "WHERE originator_id = %(id)s"
+    "  AND (%(gt)s::bigint IS NULL OR originator_version > %(gt)s)"
+    "  AND (%(lte)s::bigint IS NULL OR originator_version <= %(lte)s)"
+    " ORDER BY CASE WHEN %(desc)s THEN -originator_version ELSE originator_version END LIMIT %(limit)s"
+)
+_READ: LiteralString = (
+    "SELECT notification_id, originator_id, originator_version, topic, state"
+    "  FROM es.stored_events_read(%b, %b, %b)"
+)
+_TRIGGER: LiteralString = (
+    "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'es.stored_events'::regclass"
+    "   AND tgname IN ('stored_events_enter', 'stored_events_append_only') AND tgenabled = 'A'"
+)
+
+
+class WatermarkMissing(Exception):
+    """The triggers that make the log safe to follow and append-only are absent or disabled."""
+
+
+class _PoolDatastore(PostgresDatastore):
+    """The library's datastore on our own pool, whose time limits it has no settings for."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__("", "", "", "", "", schema="es", originator_id_type="text")
+        self.pool = pool  # type: ignore[assignment]
+
+    def close(self) -> None:
+        """The pool belongs to whoever made it."""
+
+
+class WatermarkRecorder(PostgresApplicationRecorder):
+    """Stores events in `es.stored_events`.
+
+    `lock="table"` takes the stock EXCLUSIVE lock around each append instead: the fallback, should the
+    watermark ever be in doubt. Readers work the same way under both.
+    """
+
+    def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
+        super().__init__(_PoolDatastore(pool), events_table_name="stored_events")
+        self._pool = pool
+        self._locks_table = lock == "table"
+
+    def verify_triggers(self) -> None:
+        """Raise WatermarkMissing unless both triggers of the log are enabled."""
+        with self._pool.connection() as conn:
+            row = conn.execute(_TRIGGER).fetchone()
+        if row is None or row[0] != 2:
+            raise WatermarkMissing("The triggers of es.stored_events are disabled: run `ticketing migrate`.")
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], *, also: Sequence[Statement] = (), **_: Any
+    ) -> Sequence[int]:
+        """Append the events in one commit and return their positions.
+
+        `also` holds statements that commit with them, run first so that the log's ids are drawn last.
+        Raises IntegrityError when a version is taken, psycopg.OperationalError when it is unknown
+        whether the commit happened.
+        """
+        if not stored_events:
+            return []
+        with self._pool.connection() as conn:
+            if also or self._locks_table:
+                with conn.transaction():
+                    for statement, parameters in also:
+                        conn.execute(statement, parameters)
+                    if self._locks_table:
+                        conn.execute("LOCK TABLE es.stored_events IN EXCLUSIVE MODE")
+                    return _insert(conn, stored_events)
+            return _insert(conn, stored_events)
+
+    def select_states(self, originator_id: str, after: int) -> list[bytes]:
+        """The stored bytes of one aggregate's events past version `after`, in order."""
+        with self._pool.connection() as conn, conn.cursor(binary=True) as cur:
+            return [state for (state,) in cur.execute(_SELECT_STATES, (originator_id, after))]
+
+    def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        """Position and stored bytes of one aggregate's versions `first` to `last`, in order."""
+        with self._pool.connection() as conn, conn.cursor(binary=True) as cur:
+            return cur.execute(_SELECT_RECORDED, (originator_id, first, last)).fetchall()
+
+    def select_events(
+        self,
+        originator_id: Any,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        parameters = {"id": originator_id, "gt": gt, "lte": lte, "desc": desc, "limit": limit}
+        with self._pool.connection() as conn, conn.cursor(binary=True) as cur:
+            return [StoredEvent(*row) for row in cur.execute(_SELECT_EVENTS, parameters)]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        after = (start or 0) - int(inclusive_of_start and start is not None)
+        with self._pool.connection() as conn:
+            rows = read_log(conn, after, limit, topics)
+        return [
+            Notification(
+                id=row[0], originator_id=row[1], originator_version=row[2], topic=row[3], state=row[4]
+            )
+            for row in rows
+            if stop is None or row[0] <= stop
+        ]
+
+    def max_notification_id(self) -> int | None:
+        """The watermark: every event up to it can be read now, and none will appear below it."""
+        with self._pool.connection() as conn:
+            row = conn.execute("SELECT es.stored_events_watermark()").fetchone()
+        return (row[0] if row else None) or None
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:
+        """Appends send no NOTIFY: follow the log by polling `Ticketing.events_after`."""
+        raise NotImplementedError("Follow the log with Ticketing.events_after.")
+
+
+class InMemoryRecorder(POPOApplicationRecorder):
+    """The library's in-memory recorder, for tests of commands that need no server."""
+
+    def select_states(self, originator_id: str, after: int) -> list[bytes]:
+        return [event.state for event in self.select_events(originator_id, gt=after)]
+
+    def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        """As in PostgreSQL, but with 0 for the positions, which this recorder does not know."""
+        events = self.select_events(originator_id, gt=first - 1, lte=last)
+        return [(0, event.state) for event in events]
+
+
+def read_log(
+    conn: Connection, after: int, limit: int, topics: Sequence[str] = ()
+) -> list[tuple[int, str, int, str, bytes]]:
+    """Up to `limit` rows (position, aggregate id, version, topic, state) past `after`, complete and in
+    order up to the watermark. The connection must be at READ COMMITTED."""
+    with conn.cursor(binary=True) as cur:
+        return cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
+
+
+def _insert(conn: Connection, events: Sequence[StoredEvent]) -> list[int]:
+    try:
+        if len(events) == 1:
+            event = events[0]
+            parameters: Sequence[Any] = (
+                event.originator_id,
+                event.originator_version,
+                event.topic,
+                event.state,
+            )
+            cur = conn.execute(_INSERT_ONE, parameters)
+        else:
+            parameters = (
+                [event.originator_id for event in events],
+                [event.originator_version for event in events],
+                [event.topic for event in events],
+                [event.state for event in events],
+            )
+            cur = conn.execute(_INSERT_MANY, parameters)
+        return [position for (position,) in cur.fetchall()]
+    except psycopg.errors.UniqueViolation as error:
+        raise IntegrityError(str(error)) from error

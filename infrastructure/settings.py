@@ -1,0 +1,72 @@
+"""One frozen Settings, read from the environment once per process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+
+class BadSettings(Exception):
+    """A setting cannot be used; the message names the variable and what it takes."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the processes can be told. docs/settings.md lists the same variables."""
+
+    home: Path
+    database_url: str | None = None
+    port: int = 8000
+    host: str = "127.0.0.1"
+    base_url: str = "http://127.0.0.1:8000"
+    workers: int = 4
+    threads: int = 8
+    event_log_lock: Literal["watermark", "table"] = "watermark"
+    kafka_bootstrap_servers: str | None = None
+    metrics_port: int | None = None
+    attachments_s3_bucket: str | None = None
+    attachments_s3_endpoint: str | None = None
+    signing_key: str | None = None
+    log_level: str = "INFO"
+    webhook_allow_private_addresses: bool = False
+
+    @property
+    def attachments_dir(self) -> Path:
+        return self.home / "attachments"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read Settings from the environment; raise BadSettings naming every variable that cannot be used."""
+    env = os.environ if environ is None else environ
+    port = _integer(env, "PORT", 8000, 1, 65_535)
+    host = env.get("HOST") or "127.0.0.1"
+    lock = env.get("EVENT_LOG_LOCK") or "watermark"
+    if lock not in ("watermark", "table"):
+        raise BadSettings(f"EVENT_LOG_LOCK is {lock!r}; it takes watermark or table.")
+    return Settings(
+        home=Path(env.get("TICKETING_HOME") or ".ticketing").resolve(),
+        database_url=env.get("DATABASE_URL") or None,
+        port=port,
+        host=host,
+        base_url=(env.get("BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
+        workers=_integer(env, "WORKERS", 4, 1, 64),
+        threads=_integer(env, "THREADS", 8, 1, 256),
+        event_log_lock=lock,  # type: ignore[arg-type]
+        kafka_bootstrap_servers=env.get("KAFKA_BOOTSTRAP_SERVERS") or None,
+        metrics_port=_integer(env, "METRICS_PORT", 0, 0, 65_535) or None,
+        attachments_s3_bucket=env.get("ATTACHMENTS_S3_BUCKET") or None,
+        attachments_s3_endpoint=env.get("ATTACHMENTS_S3_ENDPOINT") or None,
+        signing_key=env.get("SIGNING_KEY") or None,
+        log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
+        webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
+    )
+
+
+def _integer(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise BadSettings(f"{name} is {text!r}; it takes a whole number from {least} to {most}.")
+    return int(text)

@@ -1,0 +1,117 @@
+-- The read tables. They live in one schema with the position they stand at, so that a rebuilt copy is
+-- swapped in by renaming the schema: rows and position change together.
+-- Run with search_path set to the schema to create; everything here is dropped and refilled from the
+-- log at will.
+CREATE TABLE projector_position (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    position bigint NOT NULL
+);
+INSERT INTO projector_position (position) VALUES (0);
+
+-- Events that could not be projected, and the later ones of the same aggregate that wait behind them.
+CREATE TABLE parked_events (
+    position bigint PRIMARY KEY,
+    originator_id text NOT NULL,
+    error text NOT NULL,
+    parked_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX parked_events_originator_id_idx ON parked_events (originator_id);
+
+CREATE TABLE properties (
+    id text PRIMARY KEY,
+    version bigint NOT NULL,
+    name text NOT NULL,
+    street text NOT NULL,
+    city text NOT NULL,
+    state text NOT NULL,
+    zip text NOT NULL,
+    country text NOT NULL,
+    units_count integer NOT NULL,
+    active_tickets_count integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+CREATE INDEX properties_created_at_idx ON properties (created_at, id);
+
+CREATE TABLE units (
+    property_id text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (property_id, id)
+);
+
+CREATE TABLE users (
+    id text PRIMARY KEY,
+    version bigint NOT NULL,
+    name text NOT NULL,
+    email text NOT NULL,
+    phone text,
+    role text NOT NULL,
+    property_ids text[] NOT NULL,
+    preferences jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+CREATE INDEX users_created_at_idx ON users (created_at, id);
+CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
+
+-- Denormalised: a list is read from this table alone. `names_changed` says that a name shown in the row
+-- has changed since its version began, so that the version no longer stands for one representation.
+CREATE TABLE tickets (
+    id text PRIMARY KEY,
+    version bigint NOT NULL,
+    title text NOT NULL,
+    description text NOT NULL,
+    status text NOT NULL,
+    priority text NOT NULL,
+    priority_rank smallint NOT NULL,
+    category text NOT NULL,
+    property_id text NOT NULL,
+    property_name text NOT NULL,
+    unit_id text,
+    unit_name text,
+    requester_id text NOT NULL,
+    requester_name text NOT NULL,
+    assignee_id text,
+    assignee_name text,
+    is_deleted boolean NOT NULL,
+    names_changed boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    search tsvector GENERATED ALWAYS AS (
+        setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
+    ) STORED
+) WITH (fillfactor = 85);
+CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
+CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_search_idx ON tickets USING gin (search);
+
+CREATE TABLE comments (
+    id text PRIMARY KEY,
+    ticket_id text NOT NULL,
+    ticket_version bigint NOT NULL,
+    text text NOT NULL,
+    visibility text NOT NULL,
+    author_id text NOT NULL,
+    created_at timestamptz NOT NULL,
+    search tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED
+);
+CREATE INDEX comments_ticket_id_idx ON comments (ticket_id, ticket_version);
+CREATE INDEX comments_search_idx ON comments USING gin (search);
+
+CREATE TABLE attachments (
+    id text PRIMARY KEY,
+    ticket_id text NOT NULL,
+    ticket_version bigint NOT NULL,
+    filename text NOT NULL,
+    content_type text NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);

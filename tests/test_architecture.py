@@ -1,0 +1,55 @@
+"""The packages may only import in one direction (docs/decisions/0001-house.md)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVERS = {"domain", "infrastructure"}
+MAY_IMPORT = {
+    "domain": set(),
+    "infrastructure": {"domain"},
+    "commands": SERVERS,
+    "projections": SERVERS,
+    "event_stream": SERVERS,
+    "webhook_dispatcher": SERVERS | {"event_stream"},
+    "api": SERVERS | {"commands", "projections", "event_stream", "webhook_dispatcher"},
+    "cli": SERVERS | {"commands", "projections", "event_stream", "webhook_dispatcher", "api"},
+}
+DOMAIN_LIBRARIES = {"msgspec"}
+
+
+def imported_names(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package):
+    for path in (ROOT / package).rglob("*.py"):
+        ours = imported_names(path) & MAY_IMPORT.keys()
+        assert ours <= MAY_IMPORT[package] | {package}, path
+
+
+def test_the_domain_knows_no_library_but_msgspec():
+    import sys
+
+    for path in (ROOT / "domain").rglob("*.py"):
+        foreign = imported_names(path) - set(sys.stdlib_module_names) - {"domain"}
+        assert foreign <= DOMAIN_LIBRARIES, path
+
+
+def test_no_file_grows_past_400_lines():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for folder in (*MAY_IMPORT, "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 400
+    }
+    assert long == {}

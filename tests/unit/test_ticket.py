@@ -1,0 +1,136 @@
+from datetime import timedelta
+
+import pytest
+
+from domain.errors import Conflict, PreconditionFailed
+from domain.ticket import ATTACHMENTS_PER_TICKET, Attachment, Ticket, TicketAssigned, TicketMoved
+from tests.unit.builders import NOON, context
+
+FACTS = {
+    "title": "Leak",
+    "description": "",
+    "priority": "high",
+    "category": "plumbing",
+    "property_id": "p1",
+    "unit_id": None,
+    "requester_id": "u1",
+}
+
+
+def opened():
+    ticket = Ticket.open("t1", context(), **FACTS)
+    ticket.collect_events()
+    return ticket
+
+
+def test_an_event_says_who_when_and_by_which_command():
+    given = context(command_id="c-9")
+
+    (event,) = Ticket.open("t1", given, **FACTS).pending
+
+    assert (event.originator_id, event.originator_version, event.occurred_at) == ("t1", 1, NOON)
+    assert (event.actor.user_id, event.actor.role, event.actor.auth) == ("u-caller", "admin", "api_key")
+    assert (event.actor.credential_id, event.request_id, event.causation_id) == ("key_1", "r-1", "c-9")
+
+
+def test_assigning_the_same_person_twice_is_recorded_once():
+    ticket = opened()
+
+    ticket.assign("u2", context())
+    ticket.assign("u2", context())
+
+    assert [type(event) for event in ticket.pending] == [TicketAssigned]
+    assert ticket.assignee_id == "u2"
+
+
+def test_assigning_no_one_takes_the_assignee_away():
+    ticket = opened()
+    ticket.assign("u2", context())
+
+    ticket.assign(None, context())
+
+    assert ticket.assignee_id is None
+
+
+@pytest.mark.parametrize("before", ["open", "in_progress", "closed"])
+@pytest.mark.parametrize("after", ["open", "in_progress", "closed"])
+def test_any_status_may_follow_any_other_and_the_same_records_nothing(before, after):
+    ticket = opened()
+    ticket.change_status(before, context())
+    ticket.collect_events()
+
+    ticket.change_status(after, context())
+
+    assert ticket.status == after
+    assert len(ticket.pending) == (before != after)
+
+
+def test_setting_what_already_holds_records_nothing():
+    ticket = opened()
+
+    ticket.change_title("Leak", context())
+    ticket.change_description("", context())
+    ticket.change_category("plumbing", context())
+    ticket.change_priority("high", context())
+    ticket.move("p1", None, context())
+    ticket.assign(None, context())
+    ticket.restore(context())
+
+    assert ticket.pending == []
+
+
+def test_moving_to_a_unit_keeps_the_property():
+    ticket = opened()
+
+    ticket.move("p1", "unit9", context())
+
+    (event,) = ticket.pending
+    assert isinstance(event, TicketMoved)
+    assert (ticket.property_id, ticket.unit_id) == ("p1", "unit9")
+
+
+def test_time_never_goes_back_within_a_ticket():
+    ticket = opened()
+
+    ticket.change_title("Flood", context(at=NOON - timedelta(hours=1)))
+
+    assert ticket.pending[0].occurred_at == NOON
+
+
+def test_a_ticket_deleted_twice_is_recorded_once_and_can_be_restored():
+    ticket = opened()
+    ticket.delete(context())
+    ticket.delete(context())
+    assert (ticket.is_deleted, len(ticket.pending)) == (True, 1)
+
+    ticket.restore(context())
+
+    assert ticket.is_deleted is False
+
+
+def test_the_twenty_first_attachment_is_refused():
+    ticket = opened()
+    for number in range(ATTACHMENTS_PER_TICKET):
+        ticket.attach(Attachment(f"a{number}", "a.txt", "text/plain", 1, "00", NOON), context())
+
+    with pytest.raises(Conflict):
+        ticket.require_room_for_a_file()
+
+
+def test_a_version_other_than_the_expected_one_is_refused():
+    ticket = opened()
+    ticket.require_version(None)
+    ticket.require_version(frozenset({1, 7}))
+
+    with pytest.raises(PreconditionFailed, match='"1"'):
+        ticket.require_version(frozenset({2}))
+
+
+def test_folding_the_events_gives_the_same_ticket():
+    ticket = Ticket.open("t1", context(), **FACTS)
+    ticket.comment("c1", "On my way.", "public", context())
+    ticket.assign("u2", context())
+    ticket.change_status("closed", context())
+    events = ticket.collect_events()
+
+    assert Ticket.fold(None, events) == ticket

@@ -53,7 +53,7 @@ def change_property(store: Ticketing, command: ChangeProperty, context: Context)
         store.save(property)
         return property
 
-    return decide(attempt)
+    return decide(store, command.property_id, attempt)
 
 
 def add_unit(store: Ticketing, command: AddUnit, context: Context) -> Property:
@@ -68,7 +68,7 @@ def add_unit(store: Ticketing, command: AddUnit, context: Context) -> Property:
         store.save(property)
         return property
 
-    return decide(attempt)
+    return decide(store, command.property_id, attempt)
 
 
 def visible_property(store: Ticketing, caller: Caller, property_id: str) -> Property:

@@ -7,6 +7,8 @@ it (Forbidden), is it still the version the caller read (PreconditionFailed), ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -21,6 +23,18 @@ UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
 UNKNOWN_REQUESTER = "No user with that id is within your reach."
 NOT_ASSIGNABLE = "No user with that id may work on this property."
+
+
+_CHANGEABLE = (
+    "title",
+    "description",
+    "status",
+    "priority",
+    "category",
+    "assigned_to",
+    "property_id",
+    "unit_id",
+)
 
 
 class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,14 +109,14 @@ def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> 
         ticket = visible_ticket(store, context.caller, command.ticket_id)
         if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
             return done
-        require_may_change(command, context.caller)
+        require_may_change(context.caller, given_fields(command))
         ticket.require_version(command.expected_versions)
         _require_valid_change(store, command, ticket, context.caller)
         _apply_change(ticket, command, context)
         store.save(ticket)
         return ticket
 
-    return decide(attempt)
+    return decide(store, command.ticket_id, attempt)
 
 
 def delete_ticket(store: Ticketing, command: DeleteTicket, context: Context) -> Ticket:
@@ -116,7 +130,7 @@ def delete_ticket(store: Ticketing, command: DeleteTicket, context: Context) -> 
         store.save(ticket)
         return ticket
 
-    return decide(attempt)
+    return decide(store, command.ticket_id, attempt)
 
 
 def restore_ticket(store: Ticketing, command: RestoreTicket, context: Context) -> Ticket:
@@ -132,7 +146,7 @@ def restore_ticket(store: Ticketing, command: RestoreTicket, context: Context) -
         store.save(ticket)
         return ticket
 
-    return decide(attempt)
+    return decide(store, command.ticket_id, attempt)
 
 
 def comment_on_ticket(store: Ticketing, command: CommentOnTicket, context: Context) -> Ticket:
@@ -147,7 +161,7 @@ def comment_on_ticket(store: Ticketing, command: CommentOnTicket, context: Conte
         store.save(ticket)
         return ticket
 
-    return decide(attempt)
+    return decide(store, command.ticket_id, attempt)
 
 
 def attach_file(store: Ticketing, command: AttachFile, context: Context) -> Ticket:
@@ -155,11 +169,13 @@ def attach_file(store: Ticketing, command: AttachFile, context: Context) -> Tick
 
     def attempt() -> Ticket:
         ticket = visible_ticket(store, context.caller, command.ticket_id)
+        if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
+            return done
         ticket.attach(command.attachment, context)
         store.save(ticket)
         return ticket
 
-    return decide(attempt)
+    return decide(store, command.ticket_id, attempt)
 
 
 def visible_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
@@ -170,19 +186,26 @@ def visible_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
     return ticket
 
 
-def require_may_change(command: ChangeTicket, caller: Caller) -> None:
-    """Guests close and reopen; staff change all but the property; managers and up change everything."""
-    if caller.role == "guest":
-        given = {name for name in command.__struct_fields__ if getattr(command, name) is not UNSET}
-        if given - {"ticket_id", "expected_versions", "status"} or command.status == "in_progress":
-            raise Forbidden("The role guest may only close and reopen a ticket.")
-    if command.property_id is not UNSET:
+def require_may_change(caller: Caller, changes: Mapping[str, object]) -> None:
+    """Guests close and reopen; staff change all but the property; managers and up change everything.
+
+    `changes` maps field names to wanted values, which need not be valid ones.
+    """
+    if caller.role == "guest" and (changes.keys() - {"status"} or changes.get("status") == "in_progress"):
+        raise Forbidden("The role guest may only close and reopen a ticket.")
+    if "property_id" in changes:
         caller.require("manager", "move a ticket to another property")
 
 
 def require_may_comment(caller: Caller, visibility: str) -> None:
     if visibility == "internal":
         caller.require("staff", "write internal comments")
+
+
+def given_fields(command: ChangeTicket) -> dict[str, object]:
+    """The fields a change is asked for, by name."""
+    fields = {name: getattr(command, name) for name in _CHANGEABLE}
+    return {name: value for name, value in fields.items() if value is not UNSET}
 
 
 def _sees(caller: Caller, ticket: Ticket) -> bool:

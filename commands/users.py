@@ -67,13 +67,13 @@ def change_user(store: Ticketing, command: ChangeUser, context: Context) -> User
 
     def attempt() -> User:
         user = visible_user(store, context.caller, command.user_id)
-        require_may_change(user, command, context.caller)
+        require_may_change(context.caller, user, command.role)
         user.require_version(command.expected_versions)
         _apply_change(store, user, command, context)
         store.save(user)
         return user
 
-    return decide(attempt)
+    return decide(store, command.user_id, attempt)
 
 
 def visible_user(store: Ticketing, caller: Caller, user_id: str) -> User:
@@ -84,13 +84,13 @@ def visible_user(store: Ticketing, caller: Caller, user_id: str) -> User:
     return user
 
 
-def require_may_change(user: User, command: ChangeUser, caller: Caller) -> None:
+def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSET) -> None:
     """Managers change those who do not outrank them, and a role only where all of it is theirs."""
     caller.require("manager", "change users")
     if not at_least(caller.role, user.role):
         raise Forbidden("A manager may not change an admin.")
-    if command.role is not UNSET and command.role != user.role:
-        _require_may_give(caller, command.role)
+    if role is not UNSET and role != user.role:
+        _require_may_give(caller, role)
         if not all(caller.reaches(property_id) for property_id in user.property_ids):
             raise Forbidden("This person also belongs to properties beyond your reach: ask an admin.")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\z", description="An opaque id.")]
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="An opaque id.")]
 Title = Annotated[str, Meta(min_length=1, max_length=255)]
 Description = Annotated[str, Meta(max_length=65_535)]
 CommentText = Annotated[str, Meta(min_length=1, max_length=65_535)]
@@ -18,11 +18,12 @@ Category = Annotated[
     Meta(
         min_length=1,
         max_length=50,
-        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*\z",
+        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*\Z",
         description="A lower-case slug, such as plumbing or pest-control.",
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\z")]
-Phone = Annotated[str, Meta(min_length=3, max_length=32, pattern=r"^[0-9+(). x/#*-]+\z")]
+Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")]
+Phone = Annotated[str, Meta(min_length=3, max_length=32, pattern=r"^[0-9+(). x/#*-]+\Z")]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
+SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to look for.")]

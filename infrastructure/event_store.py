@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -16,13 +18,17 @@ from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict, NotFound
 from domain.events import StoredDomainEvent
 from infrastructure.postgres import Pool
-from infrastructure.recorder import InMemoryRecorder, Statement, WatermarkRecorder
+from infrastructure.recorder import InMemoryRecorder, Statement, WatermarkRecorder, outcome_is_unknown
+from infrastructure.snapshots import Snapshots
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
 MAX_VERSION = 2**63 - 1
-DECISIONS = 3  # how often a command is decided again after losing a race
+DECISIONS = 3  # how often a command is decided in all when it loses races
+APPEND_SECONDS = 1.0  # how long an append is sent again when connections die under it
+COLLISION_SECONDS = 2.0  # how long commands on one aggregate take turns after a collision
+COLLISIONS_KEPT = 1_024
 
 encode = msgspec.json.Encoder().encode
 decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent).decode
@@ -67,7 +73,9 @@ class Ticketing(Application[Any]):
     def __init__(self, pool: Pool | None = None, *, lock: str = "watermark") -> None:
         self._pool = pool
         self._lock = lock
+        self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
+        self._snapshots = Snapshots(cast(WatermarkRecorder, self.recorder))
 
     def construct_recorder(self) -> Any:
         if self._pool is None:
@@ -76,13 +84,7 @@ class Ticketing(Application[Any]):
 
     def find(self, kind: type[A], aggregate_id: str) -> A | None:
         """The aggregate as of now, or None when there is none of that kind by that id."""
-        states = cast(WatermarkRecorder, self.recorder).select_states(aggregate_id, 0)
-        if not states:
-            return None
-        events = [decode(state) for state in states]
-        if not isinstance(events[0], kind.first_event):
-            return None
-        return kind.fold(None, events)
+        return self._snapshots.read(kind, aggregate_id)
 
     def load(self, kind: type[A], aggregate_id: str) -> A:
         """The aggregate as of now; raise NotFound when there is none of that kind by that id."""
@@ -107,14 +109,25 @@ class Ticketing(Application[Any]):
         """Append the aggregate's pending events in one commit and note their position on it.
 
         `also` holds SQL statements that commit with them. Raises VersionConflict when another command
-        was faster. A lost COMMIT reply is no conflict: the same events are sent once more, and a
-        version taken by our own event id is our own success.
+        was faster. A lost COMMIT reply is no conflict: the same events are sent again, and versions
+        taken by our own event ids are our own success.
         """
         events = aggregate.collect_events()
         if not events:
             return
         stored = [self.mapper.to_stored_event(event) for event in events]
         aggregate.position = self._append(events, stored, also)[-1]
+
+    def turn(self, aggregate_id: str) -> AbstractContextManager[None]:
+        """A place in the queue where commands on this aggregate collided lately; otherwise nothing."""
+        if self._collisions.get(aggregate_id, 0.0) > time.monotonic():
+            return cast(WatermarkRecorder, self.recorder).exclusive(aggregate_id)
+        return nullcontext()
+
+    def note_collision(self, aggregate_id: str) -> None:
+        if len(self._collisions) >= COLLISIONS_KEPT:
+            self._collisions.clear()
+        self._collisions[aggregate_id] = time.monotonic() + COLLISION_SECONDS
 
     def events_after(self, position: int, limit: int) -> list[Recorded]:
         """Up to `limit` events past `position`: complete and in order, none will appear between them."""
@@ -125,19 +138,15 @@ class Ticketing(Application[Any]):
         self, events: Sequence[DomainEvent], stored: Sequence[StoredEvent], also: Sequence[Statement]
     ) -> Sequence[int]:
         recorder = cast(WatermarkRecorder, self.recorder)
-        try:
-            return recorder.insert_events(stored, also=also)
-        except psycopg.OperationalError as error:
-            if (
-                isinstance(error, psycopg.errors.Error) and error.sqlstate
-            ):  # the server refused: nothing is stored
-                raise
-        except IntegrityError:
-            return self._own_success(events)
-        try:
-            return recorder.insert_events(stored, also=also)
-        except IntegrityError:
-            return self._own_success(events)
+        give_up_at = time.monotonic() + APPEND_SECONDS
+        while True:
+            try:
+                return recorder.insert_events(stored, also=also)
+            except IntegrityError:
+                return self._own_success(events)
+            except psycopg.OperationalError as error:
+                if not outcome_is_unknown(error) or time.monotonic() > give_up_at:
+                    raise
 
     def _own_success(self, events: Sequence[DomainEvent]) -> Sequence[int]:
         first, last = events[0], events[-1]
@@ -149,13 +158,20 @@ class Ticketing(Application[Any]):
         return [position for position, _ in found]
 
 
-def decide(attempt: Callable[[], T]) -> T:
-    """Run a load-decide-save, again when another command was faster, `DECISIONS` times in all."""
+def decide(store: Ticketing, aggregate_id: str, attempt: Callable[[], T]) -> T:
+    """Run a load-decide-save, and again when another command was faster, `DECISIONS` times in all.
+
+    The first try is optimistic. Where commands collide, the later ones take turns for a while: tries
+    that only race would starve one another, and a client would see conflicts it can do nothing about.
+    """
     for _ in range(DECISIONS):
         try:
-            return attempt()
+            with store.turn(aggregate_id):
+                return attempt()
         except VersionConflict:
-            continue
+            store.note_collision(aggregate_id)
+        except psycopg.errors.LockNotAvailable:
+            break
     raise Conflict("Others are changing this at the same time; nothing was changed. Try again.")
 
 

@@ -6,13 +6,16 @@ protocol is told in migrations/0001_event_log.sql). docs/decisions/0002-event-lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg_pool import PoolTimeout
 
 from infrastructure.postgres import Connection, Pool
 
@@ -45,6 +48,9 @@ _READ: LiteralString = (
     "SELECT notification_id, originator_id, originator_version, topic, state"
     "  FROM es.stored_events_read(%b, %b, %b)"
 )
+# Two int4 keys: another key space than the watermark's bigint keys.
+_LOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_lock(17747, hashtext(%b))"
+_UNLOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_unlock(17747, hashtext(%b))"
 _TRIGGER: LiteralString = (
     "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'es.stored_events'::regclass"
     "   AND tgname IN ('stored_events_enter', 'stored_events_append_only') AND tgenabled = 'A'"
@@ -62,6 +68,9 @@ class _PoolDatastore(PostgresDatastore):
         super().__init__("", "", "", "", "", schema="es", originator_id_type="text")
         self.pool = pool  # type: ignore[assignment]
 
+    def register_type_adapters(self) -> None:
+        """Nothing: our statements use no composite types, and a store must open with PostgreSQL away."""
+
     def close(self) -> None:
         """The pool belongs to whoever made it."""
 
@@ -77,10 +86,40 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         super().__init__(_PoolDatastore(pool), events_table_name="stored_events")
         self._pool = pool
         self._locks_table = lock == "table"
+        self._held = threading.local()
+
+    @contextmanager
+    def exclusive(self, originator_id: str) -> Iterator[None]:
+        """Let this thread alone, of all processes, work on one aggregate under this same lock.
+
+        What the thread does meanwhile runs on the connection that holds the lock, so that a full pool
+        cannot make the holder wait for those who wait for it. Waits for the lock up to the connection's
+        lock_timeout (psycopg.errors.LockNotAvailable).
+        """
+        with self._pool.connection() as conn:
+            conn.execute(_LOCK_AGGREGATE, (originator_id,))
+            self._held.connection = conn
+            try:
+                yield
+            finally:
+                self._held.connection = None
+                _unlock(conn, originator_id)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        held: Connection | None = getattr(self._held, "connection", None)
+        if held is not None and not held.closed:
+            yield held
+            return
+        conn = self._pool.getconn()  # autocommitting: the commit of `pool.connection()` would be idle work
+        try:
+            yield conn
+        finally:
+            self._pool.putconn(conn)
 
     def verify_triggers(self) -> None:
         """Raise WatermarkMissing unless both triggers of the log are enabled."""
-        with self._pool.connection() as conn:
+        with self._connection() as conn:
             row = conn.execute(_TRIGGER).fetchone()
         if row is None or row[0] != 2:
             raise WatermarkMissing("The triggers of es.stored_events are disabled: run `ticketing migrate`.")
@@ -91,29 +130,33 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         """Append the events in one commit and return their positions.
 
         `also` holds statements that commit with them, run first so that the log's ids are drawn last.
-        Raises IntegrityError when a version is taken, psycopg.OperationalError when it is unknown
-        whether the commit happened.
+        Raises IntegrityError when a version, or a row of `also`, is there already. Not retried: of a
+        psycopg.OperationalError `outcome_is_unknown` tells whether the commit may have happened.
         """
         if not stored_events:
             return []
-        with self._pool.connection() as conn:
-            if also or self._locks_table:
+        try:
+            with self._connection() as conn:
+                if not also and not self._locks_table:
+                    return _insert(conn, stored_events)
                 with conn.transaction():
                     for statement, parameters in also:
                         conn.execute(statement, parameters)
                     if self._locks_table:
                         conn.execute("LOCK TABLE es.stored_events IN EXCLUSIVE MODE")
                     return _insert(conn, stored_events)
-            return _insert(conn, stored_events)
+        except psycopg.errors.UniqueViolation as error:
+            raise IntegrityError(str(error)) from error
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""
-        with self._pool.connection() as conn, conn.cursor(binary=True) as cur:
-            return [state for (state,) in cur.execute(_SELECT_STATES, (originator_id, after))]
+        with self._connection() as conn, conn.cursor(binary=True) as cur:
+            rows = cur.execute(_SELECT_STATES, (originator_id, after)).fetchall()
+        return [state for (state,) in rows]
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         """Position and stored bytes of one aggregate's versions `first` to `last`, in order."""
-        with self._pool.connection() as conn, conn.cursor(binary=True) as cur:
+        with self._connection() as conn, conn.cursor(binary=True) as cur:
             return cur.execute(_SELECT_RECORDED, (originator_id, first, last)).fetchall()
 
     def select_events(
@@ -126,7 +169,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         parameters = {"id": originator_id, "gt": gt, "lte": lte, "desc": desc, "limit": limit}
-        with self._pool.connection() as conn, conn.cursor(binary=True) as cur:
+        with self._connection() as conn, conn.cursor(binary=True) as cur:
             return [StoredEvent(*row) for row in cur.execute(_SELECT_EVENTS, parameters)]
 
     def select_notifications(
@@ -139,7 +182,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
         after = (start or 0) - int(inclusive_of_start and start is not None)
-        with self._pool.connection() as conn:
+        with self._connection() as conn:
             rows = read_log(conn, after, limit, topics)
         return [
             Notification(
@@ -151,7 +194,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     def max_notification_id(self) -> int | None:
         """The watermark: every event up to it can be read now, and none will appear below it."""
-        with self._pool.connection() as conn:
+        with self._connection() as conn:
             row = conn.execute("SELECT es.stored_events_watermark()").fetchone()
         return (row[0] if row else None) or None
 
@@ -162,6 +205,11 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
 class InMemoryRecorder(POPOApplicationRecorder):
     """The library's in-memory recorder, for tests of commands that need no server."""
+
+    @contextmanager
+    def exclusive(self, originator_id: str) -> Iterator[None]:
+        """Nothing to wait for: only one test works here."""
+        yield
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         return [event.state for event in self.select_events(originator_id, gt=after)]
@@ -181,25 +229,37 @@ def read_log(
         return cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
 
 
+def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
+    """Whether an append may have been stored all the same: the connection died before the answer.
+
+    The server's farewell (class 57P: shut down, killed, crashed) can follow a commit; a statement
+    it refused, or a pool that had no connection to give, stored nothing.
+    """
+    if isinstance(error, PoolTimeout):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith("57P")
+
+
 def _insert(conn: Connection, events: Sequence[StoredEvent]) -> list[int]:
+    if len(events) == 1:
+        event = events[0]
+        cur = conn.execute(
+            _INSERT_ONE, (event.originator_id, event.originator_version, event.topic, event.state)
+        )
+    else:
+        columns = (
+            [event.originator_id for event in events],
+            [event.originator_version for event in events],
+            [event.topic for event in events],
+            [event.state for event in events],
+        )
+        cur = conn.execute(_INSERT_MANY, columns)
+    return [position for (position,) in cur.fetchall()]
+
+
+def _unlock(conn: Connection, originator_id: str) -> None:
+    """Never fails, as the work under the lock is done by now: what cannot be unlocked is closed."""
     try:
-        if len(events) == 1:
-            event = events[0]
-            parameters: Sequence[Any] = (
-                event.originator_id,
-                event.originator_version,
-                event.topic,
-                event.state,
-            )
-            cur = conn.execute(_INSERT_ONE, parameters)
-        else:
-            parameters = (
-                [event.originator_id for event in events],
-                [event.originator_version for event in events],
-                [event.topic for event in events],
-                [event.state for event in events],
-            )
-            cur = conn.execute(_INSERT_MANY, parameters)
-        return [position for (position,) in cur.fetchall()]
-    except psycopg.errors.UniqueViolation as error:
-        raise IntegrityError(str(error)) from error
+        conn.execute(_UNLOCK_AGGREGATE, (originator_id,))
+    except psycopg.Error:
+        conn.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 8
     event_log_lock: Literal["watermark", "table"] = "watermark"
     kafka_bootstrap_servers: str | None = None
+    kafka_prefix: str = "ticketing"
+    kafka_replication_factor: int = 1
     metrics_port: int | None = None
     attachments_s3_bucket: str | None = None
     attachments_s3_endpoint: str | None = None
@@ -56,6 +59,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         threads=_integer(env, "THREADS", 8, 1, 256),
         event_log_lock=lock,  # type: ignore[arg-type]
         kafka_bootstrap_servers=env.get("KAFKA_BOOTSTRAP_SERVERS") or None,
+        kafka_prefix=_kafka_prefix(env),
+        kafka_replication_factor=_integer(env, "KAFKA_REPLICATION_FACTOR", 1, 1, 15),
         metrics_port=_integer(env, "METRICS_PORT", 0, 0, 65_535) or None,
         attachments_s3_bucket=env.get("ATTACHMENTS_S3_BUCKET") or None,
         attachments_s3_endpoint=env.get("ATTACHMENTS_S3_ENDPOINT") or None,
@@ -63,6 +68,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
         webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
     )
+
+
+def _kafka_prefix(env: Mapping[str, str]) -> str:
+    prefix = env.get("KAFKA_PREFIX") or "ticketing"
+    if not re.fullmatch(r"[a-zA-Z0-9-]{1,100}", prefix):
+        raise BadSettings(f"KAFKA_PREFIX is {prefix!r}; it takes 1 to 100 letters, digits and hyphens.")
+    return prefix
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -242,7 +242,7 @@ def test_a_lost_race_is_decided_again_three_times_and_then_refused():
         raise VersionConflict("t1")
 
     with pytest.raises(Conflict):
-        decide(loses)
+        decide(Ticketing(), "t1", loses)
     assert len(attempts) == 3
 
 

@@ -1,0 +1,57 @@
+"""What is measured, and giving it to Prometheus.
+
+With PROMETHEUS_MULTIPROC_DIR set before this module is imported, the workers of one server count
+together (api/server.py does so); otherwise each process counts for itself.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+requests_total = Counter("ticketing_http_requests_total", "Requests answered", ("method", "route", "status"))
+request_seconds = Histogram(
+    "ticketing_http_request_seconds", "Time to answer", ("method", "route"), buckets=_SECONDS
+)
+projector_lag = Gauge(
+    "ticketing_projector_lag_events", "Events the read tables lack", multiprocess_mode="mostrecent"
+)
+parked_events = Gauge(
+    "ticketing_parked_events", "Events that could not be projected", multiprocess_mode="mostrecent"
+)
+
+
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answer. `route` is the template, so that the number of series stays small."""
+    known = method if method in _METHODS else "other"
+    _counter(known, route, status).inc()
+    _timer(known, route).observe(seconds)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format, those of every worker added up."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+_METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
+
+
+@cache
+def _counter(method: str, route: str, status: int) -> Counter:
+    return requests_total.labels(method, route, str(status))
+
+
+@cache
+def _timer(method: str, route: str) -> Histogram:
+    return request_seconds.labels(method, route)

@@ -1,0 +1,86 @@
+"""Aggregates as this process last read them, so that only newer events need be fetched and folded."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from domain.aggregate import Aggregate, DomainEvent
+from domain.events import StoredDomainEvent
+
+REMEMBERED = 512  # aggregates
+REMEMBERED_BYTES = 64 * 1024  # of events; what has more is read anew each time, so that memory is bounded
+
+A = TypeVar("A", bound=Aggregate)
+
+_decode_all: Callable[[bytes], Sequence[DomainEvent]] = msgspec.json.Decoder(list[StoredDomainEvent]).decode
+
+
+class StateReader(Protocol):
+    def select_states(self, originator_id: str, after: int) -> list[bytes]:
+        """The stored bytes of one aggregate's events past version `after`, in order."""
+
+
+class _Snapshot(NamedTuple):
+    aggregate: Any
+    last_state: bytes
+    size_bytes: int
+
+
+class Snapshots:
+    """Reads aggregates, always as of now.
+
+    Stored events never change, so a snapshot stays true and only lacks what came after. Its last event
+    is fetched along and compared all the same: after a restore from a backup the log may be another.
+    """
+
+    def __init__(self, reader: StateReader) -> None:
+        self._reader = reader
+        self._snapshots: OrderedDict[str, _Snapshot] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, kind: type[A], aggregate_id: str) -> A | None:
+        """The caller's own copy of the aggregate, or None when there is none of that kind by that id."""
+        snapshot = self._snapshots.get(aggregate_id)
+        if snapshot is not None and isinstance(snapshot.aggregate, kind):
+            states = self._reader.select_states(aggregate_id, snapshot.aggregate.version - 1)
+            if states and states[0] == snapshot.last_state:
+                return self._advance(kind, snapshot, states[1:])
+        states = self._reader.select_states(aggregate_id, 0)
+        return self._advance(kind, _Snapshot(None, b"", 0), states) if states else None
+
+    def _advance(self, kind: type[A], snapshot: _Snapshot, newer: list[bytes]) -> A | None:
+        aggregate: A | None = _copy_of(snapshot.aggregate)
+        if newer:
+            events = _decode_all(b"[%b]" % b",".join(newer))
+            if aggregate is None and not isinstance(events[0], kind.first_event):
+                return None
+            aggregate = kind.fold(aggregate, events)
+            size_bytes = snapshot.size_bytes + sum(map(len, newer))
+            snapshot = _Snapshot(_copy_of(aggregate), newer[-1], size_bytes)
+        self._remember(snapshot)
+        return aggregate
+
+    def _remember(self, snapshot: _Snapshot) -> None:
+        with self._lock:
+            self._snapshots.pop(snapshot.aggregate.id, None)
+            if snapshot.size_bytes <= REMEMBERED_BYTES:
+                self._snapshots[snapshot.aggregate.id] = snapshot
+            if len(self._snapshots) > REMEMBERED:
+                self._snapshots.popitem(last=False)
+
+
+def _copy_of(aggregate: Any) -> Any:
+    """A copy that shares nothing which changes: fields hold immutable values, or lists and dicts of them."""
+    fresh = copy.copy(aggregate)
+    if fresh is not None:
+        for name in fresh.__struct_fields__:
+            value = getattr(fresh, name)
+            if type(value) in (list, dict):
+                setattr(fresh, name, value.copy())
+    return fresh

@@ -1,0 +1,162 @@
+"""Users and properties: who may register, change and give which role, within which reach."""
+
+import pytest
+
+from commands.api_keys import IssueKey, checksum_ok, digest, issue_key, make_secret, revoke_key
+from commands.properties import (
+    AddUnit,
+    ChangeProperty,
+    RegisterProperty,
+    add_unit,
+    change_property,
+    register_property,
+)
+from commands.users import ChangeUser, RegisterUser, change_user, register_user
+from domain.errors import Conflict, Forbidden, Invalid, NotFound
+from domain.user import Notifications, Preferences
+from infrastructure.event_store import Ticketing
+from tests.unit.builders import OCEAN_DRIVE, caller, context
+
+MANAGER = caller("manager", user_id="u-manager", reach=["p1"])
+STAFF = caller("staff", user_id="u-staff", reach=["p1"])
+
+
+@pytest.fixture
+def store():
+    store = Ticketing()
+    for property_id in ("p1", "p2"):
+        register_property(
+            store, RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE), context()
+        )
+    return store
+
+
+def person(user_id="u1", role="staff", property_ids=("p1",)):
+    return RegisterUser(
+        user_id=user_id, name="Jane", email="jane@example.com", role=role, property_ids=property_ids
+    )
+
+
+def test_ids_are_unique_over_all_kinds(store):
+    with pytest.raises(Conflict, match="p1 is already in use"):
+        register_user(store, person(user_id="p1"), context())
+
+
+def test_a_manager_registers_people_of_their_own_properties_up_to_their_own_role(store):
+    assert register_user(store, person(), context(MANAGER)).role == "staff"
+    with pytest.raises(Forbidden):
+        register_user(store, person("u2", role="admin"), context(MANAGER))
+    with pytest.raises(Invalid):
+        register_user(store, person("u3", property_ids=("p2",)), context(MANAGER))
+    with pytest.raises(Invalid):
+        register_user(store, person("u4", property_ids=()), context(MANAGER))
+
+
+def test_staff_register_no_one(store):
+    with pytest.raises(Forbidden):
+        register_user(store, person(), context(STAFF))
+
+
+def test_every_unknown_property_is_named(store):
+    with pytest.raises(Invalid) as refused:
+        register_user(store, person(property_ids=("p1", "x", "y")), context())
+
+    assert len(refused.value.details["property_ids"]) == 2
+
+
+def test_a_manager_replaces_only_the_properties_within_reach(store):
+    register_user(store, person(property_ids=("p1", "p2")), context())
+
+    changed = change_user(store, ChangeUser(user_id="u1", property_ids=()), context(MANAGER))
+
+    assert changed.property_ids == ("p2",)
+
+
+def test_a_manager_neither_changes_an_admin_nor_a_role_that_reaches_further(store):
+    register_user(store, person("boss", role="admin"), context())
+    register_user(store, person("both", property_ids=("p1", "p2")), context())
+
+    with pytest.raises(Forbidden):
+        change_user(store, ChangeUser(user_id="boss", name="X"), context(MANAGER))
+    with pytest.raises(Forbidden):
+        change_user(store, ChangeUser(user_id="both", role="manager"), context(MANAGER))
+
+
+def test_a_user_beyond_reach_is_not_found(store):
+    register_user(store, person(property_ids=("p2",)), context())
+
+    with pytest.raises(NotFound):
+        change_user(store, ChangeUser(user_id="u1", name="X"), context(MANAGER))
+
+
+def test_changing_to_the_same_values_records_nothing(store):
+    register_user(store, person(), context())
+    same = ChangeUser(user_id="u1", name="Jane", phone=None, role="staff", property_ids=("p1", "p1"))
+
+    assert change_user(store, same, context()).position == 0
+
+
+def test_preferences_are_replaced_as_a_whole(store):
+    register_user(store, person(), context())
+    wanted = Preferences(notifications=Notifications(email=False, sms=True))
+
+    assert change_user(store, ChangeUser(user_id="u1", preferences=wanted), context()).preferences == wanted
+
+
+def test_properties_are_registered_by_admins_and_changed_by_their_managers(store):
+    with pytest.raises(Forbidden):
+        register_property(
+            store, RegisterProperty(property_id="p3", name="X", address=OCEAN_DRIVE), context(MANAGER)
+        )
+    assert (
+        change_property(store, ChangeProperty(property_id="p1", name="New"), context(MANAGER)).name == "New"
+    )
+    with pytest.raises(NotFound):
+        change_property(store, ChangeProperty(property_id="p2", name="New"), context(MANAGER))
+    with pytest.raises(Forbidden):
+        add_unit(store, AddUnit(property_id="p1", unit_id="a", name="A"), context(STAFF))
+
+
+def test_a_unit_id_is_given_once_in_a_property(store):
+    add_unit(store, AddUnit(property_id="p1", unit_id="a", name="A"), context(MANAGER))
+
+    with pytest.raises(Conflict):
+        add_unit(store, AddUnit(property_id="p1", unit_id="a", name="B"), context(MANAGER))
+
+
+def test_a_key_has_a_checksum_and_only_its_digest_is_kept(store):
+    issued = issue_key(store, IssueKey(name="kiosk", role="staff", property_ids=("p1",)), context())
+
+    assert checksum_ok(issued.key)
+    assert issued.key.encode() not in b"".join(
+        e.state for e in store.recorder.select_events(issued.api_key.id)
+    )
+    assert len(digest(issued.key)) == 32
+    assert revoke_key(store, issued.api_key.id, context()).is_revoked
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda k: k[:-1], lambda k: k + "0", lambda k: k[4:], lambda k: k.swapcase()]
+)
+def test_a_damaged_key_fails_its_checksum(damage):
+    assert not checksum_ok(damage(make_secret()))
+
+
+def test_a_key_never_outranks_its_user_and_every_problem_is_named(store):
+    register_user(store, person(), context())
+
+    with pytest.raises(Invalid) as refused:
+        issue_key(
+            store,
+            IssueKey(
+                name=" ", role="admin", user_id="u1", scopes=("fly",), property_ids=("x",), rate_limit=0
+            ),
+            context(),
+        )
+
+    assert set(refused.value.details) == {"name", "role", "scopes", "property_ids", "rate_limit"}
+
+
+def test_only_an_admin_issues_keys(store):
+    with pytest.raises(Forbidden):
+        issue_key(store, IssueKey(name="k", role="guest"), context(MANAGER))

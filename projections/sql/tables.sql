@@ -86,9 +86,9 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) WHERE NOT is_deleted;
-CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
-CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
 CREATE INDEX tickets_search_idx ON tickets USING gin (search);
 
 CREATE TABLE comments (
@@ -102,6 +102,7 @@ CREATE TABLE comments (
     search tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED
 );
 CREATE INDEX comments_ticket_id_idx ON comments (ticket_id, ticket_version);
+CREATE INDEX comments_author_id_idx ON comments (author_id);
 CREATE INDEX comments_search_idx ON comments USING gin (search);
 
 CREATE TABLE attachments (

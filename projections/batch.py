@@ -1,0 +1,134 @@
+"""One page of the log into the read tables: one transaction, position included, poison set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import structlog
+
+from domain.aggregate import DomainEvent
+from domain.property import PropertyEvent, PropertyRenamed
+from domain.ticket import TicketEvent
+from domain.user import UserEvent, UserNameChanged
+from infrastructure.event_store import decode
+from infrastructure.postgres import Connection, named_queries
+from projections import project_properties, project_tickets, project_users
+
+sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
+log = structlog.get_logger()
+
+
+class Entry(NamedTuple):
+    """One row of the log, not decoded yet: decoding may be what fails."""
+
+    position: int
+    aggregate_id: str
+    state: bytes
+
+
+class Page(NamedTuple):
+    """What follows `position` in the log."""
+
+    position: int
+    entries: list[Entry]
+
+
+class Overtaken(Exception):
+    """Another process moved the position, or holds it and we were told not to wait."""
+
+
+def read_page(conn: Connection, limit: int, up_to: int | None = None) -> Page:
+    """The next `limit` entries after the tables' position, none past `up_to`."""
+    with conn.cursor(binary=True) as cur:
+        rows = cur.execute(sql["read_page"], {"limit": limit}).fetchall()
+    entries = [Entry(*row[1:]) for row in rows if row[1] is not None]
+    return Page(rows[0][0], [entry for entry in entries if up_to is None or entry.position <= up_to])
+
+
+def project_page(conn: Connection, page: Page, *, wait: bool) -> None:
+    """Project the page and move the position behind it, or change nothing and raise.
+
+    Events of an aggregate that has a parked one are parked behind it.
+    """
+    with conn.pipeline(), conn.transaction():
+        parked = _lock_position(conn, page, wait=wait)
+        behind = [entry for entry in page.entries if entry.aggregate_id in parked]
+        events = [decode(entry.state) for entry in page.entries if entry.aggregate_id not in parked]
+        for _, run in groupby(events, key=_renames):
+            _project_run(conn, list(run))
+        _park(conn, behind, "waits behind an earlier event of the same aggregate")
+        _move_position(conn, page)
+
+
+def park_page(conn: Connection, page: Page, error: Exception) -> None:
+    """Set a page aside that cannot be projected, and move the position behind it."""
+    with conn.transaction():
+        _lock_position(conn, page, wait=True)
+        _park(conn, page.entries, f"{type(error).__name__}: {error}"[:2_000])
+        _move_position(conn, page)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same page may pass later: the server was away, busy, or not set up for us.
+
+    What PostgreSQL says about the values themselves (class 22 and 23, and 54: a limit of the program) is
+    as lasting as an exception of our own.
+    """
+    if not isinstance(error, psycopg.Error):
+        return False
+    return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
+
+
+def _lock_position(conn: Connection, page: Page, *, wait: bool) -> set[str]:
+    """Hold the position for this transaction; return which of the page's aggregates have parked events."""
+    statement = sql["lock_position"] if wait else sql["lock_position_unless_locked"]
+    aggregate_ids = list({entry.aggregate_id for entry in page.entries})
+    row = conn.execute(statement, {"aggregate_ids": aggregate_ids}).fetchone()
+    if row is None or row[0] != page.position:
+        raise Overtaken
+    return set(row[1])
+
+
+def _renames(event: DomainEvent) -> bool:
+    return isinstance(event, PropertyRenamed | UserNameChanged)
+
+
+def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
+    """Project events that all give new names, or none of which does.
+
+    A rename concerns the tickets as they stood before it. Runs keep that order, so that the tables do
+    not depend on where the log was cut into pages.
+    """
+    properties = [event for event in events if isinstance(event, PropertyEvent)]
+    users = [event for event in events if isinstance(event, UserEvent)]
+    tickets = [event for event in events if isinstance(event, TicketEvent)]
+    property_rows = project_properties.select_rows(conn, properties)
+    user_rows = project_users.select_rows(conn, users)
+    ticket_rows = project_tickets.select_rows(conn, tickets)
+    if properties:
+        project_properties.project(conn, properties, property_rows)
+    if users:
+        project_users.project(conn, users, user_rows)
+    if tickets:
+        project_tickets.project(conn, tickets, ticket_rows)
+
+
+def _park(conn: Connection, entries: Sequence[Entry], error: str) -> None:
+    if not entries:
+        return
+    arrays = {
+        "positions": [entry.position for entry in entries],
+        "aggregate_ids": [entry.aggregate_id for entry in entries],
+        "errors": [error.replace("\0", "")] * len(entries),
+    }
+    conn.execute(sql["park_events"], arrays)
+    for entry in entries:
+        log.error("event_parked", position=entry.position, aggregate_id=entry.aggregate_id)
+
+
+def _move_position(conn: Connection, page: Page) -> None:
+    conn.execute(sql["move_position"], {"from": page.position, "to": page.entries[-1].position})

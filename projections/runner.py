@@ -1,0 +1,100 @@
+"""The projector: follows the log and keeps the read tables up with it."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from infrastructure.postgres import Connection, connect
+from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
+from projections.schema import LIVE
+
+BATCH_SIZE = 500
+LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
+SHORTEST_PAUSE_SECONDS = 0.001
+LONGEST_PAUSE_SECONDS = 0.02
+STANDBY_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+def connect_projector(dsn: str, schema: str = LIVE) -> Connection:
+    """Open a connection for `catch_up` on the read tables in `schema`.
+
+    Commits do not wait for the disk: after a crash the position is as old as the rows, and the log is
+    read again from there. The keepalives let the server notice a leader whose host has vanished.
+    """
+    options = (
+        f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout=60s -c TimeZone=UTC"
+        " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+    )
+    return connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
+
+
+def catch_up(
+    conn: Connection, limit: int = BATCH_SIZE, wait: bool = True, *, up_to: int | None = None
+) -> int:
+    """Project the next events, at most `limit`, and return how many; 0 at the end of the log or `up_to`.
+
+    `conn` comes from `connect_projector`. With `wait=False` it returns 0 too when another process is
+    projecting at this moment. A page that fails is halved until the event that cannot be projected
+    stands alone; that one is parked.
+    """
+    while True:
+        page = read_page(conn, limit, up_to)
+        if not page.entries:
+            return 0
+        try:
+            project_page(conn, page, wait=wait)
+            return len(page.entries)
+        except Overtaken:
+            if not wait:
+                return 0
+        except Exception as error:  # any code may choke on an event; the others must not wait for it
+            if conn.closed or is_transient(error):
+                raise
+            if len(page.entries) == 1:
+                park_page(conn, page, error)
+                return 1
+            limit = len(page.entries) // 2
+
+
+class Projector:
+    """Projects for as long as it leads; one that does not lead stands by to take over."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, through restarts of PostgreSQL."""
+        backoff = SHORTEST_PAUSE_SECONDS
+        while not stop.is_set():
+            try:
+                with connect_projector(self._dsn) as conn:
+                    self._stand_by(conn, stop)
+                    log.info("projector_leads")
+                    backoff = SHORTEST_PAUSE_SECONDS
+                    self._lead(conn, stop)
+            except Exception as error:
+                log.error("projector_failed", error=type(error).__name__, retry_in_seconds=backoff)
+                stop.wait(backoff)
+                backoff = min(max(backoff * 2, 0.1), LONGEST_BACKOFF_SECONDS)
+
+    def _stand_by(self, conn: Connection, stop: threading.Event) -> None:
+        """Return when we lead. Leadership is a lock of this very session: it ends with it."""
+        while not stop.is_set():
+            row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
+            if row and row[0]:
+                return
+            stop.wait(STANDBY_SECONDS)
+
+    def _lead(self, conn: Connection, stop: threading.Event) -> None:
+        pause = SHORTEST_PAUSE_SECONDS
+        while not stop.is_set():
+            if catch_up(conn):
+                pause = SHORTEST_PAUSE_SECONDS
+            else:
+                stop.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,55 @@
+"""The schemas the read tables live in: creating them, and knowing whether they are of this version."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from psycopg import sql
+
+from infrastructure.postgres import Connection
+
+LIVE = "read"  # what the API reads
+COPY = "read_next"  # what a rebuild fills
+
+_TABLES = (Path(__file__).parent / "sql" / "tables.sql").read_text()
+_FINGERPRINT = "tables.sql sha256:" + hashlib.sha256(_TABLES.encode()).hexdigest()
+_CREATION_LOCK = 7_305_872  # any constant: one creation at a time
+
+SchemaState = Literal["absent", "current", "outdated"]
+
+
+def create_read_schema(conn: Connection, schema: str = LIVE) -> None:
+    """Create the read tables, empty and at position 0, unless the schema is there already."""
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
+        if read_schema_state(conn, schema) != "absent":
+            return
+        name = sql.Identifier(schema)
+        conn.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+        conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(name, sql.Literal(_FINGERPRINT)))
+        conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(name))
+        conn.execute(_TABLES)
+
+
+def drop_read_schema(conn: Connection, schema: str) -> None:
+    conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+
+def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
+    """Whether the read tables are there and were made by this version of tables.sql.
+
+    Outdated ones are replaced by a rebuild (projections/rebuild.py).
+    """
+    row = conn.execute(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [schema]
+    ).fetchone()
+    if row is None:
+        return "absent"
+    return "current" if row[0] == _FINGERPRINT else "outdated"
+
+
+def use_schema(conn: Connection, schema: str) -> None:
+    """Make this connection's unqualified names mean the tables of `schema`, for as long as it lives."""
+    conn.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(schema)))

@@ -1,0 +1,31 @@
+-- name: select_users
+SELECT id, version, name, email, phone, role, property_ids, preferences::text, created_at, updated_at
+  FROM users WHERE id = ANY(%(ids)s);
+
+-- name: save_users
+INSERT INTO users AS u (id, version, name, email, phone, role, property_ids, preferences, created_at, updated_at)
+SELECT id, version, name, email, phone, role, property_ids, preferences, created_at, updated_at
+  FROM json_populate_recordset(NULL::users, %(rows)s::json)
+    ON CONFLICT (id) DO UPDATE
+   SET version = excluded.version, name = excluded.name, email = excluded.email, phone = excluded.phone,
+       role = excluded.role, property_ids = excluded.property_ids, preferences = excluded.preferences,
+       updated_at = excluded.updated_at
+ WHERE u.version < excluded.version;
+
+-- name: rename_requesters
+UPDATE tickets t
+   SET requester_name = u.name, names_changed = true
+  FROM users u
+ WHERE u.id = ANY(%(ids)s) AND t.requester_id = u.id;
+
+-- name: rename_assignees
+UPDATE tickets t
+   SET assignee_name = u.name, names_changed = true
+  FROM users u
+ WHERE u.id = ANY(%(ids)s) AND t.assignee_id = u.id;
+
+-- name: mark_tickets_of_authors
+-- A ticket shows the names of those who commented on it, though they are not stored in its row.
+UPDATE tickets
+   SET names_changed = true
+ WHERE id IN (SELECT ticket_id FROM comments WHERE author_id = ANY(%(ids)s)) AND NOT names_changed;

@@ -1,0 +1,33 @@
+-- name: take_rebuild_lock
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: lock_live_tables
+-- The table, not only its row: a projector that waits here looks the name up again when we are done, and
+-- so goes on with the tables that were swapped in.
+LOCK TABLE read.projector_position IN ACCESS EXCLUSIVE MODE;
+
+-- name: lock_live_position
+SELECT position FROM read.projector_position FOR UPDATE;
+
+-- name: read_watermark
+SELECT es.stored_events_watermark();
+
+-- name: read_position
+SELECT position FROM projector_position;
+
+-- name: set_live_aside
+ALTER SCHEMA read RENAME TO read_old;
+
+-- name: put_copy_in_place
+ALTER SCHEMA read_next RENAME TO read;
+
+-- name: tell_readers
+SELECT pg_notify('ticketing_projected', %(position)s::text);
+
+-- name: analyze_copy
+ANALYZE read_next.properties, read_next.units, read_next.users, read_next.tickets, read_next.comments,
+        read_next.attachments;
+
+-- name: take_snapshot
+-- The first statement of a REPEATABLE READ transaction fixes what all of it sees.
+SELECT position FROM read.projector_position;

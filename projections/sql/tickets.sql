@@ -1,0 +1,79 @@
+-- name: list_tickets
+-- One row without a ticket when the page is empty, so that the total is always told.
+WITH page AS (
+    SELECT t.id, t.title, t.description, t.status, t.priority, t.category, t.created_at, t.updated_at,
+           t.property_id, t.property_name, t.unit_id, t.unit_name, t.requester_id, t.requester_name,
+           t.assignee_id, t.assignee_name, t.priority_rank
+      FROM read.tickets t
+     WHERE {filters} {after}
+     ORDER BY {order}
+     LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT {total}, t.* FROM (VALUES (1)) one LEFT JOIN page t ON true ORDER BY {order};
+
+-- name: count_tickets
+(SELECT count(*) FROM read.tickets t WHERE {filters})
+
+-- name: get_ticket
+-- The ticket as the read tables have it beside the newest version in the log.
+SELECT e.originator_version, e.notification_id, e.topic,
+       t.version, t.names_changed, t.is_deleted, t.created_at, t.updated_at,
+       t.id, t.title, t.description, t.status, t.priority, t.category,
+       t.property_id, t.property_name, t.unit_id, t.unit_name, t.requester_id, t.requester_name,
+       t.assignee_id, t.assignee_name,
+       (SELECT json_agg(json_build_object(
+                   'id', c.id, 'text', c.text, 'visibility', c.visibility,
+                   'user', json_build_object('id', c.author_id, 'name', coalesce(u.name, k.name, c.author_id)),
+                   'created_at', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+                   ORDER BY c.ticket_version)::text
+          FROM read.comments c
+          LEFT JOIN read.users u ON u.id = c.author_id
+          LEFT JOIN access.api_keys k ON k.id = c.author_id
+         WHERE c.ticket_id = t.id),
+       (SELECT json_agg(json_build_object(
+                   'id', a.id, 'filename', a.filename, 'url', '', 'size', a.size_bytes,
+                   'content_type', a.content_type,
+                   'created_at', to_char(a.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+                   ORDER BY a.ticket_version)::text
+          FROM read.attachments a
+         WHERE a.ticket_id = t.id)
+  FROM (SELECT originator_version, notification_id, topic FROM es.stored_events
+         WHERE originator_id = %(id)s ORDER BY originator_version DESC LIMIT 1) e
+  LEFT JOIN read.tickets t ON t.id = %(id)s;
+
+-- name: list_comments
+WITH page AS (
+    SELECT c.id, c.text, c.author_id, coalesce(u.name, k.name, c.author_id) AS author_name, c.visibility,
+           c.created_at, c.ticket_version
+      FROM read.comments c
+      LEFT JOIN read.users u ON u.id = c.author_id
+      LEFT JOIN access.api_keys k ON k.id = c.author_id
+     WHERE c.ticket_id = %(ticket_id)s AND c.visibility = ANY(%(visibilities)s)
+     ORDER BY c.ticket_version
+     LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT (SELECT count(*) FROM read.comments
+         WHERE ticket_id = %(ticket_id)s AND visibility = ANY(%(visibilities)s)),
+       c.id, c.text, c.author_id, c.author_name, c.visibility, c.created_at
+  FROM (VALUES (1)) one LEFT JOIN page c ON true ORDER BY c.ticket_version;
+
+-- name: list_attachments
+SELECT a.id, a.ticket_id, a.filename, a.content_type, a.size_bytes, a.sha256, a.created_at
+  FROM read.attachments a WHERE a.ticket_id = %(ticket_id)s ORDER BY a.ticket_version;
+
+-- name: get_attachment
+SELECT a.id, a.ticket_id, a.filename, a.content_type, a.size_bytes, a.sha256, a.created_at
+  FROM read.attachments a JOIN read.tickets t ON t.id = a.ticket_id
+ WHERE a.id = %(id)s AND NOT t.is_deleted;
+
+-- name: names_of
+SELECT (SELECT name FROM read.properties WHERE id = %(property_id)s),
+       (SELECT name FROM read.units WHERE property_id = %(property_id)s AND id = %(unit_id)s),
+       coalesce((SELECT name FROM read.users WHERE id = %(requester_id)s),
+                (SELECT name FROM access.api_keys WHERE id = %(requester_id)s)),
+       (SELECT name FROM read.users WHERE id = %(assignee_id)s);
+
+-- name: author_names
+SELECT id, name FROM access.api_keys WHERE id = ANY(%(ids)s)
+UNION ALL
+SELECT id, name FROM read.users WHERE id = ANY(%(ids)s);

@@ -1,0 +1,134 @@
+"""What a list of tickets may be asked for, and the one statement that answers it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, LiteralString
+
+import msgspec
+from psycopg import sql
+
+from domain.access import Caller
+from infrastructure.postgres import named_queries
+
+Sort = Literal["created_at", "updated_at", "priority"]
+Order = Literal["asc", "desc"]
+
+_sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
+
+_AFTER: dict[tuple[Sort, Order], LiteralString] = {
+    ("created_at", "asc"): "AND (t.created_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
+    ("created_at", "desc"): "AND (t.created_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
+    ("updated_at", "asc"): "AND (t.updated_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
+    ("updated_at", "desc"): "AND (t.updated_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
+    ("priority", "asc"): "AND (t.priority_rank, t.id) > (%(after_value)s::smallint, %(after_id)s)",
+    ("priority", "desc"): "AND (t.priority_rank, t.id) < (%(after_value)s::smallint, %(after_id)s)",
+}
+_ORDER: dict[tuple[Sort, Order], LiteralString] = {
+    ("created_at", "asc"): "t.created_at, t.id",
+    ("created_at", "desc"): "t.created_at DESC, t.id DESC",
+    ("updated_at", "asc"): "t.updated_at, t.id",
+    ("updated_at", "desc"): "t.updated_at DESC, t.id DESC",
+    ("priority", "asc"): "t.priority_rank, t.id",
+    ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
+}
+_FILTERS: dict[str, LiteralString] = {
+    "reach": "t.property_id = ANY(%(reach)s)",
+    "requester": "t.requester_id = %(requester)s",
+    "status": "t.status = ANY(%(status)s)",
+    "priority": "t.priority = ANY(%(priority)s)",
+    "assigned_to": "t.assignee_id = %(assigned_to)s",
+    "unassigned": "t.assignee_id IS NULL",
+    "property_id": "t.property_id = %(property_id)s",
+    "created_after": "t.created_at > %(created_after)s",
+    "created_before": "t.created_at < %(created_before)s",
+    "updated_after": "t.updated_at > %(updated_after)s",
+    "updated_before": "t.updated_at < %(updated_before)s",
+    # Two index look-ups and a union; an OR of them would read every ticket.
+    "q": (
+        "t.id IN (SELECT id FROM read.tickets WHERE search @@ websearch_to_tsquery('english', %(q)s)"
+        " UNION ALL SELECT ticket_id FROM read.comments"
+        " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s))"
+    ),
+}
+
+
+class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of tickets. Filters combine with AND; `assigned_to="none"` finds the unassigned.
+
+    `after` is the `last_key` of the page before; with `count` False the page has no total.
+    """
+
+    status: tuple[str, ...] = ()
+    priority: tuple[str, ...] = ()
+    assigned_to: str | None = None
+    property_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+    q: str | None = None
+    sort: Sort = "created_at"
+    order: Order = "desc"
+    limit: int = 10
+    offset: int = 0
+    after: tuple[str | int, str] | None = None
+    count: bool = True
+
+
+def build_list(caller: Caller, query: TicketQuery) -> tuple[sql.Composed, dict[str, Any]]:
+    """The statement and its parameters. It is put together from the fragments above; what a client
+    sent goes into parameters only."""
+    parameters = _filters(caller, query)
+    names = tuple(parameters)
+    if parameters.pop("q", None):
+        parameters["q"] = query.q
+        parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
+    if query.after:
+        parameters["after_value"], parameters["after_id"] = query.after
+    parameters["limit"] = query.limit
+    parameters["offset"] = query.offset
+    return _statement(names, query.sort, query.order, query.after is not None, query.count), parameters
+
+
+def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
+    """The parameters of the filters in force, each under the name of its fragment."""
+    given: dict[str, Any] = {}
+    if caller.role == "guest":
+        given["requester"] = caller.principal_id
+    elif caller.property_ids is not None:
+        given["reach"] = list(caller.property_ids)
+    if query.assigned_to == "none":
+        given["unassigned"] = True
+    elif query.assigned_to is not None:
+        given["assigned_to"] = query.assigned_to
+    for name in ("status", "priority"):
+        if values := getattr(query, name):
+            given[name] = list(values)
+    for name in ("property_id", "created_after", "created_before", "updated_after", "updated_before", "q"):
+        if (value := getattr(query, name)) is not None:
+            given[name] = value
+    return given
+
+
+@lru_cache(maxsize=512)
+def _statement(names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool) -> sql.Composed:
+    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(_FILTERS[n]) for n in names)])
+    total: sql.Composable = sql.SQL("NULL::bigint")
+    if count:
+        total = sql.SQL(_sql["count_tickets"]).format(filters=filters)
+    return sql.SQL(_sql["list_tickets"]).format(
+        filters=filters,
+        after=sql.SQL(_AFTER[sort, order] if after else ""),
+        order=sql.SQL(_ORDER[sort, order]),
+        total=total,
+    )
+
+
+def sort_key(sort: Sort, *, created_at: datetime, updated_at: datetime, priority_rank: int) -> str | int:
+    """The value of the sort column as a cursor carries it, to the microsecond."""
+    if sort == "priority":
+        return priority_rank
+    return (created_at if sort == "created_at" else updated_at).isoformat()

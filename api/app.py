@@ -1,0 +1,58 @@
+"""The API's table of contents: every address, and the class that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import falcon
+
+from api.attachments import AttachmentFile, Attachments
+from api.comments import Comments
+from api.context import Request
+from api.docs import Docs, DocsStyle
+from api.errors import add_error_handlers
+from api.gate import Gate
+from api.health import Live, Ready
+from api.metrics import Metrics
+from api.openapi import OpenApi, describe
+from api.properties import Properties, PropertyItem, Units
+from api.resource import Resource, verify
+from api.services import Services
+from api.tickets import TicketItem, TicketRestoration, Tickets
+from api.users import UserItem, Users
+
+Routes = Sequence[tuple[str, type[Resource]]]
+
+ROUTES: Routes = (
+    ("/v1/tickets", Tickets),
+    ("/v1/tickets/{ticket_id}", TicketItem),
+    ("/v1/tickets/{ticket_id}/restore", TicketRestoration),
+    ("/v1/tickets/{ticket_id}/comments", Comments),
+    ("/v1/tickets/{ticket_id}/attachments", Attachments),
+    ("/v1/attachments/{attachment_id}", AttachmentFile),
+    ("/v1/users", Users),
+    ("/v1/users/{user_id}", UserItem),
+    ("/v1/properties", Properties),
+    ("/v1/properties/{property_id}", PropertyItem),
+    ("/v1/properties/{property_id}/units", Units),
+    ("/health/live", Live),
+    ("/health/ready", Ready),
+    ("/metrics", Metrics),
+)
+
+
+def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, Any]:
+    """The WSGI application. Raises BadDeclaration when a resource's methods and operations differ."""
+    document = describe(routes, services.settings.base_url)
+    app = falcon.App(middleware=[Gate(services)], request_type=Request)
+    add_error_handlers(app)
+    for path, resource in (
+        *((path, resource(services)) for path, resource in routes),
+        ("/v1/openapi.json", OpenApi(services, document)),
+        ("/docs", Docs(services, document)),
+        ("/docs/style.css", DocsStyle(services)),
+    ):
+        verify(type(resource))
+        app.add_route(path, resource)
+    return app

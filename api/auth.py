@@ -1,0 +1,79 @@
+"""Who is asking: from the Authorization header to a Caller."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any
+
+from api.errors import Refused
+from api.rate_limit import RateWindow
+from commands.api_keys import checksum_ok, digest
+from domain.access import Caller, lesser_role
+from infrastructure.postgres import Pool, named_queries
+
+_sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
+
+
+def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
+    """The caller the key stands for, and its rate window with this request counted.
+
+    One statement: a revoked key, a demoted user and a spent limit are known to every worker with the
+    commit that made them so. Raises Refused with 401.
+    """
+    key = _bearer(authorization)
+    if not checksum_ok(key):
+        raise _unauthenticated("The API key is not one of ours, or was not copied whole.")
+    key_digest = digest(key)
+    row = _find_and_count(pool, key_digest)
+    if row is None or not compare_digest(row[1], key_digest):
+        raise _unauthenticated("The API key is unknown, expired or revoked.")
+    return _caller(row), RateWindow(*row[10:14])
+
+
+def _find_and_count(pool: Pool, key_digest: bytes) -> Any:
+    """The row of a good key, or None. A key's first request takes more than one statement."""
+    parameters = {"digest": key_digest}
+    with pool.connection() as conn:
+        row = conn.execute(_sql["authenticate_and_count"], parameters, binary=True).fetchone()
+        if row is None:  # also when another request opens the window just now: then this waits for it
+            conn.execute(_sql["open_window"], parameters)
+            row = conn.execute(_sql["authenticate_and_count"], parameters, binary=True).fetchone()
+    return row
+
+
+def _bearer(authorization: str | None) -> str:
+    if not authorization:
+        raise _unauthenticated("Send an API key: Authorization: Bearer YOUR_API_KEY.")
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise _unauthenticated("The Authorization header must be: Bearer YOUR_API_KEY.")
+    return credential.strip()
+
+
+def _unauthenticated(message: str) -> Refused:
+    return Refused("unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _caller(row: Any) -> Caller:
+    """A key never reaches further than its user, and with properties of its own no further than those."""
+    key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
+    reach = frozenset(property_ids) if property_ids else None
+    if user_id is not None:
+        if user_role is None:  # registered this moment, and the read tables do not show it yet
+            message = "The user of this key is not known here yet. Try again."
+            raise Refused("unavailable", message, headers={"Retry-After": "1"})
+        role = lesser_role(role, user_role)
+        if user_role != "admin":
+            users = frozenset(user_property_ids)
+            reach = users if reach is None else reach & users
+    return Caller(
+        principal_id=user_id or key_id,
+        name=user_name or name,
+        role=role,
+        auth="api_key",
+        credential_id=key_id,
+        user_id=user_id,
+        property_ids=reach,
+        scopes=frozenset(scopes),
+    )

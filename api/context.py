@@ -1,0 +1,58 @@
+"""What is known of a request while it is served: `req.context`."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import IO
+
+import falcon
+
+from api.resource import Operation
+from domain.access import Caller, Context
+from infrastructure.ids import new_id
+
+
+class RequestContext:
+    """`caller` is set once the gate has let the request through; public operations have none."""
+
+    caller: Caller
+    request_id = ""
+    started_at = 0.0
+    operation: Operation | None = None
+    error_code: str | None = None
+    body: bytes | None = None
+    body_file: IO[bytes] | None = None
+    remote_addr: str | None = None
+    command_id: str | None = None  # given by an idempotency claim
+    is_retry = False
+    is_claimed = False
+    _command: Context | None = None
+
+    def command(self) -> Context:
+        """The circumstances of the one command this request carries out; the same at each call."""
+        if self._command is None:
+            self._command = Context(
+                at=datetime.now(UTC),
+                caller=self.caller,
+                request_id=self.request_id,
+                command_id=self.command_id or new_id(),
+                is_retry=self.is_retry,
+                source_prefix=source_prefix(self.remote_addr),
+            )
+        return self._command
+
+
+class Request(falcon.Request):
+    context_type = RequestContext
+
+
+def source_prefix(address: str | None) -> str | None:
+    """The network a peer's address belongs to: enough to recognise abuse, too little to know a person."""
+    try:
+        ip = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))

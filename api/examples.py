@@ -1,0 +1,104 @@
+"""The examples of the API reference, as the OpenAPI document and /docs show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_CREATED = "2023-01-15T15:30:00Z"
+_PROPERTY = {"id": "abc123", "name": "Seaside Apartments"}
+_JANE = {"id": "user101", "name": "Jane Smith"}
+
+NEW_TICKET: dict[str, Any] = {
+    "title": "Water leak in bathroom",
+    "description": "There is water leaking from the ceiling in the bathroom",
+    "priority": "high",
+    "category": "plumbing",
+    "property_id": "abc123",
+    "unit_id": "unit456",
+}
+TICKET: dict[str, Any] = {
+    "id": "123e4567-e89b-12d3-a456-426614174000",
+    "title": "Water leak in bathroom",
+    "description": "There is water leaking from the ceiling in the bathroom",
+    "status": "open",
+    "priority": "high",
+    "category": "plumbing",
+    "created_at": _CREATED,
+    "updated_at": _CREATED,
+    "property": _PROPERTY,
+    "unit": {"id": "unit456", "name": "Unit 101"},
+    "requester": {"id": "user789", "name": "John Doe"},
+    "assigned_to": _JANE,
+}
+OPENED_TICKET = TICKET | {"assigned_to": None}
+TICKET_CHANGES: dict[str, Any] = {"status": "in_progress", "assigned_to": "user101"}
+CHANGED_TICKET = TICKET | {"status": "in_progress", "updated_at": "2023-01-15T16:30:00Z"}
+ATTACHMENT: dict[str, Any] = {
+    "id": "attach123",
+    "filename": "leak.jpg",
+    "url": "https://example.com/files/leak.jpg",
+    "size": 1024000,
+    "content_type": "image/jpeg",
+    "created_at": _CREATED,
+}
+_COMMENT: dict[str, Any] = {
+    "id": "comment123",
+    "text": "I'll check this out this afternoon.",
+    "user": _JANE,
+    "created_at": "2023-01-15T16:00:00Z",
+}
+TICKET_DETAIL = TICKET | {"attachments": [ATTACHMENT], "comments": [_COMMENT]}
+NEW_COMMENT: dict[str, Any] = {"text": _COMMENT["text"], "visibility": "public"}
+COMMENT = {
+    "id": "comment123",
+    "text": _COMMENT["text"],
+    "user": _JANE,
+    "visibility": "public",
+    "created_at": "2023-01-15T16:00:00Z",
+}
+
+USER: dict[str, Any] = {
+    "id": "user101",
+    "name": "Jane Smith",
+    "email": "jane.smith@example.com",
+    "role": "staff",
+    "created_at": "2022-12-01T10:00:00Z",
+    "properties": [_PROPERTY],
+}
+USER_DETAIL: dict[str, Any] = {
+    "id": "user101",
+    "name": "Jane Smith",
+    "email": "jane.smith@example.com",
+    "phone": "555-123-4567",
+    "role": "staff",
+    "created_at": "2022-12-01T10:00:00Z",
+    "updated_at": "2023-01-15T16:30:00Z",
+    "properties": [_PROPERTY],
+    "preferences": {"notifications": {"email": True, "sms": False}},
+}
+NEW_USER: dict[str, Any] = {
+    "name": "Jane Smith",
+    "email": "jane.smith@example.com",
+    "phone": "555-123-4567",
+    "role": "staff",
+    "property_ids": ["abc123"],
+}
+USER_CHANGES: dict[str, Any] = {"phone": None, "preferences": {"notifications": {"sms": True}}}
+
+ADDRESS: dict[str, Any] = {
+    "street": "123 Ocean Drive",
+    "city": "Beachtown",
+    "state": "CA",
+    "zip": "90210",
+    "country": "USA",
+}
+NEW_PROPERTY: dict[str, Any] = {"name": "Seaside Apartments", "address": ADDRESS}
+PROPERTY: dict[str, Any] = {
+    "id": "abc123",
+    "name": "Seaside Apartments",
+    "address": ADDRESS,
+    "units_count": 50,
+    "active_tickets_count": 12,
+}
+UNIT: dict[str, Any] = {"id": "unit456", "name": "Unit 101"}
+PROPERTY_DETAIL = PROPERTY | {"units": [UNIT]}

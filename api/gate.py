@@ -1,0 +1,101 @@
+"""What every request passes before its resource, and every answer after it.
+
+The order is the contract's: route (404), method (405), key (401), rate limit (429), scope (403), then
+the idempotency claim and the resource. It works on the matched resource, never on the path's text.
+"""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+from typing import Any, cast
+
+import falcon
+import structlog
+
+from api import idempotency, rate_limit
+from api.auth import authenticate
+from api.context import RequestContext
+from api.errors import Refused, not_found
+from api.resource import Operation, Resource
+from api.services import Services
+from infrastructure.ids import new_id
+from infrastructure.metrics import count_request
+
+# Every address of ours is made of such segments; `//`, a trailing slash and `..` are not.
+_PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_REQUEST_ID = _ID
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """Falcon middleware; the only one."""
+
+    def __init__(self, services: Services) -> None:
+        self._pool = services.pool
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        context = cast(RequestContext, req.context)
+        context.started_at = perf_counter()
+        context.remote_addr = req.remote_addr
+        given = req.get_header("X-Request-Id")
+        context.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id()
+        resp.set_headers(_HEADERS)
+        resp.set_header("X-Request-Id", context.request_id)
+        if not _PATH.fullmatch(req.path):
+            raise not_found()
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: Resource, params: dict[str, Any]
+    ) -> None:
+        for name, value in params.items():
+            if name.endswith("_id") and not _ID.fullmatch(value):
+                raise not_found()
+        if req.method == "OPTIONS":
+            return
+        operation = resource.operation(req.method)
+        if operation is None:
+            message = f"This address does not take {req.method[:16]}."
+            raise Refused("method_not_allowed", message, headers={"Allow": resource.allow()})
+        if not operation.public:
+            self._admit(req, resp, operation)
+            idempotency.begin(self._pool, req, resp, operation)
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
+    ) -> None:
+        context = cast(RequestContext, req.context)
+        idempotency.finish(self._pool, req, resp)
+        if context.body_file is not None:
+            context.body_file.close()
+        _note(req, resp, context)
+
+    def _admit(self, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
+        caller, window = authenticate(self._pool, req.env.get("HTTP_AUTHORIZATION"))
+        req.context.caller = caller
+        rate_limit.show(window, resp)
+        rate_limit.require_room(window)
+        if operation.scope is not None and operation.scope not in caller.scopes:
+            message = f"This key lacks the scope {operation.scope}."
+            raise Refused("insufficient_scope", message)
+
+
+def _note(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
+    """One line of the log and one count: which address, by its template, and how it ended."""
+    seconds = perf_counter() - context.started_at
+    route = req.uri_template or "none"
+    count_request(req.method, route, resp.status_code, seconds)
+    caller = getattr(context, "caller", None)
+    log.info(
+        "request",
+        request_id=context.request_id,
+        method=req.method,
+        route=route,
+        status=resp.status_code,
+        error=context.error_code,
+        milliseconds=round(seconds * 1_000, 2),
+        key_id=caller.credential_id if caller is not None else None,
+    )

@@ -1,0 +1,174 @@
+"""Every bad field of a body or query at once, in words, where msgspec stops at the first."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from msgspec import inspect
+
+from domain.errors import Details
+
+
+def problems(given: dict[str, Any], kind: Any, *, noun: str) -> Details:
+    """What is wrong with `given` as a `kind`: dotted field names with their messages, never empty.
+
+    `noun` is what a field is called to the client: "field" or "parameter".
+    """
+    found: Details = {}
+    _check_struct(given, inspect.type_info(kind), "", noun, found)
+    if not found:
+        found["body"] = [f"The {noun}s do not fit together."]
+    return found
+
+
+def required(name: str, noun: str) -> str:
+    return f"The {name} {noun} is required."
+
+
+def unknown(name: str, noun: str) -> str:
+    return f"There is no {noun} {name} here."
+
+
+def _check_struct(given: dict[str, Any], info: Any, prefix: str, noun: str, found: Details) -> None:
+    fields = {field.encode_name: field for field in info.fields}
+    choices = _choices(info.cls)
+    for name, field in fields.items():
+        path = prefix + name
+        if name in given:
+            _check(given[name], field.type, path, noun, found, choices[field.name])
+        elif field.required:
+            found[path] = [required(path, noun)]
+    for name in given:
+        if name not in fields:
+            path = prefix + _printable(name)
+            found[path] = [unknown(path, noun)]
+
+
+def _check(
+    value: Any, info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...] = ()
+) -> None:
+    """Note in `found` what keeps `value` from being what `info` describes.
+
+    `choices` are the words it takes, if it is one of some words, in the order of their declaration.
+    """
+    label = f"The {path} {noun}"
+    description = ""
+    if isinstance(info, inspect.Metadata):
+        description = (info.extra_json_schema or {}).get("description", "")
+        info = info.type
+    allowed = list(info.types) if isinstance(info, inspect.UnionType) else [info]
+    if value is None:
+        if not any(isinstance(member, inspect.NoneType) for member in allowed):
+            found[path] = [f"{label} must not be null."]
+        return
+    allowed = [member for member in allowed if not isinstance(member, inspect.NoneType)]
+    if len(allowed) > 1:
+        found[path] = [f"{label} is not valid."]
+        return
+    match allowed[0]:
+        case inspect.StructType() as struct if isinstance(value, dict):
+            _check_struct(value, struct, f"{path}.", noun, found)
+        case inspect.Metadata() as inner:
+            _check(value, inner, path, noun, found, choices)
+        case inspect.VarTupleType() | inspect.ListType() as items if isinstance(value, list):
+            _check_items(value, items, path, noun, found, choices)
+        case plain:
+            if message := _complaint(value, plain, description, choices):
+                found[path] = [f"{label} {message}."]
+
+
+def _check_items(
+    value: list[Any], info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...]
+) -> None:
+    """The bad items of a list, all under the list's own name."""
+    messages: dict[str, None] = {}
+    for item in value:
+        inner: Details = {}
+        _check(item, info.item_type, path, noun, inner, choices)
+        messages |= dict.fromkeys(message for each in inner.values() for message in each)
+    if info.min_length is not None and len(value) < info.min_length:
+        messages[f"The {path} {noun} must have at least {info.min_length} items."] = None
+    if info.max_length is not None and len(value) > info.max_length:
+        messages[f"The {path} {noun} may not have more than {info.max_length} items."] = None
+    if messages:
+        found[path] = list(messages)
+
+
+def _complaint(value: Any, info: Any, description: str, choices: tuple[str, ...]) -> str | None:
+    """What completes "The title field ...", or None when the value is right."""
+    match info:
+        case inspect.StrType():
+            return _text_complaint(value, info, description)
+        case inspect.LiteralType():
+            if value in info.values and isinstance(value, str):
+                return None
+            return "must be one of: " + ", ".join(choices)
+        case inspect.IntType() | inspect.FloatType():
+            return _number_complaint(value, info)
+        case inspect.BoolType():
+            return None if isinstance(value, bool) else "must be true or false"
+        case inspect.DateTimeType():
+            return "must be a time with its offset, such as 2023-01-15T15:30:00Z"
+        case inspect.StructType() | inspect.DictType():
+            return None if isinstance(value, dict) else "must be an object"
+        case inspect.VarTupleType() | inspect.ListType():
+            return "must be a list"
+        case _:
+            return "is not valid"
+
+
+def _text_complaint(value: Any, info: inspect.StrType, description: str) -> str | None:
+    if not isinstance(value, str):
+        return "must be a string"
+    if "\0" in value:
+        return "must not contain the NUL character"
+    if not _is_unicode(value):
+        return "contains half of a surrogate pair, which is no character"
+    value = value.strip()
+    if info.min_length and not value:
+        return "must not be empty"
+    if info.min_length and len(value) < info.min_length:
+        return f"must have at least {info.min_length} characters"
+    if info.max_length is not None and len(value) > info.max_length:
+        return f"may not be longer than {info.max_length:,} characters"
+    if info.pattern and not re.search(info.pattern, value):
+        return f"does not have the right form. {description}".rstrip(". ")
+    return None
+
+
+def _number_complaint(value: Any, info: Any) -> str | None:
+    kinds = (int,) if isinstance(info, inspect.IntType) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        return "must be a whole number" if kinds == (int,) else "must be a number"
+    if info.ge is not None and value < info.ge:
+        return f"must be at least {info.ge}"
+    if info.le is not None and value > info.le:
+        return f"may not be greater than {info.le}"
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@cache
+def _choices(kind: Any) -> dict[str, tuple[str, ...]]:
+    """The words each field takes. msgspec knows them too, but sorts them."""
+    return {name: _words(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(word for inner in get_args(hint) for word in _words(inner))
+
+
+def _printable(name: str) -> str:
+    """A key of the client's, cut short and safe to send back."""
+    return name[:64].encode(errors="replace").decode().replace("\0", "\\0")

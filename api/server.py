@@ -1,0 +1,107 @@
+"""The API as a server: gunicorn, configured here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from api.services import Services, make_services, read_signing_key
+from api.worker import Worker
+from infrastructure.logs import JsonFormatter, configure_logs
+from infrastructure.settings import Settings
+
+KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
+GRACEFUL_SECONDS = 20
+SILENT_WORKER_SECONDS = 30
+MAX_HEADER_BYTES = 8_190
+_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat and the metrics must not wait for a disk
+
+
+def serve(settings: Settings) -> None:
+    """Serve the API in the foreground until a signal ends it."""
+    configure_logs(settings.log_level)
+    metrics_dir = tempfile.mkdtemp(prefix="ticketing-metrics-", dir=_memory())
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
+    import api.app  # noqa: F401 - only now: the metrics look at the variable when they are imported
+
+    try:
+        _Server(settings, read_signing_key(settings)).run()
+    finally:
+        shutil.rmtree(metrics_dir, ignore_errors=True)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn's programmatic application: `load` runs in each worker, after the fork."""
+
+    def __init__(self, settings: Settings, signing_key: bytes) -> None:
+        self._settings = settings
+        self._signing_key = signing_key
+        self._services: Services | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in options(self._settings).items():
+            self.cfg.set(name, value)
+        self.cfg.set("worker_exit", self._close)
+        self.cfg.set("child_exit", _forget_metrics)
+
+    def load(self) -> Any:
+        from api.app import create_app
+
+        self._services = make_services(self._settings, self._signing_key)
+        return create_app(self._services)
+
+    def _close(self, arbiter: Arbiter, worker: Worker) -> None:
+        if self._services is not None:
+            self._services.close()
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Every gunicorn option that is not its default. The benchmarks serve their bare handlers with it."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "workers": settings.workers,
+        "threads": settings.threads,
+        "worker_class": Worker,
+        "logger_class": JsonLogger,
+        "loglevel": settings.log_level.lower(),
+        "keepalive": KEEPALIVE_SECONDS,
+        "timeout": SILENT_WORKER_SECONDS,
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "limit_request_line": MAX_HEADER_BYTES,
+        "limit_request_field_size": MAX_HEADER_BYTES,
+        "limit_request_fields": 64,
+        "forwarded_allow_ips": "",  # nobody may tell us another scheme, script name or path
+        "forwarder_headers": "",
+        "control_socket_disable": True,
+        "worker_tmp_dir": _memory(),
+    }
+
+
+class JsonLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own messages as JSON lines."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonFormatter())
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+def _memory() -> str | None:
+    return str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None
+
+
+def _forget_metrics(arbiter: Arbiter, worker: Worker) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

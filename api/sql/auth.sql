@@ -1,0 +1,26 @@
+-- Finds the key with its person and counts the request, in one round trip and without any subplan. No
+-- row: the key is not good, or has no window yet. The counter's table is unlogged, and PostgreSQL does
+-- not wait for the disk when a transaction wrote to such tables only; synchronous_commit = off keeps it
+-- so when reading happens to prune a page of a logged table.
+-- name: authenticate_and_count
+UPDATE access.rate_windows AS rate
+   SET used = CASE WHEN rate.started_at > now() - interval '1 hour'
+                   THEN least(rate.used, coalesce(key.rate_limit, 2147483646)) + 1
+                   ELSE 1 END,
+       started_at = CASE WHEN rate.started_at > now() - interval '1 hour' THEN rate.started_at ELSE now() END,
+       last_used_at = now()
+  FROM access.api_keys AS key
+  LEFT JOIN read.users AS person ON person.id = key.user_id
+ WHERE key.secret_sha256 = %(digest)s
+   AND key.revoked_at IS NULL
+   AND (key.expires_at IS NULL OR key.expires_at > now())
+   AND rate.key_id = key.id
+RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
+          person.name, person.role, person.property_ids,
+          coalesce(key.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
+          date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
+
+-- name: open_window
+INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
+SELECT id, now(), 0, now() FROM access.api_keys WHERE secret_sha256 = %(digest)s
+    ON CONFLICT (key_id) DO NOTHING;

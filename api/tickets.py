@@ -1,0 +1,261 @@
+"""/v1/tickets: translate HTTP to commands and queries, and back. No rules live here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+import falcon
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict
+
+from api import examples
+from api.bodies import read_object, respond, validate
+from api.etags import etag, expected_versions, is_not_modified
+from api.paging import PageQuery, read_cursor, respond_with_page
+from api.queries import NoQuery, read_query
+from api.resource import Operation, Resource
+from api.services import Services
+from api.shapes import ticket_summary
+from api.ticket_rows import shown_to, visible_row
+from commands.tickets import (
+    ChangeTicket,
+    DeleteTicket,
+    OpenTicket,
+    RestoreTicket,
+    change_ticket,
+    delete_ticket,
+    open_ticket,
+    require_may_change,
+    restore_ticket,
+    visible_ticket,
+)
+from domain.errors import Invalid
+from domain.text import Category, Description, SearchText, Title
+from domain.ticket import Priority, Status, Ticket
+from projections.ticket_query import Order, Sort
+from projections.tickets import TicketQuery, list_tickets, names_of
+from projections.views import TicketDetail, TicketSummary
+
+
+class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. `requester_id` is for managers and admins; otherwise it is the caller."""
+
+    title: Title
+    description: Description = ""
+    priority: Priority = "medium"
+    category: Category = "general"
+    property_id: str
+    unit_id: str | None = None
+    requester_id: str | UnsetType = UNSET
+
+
+class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is, null clears."""
+
+    title: Title | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    category: Category | UnsetType = UNSET
+    assigned_to: str | UnsetType | None = UNSET
+    unit_id: str | UnsetType | None = UNSET
+    property_id: str | UnsetType = UNSET
+
+
+class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a list is filtered and ordered. Filters combine with AND; lists are separated by commas."""
+
+    status: tuple[Status, ...] = ()
+    priority: tuple[Priority, ...] = ()
+    assigned_to: str | None = None
+    property_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+    q: SearchText | None = None
+    sort: Sort = "created_at"
+    order: Order = "desc"
+    cursor: str | None = None
+
+
+class Tickets(Resource):
+    """The tickets within the caller's sight."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List tickets",
+            description="Lists in filters are separated by commas. `assigned_to=none` finds the unassigned;"
+            " `q` searches title, description and visible comments. Start with an empty `cursor=` to follow"
+            " `links.next` through a list of any length.",
+            roles="all; guests see the tickets they requested, others those of their properties",
+            scope="tickets:read",
+            query=TicketListQuery,
+            answer=TicketSummary,
+            answer_example=[examples.TICKET],
+            is_list=True,
+        ),
+        "POST": Operation(
+            summary="Open a ticket",
+            description="`requester_id` is for managers and admins; otherwise the caller is the requester.",
+            roles="all, for properties within reach",
+            scope="tickets:write",
+            body=NewTicket,
+            body_example=examples.NEW_TICKET,
+            answer=TicketSummary,
+            answer_example=examples.OPENED_TICKET,
+            has_etag=True,
+            status=201,
+            errors=("forbidden",),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        query = read_query(req, TicketListQuery)
+        page = list_tickets(self.services.pool, req.context.caller, self._ticket_query(query))
+        respond_with_page(req, resp, page, query, self.services)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        if "requester_id" in body and body["requester_id"] != context.caller.principal_id:
+            context.caller.require("manager", "open a ticket for someone else")
+        new = validate(body, NewTicket)
+        command = OpenTicket(
+            title=new.title,
+            description=new.description,
+            priority=new.priority,
+            category=new.category,
+            property_id=new.property_id,
+            unit_id=new.unit_id,
+            requester_id=None if new.requester_id is UNSET else new.requester_id,
+        )
+        ticket = open_ticket(self.services.store, command, context)
+        resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket.id}"
+        respond_with_ticket(resp, self.services, ticket, status=201)
+
+    def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
+        return TicketQuery(
+            status=query.status,
+            priority=query.priority,
+            assigned_to=query.assigned_to,
+            property_id=query.property_id,
+            created_after=query.created_after,
+            created_before=query.created_before,
+            updated_after=query.updated_after,
+            updated_before=query.updated_before,
+            q=query.q,
+            sort=query.sort,
+            order=query.order,
+            limit=query.limit,
+            offset=query.offset,
+            after=read_cursor(query, self.services.signing_key),
+            count=query.cursor is None,
+        )
+
+
+class TicketItem(Resource):
+    """One ticket."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read a ticket with its comments and attachments",
+            roles="all who see it; guests see no internal comments",
+            scope="tickets:read",
+            query=NoQuery,
+            answer=TicketDetail,
+            answer_example=examples.TICKET_DETAIL,
+            has_etag=True,
+        ),
+        "PATCH": Operation(
+            summary="Change a ticket",
+            description="Absent fields stay as they are, `null` clears `assigned_to` and `unit_id`. Any"
+            " status may follow any other. What changes nothing is answered with 200 and makes no version.",
+            roles="staff and above; moving to another property: manager and above; guests close and reopen",
+            scope="tickets:write",
+            body=TicketChanges,
+            body_example=examples.TICKET_CHANGES,
+            answer=TicketSummary,
+            answer_example=examples.CHANGED_TICKET,
+            has_etag=True,
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+        "DELETE": Operation(
+            summary="Delete a ticket",
+            description="It is gone from every list; its history stays, and an admin can restore it.",
+            roles="manager and above",
+            scope="tickets:write",
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        read_query(req, NoQuery)
+        row = visible_row(self.services, req.context.caller, ticket_id)
+        resp.etag = etag(row.version)
+        if row.stands_for_its_version and is_not_modified(req, row.version):
+            resp.status = falcon.HTTP_304
+            return
+        respond(resp, shown_to(req.context.caller, row, self.services))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        body = read_object(req)
+        expected = expected_versions(req)
+        context = req.context.command()
+        try:
+            changes = validate(body, TicketChanges)
+        except Invalid:  # 404, 403 and 412 come before 422
+            ticket = visible_ticket(self.services.store, context.caller, ticket_id)
+            require_may_change(context.caller, body)
+            ticket.require_version(expected)
+            raise
+        command = ChangeTicket(ticket_id=ticket_id, expected_versions=expected, **asdict(changes))
+        respond_with_ticket(resp, self.services, change_ticket(self.services.store, command, context))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        command = DeleteTicket(ticket_id=ticket_id, expected_versions=expected_versions(req))
+        ticket = delete_ticket(self.services.store, command, req.context.command())
+        self.services.visibility.wait_for(ticket.position)
+        respond(resp, None)
+
+
+class TicketRestoration(Resource):
+    """Bringing a deleted ticket back."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(
+            summary="Restore a deleted ticket",
+            description="A ticket that is not deleted stays as it is. A body is not looked at.",
+            roles="admin",
+            scope="tickets:write",
+            answer=TicketSummary,
+            answer_example=examples.TICKET,
+            has_etag=True,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        command = RestoreTicket(ticket_id=ticket_id)
+        ticket = restore_ticket(self.services.store, command, req.context.command())
+        respond_with_ticket(resp, self.services, ticket)
+
+
+def respond_with_ticket(
+    resp: falcon.Response, services: Services, ticket: Ticket, *, status: int = 200
+) -> None:
+    """Answer with the ticket as the command left it, once every reader can see it."""
+    services.visibility.wait_for(ticket.position)
+    names = names_of(
+        services.pool,
+        property_id=ticket.property_id,
+        unit_id=ticket.unit_id,
+        requester_id=ticket.requester_id,
+        assignee_id=ticket.assignee_id,
+    )
+    resp.etag = etag(ticket.version)
+    respond(resp, ticket_summary(ticket, names), status=status)

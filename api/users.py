@@ -1,0 +1,205 @@
+"""/v1/users: people, their roles and the properties they belong to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import falcon
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict
+
+from api import examples
+from api.bodies import read_object, respond, validate
+from api.etags import etag, expected_versions
+from api.paging import PageQuery, respond_with_page
+from api.queries import NoQuery, read_query
+from api.resource import Operation, Resource
+from api.services import Services
+from api.shapes import user_detail
+from commands.users import (
+    ChangeUser,
+    RegisterUser,
+    change_user,
+    register_user,
+    require_may_change,
+    visible_user,
+)
+from domain.access import Caller, Role
+from domain.errors import Invalid, NotFound
+from domain.text import Email, Name, Phone
+from domain.user import Preferences, User
+from projections.properties import property_names
+from projections.users import UserQuery, get_user, list_users
+from projections.views import UserDetail, UserSummary
+
+
+class NotificationsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    email: bool = True
+    sms: bool = False
+
+
+class PreferencesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    notifications: NotificationsBody = NotificationsBody()
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. A manager names at least one property of their own."""
+
+    name: Name
+    email: Email
+    role: Role
+    phone: Phone | None = None
+    property_ids: tuple[str, ...] = ()
+    preferences: PreferencesBody = PreferencesBody()
+
+
+class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is, null clears; lists and preferences are replaced whole."""
+
+    name: Name | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    phone: Phone | UnsetType | None = UNSET
+    role: Role | UnsetType = UNSET
+    property_ids: tuple[str, ...] | UnsetType = UNSET
+    preferences: PreferencesBody | UnsetType = UNSET
+
+
+class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    role: tuple[Role, ...] = ()
+    property_id: str | None = None
+
+
+class Users(Resource):
+    """The people within the caller's sight."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List users",
+            roles="staff and above; the people of their properties, and themselves",
+            scope="users:read",
+            query=UserListQuery,
+            answer=UserSummary,
+            answer_example=[examples.USER],
+            is_list=True,
+            errors=("forbidden",),
+        ),
+        "POST": Operation(
+            summary="Register a user",
+            roles="manager and above; managers, people of their own properties up to their own role",
+            scope="users:write",
+            body=NewUser,
+            body_example=examples.NEW_USER,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+            status=201,
+            errors=("forbidden",),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        caller.require("staff", "list users")
+        query = read_query(req, UserListQuery)
+        user_query = UserQuery(
+            role=query.role, property_id=query.property_id, limit=query.limit, offset=query.offset
+        )
+        page = list_users(self.services.pool, caller, user_query)
+        respond_with_page(req, resp, page, query, self.services)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        context.caller.require("manager", "register users")
+        new = validate(body, NewUser)
+        command = RegisterUser(
+            user_id=context.command_id,
+            name=new.name,
+            email=new.email,
+            phone=new.phone,
+            role=new.role,
+            property_ids=new.property_ids,
+            preferences=msgspec.convert(asdict(new.preferences), Preferences, from_attributes=True),
+        )
+        user = register_user(self.services.store, command, context)
+        resp.location = f"{self.services.settings.base_url}/v1/users/{user.id}"
+        respond_with_user(resp, self.services, user, context.caller, status=201)
+
+
+class UserItem(Resource):
+    """One person."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read a user",
+            description="`phone` and `preferences` are null for staff who read someone else.",
+            roles="all, of themselves; staff and above, of the people of their properties",
+            scope="users:read",
+            query=NoQuery,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+        ),
+        "PATCH": Operation(
+            summary="Change a user",
+            description="Absent fields stay as they are, `null` clears the phone. `property_ids` replaces"
+            " those within the caller's reach, `preferences` all of them.",
+            roles="manager and above; not someone who outranks them",
+            scope="users:write",
+            body=UserChanges,
+            body_example=examples.USER_CHANGES,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        read_query(req, NoQuery)
+        caller = req.context.caller
+        row = get_user(self.services.pool, user_id)
+        if row is None or not caller.may_see_user(user_id, row.property_ids):
+            raise NotFound("user")
+        resp.etag = etag(row.version)
+        respond(resp, shown_to(caller, row.detail))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        body = read_object(req)
+        expected = expected_versions(req)
+        context = req.context.command()
+        try:
+            changes = validate(body, UserChanges)
+        except Invalid:  # 404, 403 and 412 come before 422
+            user = visible_user(self.services.store, context.caller, user_id)
+            require_may_change(context.caller, user)
+            user.require_version(expected)
+            raise
+        facts = asdict(changes)
+        if changes.preferences is not UNSET:
+            facts["preferences"] = msgspec.convert(
+                asdict(changes.preferences), Preferences, from_attributes=True
+            )
+        command = ChangeUser(user_id=user_id, expected_versions=expected, **facts)
+        user = change_user(self.services.store, command, context)
+        respond_with_user(resp, self.services, user, context.caller)
+
+
+def shown_to(caller: Caller, detail: UserDetail) -> UserDetail:
+    """The detail as this caller may see it: no properties beyond their reach, no private fields."""
+    detail.properties = [place for place in detail.properties if caller.reaches(place.id)]
+    if not caller.sees_private_fields_of(detail.id):
+        detail.phone = detail.preferences = None
+    return detail
+
+
+def respond_with_user(
+    resp: falcon.Response, services: Services, user: User, caller: Caller, *, status: int = 200
+) -> None:
+    """Answer with the user as the command left them, once every reader can see it."""
+    services.visibility.wait_for(user.position)
+    resp.etag = etag(user.version)
+    detail = user_detail(user, property_names(services.pool, user.property_ids))
+    respond(resp, shown_to(caller, detail), status=status)

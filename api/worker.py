@@ -1,0 +1,193 @@
+"""gunicorn's threaded worker with time limits on slow clients, and our envelope for its own errors."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections import deque
+from concurrent.futures import Future
+from errno import EAGAIN, ECONNABORTED, ENOTCONN, EPIPE, EWOULDBLOCK
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from gunicorn.http import errors as http_errors  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from api.errors import STATUS_OF, error_body
+from infrastructure.ids import new_id
+
+READ_SECONDS = 10.0  # for the head of a request, and to begin with for its body
+SLOWEST_BYTES_PER_SECOND = 16_384  # a body may take longer as long as it flows at this rate
+SEND_SECONDS = 30.0  # for each piece of an answer
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 65_536
+
+_CODES: tuple[tuple[type[Exception], str, str], ...] = (
+    (http_errors.LimitRequestLine, "uri_too_long", "The address of the request is too long."),
+    (http_errors.LimitRequestHeaders, "headers_too_large", "The headers of the request are too large."),
+    (http_errors.UnsupportedTransferCoding, "not_implemented", "That transfer coding is not supported."),
+    (http_errors.ParseException, "bad_request", "The request is not valid HTTP."),
+)
+
+log = structlog.get_logger()
+
+
+class DeadlineSocket(socket.socket):
+    """A client's socket whose reads together have READ_SECONDS, and more only for bytes that come.
+
+    The time starts when gunicorn hands the connection to a thread, which it does with
+    `setblocking(True)`. Without it one byte every few seconds holds a thread for ever.
+    """
+
+    _deadline = 0.0
+
+    def setblocking(self, flag: bool) -> None:
+        super().setblocking(flag)
+        if flag:
+            self._deadline = time.monotonic() + READ_SECONDS
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise _too_slow(ENOTCONN)
+        self.settimeout(remaining)
+        try:
+            data = super().recv(size, flags)
+        except TimeoutError:
+            raise _too_slow(ENOTCONN) from None
+        self._deadline += len(data) / SLOWEST_BYTES_PER_SECOND
+        return data
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self.settimeout(SEND_SECONDS)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            raise _too_slow(EPIPE) from None
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """A thread is taken only by a connection that has something to say, and not for long."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lingering: deque[tuple[float, DeadlineSocket]] = deque()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Wait for the first bytes in the poller; gunicorn would wait for them in a thread."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (EAGAIN, ECONNABORTED, EWOULDBLOCK):
+                raise
+            return
+        client = DeadlineSocket(fileno=accepted.detach())
+        if client.family != socket.AF_UNIX:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.nr_conns += 1
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.timeout = time.monotonic() + READ_SECONDS
+        self.pending_conns.append(conn)
+        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi: Any = _closing_when_told(self.wsgi)
+
+    def finish_request(self, conn: TConn, future: Future[Any]) -> None:
+        """As gunicorn, but a connection to be closed is drained in the poller: gunicorn would stop this
+        loop, and so all clients of the worker, for up to two seconds."""
+        if future.cancelled() or future.exception() is not None or not future.result():
+            self.nr_conns -= 1
+            self._linger(conn.sock)
+        else:
+            super().finish_request(conn, future)
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        now = time.monotonic()
+        while self._lingering and self._lingering[0][0] <= now:
+            _, client = self._lingering.popleft()
+            if client.fileno() >= 0:
+                self._drop(client)
+
+    def handle_error(self, req: Any, client: socket.socket, address: Any, error: Exception) -> None:
+        """Answer what never reached the application, or broke out of it, in the envelope."""
+        code, message = "internal_error", "Something went wrong on our side; it has been logged."
+        for kind, its_code, its_message in _CODES:
+            if isinstance(error, kind):
+                code, message = its_code, its_message
+                break
+        request_id = new_id()
+        if code == "internal_error":
+            log.error("server_failed", request_id=request_id, exc_info=error)
+        else:
+            log.info("request_refused", request_id=request_id, error=code, reason=type(error).__name__)
+        try:
+            client.sendall(_answer(code, message, request_id))
+        except OSError:
+            log.debug("client_gone", request_id=request_id)
+
+    def _linger(self, client: DeadlineSocket) -> None:
+        """Say goodbye, then read what is still coming: closing at once would reset the connection and
+        could take our last answer with it (RFC 9112 section 9.6)."""
+        try:
+            client.shutdown(socket.SHUT_WR)
+            client.setblocking(False)
+            self.poller.register(client, selectors.EVENT_READ, partial(self._drain, bytearray()))
+        except (OSError, ValueError):
+            client.close()
+        else:
+            self._lingering.append((time.monotonic() + LINGER_SECONDS, client))
+
+    def _drain(self, seen: bytearray, client: DeadlineSocket) -> None:
+        try:
+            data = socket.socket.recv(client, LINGER_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        seen.extend(data)
+        if not data or len(seen) > LINGER_BYTES:
+            self._drop(client)
+
+    def _drop(self, client: DeadlineSocket) -> None:
+        self.poller.unregister(client)
+        client.close()
+
+
+def _closing_when_told(application: Any) -> Any:
+    """gunicorn ignores a `Connection: close` of the application's; here it closes."""
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if ("connection", "close") in headers:
+                start_response.__self__.force_close()
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return wsgi
+
+
+def _answer(code: str, message: str, request_id: str) -> bytes:
+    status = HTTPStatus(STATUS_OF[code])
+    body = error_body(code, message, None, request_id)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        f"X-Request-Id: {request_id}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _too_slow(errno: int) -> TimeoutError:
+    """With an errno that gunicorn takes for a client gone, which it is as good as."""
+    return TimeoutError(errno, "The client is too slow")

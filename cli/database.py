@@ -1,0 +1,142 @@
+"""Opening the database for a command: DATABASE_URL, or the embedded server of TICKETING_HOME."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import psycopg
+
+from cli.output import Progress
+from domain.access import Context, system_context
+from infrastructure.embedded import EmbeddedFailed, start_embedded
+from infrastructure.event_store import Ticketing
+from infrastructure.ids import new_id
+from infrastructure.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
+from infrastructure.settings import Settings
+from projections.rebuild import rebuild
+from projections.runner import catch_up, connect_projector
+from projections.schema import create_read_schema, read_schema_state
+
+SHOWN_WITHIN_SECONDS = 60
+LOOK_EVERY_SECONDS = 0.01
+
+
+class DatabaseUnavailable(Exception):
+    """No database can be worked with; the message says which was tried and what to do."""
+
+
+class Database(NamedTuple):
+    """An open database: its address, and what commands and queries take."""
+
+    dsn: str
+    pool: Pool
+    store: Ticketing
+
+    def wait_until_shown(self, position: int) -> None:
+        """Return when the read tables, and so the API, show everything up to that position of the log.
+
+        Projects here what is missing, whether or not a projector runs.
+        """
+        deadline = time.monotonic() + SHOWN_WITHIN_SECONDS
+        with connect_projector(self.dsn) as conn:
+            while _shown_position(conn) < position:
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailable(
+                        f"The change is stored at position {position} of the log, but the read tables have"
+                        f" not caught up within {SHOWN_WITHIN_SECONDS} seconds: look at the projector's log."
+                    )
+                if not catch_up(conn):
+                    time.sleep(LOOK_EVERY_SECONDS)  # an append of another process is still under way
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The database of DATABASE_URL or, without it, of the embedded server, started if nothing runs.
+
+    Raises DatabaseUnavailable when there is none, or when it lacks the tables of this version.
+    """
+    with database_address(settings) as dsn:
+        pool = make_pool(dsn, application="ticketing-cli", max_size=2)
+        store = Ticketing(pool, lock=settings.event_log_lock)
+        try:
+            yield Database(dsn, pool, store)
+        finally:
+            store.close()
+            pool.close()
+
+
+@contextmanager
+def database_address(settings: Settings) -> Iterator[str]:
+    """As open_database, for what opens its own connections."""
+    if settings.database_url:
+        require_ready(settings.database_url)
+        yield settings.database_url
+        return
+    try:
+        server = start_embedded(settings.home / "postgres")
+    except (EmbeddedFailed, OSError) as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL of {settings.home} does not start: {error}"
+        ) from None
+    try:
+        if server.is_owner:
+            prepare(server.dsn())
+        else:
+            require_ready(server.dsn())
+        yield server.dsn()
+    finally:
+        server.stop()
+
+
+def address_of_process(settings: Settings) -> str:
+    """The address for one process of many, which never starts a server of its own."""
+    if not settings.database_url:
+        raise DatabaseUnavailable(
+            "Set DATABASE_URL. `ticketing up` starts every process with an embedded PostgreSQL."
+        )
+    require_ready(settings.database_url)
+    return settings.database_url
+
+
+def prepare(dsn: str) -> list[str]:
+    """Bring the database to this version: migrations, then the read tables. Says what was done."""
+    done = [f"migration {name}" for name in migrate(dsn)]
+    with connect(dsn, application="ticketing-cli") as conn:
+        state = read_schema_state(conn)
+        if state == "absent":
+            create_read_schema(conn)
+            done.append("read tables made")
+    if state == "outdated":
+        with Progress("Refilling the read tables") as progress:
+            rebuild(dsn, progress.show)
+        done.append("read tables refilled")
+    return done
+
+
+def require_ready(dsn: str) -> None:
+    """Raise DatabaseUnavailable unless the server answers and has the tables of this version."""
+    try:
+        with connect(dsn, application="ticketing-cli") as conn:
+            lacking = pending_migrations(conn) or read_schema_state(conn) == "absent"
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None
+    if lacking:
+        raise DatabaseUnavailable("The database lacks tables of this version: run `ticketing migrate` first.")
+
+
+def operator_context() -> Context:
+    """The circumstances of a command typed by an operator, now."""
+    return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
+
+
+def _shown_position(conn: Connection) -> int:
+    row = conn.execute("SELECT position FROM read.projector_position").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,126 @@
+"""`ticketing demo load`: people, places and tickets to try the system with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from cli import demo_data
+from cli.database import Database, open_database
+from cli.output import Progress, note
+from domain.aggregate import Aggregate
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import Connection, connect, named_queries
+from infrastructure.settings import load_settings
+from projections.rebuild import rebuild
+
+DEFAULT_TICKETS = 250
+DEFAULT_SEED = 1
+MOST_TICKETS = 10_000_000
+SAVED_ONE_BY_ONE = 5_000  # above it, events are copied in bulk and the read tables refilled
+BATCH_TICKETS = 2_000
+
+sql = named_queries(Path(__file__).parent / "sql" / "demo.sql")
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, help="Data to try the system with.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `load` a subcommand while it is the only one."""
+
+
+@app.command("load")
+def load_demo(
+    tickets: Annotated[
+        int, typer.Option(min=0, max=MOST_TICKETS, help="How many tickets; a million takes minutes.")
+    ] = DEFAULT_TICKETS,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same tickets; another seed adds others.")
+    ] = DEFAULT_SEED,
+) -> None:
+    """Load properties with units, users in every role, and tickets of the past year with comments.
+
+    What is there already is left as it is. Times count back from the start of today (UTC).
+    """
+    with open_database(load_settings()) as database:
+        load(database, tickets=tickets, seed=seed)
+
+
+def load_once(database: Database, record: Path) -> None:
+    """Load the default demo data if the log is empty; finish a load that was interrupted.
+
+    `record` is a file that says how far it got.
+    """
+    began = record.exists()
+    if began and record.read_text().strip() == "loaded":
+        return
+    if not began and database.store.recorder.max_notification_id():
+        return
+    record.write_text("loading\n")
+    load(database, tickets=DEFAULT_TICKETS, seed=DEFAULT_SEED)
+    record.write_text("loaded\n")
+
+
+def load(database: Database, *, tickets: int, seed: int) -> None:
+    """Add what is missing of the demo data, wait until the API shows it, and say what was done."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    people_and_places = chain[Aggregate](demo_data.properties(today), demo_data.users(today))
+    made = demo_data.tickets(seed, tickets, today)
+    in_bulk = tickets > SAVED_ONE_BY_ONE
+    with connect(database.dsn, application="ticketing-demo") as conn, Progress("Storing events") as progress:
+        new_around = _store_missing(conn, database.store, people_and_places, in_bulk=False)
+        new_tickets = 0
+        for done, batch in enumerate(_batches(made, BATCH_TICKETS), start=1):
+            new_tickets += _store_missing(conn, database.store, batch, in_bulk=in_bulk)
+            progress.show(min(done * BATCH_TICKETS, tickets), tickets)
+    _show(database, in_bulk=in_bulk and new_tickets > 0)
+    there = len(demo_data.PLACES) + len(demo_data.PEOPLE) - new_around, tickets - new_tickets
+    note(f"Loaded {new_around} properties and users and {new_tickets} tickets (seed {seed}).")
+    if any(there):
+        note(f"{there[0]} properties and users and {there[1]} tickets were there already.")
+
+
+def _show(database: Database, *, in_bulk: bool) -> None:
+    if in_bulk:
+        with Progress("Filling the read tables") as progress:
+            rebuild(database.dsn, progress.show)
+    database.wait_until_shown(database.store.recorder.max_notification_id() or 0)
+
+
+def _store_missing(
+    conn: Connection, store: Ticketing, aggregates: Iterable[Aggregate], *, in_bulk: bool
+) -> int:
+    """Store the events of those aggregates whose id the log does not know; return how many these are."""
+    wanted = list(aggregates)
+    rows = conn.execute(sql["select_taken_ids"], {"ids": [one.id for one in wanted]})
+    taken = {id for (id,) in rows}
+    missing = [one for one in wanted if one.id not in taken]
+    if in_bulk:
+        _copy(conn, store, missing)
+    else:
+        for one in missing:
+            store.save(one)
+    return len(missing)
+
+
+def _copy(conn: Connection, store: Ticketing, aggregates: Iterable[Aggregate]) -> None:
+    """Append all pending events in one commit. The log's triggers see a COPY as they see an INSERT."""
+    with conn.cursor() as cur, cur.copy(sql["copy_events"]) as copy:
+        copy.set_types(["text", "int8", "text", "bytea"])
+        for aggregate in aggregates:
+            for event in aggregate.collect_events():
+                stored = store.mapper.to_stored_event(event)
+                copy.write_row((stored.originator_id, stored.originator_version, stored.topic, stored.state))
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

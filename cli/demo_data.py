@@ -1,0 +1,260 @@
+"""The demo data: made by the domain's own methods, and the same for the same seed.
+
+People and places are always the same, those of the API reference among them with their ids. Tickets
+depend on the seed and their number alone, but for their times, which count back from `today`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from cli import demo_texts
+from domain.access import Caller, Context, Role, system_context
+from domain.property import Address, Property
+from domain.ticket import Ticket
+from domain.user import Preferences, User
+
+REFERENCE_TICKET = "123e4567-e89b-12d3-a456-426614174000"
+SPREAD = timedelta(days=365)
+MANAGED_SINCE = timedelta(days=400)
+_ID_EPOCH_MS = 1_767_225_600_000  # where the time in the ids of demo tickets begins: 2026-01-01
+_ID_STEP_MS = 31_000
+
+
+class Place(NamedTuple):
+    id: str
+    name: str
+    address: Address
+    units: dict[str, str]
+
+
+class Person(NamedTuple):
+    """`home` is the unit a guest lives in, as (property id, unit id)."""
+
+    id: str
+    name: str
+    role: Role
+    property_ids: tuple[str, ...]
+    phone: str | None = None
+    home: tuple[str, str] | None = None
+
+
+def _units(count: int, first_id: str | None = None) -> dict[str, str]:
+    """Ten units a floor: Unit 101 to 110, 201 to 210 ..."""
+    numbers = [100 * (1 + index // 10) + 1 + index % 10 for index in range(count)]
+    return {
+        first_id if first_id and index == 0 else f"unit-{number}": f"Unit {number}"
+        for index, number in enumerate(numbers)
+    }
+
+
+def _usa(street: str, city: str, state: str, zip_code: str) -> Address:
+    return Address(street=street, city=city, state=state, zip=zip_code, country="USA")
+
+
+PLACES = (
+    Place(
+        "abc123",
+        "Seaside Apartments",
+        _usa("123 Ocean Drive", "Beachtown", "CA", "90210"),
+        _units(50, first_id="unit456"),
+    ),
+    Place("harbor-lofts", "Harbor Lofts", _usa("8 Pier Street", "Beachtown", "CA", "90211"), _units(24)),
+    Place("maple-court", "Maple Court", _usa("410 Maple Avenue", "Riverside", "OR", "97001"), _units(36)),
+    Place("old-mill", "Old Mill Offices", _usa("1 Mill Lane", "Riverside", "OR", "97002"), _units(12)),
+    Place(
+        "hillcrest", "Hillcrest Residences", _usa("77 Summit Road", "Highfield", "WA", "98001"), _units(40)
+    ),
+)
+
+_COAST, _RIVER, _HILL = ("abc123", "harbor-lofts"), ("maple-court", "old-mill"), ("hillcrest",)
+
+STAFF = (
+    Person("user101", "Jane Smith", "staff", _COAST, "555-123-4567"),
+    Person("user102", "Tomás Herrera", "staff", _COAST, "555-123-4568"),
+    Person("user103", "Aisha Khan", "staff", _RIVER, "555-123-4569"),
+    Person("user104", "Piotr Nowak", "staff", _RIVER, "555-123-4570"),
+    Person("user105", "Mei Chen", "staff", _HILL, "555-123-4571"),
+)
+MANAGERS = (
+    Person("user200", "Marcus Webb", "manager", _COAST, "555-123-4600"),
+    Person("user201", "Ingrid Solberg", "manager", (*_RIVER, *_HILL), "555-123-4601"),
+)
+ADMIN = Person("user300", "Olivia Grant", "admin", (), "555-123-4700")
+
+# fmt: off
+_GUEST_NAMES = (
+    "Ana Souza", "Ben Carter", "Chloé Martin", "Daniel Kim", "Elena Rossi", "Farid Haddad", "Grace Lee",
+    "Hugo Weber", "Ines Costa", "Jakub Novák", "Kofi Mensah", "Laura Meyer", "Mohammed Ali", "Nora Berg",
+    "Omar Aziz", "Priya Nair", "Quinn Murphy", "Rosa Díaz", "Samuel Brown", "Tara Singh", "Uma Patel",
+    "Victor Hugo Lima", "Wei Zhang", "Yara Saleh", "Zoe Adams",
+)
+# fmt: on
+
+
+def _guests() -> tuple[Person, ...]:
+    """John Doe of the reference in unit456, and the others spread over all places."""
+    guests = [Person("user789", "John Doe", "guest", ("abc123",), "555-987-6543", ("abc123", "unit456"))]
+    for index, name in enumerate(_GUEST_NAMES):
+        place = PLACES[index % len(PLACES)]
+        unit_id = list(place.units)[1 + index // len(PLACES)]
+        guests.append(Person(f"user{800 + index}", name, "guest", (place.id,), None, (place.id, unit_id)))
+    return tuple(guests)
+
+
+GUESTS = _guests()
+PEOPLE = (ADMIN, *MANAGERS, *STAFF, *GUESTS)
+
+
+def properties(today: datetime) -> Iterator[Property]:
+    """The places with their units, each with the events that make it."""
+    for place in PLACES:
+        context = _by_system(today - MANAGED_SINCE, f"demo-{place.id}")
+        property = Property.register(place.id, context, name=place.name, address=place.address)
+        for unit_id, name in place.units.items():
+            property.add_unit(unit_id, name, context)
+        yield property
+
+
+def users(today: datetime) -> Iterator[User]:
+    """The people, each with the event that registers them."""
+    for person in PEOPLE:
+        yield User.register(
+            person.id,
+            _by_system(today - MANAGED_SINCE, f"demo-{person.id}"),
+            name=person.name,
+            email=_email(person.name),
+            phone=person.phone,
+            role=person.role,
+            property_ids=person.property_ids,
+            preferences=Preferences(),
+        )
+
+
+def tickets(seed: int, count: int, today: datetime) -> Iterator[Ticket]:
+    """`count` tickets, older days first, each with the events of its life so far. The last one is the
+    ticket of the API reference."""
+    for index in range(1, count):
+        chance = random.Random(f"{seed}/{index}")  # noqa: S311 - made-up data, not secrets
+        day = today - SPREAD + (SPREAD - timedelta(days=1)) * (index / count)
+        created_at = day + timedelta(seconds=chance.randrange(86_400))
+        yield _Life(chance, index, created_at, today).ticket()
+    if count > 0:
+        yield _reference_ticket(today)
+
+
+def _reference_ticket(today: datetime) -> Ticket:
+    john, jane, opened_at = GUESTS[0], STAFF[0], today - timedelta(hours=8, minutes=30)
+    ticket = Ticket.open(
+        REFERENCE_TICKET,
+        _by(john, opened_at, "demo-reference-1"),
+        title="Water leak in bathroom",
+        description="There is water leaking from the ceiling in the bathroom",
+        priority="high",
+        category="plumbing",
+        property_id="abc123",
+        unit_id="unit456",
+        requester_id=john.id,
+    )
+    half_an_hour_later = _by(jane, opened_at + timedelta(minutes=30), "demo-reference-2")
+    ticket.assign(jane.id, half_an_hour_later)
+    ticket.comment("comment123", demo_texts.STAFF_COMMENTS[0], "public", half_an_hour_later)
+    return ticket
+
+
+class _Life:
+    """One ticket's life, decided by its own random numbers: nothing in it happens after `today`."""
+
+    def __init__(self, chance: random.Random, index: int, created_at: datetime, today: datetime) -> None:
+        self._chance = chance
+        self._ms = _ID_EPOCH_MS + index * _ID_STEP_MS
+        self._now = created_at
+        self._today = today
+        self._guest = chance.choice(GUESTS)
+        self._property_id, self._unit_id = self._guest.home or ("", "")
+        self._worker = chance.choice([one for one in STAFF if self._property_id in one.property_ids])
+        self._manager = next(one for one in MANAGERS if self._property_id in one.property_ids)
+
+    def ticket(self) -> Ticket:
+        ticket = self._opened()
+        if self._passes(hours=30) and self._chance.random() < 0.95:
+            ticket.assign(self._worker.id, self._by(self._manager))
+        for _ in range(self._chance.choice((0, 1, 1, 2, 3))):
+            if self._passes(hours=40):
+                self._comment(ticket)
+        if ticket.assignee_id and self._passes(hours=20):
+            ticket.change_status("in_progress", self._by(self._worker))
+            if self._passes(hours=200):
+                self._finish(ticket)
+        return ticket
+
+    def _opened(self) -> Ticket:
+        report = self._chance.choice(demo_texts.REPORTS)
+        room = self._chance.choice(demo_texts.ROOMS)
+        return Ticket.open(
+            self._new_id(),
+            self._by(self._guest),
+            title=report.title.format(room=room),
+            description=report.description.format(room=room),
+            priority=report.priority,
+            category=report.category,
+            property_id=self._property_id,
+            unit_id=self._unit_id,
+            requester_id=self._guest.id,
+        )
+
+    def _comment(self, ticket: Ticket) -> None:
+        kind = self._chance.random()
+        if kind < 0.2:
+            text = self._chance.choice(demo_texts.INTERNAL_COMMENTS)
+            ticket.comment(self._new_id(), text, "internal", self._by(self._manager))
+        elif kind < 0.6:
+            text = self._chance.choice(demo_texts.STAFF_COMMENTS)
+            ticket.comment(self._new_id(), text, "public", self._by(self._worker))
+        else:
+            text = self._chance.choice(demo_texts.GUEST_COMMENTS)
+            ticket.comment(self._new_id(), text, "public", self._by(self._guest))
+
+    def _finish(self, ticket: Ticket) -> None:
+        fate = self._chance.random()
+        if fate < 0.01:
+            ticket.delete(self._by(self._manager))
+        elif fate < 0.94:
+            ticket.change_status("closed", self._by(self._worker))
+            if fate < 0.04 and self._passes(hours=90):
+                ticket.change_status("open", self._by(self._guest))
+
+    def _passes(self, *, hours: int) -> bool:
+        """Let up to `hours` pass; False when that is beyond today, and nothing more happens."""
+        self._now += timedelta(seconds=self._chance.randint(600, hours * 3_600))
+        return self._now < self._today
+
+    def _by(self, person: Person) -> Context:
+        return _by(person, self._now, self._new_id())
+
+    def _new_id(self) -> str:
+        """A UUIDv7 (RFC 9562) whose time part depends on nothing but the ticket's place in the order."""
+        low = self._chance.getrandbits(74)
+        return str(UUID(int=self._ms << 80 | 7 << 76 | (low >> 62) << 64 | 2 << 62 | low & (1 << 62) - 1))
+
+
+def _by(person: Person, at: datetime, command_id: str) -> Context:
+    """The context of something that person did."""
+    caller = Caller(
+        principal_id=person.id, name=person.name, role=person.role, auth="system", user_id=person.id
+    )
+    return Context(at=at, caller=caller, request_id=command_id, command_id=command_id)
+
+
+def _by_system(at: datetime, command_id: str) -> Context:
+    return system_context(at, auth="system", command_id=command_id)
+
+
+def _email(name: str) -> str:
+    """jane.smith@example.com, without accents."""
+    plain = name.lower().translate(str.maketrans("áéíóúñ", "aeioun")).replace(" ", ".")
+    return f"{plain}@example.com"

@@ -1,0 +1,133 @@
+"""`ticketing key`: issue, list and revoke API keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from cli.database import open_database, operator_context
+from cli.output import note, print_table, result
+from commands.api_keys import IssueKey, issue_key, revoke_key
+from domain.access import Role
+from infrastructure.postgres import Pool, named_queries
+from infrastructure.settings import load_settings
+
+sql = named_queries(Path(__file__).parent / "sql" / "keys.sql")
+
+app = typer.Typer(no_args_is_help=True, help="Issue, list and revoke API keys.")
+
+
+@app.command("create")
+def create_key(
+    name: Annotated[
+        str, typer.Option(parser=options.name, metavar="NAME", help="What the key is for, as lists show it.")
+    ],
+    role: Annotated[Role, typer.Option(help="What the key may do at most.")],
+    user: Annotated[
+        str | None,
+        typer.Option(
+            parser=options.identifier,
+            metavar="ID",
+            help="The user the key acts as. Without it the key is a service key and acts as itself.",
+        ),
+    ] = None,
+    property_ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            parser=options.identifier,
+            metavar="ID",
+            help="Restrict the key to this property. May be given several times.",
+        ),
+    ] = None,
+    scopes: Annotated[
+        str | None,
+        typer.Option(
+            parser=options.scopes,
+            metavar="'SCOPE ...'",
+            help="What the key may do, separated by spaces, such as 'tickets:read users:read'. Default: all.",
+        ),
+    ] = None,
+    rate_limit: Annotated[
+        int, typer.Option(parser=options.rate_limit, metavar="N|unlimited", help="Requests an hour.")
+    ] = 1_000,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=options.moment,
+            metavar="DATE",
+            help="From when on the key is refused: 2030-01-31 (its first moment in UTC) or an RFC 3339 time.",
+        ),
+    ] = None,
+) -> None:
+    """Issue an API key and print it, and only it, on standard output.
+
+    It is shown this once: only a hash is kept.
+    """
+    command = IssueKey(
+        name=name,
+        role=role,
+        user_id=user,
+        property_ids=tuple(property_ids or ()),
+        scopes=tuple(scopes.split()) if scopes else None,
+        rate_limit=None if rate_limit == options.UNLIMITED else rate_limit,
+        expires_at=expires,
+    )
+    with open_database(load_settings()) as database:
+        issued = issue_key(database.store, command, operator_context())
+    note(f"Key {issued.api_key.id} is shown this once; keep it safe.")
+    if user is None and not property_ids:
+        note("It belongs to no user and names no --property, so it reaches every property.")
+    result(issued.key)
+
+
+@app.command("list")
+def list_keys() -> None:
+    """List the keys, without the keys themselves: their ids, what they may do, when they were last used."""
+    with open_database(load_settings()) as database, database.pool.connection() as conn:
+        rows = conn.execute(sql["list_keys"]).fetchall()
+    columns = ("ID", "ENDS IN", "NAME", "ROLE", "USER", "PROPERTIES", "SCOPES", "PER HOUR")
+    print_table((*columns, "CREATED", "EXPIRES", "REVOKED", "LAST USED"), [_cells(*row) for row in rows])
+
+
+@app.command("revoke")
+def revoke(
+    key_id: Annotated[
+        str,
+        typer.Argument(parser=options.identifier, metavar="ID", help="The id `ticketing key list` shows."),
+    ],
+) -> None:
+    """Revoke a key: every worker refuses it from now on, for good."""
+    with open_database(load_settings()) as database:
+        api_key = revoke_key(database.store, key_id, operator_context())
+    note(f"Key {key_id} is revoked." if api_key.position else f"Key {key_id} was revoked already.")
+
+
+def is_working_admin_key(pool: Pool, sha256: bytes) -> bool:
+    """Whether the key of that hash is an admin's, not revoked and not expired."""
+    with pool.connection() as conn:
+        row = conn.execute(sql["is_working_admin_key"], {"sha256": sha256}).fetchone()
+    return bool(row and row[0])
+
+
+def _cells(*row: Any) -> tuple[object, ...]:
+    id, hint, name, role, user_id, property_ids, scopes, rate_limit, *times = row
+    return (
+        id,
+        hint,
+        name,
+        role,
+        user_id,
+        " ".join(property_ids) or "-",
+        " ".join(scopes),
+        rate_limit or "unlimited",
+        *(_time(at) for at in times),
+    )
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

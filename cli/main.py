@@ -1,0 +1,65 @@
+"""The `ticketing` command: its table of contents, and what failures turn into.
+
+Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, unusable settings or no database.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+import typer
+from psycopg_pool import PoolTimeout
+
+from cli import demo, keys, processes, properties, users
+from cli.database import DatabaseUnavailable
+from cli.output import note
+from cli.rebuild import rebuild
+from cli.up import CannotStart, up
+from domain.errors import DomainError, Invalid
+from infrastructure.settings import BadSettings
+from projections.rebuild import NothingToVerify, RebuildRunning
+
+REFUSED = 1
+UNUSABLE = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Maintenance ticketing for property managers. docs/settings.md lists the environment variables.",
+)
+app.command(rich_help_panel="Start")(up)
+app.command(rich_help_panel="One process each")(processes.migrate)
+app.command(rich_help_panel="One process each")(processes.api)
+app.command(rich_help_panel="One process each")(processes.projector)
+app.add_typer(keys.app, name="key", rich_help_panel="Manage")
+app.add_typer(users.app, name="user", rich_help_panel="Manage")
+app.add_typer(properties.app, name="property", rich_help_panel="Manage")
+app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")
+app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
+app.command(rich_help_panel="Operate")(rebuild)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        app()
+    except Invalid as refusal:
+        for messages in refusal.details.values():
+            for message in messages:
+                note(message)
+        sys.exit(REFUSED)
+    except (DomainError, RebuildRunning) as refusal:
+        note(str(refusal))
+        sys.exit(REFUSED)
+    except (BadSettings, DatabaseUnavailable, CannotStart, NothingToVerify) as problem:
+        note(str(problem))
+        sys.exit(UNUSABLE)
+    except (psycopg.OperationalError, PoolTimeout) as problem:
+        note(f"PostgreSQL did not answer: {problem}")
+        sys.exit(UNUSABLE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Option values: the same trimming and limits as the API's bodies, refused before anything is opened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import typer
+
+from commands.api_keys import MAX_RATE_LIMIT
+from domain import text
+from domain.access import SCOPES
+
+UNLIMITED = 0
+
+
+def identifier(value: str) -> str:
+    """An id as the API would take it."""
+    return _checked(value, text.Id, "An id is 1 to 64 letters, digits, _ or -.")
+
+
+def name(value: str) -> str:
+    return _checked(value, text.Name, "A name has 1 to 255 characters.")
+
+
+def email(value: str) -> str:
+    return _checked(value, text.Email, f"{value!r} is not an e-mail address.")
+
+
+def phone(value: str) -> str:
+    return _checked(value, text.Phone, "A telephone number has 3 to 32 digits, spaces and + ( ) . x / # * -.")
+
+
+def address_line(value: str) -> str:
+    return _checked(value, text.AddressLine, "This part of the address has 1 to 255 characters.")
+
+
+def scopes(value: str) -> str:
+    """Known scopes, separated by single spaces."""
+    names = value.split()
+    if not names:
+        raise typer.BadParameter("Name at least one scope, or leave the option out for all of them.")
+    if unknown := [name for name in names if name not in SCOPES]:
+        raise typer.BadParameter(f"Unknown: {', '.join(unknown)}. Known are {', '.join(SCOPES)}.")
+    return " ".join(names)
+
+
+def rate_limit(value: str | int) -> int:
+    """Requests an hour; UNLIMITED for the word `unlimited`."""
+    number = str(value)
+    if number == "unlimited":
+        return UNLIMITED
+    if not (number.isascii() and number.isdecimal()) or not 1 <= int(number[:12]) <= MAX_RATE_LIMIT:
+        raise typer.BadParameter(f"It takes a whole number from 1 to {MAX_RATE_LIMIT}, or unlimited.")
+    return int(number)
+
+
+def moment(value: str) -> datetime:
+    """A date, meaning its first moment in UTC, or an RFC 3339 time; without an offset it is UTC."""
+    try:
+        parsed = datetime.fromisoformat(value.strip())
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter("It takes a date such as 2030-01-31, or 2030-01-31T12:00:00Z.") from None
+
+
+def _checked(value: str, kind: Any, refusal: str) -> str:
+    trimmed = value.strip()
+    try:
+        trimmed.encode()  # the bytes of an argument need not be UTF-8; Python then makes surrogates of them
+        msgspec.convert(trimmed, kind)
+    except (UnicodeEncodeError, msgspec.ValidationError):
+        raise typer.BadParameter(refusal) from None
+    return trimmed

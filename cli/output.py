@@ -1,0 +1,64 @@
+"""What commands write: results on standard output, everything said to a person on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import typer
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Table
+
+WIDTH_OF_A_PIPE = 400  # a table that is read by a program is never folded
+
+
+def note(text: str) -> None:
+    """Say something to the person at the terminal."""
+    typer.echo(text, err=True)
+
+
+def result(text: str) -> None:
+    """Write what was asked for, for a person or the next program."""
+    typer.echo(text)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, to_stderr: bool = False) -> None:
+    """Write rows under their column names; the cells are shown as they are, markup is not read."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    console = Console(
+        file=stream, width=None if stream.isatty() else WIDTH_OF_A_PIPE, markup=False, highlight=False
+    )
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    console.print(table)
+
+
+class Progress:
+    """A progress bar on standard error, shown on terminals only."""
+
+    def __init__(self, title: str) -> None:
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bars.add_task(title, total=None)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, done: int, total: int) -> None:
+        self._bars.update(self._task, completed=done, total=total)

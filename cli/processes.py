@@ -1,0 +1,47 @@
+"""One process each, for compose and production: `ticketing migrate`, `api`, `projector`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+import msgspec
+
+from api.server import serve
+from cli.database import DatabaseUnavailable, address_of_process, prepare
+from cli.output import note
+from infrastructure.settings import load_settings
+from projections.runner import Projector
+
+
+def migrate() -> None:
+    """Bring the database to this version: apply migrations, make or refill the read tables. Then end."""
+    settings = load_settings()
+    if not settings.database_url:
+        raise DatabaseUnavailable(
+            "DATABASE_URL is not set. `ticketing up` migrates the embedded PostgreSQL itself."
+        )
+    done = prepare(settings.database_url)
+    for step in done or ["nothing to do"]:
+        note(step)
+
+
+def api() -> None:
+    """Serve the HTTP API in the foreground, with WORKERS processes of THREADS threads each."""
+    settings = load_settings()
+    serve(msgspec.structs.replace(settings, database_url=address_of_process(settings)))
+
+
+def projector() -> None:
+    """Keep the read tables up with the event log. A second one stands by."""
+    settings = load_settings()
+    dsn = address_of_process(settings)
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    Projector(dsn).run(stop)

@@ -1,0 +1,76 @@
+"""`ticketing property` and `ticketing unit`: take properties and their units under management."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import options
+from cli.database import open_database, operator_context
+from cli.output import result
+from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
+from domain.property import Address
+from infrastructure.ids import new_id
+from infrastructure.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Take properties under management.")
+units_app = typer.Typer(no_args_is_help=True, help="Add units to properties.")
+
+OwnId = Annotated[
+    str | None,
+    typer.Option("--id", parser=options.identifier, metavar="ID", help="A fixed id. Default: a new one."),
+]
+
+
+@app.callback()
+@units_app.callback()
+def _group() -> None:
+    """Keeps the command of each group a subcommand while it is the only one."""
+
+
+@app.command("create")
+def create_property(
+    name: Annotated[str, typer.Option(parser=options.name, metavar="NAME", help="What people call it.")],
+    street: Annotated[
+        str, typer.Option(parser=options.address_line, metavar="STREET", help="Street and number.")
+    ],
+    city: Annotated[str, typer.Option(parser=options.address_line, metavar="CITY")],
+    state: Annotated[
+        str, typer.Option(parser=options.address_line, metavar="STATE", help="State or region.")
+    ],
+    zip_code: Annotated[
+        str, typer.Option("--zip", parser=options.address_line, metavar="CODE", help="Postal code.")
+    ],
+    country: Annotated[str, typer.Option(parser=options.address_line, metavar="COUNTRY")],
+    property_id: OwnId = None,
+) -> None:
+    """Register a property and print its id."""
+    address = Address(street=street, city=city, state=state, zip=zip_code, country=country)
+    command = RegisterProperty(property_id=property_id or new_id(), name=name, address=address)
+    with open_database(load_settings()) as database:
+        property = register_property(database.store, command, operator_context())
+        database.wait_until_shown(property.position)
+    result(property.id)
+
+
+@units_app.command("add")
+def add(
+    property_id: Annotated[
+        str,
+        typer.Option(
+            "--property", parser=options.identifier, metavar="ID", help="The property it is part of."
+        ),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(parser=options.name, metavar="NAME", help="What people call it, such as 'Unit 101'."),
+    ],
+    unit_id: OwnId = None,
+) -> None:
+    """Add a unit to a property and print the unit's id."""
+    command = AddUnit(property_id=property_id, unit_id=unit_id or new_id(), name=name)
+    with open_database(load_settings()) as database:
+        property = add_unit(database.store, command, operator_context())
+        database.wait_until_shown(property.position)
+    result(command.unit_id)

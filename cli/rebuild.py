@@ -1,0 +1,52 @@
+"""`ticketing rebuild`: refill the read tables from the log, or compare them with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.database import database_address
+from cli.output import Progress, note, print_table
+from infrastructure.settings import load_settings
+from projections import rebuild as read_tables
+
+
+def rebuild(
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Change nothing: compare with what the log gives, exit 1 if they differ."
+        ),
+    ] = False,
+) -> None:
+    """Refill the read tables from the event log, beside live traffic, and put them in place."""
+    with database_address(load_settings()) as dsn:
+        if verify:
+            _verify(dsn)
+        else:
+            _rebuild(dsn)
+
+
+def _rebuild(dsn: str) -> None:
+    with Progress("Refilling the read tables") as progress:
+        report = read_tables.rebuild(dsn, progress.show)
+    note(
+        f"The read tables are refilled: {report.events} events up to position {report.position} of the log"
+        f" in {report.seconds:.1f} s."
+    )
+
+
+def _verify(dsn: str) -> None:
+    with Progress("Comparing the read tables with the log") as progress:
+        report = read_tables.verify(dsn, progress.show)
+    if not report.count:
+        note(f"0 differences: the read tables are what the log gives up to position {report.position}.")
+        return
+    rows = [(one.table, one.id, one.problem) for one in report.differences]
+    print_table(("TABLE", "ID", "DIFFERENCE"), rows)
+    note(
+        f"{report.count} rows differ from what the log gives up to position {report.position},"
+        f" {len(rows)} of them listed; `ticketing rebuild` mends them."
+    )
+    raise typer.Exit(1)

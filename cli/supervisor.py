@@ -1,0 +1,138 @@
+"""Keeping child processes running: restarted with back-off when they die, and never left behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cli.output import note
+
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 30.0
+HEALTHY_AFTER_SECONDS = 30.0
+STOP_SECONDS = 8.0
+LARGEST_LOG_BYTES = 50_000_000
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Child:
+    """One process that ought to run. Its output is appended to `log`."""
+
+    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.failures = 0
+        self._command = list(command)
+        self._environ = dict(environ)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._restart_at = 0.0
+
+    def start(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(self.log)
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the terminal reaches the supervisor alone
+                preexec_fn=_die_with(os.getpid()),
+            )
+        self._started_at = time.monotonic()
+
+    def keep_running(self) -> None:
+        """Notice a death, and start the process again when its delay is over."""
+        now = time.monotonic()
+        if self._process is not None and self._process.poll() is not None:
+            code, self._process = self._process.returncode, None
+            self.failures = 1 if now - self._started_at > HEALTHY_AFTER_SECONDS else self.failures + 1
+            delay = min(FIRST_DELAY_SECONDS * 2 ** (self.failures - 1), LONGEST_DELAY_SECONDS)
+            self._restart_at = now + delay
+            note(f"{self.name} ended ({_said(code)}); starting it again in {delay:g} s. Its log: {self.log}")
+        if self._process is None and now >= self._restart_at:
+            self.start()
+
+    def ask_to_stop(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+
+    def wait_or_kill(self, deadline: float) -> None:
+        """Wait for the process to end; at the deadline, kill it and everything it started."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of the log, for a person who has to find out why the process does not start."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+class Supervisor:
+    """Children that run together and stop together."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self.children = list(children)
+
+    def start(self) -> None:
+        for child in self.children:
+            child.start()
+
+    def keep_running(self) -> None:
+        for child in self.children:
+            child.keep_running()
+
+    def stop(self) -> None:
+        """Stop all children, at once and within STOP_SECONDS."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in self.children:
+            child.ask_to_stop()
+        for child in self.children:
+            child.wait_or_kill(deadline)
+
+
+def ourselves(*arguments: str) -> list[str]:
+    """The command line that runs a `ticketing` subcommand with this interpreter and installation."""
+    return [sys.executable, "-P", "-m", "cli.main", *arguments]
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What a new process does before it becomes the program: have the kernel send it SIGTERM when the
+    supervisor dies, however it dies. Linux only; elsewhere kill -9 of the supervisor leaves children."""
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+    def before_exec() -> None:
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it died before the request was made
+                os._exit(1)
+
+    return before_exec
+
+
+def _make_room(log: Path) -> None:
+    """Put a large log aside; one older is kept."""
+    if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
+        log.replace(log.with_name(log.name + ".1"))
+
+
+def _said(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,0 +1,208 @@
+"""`ticketing up`: everything on one machine, in the foreground. This is what `make run` runs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import demo
+from cli.database import Database, open_database, operator_context, prepare
+from cli.keys import is_working_admin_key
+from cli.output import note, result
+from cli.stopping import Signals, stopping_on_signals
+from cli.supervisor import Child, Supervisor, ourselves
+from commands.api_keys import IssueKey, digest, issue_key
+from infrastructure.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
+from infrastructure.settings import Settings, load_settings
+
+READY_WITHIN_SECONDS = 60.0
+TOO_MANY_FAILURES = 3
+LOOK_EVERY_SECONDS = 0.1
+OTHERS_FINISH_WITHIN_SECONDS = 120.0
+
+
+class CannotStart(Exception):
+    """`up` cannot begin or go on; the message says why and what to do."""
+
+
+def up(
+    demo_data: Annotated[
+        bool, typer.Option("--demo/--no-demo", help="Load demo data on the first start, into an empty log.")
+    ] = True,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="The port to serve on. Default: PORT, or 8000.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="API processes. Default: WORKERS, or 4.")
+    ] = None,
+) -> None:
+    """Start PostgreSQL and every process of the system, and keep them running until Ctrl-C."""
+    environ = dict(os.environ)
+    if port is not None:
+        environ["PORT"] = str(port)
+    if workers is not None:
+        environ["WORKERS"] = str(workers)
+    settings = load_settings(environ)
+    environ["TICKETING_HOME"] = str(settings.home)
+    with stopping_on_signals() as signals, _only_one(settings.home):
+        _require_free_port(settings)
+        with _database_address(settings, signals) as dsn:
+            environ["DATABASE_URL"] = dsn
+            _run(load_settings(environ), environ, signals, with_demo=demo_data)
+
+
+def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_demo: bool) -> None:
+    supervisor = Supervisor(
+        [
+            Child(name, ourselves(name), environ, settings.home / "logs" / f"{name}.log")
+            for name in ("api", "projector")
+        ]
+    )
+    for step in prepare(settings.database_url or ""):
+        note(step)
+    with open_database(settings) as database:
+        if with_demo:
+            demo.load_once(database, settings.home / "demo-data")
+        key = _admin_key(database, settings.home / "admin-key")
+    try:
+        with signals.deferred():
+            supervisor.start()
+        _wait_until_ready(settings, supervisor, signals)
+        _announce(settings, key)
+        while True:
+            with signals.deferred():
+                supervisor.keep_running()
+            time.sleep(LOOK_EVERY_SECONDS)
+    finally:
+        supervisor.stop()
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """Refuse a second `up` on the same home. The kernel drops the lock with the process."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "up.lock").open("a+")
+    except OSError as error:
+        raise CannotStart(f"TICKETING_HOME {home} cannot be used: {error.strerror}.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise CannotStart(f"`ticketing up` is running in {home} already (process {holder}).") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _require_free_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotStart(
+                f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}."
+                f" Choose another, such as PORT={settings.port % 65_535 + 1} make run."
+            ) from None
+
+
+@contextmanager
+def _database_address(settings: Settings, signals: Signals) -> Iterator[str]:
+    """DATABASE_URL, or an embedded server that is ours to stop."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    server: EmbeddedServer | None = None
+    try:
+        deadline = time.monotonic() + OTHERS_FINISH_WITHIN_SECONDS
+        while server is None or not server.is_owner:
+            _wait_for_its_owner(server, deadline)
+            with signals.deferred():  # half-way, a server would be left behind
+                server = start_embedded(settings.home / "postgres")
+        yield server.dsn()
+    except (EmbeddedFailed, OSError) as error:
+        raise CannotStart(f"The embedded PostgreSQL does not start: {error}") from None
+    finally:
+        if server is not None:
+            server.stop()
+
+
+def _wait_for_its_owner(server: EmbeddedServer | None, deadline: float) -> None:
+    """A server that another command started stops with that command: `up` needs its own."""
+    if server is None:
+        return
+    if time.monotonic() > deadline:
+        raise CannotStart(
+            f"Another process holds the embedded PostgreSQL in {server.data_dir}; stop it first."
+        )
+    time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _admin_key(database: Database, path: Path) -> str:
+    """The key kept in the file while it works; otherwise a new one, kept there for the owner's eyes."""
+    if path.exists():
+        kept = path.read_text().strip()
+        if is_working_admin_key(database.pool, digest(kept)):
+            return kept
+    command = IssueKey(name="ticketing up", role="admin")
+    issued = issue_key(database.store, command, operator_context())
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(issued.key + "\n")
+    return issued.key
+
+
+def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signals) -> None:
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while not _is_ready(settings):
+        with signals.deferred():
+            supervisor.keep_running()
+        failed = [child for child in supervisor.children if child.failures >= TOO_MANY_FAILURES]
+        if failed or time.monotonic() > deadline:
+            suspect = (failed or supervisor.children)[0]
+            raise CannotStart(
+                f"{suspect.name} does not start. The end of {suspect.log}:\n{suspect.last_lines()}"
+            )
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _is_ready(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(f"{_address(settings)}/health/ready", timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == HTTPStatus.OK)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _announce(settings: Settings, key: str) -> None:
+    address = _address(settings)
+    result(f"API        {address}/v1")
+    result(f"Reference  {address}/docs")
+    result(f"Admin key  {key}")
+    result(f"Logs       {settings.home / 'logs'}")
+    result(f"Try        curl -H 'Authorization: Bearer {key}' {address}/v1/tickets")
+    result("Stop       Ctrl-C")
+    result(f"READY {address}")
+
+
+def _address(settings: Settings) -> str:
+    """Where this machine reaches the API."""
+    everywhere = settings.host in ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+    host = "127.0.0.1" if everywhere else settings.host
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

@@ -1,0 +1,130 @@
+"""How far the relay has come: a record in Kafka, written in the transaction of the events it counts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
+
+from infrastructure.kafka import absent_topics, make_consumer, position_topic
+from infrastructure.postgres import Connection, named_queries
+from infrastructure.settings import Settings
+
+KEY = b"relay"
+READ_SECONDS = 30.0
+FIRST_LOOK = 100  # offsets from the end; a transaction takes two: the record and its commit marker
+
+sql = named_queries(Path(__file__).parent / "sql" / "relay.sql")
+
+
+class RelayRefused(Exception):
+    """Publishing on would lose or repeat events without anyone noticing; the message says what to do."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Everything up to `position` is in the topic; `event_id` is that of the event that stands there."""
+
+    position: int
+    event_id: str | None
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    event_id: str
+
+
+NOTHING = Position(0, None)
+encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Position).decode
+_identify = msgspec.json.Decoder(_Identified).decode
+
+
+def event_id_of(state: bytes) -> str:
+    return _identify(state).event_id
+
+
+def read_position(settings: Settings) -> Position | None:
+    """The last committed position, or None when there is none.
+
+    To be called after `init_transactions`, which has ended whatever a predecessor left open.
+    """
+    consumer = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-position")
+    try:
+        value = _last_value(consumer, TopicPartition(position_topic(settings), 0))
+    finally:
+        consumer.close()
+    return None if value is None else _decode(value)
+
+
+def starting_position(conn: Connection, settings: Settings) -> Position:
+    """Where to publish on from; raise RelayRefused where Kafka and the log contradict each other."""
+    found = read_position(settings)
+    start = found or NOTHING
+    row = conn.execute(sql["read_log_state"], {"position": start.position}).fetchone()
+    assert row is not None
+    mirror, last, state = row
+    if mirror > start.position:
+        raise RelayRefused(
+            f"Kafka says that the events up to position {start.position} are published, PostgreSQL that those"
+            f" up to {mirror} are: Kafka has lost records. See {_ADVICE}"
+        )
+    if start.position > last:
+        raise RelayRefused(
+            f"Position {start.position} is published but the log ends at {last}: this database is older than"
+            f" the topic, or another one. See {_ADVICE}"
+        )
+    if start.event_id is not None and (state is None or event_id_of(state) != start.event_id):
+        raise RelayRefused(
+            f"The event at position {start.position} of the log is not the one that was published: the topic"
+            f" belongs to another database. See {_ADVICE}"
+        )
+    return start
+
+
+def require_topics(conn: Connection, settings: Settings) -> None:
+    """Refuse when a topic is gone that events were published to: a new one would begin with a hole."""
+    row = conn.execute(sql["read_mirror"]).fetchone()
+    published = row[0] if row else 0
+    if published and (absent := absent_topics(settings)):
+        raise RelayRefused(
+            f"The events up to position {published} were published, but Kafka has no topic"
+            f" {' and no topic '.join(absent)}. See {_ADVICE}"
+        )
+
+
+def position_at(conn: Connection, position: int) -> Position:
+    """The last event at or before `position`, as a place to publish on from."""
+    row = conn.execute(sql["read_event_at_or_before"], {"position": position}).fetchone()
+    return Position(row[0], event_id_of(row[1])) if row else NOTHING
+
+
+_ADVICE = "docs/decisions/0005-event-stream.md; to publish again: ticketing relay republish --from POSITION"
+
+
+def _last_value(consumer: KafkaConsumer, partition: TopicPartition) -> bytes | None:
+    """The value of the last committed record, looked for from the end in growing steps."""
+    consumer.assign([partition])
+    first = consumer.beginning_offsets([partition])[partition]
+    end = consumer.end_offsets([partition])[partition]
+    look = FIRST_LOOK
+    while first < end:
+        start = max(first, end - look)
+        if (value := _last_between(consumer, partition, start, end)) is not None or start == first:
+            return value
+        look *= 10
+    return None
+
+
+def _last_between(consumer: KafkaConsumer, partition: TopicPartition, start: int, end: int) -> bytes | None:
+    consumer.seek(partition, start)
+    deadline = time.monotonic() + READ_SECONDS
+    value: bytes | None = None
+    while consumer.position(partition) < end:
+        polled: dict[Any, list[Any]] = consumer.poll(timeout_ms=200)
+        for record in polled.get(partition, []):
+            value = record.value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The relay's position could not be read in {READ_SECONDS:g} s.")
+    return value

@@ -1,0 +1,29 @@
+-- name: take_leadership
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: read_log_state
+-- What the starting position is checked against: the copy of it, the end of the log, and the event that
+-- stands at or before the position Kafka has.
+SELECT p.position,
+       (SELECT coalesce(max(notification_id), 0) FROM es.stored_events),
+       (SELECT state FROM es.stored_events WHERE notification_id = %(position)s)
+  FROM relay.position p;
+
+-- name: read_event_at_or_before
+SELECT notification_id, state
+  FROM es.stored_events
+ WHERE notification_id <= %(position)s
+ ORDER BY notification_id DESC
+ LIMIT 1;
+
+-- name: read_mirror
+SELECT position FROM relay.position;
+
+-- name: advance_mirror
+UPDATE relay.position SET position = %(position)s, published_at = now() WHERE position < %(position)s;
+
+-- name: reset_mirror
+UPDATE relay.position SET position = %(position)s, published_at = now();
+
+-- name: count_after
+SELECT count(*) FROM es.stored_events WHERE notification_id > %(position)s;

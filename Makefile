@@ -1,0 +1,53 @@
+# The menu. Every target works from a clean clone: what it needs is installed into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEFINITION := setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench faults clean
+
+help: ## Show this menu
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (PORT, TICKETING_HOME)
+	@exec $(BIN)/ticketing up
+
+test: $(VENV)/.installed-test ## Run the whole test suite (ARGS are handed to pytest)
+	@exec $(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed-lint ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-lint ## Put imports and layout in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-test ## Measure against the library's defaults and bare handlers
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(VENV)/.installed-test ## Run the fault tests with their full counts
+	@FAULTS_FULL=1 exec $(BIN)/pytest -m faults $(ARGS)
+
+clean: ## Remove .venv, caches and build output; data in TICKETING_HOME stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp per set of extras: pip runs again only when what is to be installed has changed.
+$(VENV)/.installed: $(VENV)/.made $(DEFINITION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.made $(DEFINITION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip --version >/dev/null || { rm -rf $(VENV); \
+	  echo 'Python cannot make a virtual environment with pip here.' >&2; \
+	  echo 'On Debian or Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,78 @@
+"""`make bench`: ratios measured in one run on a durable server. README.md here tells how to read them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import comparison, event_log, http_requests
+from benchmarks.comparison import Comparison
+from infrastructure.embedded import EmbeddedServer, start_embedded
+from infrastructure.postgres import connect, migrate
+from projections.schema import create_read_schema
+
+HOME = Path(".ticketing") / "bench"
+PARTS = {
+    "append": event_log.compare_append,
+    "load": event_log.compare_load,
+    "requests": http_requests.compare_requests,
+}
+
+
+def main() -> None:
+    options = _options()
+    console = Console()
+    server = start_embedded((HOME / "postgres").resolve())
+    try:
+        comparisons: list[Comparison] = []
+        for part in options.parts:
+            dsn = _fresh_database(server, f"bench_{part}")
+            with console.status(f"{part}: {options.rounds} rounds of {options.seconds:g} s a side"):
+                comparisons += PARTS[part](dsn, options.clients, options.rounds, options.seconds)
+    finally:
+        server.stop()
+    comparison.show(console, comparisons, clients=options.clients)
+    comparison.write(
+        HOME / "results.json",
+        comparisons,
+        commit=_commit(),
+        cpus=os.cpu_count(),
+        clients=options.clients,
+        seconds=options.seconds,
+    )
+    console.print(f"Every round: {HOME / 'results.json'}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; all by default")
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each side in each round")
+    options = parser.parse_args()
+    options.parts = options.parts or list(PARTS)
+    return options
+
+
+def _fresh_database(server: EmbeddedServer, name: str) -> str:
+    with connect(server.dsn("postgres"), application="benchmarks") as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    dsn = server.dsn(name)
+    event_log.require_durable(dsn)
+    migrate(dsn)
+    with connect(dsn, application="benchmarks") as conn:
+        create_read_schema(conn)
+    return dsn
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Clients in processes of their own, which all do the same operation for a while and count."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+Operation = Callable[[], object]
+Operations = dict[str, Operation]
+Prepare = Callable[..., Operations]  # prepare(client_number, *arguments), called in each client
+
+START_SECONDS = 60
+STOP_SECONDS = 10
+WARM_UP_SECONDS = 0.3
+
+
+class Clients:
+    """`count` closed-loop clients: each sends its next operation when the last has been answered."""
+
+    def __init__(self, count: int, prepare: Prepare, *arguments: Any) -> None:
+        # Forked from one process that has the code loaded, as the API's workers are.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([prepare.__module__])
+        self._barrier = context.Barrier(count)  # kept: the children have it by name only
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for number in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, self._barrier, prepare, number, arguments), daemon=True
+            )
+            process.start()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> Clients:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in self._pipes:
+            with suppress(OSError):
+                pipe.send(None)
+        for process in self._processes:
+            process.join(STOP_SECONDS)
+            process.kill()
+
+    def rate(self, operation: str, seconds: float) -> float:
+        """Operations per second of all clients together, after a short warm-up."""
+        for pipe in self._pipes:
+            pipe.send((operation, seconds))
+        total = 0.0
+        for answer in [pipe.recv() for pipe in self._pipes]:
+            if isinstance(answer, BaseException):
+                raise answer
+            total += answer
+        return total
+
+
+def _serve(
+    pipe: Connection, barrier: Barrier, prepare: Prepare, number: int, arguments: tuple[Any, ...]
+) -> None:
+    operations = prepare(number, *arguments)
+    while order := pipe.recv():
+        name, seconds = order
+        barrier.wait(START_SECONDS)
+        try:
+            _repeat(operations[name], WARM_UP_SECONDS)
+            barrier.wait(START_SECONDS)
+            pipe.send(_repeat(operations[name], seconds))
+        except Exception as error:
+            barrier.abort()
+            pipe.send(error)
+
+
+def _repeat(operation: Operation, seconds: float) -> float:
+    """Operations per second."""
+    started = time.perf_counter()
+    count = 0
+    while (elapsed := time.perf_counter() - started) < seconds:
+        operation()
+        count += 1
+    return count / elapsed

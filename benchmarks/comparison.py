@@ -1,0 +1,100 @@
+"""Ratios of two sides measured turn by turn in one run, and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One side against another: their rates in each round, in operations per second."""
+
+    name: str
+    contender: str
+    baseline: str
+    target: float | None
+    contender_rates: list[float]
+    baseline_rates: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        return [mine / theirs for mine, theirs in zip(self.contender_rates, self.baseline_rates, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+def compare(
+    name: str,
+    *,
+    contenders: Sequence[tuple[str, float | None]],
+    baseline: str,
+    rounds: int,
+    measure: Callable[[str], float],
+) -> list[Comparison]:
+    """Measure the baseline and each contender (with its target) once a round, so that whatever else
+    the machine does falls on all of them alike."""
+    rates: dict[str, list[float]] = {side: [] for side in (baseline, *(side for side, _ in contenders))}
+    for _ in range(rounds):
+        for side, measured in rates.items():
+            measured.append(measure(side))
+    return [
+        Comparison(
+            name=name,
+            contender=side,
+            baseline=baseline,
+            target=target,
+            contender_rates=rates[side],
+            baseline_rates=rates[baseline],
+        )
+        for side, target in contenders
+    ]
+
+
+def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -> None:
+    table = Table(title=f"Operations per second, {clients} clients, medians of interleaved rounds")
+    table.add_column("operation")
+    table.add_column("side")
+    for column in ("ops/s", "baseline ops/s", "ratio", "lowest", "highest", "target"):
+        table.add_column(column, justify="right")
+    for comparison in comparisons:
+        target = comparison.target
+        is_short = target is not None and comparison.ratio < target
+        table.add_row(
+            comparison.name,
+            f"{comparison.contender} / {comparison.baseline}",
+            f"{statistics.median(comparison.contender_rates):,.0f}",
+            f"{statistics.median(comparison.baseline_rates):,.0f}",
+            f"[{'red' if is_short else 'green'}]{comparison.ratio:.2f}",
+            f"{min(comparison.ratios):.2f}",
+            f"{max(comparison.ratios):.2f}",
+            "" if target is None else f"{target:g}",
+        )
+    console.print(table)
+
+
+def write(path: Path, comparisons: Sequence[Comparison], **circumstances: Any) -> None:
+    """Keep every round's figures as JSON, with what they were measured on."""
+    results = [
+        {**msgspec.to_builtins(comparison), "ratio": comparison.ratio, "ratios": comparison.ratios}
+        for comparison in comparisons
+    ]
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        **circumstances,
+        "comparisons": results,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")

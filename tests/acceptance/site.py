@@ -1,0 +1,116 @@
+"""What acceptance tests talk to: a running server, people, keys, and calls over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import uuid4
+
+import requests
+
+from commands.api_keys import IssueKey, issue_key
+from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
+from commands.users import RegisterUser, register_user
+from domain.access import Context, system_context
+from domain.property import Address
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import make_pool
+from projections.visibility import Visibility
+from tests.support.server import running_api
+
+SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
+PEOPLE = {
+    "admin": ("user001", "Ada Admin", ()),
+    "manager": ("user050", "Max Manager", ("abc123",)),
+    "staff": ("user101", "Jane Smith", ("abc123",)),
+    "guest": ("user789", "John Doe", ("abc123",)),
+    "foreign": ("user900", "Fay Foreign", ("def456",)),
+}
+
+
+class Client(requests.Session):
+    """Calls one server with one key (or none), always with a time limit."""
+
+    def __init__(self, base_url: str, key: str | None) -> None:
+        super().__init__()
+        self.base_url = base_url
+        if key is not None:
+            self.headers["Authorization"] = f"Bearer {key}"
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", 20)
+        kwargs.setdefault("allow_redirects", False)
+        return super().request(method, self.base_url + url, *args, **kwargs)
+
+
+class Site:
+    """One server with its database, and a client per role."""
+
+    def __init__(self, dsn: str, base_url: str) -> None:
+        self.dsn = dsn
+        self.base_url = base_url
+        self.pool = make_pool(dsn, application="tests", max_size=4)
+        self.store = Ticketing(self.pool)
+        self.keys: dict[str, str] = {}
+
+    @classmethod
+    @contextmanager
+    def running(cls, dsn: str, **options: Any) -> Iterator[Self]:
+        with running_api(dsn, **options) as base_url:
+            site = cls(dsn, base_url)
+            try:
+                site.populate()
+                yield site
+            finally:
+                site.pool.close()
+
+    def populate(self) -> None:
+        for property_id, name in (("abc123", "Seaside Apartments"), ("def456", "Hill House")):
+            command = RegisterProperty(property_id=property_id, name=name, address=SEASIDE)
+            register_property(self.store, command, operator())
+        unit = AddUnit(property_id="abc123", unit_id="unit456", name="Unit 101")
+        last = add_unit(self.store, unit, operator())
+        for role, (user_id, name, property_ids) in PEOPLE.items():
+            given = "staff" if role == "foreign" else role
+            command = RegisterUser(
+                user_id=user_id,
+                name=name,
+                email=f"{user_id}@example.com",
+                phone="555-123-4567",
+                role=given,
+                property_ids=property_ids,
+            )
+            last = register_user(self.store, command, operator())
+            self.keys[role] = self.key(role=given, user_id=user_id)
+        visibility = Visibility(self.dsn, self.pool)
+        assert visibility.wait_for(last.position) or visibility.wait_for(last.position)
+        visibility.close()
+
+    def key(self, **facts: Any) -> str:
+        given = {"name": "test", "rate_limit": None, **facts}
+        return issue_key(self.store, IssueKey(**given), operator()).key
+
+    def client(self, role: str | None = "admin", *, key: str | None = None) -> Client:
+        return Client(self.base_url, key or (self.keys[role] if role else None))
+
+    def ticket(self, by: str = "admin", **facts: Any) -> dict[str, Any]:
+        """A ticket just posted, as its poster was answered."""
+        answer = self.client(by).post("/v1/tickets", json={**LEAK, **facts})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["data"]
+
+
+LEAK = {
+    "title": "Water leak in bathroom",
+    "description": "There is water leaking from the ceiling in the bathroom",
+    "priority": "high",
+    "category": "plumbing",
+    "property_id": "abc123",
+    "unit_id": "unit456",
+}
+
+
+def operator() -> Context:
+    return system_context(datetime.now(UTC), auth="cli", command_id=str(uuid4()))

@@ -1,0 +1,284 @@
+"""Nothing is a 500, nothing is half done, and nothing that cannot be projected is ever stored."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from infrastructure.postgres import connect
+from tests.acceptance.site import LEAK
+
+LONG = "x" * 70_000
+BAD_FIELDS = [
+    ({"title": "a\u0000b"}, "title"),
+    ({"title": ""}, "title"),
+    ({"title": "   "}, "title"),
+    ({"title": "x" * 256}, "title"),
+    ({"title": 7}, "title"),
+    ({"title": None}, "title"),
+    ({"title": ["x"]}, "title"),
+    ({"description": LONG}, "description"),
+    ({"description": {"a": 1}}, "description"),
+    ({"priority": "urgent"}, "priority"),
+    ({"priority": True}, "priority"),
+    ({"category": "Not A Slug"}, "category"),
+    ({"category": "x" * 51}, "category"),
+    ({"category": "trailing\n-"}, "category"),
+    ({"property_id": "nowhere"}, "property_id"),
+    ({"property_id": 10**30}, "property_id"),
+    ({"property_id": "a\u0000"}, "property_id"),
+    ({"unit_id": "nowhere"}, "unit_id"),
+    ({"unit_id": False}, "unit_id"),
+    ({"requester_id": "nowhere"}, "requester_id"),
+    ({"requester_id": {}}, "requester_id"),
+    ({"status": "open"}, "status"),
+    ({"id": "1"}, "id"),
+    ({"created_at": "2020-01-01T00:00:00Z"}, "created_at"),
+    ({"surprise": 1}, "surprise"),
+]
+BAD_JSON = [
+    b"",
+    b"{",
+    b"nope",
+    b"[]",
+    b"null",
+    b'"text"',
+    b"7",
+    b'{"title": "a", "title": "b"}',
+    b'{"title": NaN}',
+    b'{"title": Infinity}',
+    b'{"title": -Infinity}',
+    b'\xef\xbb\xbf{"title": "a"}',
+    b'{"title": "\xff"}',
+    b'{"title": "a"} trailing',
+    b'{"title": 1e',
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"title": ' + b"9" * 100_000 + b"}",
+    b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+]
+
+
+@pytest.fixture
+def stored(site):
+    """How many events the log holds."""
+
+    def count():
+        with connect(site.dsn, application="tests") as conn:
+            return conn.execute("SELECT count(*) FROM es.stored_events").fetchone()[0]
+
+    return count
+
+
+@pytest.mark.parametrize(("given", "field"), BAD_FIELDS, ids=lambda value: str(value)[:40])
+def test_a_bad_field_is_named_and_nothing_is_stored(site, stored, given, field):
+    before = stored()
+
+    answer = site.client().post("/v1/tickets", json={**LEAK, **given})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "validation_error"), answer.text
+    assert field in error["details"]
+    assert error["message"] == next(iter(error["details"].values()))[0]
+    assert stored() == before
+
+
+def test_a_lone_surrogate_is_refused(site):
+    raw = json.dumps({**LEAK, "title": "\ud800"}).encode()
+
+    answer = site.client().post("/v1/tickets", data=raw, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert list(answer.json()["error"]["details"]) == ["title"]
+
+
+def test_all_bad_fields_are_named_at_once(site):
+    answer = site.client().post("/v1/tickets", json={"title": "", "priority": 1, "x": 1, "category": "A"})
+
+    assert set(answer.json()["error"]["details"]) == {"title", "priority", "x", "category", "property_id"}
+
+
+@pytest.mark.parametrize("raw", BAD_JSON, ids=lambda raw: repr(raw[:24]))
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/tickets"), ("PATCH", "/v1/tickets/absent")])
+def test_what_is_no_json_object_is_400(site, method, path, raw):
+    answer = site.client().request(method, path, data=raw, headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json"), answer.text
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml", "json"]
+)
+def test_another_media_type_is_415(site, content_type):
+    headers = {} if content_type is None else {"Content-Type": content_type}
+
+    answer = site.client().post("/v1/tickets", data=json.dumps(LEAK).encode(), headers=headers)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_body_over_the_limit_is_413(site):
+    answer = site.client().post("/v1/tickets", json={**LEAK, "description": "x" * 1_100_000})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
+
+
+def test_a_chunked_body_is_read(site):
+    def chunks():
+        raw = json.dumps(LEAK).encode()
+        yield raw[:10]
+        yield raw[10:]
+
+    answer = site.client().post("/v1/tickets", data=chunks(), headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 201
+
+
+def test_a_chunked_body_over_the_limit_is_413(site):
+    def chunks():
+        for _ in range(20):
+            yield b"x" * 100_000
+
+    answer = site.client().post("/v1/tickets", data=chunks(), headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=one", "page"),
+        ("page=1.5", "page"),
+        ("page=", "page"),
+        ("page=" + "9" * 5_000, "page"),
+        ("per_page=0", "per_page"),
+        ("per_page=x", "per_page"),
+        ("sort=title", "sort"),
+        ("sort=created_at;DROP TABLE read.tickets", "sort"),
+        ("order=up", "order"),
+        ("order=desc--", "order"),
+        ("status=done", "status"),
+        ("status=", "status"),
+        ("status=open,nope", "status"),
+        ("priority=urgent", "priority"),
+        ("created_after=yesterday", "created_after"),
+        ("created_after=2023-13-01T00:00:00Z", "created_after"),
+        ("updated_before=2023-01-01", "updated_before"),
+        ("q=%00", "q"),
+        ("q=%ff", "q"),
+        ("q=", "q"),
+        ("property_id=%00", "property_id"),
+        ("cursor=forged", "cursor"),
+        ("page=1&page=2", "page"),
+        ("colour=red", "colour"),
+        ("Status=open", "Status"),
+    ],
+)
+def test_a_bad_query_parameter_is_named(site, query, field):
+    answer = site.client().get(f"/v1/tickets?{query}")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "validation_error"), answer.text
+    assert field in answer.json()["error"]["details"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "property_id=x' OR 1=1--",
+        "assigned_to=nobody-of-that-id",
+        "property_id=%F0%9F%9A%BF",
+        "q=') OR 1=1 --",
+        "q=\\ : %26 | ! ( ) <-> *",
+        "q=%22",
+        "page=999999999999999999",
+        "page=99999999&per_page=100000",
+    ],
+)
+def test_what_matches_nothing_is_an_empty_list(site, query):
+    answer = site.client().get(f"/v1/tickets?{query}")
+
+    assert (answer.status_code, answer.json()["data"]) == (200, []), answer.text
+
+
+def test_per_page_over_100_is_clamped_and_said(site):
+    answer = site.client().get("/v1/tickets?per_page=1000")
+
+    assert answer.json()["meta"]["pagination"]["per_page"] == 100
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/tickets/",
+        "//v1/tickets",
+        "/v1//tickets",
+        "/v1/tickets/a b",
+        "/v1/tickets/" + "x" * 65,
+        "/v1/tickets/%00",
+        "/v1/tickets/%ff",
+        "/v1/tickets/..",
+        "/v1/users/'; DROP TABLE users",
+        "/v1/properties/%2e%2e",
+        "/v2/tickets",
+        "/v1",
+        "/",
+        "/v1/tickets/a/b/c",
+    ],
+)
+def test_a_malformed_id_or_path_is_404_in_the_envelope(site, path):
+    answer = site.client().get(path)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), answer.text
+
+
+def test_other_unicode_comes_back_as_sent(site):
+    title = "Wasser läuft 漏水 🚿 \u202e \U0001f3f4\u200d☠️ é é"
+
+    ticket = site.ticket(title=f"  {title} ")
+
+    assert ticket["title"] == title
+    assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["title"] == title
+
+
+def test_deletes_and_reads_with_wrong_methods_are_405_with_allow(site):
+    answer = site.client().put("/v1/tickets", json=LEAK)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert {"GET", "HEAD", "OPTIONS", "POST"} == set(answer.headers["Allow"].split(", "))
+
+
+def test_without_a_key_a_known_path_is_401_and_an_unknown_one_404(site):
+    nobody = site.client(None)
+
+    refused = nobody.get("/v1/tickets")
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert nobody.get("/v1/nothing").status_code == 404
+    assert nobody.put("/v1/tickets").status_code == 405
+
+
+def test_a_user_with_bad_fields_is_refused_with_all_of_them(site):
+    body = {
+        "name": "",
+        "email": "nope",
+        "phone": "call me",
+        "role": "king",
+        "preferences": {"notifications": {"sms": 1}},
+    }
+
+    answer = site.client().post("/v1/users", json=body)
+
+    assert set(answer.json()["error"]["details"]) == {
+        "name",
+        "email",
+        "phone",
+        "role",
+        "preferences.notifications.sms",
+    }
+
+
+def test_nothing_of_all_this_was_parked_by_the_projector(site):
+    with connect(site.dsn, application="tests") as conn:
+        assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)

@@ -1,0 +1,269 @@
+"""The command line as a person meets it: real processes on a real database."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from commands.api_keys import checksum_ok, digest
+from domain.property import Property
+from domain.user import User
+from infrastructure.event_store import Ticketing
+from tests.support.commands import environment, ticketing
+
+A_PROPERTY = (
+    *("property", "create", "--name", "Seaside Apartments", "--street", "123 Ocean Drive"),
+    *("--city", "Beachtown", "--state", "CA", "--zip", "90210", "--country", "USA"),
+)
+A_USER = ("user", "create", "--name", "Jane Smith", "--email", "jane.smith@example.com", "--role", "staff")
+
+
+@pytest.fixture
+def run(database, tmp_path):
+    """Runs `ticketing` on this test's database."""
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
+    return lambda *arguments: ticketing(*arguments, environ=environ)
+
+
+def key_rows(pool):
+    with pool.connection() as conn:
+        return conn.execute(
+            "SELECT secret_sha256, name, role, user_id, property_ids, scopes, rate_limit, expires_at"
+            "  FROM access.api_keys"
+        ).fetchall()
+
+
+def shown(pool, table, id):
+    with pool.connection() as conn:
+        return conn.execute(f"SELECT name FROM read.{table} WHERE id = %s", [id]).fetchone()
+
+
+def test_key_create_prints_the_key_and_nothing_else(run, pool):
+    done = run("key", "create", "--name", "first", "--role", "admin")
+
+    assert done.returncode == 0
+    assert re.fullmatch(r"mts_\w+\n", done.stdout)
+    assert checksum_ok(done.stdout.strip())
+    assert "reaches every property" in done.stderr
+    assert done.stdout.strip() not in done.stderr
+    (row,) = key_rows(pool)
+    assert row[:5] == (digest(done.stdout.strip()), "first", "admin", None, [])
+    assert row[6:] == (1_000, None)
+
+
+def test_a_key_takes_every_option(run, pool):
+    run(*A_PROPERTY, "--id", "abc123")
+    run(*A_USER, "--id", "user101", "--property", "abc123")
+
+    done = run(
+        *("key", "create", "--name", "bot", "--role", "guest", "--user", "user101", "--property", "abc123"),
+        *("--scopes", "tickets:read users:read", "--rate-limit", "unlimited", "--expires", "2999-01-31"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    (row,) = key_rows(pool)
+    scopes = ["tickets:read", "users:read"]
+    assert row[1:] == ("bot", "guest", "user101", ["abc123"], scopes, None, datetime(2999, 1, 31, tzinfo=UTC))
+
+
+def test_fixed_ids_are_kept_and_shown_at_once(run, pool):
+    assert run(*A_PROPERTY, "--id", "abc123").stdout == "abc123\n"
+    added = run("unit", "add", "--property", "abc123", "--name", " Unit 101 ", "--id", "unit456")
+    assert added.stdout == "unit456\n"
+    assert run(*A_USER, "--id", "user101", "--phone", "555-123-4567").stdout == "user101\n"
+
+    assert shown(pool, "properties", "abc123") == ("Seaside Apartments",)
+    assert shown(pool, "units", "unit456") == ("Unit 101",)
+    assert shown(pool, "users", "user101") == ("Jane Smith",)
+    store = Ticketing(pool)
+    assert store.load(User, "user101").phone == "555-123-4567"
+    assert store.load(Property, "abc123").units == {"unit456": "Unit 101"}
+
+
+def test_without_an_id_a_new_one_is_made_and_printed(run, pool):
+    done = run(*A_USER)
+
+    assert re.fullmatch(r"[0-9a-f-]{36}\n", done.stdout)
+    assert shown(pool, "users", done.stdout.strip()) == ("Jane Smith",)
+
+
+def test_a_revoked_key_is_listed_as_revoked(run, pool):
+    run("key", "create", "--name", "first", "--role", "admin")
+    key_id = run("key", "list").stdout.splitlines()[1].split()[0]
+
+    done = run("key", "revoke", key_id)
+    again = run("key", "revoke", key_id)
+
+    assert (done.returncode, again.returncode) == (0, 0)
+    assert "revoked already" in again.stderr
+    with pool.connection() as conn:
+        assert conn.execute(
+            "SELECT count(*) FROM access.api_keys WHERE revoked_at IS NOT NULL"
+        ).fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("key", "create", "--name", "x", "--role", "admin", "--user", "nobody"), "no user nobody"),
+        (("key", "create", "--name", "x", "--role", "admin", "--property", "nowhere"), "no property nowhere"),
+        (("key", "create", "--name", "x", "--role", "admin", "--expires", "2001-01-01"), "past"),
+        (("key", "revoke", "key_unknown"), "No such API key"),
+        (("unit", "add", "--property", "nowhere", "--name", "Unit 1"), "No such property"),
+        ((*A_USER, "--property", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_the_rules_refuse_exits_with_1(run, arguments, reason):
+    done = run(*arguments)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_id_in_use_exits_with_1(run):
+    run(*A_PROPERTY, "--id", "abc123")
+
+    done = run(*A_USER, "--id", "abc123")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "already in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "create", "--name", "x", "--role", "owner"),
+        ("key", "create", "--role", "admin"),
+        ("key", "create", "--name", " ", "--role", "admin"),
+        ("key", "create", "--name", "x", "--role", "admin", "--scopes", "tickets:burn"),
+        ("key", "create", "--name", "x", "--role", "admin", "--scopes", ""),
+        ("key", "create", "--name", "x", "--role", "admin", "--rate-limit", "0"),
+        ("key", "create", "--name", "x", "--role", "admin", "--rate-limit", "99999999999999999999"),
+        ("key", "create", "--name", "x", "--role", "admin", "--expires", "soon"),
+        (*A_USER, "--id", "with space"),
+        (*A_USER, "--id", "x" * 65),
+        (*A_USER, "--email", "jane"),
+        (*A_USER, "--name", "x" * 256),
+        (*A_USER, "--phone", "call me"),
+        (*A_USER, "--name", b"\xff\xfe"),
+        ("demo", "load", "--tickets", "-1"),
+        ("up", "--port", "70000"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_changes_nothing(run, pool, arguments):
+    done = run(*arguments)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert Ticketing(pool).recorder.max_notification_id() is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "cannot be reached"),
+        ({"DATABASE_URL": "not an address"}, "cannot be reached"),
+        ({"WORKERS": "many"}, "WORKERS"),
+    ],
+)
+def test_unusable_settings_exit_with_2(tmp_path, variables, reason):
+    environ = environment(TICKETING_HOME=str(tmp_path), **variables)
+
+    done = ticketing("key", "list", environ=environ)
+
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("process", ["migrate", "api", "projector"])
+def test_a_process_without_a_database_address_exits_with_2(tmp_path, process):
+    done = ticketing(process, environ=environment(TICKETING_HOME=str(tmp_path)))
+
+    assert done.returncode == 2
+    assert "DATABASE_URL" in done.stderr
+
+
+def test_with_nothing_running_a_command_starts_the_embedded_server_for_its_time(tmp_path):
+    environ = environment(TICKETING_HOME=str(tmp_path / "home"))
+
+    created = ticketing(*A_PROPERTY, "--id", "abc123", environ=environ)
+    again = ticketing(*A_PROPERTY, "--id", "abc123", environ=environ)
+
+    assert created.returncode == 0, created.stderr
+    assert again.returncode == 1
+    assert not (tmp_path / "home" / "postgres" / "postmaster.pid").exists()
+
+
+def test_demo_data_is_loaded_once_and_the_same_for_the_same_seed(run, pool):
+    first = run("demo", "load", "--tickets", "20", "--seed", "7")
+    again = run("demo", "load", "--tickets", "20", "--seed", "7")
+    other = run("demo", "load", "--tickets", "20", "--seed", "8")
+
+    assert first.returncode == again.returncode == other.returncode == 0, first.stderr + again.stderr
+    assert "20 tickets (seed 7)" in first.stderr
+    assert "0 tickets (seed 7)" in again.stderr
+    assert "20 tickets were there already" in again.stderr
+    assert "19 tickets (seed 8)" in other.stderr  # the reference's own ticket is in every load
+    with pool.connection() as conn:
+        assert conn.execute("SELECT count(*) FROM read.tickets").fetchone() == (39,)
+        ticket = conn.execute(
+            "SELECT title, property_name, unit_name, requester_name, assignee_name FROM read.tickets"
+            " WHERE id = '123e4567-e89b-12d3-a456-426614174000'"
+        ).fetchone()
+        roles = conn.execute("SELECT DISTINCT role FROM read.users ORDER BY role").fetchall()
+    assert ticket == ("Water leak in bathroom", "Seaside Apartments", "Unit 101", "John Doe", "Jane Smith")
+    assert roles == [("admin",), ("guest",), ("manager",), ("staff",)]
+
+
+def test_demo_data_in_bulk_gives_the_same_as_one_by_one(run, pool, monkeypatch):
+    done = run("demo", "load", "--tickets", "5100")
+
+    assert done.returncode == 0, done.stderr
+    with pool.connection() as conn:
+        assert conn.execute("SELECT count(*) FROM read.tickets").fetchone() == (5100,)
+    verified = run("rebuild", "--verify")
+    assert verified.returncode == 0, verified.stdout
+    assert "0 differences" in verified.stderr
+
+
+def test_verify_names_the_rows_that_differ_and_rebuild_mends_them(run, pool):
+    run(*A_PROPERTY, "--id", "abc123")
+    with pool.connection() as conn:
+        conn.execute("UPDATE read.properties SET name = 'Elsewhere'")
+
+    differing = run("rebuild", "--verify")
+    rebuilt = run("rebuild")
+    verified = run("rebuild", "--verify")
+
+    assert (differing.returncode, rebuilt.returncode, verified.returncode) == (1, 0, 0)
+    assert "properties" in differing.stdout
+    assert "abc123" in differing.stdout
+    assert shown(pool, "properties", "abc123") == ("Seaside Apartments",)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "up",
+        "migrate",
+        "api",
+        "projector",
+        "key",
+        "key create",
+        "user create",
+        "unit add",
+        "demo load",
+        "rebuild",
+    ],
+)
+def test_every_command_explains_itself(tmp_path, command):
+    done = ticketing(*command.split(), "--help", environ=environment(TICKETING_HOME=str(tmp_path)))
+
+    assert done.returncode == 0
+    assert "Usage: ticketing" in done.stdout

@@ -1,0 +1,242 @@
+"""Role x endpoint x {own, foreign, absent}: who may do what, and that foreign and absent look alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.acceptance.site import LEAK
+
+ROLES = ("admin", "manager", "staff", "guest")
+ADDRESS = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
+
+
+class Call:
+    """One endpoint: how it is called, and the status each role gets for its own thing.
+
+    `target` names what stands in the path or in `field` of the body.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        target: str,
+        own: tuple[int, int, int, int],
+        body: dict[str, Any] | None = None,
+        field: str | None = None,
+        **more: Any,
+    ) -> None:
+        self.method, self.path, self.target = method, path, target
+        self.own = dict(zip(ROLES, own, strict=True))
+        self.body, self.field, self.more = body, field, more
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}" + (f" {self.field}" if self.field else "")
+
+
+FILE = {"file": ("a.txt", b"hello", "text/plain")}
+CALLS = [
+    Call("GET", "/v1/tickets/{id}", "ticket", (200, 200, 200, 200)),
+    Call("GET", "/v1/tickets/{id}/comments", "ticket", (200, 200, 200, 200)),
+    Call("PATCH", "/v1/tickets/{id}", "ticket", (200, 200, 200, 403), {"title": "Flood"}),
+    Call("PATCH", "/v1/tickets/{id}", "ticket", (200, 200, 200, 200), {"status": "closed"}),
+    Call("PATCH", "/v1/tickets/{id}", "ticket", (200, 200, 403, 403), {"property_id": "abc123"}),
+    Call("POST", "/v1/tickets/{id}/comments", "ticket", (201, 201, 201, 201), {"text": "Hello"}),
+    Call(
+        "POST",
+        "/v1/tickets/{id}/comments",
+        "ticket",
+        (201, 201, 201, 403),
+        {"text": "Psst", "visibility": "internal"},
+    ),
+    Call("POST", "/v1/tickets/{id}/attachments", "ticket", (201, 201, 201, 201), files=FILE),
+    Call("POST", "/v1/tickets/{id}/restore", "ticket", (200, 403, 403, 403)),
+    Call("DELETE", "/v1/tickets/{id}", "ticket", (200, 200, 403, 403)),
+    Call("GET", "/v1/users/{id}", "user", (200, 200, 200, 404)),
+    Call("PATCH", "/v1/users/{id}", "user", (200, 200, 403, 404), {"name": "Jane Smith"}),
+    Call("GET", "/v1/properties/{id}", "property", (200, 200, 200, 200)),
+    Call("PATCH", "/v1/properties/{id}", "property", (200, 200, 403, 403), {"name": "Seaside Apartments"}),
+    Call("POST", "/v1/properties/{id}/units", "property", (201, 201, 403, 403), {"name": "Unit"}),
+    Call("GET", "/v1/properties/{id}/units", "property", (200, 200, 200, 200)),
+    Call("POST", "/v1/tickets", "property", (201, 201, 201, 201), LEAK | {"unit_id": None}, "property_id"),
+    Call("POST", "/v1/tickets", "requester", (201, 201, 403, 201), LEAK | {"unit_id": None}, "requester_id"),
+    Call(
+        "POST",
+        "/v1/users",
+        "property",
+        (201, 201, 403, 403),
+        {"name": "New", "email": "new@example.com", "role": "guest"},
+        "property_ids",
+    ),
+]
+
+
+def target_id(site, call, role, whose):
+    if whose == "absent":
+        return "01999999-9999-7999-8999-999999999999"
+    if call.target == "ticket":
+        if whose == "own":
+            return site.ticket("guest")["id"]
+        return site.ticket("admin", property_id="def456", unit_id=None)["id"]
+    own, foreign = {
+        "user": ("user101", "user900"),
+        "requester": ("user789", "user900"),
+        "property": ("abc123", "def456"),
+    }[call.target]
+    return own if whose == "own" else foreign
+
+
+def perform(site, call, role, id):
+    body = None if call.body is None else dict(call.body)
+    if body is not None and call.field:
+        body[call.field] = [id] if call.field == "property_ids" else id
+    return site.client(role).request(call.method, call.path.replace("{id}", id), json=body, **call.more)
+
+
+def comparable(answer, id):
+    body = answer.json()
+    body["error"].pop("request_id")
+    return answer.status_code, str(body).replace(id, "ID")
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("role", ROLES)
+def test_own_foreign_and_absent(site, role, call):
+    own_id = target_id(site, call, role, "own")
+    own = perform(site, call, role, own_id)
+    assert own.status_code == call.own[role], own.text
+
+    absent_id = target_id(site, call, role, "absent")
+    absent = perform(site, call, role, absent_id)
+    assert absent.status_code in {403, 404, 422}, absent.text
+    if role == "admin":
+        return  # nothing is foreign to an admin
+    foreign_id = target_id(site, call, role, "foreign")
+    foreign = perform(site, call, role, foreign_id)
+    assert comparable(foreign, foreign_id) == comparable(absent, absent_id)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v1/tickets", ROLES), ("/v1/properties", ROLES), ("/v1/users", ("admin", "manager", "staff"))],
+)
+def test_lists(site, path, allowed):
+    for role in ROLES:
+        answer = site.client(role).get(path)
+        assert answer.status_code == (200 if role in allowed else 403)
+
+
+def test_a_list_holds_only_what_is_in_sight(site):
+    foreign = site.ticket("admin", property_id="def456", unit_id=None)["id"]
+    staffs = site.ticket("staff")["id"]
+    guests = site.ticket("guest")["id"]
+
+    seen = {role: {t["id"] for t in everything(site.client(role), "/v1/tickets")} for role in ROLES}
+
+    assert {foreign, staffs, guests} <= seen["admin"]
+    assert foreign not in seen["manager"] | seen["staff"]
+    assert {staffs, guests} <= seen["manager"] & seen["staff"]
+    assert seen["guest"] & {foreign, staffs, guests} == {guests}
+    assert {u["id"] for u in everything(site.client("staff"), "/v1/users")}.isdisjoint({"user900", "user001"})
+
+
+def test_only_an_admin_registers_properties(site):
+    body = {"name": "New", "address": ADDRESS}
+
+    statuses = [site.client(role).post("/v1/properties", json=body).status_code for role in ROLES]
+
+    assert statuses == [201, 403, 403, 403]
+
+
+def test_a_guest_never_sees_an_internal_comment(site):
+    ticket = site.ticket("guest")["id"]
+    staff, guest = site.client("staff"), site.client("guest")
+    staff.post(f"/v1/tickets/{ticket}/comments", json={"text": "zebra public"})
+    staff.post(f"/v1/tickets/{ticket}/comments", json={"text": "okapi internal", "visibility": "internal"})
+
+    assert [c["text"] for c in guest.get(f"/v1/tickets/{ticket}").json()["data"]["comments"]] == [
+        "zebra public"
+    ]
+    listed = guest.get(f"/v1/tickets/{ticket}/comments").json()
+    assert [c["text"] for c in listed["data"]] == ["zebra public"]
+    assert listed["meta"]["pagination"]["total"] == 1
+    assert guest.get("/v1/tickets?q=zebra").json()["meta"]["pagination"]["total"] == 1
+    assert guest.get("/v1/tickets?q=okapi").json()["meta"]["pagination"]["total"] == 0
+    assert staff.get("/v1/tickets?q=okapi").json()["meta"]["pagination"]["total"] == 1
+
+
+def test_phone_and_preferences_are_for_oneself_and_managers(site):
+    def phone(role, user_id):
+        data = site.client(role).get(f"/v1/users/{user_id}").json()["data"]
+        return data["phone"], data["preferences"]
+
+    assert phone("staff", "user050") == (None, None)
+    assert phone("staff", "user101")[0] == "555-123-4567"
+    assert phone("manager", "user101")[0] == "555-123-4567"
+    assert phone("guest", "user789")[0] == "555-123-4567"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/v1/tickets", "tickets:read"),
+        ("POST", "/v1/tickets", "tickets:write"),
+        ("PATCH", "/v1/tickets/x", "tickets:write"),
+        ("DELETE", "/v1/tickets/x", "tickets:write"),
+        ("GET", "/v1/users", "users:read"),
+        ("POST", "/v1/users", "users:write"),
+        ("GET", "/v1/properties", "properties:read"),
+        ("POST", "/v1/properties", "properties:write"),
+        ("POST", "/v1/properties/x/units", "properties:write"),
+    ],
+)
+def test_a_missing_scope_is_named_before_anything_else_is_looked_at(site, method, path, scope):
+    key = site.key(role="admin", scopes=("audit:read",))
+
+    answer = site.client(key=key).request(method, path, data=b"{broken")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "insufficient_scope")
+    assert scope in answer.json()["error"]["message"]
+
+
+def test_a_key_restricted_to_a_property_reaches_no_other(site):
+    client = site.client(key=site.key(role="admin", property_ids=("def456",)))
+
+    assert {p["id"] for p in client.get("/v1/properties").json()["data"]} == {"def456"}
+    assert client.post("/v1/tickets", json=LEAK).status_code == 422
+
+
+def test_a_service_key_is_the_requester_under_its_own_name(site):
+    client = site.client(key=site.key(role="staff", name="Lobby kiosk"))
+
+    ticket = client.post("/v1/tickets", json=LEAK).json()["data"]
+
+    assert ticket["requester"]["name"] == "Lobby kiosk"
+    assert client.get(f"/v1/tickets/{ticket['id']}").json()["data"]["requester"] == ticket["requester"]
+
+
+def test_a_demoted_user_loses_the_role_at_once(site):
+    admin = site.client()
+    user = admin.post(
+        "/v1/users",
+        json={"name": "D", "email": "d@example.com", "role": "manager", "property_ids": ["abc123"]},
+    ).json()["data"]
+    client = site.client(key=site.key(role="manager", user_id=user["id"]))
+    ticket = site.ticket()["id"]
+    assert client.patch(f"/v1/tickets/{ticket}", json={"property_id": "abc123"}).status_code == 200
+
+    admin.patch(f"/v1/users/{user['id']}", json={"role": "guest"})
+
+    assert client.get(f"/v1/tickets/{ticket}").status_code == 404
+
+
+def everything(client, path):
+    items, page = [], 1
+    while True:
+        body = client.get(f"{path}?per_page=100&page={page}").json()
+        items += body["data"]
+        if "next" not in body["meta"]["pagination"]["links"]:
+            return items
+        page += 1

@@ -1,0 +1,66 @@
+"""Fixtures of the tests that need PostgreSQL. Each test has a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import Connection, Pool, connect, make_pool
+from tests.support.postgres import cloned_database, drop_database, make_template, running_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The DSN of the session's server (its maintenance database)."""
+    with running_server() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> Iterator[str]:
+    """The name of the migrated database that `database` is a copy of."""
+    name = make_template(postgres)
+    yield name
+    drop_database(postgres, name)
+
+
+@pytest.fixture
+def database(postgres: str, template: str) -> Iterator[str]:
+    """The DSN of an empty, migrated database with read tables, for this test alone."""
+    with cloned_database(postgres, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def conn(database: str) -> Iterator[Connection]:
+    """One autocommitting connection."""
+    with connect(database, application="tests") as connection:
+        yield connection
+
+
+@pytest.fixture
+def pool(database: str) -> Iterator[Pool]:
+    with make_pool(database, application="tests", max_size=8) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(pool: Pool) -> Ticketing:
+    return Ticketing(pool)
+
+
+@pytest.fixture
+def catch_up(database: str) -> Iterator[Callable[[], None]]:
+    """Brings the read tables up to the end of the log."""
+    from projections.runner import catch_up as project_a_batch
+    from projections.runner import connect_projector
+
+    with connect_projector(database) as connection:
+
+        def catch_up_wholly() -> None:
+            while project_a_batch(connection):
+                pass
+
+        yield catch_up_wholly

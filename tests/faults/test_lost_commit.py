@@ -1,0 +1,230 @@
+"""The connection dies around a commit: what was stored is never called a conflict, nor stored twice."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+import pytest
+
+from commands.api_keys import IssueKey, issue_key
+from domain.errors import Conflict
+from domain.ticket import Ticket
+from infrastructure.event_store import Ticketing, VersionConflict, create
+from infrastructure.postgres import make_pool
+from tests.support.proxy import Proxy
+from tests.unit.builders import caller, context
+
+POOL_SIZE = 4
+DEADLINE_SECONDS = 3.0
+
+
+@pytest.fixture
+def proxy(database):
+    with Proxy(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def far_pool(proxy):
+    """A pool whose connections go through the proxy."""
+    with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["watermark", "table"])
+def far_store(far_pool, request):
+    return Ticketing(far_pool, lock=request.param)
+
+
+def a_ticket(ticket_id="t1", title="A leaking tap"):
+    return Ticket.open(
+        ticket_id,
+        context(),
+        title=title,
+        description="",
+        priority="medium",
+        category="general",
+        property_id="p1",
+        unit_id=None,
+        requester_id="u1",
+    )
+
+
+def change(ticket, title):
+    """Four events."""
+    ticket.change_title(title, context())
+    ticket.change_priority("high", context())
+    ticket.change_status("in_progress", context())
+    ticket.assign("u2", context())
+
+
+def log(conn):
+    """Position, aggregate and version of everything stored."""
+    return conn.execute(
+        "SELECT notification_id, originator_id, originator_version FROM es.stored_events"
+        " ORDER BY notification_id"
+    ).fetchall()
+
+
+def test_one_event_whose_commit_is_not_answered_is_stored_once(proxy, far_store, conn):
+    ticket = a_ticket()
+    proxy.lose_reply_to(commit_of(far_store, b"A leaking tap"))
+
+    far_store.save(ticket)
+
+    assert proxy.losses == 1
+    assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_several_events_whose_commit_is_not_answered_are_stored_once(proxy, far_store, conn):
+    ticket = a_ticket()
+    far_store.save(ticket)
+    change(ticket, "Water everywhere")
+    proxy.lose_reply_to(commit_of(far_store, b"Water everywhere"))
+
+    far_store.save(ticket)
+
+    assert proxy.losses == 1
+    assert [row[1:] for row in log(conn)] == [("t1", version) for version in range(1, 6)]
+    assert ticket.position == log(conn)[-1][0]
+    assert far_store.load(Ticket, "t1").title == "Water everywhere"
+
+
+def commit_of(store, event):
+    """What the message that commits contains: without the stock lock, a single INSERT commits itself."""
+    return b"COMMIT" if store.recorder._locks_table else event
+
+
+def test_rows_that_commit_with_the_events_are_stored_once_too(proxy, far_store, conn):
+    proxy.lose_reply_to(b"COMMIT")
+
+    issued = issue_key(far_store, IssueKey(name="Door", role="staff"), context(caller("admin")))
+
+    assert proxy.losses == 1
+    assert log(conn) == [(issued.api_key.position, issued.api_key.id, 1)]
+    assert conn.execute("SELECT id FROM access.api_keys").fetchall() == [(issued.api_key.id,)]
+
+
+def test_a_new_aggregate_whose_commit_is_not_answered_is_no_conflict_with_itself(proxy, far_store, conn):
+    proxy.lose_reply_to(commit_of(far_store, b"A leaking tap"))
+
+    ticket = create(far_store, a_ticket(), context())
+
+    assert proxy.losses == 1
+    assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_a_request_that_never_arrived_is_sent_again(proxy, far_store, conn):
+    ticket = a_ticket()
+    proxy.lose_request(b"A leaking tap")
+
+    far_store.save(ticket)
+
+    assert proxy.losses == 1
+    assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_a_real_conflict_is_still_one(proxy, far_store, conn):
+    far_store.save(a_ticket())
+    faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
+    change(faster, "Faster")
+    change(slower, "Slower")
+    far_store.save(faster)
+
+    with pytest.raises(VersionConflict):
+        far_store.save(slower)
+
+    assert len(log(conn)) == 5
+
+
+@pytest.mark.parametrize("lose", [Proxy.lose_reply_to, Proxy.lose_request])
+def test_a_real_conflict_that_is_not_answered_is_still_one(proxy, far_store, conn, lose):
+    far_store.save(a_ticket())
+    faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
+    faster.change_title("Faster", context())
+    change(slower, "Slower")
+    far_store.save(faster)
+    lose(proxy, b"Slower")
+
+    with pytest.raises(VersionConflict):
+        far_store.save(slower)
+
+    assert proxy.losses == 1
+    assert len(log(conn)) == 2
+
+
+def test_an_id_that_is_taken_is_still_refused(proxy, far_store):
+    create(far_store, a_ticket(), context())
+    proxy.lose_reply_to(b"Another tap")
+
+    with pytest.raises(Conflict):
+        create(far_store, a_ticket(title="Another tap"), context())
+
+
+def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save(proxy, far_store, conn):
+    far_store.save(a_ticket())
+    far_store.note_collision("t1")
+    with far_store.turn("t1"):
+        ticket = far_store.load(Ticket, "t1")
+        change(ticket, "Water everywhere")
+        proxy.lose_reply_to(commit_of(far_store, b"Water everywhere"))
+
+        far_store.save(ticket)
+
+    assert proxy.losses == 1
+    assert len(log(conn)) == 5
+    with far_store.turn("t1"):
+        assert far_store.load(Ticket, "t1").version == 5
+
+
+def test_a_save_outlives_a_pool_full_of_dead_connections(far_pool, far_store, conn):
+    far_pool.resize(POOL_SIZE)
+    far_pool.wait()
+    conn.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    ticket = a_ticket()
+
+    far_store.save(ticket)
+
+    assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_with_the_database_away_a_request_fails_within_its_deadline(proxy, far_store, conn):
+    far_store.save(a_ticket("t0"))
+    ticket = a_ticket()
+    proxy.become("reset")
+
+    for work in (lambda: far_store.load(Ticket, "t0"), lambda: far_store.save(ticket)):
+        started = time.monotonic()
+        with pytest.raises(psycopg.OperationalError):
+            work()
+        assert time.monotonic() - started < DEADLINE_SECONDS
+
+    assert len(log(conn)) == 1
+
+
+def test_a_slow_network_only_delays(proxy, far_store, conn):
+    proxy.become("delay", delay_seconds=0.05)
+    ticket = a_ticket()
+
+    far_store.save(ticket)
+
+    assert far_store.load(Ticket, "t1").version == 1
+    assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
+    proxy.become("reset")
+    with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as pool:
+        store = Ticketing(pool)
+        with pytest.raises(psycopg.OperationalError):
+            store.load(Ticket, "t1")
+
+        proxy.become("pass")
+        pool.check()
+        store.save(a_ticket())
+
+    assert len(log(conn)) == 1

@@ -1,0 +1,216 @@
+"""The same tests on local disk and on a real S3 server, moto's, over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import socket
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from infrastructure.attachment_store import (
+    ATTACHMENT_BYTES,
+    AttachmentsUnavailable,
+    BucketAttachments,
+    DiskAttachments,
+    NoSuchFile,
+    StoredFile,
+    TooLarge,
+    make_attachment_store,
+)
+from infrastructure.settings import load_settings
+
+BUCKET = "attachments"
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def credentials(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+
+
+@pytest.fixture
+def bucket(s3_endpoint, credentials):
+    """A fresh bucket's boto3 resource."""
+    s3 = boto3.resource("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    made = s3.create_bucket(Bucket=BUCKET)
+    yield made
+    made.objects.delete()
+    made.delete()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def environment(request, tmp_path):
+    """What is set in the environment of a process that keeps attachments there."""
+    if request.param == "disk":
+        return {"TICKETING_HOME": str(tmp_path)}
+    request.getfixturevalue("bucket")
+    return {
+        "TICKETING_HOME": str(tmp_path),
+        "ATTACHMENTS_S3_BUCKET": BUCKET,
+        "ATTACHMENTS_S3_ENDPOINT": request.getfixturevalue("s3_endpoint"),
+    }
+
+
+@pytest.fixture
+def attachments(environment):
+    return make_attachment_store(load_settings(environment))
+
+
+class Upload(io.RawIOBase):
+    """A request body: cannot be rewound, and hands over less than it is asked for."""
+
+    def __init__(self, content: bytes, breaks_at: int | None = None) -> None:
+        self._rest = io.BytesIO(content)
+        self._breaks_at = breaks_at
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._breaks_at is not None and self._rest.tell() >= self._breaks_at:
+            raise ConnectionResetError("the client is gone")
+        return self._rest.read(min(size, 100_000) if size >= 0 else 100_000)
+
+
+def content_of(attachments, attachment_id):
+    stream, size_bytes = attachments.open(attachment_id)
+    try:
+        content = b"".join(iter(lambda: stream.read(64 * 1024), b""))
+    finally:
+        stream.close()
+    assert size_bytes == len(content)
+    return content
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 9_000_000, ATTACHMENT_BYTES])
+def test_a_file_comes_back_as_it_was_put(attachments, size):
+    content = os.urandom(size)
+
+    stored = attachments.put("a1", Upload(content))
+
+    assert stored == StoredFile(size, hashlib.sha256(content).hexdigest())
+    assert content_of(attachments, "a1") == content
+
+
+@pytest.mark.parametrize(("size", "limit"), [(ATTACHMENT_BYTES + 1, ATTACHMENT_BYTES), (11, 10), (1, 0)])
+def test_a_file_that_is_too_large_leaves_nothing_behind(attachments, everything_kept, size, limit):
+    with pytest.raises(TooLarge):
+        attachments.put("a1", Upload(bytes(size)), limit)
+
+    assert everything_kept() == []
+
+
+@pytest.mark.parametrize("breaks_at", [100_000, 9_000_000])
+def test_an_upload_that_breaks_off_leaves_nothing_behind(attachments, everything_kept, breaks_at):
+    with pytest.raises((ConnectionResetError, AttachmentsUnavailable)):
+        attachments.put("a1", Upload(bytes(10_000_000), breaks_at))
+
+    assert everything_kept() == []
+
+
+@pytest.fixture
+def everything_kept(environment, request):
+    """Names of all there is, halves of uploads included."""
+    if "ATTACHMENTS_S3_BUCKET" not in environment:
+        folder = Path(environment["TICKETING_HOME"]) / "attachments"
+        return lambda: sorted(path.name for path in folder.iterdir())
+    bucket = request.getfixturevalue("bucket")
+    return lambda: [
+        *(item.key for item in bucket.objects.all()),
+        *(upload.object_key for upload in bucket.multipart_uploads.all()),
+    ]
+
+
+def test_a_file_put_again_is_replaced(attachments, everything_kept):
+    attachments.put("a1", Upload(b"first, and longer"))
+    attachments.put("a1", Upload(b"second"))
+
+    assert content_of(attachments, "a1") == b"second"
+    assert everything_kept() == ["a1"]
+
+
+def test_a_failed_replacement_leaves_the_file_as_it_was(attachments):
+    attachments.put("a1", Upload(b"first"))
+
+    with pytest.raises(TooLarge):
+        attachments.put("a1", Upload(b"far too long"), 5)
+
+    assert content_of(attachments, "a1") == b"first"
+
+
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(attachments, everything_kept):
+    attachments.put("a1", Upload(b"x"))
+    attachments.put("a2", Upload(b"y"))
+
+    attachments.delete("a1")
+    attachments.delete("a1")
+
+    with pytest.raises(NoSuchFile):
+        attachments.open("a1")
+    assert everything_kept() == ["a2"]
+
+
+@pytest.mark.parametrize("attachment_id", ["", "..", "../a1", "a/b", "a.b", "a\x00", "é", "a" * 65, "a1\n"])
+def test_what_is_no_id_names_no_file(attachments, attachment_id):
+    for work in (
+        lambda: attachments.open(attachment_id),
+        lambda: attachments.delete(attachment_id),
+        lambda: attachments.put(attachment_id, Upload(b"x")),
+    ):
+        with pytest.raises(NoSuchFile):
+            work()
+
+
+def test_settings_choose_the_store(tmp_path, credentials):
+    home = {"TICKETING_HOME": str(tmp_path)}
+
+    assert isinstance(make_attachment_store(load_settings(home)), DiskAttachments)
+    bucket = make_attachment_store(load_settings({**home, "ATTACHMENTS_S3_BUCKET": BUCKET}))
+    assert isinstance(bucket, BucketAttachments)
+
+
+def test_files_on_disk_are_for_their_owner_only(tmp_path):
+    DiskAttachments(tmp_path / "attachments").put("a1", Upload(b"x"))
+
+    assert (tmp_path / "attachments").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "attachments" / "a1").stat().st_mode & 0o077 == 0
+
+
+def test_a_disk_that_fails_is_said_to_be_unavailable(tmp_path):
+    (tmp_path / "attachments").write_text("a file where the folder should be")
+
+    with pytest.raises(AttachmentsUnavailable):
+        DiskAttachments(tmp_path / "attachments").put("a1", Upload(b"x"))
+
+
+def test_a_bucket_that_is_away_is_said_to_be_unavailable(credentials):
+    with socket.create_server(("127.0.0.1", 0)) as closed_soon:
+        port = closed_soon.getsockname()[1]
+    attachments = BucketAttachments(BUCKET, f"http://127.0.0.1:{port}")
+
+    for work in (
+        lambda: attachments.open("a1"),
+        lambda: attachments.put("a1", Upload(b"x")),
+        lambda: attachments.delete("a1"),
+    ):
+        with pytest.raises(AttachmentsUnavailable):
+            work()
+
+
+def test_a_bucket_that_does_not_exist_is_unavailable_and_no_missing_file(s3_endpoint, credentials):
+    with pytest.raises(AttachmentsUnavailable):
+        BucketAttachments("no-such-bucket", s3_endpoint).open("a1")

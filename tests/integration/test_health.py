@@ -1,0 +1,199 @@
+"""Whether it says the truth about itself, and says it in time."""
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import psutil
+import requests
+from falcon.testing import TestClient
+
+from api.app import create_app
+from api.health import Check
+from commands.properties import RegisterProperty, register_property
+from infrastructure.postgres import connect
+from infrastructure.settings import Settings
+from projections.schema import drop_read_schema
+from tests.support.api import ROUTES, SEASIDE, services_on
+from tests.support.keys import bearer, make_key, operator
+from tests.support.server import free_port, running_api
+
+NOBODY = "postgresql://nobody@127.0.0.1:{port}/nothing"
+
+
+def ready(dsn, tmp_path, **settings):
+    """What /health/ready answers in this process, and how many seconds that took."""
+    with services_on(dsn, tmp_path, **settings) as services:
+        client = TestClient(create_app(services))
+        began = time.monotonic()
+        answer = client.simulate_get("/health/ready")
+        return answer, time.monotonic() - began
+
+
+@contextmanager
+def silent_server():
+    """A server that takes connections and says nothing: PostgreSQL behind a broken network."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield NOBODY.format(port=server.getsockname()[1])
+
+
+def test_live_needs_nothing(tmp_path):
+    with services_on(NOBODY.format(port=free_port()), tmp_path) as services:
+        answer = TestClient(create_app(services)).simulate_get("/health/live")
+
+    assert (answer.status_code, answer.json["data"]) == (200, {"status": "live"})
+
+
+def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catch_up):
+    register_property(store, RegisterProperty(property_id="p1", name="P", address=SEASIDE), operator())
+    behind, _ = ready(database, tmp_path)
+    catch_up()
+    level, _ = ready(database, tmp_path)
+
+    assert behind.json["data"] == {
+        "status": "ready",
+        "projector_lag": 1,
+        "parked_events": 0,
+        "kafka": "not configured",
+    }
+    assert level.json["data"]["projector_lag"] == 0
+
+
+def test_parked_events_are_told_but_do_not_make_it_unready(database, conn, tmp_path):
+    conn.execute("INSERT INTO read.parked_events (position, originator_id, error) VALUES (1, 'x', 'y')")
+
+    answer, _ = ready(database, tmp_path)
+
+    assert (answer.status_code, answer.json["data"]["parked_events"]) == (200, 1)
+
+
+def test_kafka_away_does_not_make_it_unready(database, tmp_path):
+    servers = f"127.0.0.1:{free_port()}"
+
+    answer, _ = ready(database, tmp_path, kafka_bootstrap_servers=servers)
+
+    assert (answer.status_code, answer.json["data"]["kafka"]) == (200, "unreachable")
+
+
+def test_without_postgresql_it_is_unready_and_says_so(tmp_path):
+    answer, seconds = ready(NOBODY.format(port=free_port()), tmp_path)
+
+    assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
+    assert list(answer.json["error"]["details"]) == ["database"]
+    assert answer.headers["retry-after"] == "1"
+    assert seconds < 2
+
+
+def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
+    with silent_server() as dsn:
+        answer, seconds = ready(dsn, tmp_path)
+
+    assert answer.status_code == 503
+    assert seconds < 2
+
+
+def test_a_missing_migration_is_named(database, conn, tmp_path):
+    conn.execute("DELETE FROM public.ticketing_migrations WHERE name LIKE '0002%'")
+
+    answer, _ = ready(database, tmp_path)
+
+    assert answer.status_code == 503
+    assert "0002_access.sql" in answer.json["error"]["details"]["migrations"][0]
+
+
+def test_missing_read_tables_are_named(database, conn, tmp_path):
+    drop_read_schema(conn, "read")
+
+    answer, _ = ready(database, tmp_path)
+
+    assert list(answer.json["error"]["details"]) == ["read_tables"]
+
+
+def test_requests_without_postgresql_are_503(database, store, tmp_path):
+    key = make_key(store).key
+
+    with services_on(NOBODY.format(port=free_port()), tmp_path) as services:
+        began = time.monotonic()
+        answer = TestClient(create_app(services, ROUTES)).simulate_get("/v1/things", headers=bearer(key))
+        seconds = time.monotonic() - began
+
+    assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert seconds < 2
+
+
+def test_many_who_ask_share_one_look(database, tmp_path):
+    check = Check(Settings(home=tmp_path, database_url=database))
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(check.outcome())) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with connect(database, application="tests") as conn:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ticketing-health'"
+        assert conn.execute(f"{query} AND datname = current_database()").fetchone() == (1,)
+    assert {outcome.status for outcome in outcomes} == {"ready"}
+
+
+def test_it_recovers_when_its_connection_was_cut(database, tmp_path):
+    check = Check(Settings(home=tmp_path, database_url=database))
+    assert check.outcome().status == "ready"
+
+    with connect(database, application="tests") as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'ticketing-health' AND datname = current_database()"
+        )
+
+    assert "database" in check.outcome()
+    assert check.outcome().status == "ready"
+
+
+def test_metrics_are_for_admins(database, store, tmp_path):
+    with services_on(database, tmp_path) as services:
+        client = TestClient(create_app(services))
+        staff = client.simulate_get("/metrics", headers=bearer(make_key(store, role="staff").key))
+        admin = client.simulate_get("/metrics", headers=bearer(make_key(store).key))
+
+    assert client.simulate_get("/metrics").status_code == 401
+    assert staff.status_code == 403
+    assert admin.headers["content-type"].startswith("text/plain")
+    assert "ticketing_http_requests_total{" in admin.text
+
+
+def test_metrics_add_up_the_workers(database, store):
+    key = make_key(store).key
+    with running_api(database, workers=2, projector=False) as base_url:
+        for _ in range(40):
+            requests.get(f"{base_url}/v1/nothing-here", timeout=10)
+        text = requests.get(f"{base_url}/metrics", headers=bearer(key), timeout=10).text
+
+    (count,) = re.findall(r'ticketing_http_requests_total\{.*route="none",status="404"\} (\S+)', text)
+    assert float(count) == 40
+
+
+def test_workers_that_die_are_replaced(database):
+    with running_api(database, workers=2, projector=False) as base_url:
+        port = int(base_url.rpartition(":")[2])
+        listening = {c.pid for c in psutil.net_connections() if c.status == "LISTEN" and c.laddr.port == port}
+        (master,) = (pid for pid in listening if psutil.Process(pid).ppid() not in listening)
+        for worker in psutil.Process(master).children():
+            os.kill(worker.pid, signal.SIGKILL)
+
+        deadline = time.monotonic() + 10
+        while not _is_ready(base_url):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _is_ready(base_url):
+    try:
+        return requests.get(f"{base_url}/health/ready", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False

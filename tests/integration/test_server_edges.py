@@ -1,0 +1,265 @@
+"""gunicorn as we run it, spoken to over a bare socket: what clients should not send, and slow ones."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from api.worker import READ_SECONDS
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import make_pool
+from tests.support.keys import make_key
+from tests.support.postgres import cloned_database
+from tests.support.server import running_api
+
+THREADS = 2
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres, template):
+    with cloned_database(postgres, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def address(dsn):
+    """(host, port) of a server with one worker of two threads."""
+    with running_api(dsn, workers=1, threads=THREADS, projector=False) as base_url:
+        yield "127.0.0.1", int(base_url.rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def key(dsn):
+    with make_pool(dsn, application="tests", max_size=1) as pool:
+        return make_key(Ticketing(pool)).key
+
+
+class Answer:
+    def __init__(self, raw):
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        self.raw = raw
+        self.status = int(status.split()[1]) if status else 0
+        self.headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines)}
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def talk(address, *pieces, pause=0.0, timeout=8.0):
+    """Send the pieces on one connection, and return everything that comes until it is closed."""
+    received = b""
+    with socket.create_connection(address, timeout=timeout) as client:
+        try:
+            for piece in pieces:
+                client.sendall(piece)
+                time.sleep(pause)
+            while chunk := client.recv(65_536):
+                received += chunk
+        except (TimeoutError, ConnectionError):
+            pass
+    return Answer(received)
+
+
+def ask(address, path="/health/live", *headers, method="GET", body=b""):
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers]
+    return talk(address, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+
+
+def is_envelope(answer, status, code):
+    assert answer.status == status, answer.raw
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json["error"]
+    assert (answer.json["status"], error["code"]) == ("error", code)
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert error["details"] == {}
+    return True
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"nonsense\r\n\r\n", 400, "bad_request"),
+        (b"GET\r\n\r\n", 400, "bad_request"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "bad_request"),
+        (b"G\xffT / HTTP/1.1\r\n\r\n", 400, "bad_request"),
+        (b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", 400, "bad_request"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad_request"),
+        (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400, "bad_request"),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "bad_request"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "bad_request"),
+        (
+            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "bad_request",
+        ),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: zstd\r\n\r\n", 501, "not_implemented"),
+        (b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 9_000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 70 + b"\r\n", 431, "headers_too_large"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "bad_request"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_what_gunicorn_refuses_is_refused_in_the_envelope(address, raw, status, code):
+    answer = talk(address, raw)
+
+    assert is_envelope(answer, status, code)
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: evil.example",
+        "X-Forwarded-For: 203.0.113.9",
+        "X-Forwarded-Prefix: /evil",
+        "Forwarded: for=203.0.113.9;proto=https;host=evil.example",
+        "Script-Name: /evil",
+        "Path-Info: /v1/nothing",
+        "X-Script-Name: /evil",
+        "X-HTTP-Method-Override: DELETE",
+        "X-Original-URL: /v1/nothing",
+    ],
+)
+def test_forged_headers_change_nothing(address, header):
+    answer = ask(address, "/health/live", header)
+
+    assert (answer.status, answer.json["data"]) == (200, {"status": "live"})
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_ADDR", "X_Forwarded_For"])
+def test_headers_with_underscores_do_not_reach_the_application(address, name):
+    assert ask(address, "/health/live", f"{name}: /health").status in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//health/live",
+        "/health//live",
+        "/health/live/",
+        "/health/./live",
+        "/health/../health/live",
+        "/health/%2e%2e/health/live",
+        "/health/live%00",
+        "/health/live%ff",
+        "/health/live%20",
+        "/health\\live",
+        "/%2fhealth/live",
+        "/",
+    ],
+)
+def test_only_the_one_spelling_of_an_address_is_known(address, path):
+    assert is_envelope(ask(address, path), 404, "not_found")
+
+
+def test_an_absolute_request_target_is_its_path(address):
+    assert ask(address, "http://evil.example/health/live").status == 200
+
+
+def test_head_is_get_without_the_body(address):
+    get, head = ask(address), ask(address, method="HEAD")
+
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_options_needs_no_key(address):
+    answer = ask(address, "/metrics", method="OPTIONS")
+
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PURGE"])
+def test_other_methods_are_405(address, method):
+    answer = ask(address, "/health/live", method=method)
+
+    assert is_envelope(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_a_connection_serves_many_requests(address):
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    assert talk(address, request + request + last).raw.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_body_nobody_reads_does_not_become_the_next_request(address):
+    smuggled = b"GET /v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    first = b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    answer = talk(address, first + smuggled + last)
+
+    assert answer.raw.count(b"HTTP/1.1 200 OK") == 2
+    assert b"404" not in answer.raw
+
+
+def test_silent_clients_hold_no_thread(address):
+    silent = [socket.create_connection(address) for _ in range(THREADS * 4)]
+    try:
+        began = time.monotonic()
+        assert ask(address).status == 200
+        assert time.monotonic() - began < 1
+    finally:
+        for client in silent:
+            client.close()
+
+
+def test_clients_that_do_not_hang_up_hold_up_no_one(address):
+    """gunicorn waits in its main loop for a client to close; here others are served meanwhile."""
+    lingering = [socket.create_connection(address) for _ in range(3)]
+    try:
+        for client in lingering:
+            client.sendall(b"nonsense\r\n\r\n")
+            client.recv(65_536)
+        began = time.monotonic()
+        assert ask(address).status == 200
+        assert time.monotonic() - began < 1
+    finally:
+        for client in lingering:
+            client.close()
+
+
+def drip(address, first, seconds):
+    """Send `first` and then a byte a second; return after how long the server hung up, and what it said."""
+    began, said = time.monotonic(), b""
+    with socket.create_connection(address, timeout=1) as client:
+        client.sendall(first)
+        while time.monotonic() - began < seconds:
+            try:
+                client.sendall(b"x")
+                chunk = client.recv(65_536)
+                if not chunk:
+                    break
+                said += chunk
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+    return time.monotonic() - began, Answer(said)
+
+
+def test_slow_clients_lose_their_thread(address):
+    """Heads that come a byte a second, on every thread there is: others are served again within the
+    time limit."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        head = b"GET / HTTP/1.1\r\nX-Slow: "
+        ended = [threads.submit(drip, address, head, READ_SECONDS + 8) for _ in range(THREADS)]
+        time.sleep(1)
+        began = time.monotonic()
+        ours = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+        assert talk(address, ours, timeout=READ_SECONDS + 5).status == 200
+
+        assert time.monotonic() - began < READ_SECONDS + 2
+        assert all(future.result()[0] < READ_SECONDS + 3 for future in ended)

@@ -1,0 +1,76 @@
+"""The API in this process, on a real database, with a resource of the tests' own to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import falcon
+import msgspec
+
+from api.bodies import read_object, respond, validate
+from api.resource import Operation, Resource
+from api.services import Services, make_services
+from commands.properties import RegisterProperty, register_property
+from domain.property import Address
+from infrastructure.settings import Settings
+
+SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
+
+
+class NewThing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    fails: bool = False
+
+
+class Things(Resource):
+    """POST registers a property of that name: a real command, and the smallest there is."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="Who asks", scope="tickets:read"),
+        "POST": Operation(summary="Make one", scope="properties:write", body=NewThing, status=201),
+        "DELETE": Operation(summary="Fails"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        respond(resp, {"caller": caller, "again": req.context.command() is req.context.command()})
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        thing = validate(body, NewThing)
+        command = RegisterProperty(property_id=context.command_id, name=thing.name, address=SEASIDE)
+        property = register_property(self.services.store, command, context)
+        if thing.fails:
+            raise RuntimeError("after the command")
+        resp.location = f"/v1/things/{property.id}"
+        resp.etag = '"1"'
+        respond(resp, {"id": property.id, "is_retry": context.is_retry}, status=201)
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        raise RuntimeError("a secret: /etc/passwd")
+
+
+class Thing(Resource):
+    """One of them, by an id."""
+
+    operations: ClassVar[dict[str, Operation]] = {"GET": Operation(summary="One", scope="tickets:read")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, thing_id: str) -> None:
+        respond(resp, thing_id)
+
+
+ROUTES = (("/v1/things", Things), ("/v1/things/{thing_id}", Thing))
+
+
+@contextmanager
+def services_on(dsn: str, home: Path, **settings: Any) -> Iterator[Services]:
+    """What a worker has, on that database."""
+    services = make_services(Settings(home=home, database_url=dsn, **settings), b"k" * 32)
+    try:
+        yield services
+    finally:
+        services.close()

@@ -1,0 +1,30 @@
+"""Running the installed `ticketing` command as a person does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+TICKETING = Path(sys.executable).with_name("ticketing")
+NEVER_INHERITED = ("DATABASE_URL", "TICKETING_HOME", "PORT", "HOST", "BASE_URL", "WORKERS", "THREADS")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment, with no setting of ours but those given."""
+    inherited = {name: value for name, value in os.environ.items() if name not in NEVER_INHERITED}
+    return {**inherited, "COLUMNS": "200", "NO_COLOR": "1", **variables}
+
+
+def ticketing(*arguments: str | bytes, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [TICKETING, *arguments],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

@@ -1,0 +1,159 @@
+"""Random but lawful histories: what commands could have caused, in an order they could have caused it."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import msgspec
+
+from domain.aggregate import Aggregate, DomainEvent
+from domain.property import Property
+from domain.ticket import PRIORITIES, STATUSES, Attachment, Ticket
+from domain.user import Preferences, User
+from infrastructure.event_store import Ticketing
+from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
+
+WORDS = ("leak", "ceiling", "heater", "broken", "window", "mouse", "kitchen", "élan", "noise", "lift")
+
+
+class History:
+    """Grows aggregates by random lawful steps. The same seed makes the same events."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._step = 0
+        self.properties: list[Property] = []
+        self.users: list[User] = []
+        self.tickets: list[Ticket] = []
+
+    def grow(self, steps: int) -> list[list[DomainEvent]]:
+        """The events of `steps` more steps, one list an append."""
+        appends = []
+        while len(appends) < steps:
+            if events := self._grow_once().collect_events():
+                appends.append(events)
+        return appends
+
+    def _grow_once(self) -> Aggregate:
+        self._step += 1
+        if len(self.properties) < 2 or self._random.random() < 0.03:
+            return self._register_property()
+        if len(self.users) < 3 or self._random.random() < 0.03:
+            return self._register_user()
+        if not self.tickets or self._random.random() < 0.25:
+            return self._open_ticket()
+        pick = self._random.random()
+        if pick < 0.1:
+            return self._change_property(self._random.choice(self.properties))
+        if pick < 0.2:
+            return self._change_user(self._random.choice(self.users))
+        return self._change_ticket(self._random.choice(self.tickets))
+
+    def _context(self):
+        user = self._random.choice(self.users) if self.users else None
+        by = caller(user_id=user.id if user else "system")
+        at = NOON + timedelta(seconds=self._step, microseconds=self._random.randrange(1_000_000))
+        return context(by, at=at, command_id=f"step-{self._step}")
+
+    def _text(self) -> str:
+        return " ".join(self._random.choices(WORDS, k=3)) + f" {self._step}"
+
+    def _register_property(self) -> Property:
+        property = Property.register(
+            f"p{len(self.properties)}", self._context(), name=self._text(), address=OCEAN_DRIVE
+        )
+        property.add_unit("unit0", "Unit 0", self._context())
+        self.properties.append(property)
+        return property
+
+    def _register_user(self) -> User:
+        user = User.register(
+            f"u{len(self.users)}",
+            self._context(),
+            name=self._text(),
+            email="someone@example.com",
+            phone=None,
+            role=self._random.choice(("admin", "manager", "staff", "guest")),
+            property_ids=(self._random.choice(self.properties).id,),
+            preferences=Preferences(),
+        )
+        self.users.append(user)
+        return user
+
+    def _open_ticket(self) -> Ticket:
+        property = self._random.choice(self.properties)
+        ticket = Ticket.open(
+            f"t{len(self.tickets)}",
+            self._context(),
+            title=self._text(),
+            description=self._text(),
+            priority=self._random.choice(PRIORITIES),
+            category="general",
+            property_id=property.id,
+            unit_id=self._random.choice((None, *property.units)),
+            requester_id=self._random.choice((*(user.id for user in self.users), "key-1", "nobody")),
+        )
+        self.tickets.append(ticket)
+        return ticket
+
+    def _change_property(self, property: Property) -> Property:
+        match self._random.randrange(3):
+            case 0:
+                property.rename(self._text(), self._context())
+            case 1:
+                property.add_unit(f"unit{len(property.units)}", self._text(), self._context())
+            case 2:
+                address = msgspec.structs.replace(OCEAN_DRIVE, street=self._text())
+                property.change_address(address, self._context())
+        return property
+
+    def _change_user(self, user: User) -> User:
+        match self._random.randrange(4):
+            case 0 | 1:
+                user.change_name(self._text(), self._context())
+            case 2:
+                user.change_phone(f"+1 {self._step}", self._context())
+            case 3:
+                chosen = self._random.sample(self.properties, k=2)
+                user.change_properties(tuple(property.id for property in chosen), self._context())
+        return user
+
+    def _change_ticket(self, ticket: Ticket) -> Ticket:
+        at = self._context()
+        match self._random.randrange(11):
+            case 0:
+                ticket.change_title(self._text(), at)
+            case 1:
+                ticket.change_description(self._text(), at)
+            case 2:
+                ticket.change_priority(self._random.choice(PRIORITIES), at)
+            case 3 | 4:
+                ticket.change_status(self._random.choice(STATUSES), at)
+            case 5:
+                ticket.assign(self._random.choice((None, *(user.id for user in self.users))), at)
+            case 6:
+                ticket.move(self._random.choice(self.properties).id, None, at)
+            case 7:
+                ticket.comment(
+                    f"c{self._step}", self._text(), self._random.choice(("public", "internal")), at
+                )
+            case 8:
+                if len(ticket.attachments) < 20:
+                    file = Attachment(f"a{self._step}", "leak.jpg", "image/jpeg", 1_024, "00" * 32, at.at)
+                    ticket.attach(file, at)
+            case 9:
+                ticket.delete(at)
+            case 10:
+                ticket.restore(at)
+                ticket.change_category(f"category-{self._step}", at)
+        return ticket
+
+
+def append(store: Ticketing, appends: list[list[DomainEvent]]) -> int:
+    """Store the events as they are; return the last position."""
+    position = 0
+    for events in appends:
+        stored = [store.mapper.to_stored_event(event) for event in events]
+        position = store.recorder.insert_events(stored)[-1]
+    return position

@@ -1,0 +1,207 @@
+"""A real Apache Kafka for the tests: one KRaft node on loopback, small, with a log directory of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+POM = Path(__file__).parent / "kafka" / "pom.xml"
+DOWNLOAD_SECONDS = 600
+START_SECONDS = 60
+STOP_SECONDS = 20
+HEAP = "-Xmx512m"
+CLUSTER_ID = "dGlja2V0aW5nLXRlc3RzLTE"  # any 16 bytes in base64
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class KafkaUnavailable(Exception):
+    """Kafka cannot run here; the message is the reason a test gives for being skipped."""
+
+
+class KafkaServer:
+    """A node that may be stopped, killed and started again on the same folder and port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._port, self._controller_port = _free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._classpath = f"{jars()}/*"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "server.properties").write_text(self._properties())
+        self._run_tool("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties")
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the node and wait until it serves."""
+        with (self.folder / "server.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [*self._java(), "kafka.Kafka", "server.properties"],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_us,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._serves():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"Kafka did not start: {self._last_words()}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Shut down in order."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """kill -9: nothing is shut down in order."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Leave connections open and answer nothing, until `thaw`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _serves(self) -> bool:
+        if not _accepts(self._port):
+            return False
+        with suppress(KafkaError, OSError):
+            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, bootstrap_timeout_ms=2_000)
+            try:
+                return bool(admin.describe_cluster()["brokers"])
+            finally:
+                admin.close()
+        return False
+
+    def _java(self) -> list[str]:
+        return ["java", HEAP, "-Xms128m", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", self._classpath]
+
+    def _run_tool(self, *arguments: str) -> None:
+        command = [*self._java(), *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{arguments[0]} failed: {done.stdout}{done.stderr}")
+
+    def _properties(self) -> str:
+        return _PROPERTIES.format(
+            port=self._port, controller_port=self._controller_port, logs=self.folder / "logs"
+        )
+
+    def _last_words(self) -> str:
+        return (self.folder / "server.log").read_text(errors="replace")[-3_000:]
+
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={logs}
+auto.create.topics.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+default.replication.factor=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=10485760
+log.cleaner.threads=1
+log.index.size.max.bytes=1048576
+num.io.threads=4
+num.network.threads=2
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+"""
+
+
+def jars() -> Path:
+    """The folder of Kafka's jars, brought by Maven at the first call on a machine, then kept in a cache."""
+    for program in ("java", "mvn"):
+        if shutil.which(program) is None:
+            raise KafkaUnavailable(f"Kafka needs {program}, which is not on the PATH.")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticketing"
+    folder = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as partial:
+            _download(Path(partial) / "jars")
+            with suppress(OSError):  # another run was faster
+                (Path(partial) / "jars").rename(folder)
+    return folder
+
+
+def _download(folder: Path) -> None:
+    command = ["mvn", "--batch-mode", "--quiet", "-f", str(POM), "dependency:copy-dependencies"]
+    done = subprocess.run(
+        [*command, f"-Djars={folder}"], capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
+    )
+    if done.returncode != 0:
+        raise KafkaUnavailable(f"Maven could not bring Kafka: {(done.stdout + done.stderr)[-1_000:]}")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports below those the kernel gives to clients: no one takes them while the node is down."""
+    free: list[int] = []
+    while len(free) < count:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.append(port)
+    return free
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _die_with_us() -> None:
+    """Run in the child before Java: end it when the tests are killed. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,27 @@
+"""API keys for tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from commands.api_keys import IssuedKey, IssueKey, issue_key
+from domain.access import Context, system_context
+from infrastructure.event_store import Ticketing
+from infrastructure.ids import new_id
+
+
+def operator() -> Context:
+    """The circumstances of an operator's command, now."""
+    return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
+
+
+def make_key(store: Ticketing, **facts: Any) -> IssuedKey:
+    """A key, an admin's without user or limit unless `facts` say otherwise."""
+    return issue_key(
+        store, IssueKey(**{"name": "test", "role": "admin", "rate_limit": None, **facts}), operator()
+    )
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

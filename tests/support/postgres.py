@@ -1,0 +1,71 @@
+"""The PostgreSQL the tests run on, and databases cloned from one migrated template."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from infrastructure.embedded import start_embedded
+from infrastructure.postgres import connect, migrate
+from projections.schema import create_read_schema
+
+TEMPLATE = f"ticketing_template_{os.getpid()}"
+_numbers = count(1)
+
+
+@contextmanager
+def running_server() -> Iterator[str]:
+    """The DSN of a server where databases may be made: TEST_DATABASE_URL, or an embedded one, as
+    durable as in production, on a temporary directory."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="ticketing-test-") as folder:
+        server = start_embedded(Path(folder) / "data")
+        try:
+            yield server.dsn("postgres")
+        finally:
+            server.stop()
+
+
+def make_template(server: str) -> str:
+    """Create the database that every test's database is a copy of, and return its name."""
+    _make_database(server, TEMPLATE)
+    dsn = make_conninfo(server, dbname=TEMPLATE)
+    migrate(dsn)
+    with connect(dsn, application="tests") as conn:
+        create_read_schema(conn)
+    return TEMPLATE
+
+
+@contextmanager
+def cloned_database(server: str, template: str) -> Iterator[str]:
+    """The DSN of a fresh copy of the template, dropped afterwards whoever is still connected."""
+    name = f"ticketing_test_{os.getpid()}_{next(_numbers)}"
+    _make_database(server, name, template)
+    try:
+        yield make_conninfo(server, dbname=name)
+    finally:
+        drop_database(server, name)
+
+
+def drop_database(server: str, name: str) -> None:
+    _administer(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _make_database(server: str, name: str, template: str = "template1") -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _administer(server, statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _administer(server: str, statement: sql.Composable) -> None:
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(statement)

@@ -1,0 +1,84 @@
+"""A real API: gunicorn with its workers, and a projector, as processes of their own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from tests.support.commands import TICKETING, environment
+
+READY_SECONDS = 30
+STOP_SECONDS = 25
+
+
+@contextmanager
+def running_api(
+    dsn: str, *, workers: int = 2, threads: int = 8, projector: bool = True, **variables: str
+) -> Iterator[str]:
+    """The base URL of an API on a free port of this machine, ready to be asked.
+
+    `variables` are settings by their names in the environment.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ticketing-api-") as home:
+        settings = environment(
+            DATABASE_URL=dsn,
+            TICKETING_HOME=home,
+            PORT=str(port),
+            WORKERS=str(workers),
+            THREADS=str(threads),
+            **variables,
+        )
+        log = Path(home) / "output.log"
+        with log.open("wb") as output:
+            names = ("api", "projector") if projector else ("api",)
+            processes = [_start(name, settings, output) for name in names]
+            try:
+                base_url = f"http://127.0.0.1:{port}"
+                _wait_until_ready(base_url, processes, log)
+                yield base_url
+            finally:
+                _stop(processes)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(name: str, settings: dict[str, str], output: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [TICKETING, name], env=settings, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+    )
+
+
+def _wait_until_ready(base_url: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            if requests.get(f"{base_url}/health/ready", timeout=3).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+            raise AssertionError(f"the API did not start:\n{log.read_text()[-4_000:]}")
+        time.sleep(0.05)
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

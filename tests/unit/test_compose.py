@@ -1,0 +1,108 @@
+"""docker-compose.yml, the Dockerfile and nginx.conf name only what exists in the code."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import typer
+import yaml
+
+from cli.main import app
+from infrastructure.settings import load_settings
+from tests.support.settings import names_read
+
+ROOT = Path(__file__).parent.parent.parent
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
+PYTHONS_OWN = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+SUBCOMMANDS = set(typer.main.get_command(app).commands)
+
+
+def dockerfile_environment():
+    block = re.search(r"^ENV PATH=(?:.*\\\n)+.*$", DOCKERFILE, re.MULTILINE).group()
+    return dict(pair.split("=", 1) for pair in re.findall(r"\w+=\S+", block))
+
+
+def test_every_process_is_a_subcommand():
+    assert {service["command"][0] for service in OURS.values()} == {"migrate", "api", "projector"}
+    assert {service["command"][0] for service in OURS.values()} <= SUBCOMMANDS
+
+
+def test_the_image_runs_the_console_script():
+    scripts = re.search(r"console_scripts =\n\s+(\w+) = cli\.main:main", (ROOT / "setup.cfg").read_text())
+
+    assert f'ENTRYPOINT ["{scripts.group(1)}"]' in DOCKERFILE
+    assert re.search(r'^CMD \["(\w+)"\]', DOCKERFILE, re.MULTILINE).group(1) in SUBCOMMANDS
+
+
+def test_every_variable_is_read_by_settings():
+    given = {name for service in OURS.values() for name in service["environment"]}
+    given |= dockerfile_environment().keys() - PYTHONS_OWN
+
+    assert given <= names_read()
+
+
+def test_the_settings_given_are_accepted():
+    for service in OURS.values():
+        load_settings({**dockerfile_environment(), **service["environment"]})
+
+
+def test_the_database_address_names_the_postgres_service():
+    postgres = SERVICES["postgres"]["environment"]
+    address = OURS["api"]["environment"]["DATABASE_URL"]
+
+    assert address.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
+    assert address.endswith(f"@postgres:5432/{postgres['POSTGRES_DB']}")
+
+
+def test_ports_agree():
+    port = load_settings(dockerfile_environment()).port
+    host_port, container_port = SERVICES["nginx"]["ports"][0].split(":")
+
+    assert f"EXPOSE {port}\n" in DOCKERFILE
+    assert f"server api:{port} " in NGINX
+    assert f":{port}/health/ready" in OURS["api"]["healthcheck"]["test"][-1]
+    assert f"listen {container_port};" in NGINX
+    assert f":{container_port}/health/live" in SERVICES["nginx"]["healthcheck"]["test"][-1]
+    assert f"localhost:{host_port}" in OURS["api"]["environment"]["BASE_URL"]
+
+
+def test_nginx_proxies_to_a_service():
+    upstream, target = re.search(r"upstream (\w+) \{\s+server (\w+):", NGINX).groups()
+
+    assert target in OURS
+    assert f"proxy_pass http://{upstream};" in NGINX
+
+
+def test_the_mounted_files_and_volumes_exist():
+    for service in SERVICES.values():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
+
+
+def test_the_image_holds_every_package_of_setup_cfg():
+    block = re.search(
+        r"packages\.find\]\ninclude =\n((?:    .+\n)+)", (ROOT / "setup.cfg").read_text()
+    ).group(1)
+    kept = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert {f"!{name.rstrip('*')}" for name in block.split()} <= set(kept)
+
+
+def test_nginx_accepts_its_configuration(tmp_path):
+    """Where nginx is installed. The service's name is known in the compose network alone."""
+    nginx = shutil.which("nginx")
+    if nginx is None:
+        return
+    config = tmp_path / "nginx.conf"
+    local = NGINX.replace("server api:", "server 127.0.0.1:")
+    config.write_text(local.replace("/var/run/nginx.pid", f"{tmp_path}/nginx.pid"))
+
+    done = subprocess.run([nginx, "-t", "-c", config], capture_output=True, text=True, timeout=20)
+
+    assert done.returncode == 0, done.stderr

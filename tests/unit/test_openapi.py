@@ -1,0 +1,183 @@
+"""The document is valid, and says what the declarations say."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+from openapi_spec_validator import validate
+
+from api.app import ROUTES
+from api.docs import _render
+from api.errors import STATUS_OF
+from api.openapi import describe
+from api.paging import PageQuery
+from api.resource import BadDeclaration, Operation, Resource, verify
+
+
+class NewThing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1)]
+    colour: Literal["red", "blue"] = "red"
+    slug: Annotated[str, Meta(pattern=r"^[a-z]+\Z")] = "a"
+
+
+class ThingView(msgspec.Struct, kw_only=True):
+    id: str
+    made_at: datetime
+
+
+class ThingQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    colour: tuple[Literal["red", "blue"], ...] = ()
+    made_after: datetime | None = None
+    owner: str | None = None
+
+
+class Things(Resource):
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List", scope="tickets:read", query=ThingQuery, answer=ThingView, is_list=True
+        ),
+        "POST": Operation(
+            summary="Make",
+            scope="tickets:write",
+            body=NewThing,
+            body_example={"name": "<b>"},
+            answer=ThingView,
+            status=201,
+            errors=("forbidden",),
+        ),
+    }
+
+    def on_get(self, req, resp):
+        """Only described here."""
+
+    def on_post(self, req, resp):
+        """Only described here."""
+
+
+class Thing(Resource):
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="Read", answer=ThingView, has_etag=True),
+        "DELETE": Operation(summary="Delete", takes_if_match=True),
+    }
+
+
+@pytest.fixture(scope="module")
+def document():
+    others = [route for route in ROUTES if route[0] not in ("/v1/tickets", "/v1/tickets/{ticket_id}")]
+    return describe(
+        [("/v1/tickets", Things), ("/v1/tickets/{ticket_id}", Thing), *others], "https://api.example.com"
+    )
+
+
+def operation(document, method, path="/v1/tickets"):
+    return document["paths"][path][method]
+
+
+def parameters(document, method, path="/v1/tickets"):
+    found = operation(document, method, path)["parameters"]
+    return {p["name"]: p for p in found if "name" in p} | {p["$ref"]: p for p in found if "$ref" in p}
+
+
+def test_it_is_valid_openapi(document):
+    validate(document)
+
+
+def test_every_served_address_is_described(document):
+    assert {path for path, _ in ROUTES} <= document["paths"].keys()
+
+
+def test_query_parameters_know_no_null_and_no_empty_list(document):
+    given = parameters(document, "get")
+
+    assert given["colour"]["schema"]["minItems"] == 1
+    assert (given["colour"]["style"], given["colour"]["explode"]) == ("form", False)
+    assert given["made_after"]["schema"] == {"type": "string", "format": "date-time"}
+    assert "anyOf" not in given["owner"]["schema"]
+    assert given["page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
+    assert "ThingQuery" not in document["components"]["schemas"]
+
+
+def test_bodies_are_described_as_they_are_checked(document):
+    schema = document["components"]["schemas"]["NewThing"]
+
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == ["name"]
+    assert "\\S" not in schema["properties"]["name"]["pattern"]
+    assert schema["properties"]["slug"]["pattern"] == "^[a-z]+$"
+
+
+def test_answers_are_enveloped(document):
+    schema = operation(document, "get")["responses"]["200"]["content"]["application/json"]["schema"]
+
+    assert schema["required"] == ["status", "data", "meta"]
+    assert schema["properties"]["data"]["items"] == {"$ref": "#/components/schemas/ThingView"}
+    assert document["components"]["schemas"]["ThingView"]["properties"]["made_at"]["format"] == "date-time"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("get", "/v1/tickets", {"200", "400", "401", "403", "422", "429", "500", "503"}),
+        (
+            "post",
+            "/v1/tickets",
+            {"201", "400", "401", "403", "409", "413", "415", "422", "429", "500", "503"},
+        ),
+        ("get", "/v1/tickets/{ticket_id}", {"200", "304", "400", "401", "404", "429", "500", "503"}),
+        ("delete", "/v1/tickets/{ticket_id}", {"200", "400", "401", "404", "412", "429", "500", "503"}),
+        ("get", "/health/live", {"200", "400", "422", "500"}),
+    ],
+)
+def test_every_status_an_operation_can_give_is_named(document, method, path, statuses):
+    assert set(operation(document, method, path)["responses"]) == statuses
+
+
+def test_every_error_code_is_explained(document):
+    described = " ".join(r["description"] for r in document["components"]["responses"].values())
+
+    assert [code for code in STATUS_OF if f"`{code}`" not in described] == []
+
+
+def test_headers_that_change_what_happens_are_parameters(document):
+    assert "#/components/parameters/IdempotencyKey" in parameters(document, "post")
+    assert "#/components/parameters/IdempotencyKey" not in parameters(document, "get")
+    one = "/v1/tickets/{ticket_id}"
+    assert "#/components/parameters/IfNoneMatch" in parameters(document, "get", one)
+    assert "#/components/parameters/IfMatch" in parameters(document, "delete", one)
+    assert parameters(document, "get", one)["ticket_id"]["required"] is True
+
+
+def test_the_page_shows_every_operation_and_escapes_what_it_shows(document):
+    page = _render(document)
+
+    for path in document["paths"]:
+        assert f"<code>{path}</code>" in page
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "<script" not in page
+    assert "style=" not in page
+
+
+def test_what_is_not_declared_cannot_be_served():
+    class Undeclared(Resource):
+        def on_post(self, req, resp):
+            """Declared nowhere."""
+
+    with pytest.raises(BadDeclaration, match="Undeclared"):
+        verify(Undeclared)
+    with pytest.raises(BadDeclaration, match="Thing"):
+        verify(Thing)  # declared, but without the methods
+    verify(Things)
+
+
+def test_a_declaration_names_only_codes_that_exist():
+    class Odd(Resource):
+        operations: ClassVar[dict[str, Operation]] = {"GET": Operation(summary="x", errors=("odd",))}
+
+        def on_get(self, req, resp):
+            """Only described here."""
+
+    with pytest.raises(BadDeclaration, match="odd"):
+        verify(Odd)

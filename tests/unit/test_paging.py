@@ -1,0 +1,191 @@
+"""Page numbers, links and cursors."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from falcon.testing import create_environ
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.context import Request
+from api.paging import (
+    PageQuery,
+    binding_of,
+    cursor_meta,
+    decode_cursor,
+    encode_cursor,
+    pagination_meta,
+    read_cursor,
+)
+from api.queries import read_query
+from domain.errors import Invalid
+
+BASE = "https://api.example.com"
+KEY = b"k" * 32
+
+
+class Listing(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    status: tuple[str, ...] = ()
+    sort: str = "created_at"
+    cursor: str | None = None
+
+
+def request(query_string=""):
+    return Request(create_environ(path="/v1/tickets", query_string=query_string, host="evil.example"))
+
+
+def meta(query_string, *, page=1, per_page=10, total=100, count=10):
+    return pagination_meta(
+        request(query_string), BASE, page=page, per_page=per_page, total=total, count=count
+    )
+
+
+def test_the_first_page_is_as_in_the_reference():
+    assert meta("") == {
+        "total": 100,
+        "count": 10,
+        "per_page": 10,
+        "current_page": 1,
+        "total_pages": 10,
+        "links": {"next": "https://api.example.com/v1/tickets?page=2"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("page", "total", "links"),
+    [
+        (1, 0, {}),
+        (1, 10, {}),
+        (1, 11, {"next": 2}),
+        (2, 11, {"previous": 1}),
+        (5, 100, {"next": 6, "previous": 4}),
+        (10, 100, {"previous": 9}),
+        (11, 100, {"previous": 10}),
+        (10**18 - 1, 35, {"previous": 4}),
+        (7, 0, {"previous": 1}),
+    ],
+)
+def test_links_lead_only_where_there_is_a_page(page, total, links):
+    found = meta(f"page={page}", page=page, total=total)["links"]
+
+    assert found == {name: f"{BASE}/v1/tickets?page={number}" for name, number in links.items()}
+
+
+def test_there_is_always_one_page():
+    assert meta("", total=0, count=0)["total_pages"] == 1
+
+
+def test_links_keep_every_parameter_in_its_place():
+    link = meta("status=open,closed&page=2&q=a+%26+%C3%A9%3Db&since=2023-01-01T00:00:00%2B02:00", page=2)
+
+    assert link["links"]["next"] == (
+        f"{BASE}/v1/tickets?status=open,closed&page=3&q=a+%26+%C3%A9%3Db&since=2023-01-01T00:00:00%2B02:00"
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["q", "sort", "x"]), st.text(max_size=8)), max_size=4))
+def test_links_say_what_was_asked(pairs):
+    from urllib.parse import urlencode
+
+    link = meta(urlencode(pairs))["links"]["next"]
+
+    expected = [*pairs, ("page", "2")]
+    assert parse_qsl(urlsplit(link).query, keep_blank_values=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("query_string", "limit", "offset"),
+    [
+        ("", 10, 0),
+        ("page=3&per_page=20", 20, 40),
+        ("per_page=100", 100, 0),
+        ("per_page=101", 100, 0),
+        ("page=2&per_page=999999", 100, 100),
+        ("page=999999999999999999&per_page=100", 100, 2**63 - 1),
+    ],
+)
+def test_pages_become_limit_and_offset(query_string, limit, offset):
+    query = read_query(request(query_string), PageQuery)
+
+    assert (query.limit, query.offset) == (limit, offset)
+
+
+@pytest.mark.parametrize("last_key", [("2023-01-15T15:30:00.123456+00:00", "a-b_c"), (4, "x" * 64)])
+def test_a_cursor_comes_back_as_it_was(last_key):
+    bound_to = binding_of(Listing(status=("open",)))
+
+    cursor = encode_cursor(last_key, KEY, bound_to=bound_to)
+
+    assert decode_cursor(cursor, KEY, bound_to=bound_to) == last_key
+    assert read_cursor(Listing(status=("open",), cursor=cursor), KEY) == last_key
+
+
+def test_page_size_may_change_on_the_way():
+    cursor = encode_cursor((1, "a"), KEY, bound_to=binding_of(Listing(per_page=10)))
+
+    assert read_cursor(Listing(per_page=50, cursor=cursor), KEY) == (1, "a")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [Listing(sort="priority"), Listing(status=("open",)), Listing(status=("open", "closed"))],
+    ids=str,
+)
+def test_a_cursor_is_good_for_its_own_filters_and_order_only(query):
+    import msgspec
+
+    cursor = encode_cursor((1, "a"), KEY, bound_to=binding_of(Listing()))
+
+    with pytest.raises(Invalid) as caught:
+        read_cursor(msgspec.structs.replace(query, cursor=cursor), KEY)
+    assert list(caught.value.details) == ["cursor"]
+
+
+def test_a_cursor_of_another_key_is_refused():
+    cursor = encode_cursor((1, "a"), b"other" * 8, bound_to=b"")
+
+    with pytest.raises(Invalid):
+        decode_cursor(cursor, KEY, bound_to=b"")
+
+
+@given(st.text(max_size=80))
+def test_no_text_is_taken_for_a_cursor(text):
+    with pytest.raises(Invalid):
+        decode_cursor(text, KEY, bound_to=b"")
+
+
+@given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
+def test_a_changed_cursor_is_refused(position, change):
+    import base64
+
+    cursor = encode_cursor((1, "a"), KEY, bound_to=b"")
+    raw = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    raw[position % len(raw)] ^= change
+
+    with pytest.raises(Invalid):
+        decode_cursor(base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), KEY, bound_to=b"")
+
+
+def test_without_or_with_an_empty_cursor_a_list_starts_at_its_beginning():
+    assert read_cursor(Listing(), KEY) is None
+    assert read_cursor(Listing(cursor=""), KEY) is None
+
+
+def test_a_cursor_and_a_page_number_exclude_one_another():
+    with pytest.raises(Invalid) as caught:
+        read_cursor(Listing(cursor="", page=2), KEY)
+
+    assert list(caught.value.details) == ["page"]
+
+
+def test_cursor_mode_counts_nothing():
+    found = cursor_meta(request("cursor=&status=open"), BASE, per_page=10, count=10, next_cursor="abc-_")
+
+    assert found == {
+        "count": 10,
+        "per_page": 10,
+        "next_cursor": "abc-_",
+        "links": {"next": f"{BASE}/v1/tickets?cursor=abc-_&status=open"},
+    }
+    end = cursor_meta(request("cursor=x"), BASE, per_page=10, count=3, next_cursor=None)
+    assert (end["next_cursor"], end["links"]) == (None, {})

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import msgspec
 import psycopg
 
 from cli.output import Progress
@@ -17,6 +18,7 @@ from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
 from infrastructure.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
 from infrastructure.settings import Settings
+from infrastructure.vault import is_sealed, load_vault, make_key_file, verify_vault
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema, read_schema_state
@@ -73,7 +75,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
 def database_address(settings: Settings) -> Iterator[str]:
     """As open_database, for what opens its own connections."""
     if settings.database_url:
-        require_ready(settings.database_url)
+        require_ready(settings)
         yield settings.database_url
         return
     try:
@@ -83,10 +85,11 @@ def database_address(settings: Settings) -> Iterator[str]:
             f"The embedded PostgreSQL of {settings.home} does not start: {error}"
         ) from None
     try:
+        ours = msgspec.structs.replace(settings, database_url=server.dsn())
         if server.is_owner:
-            prepare(server.dsn())
+            prepare(ours)
         else:
-            require_ready(server.dsn())
+            require_ready(ours)
         yield server.dsn()
     finally:
         server.stop()
@@ -98,14 +101,22 @@ def address_of_process(settings: Settings) -> str:
         raise DatabaseUnavailable(
             "Set DATABASE_URL. `ticketing up` starts every process with an embedded PostgreSQL."
         )
-    require_ready(settings.database_url)
+    require_ready(settings)
     return settings.database_url
 
 
-def prepare(dsn: str) -> list[str]:
-    """Bring the database to this version: migrations, then the read tables. Says what was done."""
+def prepare(settings: Settings) -> list[str]:
+    """Bring the database to this version: migrations, then the read tables. Says what was done.
+
+    A database that knows no master key yet gets one, in a file in TICKETING_HOME unless MASTER_KEY is set.
+    Raises BadSettings when the key is missing or not the database's.
+    """
+    dsn = settings.database_url or ""
     done = [f"migration {name}" for name in migrate(dsn)]
     with connect(dsn, application="ticketing-cli") as conn:
+        if not is_sealed(conn):
+            make_key_file(settings)
+        verify_vault(conn, load_vault(settings))
         state = read_schema_state(conn)
         if state == "absent":
             create_read_schema(conn)
@@ -117,11 +128,15 @@ def prepare(dsn: str) -> list[str]:
     return done
 
 
-def require_ready(dsn: str) -> None:
-    """Raise DatabaseUnavailable unless the server answers and has the tables of this version."""
+def require_ready(settings: Settings) -> None:
+    """Raise DatabaseUnavailable unless the server answers and has the tables of this version, BadSettings
+    when the master key is missing or not the database's."""
+    vault = load_vault(settings)
     try:
-        with connect(dsn, application="ticketing-cli") as conn:
+        with connect(settings.database_url or "", application="ticketing-cli") as conn:
             lacking = pending_migrations(conn) or read_schema_state(conn) == "absent"
+            if not lacking:
+                verify_vault(conn, vault)
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None
     if lacking:

@@ -22,7 +22,7 @@ def migrate() -> None:
         raise DatabaseUnavailable(
             "DATABASE_URL is not set. `ticketing up` migrates the embedded PostgreSQL itself."
         )
-    done = prepare(settings.database_url)
+    done = prepare(settings)
     for step in done or ["nothing to do"]:
         note(step)
 

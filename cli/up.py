@@ -69,7 +69,7 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
             for name in ("api", "projector")
         ]
     )
-    for step in prepare(settings.database_url or ""):
+    for step in prepare(settings):
         note(step)
     with open_database(settings) as database:
         if with_demo:

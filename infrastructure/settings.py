@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     attachments_s3_bucket: str | None = None
     attachments_s3_endpoint: str | None = None
     signing_key: str | None = None
+    master_key: str | None = None
     log_level: str = "INFO"
     webhook_allow_private_addresses: bool = False
 
@@ -65,6 +66,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         attachments_s3_bucket=env.get("ATTACHMENTS_S3_BUCKET") or None,
         attachments_s3_endpoint=env.get("ATTACHMENTS_S3_ENDPOINT") or None,
         signing_key=env.get("SIGNING_KEY") or None,
+        master_key=env.get("MASTER_KEY") or None,
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
         webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
     )

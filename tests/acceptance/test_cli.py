@@ -267,3 +267,19 @@ def test_every_command_explains_itself(tmp_path, command):
 
     assert done.returncode == 0
     assert "Usage: ticketing" in done.stdout
+
+
+def test_a_database_is_opened_with_its_master_key_only(database, tmp_path):
+    """The first `migrate` makes a key; without it, or with another, nothing starts."""
+    home = {"DATABASE_URL": database, "TICKETING_HOME": str(tmp_path / "home"), "MASTER_KEY": ""}
+    create = ("key", "create", "--name", "k", "--role", "admin")
+
+    made = ticketing("migrate", environ=environment(**home))
+    used = ticketing(*create, environ=environment(**home))
+    lost = ticketing(*create, environ=environment(**home | {"TICKETING_HOME": str(tmp_path / "elsewhere")}))
+    wrong = ticketing(*create, environ=environment(**home | {"MASTER_KEY": "A" * 43 + "="}))
+
+    assert (made.returncode, used.returncode) == (0, 0), made.stderr + used.stderr
+    assert (lost.returncode, wrong.returncode) == (2, 2)
+    assert "MASTER_KEY is not set" in lost.stderr
+    assert "not the key this database was sealed with" in wrong.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -10,12 +11,13 @@ from pathlib import Path
 
 TICKETING = Path(sys.executable).with_name("ticketing")
 NEVER_INHERITED = ("DATABASE_URL", "TICKETING_HOME", "PORT", "HOST", "BASE_URL", "WORKERS", "THREADS")
+MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, with no setting of ours but those given."""
+    """This process's environment, with no setting of ours but those given and a master key."""
     inherited = {name: value for name, value in os.environ.items() if name not in NEVER_INHERITED}
-    return {**inherited, "COLUMNS": "200", "NO_COLOR": "1", **variables}
+    return {**inherited, "COLUMNS": "200", "NO_COLOR": "1", "MASTER_KEY": MASTER_KEY, **variables}
 
 
 def ticketing(*arguments: str | bytes, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

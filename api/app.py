@@ -14,6 +14,7 @@ from api.docs import Docs, DocsStyle
 from api.errors import add_error_handlers
 from api.gate import Gate
 from api.health import Live, Ready
+from api.history import TicketHistory
 from api.metrics import Metrics
 from api.openapi import OpenApi, describe
 from api.properties import Properties, PropertyItem, Units
@@ -28,6 +29,7 @@ ROUTES: Routes = (
     ("/v1/tickets", Tickets),
     ("/v1/tickets/{ticket_id}", TicketItem),
     ("/v1/tickets/{ticket_id}/restore", TicketRestoration),
+    ("/v1/tickets/{ticket_id}/history", TicketHistory),
     ("/v1/tickets/{ticket_id}/comments", Comments),
     ("/v1/tickets/{ticket_id}/attachments", Attachments),
     ("/v1/attachments/{attachment_id}", AttachmentFile),

@@ -57,6 +57,20 @@ COMMENT = {
     "created_at": "2023-01-15T16:00:00Z",
 }
 
+HISTORY: list[dict[str, Any]] = [
+    {
+        "version": 2,
+        "time": "2023-01-15T16:30:00Z",
+        "exact_time": "2023-01-15T16:30:00.251846Z",
+        "action": "ticket.status_changed",
+        "actor": {"user": _JANE, "role": "staff"},
+        "auth": {"kind": "api_key", "key_id": "key_7q2m"},
+        "request_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "address_prefix": "203.0.113.0/24",
+        "changes": {"status": {"from": "open", "to": "in_progress"}},
+    }
+]
+
 USER: dict[str, Any] = {
     "id": "user101",
     "name": "Jane Smith",

@@ -78,8 +78,8 @@ class Gate:
         req.context.caller = caller
         rate_limit.show(window, resp)
         rate_limit.require_room(window)
-        if operation.scope is not None and operation.scope not in caller.scopes:
-            message = f"This key lacks the scope {operation.scope}."
+        if operation.scopes and caller.scopes.isdisjoint(operation.scopes):
+            message = f"This key lacks the scope {' or '.join(operation.scopes)}."
             raise Refused("insufficient_scope", message)
 
 

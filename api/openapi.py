@@ -164,8 +164,8 @@ def _tag(path: str) -> str:
 
 def _described(operation: Operation) -> str:
     lines = [operation.description] if operation.description else []
-    if operation.scope:
-        lines.append(f"Scope: `{operation.scope}`.")
+    if operation.scopes:
+        lines.append(f"Scope: {' or '.join(f'`{scope}`' for scope in operation.scopes)}.")
     if operation.roles:
         lines.append(f"Roles: {operation.roles}.")
     return "\n\n".join(lines)

@@ -23,7 +23,8 @@ MAX_BODY_BYTES = 1_048_576
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One verb on one path, as it is served and as it is documented.
 
-    `scope` is what a key needs; None asks for a key of any scope, `public=True` for no key at all.
+    `scope`, or `or_scope` in its place, is what a key needs; None asks for a key of any scope,
+    `public=True` for no key at all.
     `answer` is the type of the envelope's `data` (None: null; of one item when `is_list`), or, when
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
     `read_query`. `errors` are codes of api.errors.STATUS_OF beyond those every operation can give.
@@ -33,6 +34,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     roles: str = ""
     scope: Scope | None = None
+    or_scope: Scope | None = None
     public: bool = False
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
@@ -47,6 +49,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     takes_if_match: bool = False
     status: int = 200
     errors: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Any one of these will do; none is asked for when it is empty."""
+        return tuple(scope for scope in (self.scope, self.or_scope) if scope is not None)
 
 
 class Resource:

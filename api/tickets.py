@@ -14,7 +14,8 @@ from api import examples
 from api.bodies import read_object, respond, validate
 from api.etags import etag, expected_versions, is_not_modified
 from api.paging import PageQuery, read_cursor, respond_with_page
-from api.queries import NoQuery, read_query
+from api.past_tickets import MomentQuery, past_row
+from api.queries import read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.shapes import ticket_summary
@@ -162,9 +163,13 @@ class TicketItem(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read a ticket with its comments and attachments",
+            description="As it is or, with `as_of` or `version`, as it was, for those who see it now or would"
+            " have seen it then. The past of a ticket that is deleted now asks for the scope `audit:read` and"
+            " staff or above. Names are those of today. 404 before it was opened, while it was deleted, and"
+            " for a version it has not reached.",
             roles="all who see it; guests see no internal comments",
             scope="tickets:read",
-            query=NoQuery,
+            query=MomentQuery,
             answer=TicketDetail,
             answer_example=examples.TICKET_DETAIL,
             has_etag=True,
@@ -194,13 +199,17 @@ class TicketItem(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        read_query(req, NoQuery)
-        row = visible_row(self.services, req.context.caller, ticket_id)
+        query = read_query(req, MomentQuery)
+        caller = req.context.caller
+        if query.as_of is not None or query.version is not None:
+            row = past_row(self.services, caller, ticket_id, query)
+        else:
+            row = visible_row(self.services, caller, ticket_id)
         resp.etag = etag(row.version)
         if row.stands_for_its_version and is_not_modified(req, row.version):
             resp.status = falcon.HTTP_304
             return
-        respond(resp, shown_to(req.context.caller, row, self.services))
+        respond(resp, shown_to(caller, row, self.services))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         body = read_object(req)

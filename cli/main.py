@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from cli import demo, keys, processes, properties, users
 from cli.database import DatabaseUnavailable
+from cli.history import history
 from cli.output import note
 from cli.rebuild import rebuild
 from cli.up import CannotStart, up
@@ -39,6 +40,7 @@ app.add_typer(properties.app, name="property", rich_help_panel="Manage")
 app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")
 app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
 app.command(rich_help_panel="Operate")(rebuild)
+app.command(rich_help_panel="Audit")(history)
 
 
 def main() -> None:

@@ -66,6 +66,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def actor(self) -> Actor:
         return Actor(user_id=self.user_id, role=self.role, auth=self.auth, credential_id=self.credential_id)
 
+    @property
+    def is_auditor(self) -> bool:
+        """Whether the past of what is deleted now is theirs to read: scope and role, as everywhere."""
+        return "audit:read" in self.scopes and self.is_at_least("staff")
+
     def is_at_least(self, role: Role) -> bool:
         return at_least(self.role, role)
 

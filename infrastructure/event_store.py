@@ -93,6 +93,12 @@ class Ticketing(Application[Any]):
             raise NotFound(kind.kind)
         return aggregate
 
+    def history(self, kind: type[Aggregate], aggregate_id: str, last: int = MAX_VERSION) -> list[DomainEvent]:
+        """The aggregate's events up to version `last`; none when there is none of that kind by that id."""
+        recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, last)
+        events = [decode(state) for _, state in recorded]
+        return events if events and isinstance(events[0], kind.first_event) else []
+
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """The aggregate as the command of that id left it, or None when the log knows no such command."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)

@@ -39,6 +39,8 @@ class Call:
 FILE = {"file": ("a.txt", b"hello", "text/plain")}
 CALLS = [
     Call("GET", "/v1/tickets/{id}", "ticket", (200, 200, 200, 200)),
+    Call("GET", "/v1/tickets/{id}?version=1", "ticket", (200, 200, 200, 200)),
+    Call("GET", "/v1/tickets/{id}/history", "ticket", (200, 200, 200, 403)),
     Call("GET", "/v1/tickets/{id}/comments", "ticket", (200, 200, 200, 200)),
     Call("PATCH", "/v1/tickets/{id}", "ticket", (200, 200, 200, 403), {"title": "Flood"}),
     Call("PATCH", "/v1/tickets/{id}", "ticket", (200, 200, 200, 200), {"status": "closed"}),

@@ -1,0 +1,99 @@
+"""`ticketing history`: what happened to a ticket, for the eye or for a program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli import options
+from cli.database import Database, open_database
+from cli.output import WIDTH_OF_A_PIPE, result
+from domain.changes import Change
+from domain.ticket import Ticket
+from infrastructure.settings import load_settings
+from projections.history import HistoryEntry, HistoryQuery, ticket_history
+
+SHOWN_CHARACTERS = 200  # of one value; --json has the whole
+_NAME_WIDTH = 12
+_UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def history(
+    ticket_id: Annotated[str, typer.Argument(parser=options.identifier, metavar="ID", help="A ticket's id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="What the API answers, for machines.")] = False,
+) -> None:
+    """Show everything that happened to a ticket, deleted or not: when, who, and what changed."""
+    with open_database(load_settings()) as database:
+        ticket = database.store.load(Ticket, ticket_id)
+        entries = _entries(database, ticket)
+    if as_json:
+        result(msgspec.json.format(msgspec.json.encode(entries)).decode())
+        return
+    width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, soft_wrap=True)
+    console.print(_title(ticket))
+    for entry in entries:
+        for line in _timeline(entry):
+            console.print(line)
+
+
+def _entries(database: Database, ticket: Ticket) -> list[HistoryEntry]:
+    query = HistoryQuery(limit=ticket.version)
+    return ticket_history(database.pool, database.store, ticket, query).items
+
+
+def _title(ticket: Ticket) -> Text:
+    state = "deleted" if ticket.is_deleted else ticket.status
+    return Text.assemble(
+        (f"Ticket {ticket.id}", "bold"),
+        f"  {_value(ticket.title)}  ",
+        (f"{state}, version {ticket.version}", "dim"),
+    )
+
+
+def _timeline(entry: HistoryEntry) -> Iterator[Text]:
+    yield Text()
+    yield Text.assemble(
+        (f"{entry.version:>4}  ", "bold cyan"),
+        (f"{entry.exact_time:%Y-%m-%d %H:%M:%S.%f}Z  ", "cyan"),
+        (entry.action, "bold"),
+    )
+    yield Text(f"      by {_plain(_circumstances(entry))}", style="dim")
+    for name, change in entry.changes.items():
+        yield _change(name, change)
+
+
+def _circumstances(entry: HistoryEntry) -> str:
+    user = entry.actor.user
+    who = entry.auth.kind if user is None else f"{user.name} ({user.id})"
+    key = f", {entry.auth.kind} {entry.auth.key_id}" if entry.auth.key_id else ""
+    origin = f", from {entry.address_prefix}" if entry.address_prefix else ""
+    return f"{who} as {entry.actor.role}{key}{origin}, request {entry.request_id}"
+
+
+def _change(name: str, change: Change) -> Text:
+    line = Text(f"      {name:<{_NAME_WIDTH}} ")
+    if change.before is not None:
+        line.append(_value(change.before), style="red").append(" → ")
+    return line.append(_value(change.after), style="green")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
+    if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
+        return f"{_plain(value[:SHOWN_CHARACTERS])}… ({len(value)} characters)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _plain("none" if value is None else str(value))
+
+
+def _plain(text: str) -> str:
+    """The text on one line, without anything that could steer a terminal."""
+    return text.translate(_UNPRINTABLE)

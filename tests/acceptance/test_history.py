@@ -1,0 +1,211 @@
+"""A ticket's past over HTTP: its history, and itself as it was."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.acceptance.site import LEAK
+
+ENTRY = [
+    "version",
+    "time",
+    "exact_time",
+    "action",
+    "actor",
+    "auth",
+    "request_id",
+    "address_prefix",
+    "changes",
+]
+ABSENT = "01999999-9999-7999-8999-999999999999"
+
+
+@pytest.fixture
+def ticket(site):
+    """Opened by the guest, taken up by staff (two events in one PATCH), commented on, then deleted by
+    the manager: five versions."""
+    ticket_id = site.ticket("guest")["id"]
+    staff = site.client("staff")
+    changes = {"status": "in_progress", "assigned_to": "user101"}
+    request = {"X-Request-Id": "the-change"}
+    assert staff.patch(f"/v1/tickets/{ticket_id}", json=changes, headers=request).status_code == 200
+    comment = {"text": "Psst", "visibility": "internal"}
+    assert staff.post(f"/v1/tickets/{ticket_id}/comments", json=comment).status_code == 201
+    return ticket_id
+
+
+def history(client, ticket_id, query=""):
+    answer = client.get(f"/v1/tickets/{ticket_id}/history{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_history_tells_who_did_what_when_and_how(site, ticket):
+    body = history(site.client("manager"), ticket)
+
+    opened, assigned, status, commented = body["data"]
+    assert list(opened) == ENTRY
+    assert [entry["version"] for entry in body["data"]] == [1, 2, 3, 4]
+    assert opened["action"] == "ticket.opened"
+    assert opened["changes"]["title"] == {"from": None, "to": LEAK["title"]}
+    assert opened["actor"] == {"user": {"id": "user789", "name": "John Doe"}, "role": "guest"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", opened["time"])
+    assert status["changes"] == {"status": {"from": "open", "to": "in_progress"}}
+    assert assigned["changes"] == {"assigned_to": {"from": None, "to": "user101"}}
+    assert assigned["actor"] == {"user": {"id": "user101", "name": "Jane Smith"}, "role": "staff"}
+    assert (assigned["auth"]["kind"], assigned["request_id"]) == ("api_key", "the-change")
+    assert assigned["auth"]["key_id"].startswith("key_")
+    assert assigned["address_prefix"] == "127.0.0.0/24"
+    (comment,) = commented["changes"].values()
+    assert comment == {"from": None, "to": {"text": "Psst", "visibility": "internal", "user_id": "user101"}}
+
+
+def test_a_history_is_paged_like_every_list(site, ticket):
+    client = site.client()
+
+    second = history(client, ticket, "?page=2&per_page=3")
+    newest = history(client, ticket, "?order=desc&per_page=1")
+    first_by_cursor = history(client, ticket, "?cursor=&per_page=3")
+    next_cursor = first_by_cursor["meta"]["pagination"]["next_cursor"]
+    second_by_cursor = history(client, ticket, f"?per_page=3&cursor={next_cursor}")
+
+    assert [entry["version"] for entry in second["data"]] == [4]
+    assert second["meta"]["pagination"]["total"] == 4
+    assert "previous" in second["meta"]["pagination"]["links"]
+    assert [entry["version"] for entry in newest["data"]] == [4]
+    assert [entry["version"] for entry in second_by_cursor["data"]] == [4]
+    assert second_by_cursor["meta"]["pagination"]["next_cursor"] is None
+    assert history(client, ticket, "?page=9")["data"] == []
+    assert [
+        entry["version"]
+        for page in (1, 2, 3, 4, 5)
+        for entry in history(client, ticket, f"?order=desc&per_page=1&page={page}")["data"]
+    ] == [4, 3, 2, 1]
+
+
+def test_the_history_of_a_deleted_ticket_stays_for_auditors(site, ticket):
+    assert site.client("manager").delete(f"/v1/tickets/{ticket}").status_code == 200
+    reader = site.client(key=site.key(role="staff", user_id="user101", scopes=("tickets:read",)))
+    auditor = site.client(
+        key=site.key(role="staff", user_id="user101", scopes=("audit:read", "tickets:read"))
+    )
+
+    last = history(auditor, ticket)["data"][-1]
+
+    assert (last["action"], last["changes"]) == ("ticket.deleted", {"deleted": {"from": False, "to": True}})
+    assert reader.get(f"/v1/tickets/{ticket}/history").status_code == 404
+    assert reader.get(f"/v1/tickets/{ticket}?version=4").status_code == 404
+    assert auditor.get(f"/v1/tickets/{ticket}?version=4").json()["data"]["status"] == "in_progress"
+    assert auditor.get(f"/v1/tickets/{ticket}?version=5").status_code == 404
+    assert site.client("guest").get(f"/v1/tickets/{ticket}?version=4").status_code == 404
+
+
+def test_either_scope_lets_staff_read_a_history(site, ticket):
+    for scope in ("audit:read", "tickets:read"):
+        key = site.key(role="staff", user_id="user101", scopes=(scope,))
+        assert site.client(key=key).get(f"/v1/tickets/{ticket}/history").status_code == 200
+    neither = site.client(key=site.key(role="admin", scopes=("users:read",)))
+
+    answer = neither.get(f"/v1/tickets/{ticket}/history")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "insufficient_scope")
+    assert "audit:read or tickets:read" in answer.json()["error"]["message"]
+
+
+def test_a_version_is_the_ticket_as_it_was(site, ticket):
+    client = site.client("staff")
+
+    first = client.get(f"/v1/tickets/{ticket}?version=1")
+    third = client.get(f"/v1/tickets/{ticket}?version=3").json()["data"]
+    now = client.get(f"/v1/tickets/{ticket}").json()["data"]
+    newest = client.get(f"/v1/tickets/{ticket}?version=4").json()["data"]
+
+    assert first.headers["ETag"] == '"1"'
+    data = first.json()["data"]
+    assert (data["status"], data["assigned_to"], data["comments"]) == ("open", None, [])
+    assert third["assigned_to"] == {"id": "user101", "name": "Jane Smith"}
+    assert newest == now
+    guest = site.client("guest").get(f"/v1/tickets/{ticket}?version=4").json()["data"]
+    assert guest["comments"] == []
+
+
+def test_a_moment_is_the_ticket_as_it_was_then(site, ticket):
+    client = site.client("staff")
+    entries = history(client, ticket)["data"]
+
+    def as_of(time):
+        return client.get(f"/v1/tickets/{ticket}", params={"as_of": time})
+
+    assert as_of(entries[0]["exact_time"]).json()["data"]["status"] == "open"
+    assert as_of(entries[1]["exact_time"]).json()["data"]["status"] == "in_progress"
+    assert as_of(entries[1]["exact_time"]).headers["ETag"] == '"3"'  # both events of the one PATCH
+    assert as_of(entries[3]["time"]).headers["ETag"] == '"4"'  # what is shown as 12:00:00 is so at 12:00:00
+    opened = datetime.fromisoformat(entries[0]["exact_time"])
+    before = as_of((opened - timedelta(microseconds=1)).isoformat())
+    assert (before.status_code, before.json()["error"]["message"]) == (404, "No such ticket at that moment.")
+
+
+def test_a_past_state_is_seen_by_those_who_would_have_seen_it(site):
+    ticket = site.ticket("admin")["id"]
+    site.client().patch(f"/v1/tickets/{ticket}", json={"property_id": "def456", "unit_id": None})
+    staff, foreign = site.client("staff"), site.client("foreign")
+
+    assert staff.get(f"/v1/tickets/{ticket}").status_code == 404
+    assert staff.get(f"/v1/tickets/{ticket}?version=1").status_code == 200
+    assert staff.get(f"/v1/tickets/{ticket}?version=2").status_code == 404
+    assert staff.get(f"/v1/tickets/{ticket}/history").status_code == 404
+    assert foreign.get(f"/v1/tickets/{ticket}?version=1").status_code == 200
+    assert foreign.get(f"/v1/tickets/{ticket}/history").status_code == 200
+    never = site.ticket("admin")["id"]
+    absent = foreign.get(f"/v1/tickets/{ABSENT}?version=1").json()["error"]
+    assert foreign.get(f"/v1/tickets/{never}?version=1").json()["error"]["message"] == absent["message"]
+    assert foreign.get(f"/v1/tickets/{never}?version=99").json()["error"]["message"] == absent["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("as_of=yesterday", "as_of"),
+        ("as_of=", "as_of"),
+        ("as_of=2023-01-15T15:30:00", "as_of"),
+        ("as_of=2023-02-30T15:30:00Z", "as_of"),
+        ("as_of=9999-12-31T23:59:59Z", "as_of"),
+        ("version=0", "version"),
+        ("version=-1", "version"),
+        ("version=one", "version"),
+        ("version=1.0", "version"),
+        ("version=", "version"),
+        ("version=99999999999999999999", "version"),
+        ("version=1&as_of=2023-01-15T15:30:00Z", "version"),
+        ("version=1&version=2", "version"),
+        ("at=1", "at"),
+    ],
+)
+def test_a_moment_that_is_none_is_refused_by_name(site, ticket, query, field):
+    answer = site.client().get(f"/v1/tickets/{ticket}?{query}")
+
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
+
+
+def test_the_future_is_not_known(site, ticket):
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+
+    answer = site.client().get(f"/v1/tickets/{ticket}", params={"as_of": soon})
+
+    assert (answer.status_code, answer.json()["error"]["details"]) == (
+        422,
+        {"as_of": ["The as_of parameter lies in the future."]},
+    )
+
+
+def test_a_version_that_was_never_reached_is_not_found(site, ticket):
+    answer = site.client().get(f"/v1/tickets/{ticket}?version=5")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "No such version of this ticket; the newest is 4."
+
+
+@pytest.mark.parametrize("query", ["order=up", "cursor=nonsense", "page=0", "as_of=2023-01-15T15:30:00Z"])
+def test_a_bad_parameter_of_a_history_is_refused(site, ticket, query):
+    assert site.client().get(f"/v1/tickets/{ticket}/history?{query}").status_code == 422

@@ -1,0 +1,85 @@
+"""The changes of a history, applied one after the other, are the ticket."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.changes import Change, ticket_changes, ticket_steps
+from domain.ticket import Ticket
+from tests.support.history import History
+from tests.unit.builders import context
+
+PLAIN = {
+    "title": "title",
+    "description": "description",
+    "status": "status",
+    "priority": "priority",
+    "category": "category",
+    "property_id": "property_id",
+    "unit_id": "unit_id",
+    "requester_id": "requester_id",
+    "assigned_to": "assignee_id",
+    "deleted": "is_deleted",
+}
+
+
+def a_ticket():
+    return Ticket.open(
+        "t1",
+        context(),
+        title="Leak",
+        description="",
+        priority="high",
+        category="plumbing",
+        property_id="p1",
+        unit_id=None,
+        requester_id="u1",
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32), steps=st.integers(20, 80))
+def test_folding_the_changes_gives_the_ticket(seed, steps):
+    history = History(seed)
+    by_ticket = {}
+    for events in history.grow(steps):
+        by_ticket.setdefault(events[0].originator_id, []).extend(events)
+
+    for ticket in history.tickets:
+        fields = {}
+        for _, changes in ticket_steps(by_ticket[ticket.id]):
+            assert changes
+            for name, change in changes.items():
+                assert fields.get(name) == change.before
+                assert change.before != change.after
+                fields[name] = change.after
+
+        assert {name: fields.get(name) for name in PLAIN} == {
+            name: getattr(ticket, attribute) for name, attribute in PLAIN.items()
+        }
+        assert [
+            (key.removeprefix("comments."), f["text"], f["visibility"], f["user_id"])
+            for key, f in fields.items()
+            if key.startswith("comments.")
+        ] == [(c.id, c.text, c.visibility, c.author_id) for c in ticket.comments]
+        assert [
+            (key.removeprefix("attachments."), f["filename"], f["size"], f["sha256"])
+            for key, f in fields.items()
+            if key.startswith("attachments.")
+        ] == [(a.id, a.filename, a.size_bytes, a.sha256) for a in ticket.attachments]
+
+
+def test_before_the_opening_every_field_is_null():
+    changes = ticket_changes(None, a_ticket())
+
+    assert changes["title"] == Change(None, "Leak")
+    assert changes["deleted"] == Change(None, False)
+    assert "unit_id" not in changes
+
+
+def test_a_field_that_stays_is_no_change():
+    ticket = a_ticket()
+    ticket.change_status("closed", context())
+
+    (_, second) = ticket_steps(ticket.collect_events())
+
+    assert second[1] == {"status": Change("open", "closed")}

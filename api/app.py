@@ -21,7 +21,7 @@ from api.properties import Properties, PropertyItem, Units
 from api.resource import Resource, verify
 from api.services import Services
 from api.tickets import TicketItem, TicketRestoration, Tickets
-from api.users import UserItem, Users
+from api.users import UserErasure, UserItem, Users
 
 Routes = Sequence[tuple[str, type[Resource]]]
 
@@ -35,6 +35,7 @@ ROUTES: Routes = (
     ("/v1/attachments/{attachment_id}", AttachmentFile),
     ("/v1/users", Users),
     ("/v1/users/{user_id}", UserItem),
+    ("/v1/users/{user_id}/erase", UserErasure),
     ("/v1/properties", Properties),
     ("/v1/properties/{property_id}", PropertyItem),
     ("/v1/properties/{property_id}/units", Units),

@@ -90,6 +90,15 @@ USER_DETAIL: dict[str, Any] = {
     "properties": [_PROPERTY],
     "preferences": {"notifications": {"email": True, "sms": False}},
 }
+ERASED_USER: dict[str, Any] = {
+    **USER_DETAIL,
+    "name": "Erased user",
+    "email": "erased@user.invalid",
+    "phone": None,
+    "role": "guest",
+    "properties": [],
+    "preferences": {"notifications": {"email": True, "sms": False}},
+}
 NEW_USER: dict[str, Any] = {
     "name": "Jane Smith",
     "email": "jane.smith@example.com",

@@ -17,6 +17,7 @@ from api.queries import NoQuery, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.shapes import user_detail
+from commands.erasure import EraseUser, erase_user
 from commands.users import (
     ChangeUser,
     RegisterUser,
@@ -184,6 +185,31 @@ class UserItem(Resource):
             )
         command = ChangeUser(user_id=user_id, expected_versions=expected, **facts)
         user = change_user(self.services.store, command, context)
+        respond_with_user(resp, self.services, user, context.caller)
+
+
+class UserErasure(Resource):
+    """Forgetting a person for good."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(
+            summary="Erase a user",
+            description="Destroys the key that name, e-mail address and phone are sealed under, in the log,"
+            " in every backup and in Kafka; scrubs every copy of them; stops the person's keys and sessions."
+            " What they did and were assigned stays under their id. It cannot be undone. A user who is"
+            " erased already stays so. A body is not looked at.",
+            roles="admin",
+            scope="users:write",
+            answer=UserDetail,
+            answer_example=examples.ERASED_USER,
+            has_etag=True,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        context = req.context.command()
+        user = erase_user(self.services.store, EraseUser(user_id=user_id), context)
         respond_with_user(resp, self.services, user, context.caller)
 
 

@@ -112,10 +112,13 @@ def _store_missing(
 
 def _copy(conn: Connection, store: Ticketing, aggregates: Iterable[Aggregate]) -> None:
     """Append all pending events in one commit. The log's triggers see a COPY as they see an INSERT."""
-    with conn.cursor() as cur, cur.copy(sql["copy_events"]) as copy:
-        copy.set_types(["text", "int8", "text", "bytea"])
-        for aggregate in aggregates:
-            for event in aggregate.collect_events():
+    events, statements = store.sealed([event for one in aggregates for event in one.collect_events()])
+    with conn.transaction(), conn.cursor() as cur:
+        for statement, parameters in statements:
+            cur.execute(statement, parameters)
+        with cur.copy(sql["copy_events"]) as copy:
+            copy.set_types(["text", "int8", "text", "bytea"])
+            for event in events:
                 stored = store.mapper.to_stored_event(event)
                 copy.write_row((stored.originator_id, stored.originator_version, stored.topic, stored.state))
 

@@ -138,7 +138,7 @@ def _require_valid(store: Ticketing, command: IssueKey, context: Context) -> Non
         details["property_ids"] = [f"There is no property {id}." for id in missing]
     if command.user_id is not None:
         user = store.find(User, command.user_id)
-        if user is None:
+        if user is None or user.is_erased:
             details["user_id"] = [f"There is no user {command.user_id}."]
         elif not at_least(user.role, command.role):
             details["role"] = [

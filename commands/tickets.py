@@ -217,7 +217,11 @@ def _require_valid_opening(store: Ticketing, command: OpenTicket, caller: Caller
     requester_id = command.requester_id
     if requester_id not in (None, caller.principal_id):
         requester = store.find(User, requester_id or "")
-        if requester is None or not caller.may_see_user(requester.id, requester.property_ids):
+        if (
+            requester is None
+            or requester.is_erased
+            or not caller.may_see_user(requester.id, requester.property_ids)
+        ):
             details["requester_id"] = [UNKNOWN_REQUESTER]
     if details:
         raise Invalid(details)

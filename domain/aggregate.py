@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Self
 from uuid import NAMESPACE_URL, uuid5
@@ -19,8 +19,12 @@ class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     Events are stored for ever. A field may be added with a default; none is renamed, retyped or
     removed; a `tag` is never reused. `originator_version` counts 1, 2, 3 ... per aggregate and is
     the only order; `occurred_at` never goes back within one aggregate, whatever the clocks did.
+
+    `personal` names the fields that say something about the person the aggregate is, with what they read
+    as once that person is erased. They are texts or None; in the log and in Kafka they are sealed.
     """
 
+    personal: ClassVar[Mapping[str, str | None]] = {}
     event_id: str
     originator_id: str
     originator_version: int

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from domain.access import Context, Role
 from domain.aggregate import Aggregate, DomainEvent
+from domain.errors import Conflict
+
+ERASED_NAME = "Erased user"
+ERASED_EMAIL = "erased@user.invalid"  # a domain that is nobody's (RFC 2606)
+Personal = Annotated[
+    str,
+    msgspec.Meta(
+        description="Personal: sealed, `sealed:v1:` and base64, in the log and in Kafka.",
+        extra_json_schema={"x-personal": True},
+    ),
+]
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,24 +32,28 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UserRegistered(DomainEvent, frozen=True, tag="user.registered"):
-    name: str
-    email: str
-    phone: str | None
+    personal: ClassVar[Mapping[str, str | None]] = {"name": ERASED_NAME, "email": ERASED_EMAIL, "phone": None}
+    name: Personal
+    email: Personal
+    phone: Personal | None
     role: Role
     property_ids: tuple[str, ...]
     preferences: Preferences
 
 
 class UserNameChanged(DomainEvent, frozen=True, tag="user.name_changed"):
-    name: str
+    personal: ClassVar[Mapping[str, str | None]] = {"name": ERASED_NAME}
+    name: Personal
 
 
 class UserEmailChanged(DomainEvent, frozen=True, tag="user.email_changed"):
-    email: str
+    personal: ClassVar[Mapping[str, str | None]] = {"email": ERASED_EMAIL}
+    email: Personal
 
 
 class UserPhoneChanged(DomainEvent, frozen=True, tag="user.phone_changed"):
-    phone: str | None
+    personal: ClassVar[Mapping[str, str | None]] = {"phone": None}
+    phone: Personal | None
 
 
 class UserRoleChanged(DomainEvent, frozen=True, tag="user.role_changed"):
@@ -52,6 +68,10 @@ class UserPreferencesChanged(DomainEvent, frozen=True, tag="user.preferences_cha
     preferences: Preferences
 
 
+class UserErased(DomainEvent, frozen=True, tag="user.erased"):
+    """The person asked to be forgotten: the key their personal fields are sealed under is destroyed."""
+
+
 UserEvent = (
     UserRegistered
     | UserNameChanged
@@ -60,7 +80,13 @@ UserEvent = (
     | UserRoleChanged
     | UserPropertiesChanged
     | UserPreferencesChanged
+    | UserErased
 )
+
+
+class UserIsErased(Conflict):
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"The user {user_id} is erased and can no longer be changed.")
 
 
 class User(Aggregate):
@@ -74,6 +100,7 @@ class User(Aggregate):
     role: Role = "guest"
     property_ids: tuple[str, ...] = ()
     preferences: Preferences = Preferences()
+    is_erased: bool = False
 
     @classmethod
     def register(
@@ -107,27 +134,32 @@ class User(Aggregate):
 
     def change_name(self, name: str, context: Context) -> None:
         if name != self.name:
-            self.record(UserNameChanged, context, name=name)
+            self._change(UserNameChanged, context, name=name)
 
     def change_email(self, email: str, context: Context) -> None:
         if email != self.email:
-            self.record(UserEmailChanged, context, email=email)
+            self._change(UserEmailChanged, context, email=email)
 
     def change_phone(self, phone: str | None, context: Context) -> None:
         if phone != self.phone:
-            self.record(UserPhoneChanged, context, phone=phone)
+            self._change(UserPhoneChanged, context, phone=phone)
 
     def change_role(self, role: Role, context: Context) -> None:
         if role != self.role:
-            self.record(UserRoleChanged, context, role=role)
+            self._change(UserRoleChanged, context, role=role)
 
     def change_properties(self, property_ids: tuple[str, ...], context: Context) -> None:
         if _canonical(property_ids) != self.property_ids:
-            self.record(UserPropertiesChanged, context, property_ids=_canonical(property_ids))
+            self._change(UserPropertiesChanged, context, property_ids=_canonical(property_ids))
 
     def change_preferences(self, preferences: Preferences, context: Context) -> None:
         if preferences != self.preferences:
-            self.record(UserPreferencesChanged, context, preferences=preferences)
+            self._change(UserPreferencesChanged, context, preferences=preferences)
+
+    def erase(self, context: Context) -> None:
+        """Forget who this is. The id stays, and with it what the person did and was assigned."""
+        if not self.is_erased:
+            self.record(UserErased, context)
 
     def apply(self, event: UserEvent) -> None:
         match event:
@@ -150,6 +182,16 @@ class User(Aggregate):
                 self.property_ids = event.property_ids
             case UserPreferencesChanged():
                 self.preferences = event.preferences
+            case UserErased():
+                self.is_erased = True
+                self.name, self.email, self.phone = ERASED_NAME, ERASED_EMAIL, None
+                self.role, self.property_ids = "guest", ()
+                self.preferences = Preferences()
+
+    def _change(self, event_type: type[DomainEvent], context: Context, **facts: Any) -> None:
+        if self.is_erased:
+            raise UserIsErased(self.id)
+        self.record(event_type, context, **facts)
 
 
 def _canonical(property_ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,8 +17,15 @@ from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict, NotFound
 from domain.events import StoredDomainEvent
-from infrastructure.postgres import Pool
-from infrastructure.recorder import InMemoryRecorder, Statement, WatermarkRecorder, outcome_is_unknown
+from infrastructure.postgres import Pool, Statement
+from infrastructure.privacy import (
+    PersonIsErased,
+    Sealed,
+    has_personal_fields,
+    open_events,
+    seal_events,
+)
+from infrastructure.recorder import InMemoryRecorder, WatermarkRecorder, outcome_is_unknown
 from infrastructure.snapshots import Snapshots
 
 A = TypeVar("A", bound=Aggregate)
@@ -31,6 +38,7 @@ COLLISION_SECONDS = 2.0  # how long commands on one aggregate take turns after a
 COLLISIONS_KEPT = 1_024
 
 encode = msgspec.json.Encoder().encode
+# Personal fields stay sealed; Ticketing.opened opens them.
 decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent).decode
 
 
@@ -46,7 +54,8 @@ class Recorded(NamedTuple):
 
 
 class MsgspecMapper(Mapper[Any]):
-    """Domain event to stored row and back. The row's bytes are also the Kafka message."""
+    """Event to stored row and back, as it is: `Ticketing.sealed` comes before, `opened` after. The row's
+    bytes are also the Kafka message."""
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         return StoredEvent(
@@ -75,7 +84,7 @@ class Ticketing(Application[Any]):
         self._lock = lock
         self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
-        self._snapshots = Snapshots(cast(WatermarkRecorder, self.recorder))
+        self._snapshots = Snapshots(cast(WatermarkRecorder, self.recorder), self.opened)
 
     def construct_recorder(self) -> Any:
         if self._pool is None:
@@ -96,13 +105,13 @@ class Ticketing(Application[Any]):
     def history(self, kind: type[Aggregate], aggregate_id: str, last: int = MAX_VERSION) -> list[DomainEvent]:
         """The aggregate's events up to version `last`; none when there is none of that kind by that id."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, last)
-        events = [decode(state) for _, state in recorded]
+        events = self.opened([decode(state) for _, state in recorded])
         return events if events and isinstance(events[0], kind.first_event) else []
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """The aggregate as the command of that id left it, or None when the log knows no such command."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)
-        events = [decode(state) for _, state in recorded]
+        events = self.opened([decode(state) for _, state in recorded])
         versions = [event.originator_version for event in events if event.causation_id == command_id]
         if not versions or not isinstance(events[0], kind.first_event):
             return None
@@ -121,8 +130,26 @@ class Ticketing(Application[Any]):
         events = aggregate.collect_events()
         if not events:
             return
-        stored = [self.mapper.to_stored_event(event) for event in events]
-        aggregate.position = self._append(events, stored, also)[-1]
+        try:
+            sealed = self.sealed(events)
+        except PersonIsErased:  # since the aggregate was loaded
+            raise VersionConflict(aggregate.id) from None
+        stored = [self.mapper.to_stored_event(event) for event in sealed.events]
+        aggregate.position = self._append(events, stored, [*sealed.statements, *also])[-1]
+
+    def sealed(self, events: Sequence[DomainEvent]) -> Sealed:
+        """The events as they may be stored: personal fields sealed. In memory they stay open."""
+        if self._pool is None or not has_personal_fields(events):
+            return Sealed(list(events), [])
+        with cast(WatermarkRecorder, self.recorder).connection() as conn:
+            return seal_events(conn, events)
+
+    def opened(self, events: Sequence[DomainEvent]) -> Sequence[DomainEvent]:
+        """The events with their personal fields readable, or as placeholders where they are erased."""
+        if self._pool is None or not has_personal_fields(events):
+            return events
+        with cast(WatermarkRecorder, self.recorder).connection() as conn:
+            return open_events(conn, events)
 
     def turn(self, aggregate_id: str) -> AbstractContextManager[None]:
         """A place in the queue where commands on this aggregate collided lately; otherwise nothing."""
@@ -135,10 +162,17 @@ class Ticketing(Application[Any]):
             self._collisions.clear()
         self._collisions[aggregate_id] = time.monotonic() + COLLISION_SECONDS
 
+    def events_of(self, aggregate_id: str) -> list[Recorded]:
+        """All events of one aggregate, in their order."""
+        rows = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)
+        events = self.opened([decode(state) for _, state in rows])
+        return [Recorded(row[0], event) for row, event in zip(rows, events, strict=True)]
+
     def events_after(self, position: int, limit: int) -> list[Recorded]:
         """Up to `limit` events past `position`: complete and in order, none will appear between them."""
         rows = self.recorder.select_notifications(position, limit, inclusive_of_start=False)
-        return [Recorded(row.id, decode(row.state)) for row in rows]
+        events = self.opened([decode(row.state) for row in rows])
+        return [Recorded(row.id, event) for row, event in zip(rows, events, strict=True)]
 
     def _append(
         self, events: Sequence[DomainEvent], stored: Sequence[StoredEvent], also: Sequence[Statement]

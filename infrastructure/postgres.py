@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, LiteralString, cast
 
@@ -17,6 +18,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 Connection = psycopg.Connection[TupleRow]
 Pool = ConnectionPool[Connection]
+Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
 
 # A request never waits for the database longer than this in any one statement.
 REQUEST_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"

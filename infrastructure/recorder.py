@@ -17,9 +17,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg_pool import PoolTimeout
 
-from infrastructure.postgres import Connection, Pool
-
-Statement = tuple[LiteralString, Sequence[Any]]
+from infrastructure.postgres import Connection, Pool, Statement
 
 _INSERT_ONE: LiteralString = (
     "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
@@ -106,7 +104,8 @@ class WatermarkRecorder(PostgresApplicationRecorder):
                 _unlock(conn, originator_id)
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[Connection]:
+        """A connection of the pool, or the one this thread holds under `exclusive`."""
         held: Connection | None = getattr(self._held, "connection", None)
         if held is not None and not held.closed:
             yield held
@@ -119,7 +118,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     def verify_triggers(self) -> None:
         """Raise WatermarkMissing unless both triggers of the log are enabled."""
-        with self._connection() as conn:
+        with self.connection() as conn:
             row = conn.execute(_TRIGGER).fetchone()
         if row is None or row[0] != 2:
             raise WatermarkMissing("The triggers of es.stored_events are disabled: run `ticketing migrate`.")
@@ -136,7 +135,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         if not stored_events:
             return []
         try:
-            with self._connection() as conn:
+            with self.connection() as conn:
                 if not also and not self._locks_table:
                     return _insert(conn, stored_events)
                 with conn.transaction():
@@ -150,13 +149,13 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""
-        with self._connection() as conn, conn.cursor(binary=True) as cur:
+        with self.connection() as conn, conn.cursor(binary=True) as cur:
             rows = cur.execute(_SELECT_STATES, (originator_id, after)).fetchall()
         return [state for (state,) in rows]
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         """Position and stored bytes of one aggregate's versions `first` to `last`, in order."""
-        with self._connection() as conn, conn.cursor(binary=True) as cur:
+        with self.connection() as conn, conn.cursor(binary=True) as cur:
             return cur.execute(_SELECT_RECORDED, (originator_id, first, last)).fetchall()
 
     def select_events(
@@ -169,7 +168,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         parameters = {"id": originator_id, "gt": gt, "lte": lte, "desc": desc, "limit": limit}
-        with self._connection() as conn, conn.cursor(binary=True) as cur:
+        with self.connection() as conn, conn.cursor(binary=True) as cur:
             return [StoredEvent(*row) for row in cur.execute(_SELECT_EVENTS, parameters)]
 
     def select_notifications(
@@ -182,7 +181,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
         after = (start or 0) - int(inclusive_of_start and start is not None)
-        with self._connection() as conn:
+        with self.connection() as conn:
             rows = read_log(conn, after, limit, topics)
         return [
             Notification(
@@ -194,7 +193,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     def max_notification_id(self) -> int | None:
         """The watermark: every event up to it can be read now, and none will appear below it."""
-        with self._connection() as conn:
+        with self.connection() as conn:
             row = conn.execute("SELECT es.stored_events_watermark()").fetchone()
         return (row[0] if row else None) or None
 

@@ -39,8 +39,11 @@ class Snapshots:
     is fetched along and compared all the same: after a restore from a backup the log may be another.
     """
 
-    def __init__(self, reader: StateReader) -> None:
+    def __init__(
+        self, reader: StateReader, opened: Callable[[Sequence[DomainEvent]], Sequence[DomainEvent]]
+    ) -> None:
         self._reader = reader
+        self._opened = opened
         self._snapshots: OrderedDict[str, _Snapshot] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -57,7 +60,7 @@ class Snapshots:
     def _advance(self, kind: type[A], snapshot: _Snapshot, newer: list[bytes]) -> A | None:
         aggregate: A | None = _copy_of(snapshot.aggregate)
         if newer:
-            events = _decode_all(b"[%b]" % b",".join(newer))
+            events = self._opened(_decode_all(b"[%b]" % b",".join(newer)))
             if aggregate is None and not isinstance(events[0], kind.first_event):
                 return None
             aggregate = kind.fold(aggregate, events)

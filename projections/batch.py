@@ -13,9 +13,11 @@ import structlog
 from domain.aggregate import DomainEvent
 from domain.property import PropertyEvent, PropertyRenamed
 from domain.ticket import TicketEvent
-from domain.user import UserEvent, UserNameChanged
+from domain.user import UserErased, UserEvent, UserNameChanged
 from infrastructure.event_store import decode
 from infrastructure.postgres import Connection, named_queries
+from infrastructure.privacy import open_events
+from infrastructure.settings import BadSettings
 from projections import project_properties, project_tickets, project_users
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
@@ -58,7 +60,7 @@ def project_page(conn: Connection, page: Page, *, wait: bool) -> None:
         parked = _lock_position(conn, page, wait=wait)
         behind = [entry for entry in page.entries if entry.aggregate_id in parked]
         events = [decode(entry.state) for entry in page.entries if entry.aggregate_id not in parked]
-        for _, run in groupby(events, key=_renames):
+        for _, run in groupby(open_events(conn, events), key=_renames):
             _project_run(conn, list(run))
         _park(conn, behind, "waits behind an earlier event of the same aggregate")
         _move_position(conn, page)
@@ -73,13 +75,13 @@ def park_page(conn: Connection, page: Page, error: Exception) -> None:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same page may pass later: the server was away, busy, or not set up for us.
+    """Whether the same page may pass later: the server was away, busy, or it or we are not set up.
 
     What PostgreSQL says about the values themselves (class 22 and 23, and 54: a limit of the program) is
     as lasting as an exception of our own.
     """
     if not isinstance(error, psycopg.Error):
-        return False
+        return isinstance(error, BadSettings)
     return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
 
 
@@ -94,7 +96,7 @@ def _lock_position(conn: Connection, page: Page, *, wait: bool) -> set[str]:
 
 
 def _renames(event: DomainEvent) -> bool:
-    return isinstance(event, PropertyRenamed | UserNameChanged)
+    return isinstance(event, PropertyRenamed | UserNameChanged | UserErased)
 
 
 def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:

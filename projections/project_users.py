@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from domain.aggregate import DomainEvent
-from domain.user import Preferences, User, UserNameChanged
+from domain.user import Preferences, User, UserErased, UserNameChanged
 from infrastructure.postgres import Connection, named_queries
 from projections.folding import Cursor, already_there, by_aggregate, fold, write_rows
 
@@ -28,7 +28,7 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
     known = _read(existing)
     users = [fold(User, known.get(key), changes) for key, changes in by_aggregate(events).items()]
     write_rows(conn, _sql["save_users"], [_row(user) for user in users])
-    renamed = [event.originator_id for event in events if isinstance(event, UserNameChanged)]
+    renamed = [event.originator_id for event in events if isinstance(event, UserNameChanged | UserErased)]
     if renamed:
         conn.execute(_sql["rename_requesters"], {"ids": renamed})
         conn.execute(_sql["rename_assignees"], {"ids": renamed})

@@ -101,6 +101,13 @@ class Site:
         assert answer.status_code == 201, answer.text
         return answer.json()["data"]
 
+    def person(self, **facts: Any) -> dict[str, Any]:
+        """A member of staff of the first property, just registered."""
+        body = {"name": "New", "email": "new@example.com", "role": "staff", "property_ids": ["abc123"]}
+        answer = self.client().post("/v1/users", json=body | facts)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["data"]
+
 
 LEAK = {
     "title": "Water leak in bathroom",

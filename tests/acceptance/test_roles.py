@@ -58,6 +58,7 @@ CALLS = [
     Call("DELETE", "/v1/tickets/{id}", "ticket", (200, 200, 403, 403)),
     Call("GET", "/v1/users/{id}", "user", (200, 200, 200, 404)),
     Call("PATCH", "/v1/users/{id}", "user", (200, 200, 403, 404), {"name": "Jane Smith"}),
+    Call("POST", "/v1/users/{id}/erase", "newcomer", (200, 403, 403, 404)),
     Call("GET", "/v1/properties/{id}", "property", (200, 200, 200, 200)),
     Call("PATCH", "/v1/properties/{id}", "property", (200, 200, 403, 403), {"name": "Seaside Apartments"}),
     Call("POST", "/v1/properties/{id}/units", "property", (201, 201, 403, 403), {"name": "Unit"}),
@@ -82,7 +83,10 @@ def target_id(site, call, role, whose):
         if whose == "own":
             return site.ticket("guest")["id"]
         return site.ticket("admin", property_id="def456", unit_id=None)["id"]
+    if call.target == "newcomer" and whose == "own":
+        return site.person()["id"]
     own, foreign = {
+        "newcomer": ("", "user900"),
         "user": ("user101", "user900"),
         "requester": ("user789", "user900"),
         "property": ("abc123", "def456"),
@@ -189,6 +193,7 @@ def test_phone_and_preferences_are_for_oneself_and_managers(site):
         ("DELETE", "/v1/tickets/x", "tickets:write"),
         ("GET", "/v1/users", "users:read"),
         ("POST", "/v1/users", "users:write"),
+        ("POST", "/v1/users/x/erase", "users:write"),
         ("GET", "/v1/properties", "properties:read"),
         ("POST", "/v1/properties", "properties:write"),
         ("POST", "/v1/properties/x/units", "properties:write"),

@@ -154,6 +154,7 @@ def append(store: Ticketing, appends: list[list[DomainEvent]]) -> int:
     """Store the events as they are; return the last position."""
     position = 0
     for events in appends:
-        stored = [store.mapper.to_stored_event(event) for event in events]
-        position = store.recorder.insert_events(stored)[-1]
+        sealed = store.sealed(events)
+        stored = [store.mapper.to_stored_event(event) for event in sealed.events]
+        position = store.recorder.insert_events(stored, also=sealed.statements)[-1]
     return position

@@ -1,0 +1,24 @@
+-- What an erasure does beside the log, statement by statement, in the commit of UserErased. Every table
+-- that keeps a copy of what a person is called, or lets them in, has its statement here. Parameters:
+-- user_id; at; given and instead: the JSON literals of all names, addresses and numbers the person ever
+-- had, and what they are replaced by (privacy.scrub).
+
+-- name: take_the_time
+-- Rare, and it may look through much.
+SET LOCAL statement_timeout TO '120s';
+
+-- name: destroy_key
+INSERT INTO privacy.person_keys AS k (person_id, sealed_key, erased_at)
+VALUES (%(user_id)s, NULL, %(at)s)
+    ON CONFLICT (person_id) DO UPDATE
+   SET sealed_key = NULL, erased_at = coalesce(k.erased_at, excluded.erased_at);
+
+-- name: revoke_keys
+UPDATE access.api_keys SET revoked_at = %(at)s WHERE user_id = %(user_id)s AND revoked_at IS NULL;
+
+-- name: scrub_kept_answers
+UPDATE access.idempotency
+   SET response_body = convert_to(
+           privacy.scrub(convert_from(response_body, 'UTF8'), %(given)s::text[], %(instead)s::text[]), 'UTF8')
+ WHERE position(convert_to(%(user_id)s, 'UTF8') IN response_body) > 0
+   AND response_headers ->> 'content-type' LIKE 'application/json%%';

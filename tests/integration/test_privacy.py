@@ -1,0 +1,241 @@
+"""Personal fields are sealed in the log and open in memory, until the person is erased."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from commands.erasure import EraseUser, erase_user
+from commands.users import ChangeUser, change_user
+from domain.errors import Conflict
+from domain.user import ERASED_EMAIL, ERASED_NAME, Preferences, User, UserNameChanged, UserRegistered
+from infrastructure.event_store import Ticketing, VersionConflict, decode, encode
+from infrastructure.privacy import PREFIX, open_events
+from infrastructure.vault import CannotOpen
+from tests.unit.builders import caller, context
+
+NAME, EMAIL, PHONE = 'Zoë "Zo" Quarré', "zoe.quarre@example.com", "+41 79 555 01 02"
+ADMIN = caller("admin")
+
+
+def register(store, user_id="u1", *, name=NAME, phone=PHONE, command_id="c1"):
+    user = User.register(
+        user_id,
+        context(command_id=command_id),
+        name=name,
+        email=EMAIL,
+        phone=phone,
+        role="staff",
+        property_ids=(),
+        preferences=Preferences(),
+    )
+    store.save(user)
+    return user
+
+
+def rename(store, name, user_id="u1"):
+    return change_user(store, ChangeUser(user_id=user_id, name=name), context(ADMIN))
+
+
+def erase(store, user_id="u1"):
+    return erase_user(store, EraseUser(user_id=user_id), context(ADMIN))
+
+
+@pytest.fixture
+def elsewhere(pool):
+    """The store of another process."""
+    return Ticketing(pool)
+
+
+def stored_states(conn):
+    return [bytes(state) for (state,) in conn.execute("SELECT state FROM es.stored_events ORDER BY 1")]
+
+
+def test_what_is_stored_is_sealed_and_what_is_loaded_is_not(store, elsewhere, conn):
+    register(store)
+
+    (state,) = stored_states(conn)
+    loaded = elsewhere.load(User, "u1")
+
+    fields = msgspec.json.decode(state)
+    assert all(fields[field].startswith(PREFIX) for field in ("name", "email", "phone"))
+    assert (loaded.name, loaded.email, loaded.phone) == (NAME, EMAIL, PHONE)
+
+
+def test_every_way_out_of_the_store_opens(store):
+    register(store)
+    rename(store, "Zoë Roy")
+
+    assert [event.name for _, event in store.events_after(0, 10)] == [NAME, "Zoë Roy"]
+    assert [event.name for _, event in store.events_of("u1")] == [NAME, "Zoë Roy"]
+    assert store.outcome_of(User, "u1", "c1").name == NAME
+
+
+def test_the_same_name_is_never_the_same_bytes(store):
+    register(store)
+    rename(store, "Other")
+    rename(store, NAME)
+
+    states = [state for _, state in store.recorder.select_recorded("u1", 1, 9)]
+
+    sealed = [decode(state).name for state in states]
+    assert len(set(sealed)) == 3
+
+
+def test_an_absent_value_stays_absent(store, elsewhere, conn):
+    register(store, phone=None)
+
+    assert msgspec.json.decode(stored_states(conn)[0])["phone"] is None
+    assert elsewhere.load(User, "u1").phone is None
+
+
+def test_a_name_that_looks_sealed_is_a_name(store, elsewhere):
+    register(store, name=PREFIX + "AAAA")
+
+    assert elsewhere.load(User, "u1").name == PREFIX + "AAAA"
+
+
+def test_events_from_before_sealing_are_read_and_the_person_gets_a_key_with_the_next(store, elsewhere, conn):
+    plain = User.register(
+        "u1",
+        context(),
+        name=NAME,
+        email=EMAIL,
+        phone=PHONE,
+        role="staff",
+        property_ids=(),
+        preferences=Preferences(),
+    ).pending[0]
+    store.recorder.insert_events([store.mapper.to_stored_event(plain)])
+    assert store.load(User, "u1").name == NAME
+
+    rename(elsewhere, "Zoë Roy")
+
+    assert elsewhere.load(User, "u1").name == store.load(User, "u1").name == "Zoë Roy"
+    assert conn.execute("SELECT count(*) FROM privacy.person_keys").fetchone() == (1,)
+
+
+def test_a_sealed_value_cannot_be_put_in_anothers_place(store, conn):
+    register(store)
+    register(store, "u2", command_id="c2")
+    rename(store, "Zoë Roy")
+    mine, renamed = (decode(state) for _, state in store.recorder.select_recorded("u1", 1, 2))
+    ((_, state),) = store.recorder.select_recorded("u2", 1, 1)
+    theirs = decode(state)
+
+    for forged in (
+        msgspec.structs.replace(theirs, name=mine.name),
+        msgspec.structs.replace(mine, name=mine.email),
+        msgspec.structs.replace(renamed, name=mine.name),
+        msgspec.structs.replace(renamed, name=PREFIX + "AAAA"),
+        msgspec.structs.replace(renamed, name=PREFIX + "!"),
+    ):
+        with pytest.raises(CannotOpen):
+            open_events(conn, [forged])
+
+
+def test_a_registration_sent_twice_is_stored_once_under_one_key(store, elsewhere, conn):
+    register(store)
+
+    again = register(elsewhere)
+
+    assert again.position == store.outcome_of(User, "u1", "c1").position
+    assert store.load(User, "u1").name == NAME
+    assert conn.execute("SELECT count(*) FROM privacy.person_keys").fetchone() == (1,)
+
+
+def test_a_taken_id_leaves_the_others_key_alone(store, elsewhere):
+    register(store)
+
+    with pytest.raises(VersionConflict):
+        register(elsewhere, name="Another", command_id="c2")
+
+    assert elsewhere.load(User, "u1").name == NAME
+
+
+def test_an_erased_person_is_nowhere_to_be_read(store, elsewhere, conn):
+    register(store)
+    rename(store, "Zoë Roy")
+    elsewhere.load(User, "u1")
+
+    erased = erase(store)
+
+    fresh = Ticketing(store._pool)
+    for user in (erased, *(one.load(User, "u1") for one in (store, elsewhere, fresh))):
+        assert (user.name, user.email, user.phone, user.is_erased) == (ERASED_NAME, ERASED_EMAIL, None, True)
+    assert [event.name for _, event in elsewhere.events_of("u1")[:2]] == [ERASED_NAME, ERASED_NAME]
+    assert conn.execute("SELECT sealed_key FROM privacy.person_keys").fetchall() == [(None,)]
+
+
+def test_erasing_twice_is_recorded_once(store):
+    register(store)
+
+    first, second = erase(store), erase(store)
+
+    assert (first.version, second.version, second.position) == (2, 2, 0)
+
+
+def test_nothing_more_can_be_said_of_the_erased(store):
+    register(store)
+    erase(store)
+
+    with pytest.raises(Conflict, match="is erased"):
+        rename(store, "Back again")
+
+
+def test_a_change_that_races_with_the_erasure_loses(store, elsewhere):
+    register(store)
+    slower = elsewhere.load(User, "u1")
+    slower.change_name("Zoë Roy", context(command_id="c2"))
+    erase(store)
+
+    with pytest.raises(VersionConflict):
+        elsewhere.save(slower)
+
+
+def test_a_key_restored_from_a_backup_opens_nothing(store, elsewhere, conn):
+    register(store)
+    backup = conn.execute("SELECT sealed_key FROM privacy.person_keys").fetchone()
+    erase(store)
+
+    conn.execute("UPDATE privacy.person_keys SET sealed_key = %s, erased_at = NULL", backup)
+
+    assert [event.name for _, event in elsewhere.events_of("u1")[:1]] == [ERASED_NAME]
+
+
+def test_the_read_tables_forget_too_and_say_what_the_log_says(database, store, conn, catch_up):
+    from projections.rebuild import verify
+
+    register(store)
+    register(store, "u2", name="Bea", command_id="c2")
+    rename(store, "Zoë Roy")
+    catch_up()
+    erase(store)
+
+    catch_up()
+
+    rows = conn.execute("SELECT id, name, email, phone FROM read.users ORDER BY id").fetchall()
+    assert rows == [("u1", ERASED_NAME, ERASED_EMAIL, None), ("u2", "Bea", EMAIL, PHONE)]
+    assert verify(database, lambda done, total: None).count == 0
+
+
+@pytest.mark.parametrize("kind", [UserRegistered, UserNameChanged])
+def test_the_schema_tells_which_fields_are_personal(kind):
+    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+    personal = {
+        name
+        for name, field in schema.items()
+        if any(part.get("x-personal") for part in (field, *field.get("anyOf", ())))
+    }
+
+    assert personal == set(kind.personal)
+
+
+def test_in_memory_events_are_as_they_are():
+    store = Ticketing()
+    register(store)
+
+    erase(store)
+
+    assert store.load(User, "u1").name == ERASED_NAME
+    assert encode(store.events_of("u1")[0].event).count(PREFIX.encode()) == 0

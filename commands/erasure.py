@@ -53,7 +53,7 @@ def _traces(store: Ticketing, user_id: str, context: Context) -> list[Statement]
 def _literals(store: Ticketing, user_id: str) -> dict[str, str]:
     """Every personal value the log holds of them, in JSON, with the JSON of its placeholder."""
     literals: dict[str, str] = {}
-    for _, event in store.events_of(user_id):
+    for event in store.history(User, user_id):
         for field, placeholder in event.personal.items():
             value: Any = getattr(event, field)
             if value is not None:

@@ -106,7 +106,7 @@ class Ticketing(Application[Any]):
         """The aggregate's events up to version `last`; none when there is none of that kind by that id."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, last)
         events = self.opened([decode(state) for _, state in recorded])
-        return events if events and isinstance(events[0], kind.first_event) else []
+        return list(events) if events and isinstance(events[0], kind.first_event) else []
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """The aggregate as the command of that id left it, or None when the log knows no such command."""
@@ -161,12 +161,6 @@ class Ticketing(Application[Any]):
         if len(self._collisions) >= COLLISIONS_KEPT:
             self._collisions.clear()
         self._collisions[aggregate_id] = time.monotonic() + COLLISION_SECONDS
-
-    def events_of(self, aggregate_id: str) -> list[Recorded]:
-        """All events of one aggregate, in their order."""
-        rows = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)
-        events = self.opened([decode(state) for _, state in rows])
-        return [Recorded(row[0], event) for row, event in zip(rows, events, strict=True)]
 
     def events_after(self, position: int, limit: int) -> list[Recorded]:
         """Up to `limit` events past `position`: complete and in order, none will appear between them."""

@@ -67,7 +67,7 @@ def test_every_way_out_of_the_store_opens(store):
     rename(store, "Zoë Roy")
 
     assert [event.name for _, event in store.events_after(0, 10)] == [NAME, "Zoë Roy"]
-    assert [event.name for _, event in store.events_of("u1")] == [NAME, "Zoë Roy"]
+    assert [event.name for event in store.history(User, "u1")] == [NAME, "Zoë Roy"]
     assert store.outcome_of(User, "u1", "c1").name == NAME
 
 
@@ -163,7 +163,7 @@ def test_an_erased_person_is_nowhere_to_be_read(store, elsewhere, conn):
     fresh = Ticketing(store._pool)
     for user in (erased, *(one.load(User, "u1") for one in (store, elsewhere, fresh))):
         assert (user.name, user.email, user.phone, user.is_erased) == (ERASED_NAME, ERASED_EMAIL, None, True)
-    assert [event.name for _, event in elsewhere.events_of("u1")[:2]] == [ERASED_NAME, ERASED_NAME]
+    assert [event.name for event in elsewhere.history(User, "u1")[:2]] == [ERASED_NAME, ERASED_NAME]
     assert conn.execute("SELECT sealed_key FROM privacy.person_keys").fetchall() == [(None,)]
 
 
@@ -200,7 +200,7 @@ def test_a_key_restored_from_a_backup_opens_nothing(store, elsewhere, conn):
 
     conn.execute("UPDATE privacy.person_keys SET sealed_key = %s, erased_at = NULL", backup)
 
-    assert [event.name for _, event in elsewhere.events_of("u1")[:1]] == [ERASED_NAME]
+    assert [event.name for event in elsewhere.history(User, "u1")[:1]] == [ERASED_NAME]
 
 
 def test_the_read_tables_forget_too_and_say_what_the_log_says(database, store, conn, catch_up):
@@ -238,4 +238,4 @@ def test_in_memory_events_are_as_they_are():
     erase(store)
 
     assert store.load(User, "u1").name == ERASED_NAME
-    assert encode(store.events_of("u1")[0].event).count(PREFIX.encode()) == 0
+    assert encode(store.history(User, "u1")[0]).count(PREFIX.encode()) == 0

@@ -23,7 +23,17 @@ Category = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")]
+# Spelled out, because `\s` stands for other characters in the patterns of JSON Schema than in Python's.
+_BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+Email = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=254,
+        pattern=rf"^[^@{_BLANK}]+@[^@.{_BLANK}]+(\.[^@.{_BLANK}]+)+\Z",
+        description="An e-mail address.",
+    ),
+]
 Phone = Annotated[str, Meta(min_length=3, max_length=32, pattern=r"^[0-9+(). x/#*-]+\Z")]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
 SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to look for.")]

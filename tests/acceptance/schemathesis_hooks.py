@@ -1,0 +1,30 @@
+"""Loaded by Schemathesis itself (schemathesis.toml): what it cannot know about valid data from the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+# Whether these are right depends on what there is, or on what was asked before.
+KNOWN_TO_THE_SERVER_ONLY = {
+    "property_id",
+    "property_ids",
+    "unit_id",
+    "requester_id",
+    "assigned_to",
+    "cursor",
+    "page",  # which cannot be combined with a cursor
+}
+
+
+@schemathesis.check
+def valid_data_is_refused_only_for_what_a_schema_cannot_say(ctx: Any, response: Any, case: Any) -> None:
+    """A 422 on data that follows the schema names fields whose truth only the server knows."""
+    if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    error = response.json()["error"]
+    if error["code"] == "idempotency_key_reused":
+        return
+    unexpected = error["details"].keys() - KNOWN_TO_THE_SERVER_ONLY
+    assert error["details"] and not unexpected, f"valid data was refused: {error}"

@@ -1,0 +1,110 @@
+"""Whoever was told that something was written, reads it: any client, on any worker, at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.acceptance.site import LEAK, Site
+from tests.support.postgres import cloned_database
+
+WORKERS = 4
+CLIENTS = 8
+WRITES = 1_000
+ROUNDS = 50
+
+
+@pytest.fixture(scope="module")
+def site(postgres, template):
+    with cloned_database(postgres, template) as dsn, Site.running(dsn, workers=WORKERS) as site:
+        yield site
+
+
+def once(site, method, path, role="admin", **more):
+    """One request on a connection of its own, which any of the workers may get."""
+    with site.client(role) as client:
+        return client.request(method, path, headers={"Connection": "close"}, **more)
+
+
+def ids(answer):
+    return [item["id"] for item in answer.json()["data"]]
+
+
+def test_a_thousand_tickets_posted_are_read_and_listed_at_once(site):
+    def post_read_and_list(number):
+        posted = once(site, "POST", "/v1/tickets", json={**LEAK, "title": f"Leak {number}"})
+        ticket_id = posted.json()["data"]["id"]
+        found = once(site, "GET", f"/v1/tickets/{ticket_id}", "manager")
+        listed = once(site, "GET", "/v1/tickets?per_page=50", "staff")
+        return (
+            posted.status_code,
+            found.status_code,
+            found.json().get("data", {}).get("title") == f"Leak {number}",
+            ticket_id in ids(listed),
+        )
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        outcomes = list(clients.map(post_read_and_list, range(WRITES)))
+
+    stale = [outcome for outcome in outcomes if outcome != (201, 200, True, True)]
+    assert (len(outcomes), stale) == (WRITES, [])
+
+
+def test_comments_changes_and_deletions_are_seen_at_once(site):
+    def live_through(number):
+        ticket_id = once(site, "POST", "/v1/tickets", json=LEAK).json()["data"]["id"]
+        path = f"/v1/tickets/{ticket_id}"
+        once(site, "POST", f"{path}/comments", "staff", json={"text": f"Comment {number}"})
+        commented = once(site, "GET", path, "manager").json()["data"]["comments"]
+        compared = once(site, "GET", f"{path}/comments", "admin")
+        once(site, "PATCH", path, "staff", json={"title": f"Changed {number}", "status": "closed"})
+        changed = once(site, "GET", path, "manager").json()["data"]
+        found = once(site, "GET", "/v1/tickets?status=closed&sort=updated_at&per_page=50", "staff")
+        once(site, "DELETE", path, "manager")
+        gone = once(site, "GET", path, "admin").status_code
+        unlisted = once(site, "GET", "/v1/tickets?status=closed&sort=updated_at&per_page=50", "admin")
+        return (
+            [comment["text"] for comment in commented] == [f"Comment {number}"],
+            compared.json()["meta"]["pagination"]["total"] == 1,
+            (changed["title"], changed["status"]) == (f"Changed {number}", "closed"),
+            ticket_id in ids(found),
+            gone == 404,
+            ticket_id not in ids(unlisted),
+        )
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        outcomes = list(clients.map(live_through, range(ROUNDS)))
+
+    assert outcomes == [(True,) * 6] * ROUNDS
+
+
+def test_people_and_places_are_seen_at_once(site):
+    def register_and_read(number):
+        address = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
+        place = once(site, "POST", "/v1/properties", json={"name": f"P{number}", "address": address})
+        place_id = place.json()["data"]["id"]
+        once(site, "POST", f"/v1/properties/{place_id}/units", json={"name": "Unit 1"})
+        person = {"name": f"U{number}", "email": "u@example.com", "role": "staff", "property_ids": [place_id]}
+        user_id = once(site, "POST", "/v1/users", json=person).json()["data"]["id"]
+        of_place = once(site, "GET", f"/v1/users?property_id={place_id}")
+        ticket = once(site, "POST", "/v1/tickets", json={"title": "T", "property_id": place_id}).json()[
+            "data"
+        ]
+        assigned = once(site, "PATCH", f"/v1/tickets/{ticket['id']}", json={"assigned_to": user_id})
+        one = once(site, "GET", f"/v1/properties/{place_id}").json()["data"]
+        listed = once(site, "GET", "/v1/properties?per_page=100").json()["data"]
+        once(site, "PATCH", f"/v1/users/{user_id}", json={"name": "Renamed"})
+        renamed = once(site, "GET", f"/v1/tickets/{ticket['id']}").json()["data"]
+        return (
+            ids(of_place) == [user_id],
+            assigned.json()["data"]["assigned_to"] == {"id": user_id, "name": f"U{number}"},
+            (one["units_count"], one["active_tickets_count"]) == (1, 1),
+            [p["active_tickets_count"] for p in listed if p["id"] == place_id] == [1],
+            renamed["assigned_to"]["name"] == "Renamed",
+        )
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        outcomes = list(clients.map(register_and_read, range(ROUNDS)))
+
+    assert outcomes == [(True,) * 5] * ROUNDS

@@ -1,0 +1,49 @@
+"""The document at /v1/openapi.json and the server, held against each other by Schemathesis, as each role."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_roles import ROLES
+
+ROOT = Path(__file__).parents[2]
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+MAX_EXAMPLES = 3
+TIMEOUT_SECONDS = 400
+
+
+@pytest.fixture(scope="module")
+def runs(site):
+    """One run a role, all at once: each with a key of its own that no other run can demote."""
+    started = {role: _start(site, role) for role in ROLES}
+    yield started
+    for run in started.values():
+        run.kill()
+        run.wait()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_check_of_schemathesis_holds(site, runs, role):
+    output, _ = runs[role].communicate(timeout=TIMEOUT_SECONDS)
+
+    assert runs[role].returncode == 0, output[-12_000:]
+    paths = site.client().get("/v1/openapi.json").json()["paths"].values()
+    operations = sum(len(path.keys() & {"get", "post", "patch", "delete"}) for path in paths)
+    assert re.search(rf"Tested: {operations}\b", output), output[-2_000:]
+
+
+def _start(site, role):
+    key = site.key(role=role, property_ids=("abc123",))
+    command = [
+        *(SCHEMATHESIS, "--config-file", CONFIGURATION, "--no-color"),
+        *("run", f"{site.base_url}/v1/openapi.json"),
+        *("--checks", "all", "--max-examples", str(MAX_EXAMPLES)),
+        *("--header", f"Authorization: Bearer {key}"),
+    ]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

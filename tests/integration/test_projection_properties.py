@@ -1,0 +1,177 @@
+"""Whatever is commanded, and wherever the log is cut: the read tables are the fold of the log."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from commands import properties, tickets, users
+from domain.errors import DomainError
+from domain.ticket import PRIORITIES, STATUSES, Attachment
+from domain.user import Notifications, Preferences
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import connect, make_pool
+from projections.runner import catch_up, connect_projector
+from tests.support.postgres import cloned_database
+from tests.support.read_tables import folded_rows, stored_rows
+from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
+
+EXAMPLES = 15
+SMALL = st.integers(0, 2)  # so few things that commands meet on them
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+PROPERTY = SMALL.map("p{}".format)
+USER = SMALL.map("u{}".format)
+UNIT = st.one_of(st.none(), SMALL.map("unit{}".format))
+TICKET = SMALL.map("t{}".format)
+ABSENT = st.just(msgspec.UNSET)
+
+
+def command_of(kind, carry_out, **fields):
+    return st.tuples(st.just(carry_out), st.builds(kind, **fields))
+
+
+OPENING = command_of(
+    tickets.OpenTicket,
+    tickets.open_ticket,
+    title=TEXT,
+    description=TEXT,
+    priority=st.sampled_from(PRIORITIES),
+    category=st.just("general"),
+    property_id=PROPERTY,
+    unit_id=UNIT,
+    requester_id=st.none() | USER,
+)
+CHANGE = command_of(
+    tickets.ChangeTicket,
+    tickets.change_ticket,
+    ticket_id=TICKET,
+    title=ABSENT | TEXT,
+    description=ABSENT | TEXT,
+    status=ABSENT | st.sampled_from(STATUSES),
+    priority=ABSENT | st.sampled_from(PRIORITIES),
+    category=ABSENT | st.sampled_from(["general", "plumbing"]),
+    assigned_to=ABSENT | st.none() | USER,
+    property_id=ABSENT | PROPERTY,
+    unit_id=ABSENT | UNIT,
+)
+COMMENT = command_of(
+    tickets.CommentOnTicket,
+    tickets.comment_on_ticket,
+    ticket_id=TICKET,
+    text=TEXT,
+    visibility=st.sampled_from(["public", "internal"]),
+)
+FILE = command_of(
+    tickets.AttachFile,
+    tickets.attach_file,
+    ticket_id=TICKET,
+    attachment=st.builds(
+        Attachment,
+        id=st.uuids().map(str),
+        filename=TEXT,
+        content_type=st.just("text/plain"),
+        size_bytes=st.integers(0, 100),
+        sha256=st.just("00" * 32),
+        created_at=st.just(NOON),
+    ),
+)
+DELETION = command_of(tickets.DeleteTicket, tickets.delete_ticket, ticket_id=TICKET)
+RESTORATION = command_of(tickets.RestoreTicket, tickets.restore_ticket, ticket_id=TICKET)
+ADDRESS = st.just(OCEAN_DRIVE) | st.builds(
+    lambda text: msgspec.structs.replace(OCEAN_DRIVE, street=text), TEXT
+)
+PLACE = command_of(
+    properties.RegisterProperty,
+    properties.register_property,
+    property_id=PROPERTY,
+    name=TEXT,
+    address=ADDRESS,
+)
+PLACE_CHANGE = command_of(
+    properties.ChangeProperty,
+    properties.change_property,
+    property_id=PROPERTY,
+    name=ABSENT | TEXT,
+    address=ABSENT | ADDRESS,
+)
+NEW_UNIT = command_of(
+    properties.AddUnit,
+    properties.add_unit,
+    property_id=PROPERTY,
+    unit_id=SMALL.map("unit{}".format),
+    name=TEXT,
+)
+ROLE = st.sampled_from(["admin", "manager", "staff", "guest"])
+PLACES = st.lists(PROPERTY, max_size=3).map(tuple)
+PERSON = command_of(
+    users.RegisterUser,
+    users.register_user,
+    user_id=USER,
+    name=TEXT,
+    email=st.just("someone@example.com"),
+    phone=st.none() | st.just("555-123-4567"),
+    role=ROLE,
+    property_ids=PLACES,
+)
+PERSON_CHANGE = command_of(
+    users.ChangeUser,
+    users.change_user,
+    user_id=USER,
+    name=ABSENT | TEXT,
+    email=ABSENT | st.just("other@example.com"),
+    phone=ABSENT | st.none() | st.just("555-765-4321"),
+    role=ABSENT | ROLE,
+    property_ids=ABSENT | PLACES,
+    preferences=ABSENT
+    | st.builds(lambda sms: Preferences(notifications=Notifications(sms=sms)), st.booleans()),
+)
+COMMANDS = st.one_of(
+    *(OPENING, OPENING, CHANGE, CHANGE, CHANGE, COMMENT, FILE, DELETION, RESTORATION),
+    *(PLACE, PLACE_CHANGE, NEW_UNIT, PERSON, PERSON_CHANGE),
+)
+FIRST = [
+    (
+        properties.register_property,
+        properties.RegisterProperty(property_id="p0", name="P", address=OCEAN_DRIVE),
+    ),
+    (users.register_user, users.RegisterUser(user_id="u0", name="U", email="u@example.com", role="admin")),
+]
+
+
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    commands=st.lists(COMMANDS, min_size=10, max_size=40), batch_size=st.integers(1, 20), half=st.booleans()
+)
+def test_the_read_tables_are_the_fold_of_the_log(postgres, template, commands, batch_size, half):
+    with cloned_database(postgres, template) as dsn, make_pool(dsn, application="tests", max_size=2) as pool:
+        with connect_projector(dsn) as projector:
+            for number in carry_out_all(Ticketing(pool), [*FIRST, *commands]):
+                if half and number % 10 == 0:
+                    catch_up(projector, batch_size)
+            while catch_up(projector, batch_size):
+                pass
+        with connect(dsn, application="tests") as conn:
+            assert stored_rows(conn) == folded_rows(conn)
+            assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
+
+
+def carry_out_all(store, commands):
+    """As the API would, a second apart; a refusal is an answer like any other. Tickets are t0, t1, ..."""
+    opened = 0
+    for number, (carry_out, command) in enumerate(commands):
+        is_opening = carry_out is tickets.open_ticket
+        command_id = f"t{opened}" if is_opening else f"c{number}"
+        at = NOON + timedelta(seconds=number)
+        with suppress(DomainError):
+            carry_out(store, command, context(caller(), at=at, command_id=command_id))
+            opened += is_opening
+        yield number

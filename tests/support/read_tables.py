@@ -1,0 +1,119 @@
+"""What the read tables hold, beside what they should: the log folded anew by the domain's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from domain.aggregate import DomainEvent
+from domain.property import Property, PropertyEvent
+from domain.ticket import PRIORITIES, Ticket, TicketEvent
+from domain.user import User, UserEvent
+from infrastructure.event_store import decode
+from infrastructure.postgres import Connection
+
+Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
+KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}
+SELECT = {
+    "properties": "SELECT id AS key, version, name, street, city, state, zip, country, units_count,"
+    " active_tickets_count, created_at, updated_at FROM properties",
+    "units": "SELECT property_id || '/' || id AS key, name FROM units",
+    "users": "SELECT id AS key, version, name, email, phone, role, property_ids, preferences, created_at,"
+    " updated_at FROM users",
+    "tickets": "SELECT id AS key, version, title, description, status, priority, priority_rank, category,"
+    " property_id, property_name, unit_id, unit_name, requester_id, requester_name, assignee_id,"
+    " assignee_name, is_deleted, created_at, updated_at FROM tickets",
+    "comments": "SELECT id AS key, ticket_id, text, visibility, author_id, created_at FROM comments",
+    "attachments": "SELECT id AS key, ticket_id, filename, content_type, size_bytes, sha256, created_at"
+    " FROM attachments",
+}
+
+
+def stored_rows(conn: Connection) -> Rows:
+    """Every row of the live read tables."""
+    conn.execute("SET search_path TO read")
+    tables: Rows = {}
+    for table, statement in SELECT.items():
+        cursor = conn.execute(statement)
+        names = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor]
+        tables[table] = {row.pop("key"): row for row in rows}
+    return tables
+
+
+def folded_rows(conn: Connection) -> Rows:
+    """What the log says the read tables hold."""
+    states = conn.execute("SELECT state FROM es.stored_events ORDER BY notification_id").fetchall()
+    return rows_of([decode(state) for (state,) in states])
+
+
+def rows_of(events: Iterable[DomainEvent]) -> Rows:
+    """The read tables after these events and no others."""
+    streams: dict[str, list[DomainEvent]] = {}
+    for event in events:
+        streams.setdefault(event.originator_id, []).append(event)
+    properties, users, tickets = (_fold(kind, streams.values()) for kind in KINDS)
+    names = {aggregate.id: aggregate.name for aggregate in (*properties, *users)}
+    units = {f"{home.id}/{unit_id}": name for home in properties for unit_id, name in home.units.items()}
+    return {
+        "properties": {home.id: _property_row(home, tickets) for home in properties},
+        "units": {key: {"name": name} for key, name in units.items()},
+        "users": {user.id: _user_row(user) for user in users},
+        "tickets": {ticket.id: _ticket_row(ticket, names, units) for ticket in tickets},
+        "comments": {
+            comment.id: {"ticket_id": ticket.id, **_without_id(comment)}
+            for ticket in tickets
+            for comment in ticket.comments
+        },
+        "attachments": {
+            file.id: {"ticket_id": ticket.id, **_without_id(file)}
+            for ticket in tickets
+            for file in ticket.attachments
+        },
+    }
+
+
+def _fold(kind: Any, streams: Iterable[list[DomainEvent]]) -> list[Any]:
+    return [kind.fold(None, events) for events in streams if isinstance(events[0], KINDS[kind])]
+
+
+def _property_row(home: Property, tickets: list[Ticket]) -> dict[str, Any]:
+    active = [t for t in tickets if t.property_id == home.id and t.status != "closed" and not t.is_deleted]
+    return {
+        "version": home.version,
+        "name": home.name,
+        **msgspec.structs.asdict(home.address),
+        "units_count": len(home.units),
+        "active_tickets_count": len(active),
+        "created_at": home.created_at,
+        "updated_at": home.updated_at,
+    }
+
+
+def _user_row(user: User) -> dict[str, Any]:
+    row = {name: getattr(user, name) for name in ("version", "name", "email", "phone", "role")}
+    row["property_ids"] = list(user.property_ids)
+    row["preferences"] = msgspec.to_builtins(user.preferences)
+    return row | {"created_at": user.created_at, "updated_at": user.updated_at}
+
+
+def _ticket_row(ticket: Ticket, names: dict[str, str], units: dict[str, str]) -> dict[str, Any]:
+    copied = (
+        *("version", "title", "description", "status", "priority", "category", "property_id", "unit_id"),
+        *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at"),
+    )
+    return {name: getattr(ticket, name) for name in copied} | {
+        "priority_rank": PRIORITIES.index(ticket.priority) + 1,
+        "property_name": names.get(ticket.property_id, ticket.property_id),
+        "unit_name": units.get(f"{ticket.property_id}/{ticket.unit_id}", ticket.unit_id),
+        "requester_name": names.get(ticket.requester_id, ticket.requester_id),
+        "assignee_name": names.get(ticket.assignee_id or "", ticket.assignee_id),
+    }
+
+
+def _without_id(part: msgspec.Struct) -> dict[str, Any]:
+    facts = msgspec.structs.asdict(part)
+    del facts["id"]
+    return facts

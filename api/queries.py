@@ -32,8 +32,8 @@ def read_query(req: falcon.Request, kind: type[T]) -> T:
 
     A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time.
     """
-    if not req.query_string:
-        return cast(T, _defaults(cast(Any, kind)))
+    if not req.query_string and (defaults := _defaults(cast(Any, kind))) is not None:
+        return cast(T, defaults)
     found: Details = {}
     given: dict[str, Any] = {}
     conversions = _conversions(cast(Any, kind))
@@ -63,7 +63,11 @@ def pairs_of(query_string: str) -> list[tuple[str, str]]:
 
 @cache
 def _defaults(kind: Any) -> Any:
-    return msgspec.convert({}, kind)
+    """The query of a request without parameters, or None where it needs some."""
+    try:
+        return msgspec.convert({}, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def _decoded(query_string: str, found: Details) -> list[tuple[str, str]]:

@@ -27,4 +27,5 @@ def valid_data_is_refused_only_for_what_a_schema_cannot_say(ctx: Any, response: 
     if error["code"] == "idempotency_key_reused":
         return
     unexpected = error["details"].keys() - KNOWN_TO_THE_SERVER_ONLY
-    assert error["details"] and not unexpected, f"valid data was refused: {error}"
+    assert error["details"], f"valid data was refused without a reason: {error}"
+    assert not unexpected, f"valid data was refused: {error}"

@@ -133,3 +133,14 @@ def test_no_query_string_breaks_the_reader(query_string):
         assert isinstance(read(query_string), Query)
     except Invalid as refusal:
         msgspec.json.encode(refusal.details)
+
+
+def test_parameters_that_are_required_are_named_when_there_is_no_query_at_all():
+    class Needed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        expires: str
+        signature: str
+
+    with pytest.raises(Invalid) as refused:
+        read("", Needed)
+
+    assert set(refused.value.details) == {"expires", "signature"}

@@ -22,6 +22,8 @@ from api.resource import Resource, verify
 from api.services import Services
 from api.tickets import TicketItem, TicketRestoration, Tickets
 from api.users import UserErasure, UserItem, Users
+from api.web.pages import STYLE_PATH, Style
+from api.web.sign_in import SignInPage, SignOut
 
 Routes = Sequence[tuple[str, type[Resource]]]
 
@@ -44,6 +46,13 @@ ROUTES: Routes = (
     ("/metrics", Metrics),
 )
 
+# For browsers; not part of the API's document.
+PAGES: Routes = (
+    ("/admin/sign-in", SignInPage),
+    ("/admin/sign-out", SignOut),
+    (STYLE_PATH, Style),
+)
+
 
 def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, Any]:
     """The WSGI application. Raises BadDeclaration when a resource's methods and operations differ."""
@@ -51,7 +60,7 @@ def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, A
     app = falcon.App(middleware=[Gate(services)], request_type=Request)
     add_error_handlers(app)
     for path, resource in (
-        *((path, resource(services)) for path, resource in routes),
+        *((path, resource(services)) for path, resource in (*routes, *PAGES)),
         ("/v1/openapi.json", OpenApi(services, document)),
         ("/docs", Docs(services, document)),
         ("/docs/style.css", DocsStyle(services)),

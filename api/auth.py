@@ -8,9 +8,10 @@ from typing import Any
 
 from api.errors import Refused
 from api.rate_limit import RateWindow
-from commands.api_keys import checksum_ok, digest
+from commands.api_keys import checksum_ok
 from domain.access import Caller, lesser_role
 from infrastructure.postgres import Pool, named_queries
+from infrastructure.tokens import digest
 
 _sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
 

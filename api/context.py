@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import falcon
 
+from api.errors import RenderFailure
 from api.resource import Operation
 from domain.access import Caller, Context
 from infrastructure.ids import new_id
+from infrastructure.settings import IpNetwork
+
+if TYPE_CHECKING:
+    from api.web.forms import Form
+    from api.web.sessions import WebSession
 
 
 class RequestContext:
-    """`caller` is set once the gate has let the request through; public operations have none."""
+    """`caller` is set once the gate has let the request through; public operations have none.
+
+    `session`, and `form` for a POST, are there on pages for people who are signed in. `remote_addr` is
+    the client's address, behind the proxies that are trusted.
+    """
 
     caller: Caller
+    session: WebSession
+    form: Form
+    render_failure: RenderFailure | None = None
     request_id = ""
     started_at = 0.0
     operation: Operation | None = None
@@ -45,6 +59,31 @@ class RequestContext:
 
 class Request(falcon.Request):
     context_type = RequestContext
+
+
+def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequence[IpNetwork]) -> str | None:
+    """Who sent the request: the peer, or whom the last proxy that is trusted names (X-Forwarded-For).
+
+    What stands further left was written by the client itself and counts for nothing.
+    """
+    address = peer
+    for named in reversed((forwarded_for or "").split(",")):
+        if not _is_trusted(address, trusted) or not (named := named.strip()):
+            break
+        address = named
+    return address
+
+
+def _is_trusted(address: str | None, trusted: Sequence[IpNetwork]) -> bool:
+    if not trusted:
+        return False
+    try:
+        ip = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in trusted)
 
 
 def source_prefix(address: str | None) -> str | None:

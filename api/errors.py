@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import falcon
@@ -52,6 +52,19 @@ _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger()
 
 
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong, for whoever puts it into an answer."""
+
+    status: int
+    code: str
+    message: str
+    details: Details | None = None
+    request_id: str | None = None
+
+
+RenderFailure = Callable[[falcon.Request, falcon.Response, Failure], None]
+
+
 class Refused(Exception):
     """The HTTP layer says no. `code` is one of STATUS_OF; `headers` go into the answer."""
 
@@ -83,16 +96,26 @@ def fail(
     details: Details | None = None,
     headers: Mapping[str, str] = {},
 ) -> None:
-    """Make `resp` this error, whatever a resource had put into it before."""
+    """Make `resp` this error, whatever a resource had put into it before.
+
+    In the envelope, unless the gate has found that the address answers in another form.
+    """
     for name in ("ETag", "Location", "Content-Disposition"):
         resp.delete_header(name)
     resp.status = STATUS_OF[code]
     resp.content_type = falcon.MEDIA_JSON
     resp.text = resp.stream = None
-    resp.data = error_body(code, message, details, getattr(req.context, "request_id", None))
+    request_id = getattr(req.context, "request_id", None)
+    resp.data = error_body(code, message, details, request_id)
     req.context.error_code = code
     for name, value in headers.items():
         resp.set_header(name, value)
+    render: RenderFailure | None = getattr(req.context, "render_failure", None)
+    if render is not None:
+        failure = Failure(
+            status=STATUS_OF[code], code=code, message=message, details=details, request_id=request_id
+        )
+        render(req, resp, failure)
 
 
 def add_error_handlers(app: falcon.App[Any, Any]) -> None:

@@ -1,7 +1,8 @@
 """What every request passes before its resource, and every answer after it.
 
 The order is the contract's: route (404), method (405), key (401), rate limit (429), scope (403), then
-the idempotency claim and the resource. It works on the matched resource, never on the path's text.
+the idempotency claim and the resource. It works on the matched resource, never on the path's text;
+that decides only in which form an error is told.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import structlog
 
 from api import idempotency, rate_limit
 from api.auth import authenticate
-from api.context import RequestContext
+from api.context import RequestContext, client_address
 from api.errors import Refused, not_found
 from api.resource import Operation, Resource
 from api.services import Services
+from api.web import pages, sessions
 from infrastructure.ids import new_id
 from infrastructure.metrics import count_request
 
@@ -26,6 +28,7 @@ from infrastructure.metrics import count_request
 _PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = _ID
+_PAGES = ("/admin",)  # where errors are pages
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 log = structlog.get_logger()
@@ -35,16 +38,23 @@ class Gate:
     """Falcon middleware; the only one."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._pool = services.pool
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         context = cast(RequestContext, req.context)
         context.started_at = perf_counter()
-        context.remote_addr = req.remote_addr
+        context.remote_addr = client_address(
+            req.env.get("REMOTE_ADDR"),
+            req.env.get("HTTP_X_FORWARDED_FOR"),
+            self._services.settings.trusted_proxies,
+        )
         given = req.get_header("X-Request-Id")
         context.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id()
         resp.set_headers(_HEADERS)
         resp.set_header("X-Request-Id", context.request_id)
+        if req.path.startswith(_PAGES):
+            context.render_failure = pages.render_failure
         if not _PATH.fullmatch(req.path):
             raise not_found()
 
@@ -60,7 +70,9 @@ class Gate:
         if operation is None:
             message = f"This address does not take {req.method[:16]}."
             raise Refused("method_not_allowed", message, headers={"Allow": resource.allow()})
-        if not operation.public:
+        if operation.session:
+            sessions.admit(req, resp, self._services)
+        elif not operation.public:
             self._admit(req, resp, operation)
             idempotency.begin(self._pool, req, resp, operation)
 

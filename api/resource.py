@@ -24,7 +24,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One verb on one path, as it is served and as it is documented.
 
     `scope`, or `or_scope` in its place, is what a key needs; None asks for a key of any scope,
-    `public=True` for no key at all.
+    `public=True` for no key at all, `session=True` for a browser that is signed in (api/web).
     `answer` is the type of the envelope's `data` (None: null; of one item when `is_list`), or, when
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
     `read_query`. `errors` are codes of api.errors.STATUS_OF beyond those every operation can give.
@@ -36,6 +36,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope | None = None
     or_scope: Scope | None = None
     public: bool = False
+    session: bool = False
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_media_type: str = JSON

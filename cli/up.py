@@ -22,9 +22,10 @@ from cli.keys import is_working_admin_key
 from cli.output import note, result
 from cli.stopping import Signals, stopping_on_signals
 from cli.supervisor import Child, Supervisor, ourselves
-from commands.api_keys import IssueKey, digest, issue_key
+from commands.api_keys import IssueKey, issue_key
 from infrastructure.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
 from infrastructure.settings import Settings, load_settings
+from infrastructure.tokens import digest
 
 READY_WITHIN_SECONDS = 60.0
 TOO_MANY_FAILURES = 3

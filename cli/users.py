@@ -1,4 +1,4 @@
-"""`ticketing user`: register and erase people."""
+"""`ticketing user`: register people, give them passwords, erase them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import typer
 from cli import options
 from cli.database import open_database, operator_context
 from cli.output import note, result
+from cli.passwords import read_password
 from commands.erasure import EraseUser, erase_user
+from commands.passwords import ChangePassword, change_password, require_good_password
 from commands.users import RegisterUser, register_user
 from domain.access import Role
 from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Register and erase people.")
+app = typer.Typer(no_args_is_help=True, help="Register people, give them passwords, erase them.")
 
 
 @app.command("create")
@@ -39,8 +41,15 @@ def create_user(
             help="A property the person belongs to. May be given several times.",
         ),
     ] = None,
+    password_stdin: Annotated[
+        bool,
+        typer.Option("--password-stdin", help="Read a password for signing in from standard input."),
+    ] = False,
 ) -> None:
     """Register a person and print the id."""
+    password = read_password() if password_stdin else None
+    if password is not None:
+        require_good_password(password, name, email)
     command = RegisterUser(
         user_id=user_id or new_id(),
         name=name,
@@ -51,6 +60,9 @@ def create_user(
     )
     with open_database(load_settings()) as database:
         user = register_user(database.store, command, operator_context())
+        if password is not None:
+            new = ChangePassword(user_id=user.id, password=password)
+            user = change_password(database.store, new, operator_context())
         database.wait_until_shown(user.position)
     result(user.id)
 
@@ -72,3 +84,20 @@ def erase(
         user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
         database.wait_until_shown(user.position)
     note(f"{user_id} is erased." if user.position else f"{user_id} was erased already.")
+
+
+@app.command("password")
+def set_password(
+    user_id: Annotated[str, typer.Argument(parser=options.identifier, metavar="ID", help="The user's id.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read it from standard input, the only way there is.")
+    ] = False,
+) -> None:
+    """Give a person a password, or another one; every session of theirs ends."""
+    if not password_stdin:
+        raise typer.BadParameter("Say --password-stdin: on the command line others would see the password.")
+    new = ChangePassword(user_id=user_id, password=read_password())
+    with open_database(load_settings()) as database:
+        user = change_password(database.store, new, operator_context())
+        database.wait_until_shown(user.position)
+    note(f"{user.name} signs in with that password from now on.")

@@ -1,17 +1,11 @@
 """Issuing and revoking API keys.
 
-A key is `mts_`, 43 random base62 characters (256 bits) and 6 of checksum, so that a mistyped or
-made-up key is refused without a look-up and a leaked one is recognised by scanners. It is shown once;
-only its SHA-256 is kept, in a row written in the same commit as the event (OWASP ASVS 5, 6.5.2: a
-plain hash is enough above 112 bits of entropy).
+A key has the form of infrastructure/tokens.py. It is shown once; only its SHA-256 is kept, in a row
+written in the same commit as the event.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import string
-import zlib
 from datetime import datetime
 from typing import LiteralString, NamedTuple
 
@@ -23,11 +17,8 @@ from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.user import User
 from infrastructure.event_store import Ticketing, create
+from infrastructure.tokens import API_KEY, digest, has_form, make_token
 
-PREFIX = "mts_"
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_RANDOM = 43
-_CHECKSUM = 6
 MAX_RATE_LIMIT = 2_147_483_646
 
 _INSERT: LiteralString = (
@@ -99,29 +90,12 @@ def revoke_key(store: Ticketing, key_id: str, context: Context) -> ApiKey:
 
 
 def make_secret() -> str:
-    random = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
-    return PREFIX + random + _checksum(random)
+    return make_token(API_KEY)
 
 
 def checksum_ok(key: str) -> bool:
     """Whether the text has the form of a key of ours at all."""
-    body = key.removeprefix(PREFIX)
-    if len(body) != _RANDOM + _CHECKSUM or body == key or not body.isascii() or not body.isalnum():
-        return False
-    return secrets.compare_digest(_checksum(body[:_RANDOM]), body[_RANDOM:])
-
-
-def digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
-
-
-def _checksum(random: str) -> str:
-    number = zlib.crc32(random.encode())
-    digits = []
-    for _ in range(_CHECKSUM):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+    return has_form(key, API_KEY)
 
 
 def _require_valid(store: Ticketing, command: IssueKey, context: Context) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from domain.api_key import ApiKeyEvent
 from domain.property import PropertyEvent
+from domain.session import FailedSignInEvent, SessionEvent
 from domain.ticket import TicketEvent
 from domain.user import UserEvent
 
-StoredDomainEvent = TicketEvent | UserEvent | PropertyEvent | ApiKeyEvent
+StoredDomainEvent = TicketEvent | UserEvent | PropertyEvent | ApiKeyEvent | SessionEvent | FailedSignInEvent

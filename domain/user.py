@@ -72,6 +72,10 @@ class UserErased(DomainEvent, frozen=True, tag="user.erased"):
     """The person asked to be forgotten: the key their personal fields are sealed under is destroyed."""
 
 
+class UserPasswordChanged(DomainEvent, frozen=True, tag="user.password_changed"):
+    """That there is a new password, or a first one. Nothing of it is in the log."""
+
+
 UserEvent = (
     UserRegistered
     | UserNameChanged
@@ -81,6 +85,7 @@ UserEvent = (
     | UserPropertiesChanged
     | UserPreferencesChanged
     | UserErased
+    | UserPasswordChanged
 )
 
 
@@ -161,6 +166,10 @@ class User(Aggregate):
         if not self.is_erased:
             self.record(UserErased, context)
 
+    def change_password(self, context: Context) -> None:
+        """Note that it changed: whether the new one is another is nobody's to know."""
+        self._change(UserPasswordChanged, context)
+
     def apply(self, event: UserEvent) -> None:
         match event:
             case UserRegistered():
@@ -182,6 +191,8 @@ class User(Aggregate):
                 self.property_ids = event.property_ids
             case UserPreferencesChanged():
                 self.preferences = event.preferences
+            case UserPasswordChanged():
+                pass
             case UserErased():
                 self.is_erased = True
                 self.name, self.email, self.phone = ERASED_NAME, ERASED_EMAIL, None

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-_SECRET = re.compile(r"mts_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
+_SECRET = re.compile(r"mt[a-z]_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
 _SECRET_NAME = re.compile(r"authorization|password|secret|token|signing_key|api_key\Z", re.IGNORECASE)
 REDACTED = "[redacted]"
 
@@ -68,4 +68,4 @@ class JsonFormatter(logging.Formatter):
 
 def _may_hold_secret(text: str) -> bool:
     """A quick look that spares most values the expression."""
-    return "mts_" in text or "whsec_" in text or "earer" in text or "EARER" in text
+    return "mt" in text or "whsec_" in text or "earer" in text or "EARER" in text

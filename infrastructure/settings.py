@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+IpNetwork = IPv4Network | IPv6Network
 
 
 class BadSettings(Exception):
@@ -36,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     master_key: str | None = None
     log_level: str = "INFO"
     webhook_allow_private_addresses: bool = False
+    trusted_proxies: tuple[IpNetwork, ...] = ()
 
     @property
     def attachments_dir(self) -> Path:
@@ -69,7 +73,15 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         master_key=env.get("MASTER_KEY") or None,
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
         webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
+        trusted_proxies=_networks(env, "TRUSTED_PROXIES"),
     )
+
+
+def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in (env.get(name) or "").split(",") if part.strip())
+    except ValueError as error:
+        raise BadSettings(f"{name}: {error}. It takes networks such as 10.0.0.0/8,192.168.1.7.") from None
 
 
 def _kafka_prefix(env: Mapping[str, str]) -> str:

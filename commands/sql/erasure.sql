@@ -22,3 +22,10 @@ UPDATE access.idempotency
            privacy.scrub(convert_from(response_body, 'UTF8'), %(given)s::text[], %(instead)s::text[]), 'UTF8')
  WHERE position(convert_to(%(user_id)s, 'UTF8') IN response_body) > 0
    AND response_headers ->> 'content-type' LIKE 'application/json%%';
+
+-- Nobody signs in as them any more.
+-- name: delete_password
+DELETE FROM access.passwords WHERE user_id = %(user_id)s;
+
+-- name: delete_sessions
+DELETE FROM access.sessions WHERE user_id = %(user_id)s;

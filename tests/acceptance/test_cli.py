@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from commands.api_keys import checksum_ok, digest
+from commands.api_keys import checksum_ok
 from domain.property import Property
 from domain.user import User
 from infrastructure.event_store import Ticketing
+from infrastructure.tokens import digest
 from tests.support.commands import environment, ticketing
 
 A_PROPERTY = (

@@ -20,12 +20,14 @@ def environment(**variables: str) -> dict[str, str]:
     return {**inherited, "COLUMNS": "200", "NO_COLOR": "1", "MASTER_KEY": MASTER_KEY, **variables}
 
 
-def ticketing(*arguments: str | bytes, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end."""
+def ticketing(
+    *arguments: str | bytes, environ: Mapping[str, str], given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, with `given` on its standard input."""
     return subprocess.run(
         [TICKETING, *arguments],
         env=environ,
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         timeout=120,

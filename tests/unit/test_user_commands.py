@@ -2,7 +2,7 @@
 
 import pytest
 
-from commands.api_keys import IssueKey, checksum_ok, digest, issue_key, make_secret, revoke_key
+from commands.api_keys import IssueKey, checksum_ok, issue_key, make_secret, revoke_key
 from commands.properties import (
     AddUnit,
     ChangeProperty,
@@ -15,6 +15,7 @@ from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.user import Notifications, Preferences
 from infrastructure.event_store import Ticketing
+from infrastructure.tokens import digest
 from tests.unit.builders import OCEAN_DRIVE, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])

@@ -1,0 +1,97 @@
+"""Forms: reading their fields, and knowing that they are ours.
+
+Two walls against requests forged by another site (OWASP ASVS 5, 3.5.1): the browser says where a request
+comes from, and every form carries a token that only pages shown to this very browser hold.
+"""
+
+from __future__ import annotations
+
+import hmac
+from hmac import compare_digest
+from typing import NoReturn
+from urllib.parse import parse_qsl, urlsplit
+
+import falcon
+
+from api.bodies import read_bytes
+from api.errors import Refused
+from api.services import Services
+
+MAX_FORM_BYTES = 65_536
+MAX_FIELDS = 500
+TOKEN_FIELD = "csrf_token"  # noqa: S105 - the name of a field
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Form:
+    """The fields of a form, each with the values it was sent with."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
+
+    def value(self, name: str) -> str:
+        """The field's value as typed, "" when it was not sent; the first of several."""
+        return self._values.get(name, [""])[0]
+
+    def text(self, name: str) -> str:
+        """The field's value without spaces around it."""
+        return self.value(name).strip()
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a field that may be sent several times, such as a list of check boxes."""
+        return self._values.get(name, [])
+
+
+def read_form(req: falcon.Request) -> Form:
+    """The fields of the body, or Refused with 415, 413 or 400."""
+    media_type = (req.content_type or "").partition(";")[0].strip().lower()
+    if media_type != _FORM:
+        raise Refused("unsupported_media_type", f"Send the form as {_FORM}.")
+    raw = read_bytes(req, MAX_FORM_BYTES)
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
+    except ValueError:  # also what is not ASCII, or not UTF-8 behind its percent signs
+        raise Refused("bad_request", "The form is not valid.") from None
+    if any("\0" in text for pair in pairs for text in pair):
+        raise Refused("bad_request", "The form holds a NUL character.")
+    return Form(pairs)
+
+
+def token_for(secret: str) -> str:
+    """The token of every form shown under that secret of the browser's. It does not give the secret away."""
+    return hmac.new(secret.encode(), b"form token", "sha256").hexdigest()
+
+
+def require_own_form(req: falcon.Request, services: Services, form: Form, token: str) -> None:
+    """Refused with 403 unless the request comes from a page of ours and carries the right token."""
+    _require_same_origin(req, services)
+    if not compare_digest(form.value(TOKEN_FIELD).encode(), token.encode()):
+        _refuse()
+
+
+def _require_same_origin(req: falcon.Request, services: Services) -> None:
+    """Sec-Fetch-Site where the browser sends it, else Origin; a client that sends neither is no browser,
+    and what it lacks is the token."""
+    site = req.get_header("Sec-Fetch-Site")
+    if site is not None:
+        if site != "same-origin":
+            _refuse()
+        return
+    origin = req.get_header("Origin")
+    if origin is not None and origin not in _own_origins(req, services):
+        _refuse()
+
+
+def _own_origins(req: falcon.Request, services: Services) -> set[str]:
+    """Ours as configured, and as the browser just called it, such as localhost for 127.0.0.1."""
+    base = urlsplit(services.settings.base_url)
+    return {f"{base.scheme}://{base.netloc}", f"{base.scheme}://{req.get_header('Host') or ''}"}
+
+
+def _refuse() -> NoReturn:
+    message = "This form is no longer valid, or did not come from a page of ours. Open the page again."
+    raise Refused("forbidden", message)

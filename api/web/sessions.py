@@ -1,0 +1,143 @@
+"""A browser's session: its cookie, the person behind it, and who may pass to a page."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from hmac import compare_digest
+from pathlib import Path
+from urllib.parse import quote
+
+import falcon
+import msgspec
+
+from api.services import Services
+from api.web import pages
+from api.web.forms import read_form, require_own_form, token_for
+from commands.sign_in import ABSOLUTE, IDLE
+from domain.access import Caller
+from infrastructure.postgres import Pool, named_queries
+from infrastructure.settings import Settings
+from infrastructure.tokens import FORM, SESSION, digest, has_form, make_token
+
+_sql = named_queries(Path(__file__).parent / "sql" / "sessions.sql")
+
+SIGN_IN_PATH = "/admin/sign-in"
+HOME_PATH = "/admin"
+MAX_NEXT_CHARACTERS = 6_000
+_LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")  # no backslash, space or control character
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class WebSession(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is the session's name in the log; `csrf_token` goes into each of its forms."""
+
+    id: str
+    started_at: datetime
+    caller: Caller
+    csrf_token: str
+
+
+def admit(req: falcon.Request, resp: falcon.Response, services: Services) -> None:
+    """Let the signed-in through with caller, session and form; send everyone else to sign in.
+
+    Raises Refused with 403 for a form that is not ours.
+    """
+    session = find_session(req, services)
+    if session is None:
+        pages.redirect(resp, f"{SIGN_IN_PATH}?next={quote(req.relative_uri, safe='')}")
+        resp.complete = True
+        return
+    req.context.session = session
+    req.context.caller = session.caller
+    if req.method not in _SAFE_METHODS:
+        req.context.form = read_form(req)
+        require_own_form(req, services, req.context.form, session.csrf_token)
+
+
+def find_session(req: falcon.Request, services: Services) -> WebSession | None:
+    """The session of the request's cookie with its person as they are now, or None."""
+    secret = _secret(req, cookie_name(services.settings), SESSION)
+    return _find(services.pool, secret) if secret else None
+
+
+def set_session(resp: falcon.Response, services: Services, secret: str) -> None:
+    """Give the browser the secret of its session, until it closes."""
+    _set(resp, services.settings, cookie_name(services.settings), secret)
+    _unset(resp, services.settings, form_cookie_name(services.settings))
+
+
+def clear_session(resp: falcon.Response, services: Services) -> None:
+    _unset(resp, services.settings, cookie_name(services.settings))
+
+
+def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -> str:
+    """The token for a form shown to someone not signed in; gives the browser the cookie it belongs to."""
+    name = form_cookie_name(services.settings)
+    secret = _secret(req, name, FORM)
+    if secret is None:
+        secret = make_token(FORM)
+        _set(resp, services.settings, name, secret)
+    return token_for(secret)
+
+
+def given_form_token(req: falcon.Request, services: Services) -> str | None:
+    """The token such a form must carry, or None when the browser sent no cookie along."""
+    secret = _secret(req, form_cookie_name(services.settings), FORM)
+    return token_for(secret) if secret else None
+
+
+def local_path(text: str) -> str:
+    """`text` if it is a path of ours to go on to, else the home page: never another site's address."""
+    return text if len(text) <= MAX_NEXT_CHARACTERS and _LOCAL_PATH.fullmatch(text) else HOME_PATH
+
+
+def cookie_name(settings: Settings) -> str:
+    """`__Host-` keeps other hosts of the domain from setting it, but browsers take it over HTTPS only."""
+    return "__Host-ticketing" if _is_https(settings) else "ticketing"
+
+
+def form_cookie_name(settings: Settings) -> str:
+    return f"{cookie_name(settings)}-form"
+
+
+def _find(pool: Pool, secret: str) -> WebSession | None:
+    secret_sha256 = digest(secret)
+    parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
+    with pool.connection() as conn:
+        row = conn.execute(_sql["use_session"], parameters).fetchone()
+    if row is None or not compare_digest(row[1], secret_sha256):
+        return None
+    session_id, _, started_at, user_id, name, role, property_ids, _ = row
+    caller = Caller(
+        principal_id=user_id,
+        name=name,
+        role=role,
+        auth="session",
+        credential_id=session_id,
+        user_id=user_id,
+        property_ids=None if role == "admin" else frozenset(property_ids),
+    )
+    return WebSession(id=session_id, started_at=started_at, caller=caller, csrf_token=token_for(secret))
+
+
+def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:
+    """The cookie's value; None when it is missing, twice there, or nothing of ours."""
+    values = req.get_cookie_values(name) or []
+    return values[0] if len(values) == 1 and has_form(values[0], prefix) else None
+
+
+def _set(resp: falcon.Response, settings: Settings, name: str, secret: str) -> None:
+    resp.set_cookie(name, secret, path="/", secure=_is_https(settings), http_only=True, same_site="Lax")
+
+
+def _unset(resp: falcon.Response, settings: Settings, name: str) -> None:
+    """Take the cookie away. `__Host-` cookies can only be so with the attributes they were set with."""
+    resp.set_cookie(
+        name, "", path="/", secure=_is_https(settings), http_only=True, same_site="Lax", expires=_LONG_AGO
+    )
+
+
+def _is_https(settings: Settings) -> bool:
+    return settings.base_url.startswith("https://")

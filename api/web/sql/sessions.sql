@@ -1,0 +1,12 @@
+-- Finds the session with its person as they are now, and notes that it was used. Not waiting for the disk:
+-- a crash may only make a session seem idle for longer.
+-- name: use_session
+UPDATE access.sessions AS session
+   SET last_seen_at = now()
+  FROM read.users AS person
+ WHERE session.secret_sha256 = %(digest)s
+   AND session.last_seen_at > now() - %(idle)s
+   AND session.started_at > now() - %(absolute)s
+   AND person.id = session.user_id
+RETURNING session.id, session.secret_sha256, session.started_at, person.id, person.name, person.role,
+          person.property_ids, set_config('synchronous_commit', 'off', true);

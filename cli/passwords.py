@@ -1,0 +1,24 @@
+"""Reading a password for a command: from standard input, never from the command line, which others see."""
+
+from __future__ import annotations
+
+import sys
+from getpass import getpass
+
+import typer
+
+from infrastructure.passwords import MAX_BYTES
+
+
+def read_password() -> str:
+    """The first line of standard input without its end; at a terminal, asked for twice and not shown."""
+    if sys.stdin.isatty():
+        password = getpass("Password: ")
+        if getpass("Again: ") != password:
+            raise typer.BadParameter("The two passwords are not the same.")
+        return password
+    line = sys.stdin.buffer.readline(MAX_BYTES + 3)
+    try:
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise typer.BadParameter("The password on standard input is not UTF-8.") from None

@@ -1,0 +1,80 @@
+"""Giving a person a password, or another one.
+
+The rules are those of NIST SP 800-63B and OWASP ASVS 5, 6.2: a least length, no rules about what kinds
+of characters, nothing that is among the first guesses, and no silent cutting.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from domain.access import Context
+from domain.errors import Forbidden, Invalid
+from domain.user import User
+from infrastructure.event_store import Ticketing, decide
+from infrastructure.passwords import MAX_BYTES, guessability, hash_password
+from infrastructure.postgres import named_queries
+
+_sql = named_queries(Path(__file__).parent / "sql" / "passwords.sql")
+
+MIN_CHARACTERS = 8
+LEAST_GUESSABILITY = 3  # of 4; below it a leaked hash, or a patient guesser, would not need long
+_PRODUCT_WORDS = ("ticketing", "ticket", "maintenance", "property")
+
+
+class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: str
+    password: str
+
+
+def change_password(store: Ticketing, command: ChangePassword, context: Context) -> User:
+    """Set the password and end every session of the person, in one commit.
+
+    An admin sets anyone's, everyone else their own (the page that asks them has checked the old one).
+    Raises Invalid for a password that is too short, too long or easily guessed, HashingBusy when too many
+    are being hashed.
+    """
+    caller = context.caller
+    if command.user_id != caller.user_id and not caller.is_at_least("admin"):
+        raise Forbidden("Only an admin may set someone else's password.")
+    user = store.load(User, command.user_id)
+    require_good_password(command.password, user.name, user.email)
+    parameters = {
+        "user_id": command.user_id,
+        "hash": hash_password(command.password),
+        "changed_at": context.at,
+    }
+    also = [(_sql["save_password"], parameters), (_sql["delete_sessions_of_user"], parameters)]
+
+    def attempt() -> User:
+        user = store.load(User, command.user_id)
+        user.change_password(context)
+        store.save(user, also=also)
+        return user
+
+    return decide(store, command.user_id, attempt)
+
+
+def require_good_password(password: str, name: str, email: str) -> None:
+    """Raise Invalid, naming the field `password`, unless a person of that name may have it."""
+    if complaint := _complaint(password, name, email):
+        raise Invalid({"password": [complaint]})
+
+
+def _complaint(password: str, name: str, email: str) -> str | None:
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError:
+        return "The password holds half of a surrogate pair, which is no character."
+    if len(password) < MIN_CHARACTERS:
+        return f"The password must have at least {MIN_CHARACTERS} characters; 15 or more are better."
+    if size > MAX_BYTES:
+        return f"The password may not be longer than {MAX_BYTES} bytes."
+    if "\0" in password:
+        return "The password must not contain the NUL character."
+    about = [email, *email.split("@"), *name.split(), *_PRODUCT_WORDS]
+    if guessability(password, about) < LEAST_GUESSABILITY:
+        return "The password is among those that are guessed first. Four unrelated words make a good one."
+    return None

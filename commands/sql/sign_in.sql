@@ -1,0 +1,76 @@
+-- The account a person means: by id, or by e-mail address in any case. An address that several people
+-- share belongs to the one registered first; the others sign in with their ids.
+-- name: find_account
+SELECT person.id, person.role, password.hash
+  FROM read.users AS person
+  JOIN access.passwords AS password ON password.user_id = person.id
+ WHERE person.id = %(account)s OR lower(person.email) = lower(%(account)s)
+ ORDER BY person.id = %(account)s DESC, person.created_at, person.id
+ LIMIT 1;
+
+-- Takes the attempt's place in a bucket before the password is looked at, so that guesses sent at the same
+-- time do not overtake the count. No row: the bucket is blocked.
+-- name: take_attempt
+INSERT INTO access.sign_in_delays AS delay (bucket_sha256, failures, blocked_until, forgotten_at)
+VALUES (%(bucket)s, 1, now(), now() + %(forgotten_after)s)
+    ON CONFLICT (bucket_sha256) DO UPDATE
+   SET failures = CASE WHEN delay.forgotten_at <= now() THEN 1 ELSE delay.failures + 1 END,
+       blocked_until = CASE
+           WHEN delay.forgotten_at <= now() OR delay.failures + 1 < %(free)s THEN now()
+           ELSE now() + least(%(longest)s, interval '1 second' * 2 ^ least(delay.failures + 1 - %(free)s, 16))
+       END,
+       forgotten_at = now() + %(forgotten_after)s
+ WHERE delay.blocked_until <= now()
+RETURNING failures;
+
+-- name: seconds_blocked
+SELECT coalesce(max(date_part('epoch', blocked_until - now())), 0)
+  FROM access.sign_in_delays
+ WHERE bucket_sha256 = ANY(%(buckets)s);
+
+-- The right password: the account's own count is over, the address gets back the place that was taken.
+-- name: forget_failures
+DELETE FROM access.sign_in_delays WHERE bucket_sha256 = %(bucket)s;
+
+-- name: give_back_attempt
+UPDATE access.sign_in_delays
+   SET failures = greatest(failures - 1, 0), blocked_until = now()
+ WHERE bucket_sha256 = %(bucket)s;
+
+-- name: purge_delays
+DELETE FROM access.sign_in_delays
+ WHERE bucket_sha256 IN (
+       SELECT bucket_sha256 FROM access.sign_in_delays
+        WHERE forgotten_at <= now() ORDER BY forgotten_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
+
+-- name: count_failure
+INSERT INTO access.sign_in_failures AS counted (account, hour_began_at, recorded, unrecorded, to_record)
+VALUES (%(account)s, now(), 1, 0, 1)
+    ON CONFLICT (account) DO UPDATE
+   SET hour_began_at = CASE WHEN counted.hour_began_at <= now() - interval '1 hour'
+                            THEN now() ELSE counted.hour_began_at END,
+       recorded = CASE WHEN counted.hour_began_at <= now() - interval '1 hour' THEN 1
+                       ELSE least(counted.recorded + 1, %(most)s) END,
+       unrecorded = CASE WHEN counted.hour_began_at <= now() - interval '1 hour' OR counted.recorded < %(most)s
+                         THEN 0 ELSE counted.unrecorded + 1 END,
+       to_record = CASE WHEN counted.hour_began_at <= now() - interval '1 hour' OR counted.recorded < %(most)s
+                        THEN counted.unrecorded + 1 ELSE 0 END
+RETURNING to_record;
+
+-- name: insert_session
+INSERT INTO access.sessions (secret_sha256, id, user_id, started_at, last_seen_at)
+VALUES (%(secret_sha256)s, %(session_id)s, %(user_id)s, now(), now())
+    ON CONFLICT (id) DO NOTHING;
+
+-- name: delete_session
+DELETE FROM access.sessions WHERE id = %(session_id)s;
+
+-- name: purge_sessions
+DELETE FROM access.sessions
+ WHERE id IN (
+       SELECT id FROM access.sessions
+        WHERE last_seen_at <= now() - %(idle)s OR started_at <= now() - %(absolute)s
+        ORDER BY last_seen_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
+
+-- name: rehash_password
+UPDATE access.passwords SET hash = %(hash)s WHERE user_id = %(user_id)s AND hash = %(was)s;

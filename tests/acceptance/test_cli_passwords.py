@@ -1,0 +1,62 @@
+"""Passwords from the command line: read from standard input, never shown, kept as a hash."""
+
+import pytest
+
+from domain.user import UserPasswordChanged
+from infrastructure.event_store import Ticketing
+from infrastructure.passwords import verify_password
+from tests.support.commands import environment, ticketing
+
+ADMIN = ("user", "create", "--name", "Ada", "--email", "ada@example.com", "--role", "admin", "--id", "ada")
+GOOD = "otter violin quartz bramble"
+
+
+@pytest.fixture
+def run(database, tmp_path):
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
+    return lambda *arguments, given="": ticketing(*arguments, environ=environ, given=given)
+
+
+def kept(pool):
+    with pool.connection() as conn:
+        return dict(conn.execute("SELECT user_id, hash FROM access.passwords").fetchall())
+
+
+def test_the_first_administrator_is_made_with_a_password(run, pool):
+    done = run(*ADMIN, "--password-stdin", given=GOOD + "\n")
+
+    assert (done.returncode, done.stdout) == (0, "ada\n"), done.stderr
+    assert verify_password(kept(pool)["ada"], GOOD)
+    assert GOOD not in done.stdout + done.stderr
+
+
+def test_a_password_can_be_changed_and_the_log_says_that_it_was(run, pool):
+    run(*ADMIN)
+
+    done = run("user", "password", "ada", "--password-stdin", given=GOOD)
+
+    assert done.returncode == 0, done.stderr
+    assert verify_password(kept(pool)["ada"], GOOD)
+    (changed,) = [
+        r.event for r in Ticketing(pool).events_after(0, 10) if isinstance(r.event, UserPasswordChanged)
+    ]
+    assert changed.actor.auth == "cli"
+
+
+@pytest.mark.parametrize("password", ["", "short", "password123", "ada@example.com", "x" * 2_000])
+def test_a_password_the_rules_refuse_changes_nothing(run, pool, password):
+    done = run(*ADMIN, "--password-stdin", given=password + "\n")
+
+    assert done.returncode == 1
+    assert "password" in done.stderr
+    assert kept(pool) == {}
+    assert Ticketing(pool).events_after(0, 10) == []
+
+
+def test_a_password_is_never_taken_from_the_command_line(run, pool):
+    run(*ADMIN)
+
+    assert run("user", "password", "ada").returncode == 2
+    assert run("user", "password", "ada", GOOD).returncode == 2
+    assert run("user", "password", "nobody", "--password-stdin", given=GOOD).returncode == 1
+    assert kept(pool) == {}

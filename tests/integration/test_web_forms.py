@@ -1,0 +1,188 @@
+"""Forms and pages: which requests are taken for ours, and what a page may do in the browser."""
+
+import pytest
+
+from api.web import pages
+from tests.support.browser import PASSWORD, forms_of
+from tests.support.pages import FORM, Page
+
+
+@pytest.mark.parametrize("token", ["", "x", "0" * 64, "é"])
+def test_a_form_without_its_token_is_refused(page, token):
+    page.sign_in()
+
+    answer = page.send("/admin/desk", {"csrf_token": token, "text": "x"})
+
+    assert answer.status_code == 403
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_the_token_of_another_session_is_refused(page, desk):
+    other = Page(desk)
+    other.sign_in("ada")
+    page.sign_in()
+
+    assert page.send("/admin/desk", {"csrf_token": other.token()}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": None, "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": None, "Origin": "null"},
+        {"Sec-Fetch-Site": None, "Origin": "http://127.0.0.1:8000.evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/admin/desk", "/admin/sign-in", "/admin/sign-out"])
+def test_a_form_from_another_site_is_refused_even_with_the_token(page, headers, path):
+    fields = forms_of(page.open("/admin/sign-in").text)[0].fields
+    if path != "/admin/sign-in":
+        page.sign_in()
+        fields = {"csrf_token": page.token()}
+
+    answer = page.send(path, {**fields, "account": "max", "password": PASSWORD}, **headers)
+
+    assert answer.status_code == 403
+    assert "ticketing" not in answer.cookies
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://falconframework.org", None])
+def test_a_browser_that_sends_only_its_origin_passes_with_ours(page, origin):
+    page.sign_in()
+
+    answer = page.send(
+        "/admin/desk", {"csrf_token": page.token()}, **{"Sec-Fetch-Site": None, "Origin": origin}
+    )
+
+    assert answer.status_code == 200
+
+
+def test_signing_in_without_the_cookie_of_the_form_is_refused(page):
+    fields = forms_of(page.open("/admin/sign-in").text)[0].fields
+    page.cookies.clear()
+
+    answer = page.send("/admin/sign-in", {**fields, "account": "max", "password": PASSWORD})
+
+    assert answer.status_code == 403
+    assert "cookie" in answer.text
+
+
+@pytest.mark.parametrize(
+    "next_path",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/ok\r\nSet-Cookie: a=b",
+        "javascript:alert(1)",
+        "admin",
+        "",
+        "/" + "x" * 7_000,
+        "/a b",
+        "/\u00e9",
+    ],
+)
+def test_next_is_only_ever_a_path_of_ours(page, next_path):
+    fields = forms_of(page.open("/admin/sign-in").text)[0].fields
+
+    fields |= {"account": "max", "password": PASSWORD, "next": next_path}
+    answer = page.send("/admin/sign-in", fields)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin")
+
+
+def test_the_sign_in_page_of_someone_signed_in_goes_on(page):
+    page.sign_in()
+
+    answer = page.open("/admin/sign-in?next=%2Fadmin%2Fdesk")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/desk")
+
+
+def test_a_refused_sign_in_shows_the_form_again_and_says_when(page):
+    assert 'role="alert"' in page.sign_in("max", "wrong").text
+    answers = [page.sign_in("max<script>", f"wrong {n}") for n in range(8)]
+
+    assert [answer.status_code for answer in answers][:5] == [403] * 5
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert "max&lt;script&gt;" in answers[0].text
+    assert all("wrong " not in answer.text for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        ("{}", "application/json", 415),
+        ("a=b", None, 415),
+        ("a=" + "x" * 70_000, FORM, 413),
+        ("a=%ff", FORM, 400),
+        ("a=%00", FORM, 400),
+        ("&".join(["a=b"] * 600), FORM, 400),
+        (b"a=\xff", FORM, 400),
+        ("", FORM, 403),
+    ],
+)
+def test_what_is_no_form_is_refused_as_a_page(page, body, content_type, status):
+    page.sign_in()
+    headers = page.headers({"Content-Type": content_type, "Sec-Fetch-Site": "same-origin"})
+
+    answer = page.client.simulate_post("/admin/desk", body=body, headers=headers)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_a_refusal_is_a_page_that_shows_its_text_as_text(page):
+    page.sign_in()
+
+    answer = page.send("/admin/desk", {"csrf_token": page.token(), "text": "refuse"})
+
+    assert answer.status_code == 403
+    assert "&lt;b&gt;No.&lt;/b&gt;" in answer.text
+    assert "Max &lt;script&gt;" in answer.text
+    assert "<script" not in answer.text
+
+
+def test_addresses_that_do_not_exist_are_pages_under_admin(page):
+    answer = page.open("/admin/nothing")
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert page.open("/nothing").headers["content-type"] == "application/json"
+    assert page.client.simulate_put("/admin/desk").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/admin/sign-in", "/admin/nothing"])
+def test_a_page_may_do_nothing_but_show_itself_and_send_its_forms(page, path):
+    answer = page.open(path)
+
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+        "form-action": "'self'",
+    }
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert "style=" not in answer.text
+    assert "<script" not in answer.text
+
+
+def test_the_style_sheet_is_served(desk):
+    answer = desk.simulate_get(pages.STYLE_PATH)
+
+    assert answer.headers["content-type"] == "text/css; charset=utf-8"
+    assert answer.headers["etag"]
+    assert "--paper" in answer.text

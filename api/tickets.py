@@ -13,8 +13,9 @@ from msgspec.structs import asdict
 from api import examples
 from api.bodies import read_object, respond, validate
 from api.etags import etag, expected_versions, is_not_modified
+from api.moments import moment_of
 from api.paging import PageQuery, read_cursor, respond_with_page
-from api.past_tickets import MomentQuery, past_row
+from api.past_tickets import AS_OF, MomentQuery, past_row
 from api.queries import read_query
 from api.resource import Operation, Resource
 from api.services import Services
@@ -77,6 +78,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     q: SearchText | None = None
+    as_of: AS_OF = None
     sort: Sort = "created_at"
     order: Order = "desc"
     cursor: str | None = None
@@ -90,7 +92,8 @@ class Tickets(Resource):
             summary="List tickets",
             description="Lists in filters are separated by commas. `assigned_to=none` finds the unassigned;"
             " `q` searches title, description and visible comments. Start with an empty `cursor=` to follow"
-            " `links.next` through a list of any length.",
+            " `links.next` through a list of any length. With `as_of` the list is the one of that moment:"
+            " filters and order apply to what the tickets were then, under the names of today.",
             roles="all; guests see the tickets they requested, others those of their properties",
             scope="tickets:read",
             query=TicketListQuery,
@@ -148,6 +151,7 @@ class Tickets(Resource):
             updated_after=query.updated_after,
             updated_before=query.updated_before,
             q=query.q,
+            as_of=None if query.as_of is None else moment_of(query.as_of),
             sort=query.sort,
             order=query.order,
             limit=query.limit,

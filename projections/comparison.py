@@ -17,6 +17,8 @@ _KEYS = {
     "units": ("property_id", "id"),
     "users": ("id",),
     "tickets": ("id",),
+    "past_tickets": ("ticket_id", "version"),
+    "past_texts": ("ticket_id", "ended_at"),
     "comments": ("id",),
     "attachments": ("id",),
     "parked_events": ("position",),

@@ -1,4 +1,7 @@
-"""Fills the tables `tickets`, `comments` and `attachments`, and the properties' active tickets."""
+"""Fills the tables `tickets`, `comments` and `attachments`, and the properties' active tickets.
+
+What the tickets were before goes into the tables of projections/project_past_tickets.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Any
 
 from domain.aggregate import DomainEvent
 from domain.ticket import (
-    PRIORITIES,
     Ticket,
     TicketCommented,
     TicketDescriptionChanged,
@@ -17,12 +19,12 @@ from domain.ticket import (
     TicketTitleChanged,
 )
 from infrastructure.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, fold, write_rows
+from projections.folding import Cursor, already_there, by_aggregate, write_rows
+from projections.project_past_tickets import PRIORITY_RANK, PastStates
 
-PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
 _COLUMNS = (
     *("id", "version", "status", "priority", "category", "property_id", "unit_id"),
-    *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at"),
+    *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at", "title", "description"),
 )  # as select_tickets returns them
 _sql = named_queries(Path(__file__).parent / "sql" / "project_tickets.sql")
 
@@ -30,7 +32,10 @@ _sql = named_queries(Path(__file__).parent / "sql" / "project_tickets.sql")
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
     """Ask for the rows these events change; None when they are all new."""
     ids = already_there(Ticket, by_aggregate(events))
-    return conn.execute(_sql["select_tickets"], {"ids": ids}) if ids else None
+    reworded = [
+        e.originator_id for e in events if isinstance(e, TicketTitleChanged | TicketDescriptionChanged)
+    ]
+    return conn.execute(_sql["select_tickets"], {"ids": ids, "reworded": reworded}) if ids else None
 
 
 def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
@@ -43,9 +48,10 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
+    past = PastStates()
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
-        ticket = fold(Ticket, known.get(key), changes)
+        ticket = past.fold(known.get(key), changes)
         active[ticket.property_id] += _is_active(ticket)
         (opened if is_new else changed).append(_row(ticket))
         if not is_new and (text := _changed_texts(changes)):
@@ -57,12 +63,13 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
     write_rows(conn, _sql["insert_comments"], comments)
     attachments = [_attachment_row(event) for event in events if isinstance(event, TicketFileAttached)]
     write_rows(conn, _sql["insert_attachments"], attachments)
+    past.write(conn)
     _count_active(conn, active)
 
 
 def _read(existing: Cursor | None) -> dict[str, Ticket]:
-    """The stored tickets, without title, description, comments and attachments: their new values come
-    from the events themselves."""
+    """The stored tickets, without comments, attachments and, mostly, texts: their new values come from the
+    events themselves."""
     return {row[0]: Ticket(**dict(zip(_COLUMNS, row, strict=True))) for row in existing or ()}
 
 

@@ -16,7 +16,10 @@ from infrastructure.postgres import named_queries
 Sort = Literal["created_at", "updated_at", "priority"]
 Order = Literal["asc", "desc"]
 
-_sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
+_sql = {
+    **named_queries(Path(__file__).parent / "sql" / "tickets.sql"),
+    **named_queries(Path(__file__).parent / "sql" / "past_tickets.sql"),
+}
 
 _AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "AND (t.created_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
@@ -52,13 +55,17 @@ _FILTERS: dict[str, LiteralString] = {
         " UNION ALL SELECT ticket_id FROM read.comments"
         " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s))"
     ),
+    # These two take the place of `q`, and stand beside it, in a list of the past.
+    "q_as_of": _sql["worded_as_of"],
+    "kept": _sql["not_deleted_since"],
 }
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of tickets. Filters combine with AND; `assigned_to="none"` finds the unassigned.
 
-    `after` is the `last_key` of the page before; with `count` False the page has no total.
+    `as_of` asks for the tickets as they were at that moment; the filters, sort and order are applied to
+    what they were. `after` is the `last_key` of the page before; with `count` False the page has no total.
     """
 
     status: tuple[str, ...] = ()
@@ -70,6 +77,7 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     q: str | None = None
+    as_of: datetime | None = None
     sort: Sort = "created_at"
     order: Order = "desc"
     limit: int = 10
@@ -82,15 +90,25 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[sql.Composed, dict[s
     """The statement and its parameters. It is put together from the fragments above; what a client
     sent goes into parameters only."""
     parameters = _filters(caller, query)
-    names = tuple(parameters)
-    if parameters.pop("q", None):
-        parameters["q"] = query.q
+    names = _names(caller, query, parameters)
+    if query.q is not None:
         parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
+    if query.as_of is not None:
+        parameters["as_of"] = query.as_of
     if query.after:
         parameters["after_value"], parameters["after_id"] = query.after
     parameters["limit"] = query.limit
     parameters["offset"] = query.offset
-    return _statement(names, query.sort, query.order, query.after is not None, query.count), parameters
+    shape = (query.sort, query.order, query.after is not None, query.count, query.as_of is not None)
+    return _statement(names, *shape), parameters
+
+
+def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tuple[str, ...]:
+    """The fragments in force. What is deleted now shows its past to auditors only."""
+    if query.as_of is None:
+        return tuple(parameters)
+    names = ["q_as_of" if name == "q" else name for name in parameters]
+    return (*names,) if caller.is_auditor else (*names, "kept")
 
 
 def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
@@ -114,12 +132,16 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=512)
-def _statement(names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool) -> sql.Composed:
+def _statement(
+    names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool, is_past: bool
+) -> sql.Composed:
     filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(_FILTERS[n]) for n in names)])
+    source = sql.SQL(_sql["tickets_as_of"] if is_past else "read.tickets")
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
-        total = sql.SQL(_sql["count_tickets"]).format(filters=filters)
-    return sql.SQL(_sql["list_tickets"]).format(
+        total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
+    return sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
+        source=source,
         filters=filters,
         after=sql.SQL(_AFTER[sort, order] if after else ""),
         order=sql.SQL(_ORDER[sort, order]),

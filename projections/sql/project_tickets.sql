@@ -1,6 +1,9 @@
 -- name: select_tickets
+-- Texts may be long: only those that are about to be replaced.
 SELECT id, version, status, priority, category, property_id, unit_id, requester_id, assignee_id, is_deleted,
-       created_at, updated_at
+       created_at, updated_at,
+       CASE WHEN id = ANY(%(reworded)s) THEN title ELSE '' END,
+       CASE WHEN id = ANY(%(reworded)s) THEN description ELSE '' END
   FROM tickets WHERE id = ANY(%(ids)s);
 
 -- name: insert_tickets

@@ -26,7 +26,7 @@ SELECT pg_notify('ticketing_projected', %(position)s::text);
 
 -- name: analyze_copy
 ANALYZE read_next.properties, read_next.units, read_next.users, read_next.tickets, read_next.comments,
-        read_next.attachments;
+        read_next.attachments, read_next.past_tickets, read_next.past_texts;
 
 -- name: take_snapshot
 -- The first statement of a REPEATABLE READ transaction fixes what all of it sees.

@@ -96,6 +96,43 @@ CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
 CREATE INDEX tickets_search_idx ON tickets USING gin (search);
+CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
+
+-- What tickets were before: each state from its `updated_at` on until `ended_at`, which belongs to the
+-- next. The state of now is in `tickets` only. States that lasted no time are left out.
+CREATE TABLE past_tickets (
+    ticket_id text NOT NULL,
+    version bigint NOT NULL,
+    status text NOT NULL,
+    priority text NOT NULL,
+    priority_rank smallint NOT NULL,
+    category text NOT NULL,
+    property_id text NOT NULL,
+    unit_id text,
+    requester_id text NOT NULL,
+    assignee_id text,
+    is_deleted boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL,
+    PRIMARY KEY (ticket_id, version)
+);
+CREATE INDEX past_tickets_ended_at_idx ON past_tickets (ended_at);
+CREATE INDEX past_tickets_property_id_idx ON past_tickets (property_id, ended_at);
+CREATE INDEX past_tickets_requester_id_idx ON past_tickets (requester_id, ended_at);
+
+-- The title and description that a ticket had before, until `ended_at`.
+CREATE TABLE past_texts (
+    ticket_id text NOT NULL,
+    ended_at timestamptz NOT NULL,
+    title text NOT NULL,
+    description text NOT NULL,
+    search tsvector GENERATED ALWAYS AS (
+        setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
+    ) STORED,
+    PRIMARY KEY (ticket_id, ended_at)
+);
+CREATE INDEX past_texts_search_idx ON past_texts USING gin (search);
 
 CREATE TABLE comments (
     id text PRIMARY KEY,

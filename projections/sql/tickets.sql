@@ -12,7 +12,7 @@ WITH page AS (
 SELECT {total}, t.* FROM (VALUES (1)) one LEFT JOIN page t ON true ORDER BY {order};
 
 -- name: count_tickets
-(SELECT count(*) FROM read.tickets t WHERE {filters})
+(SELECT count(*) FROM {source} t WHERE {filters})
 
 -- name: get_ticket
 -- The ticket as the read tables have it beside the newest version in the log.

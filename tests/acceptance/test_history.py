@@ -209,3 +209,79 @@ def test_a_version_that_was_never_reached_is_not_found(site, ticket):
 @pytest.mark.parametrize("query", ["order=up", "cursor=nonsense", "page=0", "as_of=2023-01-15T15:30:00Z"])
 def test_a_bad_parameter_of_a_history_is_refused(site, ticket, query):
     assert site.client().get(f"/v1/tickets/{ticket}/history?{query}").status_code == 422
+
+
+def test_a_list_of_the_past_is_the_list_as_it_was(site, ticket):
+    client = site.client("staff")
+    entries = history(client, ticket)["data"]
+
+    def listed(moment, by="staff", **parameters):
+        answer = site.client(by).get("/v1/tickets", params={"as_of": moment, "per_page": 100, **parameters})
+        assert answer.status_code == 200, answer.text
+        return [row for row in answer.json()["data"] if row["id"] == ticket]
+
+    opened, changed = entries[0]["exact_time"], entries[1]["exact_time"]
+    before = (datetime.fromisoformat(opened) - timedelta(microseconds=1)).isoformat()
+    client.patch(f"/v1/tickets/{ticket}", json={"title": "Okapi in the bathroom"})
+
+    assert listed(before) == []
+    assert [row["status"] for row in listed(opened)] == ["open"]
+    (row,) = listed(changed)
+    assert (row["title"], row["status"]) == (LEAK["title"], "in_progress")
+    assert row["assigned_to"] == {"id": "user101", "name": "Jane Smith"}
+    assert listed(changed, status="open") == []
+    assert listed(changed, assigned_to="user101") != []
+    assert listed(changed, q="okapi") == []
+    assert listed(changed, q="leak") != []
+    assert listed(entries[3]["exact_time"], q="psst") != []
+    assert listed(entries[3]["exact_time"], by="guest", q="psst") == []
+    assert listed(changed, by="foreign") == []
+
+
+def test_a_list_of_the_past_goes_on_from_page_to_page(site):
+    tickets = [site.ticket("guest")["id"] for _ in range(3)]
+    moment = datetime.now(UTC).isoformat()
+    for ticket in tickets:
+        site.client("staff").patch(f"/v1/tickets/{ticket}", json={"status": "closed"})
+    client = site.client("guest")
+    seen, path = [], "/v1/tickets"
+    parameters = {"as_of": moment, "per_page": 2, "sort": "updated_at", "cursor": ""}
+
+    for _ in range(100):
+        body = client.get(path, params=parameters).json()
+        seen += body["data"]
+        if not (following := body["meta"]["pagination"]["links"].get("next")):
+            break
+        path, parameters = following.removeprefix(site.base_url), None
+
+    assert [row["id"] for row in seen][:3] == tickets[::-1]
+    assert {row["status"] for row in seen[:3]} == {"open"}
+    assert len({row["id"] for row in seen}) == len(seen)
+
+
+def test_what_is_deleted_now_is_left_out_of_the_past_for_who_is_no_auditor(site):
+    ticket = site.ticket("guest")["id"]
+    moment = datetime.now(UTC).isoformat()
+    site.client("manager").delete(f"/v1/tickets/{ticket}")
+    reader = site.client(key=site.key(role="staff", user_id="user101", scopes=("tickets:read",)))
+
+    def sees(client):
+        rows = client.get("/v1/tickets", params={"as_of": moment, "per_page": 100}).json()["data"]
+        return ticket in {row["id"] for row in rows}
+
+    assert sees(site.client("staff"))
+    assert not sees(reader)
+    assert not sees(site.client("guest"))
+
+
+@pytest.mark.parametrize("as_of", ["", "soon", "2023-01-15", "2023-01-15T15:30:00", "9999-12-31T23:59:59Z"])
+def test_a_list_of_no_moment_is_refused(site, as_of):
+    answer = site.client().get("/v1/tickets", params={"as_of": as_of})
+
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["as_of"])
+
+
+def test_before_everything_a_list_is_empty(site):
+    body = site.client().get("/v1/tickets?as_of=1970-01-01T00:00:00Z").json()
+
+    assert (body["data"], body["meta"]["pagination"]["total"]) == ([], 0)

@@ -13,6 +13,7 @@ from domain.ticket import PRIORITIES, Ticket, TicketEvent
 from domain.user import User, UserEvent
 from infrastructure.event_store import decode
 from infrastructure.postgres import Connection
+from infrastructure.privacy import open_events
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
 KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}
@@ -46,7 +47,7 @@ def stored_rows(conn: Connection) -> Rows:
 def folded_rows(conn: Connection) -> Rows:
     """What the log says the read tables hold."""
     states = conn.execute("SELECT state FROM es.stored_events ORDER BY notification_id").fetchall()
-    return rows_of([decode(state) for (state,) in states])
+    return rows_of(open_events(conn, [decode(state) for (state,) in states]))
 
 
 def rows_of(events: Iterable[DomainEvent]) -> Rows:

@@ -1,0 +1,132 @@
+"""What was written is read although the projector is absent, stuck, or has set the ticket aside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from infrastructure.postgres import connect
+from projections.runner import Projector
+from tests.acceptance.site import LEAK, Site
+from tests.support.postgres import cloned_database
+
+LIMIT_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def site(postgres, template):
+    """An API without a projector."""
+    with (
+        cloned_database(postgres, template) as dsn,
+        Site.running(dsn, workers=2, projector=False) as site,
+    ):
+        yield site
+
+
+@contextmanager
+def stuck_projection(site):
+    """Nobody can project: the position is held by another transaction."""
+    with connect(site.dsn, application="tests") as conn, conn.transaction():
+        conn.execute("SELECT position FROM read.projector_position FOR UPDATE")
+        yield
+
+
+@contextmanager
+def leading_projector(site):
+    stop = threading.Event()
+    thread = threading.Thread(target=Projector(site.dsn).run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(LIMIT_SECONDS)
+
+
+def ids(answer):
+    return [item["id"] for item in answer.json()["data"]]
+
+
+def test_without_a_projector_what_was_written_is_read_all_the_same(site):
+    for number in range(20):
+        ticket = site.ticket(title=f"Leak {number}")
+        path = f"/v1/tickets/{ticket['id']}"
+        site.client("staff").post(f"{path}/comments", json={"text": "On my way"})
+        site.client("staff").patch(path, json={"status": "in_progress"})
+
+        found = site.client("manager").get(path).json()["data"]
+        assert (found["status"], len(found["comments"])) == ("in_progress", 1)
+        assert ticket["id"] in ids(site.client("staff").get("/v1/tickets?status=in_progress"))
+
+
+def test_while_projection_is_stuck_a_ticket_is_answered_from_the_log(site):
+    before = site.ticket()
+    with stuck_projection(site):
+        posted = site.client("guest").post("/v1/tickets", json=LEAK)
+        assert posted.status_code == 201, posted.text
+        path = f"/v1/tickets/{posted.json()['data']['id']}"
+        changed = site.client("staff").patch(path, json={"title": "Flood", "assigned_to": "user101"})
+        assert (changed.status_code, changed.headers["ETag"]) == (200, '"3"')
+        texts = ["public", "internal"]
+        for text in texts:
+            comment = {"text": text, "visibility": text}
+            assert site.client("staff").post(f"{path}/comments", json=comment).status_code == 201
+        file = {"file": ("leak.jpg", b"content", "image/jpeg")}
+        assert site.client("guest").post(f"{path}/attachments", files=file).status_code == 201
+
+        answer = site.client("manager").get(path)
+        stuck = answer.json()["data"]
+        for_the_guest = site.client("guest").get(path).json()["data"]
+        assert site.client("foreign").get(path).status_code == 404
+        old = site.client("manager").patch(f"/v1/tickets/{before['id']}", json={"priority": "low"})
+        assert old.status_code == 200
+        assert site.client().get(f"/v1/tickets/{before['id']}").json()["data"]["priority"] == "low"
+        assert site.client("manager").delete(f"/v1/tickets/{before['id']}").status_code == 200
+        assert site.client().get(f"/v1/tickets/{before['id']}").status_code == 404
+
+    assert answer.headers["ETag"] == '"6"'
+    assert (stuck["title"], stuck["assigned_to"]) == ("Flood", {"id": "user101", "name": "Jane Smith"})
+    assert stuck["property"] == {"id": "abc123", "name": "Seaside Apartments"}
+    assert stuck["requester"] == {"id": "user789", "name": "John Doe"}
+    assert [comment["text"] for comment in stuck["comments"]] == texts
+    assert [comment["text"] for comment in for_the_guest["comments"]] == ["public"]
+    again = caught_up(site, path)
+    assert {**again, "attachments": []} == {**stuck, "attachments": []}
+
+
+def caught_up(site, path):
+    """The ticket as the read tables have it."""
+    with leading_projector(site), connect(site.dsn, application="tests") as conn:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while conn.execute(
+            "SELECT position < es.stored_events_watermark() FROM read.projector_position"
+        ).fetchone()[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    return site.client("manager").get(path).json()["data"]
+
+
+def test_a_ticket_that_was_set_aside_is_answered_from_the_log(site):
+    """Its row is damaged, so that its next event does not continue it."""
+    ticket_id, other_id = site.ticket()["id"], site.ticket()["id"]
+    site.client().get(f"/v1/tickets/{ticket_id}")
+    with connect(site.dsn, application="tests") as conn:
+        conn.execute("UPDATE read.tickets SET version = 7 WHERE id = %s", [ticket_id])
+
+    changed = site.client().patch(f"/v1/tickets/{ticket_id}", json={"title": "Set aside"})
+    later = site.client().patch(f"/v1/tickets/{ticket_id}", json={"status": "closed"})
+    other = site.client().patch(f"/v1/tickets/{other_id}", json={"title": "Not concerned"})
+
+    assert [answer.status_code for answer in (changed, later, other)] == [200, 200, 200]
+    with connect(site.dsn, application="tests") as conn:
+        assert conn.execute("SELECT originator_id FROM read.parked_events").fetchall() == [(ticket_id,)] * 2
+    found = site.client("staff").get(f"/v1/tickets/{ticket_id}")
+    assert (found.json()["data"]["title"], found.json()["data"]["status"]) == ("Set aside", "closed")
+    assert found.headers["ETag"] == '"3"'
+    assert site.client("staff").get(f"/v1/tickets/{other_id}").json()["data"]["title"] == "Not concerned"
+    ready = site.client(None).get("/health/ready")
+    assert ready.status_code == 200
+    assert "2" in str(ready.json())

@@ -69,6 +69,14 @@ def to_record(row: StoredRow, *, source: str) -> Record:
     return Record(key=aggregate_id, value=row.state, headers=headers)
 
 
+def as_cloudevent(record: Record) -> dict[str, str | msgspec.Raw]:
+    """The same event in CloudEvents' JSON format: the attributes of the headers, and the value as `data`."""
+    event: dict[str, str | msgspec.Raw] = {
+        name.removeprefix("ce_"): value.decode() for name, value in record.headers if name != "content-type"
+    }
+    return {**event, "datacontenttype": "application/json", "data": msgspec.Raw(record.value)}
+
+
 def schema_path(event_type: str) -> str:
     """Where the API serves the JSON Schema of an event type."""
     return f"{SCHEMAS_PATH}/{event_type}.v{VERSION}"

@@ -1,0 +1,96 @@
+"""The stream as an AsyncAPI 3.0 document: the topic, the headers and every event type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.aggregate import DomainEvent
+from event_stream.envelope import schema_path
+from event_stream.event_types import components, event_types
+from infrastructure.settings import Settings
+from infrastructure.topics import PARTITIONS, events_topic
+
+Document = dict[str, Any]
+
+DESCRIPTION = """\
+Every event of the ticketing system, in the order of each aggregate, once for consumers that read committed
+records (`isolation.level=read_committed`). The key is the aggregate's id: its events are in one partition.
+Records are CloudEvents 1.0 in binary mode; the value is the event's JSON. Fields are added in time, and words
+to enumerations: ignore what you do not know. Nothing is renamed, retyped or removed.
+"""
+
+
+def describe_stream(settings: Settings) -> Document:
+    """The document of this installation's topic."""
+    types = event_types()
+    topic = events_topic(settings)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Modern Management Ticketing System events",
+            "version": "1.0.0",
+            "description": DESCRIPTION,
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "events": {
+                "address": topic,
+                "title": "All events",
+                "messages": {name: {"$ref": _message(name)} for name in types},
+                "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS, "bindingVersion": "0.5.0"}},
+            }
+        },
+        "operations": {
+            "publishEvents": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/events"},
+                "summary": "What the system publishes; consumers receive it.",
+                "messages": [{"$ref": f"#/channels/events/messages/{name}"} for name in types],
+            }
+        },
+        "components": {
+            "messages": {name: _described(name, kind, settings.base_url) for name, kind in types.items()},
+            "messageTraits": {"cloudEvent": {"headers": _HEADERS, "bindings": {"kafka": _KEY}}},
+            "schemas": components(types.values(), "#/components/schemas/{name}"),
+        },
+    }
+
+
+def _message(event_type: str) -> str:
+    return f"#/components/messages/{event_type}"
+
+
+def _described(event_type: str, kind: type[DomainEvent], base_url: str) -> Document:
+    return {
+        "name": event_type,
+        "title": kind.__name__,
+        "contentType": "application/json",
+        "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
+        "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
+        "externalDocs": {
+            "description": "The JSON Schema",
+            "url": f"{base_url}{schema_path(event_type)}",
+        },
+    }
+
+
+def _text(description: str, **more: str) -> Document:
+    return {"type": "string", "description": description, **more}
+
+
+_KEY: Document = {"key": _text("The aggregate's id"), "bindingVersion": "0.5.0"}
+_FIELDS: Document = {
+    "ce_specversion": {"const": "1.0"},
+    "ce_id": _text("The event's id: the same whenever it is published again"),
+    "ce_source": _text("The installation", format="uri"),
+    "ce_type": _text("The event's type, such as ticket.opened"),
+    "ce_subject": _text("The aggregate's id"),
+    "ce_time": _text("When it happened", format="date-time"),
+    "ce_dataschema": _text("Where the JSON Schema of the value is", format="uri"),
+    "ce_sequence": _text("The position in the log, as 20 digits", pattern="^[0-9]{20}$"),
+    "ce_ticketversion": _text("1, 2, 3 ... for each aggregate: shows gaps and repeats", pattern="^[0-9]+$"),
+    "ce_partitionkey": _text("The same as the key"),
+    "traceparent": _text("W3C trace context: one trace a request, one span an event"),
+    "content-type": {"const": "application/json"},
+}
+_HEADERS: Document = {"type": "object", "required": list(_FIELDS), "properties": _FIELDS}

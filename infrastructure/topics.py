@@ -1,0 +1,17 @@
+"""The names and shapes of our Kafka topics, without a Kafka client."""
+
+from __future__ import annotations
+
+from infrastructure.settings import Settings
+
+PARTITIONS = 24  # for ever: another count would send a ticket's later events to another partition
+
+
+def events_topic(settings: Settings) -> str:
+    """Every event, keyed by aggregate id."""
+    return f"{settings.kafka_prefix}.events"
+
+
+def position_topic(settings: Settings) -> str:
+    """How far the relay has come, moved in the transaction of the events themselves."""
+    return f"{settings.kafka_prefix}.relay.position"

@@ -12,6 +12,8 @@ from api.comments import Comments
 from api.context import Request
 from api.docs import Docs, DocsStyle
 from api.errors import add_error_handlers
+from api.event_types import AsyncApi, EventSchema, EventTypes
+from api.events import Events
 from api.gate import Gate
 from api.health import Live, Ready
 from api.history import TicketHistory
@@ -41,6 +43,9 @@ ROUTES: Routes = (
     ("/v1/properties", Properties),
     ("/v1/properties/{property_id}", PropertyItem),
     ("/v1/properties/{property_id}/units", Units),
+    ("/v1/events", Events),
+    ("/v1/event-types", EventTypes),
+    ("/v1/event-types/{name}", EventSchema),
     ("/health/live", Live),
     ("/health/ready", Ready),
     ("/metrics", Metrics),
@@ -62,6 +67,7 @@ def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, A
     for path, resource in (
         *((path, resource(services)) for path, resource in (*routes, *PAGES)),
         ("/v1/openapi.json", OpenApi(services, document)),
+        ("/v1/asyncapi.json", AsyncApi(services)),
         ("/docs", Docs(services, document)),
         ("/docs/style.css", DocsStyle(services)),
     ):

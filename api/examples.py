@@ -125,3 +125,37 @@ PROPERTY: dict[str, Any] = {
 }
 UNIT: dict[str, Any] = {"id": "unit456", "name": "Unit 101"}
 PROPERTY_DETAIL = PROPERTY | {"units": [UNIT]}
+
+EVENT_TYPE: dict[str, Any] = {
+    "name": "ticket.assigned.v1",
+    "type": "ticket.assigned",
+    "version": 1,
+    "title": "TicketAssigned",
+    "schema": "https://api.example.com/v1/event-types/ticket.assigned.v1",
+}
+EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "6f1ed002-ab5a-5f62-9a4c-1d6c1f4b4b0e",
+    "source": "https://api.example.com",
+    "type": "ticket.assigned",
+    "subject": "123e4567-e89b-12d3-a456-426614174000",
+    "time": "2023-01-15T15:30:00.250000Z",
+    "datacontenttype": "application/json",
+    "dataschema": "https://api.example.com/v1/event-types/ticket.assigned.v1",
+    "sequence": "00000000000000000042",
+    "ticketversion": "2",
+    "partitionkey": "123e4567-e89b-12d3-a456-426614174000",
+    "traceparent": "00-01890a5dac96774bbcceb302099a8057-1f3a5b7c9d0e2f46-01",
+    "data": {
+        "type": "ticket.assigned",
+        "assignee_id": "user101",
+        "event_id": "6f1ed002-ab5a-5f62-9a4c-1d6c1f4b4b0e",
+        "originator_id": "123e4567-e89b-12d3-a456-426614174000",
+        "originator_version": 2,
+        "occurred_at": "2023-01-15T15:30:00.250000Z",
+        "actor": {"user_id": "user050", "role": "manager", "auth": "api_key", "credential_id": "5kq0Zr2x"},
+        "request_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "causation_id": "01890a5d-ac96-774b-bcce-b302099a8058",
+        "source_prefix": "203.0.113.0/24",
+    },
+}

@@ -178,9 +178,8 @@ def _parameters(
     schema_of: Mapping[int, Any],
     components: Mapping[str, Any],
 ) -> list[Document]:
-    an_id = {"$ref": "#/components/schemas/Id"}
     parameters: list[Document] = [
-        {"name": name, "in": "path", "required": True, "schema": an_id}
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
         for name in _TEMPLATE_FIELD.findall(path)
     ]
     if operation.query is not None:
@@ -193,6 +192,11 @@ def _parameters(
     if operation.has_etag and method == "GET":
         references.append("IfNoneMatch")
     return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in references]
+
+
+def _path_schema(name: str) -> Document:
+    kind = "Id" if name.endswith("_id") else "DottedName"
+    return {"$ref": f"#/components/schemas/{kind}"}
 
 
 def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any]) -> list[Document]:

@@ -21,6 +21,8 @@ TAGS: list[dict[str, str]] = [
     {"name": "attachments", "description": "Files of tickets."},
     {"name": "users", "description": "The people: residents, staff and managers."},
     {"name": "properties", "description": "What is managed, and the units in it."},
+    {"name": "events", "description": "What happened, for other systems to follow."},
+    {"name": "event-types", "description": "The JSON Schemas of all events. No key needed."},
     {"name": "health", "description": "For load balancers and supervisors. No key needed."},
     {"name": "metrics", "description": "For Prometheus."},
 ]
@@ -107,6 +109,11 @@ _LINKS = {
 }
 COMMON_SCHEMAS: dict[str, Any] = {
     "Id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "An opaque id"},
+    "DottedName": {
+        "type": "string",
+        "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        "description": "Words joined by dots",
+    },
     "Error": {
         "type": "object",
         "required": ["status", "error"],

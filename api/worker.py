@@ -10,12 +10,14 @@ from concurrent.futures import Future
 from errno import EAGAIN, ECONNABORTED, ENOTCONN, EPIPE, EWOULDBLOCK
 from functools import partial
 from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
 import structlog
 from gunicorn.http import errors as http_errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
+from api.draining import draining
 from api.errors import STATUS_OF, error_body
 from infrastructure.ids import new_id
 
@@ -92,6 +94,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.timeout = time.monotonic() + READ_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        draining.set()
+        super().handle_exit(sig, frame)
 
     def load_wsgi(self) -> None:
         super().load_wsgi()

@@ -23,6 +23,7 @@ request_seconds = Histogram(
 projector_lag = Gauge(
     "ticketing_projector_lag_events", "Events the read tables lack", multiprocess_mode="mostrecent"
 )
+relay_lag = Gauge("ticketing_relay_lag_events", "Events Kafka lacks", multiprocess_mode="mostrecent")
 parked_events = Gauge(
     "ticketing_parked_events", "Events that could not be projected", multiprocess_mode="mostrecent"
 )

@@ -126,7 +126,13 @@ def test_own_foreign_and_absent(site, role, call):
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/v1/tickets", ROLES), ("/v1/properties", ROLES), ("/v1/users", ("admin", "manager", "staff"))],
+    [
+        ("/v1/tickets", ROLES),
+        ("/v1/properties", ROLES),
+        ("/v1/users", ("admin", "manager", "staff")),
+        ("/v1/events", ("admin",)),
+        ("/v1/event-types", ROLES),
+    ],
 )
 def test_lists(site, path, allowed):
     for role in ROLES:

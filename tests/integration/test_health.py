@@ -59,6 +59,7 @@ def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catc
         "projector_lag": 1,
         "parked_events": 0,
         "kafka": "not configured",
+        "relay_lag": None,
     }
     assert level.json["data"]["projector_lag"] == 0
 

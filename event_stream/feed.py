@@ -1,0 +1,74 @@
+"""The same events as in Kafka, read from the log itself by those who have no Kafka."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from domain.errors import Invalid
+from event_stream.envelope import StoredRow, as_cloudevent, to_record
+from infrastructure.postgres import Pool, named_queries
+from infrastructure.recorder import read_log
+
+MAX_PAGE_BYTES = 4_194_304  # of stored events; a page has at least one
+SHORTEST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.25
+
+sql = named_queries(Path(__file__).parent / "sql" / "feed.sql")
+
+
+class FeedPage(NamedTuple):
+    """Events as CloudEvents in JSON format, and the position to go on after; `has_more` when there is
+    something to be read there already."""
+
+    events: list[dict[str, str | msgspec.Raw]]
+    position: int
+    has_more: bool
+
+
+def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
+    """Up to `limit` events past the position `after`: complete and in order, none will appear between them.
+
+    Raises Invalid when the log has never been as long as `after`.
+    """
+    with pool.connection() as conn:
+        rows = [StoredRow(*row) for row in read_log(conn, after, limit + 1)]
+        if not rows and after > 0:
+            end = conn.execute(sql["read_end"]).fetchone()
+            if end is not None and end[0] < after:
+                raise Invalid({"after": [f"The after parameter is past the end of the log, {end[0]}."]})
+    page = rows[: min(limit, _fitting(rows))]
+    events = [as_cloudevent(to_record(row, source=source)) for row in page]
+    return FeedPage(events, page[-1].position if page else after, len(rows) > len(page))
+
+
+def wait_for_feed(
+    pool: Pool, after: int, limit: int, *, source: str, seconds: float, stop: threading.Event
+) -> FeedPage:
+    """As read_feed, but when there is nothing yet, wait for it, at most `seconds` or until `stop` is set.
+
+    No database connection is held between two looks.
+    """
+    deadline = time.monotonic() + seconds
+    pause = SHORTEST_PAUSE_SECONDS
+    page = read_feed(pool, after, limit, source=source)
+    while not page.events and (remaining := deadline - time.monotonic()) > 0:
+        if stop.wait(min(pause, remaining)):
+            break
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        page = read_feed(pool, after, limit, source=source)
+    return page
+
+
+def _fitting(rows: list[StoredRow]) -> int:
+    """How many of the first rows fit into a page."""
+    room = MAX_PAGE_BYTES
+    for count, row in enumerate(rows):
+        room -= len(row.state)
+        if room < 0:
+            return max(1, count)
+    return len(rows)

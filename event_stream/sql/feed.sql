@@ -1,0 +1,2 @@
+-- name: read_end
+SELECT coalesce(max(notification_id), 0) FROM es.stored_events;

@@ -1,6 +1,6 @@
 """The `ticketing` command: its table of contents, and what failures turn into.
 
-Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, unusable settings or no database.
+Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, unusable settings, no database or no Kafka.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
-from cli import demo, keys, processes, properties, users
+from cli import demo, keys, processes, properties, relay, users
 from cli.database import DatabaseUnavailable
 from cli.history import history
 from cli.output import note
 from cli.rebuild import rebuild
+from cli.relay import RelayStopped
 from cli.up import CannotStart, up
 from domain.errors import DomainError, Invalid
 from infrastructure.settings import BadSettings
@@ -34,6 +35,7 @@ app.command(rich_help_panel="Start")(up)
 app.command(rich_help_panel="One process each")(processes.migrate)
 app.command(rich_help_panel="One process each")(processes.api)
 app.command(rich_help_panel="One process each")(processes.projector)
+app.add_typer(relay.app, name="relay", rich_help_panel="One process each")
 app.add_typer(keys.app, name="key", rich_help_panel="Manage")
 app.add_typer(users.app, name="user", rich_help_panel="Manage")
 app.add_typer(properties.app, name="property", rich_help_panel="Manage")
@@ -55,7 +57,13 @@ def main() -> None:
     except (DomainError, RebuildRunning) as refusal:
         note(str(refusal))
         sys.exit(REFUSED)
-    except (BadSettings, DatabaseUnavailable, CannotStart, NothingToVerify) as problem:
+    except (
+        BadSettings,
+        DatabaseUnavailable,
+        CannotStart,
+        NothingToVerify,
+        RelayStopped,
+    ) as problem:
         note(str(problem))
         sys.exit(UNUSABLE)
     except (psycopg.OperationalError, PoolTimeout) as problem:

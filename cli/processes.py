@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
-
 import msgspec
 
 from api.server import serve
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.output import note
+from cli.stopping import stop_event
 from infrastructure.settings import load_settings
 from projections.runner import Projector
 
@@ -37,11 +34,4 @@ def projector() -> None:
     """Keep the read tables up with the event log. A second one stands by."""
     settings = load_settings()
     dsn = address_of_process(settings)
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    Projector(dsn).run(stop)
+    Projector(dsn).run(stop_event())

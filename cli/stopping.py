@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -40,6 +41,18 @@ class Signals:
             self._is_deferred = False
             if self._is_wanted:
                 raise Stopped
+
+
+def stop_event() -> threading.Event:
+    """An event that SIGINT and SIGTERM set, for processes that finish what they are doing first."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
     supervisor = Supervisor(
         [
             Child(name, ourselves(name), environ, settings.home / "logs" / f"{name}.log")
-            for name in ("api", "projector")
+            for name in _processes(settings)
         ]
     )
     for step in prepare(settings):
@@ -87,6 +87,11 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
             time.sleep(LOOK_EVERY_SECONDS)
     finally:
         supervisor.stop()
+
+
+def _processes(settings: Settings) -> list[str]:
+    """What runs, as subcommands. With Kafka the relay does too; should it fail, all else goes on."""
+    return ["api", "projector", *(["relay"] if settings.kafka_bootstrap_servers else [])]
 
 
 @contextmanager
@@ -174,7 +179,11 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
     while not _is_ready(settings):
         with signals.deferred():
             supervisor.keep_running()
-        failed = [child for child in supervisor.children if child.failures >= TOO_MANY_FAILURES]
+        failed = [
+            child
+            for child in supervisor.children
+            if child.failures >= TOO_MANY_FAILURES and child.name != "relay"
+        ]
         if failed or time.monotonic() > deadline:
             suspect = (failed or supervisor.children)[0]
             raise CannotStart(

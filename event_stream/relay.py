@@ -22,6 +22,7 @@ from kafka.errors import (  # type: ignore[import-untyped]
 )
 
 from event_stream.envelope import StoredRow, to_record
+from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
 from event_stream.position import (
     KEY,
     Position,
@@ -33,23 +34,15 @@ from event_stream.position import (
     sql,
     starting_position,
 )
-from infrastructure.kafka import (
-    DELIVERY_SECONDS,
-    create_topics,
-    events_topic,
-    make_producer,
-    position_topic,
-)
+from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_producer
 from infrastructure.postgres import Connection, connect
 from infrastructure.recorder import read_log
 from infrastructure.settings import BadSettings, Settings
+from infrastructure.topics import events_topic, position_topic
 
 PAGE_SIZE = 1_000
-LEADER_KEY = 7_305_874  # the session advisory lock of the relay that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
-STANDBY_SECONDS = 0.5
-TAKEOVER_SECONDS = 10.0
 ABORT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 MARGIN_SECONDS = 15.0  # what a call may take beyond the time Kafka is given to take the records
@@ -57,20 +50,28 @@ MARGIN_SECONDS = 15.0  # what a call may take beyond the time Kafka is given to 
 log = structlog.get_logger()
 
 
-def run_relay(settings: Settings, stop: threading.Event) -> None:
-    """Publish until `stop` is set; a second relay stands by until the first is gone.
+def run_relay(
+    settings: Settings,
+    stop: threading.Event,
+    *,
+    delivery_seconds: float = DELIVERY_SECONDS,
+    hung_after_seconds: float = HUNG_AFTER_SECONDS,
+) -> None:
+    """Publish until `stop` is set; a second relay stands by until the first is gone or hangs.
 
-    Raises on any error. Where a call into Kafka never returns, the process ends on the spot: run one relay
-    a process, under a supervisor.
+    `delivery_seconds` is how long Kafka is given to take the records of a page. Raises on any error. Where
+    a call into Kafka never returns, the process ends on the spot: run one relay a process, under a
+    supervisor.
     """
     with _connect(settings) as conn:
-        if not _stand_by(conn, stop):
+        if not stand_by(conn, stop, hung_after_seconds=hung_after_seconds):
             return
         log.info("relay_leads")
         require_topics(conn, settings)
         create_topics(settings)
-        with _transactions(settings) as producer:
-            relay = Relay(conn, producer, settings, starting_position(conn, settings))
+        with transactions(settings, delivery_seconds) as producer:
+            start = starting_position(conn, settings)
+            relay = Relay(conn, producer, settings, start, delivery_seconds=delivery_seconds)
             log.info("relay_starts", position=relay.position)
             relay.run(stop)
 
@@ -82,11 +83,11 @@ def republish(settings: Settings, from_position: int) -> int:
     second time. No relay may be running meanwhile, except one that refuses to start.
     """
     with _connect(settings) as conn:
-        if not _take_leadership_within(conn, TAKEOVER_SECONDS):
+        if not take_leadership_soon(conn):
             raise RelayRefused("A relay is publishing. Stop it, then say this again.")
         create_topics(settings)
         position = position_at(conn, from_position)
-        with _transactions(settings) as producer:
+        with transactions(settings, DELIVERY_SECONDS) as producer:
             producer.begin_transaction()
             moved = producer.send(position_topic(settings), key=KEY, value=encode(position), partition=0)
             moved.get(timeout=DELIVERY_SECONDS)
@@ -101,7 +102,13 @@ class Relay:
     """Publishes page after page; `position` is that of the last event Kafka has committed."""
 
     def __init__(
-        self, conn: Connection, producer: KafkaProducer, settings: Settings, start: Position
+        self,
+        conn: Connection,
+        producer: KafkaProducer,
+        settings: Settings,
+        start: Position,
+        *,
+        delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
         self.position = start.position
         self._conn = conn
@@ -109,6 +116,7 @@ class Relay:
         self._events_topic = events_topic(settings)
         self._position_topic = position_topic(settings)
         self._source = settings.base_url
+        self._delivery_seconds = delivery_seconds
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until `stop` is set."""
@@ -160,8 +168,8 @@ class Relay:
                 producer.send(self._events_topic, key=record.key, value=record.value, headers=record.headers)
             )
         futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
-        with _deadline(DELIVERY_SECONDS + MARGIN_SECONDS):
-            producer.flush(timeout=DELIVERY_SECONDS + MARGIN_SECONDS / 2)
+        with _deadline(self._delivery_seconds + MARGIN_SECONDS):
+            producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
         for future in futures:
             future.get(timeout=0)
         with _deadline(MARGIN_SECONDS):
@@ -169,52 +177,45 @@ class Relay:
 
     def _abort(self, error: KafkaError) -> None:
         """Spare readers the wait for the transaction's timeout, if Kafka can be told."""
-        if isinstance(error, ProducerFencedError | InvalidProducerEpochError):
+        if is_fenced(error):
             return
         with suppress(KafkaError), _deadline(ABORT_SECONDS):
             self._producer.abort_transaction()
 
 
+def is_fenced(error: KafkaError) -> bool:
+    """Whether Kafka says that another relay took over. kafka-python wraps it in most places."""
+    causes = (error, *error.args)
+    return any(isinstance(cause, ProducerFencedError | InvalidProducerEpochError) for cause in causes)
+
+
 def _connect(settings: Settings) -> Connection:
+    """The copy of the position is for monitoring: its commits need not wait for the disk. The keepalives
+    let either end notice that the other's host has vanished."""
     if not settings.database_url:
         raise BadSettings("DATABASE_URL is not set; the relay has no log to publish.")
-    # The copy of the position is for monitoring: its commits need not wait for the disk. The keepalives
-    # let the server notice a leader whose host has vanished.
     options = (
         "-c synchronous_commit=off -c statement_timeout=60s"
         " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
     )
-    return connect(settings.database_url, application="ticketing-relay", options=options, prepare_threshold=0)
-
-
-def _stand_by(conn: Connection, stop: threading.Event) -> bool:
-    """Return True when we lead, False when asked to stop before that."""
-    while not stop.is_set():
-        if _take_leadership(conn):
-            return True
-        stop.wait(STANDBY_SECONDS)
-    return False
-
-
-def _take_leadership_within(conn: Connection, seconds: float) -> bool:
-    """A relay that refuses to start holds the lock for a moment each time its supervisor starts it."""
-    deadline = time.monotonic() + seconds
-    while not _take_leadership(conn):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _take_leadership(conn: Connection) -> bool:
-    row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
-    return bool(row and row[0])
+    return connect(
+        settings.database_url,
+        application="ticketing-relay",
+        options=options,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+        prepare_threshold=0,
+    )
 
 
 @contextmanager
-def _transactions(settings: Settings) -> Iterator[KafkaProducer]:
+def transactions(settings: Settings, delivery_seconds: float) -> Iterator[KafkaProducer]:
     """The producer with the one transactional id: whoever had it before is fenced from here on."""
-    producer = make_producer(settings, transactional_id=f"{settings.kafka_prefix}-relay-0")
+    producer = make_producer(
+        settings, transactional_id=f"{settings.kafka_prefix}-relay-0", delivery_seconds=delivery_seconds
+    )
     try:
         producer.init_transactions()
         yield producer

@@ -1,4 +1,4 @@
-"""Kafka clients, every option that matters written out, and the names and shapes of our topics.
+"""Kafka clients, every option that matters written out, and making our topics.
 
 docs/decisions/0005-event-stream.md says why the options are what they are.
 """
@@ -13,8 +13,8 @@ from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[imp
 )
 
 from infrastructure.settings import BadSettings, Settings
+from infrastructure.topics import PARTITIONS, events_topic, position_topic
 
-PARTITIONS = 24  # for ever: another count would send a ticket's later events to another partition
 CONNECT_SECONDS = 30
 DELIVERY_SECONDS = 30
 
@@ -29,16 +29,6 @@ LAST_OF_EACH_KEY = {
 
 class WrongTopic(Exception):
     """A topic is not what this program made or would make; the message says what to do."""
-
-
-def events_topic(settings: Settings) -> str:
-    """Every event, keyed by aggregate id."""
-    return f"{settings.kafka_prefix}.events"
-
-
-def position_topic(settings: Settings) -> str:
-    """How far the relay has come, moved in the transaction of the events themselves."""
-    return f"{settings.kafka_prefix}.relay.position"
 
 
 def make_producer(
@@ -170,7 +160,6 @@ def _admin(settings: Settings) -> KafkaAdminClient:
         client_id=f"{settings.kafka_prefix}-admin",
         request_timeout_ms=CONNECT_SECONDS * 1000,
         bootstrap_timeout_ms=CONNECT_SECONDS * 1000,
-        metrics_enabled=False,
     )
 
 

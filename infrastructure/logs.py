@@ -66,6 +66,16 @@ class JsonFormatter(logging.Formatter):
         return render(None, "", redact(None, "", event)).decode()
 
 
+def configure_library_logs(name: str) -> None:
+    """Have a library's warnings and errors come out as the same lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger(name)
+    logger.handlers = [handler]
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+
+
 def _may_hold_secret(text: str) -> bool:
     """A quick look that spares most values the expression."""
     return "mt" in text or "whsec_" in text or "earer" in text or "EARER" in text

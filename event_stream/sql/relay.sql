@@ -1,6 +1,17 @@
 -- name: take_leadership
 SELECT pg_try_advisory_lock(%(key)s);
 
+-- name: read_leader
+-- The session that holds the lock. The key's high half is 0, so it all stands in objid.
+SELECT l.pid, p.position,
+       EXISTS (SELECT FROM es.stored_events e WHERE e.notification_id > p.position) AS has_backlog
+  FROM pg_locks l, relay.position p
+ WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = %(key)s AND l.objsubid = 1 AND l.granted
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- name: end_session
+SELECT pg_terminate_backend(%(pid)s);
+
 -- name: read_log_state
 -- What the starting position is checked against: the copy of it, the end of the log, and the event that
 -- stands at or before the position Kafka has.

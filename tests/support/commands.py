@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TICKETING = Path(sys.executable).with_name("ticketing")
-NEVER_INHERITED = ("DATABASE_URL", "TICKETING_HOME", "PORT", "HOST", "BASE_URL", "WORKERS", "THREADS")
+NEVER_INHERITED = (
+    "DATABASE_URL",
+    "TICKETING_HOME",
+    "PORT",
+    "HOST",
+    "BASE_URL",
+    "WORKERS",
+    "THREADS",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_PREFIX",
+)
 MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 

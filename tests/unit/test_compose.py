@@ -28,7 +28,7 @@ def dockerfile_environment():
 
 
 def test_every_process_is_a_subcommand():
-    assert {service["command"][0] for service in OURS.values()} == {"migrate", "api", "projector"}
+    assert {service["command"][0] for service in OURS.values()} == {"migrate", "api", "projector", "relay"}
     assert {service["command"][0] for service in OURS.values()} <= SUBCOMMANDS
 
 
@@ -57,6 +57,21 @@ def test_the_database_address_names_the_postgres_service():
 
     assert address.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
     assert address.endswith(f"@postgres:5432/{postgres['POSTGRES_DB']}")
+
+
+def test_the_kafka_address_names_the_kafka_service():
+    address = OURS["relay"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
+    kafka = SERVICES["kafka"]
+
+    assert kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{address}"
+    assert OURS["api"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"] == address
+
+
+def test_kafka_is_the_version_the_tests_run():
+    pom = (ROOT / "tests" / "support" / "kafka" / "pom.xml").read_text()
+    version = re.search(r"<kafka.version>(.+)</kafka.version>", pom).group(1)
+
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{version}"
 
 
 def test_ports_agree():

@@ -1,0 +1,85 @@
+"""`ticketing relay`: publish the event log to Kafka, or have it published again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cli.database import address_of_process
+from cli.output import note
+from cli.stopping import stop_event
+from infrastructure.logs import configure_library_logs, configure_logs
+from infrastructure.settings import BadSettings, Settings, load_settings
+
+app = typer.Typer(
+    invoke_without_command=True,
+    no_args_is_help=False,
+    help="Publish the event log to Kafka, in order, until a signal ends it. A second one stands by.",
+)
+
+
+class RelayStopped(Exception):
+    """The relay cannot begin or go on; the message says why and, where there is something, what to do."""
+
+
+@app.callback()
+def relay(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        settings = _settings()
+        configure_logs(settings.log_level)
+        configure_library_logs("kafka")
+        with _telling_why():
+            from event_stream.relay import run_relay  # here, as no other command needs a Kafka client
+
+            run_relay(settings, stop_event())
+
+
+@app.command()
+def republish(
+    from_position: Annotated[
+        int,
+        typer.Option(
+            "--from",
+            min=0,
+            max=2**63 - 1,
+            metavar="POSITION",
+            help="Publish what stands after this position of the log; 0 for everything.",
+        ),
+    ],
+) -> None:
+    """Have the relay publish events again, into topics that were lost or deleted.
+
+    Stop the relay first, unless it refuses to start. Readers of a topic that was not lost see the events
+    a second time.
+    """
+    with _telling_why():
+        from event_stream.relay import republish as publish_again
+
+        count = publish_again(_settings(), from_position)
+    note(f"The relay will publish {count} events again, from after position {from_position}.")
+
+
+@contextmanager
+def _telling_why() -> Iterator[None]:
+    from kafka.errors import KafkaError  # type: ignore[import-untyped]
+
+    from event_stream.position import RelayRefused
+    from infrastructure.kafka import WrongTopic
+
+    try:
+        yield
+    except (RelayRefused, WrongTopic) as refusal:
+        raise RelayStopped(str(refusal)) from None
+    except (KafkaError, TimeoutError) as error:
+        raise RelayStopped(f"Kafka cannot be worked with: {error}") from None
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    if not settings.kafka_bootstrap_servers:
+        raise BadSettings("KAFKA_BOOTSTRAP_SERVERS is not set; there is no Kafka to publish to.")
+    return msgspec.structs.replace(settings, database_url=address_of_process(settings))

@@ -1,0 +1,384 @@
+"""The relay against a real Kafka: everything once and in order, and refusals where that cannot be kept."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError
+
+from domain.events import StoredDomainEvent
+from event_stream.position import RelayRefused, read_position
+from event_stream.relay import Relay, is_fenced, republish, run_relay, transactions
+from infrastructure.event_store import Ticketing, decode
+from infrastructure.kafka import WrongTopic, create_topics
+from infrastructure.postgres import connect, make_pool
+from infrastructure.topics import PARTITIONS, events_topic, position_topic
+from tests.support.commands import environment, ticketing
+from tests.support.history import History, append
+from tests.support.postgres import cloned_database
+from tests.support.server import free_port
+from tests.support.stream import (
+    Ends,
+    Reader,
+    RelayProcess,
+    Verdict,
+    delete_topics,
+    judge,
+    published_position,
+    read_stream,
+    relay_variables,
+    stream_settings,
+)
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def settings(database, kafka, kafka_prefix, tmp_path):
+    return stream_settings(database, kafka, kafka_prefix, tmp_path)
+
+
+def publish_all(settings):
+    """Run the relay in this process until it has published the whole log."""
+    stop = threading.Event()
+    failures = []
+
+    def run():
+        try:
+            run_relay(settings, stop)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        eventually(lambda: failures or published_position(settings.database_url) >= end_of_log(settings), 60)
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def end_of_log(settings):
+    with connect(settings.database_url, application="tests") as conn:
+        return conn.execute("SELECT coalesce(max(notification_id), 0) FROM es.stored_events").fetchone()[0]
+
+
+def verdict(settings, records=None):
+    found = read_stream(settings) if records is None else records
+    return judge(settings.database_url, found, settings.base_url)
+
+
+def test_the_log_is_published_once_and_in_order(settings, store):
+    history = History(1)
+    append(store, history.grow(300))
+
+    publish_all(settings)
+    append(store, history.grow(100))
+    publish_all(settings)
+
+    records = read_stream(settings)
+    assert verdict(settings, records) == Verdict()
+    assert len({record.partition for record in records}) > PARTITIONS / 2
+
+
+def test_every_record_is_a_cloudevent(settings, store):
+    """The public SDK reads it, and its data is the stored event."""
+    append(store, History(2).grow(60))
+    publish_all(settings)
+
+    for record in read_stream(settings):
+        message = KafkaMessage(headers=dict(record.headers), key=record.key, value=record.value)
+        event = from_binary(message, JSONFormat())
+        stored = decode(record.value)
+
+        assert isinstance(stored, StoredDomainEvent)
+        assert event.get_specversion() == "1.0"
+        assert event.get_id() == stored.event_id
+        assert event.get_type() == stored.tag
+        assert event.get_source() == settings.base_url
+        assert event.get_subject() == stored.originator_id == record.key.decode()
+        assert event.get_time() == stored.occurred_at
+        assert event.get_datacontenttype() == "application/json"
+        assert event.get_dataschema() == f"{settings.base_url}/v1/event-types/{stored.tag}.v1"
+        assert event.get_extension("ticketversion") == str(stored.originator_version)
+        assert event.get_data()["event_id"] == stored.event_id
+
+
+def test_the_trace_is_that_of_the_request(settings, store):
+    append(store, History(3).grow(5))
+    publish_all(settings)
+
+    for record in read_stream(settings):
+        version, trace, span, flags = dict(record.headers)["traceparent"].decode().split("-")
+        assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
+
+
+def test_topics_are_made_as_they_have_to_be(settings, store):
+    publish_all(settings)
+    create_topics(settings)  # those that are there stay as they are
+
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    names = [events_topic(settings), position_topic(settings)]
+    partitions = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(names)}
+    options = {name: topic_options(admin, name) for name in names}
+    admin.close()
+    assert partitions == {names[0]: PARTITIONS, names[1]: 1}
+    assert options[names[0]]["cleanup.policy"] == "delete"
+    assert options[names[0]]["retention.ms"] == "-1"
+    assert options[names[1]]["cleanup.policy"] == "compact"
+
+
+def topic_options(admin, name):
+    found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    (by_name,) = found.values()
+    return {option: data["value"] for option, data in by_name[name].items()}
+
+
+def test_batches_are_compressed(settings, store):
+    append(store, History(4).grow(400))
+    publish_all(settings)
+
+    records = read_stream(settings)
+    plain = sum(len(record.value) + sum(len(value) for _, value in record.headers) for record in records)
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    (broker, *_) = admin.describe_log_dirs([events_topic(settings)])
+    admin.close()
+    stored = sum(
+        partition["partition_size"]
+        for folder in broker["log_dirs"]
+        for topic in folder["topics"]
+        for partition in topic["partitions"]
+    )
+    assert 0 < stored < plain / 2
+
+
+def test_the_position_is_found_behind_many_others(settings, store):
+    """It is looked for from the end of its topic in steps."""
+    history = History(5)
+    append(store, history.grow(3))
+    publish_all(settings)
+    with connect(settings.database_url, application="tests") as conn, transactions(settings, 30) as producer:
+        relay = Relay(conn, producer, settings, read_position(settings))
+        for _ in range(120):
+            append(store, history.grow(1))
+            relay.publish_page()
+
+    assert (
+        read_position(settings).position == end_of_log(settings) == published_position(settings.database_url)
+    )
+    publish_all(settings)
+    assert verdict(settings) == Verdict()
+
+
+def test_a_second_relay_stands_by_until_the_first_has_gone(settings, store):
+    history = History(6)
+    append(store, history.grow(20))
+    with RelayProcess(settings) as first, RelayProcess(settings) as second:
+        eventually(lambda: "relay_starts" in first.output + second.output, 30)
+        leader, other = (first, second) if "relay_starts" in first.output else (second, first)
+        leader.wait_for("relay_published")
+        assert "relay_leads" not in other.output
+
+        leader.process.terminate()
+        assert leader.wait_for_end() == 0
+        append(store, history.grow(20))
+        other.wait_for("relay_published")
+        other.process.terminate()
+        assert other.wait_for_end() == 0
+
+    assert verdict(settings) == Verdict()
+
+
+def test_a_relay_that_was_replaced_is_refused_by_kafka(settings, store):
+    """Even with a session of its own to PostgreSQL, which has no say in this."""
+    history = History(7)
+    append(store, history.grow(20))
+    publish_all(settings)
+    with connect(settings.database_url, application="tests") as conn, transactions(settings, 30) as old_one:
+        zombie = Relay(conn, old_one, settings, read_position(settings))
+        append(store, history.grow(20))
+        publish_all(settings)
+
+        with pytest.raises(KafkaError) as refused:
+            zombie.publish_page()
+        assert is_fenced(refused.value)
+
+    assert verdict(settings) == Verdict()
+
+
+def test_a_frozen_relay_is_replaced_and_does_nothing_when_it_wakes(settings, store):
+    history = History(8)
+    append(store, history.grow(20))
+    publish_all(settings)
+    ends = Ends(settings)
+    with RelayProcess(settings) as frozen, Reader(settings) as reader:
+        frozen.wait_for("relay_starts")
+        before = ends.total()
+        append(store, history.grow(2_000))
+        eventually(lambda: ends.total() > before, 30)  # it is in the middle of a transaction
+        frozen.freeze()
+        ends.close()
+
+        with RelayProcess(settings, module=IMPATIENT) as second:
+            second.wait_for("relay_leader_hangs")
+            second.wait_for("relay_starts")
+            eventually(lambda: published_position(settings.database_url) == end_of_log(settings), 30)
+            frozen.thaw()
+            assert frozen.wait_for_end() != 0
+            append(store, history.grow(20))
+            eventually(lambda: published_position(settings.database_url) == end_of_log(settings), 30)
+
+    assert verdict(settings, reader.records) == Verdict()
+
+
+def test_a_lost_topic_is_noticed_and_published_again(settings, store):
+    history = History(9)
+    append(store, history.grow(50))
+    publish_all(settings)
+    delete_topics(settings, events_topic(settings))
+
+    with RelayProcess(settings) as relay:
+        assert relay.wait_for_end() == 2
+    assert f"no topic {events_topic(settings)}" in relay.output
+    assert "ticketing relay republish --from" in relay.output
+
+    environ = environment(**relay_variables(settings))
+    done = ticketing("relay", "republish", "--from", "0", environ=environ)
+    append(store, history.grow(10))
+    publish_all(settings)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"will publish {end_of_log(settings) - 10} events again" in done.stderr
+    assert verdict(settings) == Verdict()
+
+
+def test_both_topics_may_be_lost(settings, store):
+    append(store, History(10).grow(20))
+    publish_all(settings)
+    delete_topics(settings, events_topic(settings), position_topic(settings))
+
+    with pytest.raises(RelayRefused, match=r"no topic .* and no topic "):
+        publish_all(settings)
+    republish(settings, 0)
+    publish_all(settings)
+
+    assert verdict(settings) == Verdict()
+
+
+def test_republishing_from_the_middle_repeats_what_follows_alone(settings, store):
+    append(store, History(11).grow(40))
+    publish_all(settings)
+    middle = end_of_log(settings) - 15
+
+    assert republish(settings, middle) == 15
+    publish_all(settings)
+
+    assert verdict(settings) == Verdict(repeated=15)
+
+
+def test_republishing_is_refused_beside_a_relay_that_publishes(settings, store, monkeypatch):
+    monkeypatch.setattr("event_stream.leadership.TAKEOVER_SECONDS", 0.2)
+    with RelayProcess(settings) as relay:
+        relay.wait_for("relay_starts")
+
+        with pytest.raises(RelayRefused, match="Stop it"):
+            republish(settings, 0)
+
+
+def test_a_position_that_kafka_lost_is_noticed(settings, store):
+    append(store, History(12).grow(20))
+    publish_all(settings)
+    delete_topics(settings, position_topic(settings))
+    create_topics(settings)  # as an operator may who sees that one is absent
+
+    with pytest.raises(RelayRefused, match="Kafka has lost records"):
+        publish_all(settings)
+
+
+def test_a_log_older_than_the_topic_is_refused(settings, store, postgres, template):
+    append(store, History(13).grow(20))
+    publish_all(settings)
+
+    with cloned_database(postgres, template) as empty, RelayProcess(on(settings, empty)) as relay:
+        code = relay.wait_for_end()
+
+    assert code == 2
+    assert "this database is older than the topic" in relay.output
+
+
+def test_another_log_than_the_topics_is_refused(settings, store, postgres, template):
+    append(store, History(14).grow(20))
+    publish_all(settings)
+
+    with cloned_database(postgres, template) as other, make_pool(other, application="t", max_size=1) as pool:
+        append(Ticketing(pool), History(15).grow(200))
+        with pytest.raises(RelayRefused, match="the topic belongs to another database"):
+            publish_all(on(settings, other))
+
+
+def test_a_topic_with_another_number_of_partitions_is_refused(settings, store):
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin.create_topics({events_topic(settings): {"num_partitions": 3, "replication_factor": 1}})
+    admin.close()
+
+    with pytest.raises(WrongTopic, match="has 3 partitions and needs 24"):
+        publish_all(settings)
+
+
+def test_without_kafka_the_relay_says_so(database, tmp_path):
+    settings = stream_settings(database, f"127.0.0.1:{free_port()}", "nowhere", tmp_path)
+
+    with RelayProcess(settings, module=IMPATIENT) as relay:
+        assert relay.wait_for_end() == 2
+    assert "Kafka cannot be worked with" in relay.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "says"),
+    [
+        ({}, ("relay",), "KAFKA_BOOTSTRAP_SERVERS"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, ("relay",), "DATABASE_URL"),
+        ({}, ("relay", "republish"), "--from"),
+        ({}, ("relay", "republish", "--from", "-1"), "--from"),
+    ],
+)
+def test_what_is_missing_is_named(variables, arguments, says, tmp_path):
+    done = ticketing(*arguments, environ=environment(TICKETING_HOME=str(tmp_path), **variables))
+
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def on(settings, dsn):
+    return msgspec.structs.replace(settings, database_url=dsn)
+
+
+IMPATIENT = ("tests.support.impatient_relay",)
+
+
+def test_the_judge_finds_what_is_planted(settings, store):
+    """Or its zeros mean nothing."""
+    append(store, History(16).grow(60))
+    publish_all(settings)
+    records = read_stream(settings)
+    by_key = [record for record in records if record.key == records[-1].key]
+    first, last = by_key[0], by_key[-1]
+    assert first is not last
+    altered = last._replace(value=b"{}")
+    misplaced = last._replace(partition=last.partition + 1)
+
+    def without(record):
+        return [each for each in records if each is not record]
+
+    assert verdict(settings, without(last)) == Verdict(lost=1)
+    assert verdict(settings, [*records, last]) == Verdict(repeated=1)
+    assert verdict(settings, [*without(first), first]).out_of_order > 0
+    assert verdict(settings, [*without(last), altered]) == Verdict(altered=1)
+    assert verdict(settings, [*without(last), misplaced]) == Verdict(misplaced=1)

@@ -1,0 +1,21 @@
+"""`ticketing relay` with time limits that a test can wait for."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import cli.main
+import event_stream.relay
+import infrastructure.kafka
+
+HUNG_AFTER_SECONDS = 1.5
+DELIVERY_SECONDS = 3.0
+
+if __name__ == "__main__":
+    infrastructure.kafka.CONNECT_SECONDS = 2
+    event_stream.relay.run_relay = partial(
+        event_stream.relay.run_relay, delivery_seconds=DELIVERY_SECONDS, hung_after_seconds=HUNG_AFTER_SECONDS
+    )
+    sys.argv = ["ticketing", "relay"]
+    cli.main.main()

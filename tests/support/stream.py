@@ -1,0 +1,193 @@
+"""Reading the whole stream as a consumer does, judging it against the log, and relays as processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
+from event_stream.envelope import StoredRow, to_record
+from infrastructure.kafka import make_consumer
+from infrastructure.postgres import connect
+from infrastructure.recorder import read_log
+from infrastructure.settings import Settings
+from infrastructure.topics import PARTITIONS, events_topic
+from tests.support.commands import TICKETING, environment
+from tests.support.waiting import eventually
+
+READ_SECONDS = 60
+
+
+def stream_settings(dsn: str, servers: str, prefix: str, home: Path) -> Settings:
+    return Settings(home=home, database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix)
+
+
+class Reader:
+    """Follows all partitions in a thread, reading committed records, and keeps what it is given."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.records: list[Any] = []
+        self._topic = events_topic(settings)
+        self._consumer = make_consumer(settings, client_id="tests", max_poll_records=2_000)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop at the end of the topic."""
+        self._stopping.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        partitions = [TopicPartition(self._topic, number) for number in range(PARTITIONS)]
+        self._consumer.assign(partitions)
+        ends: dict[TopicPartition, int] | None = None
+        deadline = float("inf")
+        while ends is None or any(self._consumer.position(p) < end for p, end in ends.items()):
+            for polled in self._consumer.poll(timeout_ms=100).values():
+                self.records += polled
+            if self._stopping.is_set() and ends is None:
+                ends = self._consumer.end_offsets(partitions)
+                deadline = time.monotonic() + READ_SECONDS
+            assert time.monotonic() < deadline, "the end of the topic is not reached"
+
+
+def read_stream(settings: Settings) -> list[Any]:
+    """Every committed record there is now."""
+    with Reader(settings) as reader:
+        pass
+    return reader.records
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a stream, as counts of events."""
+
+    lost: int = 0
+    repeated: int = 0
+    out_of_order: int = 0
+    unknown: int = 0
+    altered: int = 0
+    misplaced: int = 0
+
+
+def judge(dsn: str, records: Sequence[Any], source: str) -> Verdict:
+    """Compare the records, in the order a consumer got them, with the whole log."""
+    with connect(dsn, application="tests") as conn:
+        log = {row[0]: StoredRow(*row) for row in read_log(conn, 0, 10_000_000)}
+    counts: Counter[int] = Counter()
+    versions: dict[bytes, int] = {}
+    partitions: dict[bytes, int] = {}
+    wrong: Counter[str] = Counter()
+    for record in records:
+        position = int(dict(record.headers)["ce_sequence"])
+        counts[position] += 1
+        row = log.get(position)
+        if row is None:
+            wrong["unknown"] += 1
+            continue
+        expected = to_record(row, source=source)
+        if (record.key, record.value, record.headers) != (expected.key, expected.value, expected.headers):
+            wrong["altered"] += 1
+        if counts[position] == 1:
+            wrong["out_of_order"] += row.aggregate_version != versions.get(record.key, 0) + 1
+            versions[record.key] = row.aggregate_version
+        wrong["misplaced"] += partitions.setdefault(record.key, record.partition) != record.partition
+    lost = len(log.keys() - counts.keys())
+    return Verdict(lost=lost, repeated=sum(counts.values()) - len(counts), **wrong)
+
+
+class Ends:
+    """Looks at how far the topic reaches, with what is not committed, which a reader is not given."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = [TopicPartition(events_topic(settings), number) for number in range(PARTITIONS)]
+        self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
+
+    def total(self) -> int:
+        return sum(self._consumer.end_offsets(self._partitions).values())
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class RelayProcess:
+    """`ticketing relay`, in a process that may be killed or frozen."""
+
+    def __init__(self, settings: Settings, *, module: Sequence[str] = (), **variables: str) -> None:
+        self.log = settings.home / f"relay-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *module] if module else [TICKETING, "relay"],
+                env=environment(**relay_variables(settings), **variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> RelayProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, event: str, within: float = 30) -> None:
+        """Return when the relay has logged it."""
+        said = f'"event":"{event}"'
+        eventually(lambda: said in self.output or self.process.poll() is not None, within)
+        assert said in self.output, self.output[-3_000:]
+
+    def wait_for_end(self, within: float = 60) -> int:
+        """The exit code, once it has ended by itself."""
+        return self.process.wait(within)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+def relay_variables(settings: Settings) -> dict[str, str]:
+    """The settings as a process is given them."""
+    return {
+        "DATABASE_URL": settings.database_url or "",
+        "TICKETING_HOME": str(settings.home),
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
+        "KAFKA_PREFIX": settings.kafka_prefix,
+        "LOG_LEVEL": "DEBUG",
+    }
+
+
+def published_position(dsn: str) -> int:
+    """The relay's position as it is shown to people."""
+    with connect(dsn, application="tests") as conn:
+        row = conn.execute("SELECT position FROM relay.position").fetchone()
+    return row[0] if row else 0
+
+
+def delete_topics(settings: Settings, *names: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin.delete_topics(list(names))
+    eventually(lambda: not set(names) & set(admin.list_topics()), within=20)
+    admin.close()

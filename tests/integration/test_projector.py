@@ -13,6 +13,7 @@ from eventsourcing.persistence import StoredEvent
 from infrastructure.postgres import connect
 from projections.batch import Overtaken, project_page, read_page
 from projections.runner import LEADER_KEY, Projector, catch_up, connect_projector
+from projections.schema import LIVE, create_read_schema, drop_read_schema
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, rows_of, stored_rows
 
@@ -273,4 +274,17 @@ def test_the_second_projector_stands_by_and_takes_over(store, conn, database):
 
     assert second != first
     assert leader(conn) is None
+    assert stored_rows(conn) == folded_rows(conn)
+
+
+def test_a_projector_waits_for_read_tables_that_are_not_there_yet(store, conn, database):
+    """As when processes start in any order: `migrate` makes the tables later."""
+    last = append(store, History(12).grow(30))
+    drop_read_schema(conn, LIVE)
+    with running(database):
+        wait_until(lambda: projectors(conn))
+        create_read_schema(conn)
+        wait_until(lambda: position(conn) == last)
+
+    assert parked(conn) == []
     assert stored_rows(conn) == folded_rows(conn)

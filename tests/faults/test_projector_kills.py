@@ -1,0 +1,123 @@
+"""`ticketing projector` killed at any moment: another goes on, and the rows are the fold of the log."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.commands import TICKETING, environment
+from tests.support.history import History, append
+from tests.support.read_tables import folded_rows, stored_rows
+
+pytestmark = pytest.mark.faults
+
+KILLS = 200 if os.environ.get("FAULTS_FULL") == "1" else 8
+LIMIT_SECONDS = 60
+
+
+@pytest.fixture
+def start(database, tmp_path):
+    """Starts a projector; all of them are gone afterwards."""
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
+    started = []
+
+    def process():
+        started.append(subprocess.Popen([TICKETING, "projector"], env=environ, stdout=subprocess.DEVNULL))
+        return started[-1]
+
+    yield process
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+def position(conn):
+    return conn.execute("SELECT position FROM read.projector_position").fetchone()[0]
+
+
+def projectors(conn):
+    return conn.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
+    ).fetchone()[0]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.002)
+
+
+@contextmanager
+def a_busy_writer(store):
+    """Appends without a pause, an append of its own for each step."""
+    stopping = threading.Event()
+    history = History(1)
+
+    def write():
+        while not stopping.is_set():
+            append(store, history.grow(10))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def test_a_projector_killed_at_any_moment_is_taken_over_from(store, conn, start):
+    """Two run; whichever leads or stands by, the older is killed and a new one joins."""
+    moments = random.Random(7)
+    running = [start(), start()]
+    with a_busy_writer(store):
+        for _ in range(KILLS):
+            seen = position(conn)
+            wait_until(lambda seen=seen: position(conn) > seen)
+            time.sleep(moments.uniform(0, 0.02))  # any moment will do; nothing is waited for
+            victim = running.pop(0)
+            victim.kill()
+            victim.wait()
+            running.append(start())
+    last = conn.execute("SELECT es.stored_events_watermark()").fetchone()[0]
+    wait_until(lambda: position(conn) == last)
+
+    assert stored_rows(conn) == folded_rows(conn)
+    assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
+
+
+def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store, conn, start):
+    first = start()
+    wait_until(lambda: projectors(conn) == 1)
+    history = History(2)
+    last = append(store, history.grow(20))
+    wait_until(lambda: position(conn) == last)
+    second = start()
+    wait_until(lambda: projectors(conn) == 2)
+
+    first.kill()
+    first.wait()
+    last = append(store, history.grow(20))
+    wait_until(lambda: position(conn) == last)
+
+    assert second.poll() is None
+    assert stored_rows(conn) == folded_rows(conn)
+
+
+def test_a_projector_told_to_stop_stops_with_0(store, conn, start):
+    process = start()
+    last = append(store, History(3).grow(20))
+    wait_until(lambda: position(conn) == last)
+
+    process.terminate()
+
+    assert process.wait(LIMIT_SECONDS) == 0
+    assert stored_rows(conn) == folded_rows(conn)

@@ -18,7 +18,12 @@ from api.gate import Gate
 from api.health import Live, Ready
 from api.history import TicketHistory
 from api.metrics import Metrics
+from api.oauth.applications import Applications
+from api.oauth.authorize import Authorize
+from api.oauth.metadata import Metadata
+from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint
 from api.openapi import OpenApi, describe
+from api.openapi_parts import METADATA_PATH
 from api.properties import Properties, PropertyItem, Units
 from api.resource import Resource, verify
 from api.services import Services
@@ -51,11 +56,17 @@ ROUTES: Routes = (
     ("/metrics", Metrics),
 )
 
-# For browsers; not part of the API's document.
+# For browsers, and OAuth 2.0 as its own standards describe it; not part of the API's document.
 PAGES: Routes = (
     ("/admin/sign-in", SignInPage),
     ("/admin/sign-out", SignOut),
     (STYLE_PATH, Style),
+    ("/oauth/authorize", Authorize),
+    ("/oauth/applications", Applications),
+    ("/oauth/token", TokenEndpoint),
+    ("/oauth/revoke", RevocationEndpoint),
+    ("/oauth/introspect", IntrospectionEndpoint),
+    (METADATA_PATH, Metadata),
 )
 
 

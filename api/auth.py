@@ -9,9 +9,9 @@ from typing import Any
 from api.errors import Refused
 from api.rate_limit import RateWindow
 from commands.api_keys import checksum_ok
-from domain.access import Caller, lesser_role
+from domain.access import AuthKind, Caller, lesser_role
 from infrastructure.postgres import Pool, named_queries
-from infrastructure.tokens import digest
+from infrastructure.tokens import OAUTH_ACCESS, digest, has_form
 
 _sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
 
@@ -23,23 +23,28 @@ def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWin
     commit that made them so. Raises Refused with 401.
     """
     key = _bearer(authorization)
-    if not checksum_ok(key):
-        raise _unauthenticated("The API key is not one of ours, or was not copied whole.")
+    if has_form(key, OAUTH_ACCESS):
+        kind: AuthKind = "oauth"
+        statements = ("authenticate_token_and_count", "open_token_window")
+    elif checksum_ok(key):
+        kind, statements = "api_key", ("authenticate_and_count", "open_window")
+    else:
+        raise _unauthenticated("The API key or token is not one of ours, or was not copied whole.")
     key_digest = digest(key)
-    row = _find_and_count(pool, key_digest)
+    row = _find_and_count(pool, key_digest, *statements)
     if row is None or not compare_digest(row[1], key_digest):
-        raise _unauthenticated("The API key is unknown, expired or revoked.")
-    return _caller(row), RateWindow(*row[10:14])
+        raise _unauthenticated("The API key or token is unknown, expired or revoked.")
+    return _caller(row, kind), RateWindow(*row[10:14])
 
 
-def _find_and_count(pool: Pool, key_digest: bytes) -> Any:
+def _find_and_count(pool: Pool, key_digest: bytes, find_and_count: str, open_window: str) -> Any:
     """The row of a good key, or None. A key's first request takes more than one statement."""
     parameters = {"digest": key_digest}
     with pool.connection() as conn:
-        row = conn.execute(_sql["authenticate_and_count"], parameters, binary=True).fetchone()
+        row = conn.execute(_sql[find_and_count], parameters, binary=True).fetchone()
         if row is None:  # also when another request opens the window just now: then this waits for it
-            conn.execute(_sql["open_window"], parameters)
-            row = conn.execute(_sql["authenticate_and_count"], parameters, binary=True).fetchone()
+            conn.execute(_sql[open_window], parameters)
+            row = conn.execute(_sql[find_and_count], parameters, binary=True).fetchone()
     return row
 
 
@@ -56,8 +61,11 @@ def _unauthenticated(message: str) -> Refused:
     return Refused("unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _caller(row: Any) -> Caller:
-    """A key never reaches further than its user, and with properties of its own no further than those."""
+def _caller(row: Any, kind: AuthKind) -> Caller:
+    """A key never reaches further than its user, and with properties of its own no further than those.
+
+    The same goes for an OAuth client, which stands here in the place of the key.
+    """
     key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
     reach = frozenset(property_ids) if property_ids else None
     if user_id is not None:
@@ -72,7 +80,7 @@ def _caller(row: Any) -> Caller:
         principal_id=user_id or key_id,
         name=user_name or name,
         role=role,
-        auth="api_key",
+        auth=kind,
         credential_id=key_id,
         user_id=user_id,
         property_ids=reach,

@@ -18,6 +18,7 @@ from api import idempotency, rate_limit
 from api.auth import authenticate
 from api.context import RequestContext, client_address
 from api.errors import Refused, not_found
+from api.oauth import token
 from api.resource import Operation, Resource
 from api.services import Services
 from api.web import pages, sessions
@@ -25,10 +26,11 @@ from infrastructure.ids import new_id
 from infrastructure.metrics import count_request
 
 # Every address of ours is made of such segments; `//`, a trailing slash and `..` are not.
-_PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
+_PATH = re.compile(r"(?:/\.well-known)?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = _ID
-_PAGES = ("/admin",)  # where errors are pages
+_PAGES = ("/admin", "/oauth/authorize", "/oauth/applications")  # where errors are pages
+_PROTOCOL = "/oauth/"  # where else they are those of RFC 6749
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 log = structlog.get_logger()
@@ -55,6 +57,8 @@ class Gate:
         resp.set_header("X-Request-Id", context.request_id)
         if req.path.startswith(_PAGES):
             context.render_failure = pages.render_failure
+        elif req.path.startswith(_PROTOCOL):
+            context.render_failure = token.render_failure
         if not _PATH.fullmatch(req.path):
             raise not_found()
 

@@ -49,7 +49,7 @@ def begin(pool: Pool, req: falcon.Request, resp: falcon.Response, operation: Ope
         raise Invalid({_HEADER: ["The Idempotency-Key header takes 1 to 255 printable ASCII characters."]})
     context = cast(RequestContext, req.context)
     parameters = {
-        "key_id": context.caller.credential_id,
+        "key_id": context.caller.holder,
         "idempotency_key": key,
         "request_sha256": _request_sha256(req, operation),
         "command_id": new_id(),
@@ -79,7 +79,7 @@ def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
         return
     status = resp.status_code
     parameters = {
-        "key_id": context.caller.credential_id,
+        "key_id": context.caller.holder,
         "idempotency_key": req.get_header(_HEADER),
         "command_id": context.command_id,
     }

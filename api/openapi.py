@@ -20,6 +20,7 @@ from api.openapi_parts import (
     PARAMETERS,
     TAGS,
     for_requests,
+    oauth2_scheme,
 )
 from api.queries import NoQuery, read_query
 from api.resource import JSON, Operation, Resource
@@ -90,7 +91,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         },
         "servers": [{"url": base_url}],
         "tags": [tag for tag in TAGS if any(f"/{tag['name']}" in path for path in paths)],
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"oauth2": []}],
         "paths": paths,
         "components": {
             "schemas": {**COMMON_SCHEMAS, **dict(sorted(components.items()))},
@@ -102,7 +103,8 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An API key. Its scopes: " + ", ".join(SCOPES) + ".",
-                }
+                },
+                "oauth2": oauth2_scheme(base_url),
             },
         },
     }
@@ -149,6 +151,8 @@ def _operation(
         described["description"] = text
     if operation.public:
         described["security"] = []
+    elif operation.scopes:
+        described["security"] = [{"bearer": []}, *({"oauth2": [scope]} for scope in operation.scopes)]
     if operation.body is not None:
         content: Document = {"schema": schema_of[id(operation.body)]}
         if operation.body_example is not None:

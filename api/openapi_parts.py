@@ -7,12 +7,16 @@ from http import HTTPStatus
 from typing import Any
 
 from api.errors import STATUS_OF
+from api.oauth.words import WORDS
+
+METADATA_PATH = "/.well-known/oauth-authorization-server"
 
 DESCRIPTION = """\
 Tickets of properties under management: report, assign, discuss and close them.
 
-Send your API key with every request: `Authorization: Bearer YOUR_API_KEY`. Answers are JSON, times are
-UTC, ids are opaque. A key may send 1,000 requests an hour unless it was given another limit; the
+Send your API key with every request: `Authorization: Bearer YOUR_API_KEY`, or an access token of
+OAuth 2.0 in its place. Answers are JSON, times are UTC, ids are opaque. A key may send 1,000 requests an
+hour unless it was given another limit, and so may an application for each person it acts for; the
 `X-RateLimit-*` headers tell what is left.
 """
 
@@ -219,6 +223,26 @@ PARAMETERS: dict[str, Any] = {
         "example": '"7"',
     },
 }
+
+
+def oauth2_scheme(base_url: str) -> dict[str, Any]:
+    """The security scheme of OAuth 2.0: where the endpoints are, and the scopes in words."""
+    token_url = f"{base_url}/oauth/token"
+    return {
+        "type": "oauth2",
+        "description": "An access token. It opens what the scope, the role of the person and the role of the"
+        f" application all allow. Clients find the endpoints at {base_url}{METADATA_PATH}.",
+        "flows": {
+            "authorizationCode": {
+                "authorizationUrl": f"{base_url}/oauth/authorize",
+                "tokenUrl": token_url,
+                "refreshUrl": token_url,
+                "scopes": WORDS,
+            },
+            "clientCredentials": {"tokenUrl": token_url, "scopes": WORDS},
+        },
+    }
+
 
 _NO_NUL = "^[^\\u0000]*$"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"

@@ -11,7 +11,7 @@ import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
-from cli import demo, keys, processes, properties, relay, users
+from cli import demo, keys, oauth_clients, processes, properties, relay, users
 from cli.database import DatabaseUnavailable
 from cli.history import history
 from cli.output import note
@@ -37,6 +37,7 @@ app.command(rich_help_panel="One process each")(processes.api)
 app.command(rich_help_panel="One process each")(processes.projector)
 app.add_typer(relay.app, name="relay", rich_help_panel="One process each")
 app.add_typer(keys.app, name="key", rich_help_panel="Manage")
+app.add_typer(oauth_clients.app, name="oauth-client", rich_help_panel="Manage")
 app.add_typer(users.app, name="user", rich_help_panel="Manage")
 app.add_typer(properties.app, name="property", rich_help_panel="Manage")
 app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")

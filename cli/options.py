@@ -11,6 +11,7 @@ import typer
 from commands.api_keys import MAX_RATE_LIMIT
 from domain import text
 from domain.access import SCOPES
+from domain.oauth_client import GRANT_TYPES
 
 UNLIMITED = 0
 
@@ -44,6 +45,13 @@ def scopes(value: str) -> str:
     if unknown := [name for name in names if name not in SCOPES]:
         raise typer.BadParameter(f"Unknown: {', '.join(unknown)}. Known are {', '.join(SCOPES)}.")
     return " ".join(names)
+
+
+def grant_type(value: str) -> str:
+    """One of the OAuth 2.0 grants there are."""
+    if value not in GRANT_TYPES:
+        raise typer.BadParameter(f"It takes {', '.join(GRANT_TYPES)}.")
+    return value
 
 
 def rate_limit(value: str | int) -> int:

@@ -71,6 +71,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the past of what is deleted now is theirs to read: scope and role, as everywhere."""
         return "audit:read" in self.scopes and self.is_at_least("staff")
 
+    @property
+    def holder(self) -> str | None:
+        """Whose idempotency keys these are. People who use the same OAuth client do not share them."""
+        return f"{self.credential_id}/{self.user_id or ''}" if self.auth == "oauth" else self.credential_id
+
     def is_at_least(self, role: Role) -> bool:
         return at_least(self.role, role)
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from domain.api_key import ApiKeyEvent
+from domain.oauth_client import OAuthClientEvent
+from domain.oauth_grant import OAuthGrantEvent
 from domain.property import PropertyEvent
 from domain.session import FailedSignInEvent, SessionEvent
 from domain.ticket import TicketEvent
 from domain.user import UserEvent
 
-StoredDomainEvent = TicketEvent | UserEvent | PropertyEvent | ApiKeyEvent | SessionEvent | FailedSignInEvent
+StoredDomainEvent = (
+    TicketEvent
+    | UserEvent
+    | PropertyEvent
+    | ApiKeyEvent
+    | SessionEvent
+    | FailedSignInEvent
+    | OAuthClientEvent
+    | OAuthGrantEvent
+)

@@ -15,6 +15,10 @@ import zlib
 
 API_KEY = "mts_"
 SESSION = "mtw_"  # a browser's session, in its cookie
+OAUTH_ACCESS = "mto_"
+OAUTH_REFRESH = "mtr_"
+OAUTH_CODE = "mtc_"
+OAUTH_CLIENT_SECRET = "mtk_"  # noqa: S105 - what such a secret begins with
 FORM = "mtf_"  # ties a form to the browser it was shown to, before anyone is signed in
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase

@@ -24,3 +24,29 @@ RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.proper
 INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
 SELECT id, now(), 0, now() FROM access.api_keys WHERE secret_sha256 = %(digest)s
     ON CONFLICT (key_id) DO NOTHING;
+
+-- The same for a token of an OAuth client, whose limit holds for each person it acts for.
+-- name: authenticate_token_and_count
+UPDATE access.rate_windows AS rate
+   SET used = CASE WHEN rate.started_at > now() - interval '1 hour'
+                   THEN least(rate.used, coalesce(client.rate_limit, 2147483646)) + 1
+                   ELSE 1 END,
+       started_at = CASE WHEN rate.started_at > now() - interval '1 hour' THEN rate.started_at ELSE now() END,
+       last_used_at = now()
+  FROM access.oauth_tokens AS token
+  JOIN access.oauth_clients AS client ON client.id = token.client_id
+  LEFT JOIN read.users AS person ON person.id = token.user_id
+ WHERE token.token_sha256 = %(digest)s
+   AND NOT token.is_refresh
+   AND token.expires_at > now()
+   AND client.revoked_at IS NULL
+   AND rate.key_id = token.rate_key
+RETURNING client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,
+          token.scopes, person.name, person.role, person.property_ids,
+          coalesce(client.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
+          date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
+
+-- name: open_token_window
+INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
+SELECT rate_key, now(), 0, now() FROM access.oauth_tokens WHERE token_sha256 = %(digest)s AND NOT is_refresh
+    ON CONFLICT (key_id) DO NOTHING;

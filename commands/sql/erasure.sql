@@ -29,3 +29,9 @@ DELETE FROM access.passwords WHERE user_id = %(user_id)s;
 
 -- name: delete_sessions
 DELETE FROM access.sessions WHERE user_id = %(user_id)s;
+
+-- name: end_oauth_grants
+UPDATE access.oauth_grants SET ended_at = %(at)s WHERE user_id = %(user_id)s AND ended_at IS NULL;
+
+-- name: delete_oauth_tokens
+DELETE FROM access.oauth_tokens WHERE user_id = %(user_id)s;

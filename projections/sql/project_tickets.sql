@@ -18,7 +18,7 @@ SELECT r.id, r.version, r.title, r.description, r.status, r.priority, r.priority
   LEFT JOIN properties p ON p.id = r.property_id
   LEFT JOIN units n ON n.property_id = r.property_id AND n.id = r.unit_id
   LEFT JOIN users q ON q.id = r.requester_id
-  LEFT JOIN access.api_keys k ON k.id = r.requester_id
+  LEFT JOIN access.services k ON k.id = r.requester_id
   LEFT JOIN users a ON a.id = r.assignee_id
     ON CONFLICT (id) DO NOTHING;
 
@@ -34,7 +34,7 @@ UPDATE tickets t
   LEFT JOIN properties p ON p.id = r.property_id
   LEFT JOIN units n ON n.property_id = r.property_id AND n.id = r.unit_id
   LEFT JOIN users q ON q.id = r.requester_id
-  LEFT JOIN access.api_keys k ON k.id = r.requester_id
+  LEFT JOIN access.services k ON k.id = r.requester_id
   LEFT JOIN users a ON a.id = r.assignee_id
  WHERE t.id = r.id AND t.version < r.version;
 

@@ -28,7 +28,7 @@ SELECT e.originator_version, e.notification_id, e.topic,
                    ORDER BY c.ticket_version)::text
           FROM read.comments c
           LEFT JOIN read.users u ON u.id = c.author_id
-          LEFT JOIN access.api_keys k ON k.id = c.author_id
+          LEFT JOIN access.services k ON k.id = c.author_id
          WHERE c.ticket_id = t.id),
        (SELECT json_agg(json_build_object(
                    'id', a.id, 'filename', a.filename, 'url', '', 'size', a.size_bytes,
@@ -47,7 +47,7 @@ WITH page AS (
            c.created_at, c.ticket_version
       FROM read.comments c
       LEFT JOIN read.users u ON u.id = c.author_id
-      LEFT JOIN access.api_keys k ON k.id = c.author_id
+      LEFT JOIN access.services k ON k.id = c.author_id
      WHERE c.ticket_id = %(ticket_id)s AND c.visibility = ANY(%(visibilities)s)
      ORDER BY c.ticket_version
      LIMIT %(limit)s OFFSET %(offset)s
@@ -70,10 +70,10 @@ SELECT a.id, a.ticket_id, a.filename, a.content_type, a.size_bytes, a.sha256, a.
 SELECT (SELECT name FROM read.properties WHERE id = %(property_id)s),
        (SELECT name FROM read.units WHERE property_id = %(property_id)s AND id = %(unit_id)s),
        coalesce((SELECT name FROM read.users WHERE id = %(requester_id)s),
-                (SELECT name FROM access.api_keys WHERE id = %(requester_id)s)),
+                (SELECT name FROM access.services WHERE id = %(requester_id)s)),
        (SELECT name FROM read.users WHERE id = %(assignee_id)s);
 
 -- name: author_names
-SELECT id, name FROM access.api_keys WHERE id = ANY(%(ids)s)
+SELECT id, name FROM access.services WHERE id = ANY(%(ids)s)
 UNION ALL
 SELECT id, name FROM read.users WHERE id = ANY(%(ids)s);

@@ -131,7 +131,9 @@ def test_each_failure_past_the_free_ones_waits_longer_up_to_a_limit(attempt, ada
         delays.append(
             round(
                 value(
-                    pool, "SELECT max(date_part('epoch', blocked_until - now())) FROM access.sign_in_delays"
+                    pool,
+                    "SELECT max(date_part('epoch', blocked_until - (forgotten_at - interval '1 hour')))"
+                    "  FROM access.sign_in_delays",
                 )
             )
         )

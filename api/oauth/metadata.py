@@ -1,0 +1,43 @@
+"""/.well-known/oauth-authorization-server: what a client library needs to know (RFC 8414)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import falcon
+
+from api.bodies import encode
+from api.resource import Operation, Resource
+from domain.access import SCOPES
+from domain.oauth_client import GRANT_TYPES
+
+_WITH_SECRET = ["client_secret_basic", "client_secret_post"]
+
+
+class Metadata(Resource):
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="Where the OAuth 2.0 endpoints are", public=True)
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        base_url = self.services.settings.base_url
+        resp.set_header("Cache-Control", "max-age=300")
+        resp.data = encode(
+            {
+                "issuer": base_url,
+                "authorization_endpoint": f"{base_url}/oauth/authorize",
+                "token_endpoint": f"{base_url}/oauth/token",
+                "revocation_endpoint": f"{base_url}/oauth/revoke",
+                "introspection_endpoint": f"{base_url}/oauth/introspect",
+                "scopes_supported": SCOPES,
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": GRANT_TYPES,
+                "token_endpoint_auth_methods_supported": [*_WITH_SECRET, "none"],
+                "revocation_endpoint_auth_methods_supported": [*_WITH_SECRET, "none"],
+                "introspection_endpoint_auth_methods_supported": _WITH_SECRET,
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": True,
+                "service_documentation": f"{base_url}/docs",
+            }
+        )

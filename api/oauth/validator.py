@@ -1,0 +1,335 @@
+"""What oauthlib asks about our clients, codes and tokens, for one request.
+
+oauthlib keeps the order of the protocol's checks and the form of its answers. Whether a code or refresh
+token is good is decided where its tokens are saved, in one commit (commands/oauth_grants.py); what the
+look-ups here find before that may be overtaken by another request, and then the commit decides.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+from oauthlib.common import Request  # type: ignore[import-untyped]
+from oauthlib.oauth2 import RequestValidator  # type: ignore[import-untyped]
+from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError  # type: ignore[import-untyped]
+
+from api.context import RequestContext
+from api.oauth.clients import Client, find_client, sql
+from api.oauth.limits import require_room
+from api.services import Services
+from commands.oauth_grants import (
+    GiveGrant,
+    NewTokens,
+    delete_token,
+    end_grant,
+    give_grant,
+    issue_service_token,
+    rate_key,
+    redeem_code,
+    refresh,
+)
+from domain.access import Caller, Role
+from domain.errors import Conflict
+from domain.oauth_grant import EndReason, OAuthGrant
+from infrastructure.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
+
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+
+class Found(NamedTuple):
+    """The grant behind a code or refresh token that was sent."""
+
+    grant_id: str
+    client_id: str
+    user_id: str
+    scopes: list[str]
+    expires_at: datetime
+    role: Role
+
+
+class Validator(RequestValidator):  # type: ignore[misc]
+    """One a request. `context` is the HTTP request's, whose command the grant's events belong to;
+    `takes_public` False asks every client for its secret."""
+
+    def __init__(self, services: Services, context: RequestContext, *, takes_public: bool = True) -> None:
+        super().__init__()
+        self._services = services
+        self._context = context
+        self._takes_public = takes_public
+        self._found: Found | None = None
+        self._generation = 0
+        self._code: Any = None
+
+    # The client
+
+    def client_authentication_required(self, request: Request, *args: Any, **kwargs: Any) -> bool:
+        return True  # authenticate_client knows public clients too
+
+    def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
+        """By Authorization: Basic or by client_secret in the body, not both; a public client by its id."""
+        basic = _basic(request.headers.get("Authorization"))
+        if basic is not None and request.client_secret is not None:
+            raise InvalidRequestError("The client authenticates in two ways at once.", request=request)
+        client_id, secret = basic or (request.client_id, request.client_secret)
+        if request.client_id not in (None, client_id):
+            return False
+        client = find_client(self._services.pool, client_id)
+        if client is None:
+            return False
+        if client.is_public:
+            is_authentic = self._takes_public and not secret
+        else:
+            is_authentic = client.has_secret(secret or "")
+        if is_authentic:
+            request.client, request.client_id = client, client.client_id
+        return is_authentic
+
+    def validate_client_id(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> bool:
+        request.client = find_client(self._services.pool, client_id)
+        return request.client is not None
+
+    def validate_grant_type(
+        self, client_id: str, grant_type: str, client: Client, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
+        return grant_type in client.grant_types and not (
+            grant_type == "client_credentials" and client.is_public
+        )
+
+    # The authorization request
+
+    def validate_redirect_uri(
+        self, client_id: str, redirect_uri: str, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
+        return redirect_uri in request.client.redirect_uris  # the same text, not the same meaning
+
+    def get_default_redirect_uri(
+        self, client_id: str, request: Request, *args: Any, **kwargs: Any
+    ) -> str | None:
+        uris = request.client.redirect_uris
+        return uris[0] if len(uris) == 1 else None
+
+    def validate_response_type(
+        self,
+        client_id: str,
+        response_type: str,
+        client: Client,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
+    ) -> bool:
+        return response_type == "code" and "authorization_code" in client.grant_types
+
+    def is_pkce_required(self, client_id: str, request: Request) -> bool:
+        client: Client = request.client
+        return client.requires_pkce
+
+    def get_default_scopes(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> list[str]:
+        scopes: list[str] = request.client.scopes
+        return scopes
+
+    def validate_scopes(
+        self, client_id: str, scopes: list[str], client: Client, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
+        return bool(scopes) and set(scopes) <= set(client.scopes)
+
+    def save_authorization_code(
+        self, client_id: str, code: dict[str, str], request: Request, *args: Any, **kwargs: Any
+    ) -> None:
+        """Record the consent; the code is drawn in the same commit and put into the answer here."""
+        command = GiveGrant(
+            client_id=client_id,
+            scopes=tuple(sorted(set(request.scopes))),
+            redirect_uri=request.redirect_uri,
+            redirect_uri_was_given=not request.using_default_redirect_uri,
+            code_challenge=request.code_challenge,
+        )
+        code["code"] = give_grant(self._services.store, command, self._context.command())
+
+    # The code
+
+    def validate_code(
+        self, client_id: str, code: str, client: Client, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Find the code's grant. One used before ends it, also when the rest of the request is not right."""
+        if not has_form(code, OAUTH_CODE):
+            return False
+        with self._services.pool.connection() as conn:
+            row = conn.execute(sql["find_code"], {"digest": digest(code)}).fetchone()
+        if row is None or row[1] != client_id:
+            return False
+        self._found, is_fresh, self._code = Found(*row[:6]), row[6], row[7:]
+        request.scopes = self._found.scopes
+        if self._aggregate().generation > 0:
+            self._end(client, "code_used_twice")
+            return False
+        return bool(is_fresh)
+
+    def get_code_challenge(self, code: str, request: Request) -> str | None:
+        """Also refuses a verifier nobody announced: a downgrade (RFC 9700 section 2.1.1)."""
+        challenge: str | None = self._code[2]
+        verifier = request.code_verifier
+        if challenge is None and verifier is not None:
+            raise InvalidGrantError("There was no code_challenge to verify.", request=request)
+        if verifier is not None and not _VERIFIER.fullmatch(verifier):
+            raise InvalidGrantError("The code_verifier does not fit.", request=request)
+        return challenge
+
+    def get_code_challenge_method(self, code: str, request: Request) -> str:
+        return "S256"
+
+    def confirm_redirect_uri(
+        self,
+        client_id: str,
+        code: str,
+        redirect_uri: str,
+        client: Client,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
+    ) -> bool:
+        expected, was_given, _ = self._code
+        if redirect_uri != expected or (was_given and request.using_default_redirect_uri):
+            raise InvalidGrantError("The redirect_uri is not that of the authorization.", request=request)
+        return True
+
+    def invalidate_authorization_code(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing left to do: the commit that saved the tokens did it."""
+
+    # Tokens
+
+    def validate_refresh_token(
+        self, refresh_token: str, client: Client, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Find the token's grant. One used before ends it, also when the rest of the request is not right."""
+        if not has_form(refresh_token, OAUTH_REFRESH):
+            return False
+        with self._services.pool.connection() as conn:
+            row = conn.execute(sql["find_refresh_token"], {"digest": digest(refresh_token)}).fetchone()
+        if row is None or row[1] != client.client_id:
+            return False
+        self._found, self._generation = Found(*row[:6]), row[6]
+        if self._aggregate().generation != self._generation:
+            self._end(client, "refresh_token_used_twice")
+            return False
+        return True
+
+    def get_original_scopes(
+        self, refresh_token: str, request: Request, *args: Any, **kwargs: Any
+    ) -> list[str]:
+        return self._grant().scopes
+
+    def save_bearer_token(self, token: dict[str, Any], request: Request, *args: Any, **kwargs: Any) -> None:
+        """Save the tokens if what they are given for is still good; else raise InvalidGrantError."""
+        client: Client = request.client
+        user_id = self._found.user_id if self._found else None
+        require_room(self._services.pool, f"token/{rate_key(client.client_id, user_id)}")
+        tokens = NewTokens(
+            access_token=token["access_token"],
+            refresh_token=token.get("refresh_token"),
+            scopes=tuple(request.scopes),
+            client_id=client.client_id,
+            user_id=user_id,
+        )
+        if request.grant_type == "client_credentials":
+            issue_service_token(self._services.pool, tokens)
+            return
+        store, grant_id = self._services.store, self._grant().grant_id
+        self._act_as(client)
+        try:
+            if request.grant_type == "refresh_token":
+                is_good = refresh(store, grant_id, self._generation, tokens, self._context.command())
+            else:
+                is_good = redeem_code(store, grant_id, tokens, self._context.command())
+        except Conflict:  # so many others used it at the same time that one of them was first
+            is_good = False
+        if not is_good:
+            raise InvalidGrantError(request=request)
+
+    def seconds_left(self) -> float | None:
+        """How long the grant goes on at most; None for a client that acts as itself."""
+        return (self._found.expires_at - datetime.now(UTC)).total_seconds() if self._found else None
+
+    def revoke_token(
+        self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
+    ) -> None:
+        """Void an access token, or with a refresh token all of its grant. Others' tokens stay (RFC 7009)."""
+        row = self._token_of(request.client, token)
+        if row is None:
+            return
+        is_refresh, grant_id, user_id, *_ = row
+        if not is_refresh:
+            delete_token(self._services.pool, token)
+            return
+        self._found = Found(grant_id, request.client.client_id, user_id, [], datetime.now(UTC), "guest")
+        self._end(request.client, "revoked_by_client")
+
+    def introspect_token(
+        self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
+    ) -> dict[str, Any] | None:
+        """A token of the asking client as RFC 7662 describes it; None for any other."""
+        row = self._token_of(request.client, token)
+        if row is None or not row[6]:
+            return None
+        is_refresh, _, user_id, scopes, issued_at, expires_at, _ = row
+        return {
+            "scope": " ".join(scopes),
+            "client_id": request.client.client_id,
+            "sub": user_id or request.client.client_id,
+            "iat": int(issued_at.timestamp()),
+            "exp": int(expires_at.timestamp()),
+            "iss": self._services.settings.base_url,
+            **({} if is_refresh else {"token_type": "Bearer"}),
+        }
+
+    def _token_of(self, client: Client, token: str) -> Any:
+        if not (has_form(token, OAUTH_ACCESS) or has_form(token, OAUTH_REFRESH)):
+            return None
+        parameters = {"digest": digest(token), "client_id": client.client_id}
+        with self._services.pool.connection() as conn:
+            return conn.execute(sql["find_token_of_client"], parameters).fetchone()
+
+    def _aggregate(self) -> OAuthGrant:
+        return self._services.store.load(OAuthGrant, self._grant().grant_id)
+
+    def _end(self, client: Client, reason: EndReason) -> None:
+        self._act_as(client)
+        end_grant(self._services.store, self._grant().grant_id, reason, self._context.command())
+
+    def _act_as(self, client: Client) -> None:
+        """The log names the client, and the person it acts for."""
+        found = self._grant()
+        self._context.caller = Caller(
+            principal_id=found.user_id,
+            name=client.name,
+            role=found.role,
+            auth="oauth",
+            credential_id=client.client_id,
+            user_id=found.user_id,
+        )
+
+    def _grant(self) -> Found:
+        if self._found is None:
+            raise InvalidGrantError
+        return self._found
+
+
+def _basic(authorization: str | None) -> tuple[str, str] | None:
+    """Client id and secret of an Authorization header: each form-encoded, then Basic (RFC 6749, 2.3.1).
+
+    None without the header; ("", "") when it cannot be read, which is no client.
+    """
+    if authorization is None:
+        return None
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return (unquote_plus(client_id), unquote_plus(secret)) if colon else ("", "")

@@ -1,0 +1,22 @@
+"""Scopes in the words of the people who are asked for them."""
+
+from __future__ import annotations
+
+from domain.access import Scope
+
+WORDS: dict[Scope, str] = {
+    "tickets:read": "Read tickets, with their comments and files",
+    "tickets:write": "Open, change and close tickets, and comment on them",
+    "users:read": "Read names, roles and e-mail addresses of people",
+    "users:write": "Register people and change their details",
+    "properties:read": "Read properties and their units",
+    "properties:write": "Register properties and units, and change them",
+    "webhooks:read": "See where events are sent",
+    "webhooks:write": "Decide where events are sent",
+    "audit:read": "Read the history of changes, and who made them",
+}
+
+
+def in_words(scopes: list[str] | tuple[str, ...]) -> list[str]:
+    """One sentence for each scope, in the order of the list above."""
+    return [words for scope, words in WORDS.items() if scope in scopes]

@@ -1,0 +1,162 @@
+"""`ticketing oauth-client`: register, list, and revoke the applications that use OAuth 2.0."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from api.oauth.clients import ListedClient
+from api.oauth.clients import list_clients as select_clients
+from cli import options
+from cli.database import open_database, operator_context
+from cli.output import note, print_table, result
+from commands.oauth_clients import (
+    BY_CODE,
+    RegisterClient,
+    RegisteredClient,
+    register_client,
+    revoke_client,
+    rotate_client_secret,
+)
+from domain.access import Role
+from domain.oauth_client import GRANT_TYPES, ClientKind
+from infrastructure.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Register, list and revoke applications that use OAuth 2.0.")
+
+ClientId = Annotated[
+    str,
+    typer.Argument(
+        parser=options.identifier, metavar="ID", help="The id `ticketing oauth-client list` shows."
+    ),
+]
+
+
+@app.command("create")
+def create_client(
+    name: Annotated[
+        str, typer.Option(parser=options.name, metavar="NAME", help="What people are asked about by name.")
+    ],
+    role: Annotated[Role, typer.Option(help="What the application may do at most, whoever it acts for.")],
+    scopes: Annotated[
+        str,
+        typer.Option(
+            parser=options.scopes,
+            metavar="'SCOPE ...'",
+            help="What it may ask for, separated by spaces, such as 'tickets:read users:read'.",
+        ),
+    ],
+    redirect_uris: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--redirect-uri",
+            metavar="URI",
+            help="Where people come back to, to the letter. May be given several times.",
+        ),
+    ] = None,
+    kind: Annotated[
+        ClientKind,
+        typer.Option(help="public: an app that can keep no secret, such as one on a phone or in a browser."),
+    ] = "confidential",
+    grants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grant",
+            parser=options.grant_type,
+            metavar="|".join(GRANT_TYPES),
+            help="authorization_code and refresh_token, the default, act for people; client_credentials acts"
+            " as the application itself. May be given several times.",
+        ),
+    ] = None,
+    require_pkce: Annotated[
+        bool, typer.Option("--require-pkce", help="Ask for PKCE of a confidential client too.")
+    ] = False,
+    property_ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            parser=options.identifier,
+            metavar="ID",
+            help="Restrict the application to this property. May be given several times.",
+        ),
+    ] = None,
+    rate_limit: Annotated[
+        int,
+        typer.Option(
+            parser=options.rate_limit, metavar="N|unlimited", help="Requests an hour for each person."
+        ),
+    ] = 1_000,
+) -> None:
+    """Register an application and print its id and, this once, its secret."""
+    command = RegisterClient(
+        name=name,
+        client_kind=kind,
+        scopes=tuple(scopes.split()),
+        role=role,
+        redirect_uris=tuple(redirect_uris or ()),
+        grant_types=tuple(kind for kind in GRANT_TYPES if kind in (grants or BY_CODE)),
+        requires_pkce=require_pkce,
+        property_ids=tuple(property_ids or ()),
+        rate_limit=None if rate_limit == options.UNLIMITED else rate_limit,
+    )
+    with open_database(load_settings()) as database:
+        registered = register_client(database.store, command, operator_context())
+    _show(registered)
+
+
+@app.command("list")
+def list_clients() -> None:
+    """List the applications, without their secrets: what they may do, and when they were last used."""
+    with open_database(load_settings()) as database:
+        clients = select_clients(database.pool)
+    columns = ("ID", "NAME", "KIND", "GRANTS", "SCOPES", "ROLE", "PROPERTIES", "REDIRECT URIS", "PER HOUR")
+    print_table(
+        (*columns, "PEOPLE", "CREATED", "REVOKED", "LAST USED"), [_cells(client) for client in clients]
+    )
+
+
+@app.command("rotate-secret")
+def rotate_secret(client_id: ClientId) -> None:
+    """Give an application another secret and print it, this once; the old one is refused at once."""
+    with open_database(load_settings()) as database:
+        registered = rotate_client_secret(database.store, client_id, operator_context())
+    _show(registered)
+
+
+@app.command("revoke")
+def revoke(client_id: ClientId) -> None:
+    """Shut an application out: it and all its tokens are refused from now on, for good."""
+    with open_database(load_settings()) as database:
+        client = revoke_client(database.store, client_id, operator_context())
+    note(f"Client {client_id} is revoked." if client.position else f"Client {client_id} was revoked already.")
+
+
+def _show(registered: RegisteredClient) -> None:
+    result(f"client_id={registered.client.id}")
+    if registered.secret is not None:
+        note("The secret is shown this once; keep it safe.")
+        result(f"client_secret={registered.secret}")
+
+
+def _cells(client: ListedClient) -> tuple[object, ...]:
+    return (
+        client.client_id,
+        client.name,
+        "public" if client.is_public else f"confidential, ends in {client.hint}",
+        " ".join(client.grant_types),
+        " ".join(client.scopes),
+        client.role,
+        " ".join(client.property_ids) or "-",
+        " ".join(client.redirect_uris) or "-",
+        client.rate_limit or "unlimited",
+        client.grants,
+        _time(client.created_at),
+        _time(client.revoked_at),
+        _time(client.last_used_at),
+    )
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

@@ -1,0 +1,158 @@
+"""Registering applications for OAuth 2.0, giving them another secret, and shutting them out.
+
+A confidential client gets a secret of the form of infrastructure/tokens.py, shown once and kept as its
+SHA-256. A public one, such as an app on a phone, could keep none, and proves itself by PKCE instead.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from commands.api_keys import MAX_RATE_LIMIT
+from domain import redirect_uri
+from domain.access import SCOPES, Context, Role
+from domain.errors import Details, Invalid
+from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
+from domain.property import Property
+from infrastructure.event_store import Ticketing, create, decide
+from infrastructure.postgres import named_queries
+from infrastructure.tokens import OAUTH_CLIENT_SECRET, digest, make_token
+
+_sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
+
+MAX_REDIRECT_URIS = 20
+BY_CODE: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
+
+
+class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
+    """`role` and `property_ids` are the most the client may do, whoever it acts for; as itself
+    (client_credentials) it has exactly them. `requires_pkce` always holds for public clients."""
+
+    name: str
+    client_kind: ClientKind
+    scopes: tuple[str, ...]
+    role: Role
+    redirect_uris: tuple[str, ...] = ()
+    grant_types: tuple[GrantType, ...] = BY_CODE
+    requires_pkce: bool = False
+    property_ids: tuple[str, ...] = ()
+    rate_limit: int | None = 1_000
+
+
+class RegisteredClient(NamedTuple):
+    """The secret, this once (None: a public client), and what the log knows of the client."""
+
+    secret: str | None
+    client: OAuthClient
+
+
+def register_client(store: Ticketing, command: RegisterClient, context: Context) -> RegisteredClient:
+    """Register an application. Raises Invalid naming every bad field."""
+    context.caller.require("admin", "register OAuth clients")
+    _require_valid(store, command)
+    is_public = command.client_kind == "public"
+    client = OAuthClient.register(
+        f"client_{context.command_id}",
+        context,
+        name=command.name.strip(),
+        client_kind=command.client_kind,
+        redirect_uris=tuple(dict.fromkeys(command.redirect_uris)),
+        scopes=tuple(sorted(set(command.scopes))),
+        grant_types=tuple(kind for kind in GRANT_TYPES if kind in command.grant_types),
+        requires_pkce=is_public or command.requires_pkce,
+        role=command.role,
+        property_ids=tuple(sorted(set(command.property_ids))),
+        rate_limit=command.rate_limit,
+    )
+    secret = None if is_public else make_token(OAUTH_CLIENT_SECRET)
+    row = {
+        "id": client.id,
+        "name": client.name,
+        "redirect_uris": list(client.redirect_uris),
+        "scopes": list(client.scopes),
+        "grant_types": list(client.grant_types),
+        "requires_pkce": client.requires_pkce,
+        "role": client.role,
+        "property_ids": list(client.property_ids),
+        "rate_limit": client.rate_limit,
+        "created_at": client.created_at,
+        **_kept(secret),
+    }
+    return RegisteredClient(secret, create(store, client, context, also=[(_sql["insert_client"], row)]))
+
+
+def rotate_client_secret(store: Ticketing, client_id: str, context: Context) -> RegisteredClient:
+    """Give the client another secret; the old one is refused from the commit on."""
+    context.caller.require("admin", "change OAuth clients")
+    secret = make_token(OAUTH_CLIENT_SECRET)
+
+    def attempt() -> OAuthClient:
+        client = store.load(OAuthClient, client_id)
+        client.rotate_secret(context)
+        store.save(client, also=[(_sql["replace_secret"], {"id": client_id, **_kept(secret)})])
+        return client
+
+    return RegisteredClient(secret, decide(store, client_id, attempt))
+
+
+def revoke_client(store: Ticketing, client_id: str, context: Context) -> OAuthClient:
+    """Shut the client out for good: from the commit on none of its tokens is taken."""
+    context.caller.require("admin", "revoke OAuth clients")
+    parameters = {"id": client_id, "at": context.at}
+    names = ("revoke_client", "end_grants_of_client", "delete_tokens_of_client")
+
+    def attempt() -> OAuthClient:
+        client = store.load(OAuthClient, client_id)
+        client.revoke(context)
+        store.save(client, also=[(_sql[name], parameters) for name in names])
+        return client
+
+    return decide(store, client_id, attempt)
+
+
+def _kept(secret: str | None) -> dict[str, bytes | str | None]:
+    return {"secret_sha256": digest(secret) if secret else None, "hint": secret[-4:] if secret else None}
+
+
+def _require_valid(store: Ticketing, command: RegisterClient) -> None:
+    details: Details = {}
+    name = command.name.strip()
+    if not 1 <= len(name) <= 255 or any(unicodedata.category(letter).startswith("C") for letter in name):
+        details["name"] = ["The name field takes 1 to 255 characters, none of them invisible."]
+    if unknown := sorted(set(command.scopes) - set(SCOPES)):
+        details["scopes"] = [f"Unknown scope {scope}; known are {', '.join(SCOPES)}." for scope in unknown]
+    elif not command.scopes:
+        details["scopes"] = ["Name at least one scope, and only those the client needs."]
+    if command.rate_limit is not None and not 1 <= command.rate_limit <= MAX_RATE_LIMIT:
+        details["rate_limit"] = [f"The rate limit is a number from 1 to {MAX_RATE_LIMIT}."]
+    if missing := [id for id in command.property_ids if store.find(Property, id) is None]:
+        details["property_ids"] = [f"There is no property {id}." for id in missing]
+    details |= _problems_of_grants(command) | _problems_of_redirects(command)
+    if details:
+        raise Invalid(details)
+
+
+def _problems_of_grants(command: RegisterClient) -> Details:
+    kinds = set(command.grant_types)
+    if not kinds or kinds - set(GRANT_TYPES):
+        return {"grant_types": [f"The grant types are one or more of {', '.join(GRANT_TYPES)}."]}
+    if "client_credentials" in kinds and command.client_kind == "public":
+        return {"grant_types": ["A public client has no secret to act as itself with."]}
+    if "refresh_token" in kinds and "authorization_code" not in kinds:
+        return {"grant_types": ["refresh_token only makes sense beside authorization_code."]}
+    return {}
+
+
+def _problems_of_redirects(command: RegisterClient) -> Details:
+    if "authorization_code" not in command.grant_types:
+        unused = "Only authorization_code comes back to a redirect URI."
+        return {"redirect_uris": [unused]} if command.redirect_uris else {}
+    if not 1 <= len(command.redirect_uris) <= MAX_REDIRECT_URIS:
+        return {"redirect_uris": [f"Name 1 to {MAX_REDIRECT_URIS} redirect URIs."]}
+    found = {uri: redirect_uri.complaint(uri) for uri in command.redirect_uris}
+    messages = [f"The redirect URI {uri[:200]} {what}." for uri, what in found.items() if what]
+    return {"redirect_uris": messages} if messages else {}

@@ -1,0 +1,179 @@
+"""Consents and tokens: giving, redeeming, refreshing, ending.
+
+Every use of a code or refresh token is decided on the grant's aggregate and saved, with the new tokens or
+without the old ones, in one commit: of any number of uses at the same time one is first.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from domain.access import Context
+from domain.errors import NotFound
+from domain.oauth_grant import EndReason, OAuthGrant
+from infrastructure.event_store import Ticketing, create, decide
+from infrastructure.postgres import Pool, Statement, named_queries
+from infrastructure.tokens import OAUTH_CODE, digest, make_token
+
+_sql = named_queries(Path(__file__).parent / "sql" / "oauth_grants.sql")
+
+CODE_LIFETIME = timedelta(seconds=60)
+ACCESS_LIFETIME = timedelta(hours=1)
+REFRESH_LIFETIME = timedelta(days=30)  # from its issue; each refresh gives a new one, up to LONGEST
+_PURGE_ONE_IN = 200
+
+
+class GiveGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller of the context agreed to. `code_challenge` is PKCE's, by S256."""
+
+    client_id: str
+    scopes: tuple[str, ...]
+    redirect_uri: str
+    redirect_uri_was_given: bool
+    code_challenge: str | None
+
+
+class NewTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens just drawn, for saving as hashes. `refresh_token` None: the client gets none."""
+
+    access_token: str
+    refresh_token: str | None = None
+    scopes: tuple[str, ...]
+    client_id: str
+    user_id: str | None = None
+
+
+def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
+    """Record the consent and return the code for it, which lives for CODE_LIFETIME."""
+    caller = context.caller
+    if caller.user_id is None:
+        raise NotFound("user")
+    grant = OAuthGrant.give(
+        f"grant_{context.command_id}",
+        context,
+        client_id=command.client_id,
+        user_id=caller.user_id,
+        scopes=command.scopes,
+    )
+    code = make_token(OAUTH_CODE)
+    row = {
+        "id": grant.id,
+        "client_id": grant.client_id,
+        "user_id": grant.user_id,
+        "scopes": list(grant.scopes),
+        "given_at": grant.created_at,
+        "expires_at": grant.ends_at,
+        "code_sha256": digest(code),
+        "code_lifetime": CODE_LIFETIME,
+        "redirect_uri": command.redirect_uri,
+        "redirect_uri_was_given": command.redirect_uri_was_given,
+        "code_challenge": command.code_challenge,
+    }
+    create(store, grant, context, also=[(_sql["insert_grant"], row)])
+    return code
+
+
+def redeem_code(store: Ticketing, grant_id: str, tokens: NewTokens, context: Context) -> bool:
+    """Whether the grant's code was good, and the tokens with it. A second time it ends the grant."""
+
+    def attempt() -> bool:
+        grant = store.load(OAuthGrant, grant_id)
+        is_good = grant.redeem_code(context)
+        store.save(grant, also=_rows(tokens, grant) if is_good else _end(grant_id, context))
+        return is_good
+
+    return decide(store, grant_id, attempt)
+
+
+def refresh(store: Ticketing, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
+    """Whether the refresh token of that number was good, and the new tokens with it.
+
+    A second time it ends the grant.
+    """
+
+    def attempt() -> bool:
+        grant = store.load(OAuthGrant, grant_id)
+        is_good = grant.refresh(generation, context)
+        store.save(grant, also=_rows(tokens, grant) if is_good else _end(grant_id, context))
+        return is_good
+
+    return decide(store, grant_id, attempt)
+
+
+def end_grant(
+    store: Ticketing, grant_id: str, reason: EndReason, context: Context, *, user_id: str | None = None
+) -> OAuthGrant:
+    """End a grant with all its tokens. With `user_id`, only if it is that person's, else NotFound."""
+
+    def attempt() -> OAuthGrant:
+        grant = store.load(OAuthGrant, grant_id)
+        if user_id is not None and grant.user_id != user_id:
+            raise NotFound(OAuthGrant.kind)
+        grant.end(reason, context)
+        store.save(grant, also=_end(grant_id, context))
+        return grant
+
+    return decide(store, grant_id, attempt)
+
+
+def issue_service_token(pool: Pool, tokens: NewTokens) -> None:
+    """Keep a token of a client that acts as itself. It is no event: it lasts an hour, and whatever is done
+    with it names the client."""
+    with pool.connection() as conn:
+        for statement, parameters in _rows(tokens, None):
+            conn.execute(statement, parameters)
+
+
+def delete_token(pool: Pool, token: str) -> None:
+    """Make one access token void; its grant goes on."""
+    with pool.connection() as conn:
+        conn.execute(_sql["delete_token"], {"token_sha256": digest(token)})
+
+
+def purge(pool: Pool) -> None:
+    """Now and then, forget what is over."""
+    if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
+        with pool.connection() as conn:
+            conn.execute(_sql["purge_tokens"])
+            conn.execute(_sql["purge_grants"])
+
+
+def rate_key(client_id: str, user_id: str | None) -> str:
+    """Under which requests are counted: each person an application acts for has a window of their own."""
+    return f"{client_id}/{user_id or ''}"
+
+
+def _rows(tokens: NewTokens, grant: OAuthGrant | None) -> list[Statement]:
+    facts = {
+        "client_id": tokens.client_id,
+        "grant_id": grant.id if grant else None,
+        "user_id": tokens.user_id,
+        "generation": grant.generation if grant else 0,
+        "rate_key": rate_key(tokens.client_id, tokens.user_id),
+        "ends_at": grant.ends_at if grant else None,
+    }
+    drawn: list[tuple[str | None, bool, tuple[str, ...], timedelta]] = [
+        (tokens.access_token, False, tokens.scopes, ACCESS_LIFETIME),
+        (tokens.refresh_token, True, grant.scopes if grant else (), REFRESH_LIFETIME),
+    ]
+    rows: list[Statement] = []
+    for token, is_refresh, scopes, lifetime in drawn:
+        if token is not None:
+            row: dict[str, Any] = {
+                "token_sha256": digest(token),
+                "is_refresh": is_refresh,
+                "scopes": list(scopes),
+                "lifetime": lifetime,
+            }
+            rows.append((_sql["insert_token"], facts | row))
+    return rows
+
+
+def _end(grant_id: str, context: Context) -> list[Statement]:
+    parameters: dict[str, str | datetime] = {"id": grant_id, "at": context.at}
+    return [(_sql["end_grant"], parameters), (_sql["delete_tokens_of_grant"], parameters)]

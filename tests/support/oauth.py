@@ -1,0 +1,137 @@
+"""OAuth clients for tests, and the steps an application goes through with a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import requests
+
+from commands.oauth_clients import RegisterClient, register_client
+from infrastructure.event_store import Ticketing
+from tests.support.browser import Browser, forms_of
+from tests.support.keys import operator
+
+CALLBACK = "https://app.example.com/callback"
+ALL_GRANTS = ("authorization_code", "refresh_token", "client_credentials")
+
+
+class App(NamedTuple):
+    """A registered application as it knows itself."""
+
+    client_id: str
+    secret: str | None
+    redirect_uri: str = CALLBACK
+
+    @property
+    def basic(self) -> tuple[str, str] | None:
+        return (self.client_id, self.secret) if self.secret else None
+
+
+class Pkce(NamedTuple):
+    verifier: str
+    challenge: str
+
+    @property
+    def asked(self) -> dict[str, str]:
+        return {"code_challenge": self.challenge, "code_challenge_method": "S256"}
+
+
+def make_pkce() -> Pkce:
+    verifier = secrets.token_urlsafe(48)
+    sha256 = hashlib.sha256(verifier.encode()).digest()
+    return Pkce(verifier, base64.urlsafe_b64encode(sha256).rstrip(b"=").decode())
+
+
+def make_app(store: Ticketing, *, public: bool = False, **facts: Any) -> App:
+    """A client for tickets, an admin's at most, with every grant it can have."""
+    given = {
+        "name": "Board",
+        "client_kind": "public" if public else "confidential",
+        "scopes": ("tickets:read", "tickets:write"),
+        "role": "admin",
+        "redirect_uris": (CALLBACK,),
+        "grant_types": ALL_GRANTS[:2] if public else ALL_GRANTS,
+        **facts,
+    }
+    registered = register_client(store, RegisterClient(**given), operator())
+    uris = registered.client.redirect_uris
+    return App(registered.client.id, registered.secret, uris[0] if uris else "")
+
+
+def authorization_path(app: App, **fields: str | None) -> str:
+    given = {
+        "response_type": "code",
+        "client_id": app.client_id,
+        "redirect_uri": app.redirect_uri,
+        "state": "s-1",
+        **fields,
+    }
+    return "/oauth/authorize?" + urlencode(
+        {name: value for name, value in given.items() if value is not None}
+    )
+
+
+def answer_of(response: requests.Response) -> dict[str, str]:
+    """The parameters an application gets back at its redirect URI."""
+    assert response.status_code == 303, response.text
+    return {
+        name: values[0] for name, values in parse_qs(urlsplit(response.headers["Location"]).query).items()
+    }
+
+
+def consent(browser: Browser, path: str, decision: str = "allow") -> requests.Response:
+    """Open the page the application sends the person to, and press a button."""
+    page = browser.open(path)
+    assert page.status_code == 200, (page.status_code, page.text)
+    form = next(form for form in forms_of(page.text) if form.action.startswith("/oauth/authorize"))
+    return browser.send(form.action, {**form.fields, "decision": decision})
+
+
+def get_code(browser: Browser, app: App, **fields: str | None) -> str:
+    return answer_of(consent(browser, authorization_path(app, **fields)))["code"]
+
+
+def ask(
+    base_url: str, path: str, app: App | None, fields: dict[str, Any], **headers: str
+) -> requests.Response:
+    """A request of the application itself, which says who it is."""
+    given = dict(fields)
+    if app is not None and app.basic is None:
+        given.setdefault("client_id", app.client_id)
+    return requests.post(
+        base_url + path, data=given, auth=app.basic if app else None, headers=headers, timeout=30
+    )
+
+
+def redeem(base_url: str, app: App, code: str, **fields: str) -> requests.Response:
+    given = {
+        "grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri, **fields
+    }  # fmt: skip
+    return ask(base_url, "/oauth/token", app, given)
+
+
+def refresh(base_url: str, app: App, token: str, **fields: str) -> requests.Response:
+    return ask(
+        base_url, "/oauth/token", app, {"grant_type": "refresh_token", "refresh_token": token, **fields}
+    )
+
+
+def tokens_for(browser: Browser, app: App, **fields: str | None) -> dict[str, Any]:
+    """The whole way: consent, code, tokens."""
+    pkce = make_pkce()
+    answer = redeem(
+        browser.base_url, app, get_code(browser, app, **pkce.asked, **fields), code_verifier=pkce.verifier
+    )
+    assert answer.status_code == 200, answer.text
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+def call(base_url: str, token: str, path: str = "/v1/tickets", **more: Any) -> requests.Response:
+    method = more.pop("method", "GET")
+    headers = {"Authorization": f"Bearer {token}", **more.pop("headers", {})}
+    return requests.request(method, base_url + path, headers=headers, timeout=30, **more)

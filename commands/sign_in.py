@@ -23,7 +23,7 @@ from domain.access import Caller, Context
 from domain.errors import DomainError
 from domain.session import EndReason, FailedSignIn, Session
 from infrastructure.event_store import Ticketing, create, decide
-from infrastructure.passwords import MAX_BYTES, hash_password, is_outdated, verify_password
+from infrastructure.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
 from infrastructure.postgres import Connection, Pool, named_queries
 from infrastructure.tokens import SESSION, digest, make_token
 
@@ -31,7 +31,8 @@ _sql = named_queries(Path(__file__).parent / "sql" / "sign_in.sql")
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
-RECORDED_FAILURES = 10  # an hour, for each account, and for all that do not exist together
+RECORDED_FAILURES = 10  # an hour, of those from one network
+RECORDED_FAILURES_IN_ALL = 600
 MAX_ACCOUNT_CHARACTERS = 254
 _FORGOTTEN_AFTER = timedelta(hours=1)
 _PURGE_ONE_IN = 200
@@ -98,14 +99,19 @@ def sign_in(store: Ticketing, pool: Pool, command: SignIn, context: Context) -> 
     `context` names nobody yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
     """
     account = _find(pool, command.account)
-    mine, address = _buckets(account.user_id if account else command.account, command.address)
+    mine, address = _buckets(command.account, command.address)
     _take_attempt(pool, mine, address)
-    if not verify_password(account.hash if account else None, command.password) or account is None:
-        _note_failure(store, pool, account, context)
+    try:
+        is_right = verify_password(account.hash if account else None, command.password)
+    except HashingBusy:
+        _give_back(pool, mine, address)
+        raise
+    if not is_right or account is None:
+        _note_failure(store, pool, account, address, context)
         raise SignInRefused
     with pool.connection() as conn, conn.transaction():
         conn.execute(_sql["forget_failures"], {"bucket": mine})
-        conn.execute(_sql["give_back_attempt"], {"bucket": address})
+        conn.execute(_sql["give_back_attempts"], {"buckets": [address]})
         _rehash(conn, account, command.password)
     caller = Caller(
         principal_id=account.user_id,
@@ -151,7 +157,10 @@ def _find(pool: Pool, account: str) -> _Account | None:
 
 
 def _buckets(account: str, address: str) -> tuple[bytes, bytes]:
-    """What failures are counted under. An IPv6 host has a whole /64 of addresses to call from."""
+    """What failures are counted under: the account as typed, as one with two names would show that it is one.
+
+    An IPv6 host has a whole /64 of addresses to call from.
+    """
     network = _network(address)
     return _bucket("account", account.lower(), network), _bucket("address", network)
 
@@ -175,6 +184,7 @@ def _take_attempt(pool: Pool, mine: bytes, address: bytes) -> None:
     with pool.connection() as conn:
         if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
             conn.execute(_sql["purge_delays"])
+            conn.execute(_sql["purge_failures"])
             conn.execute(_sql["purge_sessions"], {"idle": IDLE, "absolute": ABSOLUTE})
         with conn.transaction() as attempt:
             for bucket, delay in ((mine, DELAY_OF_ACCOUNT), (address, DELAY_OF_ADDRESS)):
@@ -186,15 +196,35 @@ def _take_attempt(pool: Pool, mine: bytes, address: bytes) -> None:
     raise TooManyAttempts(max(1, math.ceil(row[0] if row else 1)))
 
 
-def _note_failure(store: Ticketing, pool: Pool, account: _Account | None, context: Context) -> None:
-    """Put it on record, but only so often: the log must not be filled by guessing."""
-    parameters = {"account": account.user_id if account else "", "most": RECORDED_FAILURES}
+def _give_back(pool: Pool, *buckets: bytes) -> None:
     with pool.connection() as conn:
-        row = conn.execute(_sql["count_failure"], parameters).fetchone()
-    if row and row[0]:
+        conn.execute(_sql["give_back_attempts"], {"buckets": list(buckets)})
+
+
+def _note_failure(
+    store: Ticketing, pool: Pool, account: _Account | None, address: bytes, context: Context
+) -> None:
+    """Put it on record, but only so often: the log must not be filled by guessing.
+
+    What is done does not depend on whether there is such an account, as its time could be taken.
+    """
+    with pool.connection() as conn:
+        attempts = _count(conn, address.hex(), 1, RECORDED_FAILURES)
+        if attempts:
+            attempts = _count(conn, "all", attempts, RECORDED_FAILURES_IN_ALL)
+    if attempts:
         user_id = account.user_id if account else None
-        failure = FailedSignIn.note(f"failed_{context.command_id}", context, user_id=user_id, attempts=row[0])
+        failure = FailedSignIn.note(
+            f"failed_{context.command_id}", context, user_id=user_id, attempts=attempts
+        )
         create(store, failure, context)
+
+
+def _count(conn: Connection, source: str, attempts: int, most: int) -> int:
+    """How many attempts the log is to be told of now; 0 for none."""
+    parameters = {"source": source, "attempts": attempts, "most": most}
+    row = conn.execute(_sql["count_failures"], parameters).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _rehash(conn: Connection, account: _Account, password: str) -> None:

@@ -25,8 +25,8 @@ class SessionEnded(DomainEvent, frozen=True, tag="session.ended"):
 
 
 class SignInsFailed(DomainEvent, frozen=True, tag="sign_in.failed"):
-    """`user_id` None: no such account. `attempts` counts this one and those since the last such event
-    that were not recorded one by one, because the log must not be filled by guessing."""
+    """`user_id` None: no such account. `attempts` counts this one and those since the last such event of
+    the same network that were not recorded one by one: the log must not be filled by guessing."""
 
     user_id: str | None
     attempts: int

@@ -26,11 +26,12 @@ CREATE UNLOGGED TABLE access.sign_in_delays (
 ) WITH (fillfactor = 50);
 CREATE INDEX sign_in_delays_forgotten_at_idx ON access.sign_in_delays (forgotten_at);
 
--- How many failed attempts the log has been told of in the present hour, and how many it has not, for each
--- account and, under '', for all accounts that do not exist. `to_record` is what the last attempt stands
--- for in the log, 0 when it is not to be recorded.
+-- How many failed attempts the log has been told of in the present hour, and how many it has not: for each
+-- network they came from, and under 'all' for all together. Not for each account: the time an answer takes
+-- would tell which accounts there are. `to_record` is what the last attempt stands for in the log, 0 when it
+-- is not to be recorded.
 CREATE UNLOGGED TABLE access.sign_in_failures (
-    account text PRIMARY KEY,
+    source text PRIMARY KEY,
     hour_began_at timestamptz NOT NULL,
     recorded integer NOT NULL,
     unrecorded integer NOT NULL,

@@ -23,6 +23,12 @@ VALUES (%(bucket)s, 1, now(), now() + %(forgotten_after)s)
  WHERE delay.blocked_until <= now()
 RETURNING failures;
 
+-- Nobody looked at the password, so it was no attempt.
+-- name: give_back_attempts
+UPDATE access.sign_in_delays
+   SET failures = greatest(failures - 1, 0), blocked_until = now()
+ WHERE bucket_sha256 = ANY(%(buckets)s);
+
 -- name: seconds_blocked
 SELECT coalesce(max(date_part('epoch', blocked_until - now())), 0)
   FROM access.sign_in_delays
@@ -32,10 +38,11 @@ SELECT coalesce(max(date_part('epoch', blocked_until - now())), 0)
 -- name: forget_failures
 DELETE FROM access.sign_in_delays WHERE bucket_sha256 = %(bucket)s;
 
--- name: give_back_attempt
-UPDATE access.sign_in_delays
-   SET failures = greatest(failures - 1, 0), blocked_until = now()
- WHERE bucket_sha256 = %(bucket)s;
+-- name: purge_failures
+DELETE FROM access.sign_in_failures
+ WHERE source IN (
+       SELECT source FROM access.sign_in_failures
+        WHERE hour_began_at <= now() - interval '1 day' AND unrecorded = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED);
 
 -- name: purge_delays
 DELETE FROM access.sign_in_delays
@@ -43,18 +50,18 @@ DELETE FROM access.sign_in_delays
        SELECT bucket_sha256 FROM access.sign_in_delays
         WHERE forgotten_at <= now() ORDER BY forgotten_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
 
--- name: count_failure
-INSERT INTO access.sign_in_failures AS counted (account, hour_began_at, recorded, unrecorded, to_record)
-VALUES (%(account)s, now(), 1, 0, 1)
-    ON CONFLICT (account) DO UPDATE
+-- name: count_failures
+INSERT INTO access.sign_in_failures AS counted (source, hour_began_at, recorded, unrecorded, to_record)
+VALUES (%(source)s, now(), 1, 0, %(attempts)s)
+    ON CONFLICT (source) DO UPDATE
    SET hour_began_at = CASE WHEN counted.hour_began_at <= now() - interval '1 hour'
                             THEN now() ELSE counted.hour_began_at END,
        recorded = CASE WHEN counted.hour_began_at <= now() - interval '1 hour' THEN 1
                        ELSE least(counted.recorded + 1, %(most)s) END,
        unrecorded = CASE WHEN counted.hour_began_at <= now() - interval '1 hour' OR counted.recorded < %(most)s
-                         THEN 0 ELSE counted.unrecorded + 1 END,
+                         THEN 0 ELSE counted.unrecorded + %(attempts)s END,
        to_record = CASE WHEN counted.hour_began_at <= now() - interval '1 hour' OR counted.recorded < %(most)s
-                        THEN counted.unrecorded + 1 ELSE 0 END
+                        THEN counted.unrecorded + %(attempts)s ELSE 0 END
 RETURNING to_record;
 
 -- name: insert_session

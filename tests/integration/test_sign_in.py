@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+import commands.sign_in
 from commands.erasure import EraseUser, erase_user
 from commands.passwords import ChangePassword, change_password
 from commands.sign_in import (
@@ -21,6 +22,7 @@ from domain.errors import Forbidden, NotFound
 from domain.session import FailedSignIn, Session, SessionEnded, SessionStarted, SignInsFailed
 from domain.user import User, UserPasswordChanged
 from infrastructure.ids import new_id
+from infrastructure.passwords import HashingBusy
 from infrastructure.tokens import digest
 from tests.support.browser import PASSWORD, give_password
 from tests.support.keys import operator
@@ -123,6 +125,17 @@ def test_an_account_that_does_not_exist_is_slowed_in_the_same_way(attempt, ada):
     assert answers(ada, HOME)[:6] == answers("nobody@example.com", ELSEWHERE)[:6]
 
 
+def test_two_names_of_one_account_do_not_show_that_they_are_one(attempt, ada):
+    for _ in range(5):
+        with pytest.raises(SignInRefused):
+            attempt(ada, "wrong")
+    with pytest.raises(TooManyAttempts):
+        attempt(ada, "wrong")
+
+    with pytest.raises(SignInRefused):
+        attempt("ada", "wrong")
+
+
 def test_each_failure_past_the_free_ones_waits_longer_up_to_a_limit(attempt, ada, pool):
     delays = []
     for _ in range(20):
@@ -200,19 +213,54 @@ def test_failures_are_recorded_with_the_account_but_not_what_was_typed(attempt, 
     assert b"wrong field" not in states
 
 
-def test_the_log_is_not_filled_by_guessing_and_still_counts_every_attempt(attempt, ada, store, pool):
-    for n in range(RECORDED_FAILURES + 7):
+def forgive(pool):
+    with pool.connection() as conn:
+        conn.execute("UPDATE access.sign_in_delays SET blocked_until = now()")
+
+
+@pytest.mark.parametrize("account", ["ada", "nobody@example.com"])
+def test_the_log_is_not_filled_by_guessing_and_still_counts_every_attempt(attempt, ada, store, pool, account):
+    for _ in range(RECORDED_FAILURES + 7):
+        with pytest.raises(SignInRefused):
+            attempt(account, "wrong")
+        forgive(pool)
+    assert len(events(store, SignInsFailed)) == RECORDED_FAILURES
+    with pool.connection() as conn:
+        conn.execute("UPDATE access.sign_in_failures SET hour_began_at = now() - interval '2 hours'")
+
+    with pytest.raises(SignInRefused):
+        attempt(account, "wrong")
+
+    assert events(store, SignInsFailed)[-1].attempts == 8
+    assert sum(event.attempts for event in events(store, SignInsFailed)) == RECORDED_FAILURES + 8
+
+
+def test_guesses_from_very_many_networks_do_not_fill_the_log_either(attempt, ada, store, pool, monkeypatch):
+    monkeypatch.setattr(commands.sign_in, "RECORDED_FAILURES_IN_ALL", 20)
+    for n in range(30):
         with pytest.raises(SignInRefused):
             attempt("ada", "wrong", address=f"192.0.2.{n}")
-    assert len(events(store, SignInsFailed)) == RECORDED_FAILURES
+    assert len(events(store, SignInsFailed)) == 20
     with pool.connection() as conn:
         conn.execute("UPDATE access.sign_in_failures SET hour_began_at = now() - interval '2 hours'")
 
     with pytest.raises(SignInRefused):
         attempt("ada", "wrong", address=ELSEWHERE)
 
-    assert events(store, SignInsFailed)[-1].attempts == 8
-    assert sum(event.attempts for event in events(store, SignInsFailed)) == RECORDED_FAILURES + 8
+    assert sum(event.attempts for event in events(store, SignInsFailed)) == 31
+
+
+def test_an_attempt_nobody_had_time_for_is_none(attempt, ada, store, pool, monkeypatch):
+    def busy(kept, password):
+        raise HashingBusy
+
+    monkeypatch.setattr(commands.sign_in, "verify_password", busy)
+    for _ in range(10):
+        with pytest.raises(HashingBusy):
+            attempt(ada)
+
+    assert value(pool, "SELECT max(failures) FROM access.sign_in_delays") == 0
+    assert events(store, SignInsFailed) == []
 
 
 def test_signing_out_ends_the_session_on_the_server_once(attempt, ada, store, pool):

@@ -20,11 +20,17 @@ STOP_SECONDS = 25
 
 @contextmanager
 def running_api(
-    dsn: str, *, workers: int = 2, threads: int = 8, projector: bool = True, **variables: str
+    dsn: str,
+    *,
+    workers: int = 2,
+    threads: int = 8,
+    projector: bool = True,
+    log: Path | None = None,
+    **variables: str,
 ) -> Iterator[str]:
     """The base URL of an API on a free port of this machine, ready to be asked.
 
-    `variables` are settings by their names in the environment.
+    `variables` are settings by their names in the environment; `log` is where its processes write.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ticketing-api-") as home:
@@ -36,7 +42,7 @@ def running_api(
             THREADS=str(threads),
             **variables,
         )
-        log = Path(home) / "output.log"
+        log = log or Path(home) / "output.log"
         with log.open("wb") as output:
             names = ("api", "projector") if projector else ("api",)
             processes = [_start(name, settings, output) for name in names]

@@ -1,0 +1,243 @@
+"""Grants, clients and redirect URIs: the rules, without a server."""
+
+from datetime import timedelta
+
+import pytest
+
+from commands.oauth_clients import RegisterClient, register_client, revoke_client, rotate_client_secret
+from domain.errors import Conflict, Forbidden, Invalid, NotFound
+from domain.oauth_client import OAuthClient
+from domain.oauth_grant import OAuthGrant
+from domain.redirect_uri import complaint, origin
+from infrastructure.event_store import Ticketing
+from infrastructure.tokens import OAUTH_CLIENT_SECRET, has_form
+from tests.unit.builders import NOON, caller, context
+
+
+@pytest.fixture
+def grant():
+    given = OAuthGrant.give("g1", context(), client_id="c1", user_id="u1", scopes=("tickets:read",))
+    given.collect_events()
+    return given
+
+
+def tags(aggregate):
+    return [event.tag for event in aggregate.pending]
+
+
+def test_a_code_is_good_once_and_the_second_use_ends_the_grant(grant):
+    assert grant.redeem_code(context()) is True
+    assert grant.redeem_code(context()) is False
+
+    assert tags(grant) == ["oauth_grant.code_redeemed", "oauth_grant.ended"]
+    assert grant.pending[-1].reason == "code_used_twice"
+
+
+def test_each_refresh_token_is_good_once_and_an_old_one_ends_the_grant(grant):
+    grant.redeem_code(context())
+
+    assert grant.refresh(1, context()) is True
+    assert grant.refresh(2, context()) is True
+    assert grant.generation == 3
+    assert grant.refresh(1, context()) is False
+    assert grant.pending[-1].reason == "refresh_token_used_twice"
+    assert grant.refresh(3, context()) is False
+    assert len(grant.pending) == 4
+
+
+def test_a_refresh_token_from_nowhere_ends_the_grant_too(grant):
+    grant.redeem_code(context())
+
+    assert grant.refresh(9, context()) is False
+    assert grant.is_ended
+
+
+def test_an_ended_grant_says_no_and_records_nothing(grant):
+    grant.end("withdrawn_by_user", context())
+    grant.collect_events()
+
+    assert grant.redeem_code(context()) is False
+    assert grant.refresh(1, context()) is False
+    grant.end("revoked_by_client", context())
+    assert grant.pending == []
+
+
+def test_a_grant_ends_by_itself_after_ninety_days_however_often_it_is_refreshed(grant):
+    grant.redeem_code(context())
+    for day in range(1, 90):
+        assert grant.refresh(day, context(at=NOON + timedelta(days=day)))
+
+    assert grant.ends_at == NOON + timedelta(days=90)
+    assert grant.refresh(90, context(at=NOON + timedelta(days=90))) is False
+    assert not grant.is_ended, "it is over, nobody ended it"
+
+
+def test_a_grant_folds_to_what_it_was(grant):
+    events = [*OAuthGrant.give("g1", context(), client_id="c1", user_id="u1", scopes=("a",)).collect_events()]
+    grant.redeem_code(context())
+    grant.refresh(1, context())
+    events += grant.collect_events()
+
+    folded = OAuthGrant.fold(None, events)
+
+    assert (folded.client_id, folded.user_id, folded.generation, folded.version) == ("c1", "u1", 2, 3)
+
+
+GOOD = {
+    "name": "Board",
+    "client_kind": "confidential",
+    "scopes": ("tickets:read",),
+    "role": "staff",
+    "redirect_uris": ("https://app.example.com/cb",),
+}
+
+
+def register(store, by=None, **facts):
+    return register_client(store, RegisterClient(**{**GOOD, **facts}), context(by))
+
+
+def test_a_confidential_client_gets_a_secret_and_a_public_one_pkce():
+    store = Ticketing()
+
+    confidential, public = register(store), register(store, client_kind="public")
+
+    assert has_form(confidential.secret, OAUTH_CLIENT_SECRET)
+    assert confidential.client.requires_pkce is False
+    assert (public.secret, public.client.requires_pkce) == (None, True)
+    kept = store.load(OAuthClient, confidential.client.id)
+    assert (kept.name, kept.scopes, kept.role) == ("Board", ("tickets:read",), "staff")
+    assert confidential.secret not in repr(kept)
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        ({"name": " "}, "name"),
+        ({"name": "x" * 256}, "name"),
+        ({"name": "Board\u202eexe"}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"scopes": ()}, "scopes"),
+        ({"scopes": ("tickets:read", "root")}, "scopes"),
+        ({"grant_types": ()}, "grant_types"),
+        ({"grant_types": ("password",)}, "grant_types"),
+        ({"grant_types": ("refresh_token",), "redirect_uris": ()}, "grant_types"),
+        (
+            {"grant_types": ("client_credentials",), "client_kind": "public", "redirect_uris": ()},
+            "grant_types",
+        ),
+        ({"grant_types": ("client_credentials",)}, "redirect_uris"),
+        ({"redirect_uris": ()}, "redirect_uris"),
+        ({"redirect_uris": tuple(f"https://a.example/{n}" for n in range(21))}, "redirect_uris"),
+        ({"redirect_uris": ("https://a.example", "http://a.example")}, "redirect_uris"),
+        ({"property_ids": ("nowhere",)}, "property_ids"),
+        ({"rate_limit": 0}, "rate_limit"),
+        ({"rate_limit": 2**31}, "rate_limit"),
+    ],
+)
+def test_what_cannot_be_registered_names_its_field(facts, field):
+    with pytest.raises(Invalid) as refusal:
+        register(Ticketing(), **facts)
+
+    assert field in refusal.value.details
+
+
+def test_only_an_admin_registers_rotates_and_revokes():
+    store = Ticketing()
+    client_id = register(store).client.id
+    manager = context(caller("manager"))
+
+    for act in (
+        lambda: register(store, caller("manager")),
+        lambda: rotate_client_secret(store, client_id, manager),
+        lambda: revoke_client(store, client_id, manager),
+    ):
+        with pytest.raises(Forbidden):
+            act()
+
+
+def test_a_secret_can_be_rotated_while_there_is_one():
+    store = Ticketing()
+    confidential, public = register(store), register(store, client_kind="public")
+
+    renewed = rotate_client_secret(store, confidential.client.id, context())
+    assert renewed.secret != confidential.secret
+    with pytest.raises(Conflict):
+        rotate_client_secret(store, public.client.id, context())
+    revoke_client(store, confidential.client.id, context())
+    with pytest.raises(Conflict):
+        rotate_client_secret(store, confidential.client.id, context())
+    with pytest.raises(NotFound):
+        revoke_client(store, "client_nobody", context())
+
+
+def test_revoking_twice_is_recorded_once():
+    store = Ticketing()
+    client_id = register(store).client.id
+
+    revoke_client(store, client_id, context())
+    revoke_client(store, client_id, context())
+
+    assert store.load(OAuthClient, client_id).version == 2
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://app.example.com/cb",
+        "https://app.example.com",
+        "https://app.example.com:8443/cb?tenant=1",
+        "https://xn--bcher-kva.example/cb",
+        "http://127.0.0.1:8080/cb",
+        "http://[::1]/cb",
+        "http://localhost:3000/",
+        "com.example.app:/done",
+        "com.example.app://done",
+    ],
+)
+def test_redirect_uris_that_are_taken(uri):
+    assert complaint(uri) is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "/cb",
+        "//app.example.com/cb",
+        "http://app.example.com/cb",
+        "http://127.0.0.1.evil.example/cb",
+        "https://",
+        "https:///cb",
+        "https://app.example.com/cb#x",
+        "https://app.example.com/cb#",
+        "https://*.example.com/cb",
+        "https://user:pw@app.example.com/cb",
+        "https://app.example.com\\@evil.example/",
+        "https://app.example.com/ cb",
+        "https://app.example.com/\r\nLocation: x",
+        "https://app.example.com/\u00e9",
+        "https://app.example.com:port/cb",
+        "https://app.example.com/cb?code=1",
+        "https://app.example.com/cb?state",
+        'https://app.example.com/"><script>',
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "myapp:/done",
+        "ftp://a.example/x",
+        "https://a.example/" + "x" * 2_000,
+    ],
+)
+def test_redirect_uris_that_are_refused(uri):
+    assert complaint(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("https://app.example.com/cb?x=1", "https://app.example.com"),
+        ("http://[::1]:8080/cb", "http://[::1]:8080"),
+        ("com.example.app:/done", "com.example.app:"),
+    ],
+)
+def test_the_origin_is_what_a_content_security_policy_takes(uri, expected):
+    assert origin(uri) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING
 
 import falcon
@@ -86,6 +87,7 @@ def _is_trusted(address: str | None, trusted: Sequence[IpNetwork]) -> bool:
     return any(ip in network for network in trusted)
 
 
+@lru_cache(maxsize=1_024)
 def source_prefix(address: str | None) -> str | None:
     """The network a peer's address belongs to: enough to recognise abuse, too little to know a person."""
     try:

@@ -213,10 +213,11 @@ def _sees(caller: Caller, ticket: Ticket) -> bool:
 
 
 def _require_valid_opening(store: Ticketing, command: OpenTicket, caller: Caller) -> None:
-    details = _place_problems(store, caller, command.property_id, command.unit_id)
-    requester_id = command.requester_id
-    if requester_id not in (None, caller.principal_id):
-        requester = store.find(User, requester_id or "")
+    if command.requester_id in (None, caller.principal_id):
+        details = _place_problems(store.find(Property, command.property_id), caller, command.unit_id)
+    else:
+        property, requester = store.find_both(Property, command.property_id, User, command.requester_id or "")
+        details = _place_problems(property, caller, command.unit_id)
         if (
             requester is None
             or requester.is_erased
@@ -233,7 +234,7 @@ def _require_valid_change(store: Ticketing, command: ChangeTicket, ticket: Ticke
     details: Details = {}
     moved = (property_id, unit_id) != (ticket.property_id, ticket.unit_id)
     if moved:
-        details = _place_problems(store, caller, property_id, unit_id)
+        details = _place_problems(store.find(Property, property_id), caller, unit_id)
     if (
         assignee_id is not None
         and (property_id, assignee_id) != (ticket.property_id, ticket.assignee_id)
@@ -246,9 +247,8 @@ def _require_valid_change(store: Ticketing, command: ChangeTicket, ticket: Ticke
         raise Invalid(details)
 
 
-def _place_problems(store: Ticketing, caller: Caller, property_id: str, unit_id: str | None) -> Details:
-    property = store.find(Property, property_id) if caller.reaches(property_id) else None
-    if property is None:
+def _place_problems(property: Property | None, caller: Caller, unit_id: str | None) -> Details:
+    if property is None or not caller.reaches(property.id):
         return {"property_id": [UNKNOWN_PROPERTY]}
     if unit_id is not None and unit_id not in property.units:
         return {"unit_id": [UNKNOWN_UNIT]}

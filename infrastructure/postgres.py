@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString, cast
 
@@ -17,8 +18,20 @@ _MIGRATION_LOCK = 7_305_871  # any constant: one migration at a time over the wh
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 Connection = psycopg.Connection[TupleRow]
-Pool = ConnectionPool[Connection]
 Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
+
+
+class Pool(ConnectionPool[Connection]):
+    """The library's pool for connections that commit by themselves: nothing is committed on return."""
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection]:
+        conn = self.getconn(timeout)
+        try:
+            yield conn
+        finally:
+            self.putconn(conn)
+
 
 # A request never waits for the database longer than this in any one statement.
 REQUEST_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
@@ -45,7 +58,7 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
     PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return.
     """
     conninfo = make_conninfo(dsn, connect_timeout=3, application_name=application, options=timeouts)
-    return ConnectionPool(
+    return Pool(
         conninfo,
         kwargs={"autocommit": True, "prepare_threshold": 1},
         min_size=1,

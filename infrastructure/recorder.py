@@ -31,6 +31,13 @@ _SELECT_STATES: LiteralString = (
     "SELECT state FROM es.stored_events "
     "WHERE originator_id = %b AND originator_version > %b ORDER BY originator_version"
 )
+_SELECT_STATES_OF_BOTH: LiteralString = (
+    "(SELECT true, state FROM es.stored_events"
+    "  WHERE originator_id = %b AND originator_version > %b ORDER BY originator_version)"
+    " UNION ALL "
+    "(SELECT false, state FROM es.stored_events"
+    "  WHERE originator_id = %b AND originator_version > %b ORDER BY originator_version)"
+)
 _SELECT_RECORDED: LiteralString = (
     "SELECT notification_id, state FROM es.stored_events "
     "WHERE originator_id = %b AND originator_version BETWEEN %b AND %b ORDER BY originator_version"
@@ -110,11 +117,8 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         if held is not None and not held.closed:
             yield held
             return
-        conn = self._pool.getconn()  # autocommitting: the commit of `pool.connection()` would be idle work
-        try:
+        with self._pool.connection() as conn:
             yield conn
-        finally:
-            self._pool.putconn(conn)
 
     def verify_triggers(self) -> None:
         """Raise WatermarkMissing unless both triggers of the log are enabled."""
@@ -152,6 +156,17 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         with self.connection() as conn, conn.cursor(binary=True) as cur:
             rows = cur.execute(_SELECT_STATES, (originator_id, after)).fetchall()
         return [state for (state,) in rows]
+
+    def select_states_of_both(
+        self, first: tuple[str, int], second: tuple[str, int]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """As select_states, of two aggregates (id, after) in one round trip."""
+        with self.connection() as conn, conn.cursor(binary=True) as cur:
+            rows = cur.execute(_SELECT_STATES_OF_BOTH, (*first, *second)).fetchall()
+        return (
+            [state for is_first, state in rows if is_first],
+            [state for is_first, state in rows if not is_first],
+        )
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         """Position and stored bytes of one aggregate's versions `first` to `last`, in order."""
@@ -212,6 +227,11 @@ class InMemoryRecorder(POPOApplicationRecorder):
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         return [event.state for event in self.select_events(originator_id, gt=after)]
+
+    def select_states_of_both(
+        self, first: tuple[str, int], second: tuple[str, int]
+    ) -> tuple[list[bytes], list[bytes]]:
+        return self.select_states(*first), self.select_states(*second)
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         """As in PostgreSQL, but with 0 for the positions, which this recorder does not know."""

@@ -17,6 +17,7 @@ REMEMBERED = 512  # aggregates
 REMEMBERED_BYTES = 64 * 1024  # of events; what has more is read anew each time, so that memory is bounded
 
 A = TypeVar("A", bound=Aggregate)
+B = TypeVar("B", bound=Aggregate)
 
 _decode_all: Callable[[bytes], Sequence[DomainEvent]] = msgspec.json.Decoder(list[StoredDomainEvent]).decode
 
@@ -25,11 +26,24 @@ class StateReader(Protocol):
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""
 
+    def select_states_of_both(
+        self, first: tuple[str, int], second: tuple[str, int]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """The same of two aggregates, each an (id, after)."""
+
 
 class _Snapshot(NamedTuple):
     aggregate: Any
     last_state: bytes
     size_bytes: int
+
+    @property
+    def after(self) -> int:
+        """The version to read past, so that the last known event comes along."""
+        return self.aggregate.version - 1 if self.aggregate else 0
+
+
+_NOTHING = _Snapshot(None, b"", 0)
 
 
 class Snapshots:
@@ -49,13 +63,36 @@ class Snapshots:
 
     def read(self, kind: type[A], aggregate_id: str) -> A | None:
         """The caller's own copy of the aggregate, or None when there is none of that kind by that id."""
+        snapshot = self._recall(kind, aggregate_id)
+        states = self._reader.select_states(aggregate_id, snapshot.after)
+        return self._catch_up(kind, aggregate_id, snapshot, states)
+
+    def read_both(
+        self, first: type[A], first_id: str, second: type[B], second_id: str
+    ) -> tuple[A | None, B | None]:
+        """As two calls of `read`, in one round trip."""
+        snapshots = self._recall(first, first_id), self._recall(second, second_id)
+        states = self._reader.select_states_of_both(
+            (first_id, snapshots[0].after), (second_id, snapshots[1].after)
+        )
+        return (
+            self._catch_up(first, first_id, snapshots[0], states[0]),
+            self._catch_up(second, second_id, snapshots[1], states[1]),
+        )
+
+    def _recall(self, kind: type[Aggregate], aggregate_id: str) -> _Snapshot:
         snapshot = self._snapshots.get(aggregate_id)
-        if snapshot is not None and isinstance(snapshot.aggregate, kind):
-            states = self._reader.select_states(aggregate_id, snapshot.aggregate.version - 1)
+        return snapshot if snapshot and isinstance(snapshot.aggregate, kind) else _NOTHING
+
+    def _catch_up(
+        self, kind: type[A], aggregate_id: str, snapshot: _Snapshot, states: list[bytes]
+    ) -> A | None:
+        """The aggregate from what was remembered of it and the states asked for past `snapshot.after`."""
+        if snapshot is not _NOTHING:
             if states and states[0] == snapshot.last_state:
                 return self._advance(kind, snapshot, states[1:])
-        states = self._reader.select_states(aggregate_id, 0)
-        return self._advance(kind, _Snapshot(None, b"", 0), states) if states else None
+            states = self._reader.select_states(aggregate_id, 0)
+        return self._advance(kind, _NOTHING, states) if states else None
 
     def _advance(self, kind: type[A], snapshot: _Snapshot, newer: list[bytes]) -> A | None:
         aggregate: A | None = _copy_of(snapshot.aggregate)

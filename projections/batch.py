@@ -57,21 +57,19 @@ def project_page(conn: Connection, page: Page, *, wait: bool) -> None:
     Events of an aggregate that has a parked one are parked behind it.
     """
     with conn.pipeline(), conn.transaction():
-        parked = _lock_position(conn, page, wait=wait)
+        parked = _claim(conn, page, wait=wait)
         behind = [entry for entry in page.entries if entry.aggregate_id in parked]
         events = [decode(entry.state) for entry in page.entries if entry.aggregate_id not in parked]
         for _, run in groupby(open_events(conn, events), key=_renames):
             _project_run(conn, list(run))
         _park(conn, behind, "waits behind an earlier event of the same aggregate")
-        _move_position(conn, page)
 
 
 def park_page(conn: Connection, page: Page, error: Exception) -> None:
     """Set a page aside that cannot be projected, and move the position behind it."""
     with conn.transaction():
-        _lock_position(conn, page, wait=True)
+        _claim(conn, page, wait=True)
         _park(conn, page.entries, f"{type(error).__name__}: {error}"[:2_000])
-        _move_position(conn, page)
 
 
 def is_transient(error: Exception) -> bool:
@@ -85,14 +83,18 @@ def is_transient(error: Exception) -> bool:
     return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
 
 
-def _lock_position(conn: Connection, page: Page, *, wait: bool) -> set[str]:
-    """Hold the position for this transaction; return which of the page's aggregates have parked events."""
-    statement = sql["lock_position"] if wait else sql["lock_position_unless_locked"]
-    aggregate_ids = list({entry.aggregate_id for entry in page.entries})
-    row = conn.execute(statement, {"aggregate_ids": aggregate_ids}).fetchone()
-    if row is None or row[0] != page.position:
+def _claim(conn: Connection, page: Page, *, wait: bool) -> set[str]:
+    """Move the position behind the page and hold it for this transaction; return which of the page's
+    aggregates have parked events."""
+    parameters = {
+        "from": page.position,
+        "to": page.entries[-1].position,
+        "aggregate_ids": list({entry.aggregate_id for entry in page.entries}),
+    }
+    row = conn.execute(sql["claim_page" if wait else "claim_page_unless_locked"], parameters).fetchone()
+    if row is None:
         raise Overtaken
-    return set(row[1])
+    return set(row[0])
 
 
 def _renames(event: DomainEvent) -> bool:
@@ -130,7 +132,3 @@ def _park(conn: Connection, entries: Sequence[Entry], error: str) -> None:
     conn.execute(sql["park_events"], arrays)
     for entry in entries:
         log.error("event_parked", position=entry.position, aggregate_id=entry.aggregate_id)
-
-
-def _move_position(conn: Connection, page: Page) -> None:
-    conn.execute(sql["move_position"], {"from": page.position, "to": page.entries[-1].position})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import structlog
 
@@ -14,6 +15,7 @@ BATCH_SIZE = 500
 LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
+LONGEST_REST_SECONDS = 0.004  # between two pages; writers wait for what they wrote to be shown
 STANDBY_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 5.0
 
@@ -91,10 +93,15 @@ class Projector:
             stop.wait(STANDBY_SECONDS)
 
     def _lead(self, conn: Connection, stop: threading.Event) -> None:
+        """After a page, rest for as long as it took: what is written meanwhile makes one page, which costs
+        little more than one event would. After nothing, rest twice as long as before."""
         pause = SHORTEST_PAUSE_SECONDS
         while not stop.is_set():
-            if catch_up(conn):
-                pause = SHORTEST_PAUSE_SECONDS
-            else:
+            began = time.monotonic()
+            projected = catch_up(conn)
+            if projected < BATCH_SIZE:
+                if projected:
+                    pause = min(time.monotonic() - began, LONGEST_REST_SECONDS)
+                else:
+                    pause = min(max(pause * 2, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
                 stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -6,26 +6,23 @@ SELECT p.position, e.notification_id, e.originator_id, e.state
   LEFT JOIN LATERAL es.stored_events_read(p.position, %(limit)s, NULL) e ON true
  ORDER BY e.notification_id;
 
--- name: lock_position
-SELECT position,
-       ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s))
-  FROM projector_position
-   FOR UPDATE;
+-- name: claim_page
+-- The row stays locked until the page is projected, so that one process at a time works on it; no row comes
+-- back when another has moved the position. Readers are told, with the commit, of what they can see, not of
+-- a copy that is being filled.
+UPDATE projector_position SET position = %(to)s WHERE position = %(from)s
+RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)),
+          CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
 
--- name: lock_position_unless_locked
-SELECT position,
-       ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s))
-  FROM projector_position
-   FOR UPDATE SKIP LOCKED;
+-- name: claim_page_unless_locked
+UPDATE projector_position SET position = %(to)s
+ WHERE position = (SELECT position FROM projector_position WHERE position = %(from)s FOR UPDATE SKIP LOCKED)
+RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)),
+          CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
 
 -- name: park_events
 INSERT INTO parked_events (position, originator_id, error)
 SELECT * FROM unnest(%(positions)s::bigint[], %(aggregate_ids)s::text[], %(errors)s::text[]);
-
--- name: move_position
--- Readers are told of what they can see, not of a copy that is being filled.
-UPDATE projector_position SET position = %(to)s WHERE position = %(from)s
-RETURNING CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
 
 -- name: take_leadership
 SELECT pg_try_advisory_lock(%(key)s);

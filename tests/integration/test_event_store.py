@@ -87,6 +87,23 @@ def test_what_others_wrote_since_is_loaded_and_nothing_else_fetched(store, elsew
     assert fetched == [1, 3, 1]  # the whole; the last known and two new ones; the last known
 
 
+def test_two_aggregates_are_found_in_one_round_trip_as_each_would_be_alone(store, elsewhere, fetched):
+    store.save(a_ticket())
+    place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
+    store.save(place)
+    assert store.find_both(Property, "p1", Ticket, "t2") == (elsewhere.load(Property, "p1"), None)
+
+    place.add_unit("unit1", "Unit 101", context())
+    elsewhere.save(place)
+
+    for _ in range(2):
+        found, ticket = store.find_both(Property, "p1", Ticket, "t1")
+        assert (found.units, found.version) == ({"unit1": "Unit 101"}, 2)
+        assert (ticket.title, ticket.version) == ("A leaking tap", 1)
+    assert store.find_both(Property, "t1", Ticket, "t1") == (None, ticket)
+    assert fetched == []  # nothing was asked for one by one
+
+
 def test_an_aggregate_that_came_to_be_after_it_was_asked_for_is_found(store, elsewhere):
     assert store.find(Ticket, "t1") is None
 

@@ -19,6 +19,7 @@ from api.auth import authenticate
 from api.context import RequestContext, client_address
 from api.errors import Refused, not_found
 from api.oauth import token
+from api.queries import NoQuery, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.web import pages, sessions
@@ -78,6 +79,7 @@ class Gate:
             sessions.admit(req, resp, self._services)
         elif not operation.public:
             self._admit(req, resp, operation)
+            _require_known_parameters(req, operation)
             idempotency.begin(self._pool, req, resp, operation)
 
     def process_response(
@@ -97,6 +99,13 @@ class Gate:
         if operation.scopes and caller.scopes.isdisjoint(operation.scopes):
             message = f"This key lacks the scope {' or '.join(operation.scopes)}."
             raise Refused("insufficient_scope", message)
+
+
+def _require_known_parameters(req: falcon.Request, operation: Operation) -> None:
+    """An operation that declares no query takes none. Asked here, before a retry key is claimed, because
+    no resource asks for it; the answer tells nothing of what there is."""
+    if operation.query is None and req.query_string and req.method not in ("GET", "HEAD"):
+        read_query(req, NoQuery)
 
 
 def _note(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:

@@ -256,7 +256,8 @@ def _codes(path: str, method: str, operation: Operation) -> set[str]:
 def _success(operation: Operation, schema_of: Mapping[int, Any]) -> Document:
     described: Document = {"description": operation.summary + ".", "headers": _headers(operation)}
     if operation.media_type != JSON:
-        described["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+        is_json = operation.media_type.endswith("json")
+        described["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
         return described
     data = {"type": "null"} if operation.answer is None else schema_of[id(operation.answer)]
     properties: Document = {"status": {"const": "success"}, "data": data}

@@ -20,7 +20,10 @@ from projections.tickets import TicketRow
 
 AS_OF = Annotated[
     datetime | None,
-    Meta(description="A time of the past; one without a fraction means that second to its end"),
+    Meta(
+        description="A time of the past; one without a fraction means that second to its end",
+        extra_json_schema={"format": "date-time"},  # which msgspec leaves out where there is a Meta
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,9 +20,9 @@ TIMEOUT_SECONDS = 400
 
 
 @pytest.fixture(scope="module")
-def runs(site):
+def runs(site, tmp_path_factory):
     """One run a role, all at once: each with a key of its own that no other run can demote."""
-    started = {role: _start(site, role) for role in ROLES}
+    started = {role: _start(site, role, tmp_path_factory.mktemp(role)) for role in ROLES}
     yield started
     for run in started.values():
         run.kill()
@@ -38,7 +39,7 @@ def test_every_check_of_schemathesis_holds(site, runs, role):
     assert re.search(rf"Tested: {operations}\b", output), output[-2_000:]
 
 
-def _start(site, role):
+def _start(site, role, folder):
     key = site.key(role=role, property_ids=("abc123",))
     command = [
         *(SCHEMATHESIS, "--config-file", CONFIGURATION, "--no-color"),
@@ -46,4 +47,11 @@ def _start(site, role):
         *("--checks", "all", "--max-examples", str(MAX_EXAMPLES)),
         *("--header", f"Authorization: Bearer {key}"),
     ]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,  # it keeps what it found there
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

@@ -25,12 +25,18 @@ class NewThing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fails: bool = False
 
 
+class ThingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    x: str | None = None
+
+
 class Things(Resource):
     """POST registers a property of that name: a real command, and the smallest there is."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(summary="Who asks", scope="tickets:read"),
-        "POST": Operation(summary="Make one", scope="properties:write", body=NewThing, status=201),
+        "POST": Operation(
+            summary="Make one", scope="properties:write", body=NewThing, query=ThingQuery, status=201
+        ),
         "DELETE": Operation(summary="Fails"),
     }
 

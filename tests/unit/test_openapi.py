@@ -181,3 +181,18 @@ def test_a_declaration_names_only_codes_that_exist():
 
     with pytest.raises(BadDeclaration, match="odd"):
         verify(Odd)
+
+
+def test_every_time_is_described_as_one():
+    document = describe(ROUTES, "https://api.example.com")
+    times = {"created_after", "created_before", "updated_after", "updated_before", "as_of"}
+    parameters = [
+        parameter
+        for path in document["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", ())
+        if parameter.get("name") in times
+    ]
+
+    assert {parameter["name"] for parameter in parameters} == times
+    assert all(parameter["schema"].get("format") == "date-time" for parameter in parameters)

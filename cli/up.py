@@ -18,6 +18,7 @@ import typer
 
 from cli import demo
 from cli.database import Database, open_database, operator_context, prepare
+from cli.first_admin import first_admin, write_secret
 from cli.keys import is_working_admin_key
 from cli.output import note, result
 from cli.stopping import Signals, stopping_on_signals
@@ -76,11 +77,12 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
         if with_demo:
             demo.load_once(database, settings.home / "demo-data")
         key = _admin_key(database, settings.home / "admin-key")
+        admin = first_admin(database, settings.home / "admin-password")
     try:
         with signals.deferred():
             supervisor.start()
         _wait_until_ready(settings, supervisor, signals)
-        _announce(settings, key)
+        _announce(settings, key, admin)
         while True:
             with signals.deferred():
                 supervisor.keep_running()
@@ -168,9 +170,7 @@ def _admin_key(database: Database, path: Path) -> str:
             return kept
     command = IssueKey(name="ticketing up", role="admin")
     issued = issue_key(database.store, command, operator_context())
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(issued.key + "\n")
+    write_secret(path, issued.key + "\n")
     return issued.key
 
 
@@ -200,10 +200,11 @@ def _is_ready(settings: Settings) -> bool:
         return False
 
 
-def _announce(settings: Settings, key: str) -> None:
+def _announce(settings: Settings, key: str, admin: tuple[str, str] | None) -> None:
     address = _address(settings)
     result(f"API        {address}/v1")
     result(f"Reference  {address}/docs")
+    result(f"Pages      {address}/admin" + (f"  account {admin[0]}, password {admin[1]}" if admin else ""))
     result(f"Admin key  {key}")
     result(f"Logs       {settings.home / 'logs'}")
     result(f"Try        curl -H 'Authorization: Bearer {key}' {address}/v1/tickets")

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import requests
 
+from tests.support.browser import PASSWORD, Browser
 from tests.support.commands import TICKETING, environment, ticketing
 
 FIRST_START_SECONDS = 60
@@ -160,6 +161,32 @@ def test_the_kept_key_is_replaced_when_it_was_revoked(home):
 
     assert up.key != kept
     assert (old.status_code, new.status_code) == (401, 200)
+
+
+def printed_admin(up):
+    return re.search(r"^Pages +\S+/admin  account (\S+), password (\S+)$", up.output, re.MULTILINE)
+
+
+def test_the_first_administrator_is_made_once_and_signs_in(home):
+    with running(home, within=FIRST_START_SECONDS) as up:
+        account, password = printed_admin(up).groups()
+        statuses = [Browser(up.url).sign_in(account, given).status_code for given in (password, "wrong")]
+
+    assert statuses == [303, 403]
+    assert (home / "admin-password").read_text() == f"{account} {password}\n"
+    assert (home / "admin-password").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_changed_since_is_not_printed_and_not_replaced(home):
+    environ = environment(TICKETING_HOME=str(home))
+    ticketing("user", "password", "admin", "--password-stdin", environ=environ, given=PASSWORD)
+
+    with running(home, within=FIRST_START_SECONDS) as up:
+        signed_in = Browser(up.url).sign_in("admin", PASSWORD)
+
+    assert printed_admin(up) is None
+    assert f"Pages      {up.url}/admin\n" in up.output
+    assert signed_in.status_code == 303
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -1,0 +1,72 @@
+"""Somebody to sign in as, on the first start of `ticketing up`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from cli.database import Database, operator_context
+from commands.passwords import ChangePassword, change_password
+from commands.users import RegisterUser, register_user
+from domain.user import User
+from infrastructure.ids import new_id
+from infrastructure.passwords import verify_password
+from infrastructure.postgres import named_queries
+
+sql = named_queries(Path(__file__).parent / "sql" / "first_admin.sql")
+
+ACCOUNT = "admin"
+
+
+def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
+    """Account and password of the first administrator, who is made unless some admin can sign in already.
+
+    Kept in the file for the owner's eyes; None when that password is no longer theirs, or they were made
+    in another way.
+    """
+    kept = path.read_text().split() if path.exists() else []
+    if len(kept) == 2 and verify_password(_hash(database, kept[0]), kept[1]):
+        return kept[0], kept[1]
+    if _can_an_admin_sign_in(database):
+        return None
+    account, password = _account(database), secrets.token_urlsafe(18)
+    write_secret(path, f"{account} {password}\n")
+    user = change_password(
+        database.store, ChangePassword(user_id=account, password=password), operator_context()
+    )
+    database.wait_until_shown(user.position)
+    return account, password
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from the start."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _account(database: Database) -> str:
+    """An administrator without a password: left by a start that was broken off, or made now."""
+    found = database.store.find(User, ACCOUNT)
+    if found is not None and found.role == "admin":
+        return ACCOUNT
+    command = RegisterUser(
+        user_id=ACCOUNT if found is None else new_id(),
+        name="Administrator",
+        email="admin@example.com",
+        role="admin",
+    )
+    return register_user(database.store, command, operator_context()).id
+
+
+def _hash(database: Database, user_id: str) -> str | None:
+    with database.pool.connection() as conn:
+        row = conn.execute(sql["find_hash"], {"user_id": user_id}).fetchone()
+    return row[0] if row else None
+
+
+def _can_an_admin_sign_in(database: Database) -> bool:
+    with database.pool.connection() as conn:
+        row = conn.execute(sql["can_an_admin_sign_in"]).fetchone()
+    return bool(row and row[0])

@@ -1,0 +1,32 @@
+"""What looks like a credential never reaches a log line, whatever field it stands in."""
+
+import pytest
+
+from infrastructure import tokens
+from infrastructure.logs import REDACTED, redact, render
+from infrastructure.tokens import make_token
+
+PREFIXES = sorted(
+    value for name, value in vars(tokens).items() if name.isupper() and str(value).startswith("mt")
+)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("around", ["{}", "GET /oauth/token?code={} HTTP/1.1", '{{"a": "{}"}}', "x={};"])
+def test_every_kind_of_secret_is_taken_out_of_text(prefix, around):
+    secret = make_token(prefix)
+
+    line = render(None, "", redact(None, "", {"event": around.format(secret), "values": [secret], "n": 1}))
+
+    assert secret.encode() not in line
+    assert secret[4:20].encode() not in line
+    assert REDACTED.encode() in line
+
+
+@pytest.mark.parametrize("name", ["password", "csrf_token", "client_secret", "Authorization", "signing_key"])
+def test_fields_with_such_names_are_taken_out_whole(name):
+    assert redact(None, "", {name: "harmless"})[name] == REDACTED
+
+
+def test_there_are_seven_kinds_of_secret():
+    assert len(PREFIXES) == len(set(PREFIXES)) == 7

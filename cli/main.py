@@ -11,15 +11,17 @@ import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
-from cli import demo, keys, oauth_clients, processes, properties, relay, users
+from cli import demo, keys, notary, oauth_clients, processes, properties, relay, users
 from cli.database import DatabaseUnavailable
 from cli.history import history
 from cli.output import note
 from cli.rebuild import rebuild
 from cli.relay import RelayStopped
 from cli.up import CannotStart, up
+from cli.verify import verify
 from domain.errors import DomainError, Invalid
 from infrastructure.settings import BadSettings
+from notary.places import NotaryRefused
 from projections.rebuild import NothingToVerify, RebuildRunning
 
 REFUSED = 1
@@ -36,6 +38,7 @@ app.command(rich_help_panel="One process each")(processes.migrate)
 app.command(rich_help_panel="One process each")(processes.api)
 app.command(rich_help_panel="One process each")(processes.projector)
 app.add_typer(relay.app, name="relay", rich_help_panel="One process each")
+app.add_typer(notary.app, name="notary", rich_help_panel="One process each")
 app.add_typer(keys.app, name="key", rich_help_panel="Manage")
 app.add_typer(oauth_clients.app, name="oauth-client", rich_help_panel="Manage")
 app.add_typer(users.app, name="user", rich_help_panel="Manage")
@@ -43,6 +46,7 @@ app.add_typer(properties.app, name="property", rich_help_panel="Manage")
 app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")
 app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
 app.command(rich_help_panel="Operate")(rebuild)
+app.command(rich_help_panel="Operate")(verify)
 app.command(rich_help_panel="Audit")(history)
 
 
@@ -63,6 +67,7 @@ def main() -> None:
         DatabaseUnavailable,
         CannotStart,
         NothingToVerify,
+        NotaryRefused,
         RelayStopped,
     ) as problem:
         note(str(problem))

@@ -92,8 +92,9 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
 
 
 def _processes(settings: Settings) -> list[str]:
-    """What runs, as subcommands. With Kafka the relay does too; should it fail, all else goes on."""
-    return ["api", "projector", *(["relay"] if settings.kafka_bootstrap_servers else [])]
+    """What runs, as subcommands. With Kafka the relay does too; should it or the notary fail, all else
+    goes on."""
+    return ["api", "projector", "notary", *(["relay"] if settings.kafka_bootstrap_servers else [])]
 
 
 @contextmanager
@@ -182,7 +183,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
         failed = [
             child
             for child in supervisor.children
-            if child.failures >= TOO_MANY_FAILURES and child.name != "relay"
+            if child.failures >= TOO_MANY_FAILURES and child.name not in ("relay", "notary")
         ]
         if failed or time.monotonic() > deadline:
             suspect = (failed or supervisor.children)[0]

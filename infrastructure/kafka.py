@@ -13,7 +13,7 @@ from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[imp
 )
 
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.topics import PARTITIONS, events_topic, position_topic
+from infrastructure.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 
 CONNECT_SECONDS = 30
 DELIVERY_SECONDS = 30
@@ -112,6 +112,7 @@ def create_topics(settings: Settings) -> None:
     wanted: dict[str, tuple[int, dict[str, str]]] = {
         events_topic(settings): (PARTITIONS, RETENTION_FOREVER),
         position_topic(settings): (1, LAST_OF_EACH_KEY),
+        checkpoints_topic(settings): (1, RETENTION_FOREVER),
     }
     admin = _admin(settings)
     try:

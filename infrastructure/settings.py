@@ -37,9 +37,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     attachments_s3_endpoint: str | None = None
     signing_key: str | None = None
     master_key: str | None = None
+    notary_folder: Path | None = None
+    checkpoint_minutes: int = 5
     log_level: str = "INFO"
     webhook_allow_private_addresses: bool = False
     trusted_proxies: tuple[IpNetwork, ...] = ()
+
+    @property
+    def notary_dir(self) -> Path:
+        return self.notary_folder or self.home / "notary"
 
     @property
     def attachments_dir(self) -> Path:
@@ -54,8 +60,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     lock = env.get("EVENT_LOG_LOCK") or "watermark"
     if lock not in ("watermark", "table"):
         raise BadSettings(f"EVENT_LOG_LOCK is {lock!r}; it takes watermark or table.")
+    home = Path(env.get("TICKETING_HOME") or ".ticketing").resolve()
     return Settings(
-        home=Path(env.get("TICKETING_HOME") or ".ticketing").resolve(),
+        home=home,
         database_url=env.get("DATABASE_URL") or None,
         port=port,
         host=host,
@@ -71,6 +78,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         attachments_s3_endpoint=env.get("ATTACHMENTS_S3_ENDPOINT") or None,
         signing_key=env.get("SIGNING_KEY") or None,
         master_key=env.get("MASTER_KEY") or None,
+        notary_folder=Path(env["NOTARY_DIR"]).resolve() if env.get("NOTARY_DIR") else None,
+        checkpoint_minutes=_integer(env, "CHECKPOINT_MINUTES", 5, 1, 1_440),
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
         webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
         trusted_proxies=_networks(env, "TRUSTED_PROXIES"),

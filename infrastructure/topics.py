@@ -15,3 +15,8 @@ def events_topic(settings: Settings) -> str:
 def position_topic(settings: Settings) -> str:
     """How far the relay has come, moved in the transaction of the events themselves."""
     return f"{settings.kafka_prefix}.relay.position"
+
+
+def checkpoints_topic(settings: Settings) -> str:
+    """What the notary has signed, one record a line of its file."""
+    return f"{settings.kafka_prefix}.checkpoints"

@@ -13,9 +13,10 @@ MAY_IMPORT = {
     "commands": SERVERS,
     "projections": SERVERS,
     "event_stream": SERVERS,
+    "notary": SERVERS,
     "webhook_dispatcher": SERVERS | {"event_stream"},
-    "api": SERVERS | {"commands", "projections", "event_stream", "webhook_dispatcher"},
-    "cli": SERVERS | {"commands", "projections", "event_stream", "webhook_dispatcher", "api"},
+    "api": SERVERS | {"commands", "projections", "event_stream", "notary", "webhook_dispatcher"},
+    "cli": SERVERS | {"commands", "projections", "event_stream", "notary", "webhook_dispatcher", "api"},
 }
 DOMAIN_LIBRARIES = {"msgspec"}
 

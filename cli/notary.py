@@ -1,0 +1,49 @@
+"""`ticketing notary`: the process that chains the log and signs, and what an operator may ask of it."""
+
+from __future__ import annotations
+
+import msgspec
+import typer
+
+from cli.database import address_of_process, database_address
+from cli.output import note, result
+from cli.stopping import stop_event
+from infrastructure.logs import configure_logs
+from infrastructure.postgres import connect
+from infrastructure.settings import load_settings
+from infrastructure.vault import load_vault
+from notary.follower import run_notary, seal
+from notary.signing import last_checkpoint, rotate_key
+
+app = typer.Typer(
+    invoke_without_command=True,
+    no_args_is_help=False,
+    help="Chain the event log and sign checkpoints of it, until a signal ends it. A second one stands by.",
+)
+
+
+@app.callback()
+def notary(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        settings = load_settings()
+        configure_logs(settings.log_level)
+        address = address_of_process(settings)
+        run_notary(msgspec.structs.replace(settings, database_url=address), stop_event())
+
+
+@app.command()
+def sign() -> None:
+    """Chain what is there and sign a checkpoint now. The running notary puts it into its places."""
+    settings = load_settings()
+    with database_address(settings) as dsn, connect(dsn, application="ticketing-cli") as conn:
+        seal(conn, load_vault(settings))
+        signed = last_checkpoint(conn)
+    note(f"Signed up to position {signed.position if signed else 0}.")
+
+
+@app.command("rotate-key")
+def rotate() -> None:
+    """Sign with a new key from now on, and print its id. What older keys signed stays good."""
+    settings = load_settings()
+    with database_address(settings) as dsn, connect(dsn, application="ticketing-cli") as conn:
+        result(rotate_key(conn, load_vault(settings)))

@@ -1,0 +1,143 @@
+"""The notary: follows the log off the write path, chains it, signs checkpoints, and puts them outside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from infrastructure.postgres import Connection, connect
+from infrastructure.settings import Settings
+from infrastructure.vault import Vault, load_vault
+from notary.pages import PAGE_EVENTS, Row, chain_page, read_end, sql
+from notary.places import NotaryRefused, Place, PlaceUnavailable, places
+from notary.signing import last_checkpoint, sign_checkpoint, sign_erasure, take_turn
+from notary.statements import parse
+
+LEADER_KEY = 7_305_875  # the session advisory lock of the notary that leads
+LOOK_SECONDS = 1.0
+STANDBY_SECONDS = 0.5
+RETRY_SECONDS = 30.0
+LINES_AT_ONCE = 500
+_ERASED = "user.erased"
+
+log = structlog.get_logger()
+
+
+def run_notary(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set; a second notary stands by until the first is gone. Raises on any error, for
+    a supervisor to start it again."""
+    with connect(settings.database_url or "", application="ticketing-notary") as conn:
+        while not stop.is_set():
+            row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
+            if row and row[0]:
+                log.info("notary_leads")
+                Notary(conn, load_vault(settings), settings).run(stop)
+                return
+            stop.wait(STANDBY_SECONDS)
+
+
+class Notary:
+    """Chains whole pages as they fill. What is left over is chained and signed when a checkpoint is due, or
+    at once when a person was erased."""
+
+    def __init__(self, conn: Connection, vault: Vault, settings: Settings) -> None:
+        self._conn = conn
+        self._vault = vault
+        self._interval_seconds = settings.checkpoint_minutes * 60
+        self._publisher = Publisher(conn, places(settings))
+        self._signed_at: float | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            if not self.step():
+                stop.wait(LOOK_SECONDS)
+
+    def step(self) -> bool:
+        """Do what is due; whether there may be more to do at once."""
+        waiting, has_erasure = self._waiting()
+        is_due = self._signed_at is None or time.monotonic() - self._signed_at >= self._interval_seconds
+        if waiting >= PAGE_EVENTS and not has_erasure:
+            chain_next(self._conn, self._vault)
+        if (is_due and waiting < PAGE_EVENTS) or has_erasure:
+            seal(self._conn, self._vault)
+            self._signed_at = time.monotonic()
+        self._publisher.publish()
+        return waiting >= PAGE_EVENTS
+
+    def _waiting(self) -> tuple[int, bool]:
+        parameters = {"after": read_end(self._conn).position, "limit": PAGE_EVENTS}
+        count, has_erasure = self._conn.execute(sql["count_waiting"], parameters).fetchall()[0]
+        return int(count), bool(has_erasure)
+
+
+def seal(conn: Connection, vault: Vault) -> None:
+    """Chain everything that is there and sign a checkpoint over it, unless there is one already."""
+    while len(chain_next(conn, vault)) == PAGE_EVENTS:
+        pass
+    with conn.transaction():
+        take_turn(conn)
+        end, last = read_end(conn), last_checkpoint(conn)
+        if last is None or last.facts["page"] != end.number:
+            statement = sign_checkpoint(conn, vault, end)
+            log.info("checkpoint_signed", number=statement.number, position=end.position)
+
+
+def chain_next(conn: Connection, vault: Vault) -> Sequence[Row]:
+    """Chain one page, and state the erasures it holds in the same commit."""
+    with conn.transaction():
+        take_turn(conn)
+        rows = chain_page(conn)
+        for row in rows:
+            if row.topic == _ERASED:
+                sign_erasure(conn, vault, row.aggregate_id, row.position)
+    return rows
+
+
+class Publisher:
+    """Brings every place up to the statements of the database."""
+
+    def __init__(self, conn: Connection, outside: Sequence[Place]) -> None:
+        self._conn = conn
+        self._outside = outside
+        self._reached: dict[Place, int] = {}
+        self._not_before: dict[Place, float] = {}
+
+    def publish(self) -> None:
+        """A place that is away gets its lines when it is back; the others do not wait for it."""
+        for place in self._outside:
+            if time.monotonic() < self._not_before.get(place, 0.0):
+                continue
+            try:
+                self._bring_up(place)
+            except PlaceUnavailable as error:
+                log.error("checkpoints_not_published", error=str(error), retry_in_seconds=RETRY_SECONDS)
+                self._not_before[place] = time.monotonic() + RETRY_SECONDS
+
+    def _bring_up(self, place: Place) -> None:
+        if place not in self._reached:
+            self._reached[place] = self._last_number(place)
+        while rows := self._after(self._reached[place]):
+            place.append([line for _, line in rows])
+            self._reached[place] = rows[-1][0]
+
+    def _after(self, number: int) -> list[tuple[int, str]]:
+        parameters = {"number": number, "limit": LINES_AT_ONCE}
+        return self._conn.execute(sql["statements_after"], parameters).fetchall()
+
+    def _last_number(self, place: Place) -> int:
+        """The number of the last line there; raise NotaryRefused where the database has another one."""
+        line = place.last_line()
+        if line is None:
+            return 0
+        number = parse(line).number
+        row = self._conn.execute(sql["statement_numbered"], {"number": number}).fetchone()
+        if row is None or row[0] != line:
+            raise NotaryRefused(
+                f"The last of the checkpoints outside the database, number {number}, is not the database's:"
+                " it is another database, or one restored from a backup, or its log was altered. Say"
+                " `ticketing verify`; then keep the old checkpoints elsewhere, and a new file is begun."
+            )
+        return number

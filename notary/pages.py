@@ -1,0 +1,122 @@
+"""The chain over the ordered log: pages of events, each linked to the one before it by hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from infrastructure.postgres import Connection, named_queries
+from notary import merkle
+
+PAGE_EVENTS = 1_000
+TURN_KEY = 7_305_876  # the advisory lock of whoever chains or signs at the moment
+
+sql = named_queries(Path(__file__).parent / "sql" / "notary.sql")
+
+
+class Row(NamedTuple):
+    """A row of the log."""
+
+    position: int
+    aggregate_id: str
+    version: int
+    topic: str
+    state: bytes
+
+    @property
+    def leaf(self) -> bytes:
+        return merkle.leaf(*self)
+
+
+class End(NamedTuple):
+    """Where the chain ends: its last page, and the hash there."""
+
+    number: int
+    position: int
+    chain: bytes
+
+
+class Page(NamedTuple):
+    """A page as it was stored."""
+
+    number: int
+    first_position: int
+    last_position: int
+    positions: Sequence[int]
+    leaves: bytes
+    root: bytes
+    chain: bytes
+
+    def link(self, previous: bytes, root: bytes) -> bytes:
+        """The chain's hash after this page, if `root` is that of its events."""
+        return merkle.link(
+            previous,
+            number=self.number,
+            first_position=self.first_position,
+            last_position=self.last_position,
+            events=len(self.positions),
+            root=root,
+        )
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    event_id: str
+
+
+_identify = msgspec.json.Decoder(_Identified).decode
+
+
+def read_log_id(conn: Connection) -> str:
+    return str(conn.execute(sql["read_log_id"]).fetchall()[0][0])
+
+
+def read_end(conn: Connection) -> End:
+    with conn.cursor(binary=True) as cur:
+        row = cur.execute(sql["last_page"]).fetchone()
+    return End(*row) if row else End(0, 0, merkle.first_link(read_log_id(conn)))
+
+
+def chain_page(conn: Connection) -> list[Row]:
+    """Chain the next events, at most a page of them, and return them; in the caller's transaction, which
+    holds the lock of TURN_KEY."""
+    end = read_end(conn)
+    with conn.cursor(binary=True) as cur:
+        found = cur.execute(sql["read_waiting"], {"after": end.position, "limit": PAGE_EVENTS}).fetchall()
+    rows = [Row(*row) for row in found]
+    if rows:
+        _insert(conn, end, rows)
+    return rows
+
+
+def read_page(conn: Connection, query: str, **parameters: int) -> Page | None:
+    """The one page that the named query finds."""
+    with conn.cursor(binary=True) as cur:
+        row = cur.execute(sql[query], parameters).fetchone()
+    return Page(*row) if row else None
+
+
+def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
+    leaves = [row.leaf for row in rows]
+    page = Page(
+        number=end.number + 1,
+        first_position=rows[0].position,
+        last_position=rows[-1].position,
+        positions=[row.position for row in rows],
+        leaves=b"".join(leaves),
+        root=merkle.root(leaves),
+        chain=b"",
+    )
+    chain = page.link(end.chain, page.root)
+    event_ids = [_event_id(row.state) for row in rows]
+    conn.execute(sql["insert_page"], page._asdict() | {"chain": chain, "event_ids": event_ids})
+
+
+def _event_id(state: bytes) -> str:
+    """The id, or nothing where the stored bytes are no event: they are chained as they are."""
+    try:
+        return _identify(state).event_id
+    except msgspec.DecodeError:
+        return ""

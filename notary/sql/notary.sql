@@ -1,0 +1,88 @@
+-- name: take_leadership
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: take_turn
+-- Whoever chains or signs does it alone, until the end of the transaction.
+SELECT pg_advisory_xact_lock(%(key)s);
+
+-- name: read_log_id
+SELECT id FROM notary.log;
+
+-- name: count_waiting
+-- Events that are not chained yet, counted up to a page, and whether an erasure is among them.
+SELECT count(*), coalesce(bool_or(topic = 'user.erased'), false)
+  FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
+
+-- name: read_waiting
+SELECT notification_id, originator_id, originator_version, topic, state
+  FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
+
+-- name: last_page
+SELECT number, last_position, chain FROM notary.pages ORDER BY number DESC LIMIT 1;
+
+-- name: insert_page
+INSERT INTO notary.pages
+       (number, first_position, last_position, positions, event_ids, leaves, root, chain)
+VALUES (%(number)s, %(first_position)s, %(last_position)s, %(positions)s, %(event_ids)s, %(leaves)s,
+        %(root)s, %(chain)s);
+
+-- name: pages_after
+SELECT number, first_position, last_position, positions, leaves, root, chain
+  FROM notary.pages WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
+
+-- name: page_at
+SELECT number, first_position, last_position, positions, leaves, root, chain
+  FROM notary.pages WHERE last_position >= %(position)s ORDER BY last_position LIMIT 1;
+
+-- name: page_numbered
+SELECT number, first_position, last_position, positions, leaves, root, chain
+  FROM notary.pages WHERE number = %(number)s;
+
+-- name: position_of_event
+SELECT positions[array_position(event_ids, %(event_id)s)]
+  FROM notary.pages WHERE event_ids @> ARRAY[%(event_id)s];
+
+-- name: links_between
+SELECT number, first_position, last_position, cardinality(positions), root
+  FROM notary.pages WHERE number > %(after)s AND number <= %(last)s ORDER BY number;
+
+-- name: key_in_use
+SELECT id, sealed_private_key FROM notary.keys WHERE retired_at IS NULL;
+
+-- name: insert_key
+INSERT INTO notary.keys (id, public_key, sealed_private_key, made_at)
+VALUES (%(id)s, %(public_key)s, %(sealed_private_key)s, %(made_at)s);
+
+-- name: retire_key
+UPDATE notary.keys SET retired_at = %(at)s, sealed_private_key = NULL WHERE id = %(id)s;
+
+-- name: last_statement
+SELECT number, line FROM notary.statements ORDER BY number DESC LIMIT 1;
+
+-- name: last_checkpoint
+SELECT line FROM notary.statements WHERE position IS NOT NULL ORDER BY number DESC LIMIT 1;
+
+-- name: first_checkpoint_from
+SELECT line FROM notary.statements WHERE position >= %(position)s ORDER BY position, number LIMIT 1;
+
+-- name: key_statements
+SELECT line FROM notary.statements WHERE line LIKE '%%"kind":"key"%%' AND number < %(number)s ORDER BY number;
+
+-- name: statements_after
+SELECT number, line FROM notary.statements WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
+
+-- name: statement_numbered
+SELECT line FROM notary.statements WHERE number = %(number)s;
+
+-- name: insert_statement
+INSERT INTO notary.statements (number, position, line) VALUES (%(number)s, %(position)s, %(line)s);
+
+-- name: read_events
+SELECT notification_id, originator_id, originator_version, topic, state
+  FROM es.stored_events
+ WHERE notification_id > %(after)s AND notification_id <= %(last)s
+ ORDER BY notification_id LIMIT %(limit)s;
+
+-- name: read_one_event
+SELECT notification_id, originator_id, originator_version, topic, state
+  FROM es.stored_events WHERE notification_id = %(position)s;

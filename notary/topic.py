@@ -1,0 +1,69 @@
+"""Statements in Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
+from kafka.errors import KafkaError  # type: ignore[import-untyped]
+
+from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_consumer, make_producer
+from infrastructure.settings import Settings
+from infrastructure.topics import checkpoints_topic
+from notary.places import PlaceUnavailable
+
+
+class StatementTopic:
+    """The same lines as records of `PREFIX.checkpoints`, keyed by their numbers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._partition = TopicPartition(checkpoints_topic(settings), 0)
+
+    def lines(self) -> Iterator[str]:
+        """Every committed record, in order, up to the end as it is now."""
+        client_id = f"{self._settings.kafka_prefix}-notary-reader"
+        with closing(make_consumer(self._settings, client_id=client_id)) as consumer:
+            if not consumer.partitions_for_topic(self._partition.topic):
+                return
+            consumer.assign([self._partition])
+            consumer.seek_to_beginning(self._partition)
+            yield from self._until_end(consumer)
+
+    def last_line(self) -> str | None:
+        """The last line that stands there; raise PlaceUnavailable."""
+        last = None
+        try:
+            for last in self.lines():  # noqa: B007 - to its end
+                pass
+        except KafkaError as error:
+            raise PlaceUnavailable(f"Kafka: {error!r}") from None
+        return last
+
+    def append(self, lines: Sequence[str]) -> None:
+        """Send all lines in one transaction; raise PlaceUnavailable."""
+        try:
+            self._append(lines)
+        except (KafkaError, OSError) as error:
+            raise PlaceUnavailable(f"Kafka: {error!r}") from None
+
+    def _append(self, lines: Sequence[str]) -> None:
+        create_topics(self._settings)
+        producer = make_producer(self._settings, transactional_id=f"{self._settings.kafka_prefix}-notary-0")
+        with closing(producer):
+            producer.init_transactions()
+            producer.begin_transaction()
+            futures = [
+                producer.send(self._partition.topic, key=b"statement", value=line.encode(), partition=0)
+                for line in lines
+            ]
+            for future in futures:
+                future.get(timeout=DELIVERY_SECONDS)
+            producer.commit_transaction()
+
+    def _until_end(self, consumer: KafkaConsumer) -> Iterator[str]:
+        end = consumer.end_offsets([self._partition])[self._partition]
+        while consumer.position(self._partition) < end:
+            for record in consumer.poll(timeout_ms=500).get(self._partition, []):
+                yield record.value.decode(errors="replace")

@@ -1,0 +1,240 @@
+"""The notary chains the log off the write path, signs what it chained, and puts that outside the database."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from infrastructure.postgres import connect
+from infrastructure.privacy import process_vault
+from infrastructure.settings import Settings
+from notary import merkle
+from notary.follower import Notary, seal
+from notary.pages import PAGE_EVENTS, read_end, sql
+from notary.places import FILE, NotaryRefused, StatementFile
+from notary.signing import rotate_key
+from notary.statements import BadStatement, Reader
+from notary.topic import StatementTopic
+from notary.verification import verify_log
+from tests.support.history import History, append
+from tests.support.kafka_fixture import kafka, kafka_prefix  # noqa: F401
+
+
+@pytest.fixture
+def settings(tmp_path, database):
+    return Settings(home=tmp_path, database_url=database)
+
+
+@pytest.fixture
+def notary(conn, settings):
+    return Notary(conn, process_vault(), settings)
+
+
+@pytest.fixture
+def history():
+    return History(seed=1)
+
+
+def in_one(appends):
+    return [[event for events in appends for event in events]]
+
+
+def file_of(settings):
+    return StatementFile.of(settings)
+
+
+def verified(conn, *places):
+    outside = {str(number): list(place.lines()) for number, place in enumerate(places)}
+    return verify_log(conn, outside, lambda done, total: None)
+
+
+def test_the_tree_is_that_of_rfc_6962_and_every_leaf_leads_to_its_root():
+    for count in range(1, 70):
+        leaves = [merkle.leaf(number, "t1", number, "x", b"{}") for number in range(count)]
+
+        root = merkle.root(leaves)
+
+        assert root == by_definition(leaves)
+        for index, leaf in enumerate(leaves):
+            assert merkle.climb(leaf, merkle.path(leaves, index)) == root
+
+
+def by_definition(leaves):
+    """RFC 6962 section 2.1, word for word."""
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return merkle.sha256(b"\1" + by_definition(leaves[:split]) + by_definition(leaves[split:])).digest()
+
+
+def test_the_first_step_signs_and_later_ones_wait_until_a_checkpoint_is_due(store, notary, history, settings):
+    append(store, history.grow(20))
+    notary.step()
+    first = list(file_of(settings).lines())
+    append(store, history.grow(20))
+
+    notary.step()
+
+    kinds = [json.loads(line)["kind"] for line in first]
+    assert kinds == ["key", "checkpoint"]
+    assert list(file_of(settings).lines()) == first
+
+
+def test_whole_pages_are_chained_as_they_fill(store, notary, history, conn):
+    notary.step()
+    append(store, in_one(history.grow(PAGE_EVENTS)))
+
+    while notary.step():
+        pass
+
+    assert read_end(conn).number == 1
+    assert read_end(conn).position >= PAGE_EVENTS
+
+
+def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
+    from commands.erasure import EraseUser, erase_user
+    from tests.unit.builders import caller, context
+
+    append(store, history.grow(10))
+    notary.step()
+    erase_user(store, EraseUser(user_id="u0"), context(caller("admin")))
+
+    notary.step()
+
+    last_two = [json.loads(line) for line in file_of(settings).lines()][-2:]
+    assert [one["kind"] for one in last_two] == ["erasure", "checkpoint"]
+    assert last_two[0]["user_id"] == "u0"
+    assert verified(conn, file_of(settings)).findings == []
+
+
+def test_what_an_old_key_signed_stays_good(store, notary, history, conn, settings):
+    append(store, history.grow(10))
+    seal(conn, process_vault())
+    new = rotate_key(conn, process_vault())
+    append(store, history.grow(10))
+    seal(conn, process_vault())
+    notary.step()
+
+    report = verified(conn, file_of(settings))
+
+    signers = [json.loads(line)["signed_by"] for line in file_of(settings).lines()]
+    assert signers[-1] == new != signers[0]
+    assert report.findings == []
+    assert report.signed == read_end(conn).position
+    kept = conn.execute("SELECT count(*), count(sealed_private_key) FROM notary.keys").fetchone()
+    assert kept == (2, 1)
+
+
+def test_a_key_that_no_earlier_key_announced_signs_nothing(conn, store, history):
+    seal(conn, process_vault())
+    rotate_key(conn, process_vault())
+    append(store, history.grow(10))
+    seal(conn, process_vault())
+    lines = [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
+    reader = Reader()
+
+    reader.read(lines[0])
+    reader.keys.clear()
+
+    with pytest.raises(BadStatement, match="which no line before it announces"):
+        reader.read(lines[1])
+
+
+def test_a_file_of_another_log_is_left_alone(notary, settings, store, history, conn):
+    append(store, history.grow(10))
+    notary.step()
+    conn.execute("ALTER TABLE notary.statements DISABLE TRIGGER ALL")
+    conn.execute("DELETE FROM notary.statements WHERE number = 2")
+
+    with pytest.raises(NotaryRefused, match="is not the database's"):
+        Notary(conn, process_vault(), settings).step()
+
+
+def test_a_line_cut_short_by_a_crash_is_written_anew(notary, settings, conn, store, history):
+    append(store, history.grow(10))
+    notary.step()
+    whole = (settings.notary_dir / FILE).read_bytes()
+    (settings.notary_dir / FILE).write_bytes(whole[:-30])
+
+    Notary(conn, process_vault(), settings).step()
+
+    assert (settings.notary_dir / FILE).read_bytes() == whole
+
+
+def test_checkpoints_stand_in_kafka_too(kafka, kafka_prefix, settings, conn, store, history):  # noqa: F811
+    there = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
+    append(store, history.grow(10))
+    Notary(conn, process_vault(), there).step()
+    append(store, history.grow(10))
+
+    Notary(conn, process_vault(), there).step()
+
+    in_kafka = list(StatementTopic(there).lines())
+    assert in_kafka == list(file_of(there).lines())
+    assert len(in_kafka) == 3
+    assert verified(conn, StatementTopic(there), file_of(there)).findings == []
+
+
+def test_with_kafka_away_the_file_is_written_all_the_same(settings, conn, monkeypatch):
+    monkeypatch.setattr("infrastructure.kafka.CONNECT_SECONDS", 1)
+    nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
+
+    Notary(conn, process_vault(), nowhere).step()
+
+    assert len(list(file_of(nowhere).lines())) == 2
+
+
+def test_writers_never_wait_for_the_notary(store, history, conn, database):
+    append(store, history.grow(10))
+    with connect(database, application="tests") as slow, slow.transaction():
+        slow.execute(sql["take_turn"], {"key": 7_305_876})
+        slow.execute("LOCK TABLE notary.pages, notary.statements IN ACCESS EXCLUSIVE MODE")
+        conn.execute("SET statement_timeout TO '2s'")
+
+        append(store, history.grow(10))
+
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            seal(conn, process_vault())
+
+
+def test_two_sealers_take_turns(store, history, conn, database):
+    append(store, in_one(history.grow(500)))
+    stop = threading.Barrier(4)
+
+    def work():
+        with connect(database, application="tests") as mine:
+            stop.wait(timeout=20)
+            seal(mine, process_vault())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+
+    assert verified(conn).findings == []
+    assert [number for (number,) in conn.execute("SELECT number FROM notary.statements ORDER BY 1")] == [1, 2]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize(("table", "column"), [("pages", "root"), ("statements", "line")])
+def test_what_the_notary_wrote_only_grows(conn, store, history, statement, table, column):
+    append(store, history.grow(3))
+    seal(conn, process_vault())
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+        conn.execute(statement.format(f"notary.{table}", column, column))
+
+
+def test_the_file_is_made_where_the_setting_says(tmp_path, database, conn):
+    elsewhere = Path(tmp_path / "worm")
+    settings = Settings(home=tmp_path, database_url=database, notary_folder=elsewhere)
+
+    Notary(conn, process_vault(), settings).step()
+
+    assert (elsewhere / FILE).exists()

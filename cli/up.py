@@ -65,12 +65,10 @@ def up(
 
 
 def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_demo: bool) -> None:
-    supervisor = Supervisor(
-        [
-            Child(name, ourselves(name), environ, settings.home / "logs" / f"{name}.log")
-            for name in _processes(settings)
-        ]
-    )
+    def child(name: str) -> Child:
+        return Child(name, ourselves(name), environ, settings.home / "logs" / f"{name}.log")
+
+    supervisor = Supervisor([child(name) for name in _processes(settings)])
     for step in prepare(settings):
         note(step)
     with open_database(settings) as database:
@@ -83,6 +81,7 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
             supervisor.start()
         _wait_until_ready(settings, supervisor, signals)
         _announce(settings, key, admin)
+        supervisor.children.append(child("notary"))  # now, as nobody waits for it
         while True:
             with signals.deferred():
                 supervisor.keep_running()
@@ -92,9 +91,8 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
 
 
 def _processes(settings: Settings) -> list[str]:
-    """What runs, as subcommands. With Kafka the relay does too; should it or the notary fail, all else
-    goes on."""
-    return ["api", "projector", "notary", *(["relay"] if settings.kafka_bootstrap_servers else [])]
+    """What runs, as subcommands. With Kafka the relay does too; should it fail, all else goes on."""
+    return ["api", "projector", *(["relay"] if settings.kafka_bootstrap_servers else [])]
 
 
 @contextmanager
@@ -183,7 +181,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
         failed = [
             child
             for child in supervisor.children
-            if child.failures >= TOO_MANY_FAILURES and child.name not in ("relay", "notary")
+            if child.failures >= TOO_MANY_FAILURES and child.name != "relay"
         ]
         if failed or time.monotonic() > deadline:
             suspect = (failed or supervisor.children)[0]

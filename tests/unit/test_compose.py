@@ -28,7 +28,13 @@ def dockerfile_environment():
 
 
 def test_every_process_is_a_subcommand():
-    assert {service["command"][0] for service in OURS.values()} == {"migrate", "api", "projector", "relay"}
+    assert {service["command"][0] for service in OURS.values()} == {
+        "migrate",
+        "api",
+        "projector",
+        "notary",
+        "relay",
+    }
     assert {service["command"][0] for service in OURS.values()} <= SUBCOMMANDS
 
 

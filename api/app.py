@@ -7,6 +7,7 @@ from typing import Any
 
 import falcon
 
+from api.admin.routes import PANEL
 from api.attachments import AttachmentFile, Attachments
 from api.comments import Comments
 from api.context import Request
@@ -67,6 +68,7 @@ PAGES: Routes = (
     ("/oauth/revoke", RevocationEndpoint),
     ("/oauth/introspect", IntrospectionEndpoint),
     (METADATA_PATH, Metadata),
+    *PANEL,
 )
 
 

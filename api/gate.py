@@ -76,7 +76,7 @@ class Gate:
             message = f"This address does not take {req.method[:16]}."
             raise Refused("method_not_allowed", message, headers={"Allow": resource.allow()})
         if operation.session:
-            sessions.admit(req, resp, self._services)
+            sessions.admit(req, resp, self._services, operation.least_role)
         elif not operation.public:
             self._admit(req, resp, operation)
             _require_known_parameters(req, operation)

@@ -50,13 +50,13 @@ class TicketHistory(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         query = read_query(req, HistoryPageQuery)
         after = read_cursor(query, self.services.signing_key)
-        ticket = _readable_ticket(self.services.store, req.context.caller, ticket_id)
+        ticket = readable_ticket(self.services.store, req.context.caller, ticket_id)
         wanted = HistoryQuery(order=query.order, limit=query.limit, offset=query.offset, after=after)
         page = ticket_history(self.services.pool, self.services.store, ticket, wanted)
         respond_with_page(req, resp, page, query, self.services)
 
 
-def _readable_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
+def readable_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
     """The ticket whose history this caller may read; a history shows internal comments, so no guest may."""
     ticket = store.load(Ticket, ticket_id)
     if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):

@@ -32,12 +32,17 @@ def read_query(req: falcon.Request, kind: type[T]) -> T:
 
     A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time.
     """
-    if not req.query_string and (defaults := _defaults(cast(Any, kind))) is not None:
+    return parse_query(req.query_string, kind)
+
+
+def parse_query(query_string: str, kind: type[T]) -> T:
+    """As `read_query`."""
+    if not query_string and (defaults := _defaults(cast(Any, kind))) is not None:
         return cast(T, defaults)
     found: Details = {}
     given: dict[str, Any] = {}
     conversions = _conversions(cast(Any, kind))
-    for name, text in _decoded(req.query_string, found):
+    for name, text in _decoded(query_string, found):
         if name not in conversions:
             found[name] = [unknown(name, "parameter")]
         elif name in given:

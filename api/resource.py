@@ -13,7 +13,7 @@ import msgspec
 
 from api.errors import STATUS_OF
 from api.services import Services
-from domain.access import Scope
+from domain.access import Role, Scope
 
 JSON = falcon.MEDIA_JSON
 MULTIPART = falcon.MEDIA_MULTIPART
@@ -24,7 +24,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One verb on one path, as it is served and as it is documented.
 
     `scope`, or `or_scope` in its place, is what a key needs; None asks for a key of any scope,
-    `public=True` for no key at all, `session=True` for a browser that is signed in (api/web).
+    `public=True` for no key at all, `session=True` for a browser that is signed in (api/web),
+    as a person of `least_role` or above.
     `answer` is the type of the envelope's `data` (None: null; of one item when `is_list`), or, when
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
     `read_query`. `errors` are codes of api.errors.STATUS_OF beyond those every operation can give.
@@ -37,6 +38,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     or_scope: Scope | None = None
     public: bool = False
     session: bool = False
+    least_role: Role = "guest"
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_media_type: str = JSON

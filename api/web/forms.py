@@ -39,6 +39,10 @@ class Form:
         """The field's value without spaces around it."""
         return self.value(name).strip()
 
+    def prose(self, name: str) -> str:
+        """The field's value with plain line ends; browsers send each as carriage return and line feed."""
+        return self.value(name).replace("\r\n", "\n")
+
     def values(self, name: str) -> list[str]:
         """Every value of a field that may be sent several times, such as a list of check boxes."""
         return self._values.get(name, [])

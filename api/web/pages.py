@@ -15,6 +15,7 @@ from api.errors import Failure
 from api.openapi import answer_cached
 from api.resource import Operation, Resource
 from api.services import Services
+from api.web.filters import FILTERS
 
 _HERE = Path(__file__).parent
 STYLE_PATH = "/web/site.css"
@@ -103,10 +104,12 @@ class Style(Resource):
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([_HERE / "templates", _HERE.parent / "admin" / "templates"]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters.update(FILTERS)
+    return environment

@@ -15,7 +15,7 @@ from api.services import Services
 from api.web import pages
 from api.web.forms import read_form, require_own_form, token_for
 from commands.sign_in import ABSOLUTE, IDLE
-from domain.access import Caller
+from domain.access import Caller, Role
 from infrastructure.postgres import Pool, named_queries
 from infrastructure.settings import Settings
 from infrastructure.tokens import FORM, SESSION, digest, has_form, make_token
@@ -39,10 +39,10 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
     csrf_token: str
 
 
-def admit(req: falcon.Request, resp: falcon.Response, services: Services) -> None:
+def admit(req: falcon.Request, resp: falcon.Response, services: Services, role: Role) -> None:
     """Let the signed-in through with caller, session and form; send everyone else to sign in.
 
-    Raises Refused with 403 for a form that is not ours.
+    Raises Forbidden below `role`, and Refused with 403 for a form that is not ours.
     """
     session = find_session(req, services)
     if session is None:
@@ -51,6 +51,7 @@ def admit(req: falcon.Request, resp: falcon.Response, services: Services) -> Non
         return
     req.context.session = session
     req.context.caller = session.caller
+    session.caller.require(role, "use this page")
     if req.method not in _SAFE_METHODS:
         req.context.form = read_form(req)
         require_own_form(req, services, req.context.form, session.csrf_token)
@@ -64,12 +65,12 @@ def find_session(req: falcon.Request, services: Services) -> WebSession | None:
 
 def set_session(resp: falcon.Response, services: Services, secret: str) -> None:
     """Give the browser the secret of its session, until it closes."""
-    _set(resp, services.settings, cookie_name(services.settings), secret)
-    _unset(resp, services.settings, form_cookie_name(services.settings))
+    set_page_cookie(resp, services.settings, cookie_name(services.settings), secret)
+    unset_page_cookie(resp, services.settings, form_cookie_name(services.settings))
 
 
 def clear_session(resp: falcon.Response, services: Services) -> None:
-    _unset(resp, services.settings, cookie_name(services.settings))
+    unset_page_cookie(resp, services.settings, cookie_name(services.settings))
 
 
 def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -> str:
@@ -78,7 +79,7 @@ def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -
     secret = _secret(req, name, FORM)
     if secret is None:
         secret = make_token(FORM)
-        _set(resp, services.settings, name, secret)
+        set_page_cookie(resp, services.settings, name, secret)
     return token_for(secret)
 
 
@@ -128,11 +129,22 @@ def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:
     return values[0] if len(values) == 1 and has_form(values[0], prefix) else None
 
 
-def _set(resp: falcon.Response, settings: Settings, name: str, secret: str) -> None:
-    resp.set_cookie(name, secret, path="/", secure=_is_https(settings), http_only=True, same_site="Lax")
+def set_page_cookie(
+    resp: falcon.Response, settings: Settings, name: str, value: str, *, seconds: int | None = None
+) -> None:
+    """A cookie for our pages alone, for so long or until the browser closes."""
+    resp.set_cookie(
+        name,
+        value,
+        path="/",
+        secure=_is_https(settings),
+        http_only=True,
+        same_site="Lax",
+        max_age=seconds,
+    )
 
 
-def _unset(resp: falcon.Response, settings: Settings, name: str) -> None:
+def unset_page_cookie(resp: falcon.Response, settings: Settings, name: str) -> None:
     """Take the cookie away. `__Host-` cookies can only be so with the attributes they were set with."""
     resp.set_cookie(
         name, "", path="/", secure=_is_https(settings), http_only=True, same_site="Lax", expires=_LONG_AGO

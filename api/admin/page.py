@@ -1,0 +1,162 @@
+"""What the pages of the panel have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import falcon
+import msgspec
+
+from api.admin import flash
+from api.paging import PageQuery
+from api.queries import pairs_of, parse_query
+from api.resource import Operation, Resource
+from api.web import pages
+from api.web.forms import Form
+from domain.access import Context, Role
+from domain.errors import Conflict, Details, DomainError, Forbidden, Invalid, PreconditionFailed
+from infrastructure.ids import new_id
+
+T = TypeVar("T")
+
+PER_PAGE = 25
+REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # what a form is shown again for
+_STATUS = {Invalid: 422, Forbidden: 403, Conflict: 409, PreconditionFailed: 412}
+_COMMAND_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+class Section(msgspec.Struct, frozen=True):
+    """An entry of the navigation, for those of `least_role` and above."""
+
+    path: str
+    name: str
+    icon: str
+    least_role: Role
+
+
+SECTIONS = (
+    Section("/admin", "Overview", "overview", "staff"),
+    Section("/admin/tickets", "Tickets", "tickets", "staff"),
+    Section("/admin/properties", "Properties", "properties", "manager"),
+    Section("/admin/users", "People", "people", "manager"),
+    Section("/admin/keys", "API keys", "keys", "admin"),
+    Section("/admin/clients", "Applications", "apps", "admin"),
+    Section("/admin/checks", "Checks", "checks", "admin"),
+)
+
+
+class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As the API's lists, with longer pages; a subclass adds filters."""
+
+    per_page: int = PER_PAGE
+
+
+class Pages(msgspec.Struct, frozen=True):
+    """Where a page of a list stands among the others, and the addresses of its neighbours."""
+
+    number: int
+    count: int
+    total: int
+    previous: str | None
+    next: str | None
+
+
+def page_of(least_role: Role, summary: str) -> Operation:
+    """What a page's verb is declared as."""
+    return Operation(summary=summary, session=True, least_role=least_role, media_type=falcon.MEDIA_HTML)
+
+
+class PanelPage(Resource):
+    """Base of the panel's pages."""
+
+    def show(
+        self, req: falcon.Request, resp: falcon.Response, template: str, *, status: int = 200, **values: Any
+    ) -> None:
+        """Answer with a page of the panel. `values` the template has a default for may be left out."""
+        caller = req.context.caller
+        given = {
+            "viewer": caller,
+            "sections": [section for section in SECTIONS if caller.is_at_least(section.least_role)],
+            "done": flash.take(req, resp, self.services),
+            "command_id": new_id(),
+            "values": filled(),
+            "errors": {},
+        }
+        pages.render(req, resp, template, status=status, **{**given, **values})
+
+    def show_again(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        template: str,
+        refusal: DomainError,
+        **values: Any,
+    ) -> None:
+        """Show a form again as it was sent, with what was wrong beside its fields."""
+        form: Form = req.context.form
+        status = next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
+        given = {
+            "values": form,
+            "errors": details_of(refusal),
+            "command_id": form.value("command_id") or new_id(),
+        }
+        self.show(req, resp, template, status=status, **{**given, **values})
+
+    def go(self, resp: falcon.Response, path: str, done: str) -> None:
+        """See Other after a change, with a word about it there."""
+        flash.leave(resp, self.services, done)
+        pages.redirect(resp, path)
+
+    def command(self, req: falcon.Request) -> Context:
+        """The circumstances of the form's command. The form carries the command's id, so that one sent
+        twice, by a double click or a reload, is carried out once."""
+        given = req.context.form.value("command_id")
+        if _COMMAND_ID.fullmatch(given):
+            req.context.command_id = given
+            req.context.is_retry = True
+        context: Context = req.context.command()
+        return context
+
+
+def filled(**fields: str | Sequence[str] | None) -> Form:
+    """A form as it is first shown: each field with its value, or its values."""
+    pairs = []
+    for name, value in fields.items():
+        texts = [value] if isinstance(value, str) else value or ()
+        pairs += [(name, text) for text in texts]
+    return Form(pairs)
+
+
+def details_of(refusal: DomainError) -> Details:
+    """What was wrong by field; under "" what concerns none of them."""
+    return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
+
+
+def read_filters(req: falcon.Request, kind: type[T]) -> T:
+    """The query of a list. Forms send fields that were left empty; those count as not given."""
+    return parse_query(urlencode(_given(req)), kind)
+
+
+def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
+    """The neighbours of this page of a list, under the same filters."""
+    number, size = query.page, query.limit
+    count = max(1, -(-(total or 0) // size))
+    others = [pair for pair in _given(req) if pair[0] != "page"]
+
+    def address(page: int) -> str:
+        return f"{req.path}?{urlencode([*others, ('page', str(page))])}"
+
+    return Pages(
+        number=number,
+        count=count,
+        total=total or 0,
+        previous=address(min(number - 1, count)) if number > 1 else None,
+        next=address(number + 1) if number < count else None,
+    )
+
+
+def _given(req: falcon.Request) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in pairs_of(req.query_string) if value.strip()]

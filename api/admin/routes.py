@@ -1,0 +1,50 @@
+"""The panel's table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api.admin.checks import Checks
+from api.admin.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
+from api.admin.keys import KeyCreation, KeyList, KeyRevocation
+from api.admin.overview import Overview
+from api.admin.people import People, PersonErasure, PersonItem, PersonPassword, PersonRegistration
+from api.admin.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
+from api.admin.ticket_history import TicketHistoryPage
+from api.admin.tickets import (
+    Ticket,
+    TicketComments,
+    TicketDeletion,
+    TicketList,
+    TicketOpening,
+    TicketRestoring,
+)
+from api.resource import Resource
+
+PANEL: Sequence[tuple[str, type[Resource]]] = (
+    ("/admin", Overview),
+    ("/admin/tickets", TicketList),
+    ("/admin/tickets/new", TicketOpening),
+    ("/admin/tickets/{ticket_id}", Ticket),
+    ("/admin/tickets/{ticket_id}/comments", TicketComments),
+    ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
+    ("/admin/tickets/{ticket_id}/delete", TicketDeletion),
+    ("/admin/tickets/{ticket_id}/restore", TicketRestoring),
+    ("/admin/properties", PropertyList),
+    ("/admin/properties/new", PropertyRegistration),
+    ("/admin/properties/{property_id}", PropertyItem),
+    ("/admin/properties/{property_id}/units", UnitAddition),
+    ("/admin/users", People),
+    ("/admin/users/new", PersonRegistration),
+    ("/admin/users/{user_id}", PersonItem),
+    ("/admin/users/{user_id}/password", PersonPassword),
+    ("/admin/users/{user_id}/erase", PersonErasure),
+    ("/admin/keys", KeyList),
+    ("/admin/keys/new", KeyCreation),
+    ("/admin/keys/{key_id}/revoke", KeyRevocation),
+    ("/admin/clients", ClientList),
+    ("/admin/clients/new", ClientRegistration),
+    ("/admin/clients/{client_id}/rotate", ClientRotation),
+    ("/admin/clients/{client_id}/revoke", ClientRevocation),
+    ("/admin/checks", Checks),
+)

@@ -1,0 +1,30 @@
+-- name: count_tickets
+-- `mine` leaves out what is beyond the caller's properties; NULL: everything is within reach.
+SELECT count(*) FILTER (WHERE status = 'open'),
+       count(*) FILTER (WHERE status = 'in_progress'),
+       count(*) FILTER (WHERE status <> 'closed' AND priority = 'critical'),
+       count(*) FILTER (WHERE status <> 'closed' AND assignee_id IS NULL)
+  FROM read.tickets
+ WHERE NOT is_deleted AND status <> 'closed'
+   AND (%(mine)s::text[] IS NULL OR property_id = ANY(%(mine)s));
+
+-- name: count_opened_by_day
+SELECT (day AT TIME ZONE 'UTC')::date,
+       (SELECT count(*) FROM read.tickets
+         WHERE NOT is_deleted AND created_at >= day AND created_at < day + interval '1 day'
+           AND (%(mine)s::text[] IS NULL OR property_id = ANY(%(mine)s)))
+  FROM generate_series(date_trunc('day', %(today)s::timestamptz, 'UTC') - %(days)s * interval '1 day',
+                       date_trunc('day', %(today)s::timestamptz, 'UTC'), interval '1 day') AS day
+ ORDER BY day;
+
+-- name: read_system
+SELECT es.stored_events_watermark(), p.position,
+       (SELECT count(*) FROM read.parked_events),
+       r.position, r.published_at
+  FROM read.projector_position p, relay.position r;
+
+-- name: list_parked
+SELECT position, originator_id, error, parked_at, count(*) OVER ()
+  FROM read.parked_events
+ ORDER BY position
+ LIMIT %(limit)s OFFSET %(offset)s;

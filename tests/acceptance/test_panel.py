@@ -1,0 +1,318 @@
+"""The admin panel over HTTP: who gets where, what is refused, and that what people type stays text."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import pytest
+
+from api.admin.routes import PANEL
+from tests.acceptance.panel import SIGNED_IN, browser_of, give_passwords, hidden
+from tests.acceptance.site import PEOPLE
+from tests.support.waiting import eventually
+
+RANK = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
+SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'"
+)
+PAGES = [path for path, resource in PANEL if "GET" in resource.operations]
+CHANGES = [path for path, resource in PANEL if "POST" in resource.operations]
+
+
+@pytest.fixture(scope="module")
+def panel(site):
+    """A browser for each role, with a ticket, a key and an application to look at."""
+    give_passwords(site)
+    browsers = {role: browser_of(site, role) for role in SIGNED_IN}
+    ticket_id = site.ticket("guest")["id"]
+    site.key(name="to look at", role="staff")
+    with site.pool.connection() as conn:
+        ((key_id,),) = conn.execute("SELECT id FROM access.api_keys WHERE name = 'to look at'").fetchall()
+    made = send(browsers["admin"], "/admin/clients/new", CLIENT)
+    client_id = re.search(r'id="client_id"[^>]*value="([^"]+)"', made.text)[1]
+    ids = {"ticket_id": ticket_id, "key_id": key_id, "client_id": client_id}
+    return site, browsers, {**ids, "user_id": "user101", "property_id": "abc123"}
+
+
+CLIENT = {
+    "name": "Dispatch",
+    "client_kind": "confidential",
+    "grant_types": "authorization_code",
+    "redirect_uris": "https://app.example/back",
+    "scopes": "tickets:read",
+    "role": "staff",
+}
+
+
+def send(browser, path, fields, form_page=None):
+    """Fill in the form that the page shows, and send it."""
+    page = browser.open(form_page or path)
+    assert page.status_code == 200, page.text
+    return browser.send(path, {**hidden(page.text), **fields})
+
+
+@pytest.mark.parametrize("role", SIGNED_IN)
+@pytest.mark.parametrize("path", PAGES)
+def test_each_page_is_there_for_its_roles_alone(panel, path, role):
+    _, browsers, ids = panel
+    least = dict(PANEL)[path].operations["GET"].least_role
+
+    answer = browsers[role].open(path.format(**ids))
+
+    assert answer.status_code == (200 if RANK[role] >= RANK[least] else 403), answer.text
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert "style=" not in answer.text
+    assert "<script" not in answer.text
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_no_change_passes_without_the_token_of_this_session(panel, path):
+    _, browsers, ids = panel
+    path = path.format(**ids)
+    foreign = hidden(browsers["manager"].open("/admin/users/new").text)["csrf_token"]
+
+    for token in ("", foreign):
+        assert browsers["admin"].send(path, {"csrf_token": token}).status_code == 403
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_no_change_passes_from_another_site(panel, path):
+    _, browsers, ids = panel
+    token = hidden(browsers["admin"].open("/admin/users/new").text)["csrf_token"]
+
+    fields = {"csrf_token": token}
+    answer = browsers["admin"].send(path.format(**ids), fields, Sec_Fetch_Site="cross-site")
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_changes_below_the_least_role_are_refused(panel, path):
+    _, browsers, ids = panel
+    least = dict(PANEL)[path].operations["POST"].least_role
+
+    for role in SIGNED_IN:
+        if RANK[role] < RANK[least]:
+            assert browsers[role].send(path.format(**ids), {}).status_code == 403
+
+
+def test_nobody_gets_anywhere_without_signing_in(panel):
+    from tests.support.browser import Browser
+
+    site, _, ids = panel
+    for path in PAGES:
+        answer = Browser(site.base_url).open(path.format(**ids))
+
+        assert answer.status_code == 303
+        assert "/admin/sign-in?next=" in answer.headers["Location"]
+
+
+def test_a_session_is_over_after_signing_out_and_its_cookie_of_no_use(panel):
+    site, _, _ = panel
+    browser = browser_of(site, "admin")
+    kept = dict(browser.http.cookies)
+    token = hidden(browser.open("/admin/users/new").text)["csrf_token"]
+
+    browser.send("/admin/sign-out", {"csrf_token": token})
+    browser.http.cookies.update(kept)
+
+    assert browser.open("/admin").status_code == 303
+    changed = browser.send("/admin/properties/new", {"csrf_token": token, "name": "Late"})
+    assert "/admin/sign-in" in changed.headers["Location"]
+
+
+def test_what_is_beyond_a_managers_reach_looks_absent(panel):
+    site, browsers, _ = panel
+    foreign = site.ticket("admin", property_id="def456", unit_id=None)["id"]
+
+    for path in (
+        f"/admin/tickets/{foreign}",
+        f"/admin/tickets/{foreign}/history",
+        f"/admin/tickets/{foreign}/delete",
+        "/admin/users/user900",
+        "/admin/properties/def456",
+        "/admin/tickets/absent",
+    ):
+        assert browsers["manager"].open(path).status_code == 404
+    listed = browsers["manager"].open("/admin/tickets").text
+    assert foreign not in listed
+    assert "Hill House" not in listed
+    assert "Fay Foreign" not in browsers["manager"].open("/admin/users").text
+    assert foreign in browsers["admin"].open("/admin/tickets").text
+
+
+def test_script_in_every_field_is_shown_as_text(panel):
+    _, browsers, ids = panel
+    admin = browsers["admin"]
+    ticket = {"title": SCRIPT, "description": SCRIPT, "priority": "low", "category": "general"}
+    address = dict.fromkeys(("street", "city", "state", "zip", "country"), SCRIPT)
+
+    opened = send(admin, "/admin/tickets/new", {**ticket, "property_id": "abc123"})
+    commented = send(
+        admin,
+        f"{opened.headers['Location']}/comments",
+        {"text": SCRIPT, "visibility": "internal"},
+        opened.headers["Location"],
+    )
+    place = send(admin, "/admin/properties/new", {"name": SCRIPT, **address})
+    unit = send(admin, f"{place.headers['Location']}/units", {"unit_name": SCRIPT}, place.headers["Location"])
+    person = send(
+        admin, "/admin/users/new", {"name": SCRIPT, "email": '"<script>"@example.com', "role": "guest"}
+    )
+    key = send(admin, "/admin/keys/new", {"name": SCRIPT, "role": "guest", "scopes": "tickets:read"})
+    client = send(admin, "/admin/clients/new", {**CLIENT, "name": SCRIPT})
+    again = send(
+        admin, "/admin/keys/new", {"name": SCRIPT, "role": "x", "user": SCRIPT, "expires_at": SCRIPT}
+    )
+
+    assert [answer.status_code for answer in (opened, commented, place, unit, person)] == [303] * 5
+    assert [answer.status_code for answer in (key, client, again)] == [200, 200, 422]
+    pages = [key.text, client.text, again.text]
+    seen = ("/admin", "/admin/tickets", "/admin/keys", "/admin/clients", "/admin/users", "/admin/properties")
+    for path in (
+        *seen,
+        "/admin/keys/new",
+        f"/admin/tickets?q={SCRIPT}",
+        f"/admin/users?role={SCRIPT}",
+        opened.headers["Location"],
+        f"{opened.headers['Location']}/history",
+        f"{opened.headers['Location']}/delete",
+        place.headers["Location"],
+        person.headers["Location"],
+    ):
+        pages.append(admin.open(path).text)
+    for page in pages:
+        assert "<script" not in page
+        assert "<img" not in page
+    assert "&lt;script&gt;" in admin.open(opened.headers["Location"]).text
+    assert ids["ticket_id"] not in pages[0]
+
+
+def test_bad_fields_are_named_beside_them_and_what_was_typed_is_kept(panel):
+    _, browsers, _ = panel
+    typed = {"name": "Wendy", "email": "not-an-address", "role": "staff", "property_ids": "abc123"}
+
+    answer = send(browsers["manager"], "/admin/users/new", typed)
+
+    assert answer.status_code == 422
+    assert 'value="Wendy"' in answer.text
+    assert re.search(
+        r'name="email"[^>]*value="not-an-address"[^>]*aria-describedby="email-error"', answer.text
+    )
+    assert re.search(r'id="email-error">The email field does not have the right form', answer.text)
+    assert re.search(r'value="abc123" checked', answer.text)
+
+
+def test_a_form_sent_twice_is_carried_out_once(panel):
+    site, browsers, ids = panel
+    page = browsers["staff"].open(f"/admin/tickets/{ids['ticket_id']}")
+    fields = {**hidden(page.text[: page.text.index("<aside")]), "text": "Only once", "visibility": "public"}
+    path = f"/admin/tickets/{ids['ticket_id']}/comments"
+
+    sent = [browsers["staff"].send(path, fields).status_code for _ in range(2)]
+
+    assert sent == [303, 303]
+    comments = site.client("staff").get(f"/v1/tickets/{ids['ticket_id']}").json()["data"]["comments"]
+    assert [comment["text"] for comment in comments].count("Only once") == 1
+
+
+def test_a_key_form_sent_twice_makes_one_key_and_shows_no_second(panel):
+    _, browsers, _ = panel
+    page = browsers["admin"].open("/admin/keys/new")
+    fields = {**hidden(page.text), "name": "twice", "role": "staff", "scopes": "tickets:read"}
+
+    first, second = (browsers["admin"].send("/admin/keys/new", fields) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert "mts_" in first.text
+    assert "mts_" not in second.text
+    assert browsers["admin"].open("/admin/keys").text.count(">twice<") == 1
+
+
+def test_a_stale_form_does_not_undo_what_another_changed(panel):
+    site, browsers, _ = panel
+    ticket_id = site.ticket("guest")["id"]
+    fields = hidden(browsers["staff"].open(f"/admin/tickets/{ticket_id}").text)
+    assert (
+        site.client("staff").patch(f"/v1/tickets/{ticket_id}", json={"status": "closed"}).status_code == 200
+    )
+
+    sent = {**fields, "status": "open", "priority": "low", "assigned_to": ""}
+    answer = browsers["staff"].send(f"/admin/tickets/{ticket_id}", sent)
+
+    assert answer.status_code == 412
+    assert site.client("staff").get(f"/v1/tickets/{ticket_id}").json()["data"]["status"] == "closed"
+
+
+def test_a_change_lands_in_the_log_with_its_actor(panel):
+    site, browsers, _ = panel
+    ticket_id = site.ticket("guest")["id"]
+    change = {"status": "in_progress", "priority": "high", "assigned_to": "user101"}
+
+    answer = send(browsers["manager"], f"/admin/tickets/{ticket_id}", change)
+
+    assert answer.status_code == 303, answer.text
+    history = site.client("manager").get(f"/v1/tickets/{ticket_id}/history?order=desc").json()["data"]
+    assert history[0]["auth"]["kind"] == "session"
+    assert history[0]["actor"]["user"]["id"] == PEOPLE["manager"][0]
+    assert "The ticket is saved." in browsers["manager"].open(answer.headers["Location"]).text
+    assert "The ticket is saved." not in browsers["manager"].open(answer.headers["Location"]).text
+
+
+def test_a_deleted_ticket_is_found_again_by_its_history_and_restored(panel):
+    site, browsers, _ = panel
+    path = f"/admin/tickets/{site.ticket('guest')['id']}"
+
+    deleted = send(browsers["manager"], f"{path}/delete", {})
+    gone = browsers["manager"].open(path)
+    restored = send(browsers["admin"], f"{path}/restore", {}, f"{path}/history")
+
+    assert (deleted.status_code, gone.status_code, restored.status_code) == (303, 404, 303)
+    assert browsers["manager"].open(path).status_code == 200
+
+
+@pytest.mark.parametrize("version", ["0", "99999999", "x", "-1", str(10**30)])
+def test_a_version_that_cannot_be_is_no_failure(panel, version):
+    _, browsers, ids = panel
+
+    answer = browsers["staff"].open(f"/admin/tickets/{ids['ticket_id']}/history?version={version}")
+
+    assert answer.status_code in (200, 422)
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_form_without_fields_or_with_odd_ones_is_no_failure(panel, path):
+    _, browsers, ids = panel
+    absent = dict.fromkeys(ids, "absent")
+    token = hidden(browsers["admin"].open("/admin/users/new").text)["csrf_token"]
+    names = ("name", "title", "text", "scopes", "property_ids", "rate_limit", "expires_at", "version", "user")
+    odd = {"csrf_token": token, **dict.fromkeys((*names, "command_id", "unit_name", "password"), "é" * 300)}
+
+    for fields in ({"csrf_token": token}, odd):
+        assert browsers["admin"].send(path.format(**absent), fields).status_code < 500
+
+
+def test_a_verification_runs_in_the_background_and_its_result_is_shown(panel):
+    _, browsers, _ = panel
+
+    started = send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
+
+    assert started.status_code == 303
+    eventually(lambda: "No differences" in browsers["admin"].open("/admin/checks").text, within=60)
+
+
+def test_a_verification_names_the_row_that_differs(panel):
+    site, browsers, ids = panel
+    with site.pool.connection() as conn:
+        conn.execute("UPDATE read.tickets SET title = 'Tampered' WHERE id = %s", [ids["ticket_id"]])
+
+    send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
+
+    eventually(lambda: "rows differ" in browsers["admin"].open("/admin/checks").text, within=60)
+    assert ids["ticket_id"] in browsers["admin"].open("/admin/checks").text

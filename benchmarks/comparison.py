@@ -16,7 +16,8 @@ from rich.table import Table
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One side against another: their rates in each round, in operations per second."""
+    """One side against another: their rates in each round, in operations per second. `least_rate` is what
+    the contender has to reach whatever the baseline does."""
 
     name: str
     contender: str
@@ -24,6 +25,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None
     contender_rates: list[float]
     baseline_rates: list[float]
+    least_rate: float | None = None
 
     @property
     def ratios(self) -> list[float]:
@@ -41,6 +43,7 @@ def compare(
     baseline: str,
     rounds: int,
     measure: Callable[[str], float],
+    least_rate: float | None = None,
 ) -> list[Comparison]:
     """Measure the baseline and each contender (with its target) once a round, so that whatever else
     the machine does falls on all of them alike."""
@@ -56,6 +59,7 @@ def compare(
             target=target,
             contender_rates=rates[side],
             baseline_rates=rates[baseline],
+            least_rate=least_rate,
         )
         for side, target in contenders
     ]
@@ -73,7 +77,7 @@ def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -
         table.add_row(
             comparison.name,
             f"{comparison.contender} / {comparison.baseline}",
-            f"{statistics.median(comparison.contender_rates):,.0f}",
+            _rate(comparison),
             f"{statistics.median(comparison.baseline_rates):,.0f}",
             f"[{'red' if is_short else 'green'}]{comparison.ratio:.2f}",
             f"{min(comparison.ratios):.2f}",
@@ -81,6 +85,13 @@ def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -
             "" if target is None else f"{target:g}",
         )
     console.print(table)
+
+
+def _rate(comparison: Comparison) -> str:
+    rate, least = statistics.median(comparison.contender_rates), comparison.least_rate
+    if least is None:
+        return f"{rate:,.0f}"
+    return f"[{'red' if rate < least else 'green'}]{rate:,.0f} (>= {least:,.0f})"
 
 
 def write(path: Path, comparisons: Sequence[Comparison], **circumstances: Any) -> None:

@@ -1,0 +1,120 @@
+"""The relay from a backlog, against a plain producer of the same records without transactions."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from kafka import KafkaProducer
+
+from benchmarks.comparison import Comparison, compare
+from benchmarks.tickets import FIELDS, benchmark_context, grow
+from domain.ticket import Ticket
+from event_stream.envelope import StoredRow, to_record
+from event_stream.position import NOTHING
+from event_stream.relay import PAGE_SIZE, Relay, transactions
+from infrastructure.event_store import Ticketing
+from infrastructure.ids import new_id
+from infrastructure.kafka import DELIVERY_SECONDS, create_topics
+from infrastructure.logs import configure_logs
+from infrastructure.postgres import Connection, connect, make_pool
+from infrastructure.recorder import read_log
+from infrastructure.settings import Settings, load_settings
+from infrastructure.topics import events_topic
+from tests.support.kafka_server import KafkaServer
+
+TICKETS, EVENTS_EACH = 2_000, 10
+PLAIN = "plain producer"
+LEAST_EVENTS_PER_SECOND = 5_000.0
+
+
+def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
+    """Events published per second: read from the log, wrapped, and taken by Kafka."""
+    configure_logs("INFO")
+    _seed(dsn)
+    with _kafka() as servers, connect(dsn, application="benchmarks") as conn:
+        prefix = f"bench-{new_id()}"  # topics are kept: a cluster may hold those of an earlier run
+        settings = msgspec.structs.replace(
+            load_settings({}), database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix
+        )
+        create_topics(settings)
+        with transactions(settings, DELIVERY_SECONDS) as producer, _plain_producer(servers) as plain:
+            sides: dict[str, Callable[[], float]] = {
+                "relay": lambda: _relay_rate(conn, producer, settings, seconds),
+                PLAIN: lambda: _plain_rate(conn, plain, settings, seconds),
+            }
+            return compare(
+                "publish",
+                contenders=[("relay", None)],
+                baseline=PLAIN,
+                rounds=rounds,
+                measure=lambda side: sides[side](),
+                least_rate=LEAST_EVENTS_PER_SECOND,
+            )
+
+
+def _relay_rate(conn: Connection, producer: KafkaProducer, settings: Settings, seconds: float) -> float:
+    published, began = 0, time.monotonic()
+    relay = Relay(conn, producer, settings, NOTHING)
+    while (elapsed := time.monotonic() - began) < seconds:
+        count = relay.publish_page()
+        published += count
+        if not count:
+            relay = Relay(conn, producer, settings, NOTHING)
+    return published / elapsed
+
+
+def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, seconds: float) -> float:
+    """The same pages and records; the futures are asked once, at the end."""
+    began, position, futures = time.monotonic(), 0, []
+    topic = events_topic(settings)
+    while time.monotonic() - began < seconds:
+        page = [StoredRow(*row) for row in read_log(conn, position, PAGE_SIZE)]
+        for row in page:
+            record = to_record(row, source=settings.base_url)
+            futures.append(producer.send(topic, key=record.key, value=record.value, headers=record.headers))
+        position = page[-1].position if page else 0
+    producer.flush()
+    for future in futures:
+        future.get(timeout=0)
+    return len(futures) / (time.monotonic() - began)
+
+
+def _seed(dsn: str) -> None:
+    with make_pool(dsn, application="benchmarks", max_size=2) as pool:
+        store = Ticketing(pool)
+        for _ in range(TICKETS):
+            ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
+            grow(ticket, EVENTS_EACH)
+            store.save(ticket)
+
+
+@contextmanager
+def _kafka() -> Iterator[str]:
+    """KAFKA_BOOTSTRAP_SERVERS, or a node on a temporary folder."""
+    if given := load_settings().kafka_bootstrap_servers:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as folder:
+        server = KafkaServer(Path(folder) / "kafka")
+        server.start()
+        try:
+            yield server.bootstrap_servers
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _plain_producer(servers: str) -> Iterator[KafkaProducer]:
+    """Batches and compression as the relay's; idempotent, as is the library's default."""
+    options: dict[str, Any] = {"linger_ms": 5, "batch_size": 131_072, "compression_type": "lz4"}
+    producer = KafkaProducer(bootstrap_servers=servers, acks="all", metrics_enabled=False, **options)
+    try:
+        yield producer
+    finally:
+        producer.close(timeout=10)

@@ -44,7 +44,7 @@ def still_running(processes, within):
 class Up:
     """A running `ticketing up`, in a process group of its own as under a terminal."""
 
-    def __init__(self, home, *arguments, port=None):
+    def __init__(self, home, *arguments, port=None, **variables):
         self.port = port or free_port()
         self.home = home
         self.log = home.with_name(f"{home.name}-{time.monotonic_ns()}.log")
@@ -52,7 +52,7 @@ class Up:
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [TICKETING, "up", "--workers", "2", *arguments],
-                env=environment(TICKETING_HOME=str(home), PORT=str(self.port)),
+                env=environment(TICKETING_HOME=str(home), PORT=str(self.port), **variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -104,8 +104,8 @@ class Up:
 
 
 @contextmanager
-def running(home, *arguments, within=SECOND_START_SECONDS, port=None):
-    up = Up(home, *arguments, port=port)
+def running(home, *arguments, within=SECOND_START_SECONDS, port=None, **variables):
+    up = Up(home, *arguments, port=port, **variables)
     try:
         up.wait_until_ready(within)
         yield up

@@ -1,34 +1,40 @@
-"""Fixtures of the tests that need Kafka: a server for the session, and names of its own for each test."""
+"""Fixtures of the tests that need Kafka: a server for the run, and names of its own for each test."""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.kafka_server import KafkaServer, KafkaUnavailable
+from tests.support.waiting import eventually
 
+OTHERS_SECONDS = 1_800
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The bootstrap servers of a Kafka: KAFKA_BOOTSTRAP_SERVERS, or a node for this session."""
+    """The bootstrap servers of a Kafka: KAFKA_BOOTSTRAP_SERVERS, or one node for the whole run."""
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield given
         return
-    server = _started(tmp_path_factory.mktemp("kafka"))
-    yield server.bootstrap_servers
-    server.stop()
+    folder = tmp_path_factory.getbasetemp()
+    with _shared(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as servers:
+        yield servers
 
 
-@pytest.fixture
-def kafka_server(tmp_path: Path) -> Iterator[KafkaServer]:
-    """A node for this test alone, which it may kill and restart."""
-    server = _started(tmp_path / "kafka")
+@pytest.fixture(scope="module")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A node for the tests of one file, which may kill or freeze it and leave it running."""
+    server = _started(tmp_path_factory.mktemp("kafka-server"))
     yield server
     server.stop()
 
@@ -37,6 +43,48 @@ def kafka_server(tmp_path: Path) -> Iterator[KafkaServer]:
 def kafka_prefix() -> str:
     """What this test's topics and transactional id begin with."""
     return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+@contextmanager
+def _shared(folder: Path) -> Iterator[str]:
+    """The node of all who name this folder. Whoever came first starts it, and stops it after the others."""
+    server: KafkaServer | None = None
+    with _state(folder) as state:
+        if not state:
+            server = _started(folder / f"kafka-{os.getpid()}")
+            state.update(servers=server.bootstrap_servers, users=0)
+        state["users"] += 1
+        servers = state["servers"]
+    try:
+        yield servers
+    finally:
+        with _state(folder) as state:
+            state["users"] -= 1
+        if server is not None:
+            eventually(lambda: _is_unused(folder), OTHERS_SECONDS)
+            server.stop()
+
+
+def _is_unused(folder: Path) -> bool:
+    """Forget the node once nobody uses it: who comes later starts another."""
+    with _state(folder) as state:
+        if state["users"] == 0:
+            state.clear()
+        return not state
+
+
+@contextmanager
+def _state(folder: Path) -> Iterator[dict[str, Any]]:
+    """What the processes of this run tell one another, locked while the block lasts."""
+    with (folder / "kafka.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        state = json.loads(file.read() or "{}")
+        try:
+            yield state
+        finally:
+            file.truncate(0)
+            file.write(json.dumps(state))
 
 
 def _started(folder: Path) -> KafkaServer:

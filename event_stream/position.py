@@ -38,7 +38,7 @@ class _Identified(msgspec.Struct, frozen=True):
 
 NOTHING = Position(0, None)
 encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Position).decode
+decode_position = msgspec.json.Decoder(Position).decode
 _identify = msgspec.json.Decoder(_Identified).decode
 
 
@@ -56,7 +56,7 @@ def read_position(settings: Settings) -> Position | None:
         value = _last_value(consumer, TopicPartition(position_topic(settings), 0))
     finally:
         consumer.close()
-    return None if value is None else _decode(value)
+    return None if value is None else decode_position(value)
 
 
 def starting_position(conn: Connection, settings: Settings) -> Position:
@@ -92,6 +92,18 @@ def require_topics(conn: Connection, settings: Settings) -> None:
         raise RelayRefused(
             f"The events up to position {published} were published, but Kafka has no topic"
             f" {' and no topic '.join(absent)}. See {_ADVICE}"
+        )
+
+
+def require_published(conn: Connection, settings: Settings, position: Position) -> None:
+    """Refuse a position that the relay has not reached: going on from there would leave events out."""
+    found = read_position(settings)
+    row = conn.execute(sql["read_mirror"]).fetchone()
+    published = max(found.position if found else 0, row[0] if row else 0)
+    if position.position > published:
+        raise RelayRefused(
+            f"Only the events up to position {published} were published: from position {position.position}"
+            " on, those between would be left out."
         )
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import structlog
 from kafka import KafkaProducer  # type: ignore[import-untyped]
@@ -30,10 +31,12 @@ from event_stream.position import (
     encode,
     event_id_of,
     position_at,
+    require_published,
     require_topics,
     sql,
     starting_position,
 )
+from event_stream.unfinished import finish_acknowledged
 from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_producer
 from infrastructure.postgres import Connection, connect
 from infrastructure.recorder import read_log
@@ -45,6 +48,7 @@ SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
 ABORT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
+FINISH_SECONDS = 120.0
 MARGIN_SECONDS = 15.0  # what a call may take beyond the time Kafka is given to take the records
 
 log = structlog.get_logger()
@@ -70,6 +74,8 @@ def run_relay(
         require_topics(conn, settings)
         create_topics(settings)
         with transactions(settings, delivery_seconds) as producer:
+            with _deadline(FINISH_SECONDS):
+                finish_acknowledged(conn, producer, settings)
             start = starting_position(conn, settings)
             relay = Relay(conn, producer, settings, start, delivery_seconds=delivery_seconds)
             log.info("relay_starts", position=relay.position)
@@ -80,7 +86,8 @@ def republish(settings: Settings, from_position: int) -> int:
     """Have the relay publish again what stands after `from_position`, and return how much that is.
 
     For topics that were lost: they are created anew. Readers of topics that were not lost see those events a
-    second time. No relay may be running meanwhile, except one that refuses to start.
+    second time. No relay may be running meanwhile, except one that refuses to start. Raises RelayRefused
+    where events would be left out.
     """
     with _connect(settings) as conn:
         if not take_leadership_soon(conn):
@@ -88,6 +95,9 @@ def republish(settings: Settings, from_position: int) -> int:
         create_topics(settings)
         position = position_at(conn, from_position)
         with transactions(settings, DELIVERY_SECONDS) as producer:
+            with _deadline(FINISH_SECONDS):
+                finish_acknowledged(conn, producer, settings)
+            require_published(conn, settings, position)
             producer.begin_transaction()
             moved = producer.send(position_topic(settings), key=KEY, value=encode(position), partition=0)
             moved.get(timeout=DELIVERY_SECONDS)
@@ -160,20 +170,22 @@ class Relay:
         last = page[-1]
         reached = Position(last.position, event_id_of(last.state))
         producer = self._producer
-        producer.begin_transaction()
-        futures = []
-        for row in page:
-            record = to_record(row, source=self._source)
-            futures.append(
-                producer.send(self._events_topic, key=record.key, value=record.value, headers=record.headers)
-            )
-        futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
+        with _deadline(self._delivery_seconds + MARGIN_SECONDS):
+            producer.begin_transaction()
+            futures = [self._send(row) for row in page]
+            futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
         for future in futures:
             future.get(timeout=0)
         with _deadline(MARGIN_SECONDS):
             producer.commit_transaction()
+
+    def _send(self, row: StoredRow) -> Any:
+        record = to_record(row, source=self._source)
+        return self._producer.send(
+            self._events_topic, key=record.key, value=record.value, headers=record.headers
+        )
 
     def _abort(self, error: KafkaError) -> None:
         """Spare readers the wait for the transaction's timeout, if Kafka can be told."""

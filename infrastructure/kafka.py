@@ -5,7 +5,7 @@ docs/decisions/0005-event-stream.md says why the options are what they are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer  # type: ignore[import-untyped]
 from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
@@ -75,6 +75,7 @@ def make_consumer(
     group_id: str | None = None,
     group_instance_id: str | None = None,
     max_poll_records: int = 200,
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed",
 ) -> KafkaConsumer:
     """Connect a consumer of committed records that starts at the beginning and commits when told to.
 
@@ -85,7 +86,7 @@ def make_consumer(
         client_id=client_id,
         group_id=group_id,
         group_instance_id=group_instance_id,
-        isolation_level="read_committed",
+        isolation_level=isolation_level,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         partition_assignment_strategy=[CooperativeStickyAssignor],

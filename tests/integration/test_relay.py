@@ -221,7 +221,7 @@ def test_a_frozen_relay_is_replaced_and_does_nothing_when_it_wakes(settings, sto
     with RelayProcess(settings) as frozen, Reader(settings) as reader:
         frozen.wait_for("relay_starts")
         before = ends.total()
-        append(store, history.grow(2_000))
+        append(store, [[event for events in history.grow(900) for event in events]])
         eventually(lambda: ends.total() > before, 30)  # it is in the middle of a transaction
         frozen.freeze()
         ends.close()
@@ -281,6 +281,20 @@ def test_republishing_from_the_middle_repeats_what_follows_alone(settings, store
     publish_all(settings)
 
     assert verdict(settings) == Verdict(repeated=15)
+
+
+def test_republishing_never_leaves_events_out(settings, store):
+    history = History(17)
+    append(store, history.grow(10))
+    publish_all(settings)
+    published = end_of_log(settings)
+    append(store, history.grow(10))
+
+    with pytest.raises(RelayRefused, match=f"Only the events up to position {published} were published"):
+        republish(settings, published + 5)
+    publish_all(settings)
+
+    assert verdict(settings) == Verdict()
 
 
 def test_republishing_is_refused_beside_a_relay_that_publishes(settings, store, monkeypatch):

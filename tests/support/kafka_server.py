@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+
+from tests.support.proxy import Proxy
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 DOWNLOAD_SECONDS = 600
@@ -37,7 +40,7 @@ class KafkaServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._port, self._controller_port = _free_ports(2)
+        self._port, self._controller_port, self._inner_port, self._proxy_port = _free_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
         self._classpath = f"{jars()}/*"
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +50,10 @@ class KafkaServer:
     @property
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
+
+    def proxy(self) -> KafkaProxy:
+        """A way to this node, as a network in between that can fail."""
+        return KafkaProxy(self._inner_port, self._proxy_port)
 
     @property
     def pid(self) -> int:
@@ -121,21 +128,50 @@ class KafkaServer:
 
     def _properties(self) -> str:
         return _PROPERTIES.format(
-            port=self._port, controller_port=self._controller_port, logs=self.folder / "logs"
+            port=self._port,
+            controller_port=self._controller_port,
+            inner_port=self._inner_port,
+            proxy_port=self._proxy_port,
+            logs=self.folder / "logs",
         )
 
     def _last_words(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")[-3_000:]
 
 
+class KafkaProxy(Proxy):
+    """May cut every connection on which records are sent, and pass on all else: a broker that does not take
+    records while its coordinator commits transactions."""
+
+    def __init__(self, inner_port: int, proxy_port: int) -> None:
+        super().__init__(f"host=127.0.0.1 port={inner_port}", port=proxy_port)
+        self.bootstrap_servers = f"127.0.0.1:{proxy_port}"
+        self.takes_records = True
+
+    def _is_to_lose(self, chunk: bytes, server: socket.socket) -> bool:
+        return not self.takes_records and _PRODUCE in _api_keys(chunk)
+
+
+def _api_keys(chunk: bytes) -> list[int]:
+    """What the requests in a chunk ask for: each is its size, 4 bytes, and what begins with an API key."""
+    keys, start = [], 0
+    while start + 6 <= len(chunk):
+        size, key = struct.unpack_from(">ih", chunk, start)
+        keys.append(key)
+        start += 4 + max(size, 2)
+    return keys
+
+
+_PRODUCE = 0  # the API key, https://kafka.apache.org/protocol
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{inner_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxy_port}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs={logs}
 auto.create.topics.enable=false
 broker.heartbeat.interval.ms=500

@@ -24,9 +24,9 @@ class Proxy:
     refuse what comes. delay: relay each chunk after `delay_seconds`.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, port: int = 0) -> None:
         self._server = conninfo_to_dict(dsn)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         port = self._listener.getsockname()[1]
         self.dsn = make_conninfo(
             dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable", user="postgres"

@@ -118,6 +118,17 @@ class Ends:
     def total(self) -> int:
         return sum(self._consumer.end_offsets(self._partitions).values())
 
+    def count_records(self) -> int:
+        """How many records were ever sent, those of aborted transactions too."""
+        self._consumer.assign(self._partitions)
+        self._consumer.seek_to_beginning()
+        ends = self._consumer.end_offsets(self._partitions)
+        count, deadline = 0, time.monotonic() + READ_SECONDS
+        while any(self._consumer.position(p) < end for p, end in ends.items()):
+            count += sum(map(len, self._consumer.poll(timeout_ms=100).values()))
+            assert time.monotonic() < deadline, "the end of the topic is not reached"
+        return count
+
     def close(self) -> None:
         self._consumer.close()
 

@@ -10,6 +10,7 @@ import falcon
 import jinja2
 import msgspec
 
+from api.oauth.words import WORDS
 from api.openapi import Document, answer_cached
 from api.resource import Operation, Resource
 from api.services import Services
@@ -82,6 +83,7 @@ def _render(document: Document) -> str:
         base_url=document["servers"][0]["url"],
         sections=sections,
         errors=_error_codes(document),
+        scopes=WORDS,
     )
 
 

@@ -33,6 +33,7 @@ _REQUEST_ID = _ID
 _PAGES = ("/admin", "/oauth/authorize", "/oauth/applications")  # where errors are pages
 _PROTOCOL = "/oauth/"  # where else they are those of RFC 6749
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; where we are known by https
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ class Gate:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._headers = _HEADERS | (_HTTPS_ONLY if services.settings.base_url.startswith("https://") else {})
         self._pool = services.pool
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -54,7 +56,7 @@ class Gate:
         )
         given = req.get_header("X-Request-Id")
         context.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id()
-        resp.set_headers(_HEADERS)
+        resp.set_headers(self._headers)
         resp.set_header("X-Request-Id", context.request_id)
         if req.path.startswith(_PAGES):
             context.render_failure = pages.render_failure

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import falcon
 import msgspec
 
 from api.errors import Refused
+from infrastructure.postgres import Pool, named_queries
+
+_sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
 
 
 class RateWindow(msgspec.Struct, frozen=True):
@@ -37,12 +41,20 @@ def show(window: RateWindow, resp: falcon.Response) -> None:
     resp.set_header("X-RateLimit-Reset", str(math.ceil(window.resets_at)))
 
 
-def require_room(window: RateWindow) -> None:
-    """Refused with 429 when this request is one too many."""
+def require_room(window: RateWindow, what: str = "This key may ask {} times an hour.") -> None:
+    """Refused with 429 when this request is one too many; `what` says how many there may be."""
     if window.is_exceeded:
         seconds = max(1, math.ceil(window.resets_at - window.checked_at))
-        raise Refused(
-            "rate_limited",
-            f"This key may ask {window.limit} times an hour. Try again in {seconds} seconds.",
-            headers={"Retry-After": str(seconds)},
-        )
+        message = f"{what.format(window.limit)} Try again in {seconds} seconds."
+        raise Refused("rate_limited", message, headers={"Retry-After": str(seconds)})
+
+
+def count_action(pool: Pool, key: str, limit: int, what: str) -> None:
+    """Count something that leaves an event or a row behind, in an hour's window of its own.
+
+    Raises Refused with 429 past the limit: the log must not be filled by one person or application.
+    """
+    with pool.connection() as conn:
+        row = conn.execute(_sql["count_action"], {"key": key, "limit": limit}).fetchone()
+    if row is not None:
+        require_room(RateWindow(*row), what)

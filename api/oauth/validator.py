@@ -20,7 +20,7 @@ from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestErro
 
 from api.context import RequestContext
 from api.oauth.clients import Client, find_client, sql
-from api.oauth.limits import require_room
+from api.rate_limit import count_action
 from api.services import Services
 from commands.oauth_grants import (
     GiveGrant,
@@ -38,6 +38,7 @@ from domain.errors import Conflict
 from domain.oauth_grant import EndReason, OAuthGrant
 from infrastructure.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
 
+TOKENS_AN_HOUR = 1_000  # for each person, and for the client itself
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
@@ -227,7 +228,9 @@ class Validator(RequestValidator):  # type: ignore[misc]
         """Save the tokens if what they are given for is still good; else raise InvalidGrantError."""
         client: Client = request.client
         user_id = self._found.user_id if self._found else None
-        require_room(self._services.pool, f"token/{rate_key(client.client_id, user_id)}")
+        key = f"token/{rate_key(client.client_id, user_id)}"
+        what = "This client may ask for {} tokens an hour for each person."
+        count_action(self._services.pool, key, TOKENS_AN_HOUR, what)
         tokens = NewTokens(
             access_token=token["access_token"],
             refresh_token=token.get("refresh_token"),

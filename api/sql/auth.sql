@@ -50,3 +50,13 @@ RETURNING client.id, token.token_sha256, client.name, client.role, token.user_id
 INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
 SELECT rate_key, now(), 0, now() FROM access.oauth_tokens WHERE token_sha256 = %(digest)s AND NOT is_refresh
     ON CONFLICT (key_id) DO NOTHING;
+
+-- For what is no request with a key or token: forms of people, and requests for tokens.
+-- name: count_action
+INSERT INTO access.rate_windows AS rate (key_id, started_at, used, last_used_at)
+VALUES (%(key)s, now(), 1, now())
+    ON CONFLICT (key_id) DO UPDATE
+   SET used = CASE WHEN rate.started_at > now() - interval '1 hour' THEN least(rate.used, %(limit)s) + 1 ELSE 1 END,
+       started_at = CASE WHEN rate.started_at > now() - interval '1 hour' THEN rate.started_at ELSE now() END,
+       last_used_at = now()
+RETURNING %(limit)s, used, date_part('epoch', started_at) + 3600, date_part('epoch', now());

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import falcon
 import msgspec
 
+from api.rate_limit import count_action
 from api.services import Services
 from api.web import pages
 from api.web.forms import read_form, require_own_form, token_for
@@ -25,6 +26,8 @@ _sql = named_queries(Path(__file__).parent / "sql" / "sessions.sql")
 SIGN_IN_PATH = "/admin/sign-in"
 HOME_PATH = "/admin"
 MAX_NEXT_CHARACTERS = 6_000
+FORMS_AN_HOUR = 1_000  # as many as a key may ask
+_TOO_MANY_FORMS = "You may send {} forms an hour."
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")  # no backslash, space or control character
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -42,7 +45,7 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
 def admit(req: falcon.Request, resp: falcon.Response, services: Services, role: Role) -> None:
     """Let the signed-in through with caller, session and form; send everyone else to sign in.
 
-    Raises Forbidden below `role`, and Refused with 403 for a form that is not ours.
+    Raises Forbidden below `role`, Refused with 403 for a form that is not ours and 429 for one too many.
     """
     session = find_session(req, services)
     if session is None:
@@ -55,6 +58,7 @@ def admit(req: falcon.Request, resp: falcon.Response, services: Services, role: 
     if req.method not in _SAFE_METHODS:
         req.context.form = read_form(req)
         require_own_form(req, services, req.context.form, session.csrf_token)
+        count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
 
 
 def find_session(req: falcon.Request, services: Services) -> WebSession | None:

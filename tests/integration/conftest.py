@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from falcon.testing import TestClient
 
@@ -12,22 +13,34 @@ from api.app import create_app
 from commands.users import RegisterUser, register_user
 from domain.access import Role
 from infrastructure.event_store import Ticketing
+from infrastructure.postgres import make_pool
+from projections.runner import catch_up, connect_projector
 from tests.support.api import services_on
 from tests.support.browser import give_password
 from tests.support.keys import operator
 from tests.support.pages import Desk, Page
+from tests.support.postgres import cloned_database
 
 PEOPLE: tuple[tuple[str, Role, str], ...] = (("max", "manager", "Max <script>"), ("ada", "admin", "Ada"))
 
 
-@pytest.fixture
-def passwords(store: Ticketing, catch_up: Callable[[], None]) -> None:
-    """Max, a manager of nothing yet, and Ada, an admin, who can sign in."""
-    for user_id, role, name in PEOPLE:
-        command = RegisterUser(user_id=user_id, name=name, email=f"{user_id}@example.com", role=role)
-        register_user(store, command, operator())
-        give_password(store, user_id)
-    catch_up()
+@pytest.fixture(scope="session")
+def peopled(postgres: str, template: str) -> Iterator[str]:
+    """The name of a database with Max, a manager of nothing yet, and Ada, an admin, who can sign in.
+
+    Nobody is connected to it, so that others can be cloned from it.
+    """
+    with cloned_database(postgres, template) as dsn:
+        with make_pool(dsn, application="tests", max_size=2) as pool:
+            store = Ticketing(pool)
+            for user_id, role, name in PEOPLE:
+                command = RegisterUser(user_id=user_id, name=name, email=f"{user_id}@example.com", role=role)
+                register_user(store, command, operator())
+                give_password(store, user_id)
+        with connect_projector(dsn) as conn:
+            while catch_up(conn):
+                pass
+        yield psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
 
 
 @pytest.fixture
@@ -38,5 +51,5 @@ def desk(database: str, tmp_path: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def page(desk: TestClient, passwords: None) -> Page:
+def page(desk: TestClient) -> Page:
     return Page(desk)

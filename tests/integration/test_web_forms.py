@@ -2,9 +2,17 @@
 
 import pytest
 
-from api.web import pages
+from api.web import pages, sessions
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.pages import FORM, Page
+from tests.support.postgres import cloned_database
+
+
+@pytest.fixture
+def database(postgres, peopled):
+    """In which Max and Ada can sign in."""
+    with cloned_database(postgres, peopled) as dsn:
+        yield dsn
 
 
 @pytest.mark.parametrize("token", ["", "x", "0" * 64, "é"])
@@ -186,3 +194,16 @@ def test_the_style_sheet_is_served(desk):
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
     assert answer.headers["etag"]
     assert "--paper" in answer.text
+
+
+def test_a_person_cannot_fill_the_log_with_forms(page, monkeypatch):
+    monkeypatch.setattr(sessions, "FORMS_AN_HOUR", 3)
+    page.sign_in()
+    token = page.token()
+
+    statuses = [page.send("/admin/desk", {"csrf_token": token}).status_code for _ in range(4)]
+
+    assert statuses == [200, 200, 200, 429]
+    refused = page.send("/admin/desk", {"csrf_token": token})
+    assert "You may send 3 forms an hour." in refused.text
+    assert int(refused.headers["retry-after"]) > 3_000

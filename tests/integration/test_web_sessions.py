@@ -12,6 +12,14 @@ from tests.support.api import services_on
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.keys import operator
 from tests.support.pages import Desk, Page
+from tests.support.postgres import cloned_database
+
+
+@pytest.fixture
+def database(postgres, peopled):
+    """In which Max and Ada can sign in."""
+    with cloned_database(postgres, peopled) as dsn:
+        yield dsn
 
 
 def age(pool, column, by):
@@ -70,7 +78,7 @@ def test_the_cookie_on_loopback_is_plain_but_no_script_reads_it_and_no_other_sit
     assert len(cookie.value) == 53
 
 
-def test_over_https_the_cookie_is_a_host_cookie(database, tmp_path, passwords):
+def test_over_https_the_cookie_is_a_host_cookie(database, tmp_path):
     with services_on(database, tmp_path, base_url="https://tickets.example.com") as services:
         page = Page(TestClient(create_app(services, (("/admin/desk", Desk),))))
 
@@ -79,7 +87,9 @@ def test_over_https_the_cookie_is_a_host_cookie(database, tmp_path, passwords):
         assert cookie.secure
         assert cookie.http_only
         assert (cookie.path, cookie.domain, cookie.same_site) == ("/", None, "Lax")
-        assert page.open("/admin/desk").status_code == 200
+        answer = page.open("/admin/desk")
+        assert answer.status_code == 200
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_signing_in_gives_a_new_secret_and_ends_the_session_before_it(page, store, pool):

@@ -27,16 +27,6 @@ SELECT token.is_refresh, token.grant_id, token.user_id, token.scopes, token.issu
   FROM access.oauth_tokens AS token
  WHERE token.token_sha256 = %(digest)s AND token.client_id = %(client_id)s AND token.expires_at > now();
 
--- Requests for tokens have an hour's window too: each leaves a row, and most leave an event.
--- name: count_token_request
-INSERT INTO access.rate_windows AS rate (key_id, started_at, used, last_used_at)
-VALUES (%(key)s, now(), 1, now())
-    ON CONFLICT (key_id) DO UPDATE
-   SET used = CASE WHEN rate.started_at > now() - interval '1 hour' THEN least(rate.used, %(most)s) + 1 ELSE 1 END,
-       started_at = CASE WHEN rate.started_at > now() - interval '1 hour' THEN rate.started_at ELSE now() END,
-       last_used_at = now()
-RETURNING used > %(most)s, greatest(1, ceil(date_part('epoch', started_at + interval '1 hour' - now())))::int;
-
 -- name: list_grants_of_user
 SELECT g.id, client.name, client.id, g.scopes, g.given_at, g.expires_at,
        (SELECT last_used_at FROM access.rate_windows WHERE key_id = client.id || '/' || g.user_id)

@@ -32,6 +32,15 @@ from api.tickets import TicketItem, TicketRestoration, Tickets
 from api.users import UserErasure, UserItem, Users
 from api.web.pages import STYLE_PATH, Style
 from api.web.sign_in import SignInPage, SignOut
+from api.webhook_deliveries import (
+    WebhookDeliveries,
+    WebhookDelivery,
+    WebhookRecovery,
+    WebhookRedelivery,
+    WebhookReplay,
+    WebhookTest,
+)
+from api.webhooks import WebhookItem, WebhookList, WebhookSecret
 
 Routes = Sequence[tuple[str, type[Resource]]]
 
@@ -52,6 +61,15 @@ ROUTES: Routes = (
     ("/v1/events", Events),
     ("/v1/event-types", EventTypes),
     ("/v1/event-types/{name}", EventSchema),
+    ("/v1/webhooks", WebhookList),
+    ("/v1/webhooks/{webhook_id}", WebhookItem),
+    ("/v1/webhooks/{webhook_id}/rotate", WebhookSecret),
+    ("/v1/webhooks/{webhook_id}/test", WebhookTest),
+    ("/v1/webhooks/{webhook_id}/deliveries", WebhookDeliveries),
+    ("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}", WebhookDelivery),
+    ("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", WebhookRedelivery),
+    ("/v1/webhooks/{webhook_id}/recover", WebhookRecovery),
+    ("/v1/webhooks/{webhook_id}/replay", WebhookReplay),
     ("/health/live", Live),
     ("/health/ready", Ready),
     ("/metrics", Metrics),

@@ -42,6 +42,7 @@ class RequestContext:
     command_id: str | None = None  # given by an idempotency claim
     is_retry = False
     is_claimed = False
+    answer_is_secret = False  # kept for a replay under the master key only
     _command: Context | None = None
 
     def command(self) -> Context:

@@ -159,3 +159,54 @@ EVENT: dict[str, Any] = {
         "source_prefix": "203.0.113.0/24",
     },
 }
+NEW_WEBHOOK: dict[str, Any] = {
+    "url": "https://your-server.com/webhook-endpoint",
+    "events": ["ticket.created", "ticket.updated", "ticket.resolved"],
+    "secret": "your_webhook_secret",
+}
+REGISTERED_WEBHOOK: dict[str, Any] = {
+    "id": "webhook123",
+    "url": "https://your-server.com/webhook-endpoint",
+    "events": ["ticket.created", "ticket.updated", "ticket.resolved"],
+    "created_at": _CREATED,
+}
+WEBHOOK = REGISTERED_WEBHOOK | {
+    "updated_at": _CREATED,
+    "enabled": True,
+    "disabled_reason": None,
+    "failures": 0,
+    "failing_since": None,
+}
+_WEBHOOK_HEADERS = {
+    "webhook-id": "msg_1b2c3d4e5f60718293a4b5c6d7e8f901",
+    "webhook-timestamp": "1673796600",
+    "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
+DELIVERY: dict[str, Any] = {
+    "id": "1042",
+    "message_id": "msg_1b2c3d4e5f60718293a4b5c6d7e8f901",
+    "event": "ticket.created",
+    "status": "delivered",
+    "created_at": _CREATED,
+    "finished_at": _CREATED,
+    "next_attempt_at": None,
+    "response_status": 200,
+    "latency_ms": 84,
+    "request": {
+        "url": "https://your-server.com/webhook-endpoint",
+        "headers": _WEBHOOK_HEADERS,
+        "body": '{"event":"ticket.created","timestamp":"2023-01-15T15:30:00Z","data":{}}',
+    },
+    "attempts": [
+        {
+            "attempt": 1,
+            "at": _CREATED,
+            "url": "https://your-server.com/webhook-endpoint",
+            "headers": _WEBHOOK_HEADERS,
+            "response_status": 200,
+            "response_body": "OK",
+            "error": None,
+            "latency_ms": 84,
+        }
+    ],
+}

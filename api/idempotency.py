@@ -6,6 +6,7 @@ command again under that id, by which the command finds what it has already done
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 import re
@@ -24,6 +25,7 @@ from api.resource import JSON, Operation
 from domain.errors import Invalid
 from infrastructure.ids import new_id
 from infrastructure.postgres import Pool, named_queries
+from infrastructure.privacy import process_vault
 
 _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -32,6 +34,8 @@ _KEPT_HEADERS = ("location", "etag", "content-type")
 _NOT_DEFINITE = frozenset((401, 408, 409, 429))  # these may end otherwise the next time
 _PURGE_ONE_IN = 200
 _HEADER = "Idempotency-Key"
+_SEALED = b"sealed:"  # no JSON begins so
+_PURPOSE = "kept answer"
 
 log = structlog.get_logger()
 
@@ -88,10 +92,27 @@ def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
             if status >= 500 or status in _NOT_DEFINITE:
                 conn.execute(_sql["give_up"], parameters)
             else:
-                answer = {"status": status, "headers": Jsonb(_kept_headers(resp)), "body": resp.data}
+                answer = {
+                    "status": status,
+                    "headers": Jsonb(_kept_headers(resp)),
+                    "body": _kept_body(resp.data, context),
+                }
                 conn.execute(_sql["keep_answer"], parameters | answer)
     except psycopg.Error as error:
         log.warning("answer_not_kept", request_id=context.request_id, error=type(error).__name__)
+
+
+def _kept_body(body: bytes | None, context: RequestContext) -> bytes | None:
+    """The body as it is stored: sealed if it shows a secret, which must not stay readable for a day."""
+    if body is None or not context.answer_is_secret:
+        return body
+    return _SEALED + base64.b64encode(process_vault().seal(body, purpose=_PURPOSE))
+
+
+def _opened(body: bytes | None) -> bytes | None:
+    if body is None or not bytes(body).startswith(_SEALED):
+        return body
+    return process_vault().open(base64.b64decode(bytes(body).removeprefix(_SEALED)), purpose=_PURPOSE)
 
 
 def _kept_headers(resp: falcon.Response) -> dict[str, str]:
@@ -115,7 +136,7 @@ def _replay(
     if status is None:
         raise _in_progress()
     resp.status = status
-    resp.data = body
+    resp.data = _opened(body)
     for name, value in headers.items():
         resp.set_header(name, value)
     resp.set_header("Idempotent-Replayed", "true")

@@ -27,6 +27,7 @@ TAGS: list[dict[str, str]] = [
     {"name": "properties", "description": "What is managed, and the units in it."},
     {"name": "events", "description": "What happened, for other systems to follow."},
     {"name": "event-types", "description": "The JSON Schemas of all events. No key needed."},
+    {"name": "webhooks", "description": "Signed posts to your server when something happens."},
     {"name": "health", "description": "For load balancers and supervisors. No key needed."},
     {"name": "metrics", "description": "For Prometheus."},
 ]

@@ -1,4 +1,4 @@
-"""One process each, for compose and production: `ticketing migrate`, `api`, `projector`."""
+"""One process each, for compose and production: `ticketing migrate`, `api` and the others."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def projector() -> None:
     settings = load_settings()
     dsn = address_of_process(settings)
     Projector(dsn).run(stop_event())
+
+
+def webhook_dispatcher() -> None:
+    """Send what happens to webhooks, from Kafka or, without one, from the log. Several share the work."""
+    settings = load_settings()
+    settings = msgspec.structs.replace(settings, database_url=address_of_process(settings))
+    from webhook_dispatcher.dispatcher import run_dispatcher  # loads an HTTP client no other command needs
+
+    run_dispatcher(settings, stop_event())

@@ -30,6 +30,7 @@ from infrastructure.tokens import digest
 
 READY_WITHIN_SECONDS = 60.0
 TOO_MANY_FAILURES = 3
+NOT_NEEDED_TO_SERVE = ("webhook-dispatcher", "relay")  # should they fail, all else goes on
 LOOK_EVERY_SECONDS = 0.1
 OTHERS_FINISH_WITHIN_SECONDS = 120.0
 
@@ -92,7 +93,12 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
 
 def _processes(settings: Settings) -> list[str]:
     """What runs, as subcommands. With Kafka the relay does too; should it fail, all else goes on."""
-    return ["api", "projector", *(["relay"] if settings.kafka_bootstrap_servers else [])]
+    return [
+        "api",
+        "projector",
+        "webhook-dispatcher",
+        *(["relay"] if settings.kafka_bootstrap_servers else []),
+    ]
 
 
 @contextmanager
@@ -181,7 +187,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
         failed = [
             child
             for child in supervisor.children
-            if child.failures >= TOO_MANY_FAILURES and child.name != "relay"
+            if child.failures >= TOO_MANY_FAILURES and child.name not in NOT_NEEDED_TO_SERVE
         ]
         if failed or time.monotonic() > deadline:
             suspect = (failed or supervisor.children)[0]

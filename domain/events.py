@@ -9,6 +9,7 @@ from domain.property import PropertyEvent
 from domain.session import FailedSignInEvent, SessionEvent
 from domain.ticket import TicketEvent
 from domain.user import UserEvent
+from domain.webhook import WebhookEvent
 
 StoredDomainEvent = (
     TicketEvent
@@ -19,4 +20,5 @@ StoredDomainEvent = (
     | FailedSignInEvent
     | OAuthClientEvent
     | OAuthGrantEvent
+    | WebhookEvent
 )

@@ -36,4 +36,5 @@ Email = Annotated[
 ]
 Phone = Annotated[str, Meta(min_length=3, max_length=32, pattern=r"^[0-9+(). x/#*-]+\Z")]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
+WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
 SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to look for.")]

@@ -18,6 +18,10 @@ class BadSettings(Exception):
     """A setting cannot be used; the message names the variable and what it takes."""
 
 
+# The schedule of Standard Webhooks: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h after each failure.
+WEBHOOK_RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the processes can be told. docs/settings.md lists the same variables."""
 
@@ -42,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     webhook_allow_private_addresses: bool = False
     trusted_proxies: tuple[IpNetwork, ...] = ()
+    webhook_retry_seconds: tuple[float, ...] = WEBHOOK_RETRY_SECONDS
+    webhook_timeout_seconds: float = 15.0
 
     @property
     def notary_dir(self) -> Path:
@@ -83,6 +89,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
         webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
         trusted_proxies=_networks(env, "TRUSTED_PROXIES"),
+        webhook_retry_seconds=_seconds_list(env, "WEBHOOK_RETRY_SECONDS", WEBHOOK_RETRY_SECONDS),
+        webhook_timeout_seconds=_integer(env, "WEBHOOK_TIMEOUT_SECONDS", 15, 1, 60),
     )
 
 
@@ -91,6 +99,16 @@ def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
         return tuple(ip_network(part.strip()) for part in (env.get(name) or "").split(",") if part.strip())
     except ValueError as error:
         raise BadSettings(f"{name}: {error}. It takes networks such as 10.0.0.0/8,192.168.1.7.") from None
+
+
+def _seconds_list(env: Mapping[str, str], name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    text = env.get(name)
+    if not text:
+        return default
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 50 or not all(re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", part) for part in parts):
+        raise BadSettings(f"{name} is {text!r}; it takes seconds, such as 5,300,1800.")
+    return tuple(float(part) for part in parts)
 
 
 def _kafka_prefix(env: Mapping[str, str]) -> str:

@@ -35,3 +35,16 @@ UPDATE access.oauth_grants SET ended_at = %(at)s WHERE user_id = %(user_id)s AND
 
 -- name: delete_oauth_tokens
 DELETE FROM access.oauth_tokens WHERE user_id = %(user_id)s;
+
+-- What is posted again says what they are called no more. Receivers may have sent names back.
+-- name: scrub_webhook_answers
+UPDATE hook.attempts a
+   SET response_body = NULL
+  FROM hook.deliveries d JOIN hook.messages m ON m.id = d.message_id
+ WHERE a.delivery_id = d.id AND position(convert_to(%(user_id)s, 'UTF8') IN m.body) > 0;
+
+-- name: scrub_webhook_messages
+UPDATE hook.messages
+   SET body = convert_to(
+           privacy.scrub(convert_from(body, 'UTF8'), %(given)s::text[], %(instead)s::text[]), 'UTF8')
+ WHERE position(convert_to(%(user_id)s, 'UTF8') IN body) > 0;

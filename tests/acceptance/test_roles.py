@@ -68,6 +68,24 @@ CALLS = [
     Call("GET", "/v1/properties/{id}/units", "property", (200, 200, 200, 200)),
     Call("POST", "/v1/tickets", "property", (201, 201, 201, 201), LEAK | {"unit_id": None}, "property_id"),
     Call("POST", "/v1/tickets", "requester", (201, 201, 403, 201), LEAK | {"unit_id": None}, "requester_id"),
+    Call("GET", "/v1/webhooks/{id}", "webhook", (200, 200, 403, 403)),
+    Call("PATCH", "/v1/webhooks/{id}", "webhook", (200, 200, 403, 403), {"enabled": True}),
+    Call("POST", "/v1/webhooks/{id}/rotate", "webhook", (200, 200, 403, 403), {}),
+    Call("POST", "/v1/webhooks/{id}/test", "webhook", (202, 202, 403, 403)),
+    Call("GET", "/v1/webhooks/{id}/deliveries", "webhook", (200, 200, 403, 403)),
+    Call("GET", "/v1/webhooks/{id}/deliveries/{delivery}", "webhook", (200, 200, 403, 403)),
+    Call("POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", "webhook", (202, 202, 403, 403)),
+    Call(
+        "POST",
+        "/v1/webhooks/{id}/recover",
+        "webhook",
+        (202, 202, 403, 403),
+        {"since": "2026-01-01T00:00:00Z"},
+    ),
+    Call(
+        "POST", "/v1/webhooks/{id}/replay", "webhook", (202, 202, 403, 403), {"since": "2999-01-01T00:00:00Z"}
+    ),
+    Call("DELETE", "/v1/webhooks/{id}", "webhook", (200, 200, 403, 403)),
     Call(
         "POST",
         "/v1/users",
@@ -116,6 +134,8 @@ def target_id(site, call, role, whose):
         return site.ticket("admin", property_id="def456", unit_id=None)["id"]
     if call.target == "newcomer" and whose == "own":
         return site.person()["id"]
+    if call.target == "webhook":
+        return a_webhook(site, "manager" if whose == "own" and role == "manager" else "admin")
     own, foreign = {
         "newcomer": ("", "user900"),
         "user": ("user101", "user900"),
@@ -125,11 +145,26 @@ def target_id(site, call, role, whose):
     return own if whose == "own" else foreign
 
 
+def a_webhook(site, by):
+    """One registered by that role, to an address nothing is sent to."""
+    body = {"url": "https://example.com/hook", "events": ["ticket.deleted"], "secret": "your_webhook_secret"}
+    return site.client(by).post("/v1/webhooks", json=body).json()["data"]["id"]
+
+
+def a_delivery(site, webhook_id):
+    """The id of a delivery of it; one that is nobody's where there is no such webhook."""
+    sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test")
+    return sent.json()["data"]["id"] if sent.status_code == 202 else "1"
+
+
 def perform(site, call, role, id):
     body = None if call.body is None else dict(call.body)
+    path = call.path.replace("{id}", id)
+    if "{delivery}" in path:
+        path = path.replace("{delivery}", a_delivery(site, id))
     if body is not None and call.field:
         body[call.field] = [id] if call.field == "property_ids" else id
-    return site.client(role).request(call.method, call.path.replace("{id}", id), json=body, **call.more)
+    return site.client(role).request(call.method, path, json=body, **call.more)
 
 
 def comparable(answer, id):
@@ -234,6 +269,9 @@ def test_phone_and_preferences_are_for_oneself_and_managers(site):
         ("GET", "/v1/properties", "properties:read"),
         ("POST", "/v1/properties", "properties:write"),
         ("POST", "/v1/properties/x/units", "properties:write"),
+        ("GET", "/v1/webhooks", "webhooks:read"),
+        ("POST", "/v1/webhooks", "webhooks:write"),
+        ("POST", "/v1/webhooks/x/replay", "webhooks:write"),
     ],
 )
 def test_a_missing_scope_is_named_before_anything_else_is_looked_at(site, method, path, scope):

@@ -34,6 +34,7 @@ def test_every_process_is_a_subcommand():
         "projector",
         "notary",
         "relay",
+        "webhook-dispatcher",
     }
     assert {service["command"][0] for service in OURS.values()} <= SUBCOMMANDS
 

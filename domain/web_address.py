@@ -1,0 +1,80 @@
+"""Which addresses a webhook may have.
+
+The form is narrower than RFC 3986 allows, so that no two parsers can read one address in two ways: ASCII,
+no user, no fragment, a host of plain labels or an IP address in its canonical form.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+MAX_URL_LENGTH = 2_048
+LOWEST_FREE_PORT = 1_024
+HTTPS_PORT = 443
+HTTP_PORT = 80
+
+_FORM = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
+    r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?",
+    re.ASCII,
+)
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
+
+
+def web_address_problem(url: str, *, allow_private: bool) -> str | None:
+    """What completes "The url field ...", or None when a webhook may have this address.
+
+    `allow_private` also admits http and names of a private network; for development and tests.
+    """
+    if len(url) > MAX_URL_LENGTH:
+        return f"may not be longer than {MAX_URL_LENGTH:,} characters."
+    if "@" in url.partition("://")[2].partition("/")[0].partition("?")[0]:
+        return "must not contain a user name or password."
+    if "#" in url:
+        return "must not have a fragment."
+    match = _FORM.fullmatch(url)
+    if match is None:
+        return "must be a web address in ASCII, such as https://your-server.com/webhook-endpoint."
+    if match["scheme"] != "https" and not allow_private:
+        return "must begin with https://."
+    return _host_problem(match["host"], allow_private) or _port_problem(match["port"], match["scheme"])
+
+
+def _host_problem(host: str, allow_private: bool) -> str | None:
+    if host.startswith("["):
+        return _ip_problem(host[1:-1], allow_private)
+    labels = host.removesuffix(".").split(".")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _ip_problem(host, allow_private)
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return "must name a host by letters, digits, hyphens and dots."
+    if len(labels) == 1 and not allow_private:
+        return "must name a host that the whole internet knows."
+    return None
+
+
+def _ip_problem(text: str, allow_private: bool) -> str | None:
+    """Short, octal and hexadecimal forms are refused, and so is what is plainly no public address. What a
+    connection may go to is decided when it is made (webhook_dispatcher/address_guard.py)."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return "must write an IP address as four decimal numbers, or as IPv6 in brackets."
+    if not allow_private and (not address.is_global or address.is_multicast):
+        return "must be an address that the whole internet reaches."
+    return None
+
+
+def _port_problem(port: str | None, scheme: str) -> str | None:
+    if port is None:
+        return None
+    number = int(port)
+    allowed = number in (HTTPS_PORT, *([HTTP_PORT] if scheme == "http" else [])) or number >= LOWEST_FREE_PORT
+    if not allowed or number > 65_535:
+        return f"must have the port {HTTPS_PORT} or one from {LOWEST_FREE_PORT} on."
+    return None

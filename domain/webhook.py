@@ -1,0 +1,132 @@
+"""A webhook: an address that is told of tickets. Its secrets are never part of an event."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, get_args
+
+from domain.access import Actor, Context
+from domain.aggregate import Aggregate, DomainEvent
+
+WebhookEventName = Literal[
+    "ticket.created",
+    "ticket.updated",
+    "ticket.resolved",
+    "ticket.deleted",
+    "ticket.restored",
+    "ticket.assigned",
+    "ticket.commented",
+    "ticket.*",
+]
+DisabledReason = Literal["owner", "gone", "failing"]  # by hand; answered 410; failed for days
+
+WEBHOOK_EVENT_NAMES: tuple[WebhookEventName, ...] = get_args(WebhookEventName)
+NOBODY = Actor(role="guest", auth="system")
+
+
+class WebhookRegistered(DomainEvent, frozen=True, tag="webhook.registered"):
+    """Its owner is the event's actor: the webhook receives what that actor may read."""
+
+    url: str
+    event_names: tuple[str, ...]
+
+
+class WebhookUrlChanged(DomainEvent, frozen=True, tag="webhook.url_changed"):
+    url: str
+
+
+class WebhookEventNamesChanged(DomainEvent, frozen=True, tag="webhook.event_names_changed"):
+    event_names: tuple[str, ...]
+
+
+class WebhookEnabled(DomainEvent, frozen=True, tag="webhook.enabled"):
+    pass
+
+
+class WebhookDisabled(DomainEvent, frozen=True, tag="webhook.disabled"):
+    reason: DisabledReason
+
+
+class WebhookSecretRotated(DomainEvent, frozen=True, tag="webhook.secret_rotated"):
+    pass
+
+
+class WebhookDeleted(DomainEvent, frozen=True, tag="webhook.deleted"):
+    pass
+
+
+WebhookEvent = (
+    WebhookRegistered
+    | WebhookUrlChanged
+    | WebhookEventNamesChanged
+    | WebhookEnabled
+    | WebhookDisabled
+    | WebhookSecretRotated
+    | WebhookDeleted
+)
+
+
+class Webhook(Aggregate):
+    """`event_names` keeps the order in which they were given and holds no repeats."""
+
+    kind: ClassVar[str] = "webhook"
+    first_event: ClassVar[type[DomainEvent]] = WebhookRegistered
+    url: str = ""
+    event_names: tuple[str, ...] = ()
+    owner: Actor = NOBODY
+    is_enabled: bool = True
+    disabled_reason: DisabledReason | None = None
+    is_deleted: bool = False
+
+    @classmethod
+    def register(
+        cls, webhook_id: str, context: Context, *, url: str, event_names: tuple[str, ...]
+    ) -> Webhook:
+        webhook = cls(id=webhook_id)
+        webhook.record(WebhookRegistered, context, url=url, event_names=_without_repeats(event_names))
+        return webhook
+
+    def change_url(self, url: str, context: Context) -> None:
+        if url != self.url:
+            self.record(WebhookUrlChanged, context, url=url)
+
+    def change_event_names(self, event_names: tuple[str, ...], context: Context) -> None:
+        if _without_repeats(event_names) != self.event_names:
+            self.record(WebhookEventNamesChanged, context, event_names=_without_repeats(event_names))
+
+    def enable(self, context: Context) -> None:
+        if not self.is_enabled:
+            self.record(WebhookEnabled, context)
+
+    def disable(self, reason: DisabledReason, context: Context) -> None:
+        if self.is_enabled:
+            self.record(WebhookDisabled, context, reason=reason)
+
+    def rotate_secret(self, context: Context) -> None:
+        self.record(WebhookSecretRotated, context)
+
+    def delete(self, context: Context) -> None:
+        if not self.is_deleted:
+            self.record(WebhookDeleted, context)
+
+    def apply(self, event: WebhookEvent) -> None:
+        match event:
+            case WebhookRegistered():
+                self.url = event.url
+                self.event_names = event.event_names
+                self.owner = event.actor
+            case WebhookUrlChanged():
+                self.url = event.url
+            case WebhookEventNamesChanged():
+                self.event_names = event.event_names
+            case WebhookEnabled():
+                self.is_enabled, self.disabled_reason = True, None
+            case WebhookDisabled():
+                self.is_enabled, self.disabled_reason = False, event.reason
+            case WebhookSecretRotated():
+                pass
+            case WebhookDeleted():
+                self.is_deleted = True
+
+
+def _without_repeats(event_names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(event_names))

@@ -1,0 +1,292 @@
+"""From an event in the log to a signed post, and what bad receivers can do about it: nothing."""
+
+import json
+import re
+
+import pytest
+import svix.webhooks
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from commands.webhooks import ChangeWebhook, RotateSecret
+from infrastructure.privacy import process_vault
+from tests.support import receivers
+from tests.support.receivers import answer, running_receiver, self_signed
+from tests.support.webhooks import (
+    SECRET,
+    eventually,
+    handlers,
+    open_ticket,
+    register,
+    running_dispatcher,
+    settings_for,
+    settled,
+    statuses,
+    system,
+)
+
+
+@pytest.fixture
+def receiver():
+    with running_receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def dispatcher(database, tmp_path):
+    with running_dispatcher(settings_for(database, tmp_path)):
+        yield
+
+
+def verify(post, secret):
+    """With both public libraries, as they are."""
+    key = secret if secret.startswith("whsec_") else secret.encode()
+    svix.webhooks.Webhook(key).verify(post.body, post.headers)
+    return Verifier(key).verify(post.body, post.headers)
+
+
+def attempts(pool):
+    with pool.connection() as conn:
+        return conn.execute(
+            "SELECT number, status, error FROM hook.attempts ORDER BY delivery_id, number"
+        ).fetchall()
+
+
+def test_a_new_ticket_is_posted_in_the_form_of_the_reference(store, pool, receiver, dispatcher):
+    register(store, receiver.url())
+    ticket = open_ticket(store)
+
+    eventually(lambda: receiver.posts)
+    payload = verify(receiver.posts[0], SECRET)
+
+    assert list(payload) == ["event", "timestamp", "data", "id", "version", "sequence"]
+    assert payload["event"] == "ticket.created"
+    assert payload["timestamp"] == f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    assert payload["id"] == receiver.posts[0].id
+    assert (payload["version"], payload["sequence"]) == (1, ticket.position)
+    assert payload["data"]["id"] == ticket.id
+    assert payload["data"]["requester"] == {"id": "u1", "name": "u1"}
+    assert payload["data"]["changes"]["title"] == {"from": None, "to": "Water leak in bathroom"}
+    assert payload["data"]["actor"] == {"id": None, "name": "cli", "role": "admin"}
+    assert receiver.posts[0].headers["content-type"] == "application/json"
+    eventually(lambda: statuses(pool) == {"delivered": 1})
+
+
+def test_one_event_may_be_two_webhook_events_with_ids_of_their_own(store, receiver, dispatcher):
+    register(store, receiver.url("/both"), "ticket.updated", "ticket.resolved")
+    register(store, receiver.url("/one"), "ticket.resolved")
+    ticket = open_ticket(store)
+    ticket.change_status("closed", system())
+    store.save(ticket)
+
+    eventually(lambda: len(receiver.at("/both")) == 2 and len(receiver.at("/one")) == 1)
+
+    both = {json.loads(post.body)["event"]: post for post in receiver.at("/both")}
+    assert set(both) == {"ticket.updated", "ticket.resolved"}
+    assert len({post.id for post in both.values()}) == 2
+    (one,) = receiver.at("/one")
+    assert (one.id, one.body) == (both["ticket.resolved"].id, both["ticket.resolved"].body)
+    assert json.loads(one.body)["data"]["changes"] == {"status": {"from": "open", "to": "closed"}}
+
+
+def test_events_from_before_the_registration_are_not_sent(store, pool, receiver, dispatcher):
+    open_ticket(store)
+    register(store, receiver.url())
+    later = open_ticket(store)
+
+    eventually(lambda: receiver.posts and settled(pool, 1))
+
+    assert [json.loads(post.body)["data"]["id"] for post in receiver.posts] == [later.id]
+
+
+@pytest.mark.parametrize("secret", [None, "whsec_" + "A" * 32, "ünïcode secret"])
+def test_public_libraries_verify_during_a_rotation_with_either_secret(
+    store, pool, receiver, dispatcher, secret
+):
+    webhook = register(store, receiver.url(), secret=SECRET)
+    handlers(store).rotate_secret(RotateSecret(webhook_id=webhook.id, secret=secret), system())
+    open_ticket(store)
+
+    eventually(lambda: receiver.posts)
+
+    verify(receiver.posts[0], SECRET)
+    verify(receiver.posts[0], newest_secret(pool))
+    assert len(receiver.posts[0].headers["webhook-signature"].split()) == 2
+
+
+def newest_secret(pool):
+    with pool.connection() as conn:
+        (sealed,) = conn.execute("SELECT sealed FROM hook.secrets WHERE expires_at IS NULL").fetchone()
+    return process_vault().open(bytes(sealed), purpose="webhook secret").decode()
+
+
+def test_the_events_of_a_ticket_arrive_in_order_though_one_fails_at_first(store, pool, receiver, dispatcher):
+    failures = iter([500, 500])
+    receiver.answers["/hook"] = lambda handler: answer(next(failures, 200))(handler)
+    register(store, receiver.url())
+    ticket = open_ticket(store)
+    for number in range(5):
+        ticket.change_title(f"Leak {number}", system())
+        store.save(ticket)
+
+    eventually(lambda: settled(pool, 6))
+
+    versions = [json.loads(post.body)["version"] for post in receiver.posts]
+    assert versions == [1, 1, 1, 2, 3, 4, 5, 6]
+    assert len({post.id for post in receiver.posts}) == 6
+    assert len({post.body for post in receiver.posts[:3]}) == 1
+
+
+def test_a_delivery_is_dead_after_the_last_attempt_and_its_ticket_goes_on(store, pool, receiver, dispatcher):
+    receiver.answers["/hook"] = lambda handler: answer(500 if len(receiver.posts) <= 3 else 200)(handler)
+    register(store, receiver.url())
+    ticket = open_ticket(store)
+    ticket.change_title("Flood", system())
+    store.save(ticket)
+
+    eventually(lambda: settled(pool, 2))
+
+    assert statuses(pool) == {"dead": 1, "delivered": 1}
+    assert [row[:2] for row in attempts(pool)] == [(1, 500), (2, 500), (3, 500), (1, 200)]
+
+
+BAD = {
+    "/hang": (receivers.hang, None, "no answer within 1 s"),
+    "/drip": (receivers.drip, None, "no answer within 1 s"),
+    "/reset": (receivers.reset, None, "disconnected|reset"),
+    "/garbage": (receivers.garbage, None, "."),
+    "/redirect": (answer(302, Location="http://127.0.0.1:1/"), 302, "redirects are not followed"),
+    "/error": (answer(500, b"x" * 5_000), 500, None),
+}
+SLOPPY = {
+    "/drip-body": receivers.drip_body,
+    "/gigabyte": receivers.gigabyte,
+    "/bomb": receivers.gzip_bomb,
+    "/empty": answer(204, b""),
+}
+
+
+def test_bad_receivers_are_recorded_and_harm_nobody(store, pool, receiver, database, tmp_path):
+    paths = [*BAD, *SLOPPY, "/good"]
+    receiver.answers |= {path: bad for path, (bad, _, _) in BAD.items()} | SLOPPY
+    webhooks = {path: register(store, receiver.url(path), "ticket.created").id for path in paths}
+    settings = settings_for(database, tmp_path, webhook_retry_seconds=())
+    open_ticket(store)
+
+    with running_dispatcher(settings):
+        eventually(lambda: settled(pool, len(paths)))
+
+    with pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT d.endpoint_id, d.status, a.status, a.error, a.response_body, a.milliseconds"
+            "  FROM hook.deliveries d JOIN hook.attempts a ON a.delivery_id = d.id"
+        ).fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    for path, (_, status, error) in BAD.items():
+        fate, got_status, got_error, body, milliseconds = found[webhooks[path]]
+        assert (fate, got_status) == ("dead", status), path
+        assert error is None or re.search(error, got_error), (path, got_error)
+        assert len(body) <= 2_048
+        assert milliseconds < 3_000
+    for path in (*SLOPPY, "/good"):
+        assert found[webhooks[path]][0] == "delivered", path
+        assert len(found[webhooks[path]][3]) <= 2_048
+
+
+def test_retry_after_is_obeyed_by_everything_for_that_receiver(store, pool, receiver, dispatcher):
+    first = iter([answer(429, Retry_After="1")])
+    receiver.answers["/hook"] = lambda handler: next(first, answer(200))(handler)
+    register(store, receiver.url())
+    open_ticket(store)
+    eventually(lambda: attempts(pool))
+    open_ticket(store)
+
+    eventually(lambda: settled(pool, 2))
+
+    refused, *later = receiver.posts
+    assert all(post.at - refused.at >= 0.95 for post in later)
+
+
+def test_410_switches_the_webhook_off_and_says_why(store, pool, receiver, dispatcher):
+    receiver.answers["/hook"] = answer(410)
+    webhook = register(store, receiver.url())
+    open_ticket(store)
+
+    eventually(lambda: not reloaded(store, webhook).is_enabled)
+    unheard = open_ticket(store)
+    eventually(lambda: position(pool) >= unheard.position)
+    receiver.answers.clear()
+    handlers(store).change(ChangeWebhook(webhook_id=webhook.id, is_enabled=True), system())
+    last = open_ticket(store)
+
+    eventually(lambda: len(receiver.posts) == 2)
+    assert json.loads(receiver.posts[1].body)["data"]["id"] == last.id
+    with pool.connection() as conn:
+        topics = conn.execute(
+            "SELECT topic FROM es.stored_events WHERE originator_id = %s ORDER BY originator_version",
+            [webhook.id],
+        ).fetchall()
+    assert topics == [("webhook.registered",), ("webhook.disabled",), ("webhook.enabled",)]
+
+
+def position(pool):
+    with pool.connection() as conn:
+        return conn.execute("SELECT position FROM hook.position").fetchone()[0]
+
+
+def reloaded(store, webhook):
+    return store.load(type(webhook), webhook.id)
+
+
+def test_after_ten_failures_in_a_row_a_receiver_is_spared(store, pool, receiver, dispatcher):
+    receiver.answers["/hook"] = answer(500)
+    register(store, receiver.url())
+    for _ in range(40):
+        open_ticket(store)
+
+    eventually(lambda: paused(pool))
+    came = len(receiver.posts)
+
+    assert came <= 20  # ten, and those that were out with the tenth
+    assert statuses(pool)["pending"] >= 20
+
+
+def paused(pool):
+    with pool.connection() as conn:
+        return conn.execute(
+            "SELECT 1 FROM hook.health WHERE paused_until > now() + interval '20 s'"
+        ).fetchone()
+
+
+def test_tls_is_verified_by_the_name_in_the_address(store, pool, database, tmp_path, monkeypatch):
+    good, trusted = self_signed(tmp_path, "localhost")
+    other, _ = self_signed(tmp_path, "other.test")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with running_receiver(good) as right, running_receiver(other) as wrong:
+        urls = [f"https://localhost:{each.port}/hook" for each in (right, wrong)] + [right.url()]
+        ids = [register(store, url).id for url in urls]
+        open_ticket(store)
+        with running_dispatcher(settings_for(database, tmp_path, webhook_retry_seconds=())):
+            eventually(lambda: settled(pool, 3))
+
+    with pool.connection() as conn:
+        fates = dict(conn.execute("SELECT endpoint_id, status FROM hook.deliveries").fetchall())
+    assert [fates[id] for id in ids] == ["delivered", "dead", "dead"]
+    assert len(right.posts) == 1
+    assert wrong.posts == []
+
+
+def test_a_poison_event_is_put_aside_and_the_rest_goes_on(store, pool, receiver, dispatcher):
+    register(store, receiver.url())
+    with pool.connection() as conn:
+        conn.execute(
+            "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+            " VALUES ('x', 1, 'ticket.opened', 'not json')"
+        )
+    after = open_ticket(store)
+
+    eventually(lambda: receiver.posts)
+
+    assert json.loads(receiver.posts[0].body)["data"]["id"] == after.id
+    with pool.connection() as conn:
+        (letter,) = conn.execute("SELECT topic, value, error FROM hook.dead_letters").fetchall()
+    assert letter[:2] == ("log", b"not json")

@@ -1,0 +1,106 @@
+"""Webhooks, tickets and a dispatcher in this process, on a real database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from commands.webhooks import RegisterWebhook, Webhooks
+from domain.access import Context, system_context
+from domain.ticket import Ticket
+from domain.webhook import Webhook
+from infrastructure.event_store import Ticketing
+from infrastructure.ids import new_id
+from infrastructure.postgres import Pool
+from infrastructure.privacy import process_vault
+from infrastructure.settings import Settings
+from webhook_dispatcher.dispatcher import run_dispatcher
+
+SECRET = "your_webhook_secret"
+WAIT_SECONDS = 30.0
+
+
+def system() -> Context:
+    """A command of an operator, with an id of its own."""
+    return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
+
+
+def handlers(store: Ticketing) -> Webhooks:
+    return Webhooks(store, process_vault(), allow_private=True)
+
+
+def register(
+    store: Ticketing,
+    url: str,
+    *event_names: str,
+    secret: str | None = SECRET,
+    by: Context | None = None,
+) -> Webhook:
+    command = RegisterWebhook(url=url, event_names=event_names or ("ticket.*",), secret=secret)
+    return handlers(store).register(command, by or system())
+
+
+def open_ticket(store: Ticketing, **facts: Any) -> Ticket:
+    """A ticket, without the checks of a command."""
+    fields = {
+        "title": "Water leak in bathroom",
+        "description": "",
+        "priority": "high",
+        "category": "plumbing",
+        "property_id": "p1",
+        "unit_id": None,
+        "requester_id": "u1",
+    }
+    ticket = Ticket.open(new_id(), system(), **{**fields, **facts})
+    store.save(ticket)
+    return ticket
+
+
+def settings_for(dsn: str, home: Path, **more: Any) -> Settings:
+    given = {
+        "webhook_allow_private_addresses": True,
+        "webhook_retry_seconds": (0.05, 0.1),
+        "webhook_timeout_seconds": 1.0,
+        **more,
+    }
+    return Settings(home=home, database_url=dsn, **given)
+
+
+@contextmanager
+def running_dispatcher(settings: Settings) -> Iterator[None]:
+    """A dispatcher on a thread of this process."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run_dispatcher, args=(settings, stop), name="dispatcher")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+
+
+def eventually(condition: Callable[[], Any], within: float = WAIT_SECONDS) -> Any:
+    """Wait until the condition holds and return its value."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not so within {within} s"
+        time.sleep(0.01)
+    return value
+
+
+def statuses(pool: Pool) -> dict[str, int]:
+    """How many deliveries are in each status."""
+    with pool.connection() as conn:
+        return dict(conn.execute("SELECT status, count(*) FROM hook.deliveries GROUP BY 1").fetchall())
+
+
+def settled(pool: Pool, count: int) -> bool:
+    """Whether there are that many deliveries and none is pending."""
+    found = statuses(pool)
+    return sum(found.values()) >= count and "pending" not in found

@@ -1,0 +1,158 @@
+"""Which addresses a post may go to, enforced where the socket connects.
+
+A name is resolved once; if any of its addresses is refused, none is tried. Every socket checks the very
+address it is given to connect to, so that neither a second look-up nor an address written as a number can
+go around the check. Python's own `is_global` says yes to NAT64, 6to4, multicast and others: hence the list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+LOOK_UP_THREADS = 16
+
+_REFUSED_V4 = [
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network (RFC 791)
+        "10.0.0.0/8",  # private (RFC 1918)
+        "100.64.0.0/10",  # shared by carriers (RFC 6598)
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # a cloud's own services, seen from its machines
+        "169.254.0.0/16",  # link local, metadata services (RFC 3927)
+        "172.16.0.0/12",  # private (RFC 1918)
+        "192.0.0.0/24",  # protocol assignments (RFC 6890)
+        "192.0.2.0/24",  # documentation (RFC 5737)
+        "192.31.196.0/24",  # AS112 (RFC 7535)
+        "192.52.193.0/24",  # AMT (RFC 7450)
+        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+        "192.168.0.0/16",  # private (RFC 1918)
+        "192.175.48.0/24",  # AS112 (RFC 7534)
+        "198.18.0.0/15",  # benchmarks (RFC 2544)
+        "198.51.100.0/24",  # documentation (RFC 5737)
+        "203.0.113.0/24",  # documentation (RFC 5737)
+        "224.0.0.0/4",  # multicast (RFC 5771)
+        "240.0.0.0/4",  # reserved, and broadcast (RFC 1112)
+    )
+]
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")  # all that is assigned as global unicast; no mapped, no NAT64
+_REFUSED_V6 = [
+    ipaddress.IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments, Teredo and ORCHID among them (RFC 2928)
+        "2001:db8::/32",  # documentation (RFC 3849)
+        "2002::/16",  # 6to4, which embeds an IPv4 address (RFC 3056)
+        "2620:4f:8000::/48",  # AS112 (RFC 7534)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+]
+
+AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
+LookUp = Callable[..., list[Any]]
+
+
+class AddressRefused(OSError):
+    """A post would go to an address that is not on the public internet."""
+
+
+def refusal(address: str, own: frozenset[str] = frozenset()) -> str | None:
+    """Why no post goes to this IP address, or None. `own` are the addresses of this machine."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return f"{address} is no IP address"
+    if isinstance(ip, ipaddress.IPv4Address):
+        is_public = not any(ip in network for network in _REFUSED_V4)
+    else:
+        is_public = ip in _GLOBAL_V6 and not any(ip in network for network in _REFUSED_V6)
+    if is_public and str(ip) not in own:
+        return None
+    return f"{address} is not on the public internet"
+
+
+class AddressGuard:
+    """What the HTTP client resolves and makes sockets with. `allow_private` checks nothing: for tests."""
+
+    def __init__(self, *, allow_private: bool, look_up: LookUp = socket.getaddrinfo) -> None:
+        self.allow_private = allow_private
+        self.look_up = look_up
+        self._own = _own_addresses()
+
+    def require_public(self, address: str) -> None:
+        """Raise AddressRefused unless posts may go there."""
+        if not self.allow_private and (reason := refusal(address, self._own)):
+            raise AddressRefused(f"refused: {reason}")
+
+    def make_socket(self, info: AddressInfo) -> socket.socket:
+        """A socket for that address; it also checks what it is told to connect to."""
+        family, kind, protocol, _, address = info
+        self.require_public(address[0])
+        made = _GuardedSocket(family, kind, protocol)
+        made.guard = self
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+
+class _GuardedSocket(socket.socket):
+    """The last place where an address can be looked at before the kernel has it."""
+
+    guard: AddressGuard
+
+    def connect(self, address: Any) -> None:
+        self.guard.require_public(address[0])
+        super().connect(address)
+
+    def connect_ex(self, address: Any) -> int:
+        self.guard.require_public(address[0])
+        return super().connect_ex(address)
+
+
+class GuardedResolver(AbstractResolver):
+    """Looks a name up once a connection, on threads of its own: a name server that hangs holds no one else
+    up."""
+
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
+        self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(
+            self._threads, lambda: self._guard.look_up(host, port, family, socket.SOCK_STREAM)
+        )
+        for *_, address in answers:
+            self._guard.require_public(address[0])
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address[0],
+                port=address[1],
+                family=its_family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for its_family, _, protocol, _, address in answers
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _own_addresses() -> frozenset[str]:
+    """The addresses of this machine's interfaces: its own services may trust whoever comes from here."""
+    return frozenset(
+        address.address.partition("%")[0]
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family in (socket.AF_INET, socket.AF_INET6)
+    )

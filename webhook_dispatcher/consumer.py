@@ -1,0 +1,192 @@
+"""Events in: from Kafka or, without one, from the log itself, to delivery rows that are durable.
+
+Only then is the source told that they were taken: the offset is committed after the rows, the log's
+position with them. What comes twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+import structlog
+from psycopg.types.json import Jsonb
+
+from infrastructure.event_store import Ticketing, decode
+from infrastructure.kafka import make_consumer
+from infrastructure.postgres import Connection, connect
+from infrastructure.recorder import read_log
+from infrastructure.settings import Settings
+from infrastructure.topics import events_topic
+from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
+from webhook_dispatcher.histories import sql
+
+PAGE_SIZE = 500
+POLL_SECONDS = 0.5
+SHORTEST_PAUSE_SECONDS = 0.002
+LONGEST_PAUSE_SECONDS = 0.02
+STANDBY_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 5.0
+LOG = "log"  # what the source is called where there is no Kafka
+
+log = structlog.get_logger()
+
+
+class Letter(NamedTuple):
+    """One record as it came; `position` is None where the record does not say it."""
+
+    topic: str
+    partition: int
+    offset: int
+    position: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Consumer:
+    """Runs until `stop`; starts again with back-off whatever happens. `on_enqueued` wakes the deliveries."""
+
+    def __init__(self, settings: Settings, store: Ticketing, on_enqueued: Callable[[], None]) -> None:
+        self._settings = settings
+        self._store = store
+        self._on_enqueued = on_enqueued
+        self._enqueuer = Enqueuer(store)
+
+    def run(self, stop: threading.Event) -> None:
+        follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
+        backoff = 0.1
+        while not stop.is_set():
+            try:
+                with _connect(self._settings) as conn:
+                    follow(conn, stop)
+            except Exception as error:
+                log.error("webhook_consumer_failed", error=repr(error)[:500], retry_in_seconds=backoff)
+                self._enqueuer = Enqueuer(self._store)
+                stop.wait(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            else:
+                backoff = 0.1
+
+    def follow_once(self, conn: Connection, limit: int = PAGE_SIZE) -> int | None:
+        """Take the next page of the log: rows and position in one transaction. Returns how many events it
+        held, None when another dispatcher is just doing it."""
+        with conn.transaction():
+            row = conn.execute(sql["lock_position"]).fetchone()
+            if row is None:
+                return None
+            page = read_log(conn, row[0], limit)
+            if not page:
+                return 0
+            letters = [Letter(LOG, 0, position, position, None, state, []) for position, *_, state in page]
+            enqueued = self.take(conn, letters)
+            conn.execute(sql["save_position"], {"position": page[-1][0]})
+        if enqueued:
+            self._on_enqueued()
+        return len(page)
+
+    def take(self, conn: Connection, letters: Sequence[Letter]) -> int:
+        """Enqueue what the records say; those that say nothing intelligible are put aside with the reason."""
+        events: list[tuple[Letter, LoggedEvent]] = []
+        for letter in letters:
+            try:
+                if letter.position is None:
+                    raise ValueError("the header ce_sequence is missing or no number")
+                events.append((letter, LoggedEvent(letter.position, decode(letter.value or b""))))
+            except (msgspec.MsgspecError, ValueError) as error:
+                _put_aside(conn, letter, error)
+        return self._enqueue(conn, events)
+
+    def _enqueue(self, conn: Connection, events: Sequence[tuple[Letter, LoggedEvent]]) -> int:
+        """Halve what fails until the culprit stands alone; the others must not wait for it."""
+        if not events:
+            return 0
+        try:
+            with conn.transaction():
+                return self._enqueuer.enqueue(conn, [event for _, event in events])
+        except Exception as error:  # any code may choke on an event
+            if conn.closed or _is_transient(error):
+                raise
+            self._enqueuer = Enqueuer(self._store)
+            if len(events) == 1:
+                _put_aside(conn, events[0][0], error)
+                return 0
+            half = len(events) // 2
+            return self._enqueue(conn, events[:half]) + self._enqueue(conn, events[half:])
+
+    def _follow_log(self, conn: Connection, stop: threading.Event) -> None:
+        pause = SHORTEST_PAUSE_SECONDS
+        while not stop.is_set():
+            taken = self.follow_once(conn)
+            if taken:
+                pause = SHORTEST_PAUSE_SECONDS
+                continue
+            stop.wait(STANDBY_SECONDS if taken is None else pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _follow_kafka(self, conn: Connection, stop: threading.Event) -> None:
+        """One transaction a poll, then its offsets. What an error leaves uncommitted comes again."""
+        prefix = self._settings.kafka_prefix
+        consumer = make_consumer(
+            self._settings, client_id=f"{prefix}-webhook-dispatcher", group_id=f"{prefix}-webhook-dispatcher"
+        )
+        try:
+            consumer.subscribe([events_topic(self._settings)])
+            while not stop.is_set():
+                polled = consumer.poll(timeout_ms=int(POLL_SECONDS * 1_000))
+                letters = [_letter(record) for records in polled.values() for record in records]
+                if not letters:
+                    continue
+                with conn.transaction():
+                    enqueued = self.take(conn, letters)
+                if enqueued:
+                    self._on_enqueued()
+                consumer.commit()
+        finally:
+            consumer.close(autocommit=False)
+
+
+def _connect(settings: Settings) -> Connection:
+    options = (
+        "-c statement_timeout=60s -c TimeZone=UTC"
+        " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+    )
+    return connect(
+        settings.database_url or "",
+        application="ticketing-webhook-consumer",
+        options=options,
+        prepare_threshold=1,
+    )
+
+
+def _letter(record: Any) -> Letter:
+    headers = list(record.headers or [])
+    sequence = dict(headers).get("ce_sequence", b"")
+    position = int(sequence) if sequence.isdigit() and len(sequence) <= 20 else None
+    return Letter(record.topic, record.partition, record.offset, position, record.key, record.value, headers)
+
+
+def _put_aside(conn: Connection, letter: Letter, error: Exception) -> None:
+    parameters = {
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "key": letter.key,
+        "value": letter.value,
+        "headers": Jsonb({name: value.decode(errors="replace") for name, value in letter.headers}),
+        "error": f"{type(error).__name__}: {error}"[:2_000].replace("\0", ""),
+    }
+    conn.execute(sql["insert_dead_letter"], parameters)
+    log.error(
+        "webhook_record_put_aside", topic=letter.topic, partition=letter.partition, offset=letter.offset
+    )
+
+
+def _is_transient(error: Exception) -> bool:
+    """As projections/batch.py: what PostgreSQL says of values lasts, the rest may pass."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    return (error.sqlstate or "")[:2] not in {"22", "23", "54"}

@@ -1,0 +1,266 @@
+"""Due deliveries out: claimed under a lease, posted many at a time, finished in batches.
+
+One thread with an event loop. What is in flight is bounded in all and for each webhook; of a ticket only
+the first unfinished delivery is out, so that each webhook hears of it in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+import structlog
+from psycopg.conninfo import make_conninfo
+
+from infrastructure.postgres import named_queries
+from infrastructure.vault import Vault
+from webhook_dispatcher.histories import sql as enqueue_sql
+from webhook_dispatcher.outcomes import Done, record
+from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
+from webhook_dispatcher.poster import Outcome, Poster
+from webhook_dispatcher.signing import SECRET_PURPOSE, key_of, sign
+
+LOOK_SECONDS = 0.25  # how often for what becomes due, and for what others enqueued
+BATCH_SECONDS = 0.002  # how long results wait for company before they are written
+DEFER_SECONDS = 1.0
+STOP_SECONDS = 4.0
+LONGEST_BACKOFF_SECONDS = 5.0
+
+sql = named_queries(Path(__file__).parent / "sql" / "delivery.sql")
+log = structlog.get_logger()
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Disable = Callable[[str, str], None]  # webhook id, reason
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`schedule` holds the seconds between attempts; after the last the delivery is dead.
+
+    `breaker` failures in a row leave a webhook one post at a time, one each `breaker_pause_seconds`; after
+    `give_up_seconds` of nothing but failures it is disabled.
+    """
+
+    schedule: tuple[float, ...]
+    timeout_seconds: float = 15.0
+    in_flight: int = 200
+    per_endpoint: int = 10
+    breaker: int = 10
+    breaker_pause_seconds: float = 30.0
+    give_up_seconds: float = 5 * 86_400.0
+
+    @property
+    def lease(self) -> timedelta:
+        """Longer than an attempt can take, by what writing its result can take."""
+        return timedelta(seconds=self.timeout_seconds * 1.5 + 1)
+
+
+class Claim(NamedTuple):
+    """A delivery that is ours until its lease ends; the order of the statement's columns."""
+
+    id: int
+    endpoint_id: str
+    message_id: str
+    number: int
+    failures: int
+    property_id: str | None
+    requester_id: str | None
+    is_internal: bool
+    body: bytes
+
+
+class Deliveries:
+    """The loop. `wake` may be called from any thread."""
+
+    def __init__(self, dsn: str, poster: Poster, vault: Vault, options: Options, disable: Disable) -> None:
+        self._dsn = dsn
+        self._poster = poster
+        self._options = options
+        self._disable = disable
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._done: list[Done] = []
+        self._has_done = asyncio.Event()
+        self._in_flight: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
+        self._posts: Counter[str] = Counter()
+        self._keys = lru_cache(maxsize=4_096)(
+            lambda sealed: key_of(vault.open(sealed, purpose=SECRET_PURPOSE).decode())
+        )
+
+    def wake(self) -> None:
+        """Look for due deliveries now."""
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, through restarts of PostgreSQL."""
+        writer = asyncio.create_task(self._write_results())
+        backoff = 0.1
+        while not stop.is_set():
+            try:
+                async with await _connect(self._dsn) as conn:
+                    await self._claim_until(stop, conn)
+            except Exception as error:
+                log.error("webhook_claims_failed", error=repr(error)[:500], retry_in_seconds=backoff)
+                await _wait(stop, backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            else:
+                backoff = 0.1
+        await self._finish_in_time()
+        writer.cancel()
+
+    async def _claim_until(self, stop: asyncio.Event, conn: Connection) -> None:
+        while not stop.is_set():
+            self._woken.clear()
+            room = self._options.in_flight - len(self._in_flight)
+            claimed = await self._claim(conn, room) if room > 0 else []
+            if not claimed:
+                await _wait(self._woken, LOOK_SECONDS)
+
+    async def _claim(self, conn: Connection, room: int) -> list[Claim]:
+        parameters = {
+            "breaker": self._options.breaker,
+            "room": self._options.per_endpoint,
+            "busy_ids": list(self._posts),
+            "busy_posts": list(self._posts.values()),
+            "limit": room,
+            "lease": self._options.lease,
+        }
+        cur = await conn.execute(sql["claim"], parameters, binary=True)
+        claimed = [Claim(*row) for row in await cur.fetchall()]
+        if claimed:
+            ids = list({claim.endpoint_id for claim in claimed})
+            cur = await conn.execute(enqueue_sql["select_endpoints"], {"ids": ids}, binary=True)
+            endpoints = {row[0]: endpoint_of(row) for row in await cur.fetchall()}
+            for claim in claimed:
+                self._begin(claim, endpoints[claim.endpoint_id])
+        return claimed
+
+    def _begin(self, claim: Claim, endpoint: Endpoint) -> None:
+        self._posts[claim.endpoint_id] += 1
+        task = asyncio.create_task(self._deliver(claim, endpoint))
+        self._in_flight[claim.id] = (claim, task)
+
+    async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
+        verdict = may_receive(
+            endpoint,
+            property_id=claim.property_id,
+            requester_id=claim.requester_id,
+            is_internal=claim.is_internal,
+        )
+        if verdict == "withheld" or not endpoint.sealed_secrets:
+            self._note(Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "withheld"))
+        elif verdict == "unknown":
+            self._note(
+                Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "pending", DEFER_SECONDS)
+            )
+        else:
+            await self._post(claim, endpoint)
+
+    async def _post(self, claim: Claim, endpoint: Endpoint) -> None:
+        signature = sign(
+            [self._keys(bytes(sealed)) for sealed in endpoint.sealed_secrets],
+            message_id=claim.message_id,
+            timestamp=int(time.time()),
+            body=claim.body,
+        )
+        headers = {"Content-Type": "application/json", **signature}
+        outcome = await self._poster.post(endpoint.url, claim.body, headers)
+        self._note(self._judge(claim, endpoint, headers, outcome))
+
+    def _judge(self, claim: Claim, endpoint: Endpoint, headers: dict[str, str], outcome: Outcome) -> Done:
+        return Done.of_attempt(
+            claim.id,
+            endpoint,
+            claim.number,
+            claim.failures,
+            headers=headers,
+            outcome=outcome,
+            schedule=self._options.schedule,
+        )
+
+    def _note(self, done: Done) -> None:
+        self._done.append(done)
+        self._has_done.set()
+
+    async def _write_results(self) -> None:
+        """Write what is done, in batches; what cannot be written now is written later, while its claim is
+        still ours."""
+        backoff = 0.1
+        while True:
+            try:
+                async with await _connect(self._dsn) as conn:
+                    backoff = 0.1
+                    while True:
+                        await self._has_done.wait()
+                        await asyncio.sleep(BATCH_SECONDS)
+                        await self._write_batch(conn)
+            except Exception as error:
+                log.error("webhook_results_not_written", error=repr(error)[:500], retry_in_seconds=backoff)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    async def _write_batch(self, conn: Connection) -> None:
+        batch = list(self._done)
+        if not batch:
+            self._has_done.clear()
+            return
+        failing = await record(conn, batch, self._options.breaker, self._options.breaker_pause_seconds)
+        del self._done[: len(batch)]
+        if not self._done:
+            self._has_done.clear()
+        for done in batch:
+            self._in_flight.pop(done.delivery_id, None)
+            self._posts[done.endpoint_id] -= 1
+            if not self._posts[done.endpoint_id]:
+                del self._posts[done.endpoint_id]
+        self._woken.set()
+        await self._disable_those(batch, failing)
+
+    async def _disable_those(self, batch: Sequence[Done], failing: dict[str, timedelta]) -> None:
+        reasons = {done.endpoint_id: "gone" for done in batch if done.is_gone}
+        for endpoint_id, duration in failing.items():
+            if duration.total_seconds() > self._options.give_up_seconds:
+                reasons.setdefault(endpoint_id, "failing")
+        for endpoint_id, reason in reasons.items():
+            try:
+                await asyncio.to_thread(self._disable, endpoint_id, reason)
+            except Exception as error:  # the next failure brings it here again
+                log.error("webhook_not_disabled", webhook_id=endpoint_id, error=repr(error)[:500])
+
+    async def _finish_in_time(self) -> None:
+        """Let what is out come back for a while, then give up the rest: others, or we, will post it again."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._in_flight and time.monotonic() < deadline:
+            self._woken.clear()
+            await _wait(self._woken, min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        left = [claim for claim, task in self._in_flight.values() if not task.done()]
+        for _, task in self._in_flight.values():
+            task.cancel()
+        if left:
+            async with await _connect(self._dsn) as conn:
+                parameters = {"ids": [claim.id for claim in left], "claims": [claim.number for claim in left]}
+                await conn.execute(sql["release"], parameters)
+
+
+async def _connect(dsn: str) -> Connection:
+    """Commits need not wait for the disk: what a crash of PostgreSQL undoes is delivered once more."""
+    options = "-c synchronous_commit=off -c statement_timeout=30s -c TimeZone=UTC"
+    conninfo = make_conninfo(
+        dsn, connect_timeout=3, application_name="ticketing-webhook-deliveries", options=options
+    )
+    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=1)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,53 @@
+"""The process: a thread that takes events in, and an event loop that sends posts out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import partial
+
+from infrastructure.event_store import Ticketing
+from infrastructure.logs import configure_logs
+from infrastructure.postgres import make_pool
+from infrastructure.privacy import process_vault
+from infrastructure.settings import Settings
+from webhook_dispatcher.address_guard import AddressGuard
+from webhook_dispatcher.consumer import Consumer
+from webhook_dispatcher.delivery import Deliveries, Options
+from webhook_dispatcher.disabling import disable
+from webhook_dispatcher.poster import Poster
+
+STOP_LOOK_SECONDS = 0.1
+CONSUMER_STOP_SECONDS = 5.0
+
+
+def run_dispatcher(settings: Settings, stop: threading.Event) -> None:
+    """Dispatch until `stop` is set. Several may run: they share the work by leases and consumer group."""
+    configure_logs(settings.log_level)
+    asyncio.run(_run(settings, stop))
+
+
+def options_of(settings: Settings) -> Options:
+    return Options(schedule=settings.webhook_retry_seconds, timeout_seconds=settings.webhook_timeout_seconds)
+
+
+async def _run(settings: Settings, stop: threading.Event) -> None:
+    dsn = settings.database_url or ""
+    options = options_of(settings)
+    guard = AddressGuard(allow_private=settings.webhook_allow_private_addresses)
+    pool = make_pool(dsn, application="ticketing-webhook-dispatcher", max_size=3)
+    store = Ticketing(pool, lock=settings.event_log_lock)
+    stopping = asyncio.Event()
+    async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
+        deliveries = Deliveries(dsn, poster, process_vault(), options, partial(disable, store))
+        consumer = Consumer(settings, store, deliveries.wake)
+        taking = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
+        taking.start()
+        sending = asyncio.create_task(deliveries.run(stopping))
+        while not stop.is_set() and not sending.done():
+            await asyncio.sleep(STOP_LOOK_SECONDS)
+        stopping.set()
+        await sending
+    await asyncio.to_thread(taking.join, CONSUMER_STOP_SECONDS)
+    store.close()
+    pool.close()

@@ -1,0 +1,153 @@
+"""From events of the log to delivery rows: one for each webhook that asked for it and may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from domain.aggregate import DomainEvent
+from domain.property import Property
+from domain.ticket import TicketEvent
+from domain.user import User
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import Connection
+from webhook_dispatcher.histories import Histories, Wanted, sql
+from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
+from webhook_dispatcher.payloads import (
+    Message,
+    TicketStep,
+    event_names,
+    ids_to_name,
+    is_internal,
+    is_subscribed,
+    make_message,
+)
+
+
+class LoggedEvent(NamedTuple):
+    """An event and where it stands in the log."""
+
+    position: int
+    event: DomainEvent
+
+
+class Enqueuer:
+    """Writes messages and deliveries in the caller's transaction; repeats are absorbed by unique keys.
+
+    `store` knows the names that the read tables do not show yet.
+    """
+
+    def __init__(self, store: Ticketing) -> None:
+        self._store = store
+        self._histories = Histories()
+
+    def enqueue(self, conn: Connection, events: Sequence[LoggedEvent]) -> int:
+        """Enqueue what the events mean to the webhooks that were registered before them; return how many
+        deliveries are new."""
+        endpoints = select_endpoints(conn)
+        return self._enqueue(conn, events, endpoints, lambda endpoint, position: _is_due(endpoint, position))
+
+    def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
+        """As enqueue, for one webhook, and whenever it was registered."""
+        endpoints = select_endpoints(conn, [endpoint_id])
+        return self._enqueue(conn, events, endpoints, lambda endpoint, position: True)
+
+    def _enqueue(
+        self,
+        conn: Connection,
+        events: Sequence[LoggedEvent],
+        endpoints: Sequence[Endpoint],
+        is_due: Callable[[Endpoint, int], bool],
+    ) -> int:
+        subscribed = [(endpoint, frozenset(endpoint.event_names)) for endpoint in endpoints]
+        wanted = [
+            Wanted(position, event)
+            for position, event in events
+            if isinstance(event, TicketEvent)
+            and any(
+                is_due(endpoint, position) and is_subscribed(names, name)
+                for name in event_names(event)
+                for endpoint, names in subscribed
+            )
+        ]
+        if not wanted:
+            return 0
+        messages: list[Message] = []
+        deliveries: list[tuple[str, Message]] = []
+        steps = self._histories.steps(conn, wanted)
+        shown = self._names(conn, steps)
+        for step in steps:
+            for name in event_names(step.event):
+                receivers = [
+                    endpoint
+                    for endpoint, names in subscribed
+                    if is_due(endpoint, step.position) and is_subscribed(names, name) and _may(endpoint, step)
+                ]
+                if receivers:
+                    message = make_message(step, name, shown)
+                    messages.append(message)
+                    deliveries += [(endpoint.id, message) for endpoint in receivers]
+        return insert(conn, messages, deliveries)
+
+    def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
+        """What the ids are called now; the read tables may lag behind the log by a moment."""
+        ids: set[str] = set()
+        units: set[tuple[str, str]] = set()
+        for step in steps:
+            some, unit = ids_to_name(step)
+            ids |= some
+            units |= {unit} if unit else set()
+        parameters = {
+            "ids": list(ids),
+            "unit_properties": [property_id for property_id, _ in units],
+            "unit_ids": [unit_id for _, unit_id in units],
+        }
+        names: dict[str, str] = dict(conn.execute(sql["select_names"], parameters).fetchall())
+        for property_id, unit_id in units:
+            if f"{property_id}/{unit_id}" not in names:
+                property = self._store.find(Property, property_id)
+                if property is not None and unit_id in property.units:
+                    names[f"{property_id}/{unit_id}"] = property.units[unit_id]
+        for id in ids - names.keys():
+            known = self._store.find(Property, id) or self._store.find(User, id)
+            if known is not None:
+                names[id] = known.name
+        return names
+
+
+def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list[Endpoint]:
+    """The webhooks that may get new messages, or those with these ids, and what their owners may read."""
+    parameters = {"ids": None if ids is None else list(ids)}
+    return [endpoint_of(row) for row in conn.execute(sql["select_endpoints"], parameters)]
+
+
+def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[tuple[str, Message]]) -> int:
+    """Write the rows that are not there yet; return how many deliveries are new."""
+    if not deliveries:
+        return 0
+    columns: dict[str, list[Any]] = {
+        name: [getattr(message, name) for message in messages] for name in Message._fields
+    }
+    conn.execute(sql["insert_messages"], columns)
+    rows = {
+        "endpoint_id": [endpoint_id for endpoint_id, _ in deliveries],
+        "message_id": [message.id for _, message in deliveries],
+        "aggregate_id": [message.aggregate_id for _, message in deliveries],
+        "version": [message.version for _, message in deliveries],
+    }
+    return len(conn.execute(sql["insert_deliveries"], rows).fetchall())
+
+
+def _is_due(endpoint: Endpoint, position: int) -> bool:
+    return position > endpoint.registered_position
+
+
+def _may(endpoint: Endpoint, step: TicketStep) -> bool:
+    """Asked again when it is delivered: rights change meanwhile."""
+    verdict = may_receive(
+        endpoint,
+        property_id=step.after.property_id,
+        requester_id=step.after.requester_id,
+        is_internal=is_internal(step.event),
+    )
+    return verdict != "withheld"

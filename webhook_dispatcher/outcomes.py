@@ -1,0 +1,153 @@
+"""What an attempt means: delivered, tried again at a time, or dead; and writing that down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self
+
+import psycopg
+import structlog
+from psycopg.types.json import Jsonb
+
+from infrastructure.postgres import named_queries
+from webhook_dispatcher.owners import Endpoint
+from webhook_dispatcher.poster import Outcome
+from webhook_dispatcher.schedule import delay_seconds
+
+TOO_MANY = 429
+UNAVAILABLE = 503
+
+Status = Literal["pending", "delivered", "dead", "withheld"]
+
+sql = named_queries(Path(__file__).parent / "sql" / "delivery.sql")
+log = structlog.get_logger()
+
+
+class Done(NamedTuple):
+    """How a claim ended. Without an outcome nothing was posted."""
+
+    delivery_id: int
+    endpoint_id: str
+    number: int
+    failures: int
+    status: Status
+    delay_seconds: float = 0.0
+    pause_seconds: float = 0.0
+    url: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
+    outcome: Outcome | None = None
+    was_failing: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        return self.outcome is not None and self.outcome.is_gone
+
+    @classmethod
+    def of_attempt(
+        cls,
+        delivery_id: int,
+        endpoint: Endpoint,
+        number: int,
+        failures: int,
+        *,
+        headers: dict[str, str],
+        outcome: Outcome,
+        schedule: Sequence[float],
+    ) -> Self:
+        """Success is 2xx. 410 is final; any other failure is tried again while the schedule lasts, and not
+        before the time the receiver asked for."""
+        status: Status = "delivered"
+        delay = pause = 0.0
+        if not outcome.is_success:
+            failures += 1
+            scheduled = None if outcome.is_gone else delay_seconds(schedule, failures)
+            status = "dead" if scheduled is None else "pending"
+            asked = outcome.retry_after_seconds or 0.0
+            delay = max(scheduled or 0.0, asked)
+            pause = asked if outcome.status in (TOO_MANY, UNAVAILABLE) else 0.0
+        return cls(
+            delivery_id=delivery_id,
+            endpoint_id=endpoint.id,
+            number=number,
+            failures=failures,
+            status=status,
+            delay_seconds=delay,
+            pause_seconds=pause,
+            url=endpoint.url,
+            headers=headers,
+            outcome=outcome,
+            was_failing=endpoint.failures > 0,
+        )
+
+
+async def record(
+    conn: psycopg.AsyncConnection[tuple[Any, ...]],
+    batch: Sequence[Done],
+    breaker: int,
+    breaker_pause_seconds: float,
+) -> dict[str, timedelta]:
+    """Write a batch in one transaction. Returns for how long each webhook that failed has been failing."""
+    attempts = [(done, done.outcome) for done in batch if done.outcome is not None]
+    successes = {done.endpoint_id for done, outcome in attempts if outcome.is_success}
+    mended = {done.endpoint_id for done, _ in attempts if done.was_failing} & successes
+    failures = Counter(done.endpoint_id for done, outcome in attempts if not outcome.is_success)
+    failing: dict[str, timedelta] = {}
+    async with conn.transaction():
+        await conn.execute(sql["finish"], _finishes(batch))
+        if attempts:
+            await conn.execute(sql["insert_attempts"], _attempts(attempts))
+        if mended:
+            await conn.execute(sql["note_successes"], {"ids": list(mended)})
+        if failures:
+            pauses = {
+                id: max(done.pause_seconds for done in batch if done.endpoint_id == id) for id in failures
+            }
+            parameters = {
+                "ids": list(failures),
+                "failures": list(failures.values()),
+                "pauses": list(pauses.values()),
+                "breaker": breaker,
+                "breaker_pause": timedelta(seconds=breaker_pause_seconds),
+            }
+            cur = await conn.execute(sql["note_failures"], parameters)
+            failing = dict(await cur.fetchall())
+    for done, outcome in attempts:
+        log.info(
+            "webhook_attempt",
+            webhook_id=done.endpoint_id,
+            delivery_id=done.delivery_id,
+            number=done.number,
+            status=outcome.status,
+            error=outcome.error,
+            milliseconds=outcome.milliseconds,
+            result=done.status,
+        )
+    return failing
+
+
+def _finishes(batch: Sequence[Done]) -> dict[str, list[Any]]:
+    return {
+        "ids": [done.delivery_id for done in batch],
+        "claims": [done.number for done in batch],
+        "statuses": [done.status for done in batch],
+        "failures": [done.failures for done in batch],
+        "delays": [done.delay_seconds for done in batch],
+    }
+
+
+def _attempts(attempts: Sequence[tuple[Done, Outcome]]) -> dict[str, list[Any]]:
+    return {
+        "ids": [done.delivery_id for done, _ in attempts],
+        "numbers": [done.number for done, _ in attempts],
+        "ats": [outcome.at for _, outcome in attempts],
+        "urls": [done.url for done, _ in attempts],
+        "headers": [Jsonb(dict(done.headers)) for done, _ in attempts],
+        "statuses": [outcome.status for _, outcome in attempts],
+        "bodies": [outcome.response_body for _, outcome in attempts],
+        "errors": [outcome.error for _, outcome in attempts],
+        "milliseconds": [outcome.milliseconds for _, outcome in attempts],
+    }

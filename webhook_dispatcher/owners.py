@@ -1,0 +1,79 @@
+"""What the owner of a webhook may read now: it receives that and no more."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, cast
+
+from domain.access import AuthKind, Caller, Role, lesser_role
+
+Verdict = Literal["allowed", "withheld", "unknown"]
+
+
+class Endpoint(NamedTuple):
+    """A webhook with its owner's rights as of the query; the order of select_endpoints' columns.
+
+    `owner_role` is the role at registration, `key_*` are those of the owner's API key as it is now (None:
+    the owner came by other means), `user_*` those of the owner's user (None: no user, or one that the read
+    tables do not show yet).
+    """
+
+    id: str
+    url: str
+    event_names: list[str]
+    registered_position: int
+    failures: int
+    owner_role: str
+    owner_auth: str
+    owner_user_id: str | None
+    owner_credential_id: str | None
+    key_role: str | None
+    key_is_live: bool | None
+    key_property_ids: list[str] | None
+    user_role: str | None
+    user_property_ids: list[str] | None
+    sealed_secrets: list[bytes]
+
+
+def may_receive(
+    endpoint: Endpoint, *, property_id: str | None, requester_id: str | None, is_internal: bool
+) -> Verdict:
+    """Whether the owner may read a message with these facts; one of no property is a test.
+
+    A key that is revoked or expired reads nothing. "unknown" passes: the owner's user was registered this
+    moment.
+    """
+    if endpoint.owner_auth == "api_key" and not endpoint.key_is_live:
+        return "withheld"
+    if property_id is None:
+        return "allowed"
+    if endpoint.owner_user_id is not None and endpoint.user_role is None:
+        return "unknown"
+    caller = _caller(endpoint)
+    if is_internal and caller.role == "guest":
+        return "withheld"
+    return "allowed" if caller.may_see_ticket(property_id, requester_id or "") else "withheld"
+
+
+def _caller(endpoint: Endpoint) -> Caller:
+    """As api/auth.py sees it: a key never reaches further than its user, nor the webhook than its key."""
+    role = cast(Role, endpoint.owner_role)
+    if endpoint.key_role is not None:
+        role = lesser_role(role, cast(Role, endpoint.key_role))
+    reach = frozenset(endpoint.key_property_ids) if endpoint.key_property_ids else None
+    if endpoint.user_role is not None:
+        role = lesser_role(role, cast(Role, endpoint.user_role))
+        if endpoint.user_role != "admin":
+            users = frozenset(endpoint.user_property_ids or ())
+            reach = users if reach is None else reach & users
+    principal_id = endpoint.owner_user_id or endpoint.owner_credential_id or ""
+    return Caller(
+        principal_id=principal_id,
+        name=principal_id,
+        role=role,
+        auth=cast(AuthKind, endpoint.owner_auth),
+        property_ids=reach,
+    )
+
+
+def endpoint_of(row: Any) -> Endpoint:
+    return Endpoint(*row)

@@ -1,0 +1,176 @@
+"""One post: what is sent, and what came back, whatever the receiver does."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import NamedTuple
+
+import aiohttp
+from yarl import URL
+
+from webhook_dispatcher.address_guard import AddressGuard, GuardedResolver
+from webhook_dispatcher.schedule import retry_after_seconds
+
+READ_BYTES = 65_536  # of an answer; the rest is not waited for
+KEPT_BYTES = 2_048
+BODY_SECONDS = 3.0  # an answer whose status is known does not hold a place for longer
+KEEPALIVE_SECONDS = 4.0  # shorter than what common servers wait before they hang up
+USER_AGENT = "modern-management-ticketing"
+
+
+class Outcome(NamedTuple):
+    """`status` is None when there was no answer; then `error` says why."""
+
+    at: datetime
+    status: int | None
+    response_body: bytes
+    error: str | None
+    milliseconds: int
+    retry_after_seconds: float | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_gone(self) -> bool:
+        return self.status == HTTPStatus.GONE
+
+
+class Poster:
+    """Posts, many at a time, each within `timeout_seconds` in all: look-up, connection, TLS and answer.
+
+    Connections are kept for the next post to the same host. No redirects, no proxies, no cookies, no
+    compression. Use it as an asynchronous context manager.
+    """
+
+    def __init__(self, guard: AddressGuard, *, timeout_seconds: float, limit: int) -> None:
+        self._guard = guard
+        self._timeout_seconds = timeout_seconds
+        self._limit = limit
+
+    async def __aenter__(self) -> Poster:
+        self._resolver = GuardedResolver(self._guard)
+        self._tls = ssl.create_default_context()
+        self._kept = self._session(keep=True)
+        self._fresh = self._session(keep=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._kept.close()
+        await self._fresh.close()
+        await self._resolver.close()
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+        """Post once. Never raises but for cancellation."""
+        at = datetime.now(UTC)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_seconds) as limit:
+                status, answer, retry_after = await self._exchange(url, body, headers, limit)
+        except TimeoutError:
+            return _failed(at, started, f"no answer within {self._timeout_seconds:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _failed(at, started, _said(error))
+        seconds = retry_after_seconds(retry_after, datetime.now(UTC))
+        redirect = 300 <= status < 400
+        error_text = "redirects are not followed" if redirect else None
+        return Outcome(at, status, answer[:KEPT_BYTES], error_text, _since(started), seconds)
+
+    async def _exchange(
+        self, url: str, body: bytes, headers: dict[str, str], limit: asyncio.Timeout
+    ) -> tuple[int, bytes, str | None]:
+        """A kept connection may have been closed by the other side just as it was used: then once more, on
+        a fresh one."""
+        try:
+            return await self._send(self._kept, url, body, headers, limit)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, aiohttp.ClientOSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            return await self._send(self._fresh, url, body, headers, limit)
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        limit: asyncio.Timeout,
+    ) -> tuple[int, bytes, str | None]:
+        async with session.post(
+            URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+        ) as response:
+            self._verify_peer(response)
+            answer = await _beginning(response, limit.when() or 0.0)
+            return response.status, answer, response.headers.get("Retry-After")
+
+    def _verify_peer(self, response: aiohttp.ClientResponse) -> None:
+        """Once more, what the connection says: the other end is where we meant to go."""
+        connection = response.connection
+        if connection is not None and connection.transport is not None:
+            peer = connection.transport.get_extra_info("peername")
+            if peer is not None:
+                self._guard.require_public(peer[0])
+
+    def _session(self, *, keep: bool) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            resolver=self._resolver,
+            use_dns_cache=False,
+            ssl=self._tls,
+            limit=self._limit,
+            force_close=not keep,
+            keepalive_timeout=KEEPALIVE_SECONDS if keep else None,
+            socket_factory=self._guard.make_socket,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            skip_auto_headers=("Accept", "User-Agent"),
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+        )
+
+
+async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    """The first READ_BYTES of the answer as they came; a connection with more to say is closed.
+
+    Ends before the deadline of the whole attempt: a status that has come is not lost to a slow body.
+    """
+    received = bytearray()
+    now = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(min(BODY_SECONDS, (deadline - now) * 0.8)):
+            while len(received) < READ_BYTES:
+                chunk = await response.content.read(READ_BYTES - len(received))
+                if not chunk:
+                    return bytes(received)
+                received += chunk
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # the status is what counts
+    response.close()
+    return bytes(received)
+
+
+def _failed(at: datetime, started: float, error: str) -> Outcome:
+    return Outcome(at, None, b"", error, _since(started))
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1_000)
+
+
+def _said(error: Exception) -> str:
+    """For the owner of the webhook: what went wrong, in one line."""
+    return (
+        (str(error) or type(error).__name__)
+        .replace("\n", " ")
+        .replace("\0", "")[:500]
+        .encode(errors="replace")
+        .decode()
+    )

@@ -1,0 +1,84 @@
+-- name: claim
+-- Of every webhook that takes posts, as many due deliveries as it has room for, and of each ticket only the
+-- first that is not finished. The lease is a date, not a lock: no transaction is open during a post.
+WITH open AS (
+    SELECT e.id,
+           CASE WHEN h.failures >= %(breaker)s THEN 1 ELSE %(room)s END - coalesce(b.posts, 0) AS room
+      FROM hook.endpoints e
+      LEFT JOIN hook.health h ON h.endpoint_id = e.id
+      LEFT JOIN unnest(%(busy_ids)s::text[], %(busy_posts)s::int[]) AS b (id, posts) ON b.id = e.id
+     WHERE e.is_enabled AND e.deleted_at IS NULL AND (h.paused_until IS NULL OR h.paused_until <= now())
+), due AS (
+    SELECT d.id
+      FROM open
+     CROSS JOIN LATERAL (
+            SELECT d.id
+              FROM hook.deliveries d
+             WHERE d.endpoint_id = open.id AND d.status = 'pending' AND d.next_at <= now()
+               AND NOT EXISTS (
+                     SELECT FROM hook.deliveries earlier
+                      WHERE earlier.endpoint_id = d.endpoint_id AND earlier.aggregate_id = d.aggregate_id
+                        AND earlier.status = 'pending' AND (earlier.version, earlier.id) < (d.version, d.id))
+             ORDER BY d.next_at, d.id
+             LIMIT greatest(open.room, 0)
+               FOR UPDATE OF d SKIP LOCKED) d
+     LIMIT %(limit)s
+), claimed AS (
+    UPDATE hook.deliveries d
+       SET claims = claims + 1, leased_until = now() + %(lease)s, next_at = now() + %(lease)s
+      FROM due
+     WHERE d.id = due.id
+    RETURNING d.id, d.endpoint_id, d.message_id, d.claims, d.failures
+)
+SELECT c.id, c.endpoint_id, c.message_id, c.claims, c.failures,
+       m.property_id, m.requester_id, m.is_internal, m.body
+  FROM claimed c JOIN hook.messages m ON m.id = c.message_id
+ ORDER BY c.id;
+
+-- name: finish
+-- Only while the claim is still ours. A failure keeps its place in the schedule.
+UPDATE hook.deliveries d
+   SET status = f.status,
+       failures = f.failures,
+       leased_until = NULL,
+       next_at = now() + make_interval(secs => f.delay),
+       finished_at = CASE WHEN f.status <> 'pending' THEN now() END
+  FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(statuses)s::text[], %(failures)s::int[],
+              %(delays)s::float8[]) AS f (id, claims, status, failures, delay)
+ WHERE d.id = f.id AND d.claims = f.claims AND d.status = 'pending';
+
+-- name: insert_attempts
+INSERT INTO hook.attempts (delivery_id, number, at, url, headers, status, response_body, error, milliseconds)
+SELECT * FROM unnest(%(ids)s::bigint[], %(numbers)s::int[], %(ats)s::timestamptz[], %(urls)s::text[],
+       %(headers)s::jsonb[], %(statuses)s::int[], %(bodies)s::bytea[], %(errors)s::text[],
+       %(milliseconds)s::int[])
+    ON CONFLICT (delivery_id, number) DO NOTHING;
+
+-- name: note_successes
+DELETE FROM hook.health WHERE endpoint_id = ANY(%(ids)s);
+
+-- name: note_failures
+-- After so many in a row the webhook gets one post at a time, after a pause. A receiver that asks for time
+-- (Retry-After) gets it, whatever the count.
+INSERT INTO hook.health AS h (endpoint_id, failures, failing_since, paused_until)
+SELECT f.id, f.failures, now(),
+       CASE WHEN f.pause > 0 THEN now() + make_interval(secs => f.pause)
+            WHEN f.failures >= %(breaker)s THEN now() + %(breaker_pause)s END
+  FROM unnest(%(ids)s::text[], %(failures)s::int[], %(pauses)s::float8[]) AS f (id, failures, pause)
+    ON CONFLICT (endpoint_id) DO UPDATE
+   SET failures = h.failures + excluded.failures,
+       paused_until = greatest(h.paused_until, excluded.paused_until,
+           CASE WHEN h.failures + excluded.failures >= %(breaker)s THEN now() + %(breaker_pause)s END)
+RETURNING h.endpoint_id, now() - h.failing_since;
+
+-- name: release
+-- At the end of a dispatcher: what it holds need not wait for its leases to run out.
+UPDATE hook.deliveries d
+   SET leased_until = NULL, next_at = now()
+  FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS f (id, claims)
+ WHERE d.id = f.id AND d.claims = f.claims AND d.status = 'pending';
+
+-- name: update_endpoint
+UPDATE hook.endpoints
+   SET version = %(version)s, is_enabled = false, disabled_reason = %(reason)s, updated_at = %(at)s
+ WHERE id = %(id)s AND version < %(version)s;

@@ -1,0 +1,61 @@
+-- name: select_endpoints
+-- With `ids` NULL those that may get new messages, otherwise those with these ids.
+SELECT e.id, e.url, e.event_names, first.notification_id, coalesce(h.failures, 0),
+       e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
+       k.role, k.id IS NOT NULL AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()),
+       k.property_ids,
+       u.role, u.property_ids,
+       ARRAY(SELECT s.sealed FROM hook.secrets s
+              WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > now())
+              ORDER BY s.expires_at DESC NULLS FIRST)
+  FROM hook.endpoints e
+  JOIN es.stored_events first ON first.originator_id = e.id AND first.originator_version = 1
+  LEFT JOIN hook.health h ON h.endpoint_id = e.id
+  LEFT JOIN access.api_keys k ON e.owner_auth = 'api_key' AND k.id = e.owner_credential_id
+  LEFT JOIN read.users u ON u.id = e.owner_user_id
+ WHERE CASE WHEN %(ids)s::text[] IS NULL THEN e.is_enabled AND e.deleted_at IS NULL
+            ELSE e.id = ANY(%(ids)s) END;
+
+-- name: select_histories
+-- The events of several tickets, each past the version that is known and up to the one that is asked for.
+SELECT e.originator_id, e.state
+  FROM unnest(%(ids)s::text[], %(after)s::bigint[], %(up_to)s::bigint[]) AS w (id, after, up_to)
+  JOIN es.stored_events e
+    ON e.originator_id = w.id AND e.originator_version > w.after AND e.originator_version <= w.up_to
+ ORDER BY e.originator_id, e.originator_version;
+
+-- name: select_names
+SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s)
+UNION ALL
+SELECT id, name FROM access.api_keys WHERE id = ANY(%(ids)s)
+UNION ALL
+SELECT id, name FROM read.users WHERE id = ANY(%(ids)s)
+UNION ALL
+SELECT property_id || '/' || id, name FROM read.units
+ WHERE (property_id, id) IN (SELECT * FROM unnest(%(unit_properties)s::text[], %(unit_ids)s::text[]));
+
+-- name: insert_messages
+INSERT INTO hook.messages (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
+       is_internal, body)
+SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(aggregate_id)s::text[],
+       %(version)s::bigint[], %(position)s::bigint[], %(property_id)s::text[], %(requester_id)s::text[],
+       %(is_internal)s::boolean[], %(body)s::bytea[])
+    ON CONFLICT (id) DO NOTHING;
+
+-- name: insert_deliveries
+INSERT INTO hook.deliveries (endpoint_id, message_id, aggregate_id, version)
+SELECT * FROM unnest(%(endpoint_id)s::text[], %(message_id)s::text[], %(aggregate_id)s::text[],
+       %(version)s::bigint[])
+    ON CONFLICT (endpoint_id, message_id) DO NOTHING
+RETURNING id;
+
+-- name: lock_position
+SELECT position FROM hook.position FOR UPDATE SKIP LOCKED;
+
+-- name: save_position
+UPDATE hook.position SET position = %(position)s;
+
+-- name: insert_dead_letter
+INSERT INTO hook.dead_letters (topic, partition, record_offset, key, value, headers, error)
+VALUES (%(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s, %(headers)s, %(error)s)
+    ON CONFLICT (topic, partition, record_offset) DO NOTHING;

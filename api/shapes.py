@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from domain.access import Caller
 from domain.property import Address, Property
 from domain.ticket import Ticket
 from domain.user import User
+from infrastructure.event_store import Ticketing
 from infrastructure.postgres import Pool
 from projections.tickets import Names, TicketRow, author_names, names_of
 from projections.views import (
@@ -44,6 +46,27 @@ def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
         unit=names.unit,
         requester=names.requester,
         assigned_to=names.assigned_to,
+    )
+
+
+def known_names(store: Ticketing, caller: Caller, ticket: Ticket) -> Names | None:
+    """The names in a ticket just opened, from what the command has read to judge it; None when that is no
+    longer at hand, or not all of it."""
+    place = store.remembered(Property, ticket.property_id)
+    if ticket.requester_id == caller.principal_id:
+        requester_name = caller.name
+    elif requester := store.remembered(User, ticket.requester_id):
+        requester_name = requester.aggregate.name
+    else:
+        return None
+    if place is None or ticket.assignee_id is not None:
+        return None
+    unit_id = ticket.unit_id
+    return Names(
+        property=Reference(ticket.property_id, place.aggregate.name),
+        unit=None if unit_id is None else Reference(unit_id, place.aggregate.units.get(unit_id, unit_id)),
+        requester=Reference(ticket.requester_id, requester_name),
+        assigned_to=None,
     )
 
 

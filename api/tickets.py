@@ -19,7 +19,7 @@ from api.past_tickets import AS_OF, MomentQuery, past_row
 from api.queries import read_query
 from api.resource import Operation, Resource
 from api.services import Services
-from api.shapes import ticket_summary
+from api.shapes import known_names, ticket_summary
 from api.ticket_rows import shown_to, visible_row
 from commands.tickets import (
     ChangeTicket,
@@ -37,7 +37,7 @@ from domain.errors import Invalid
 from domain.text import Category, Description, SearchText, Title
 from domain.ticket import Priority, Status, Ticket
 from projections.ticket_query import Order, Sort
-from projections.tickets import TicketQuery, list_tickets, names_of
+from projections.tickets import Names, TicketQuery, list_tickets, names_of
 from projections.views import TicketDetail, TicketSummary
 
 
@@ -138,7 +138,8 @@ class Tickets(Resource):
         )
         ticket = open_ticket(self.services.store, command, context)
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket.id}"
-        respond_with_ticket(resp, self.services, ticket, status=201)
+        names = known_names(self.services.store, context.caller, ticket)
+        respond_with_ticket(resp, self.services, ticket, names, status=201)
 
     def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
         return TicketQuery(
@@ -259,11 +260,16 @@ class TicketRestoration(Resource):
 
 
 def respond_with_ticket(
-    resp: falcon.Response, services: Services, ticket: Ticket, *, status: int = 200
+    resp: falcon.Response,
+    services: Services,
+    ticket: Ticket,
+    names: Names | None = None,
+    *,
+    status: int = 200,
 ) -> None:
     """Answer with the ticket as the command left it, once every reader can see it."""
     services.visibility.wait_for(ticket.position)
-    names = names_of(
+    names = names or names_of(
         services.pool,
         property_id=ticket.property_id,
         unit_id=ticket.unit_id,

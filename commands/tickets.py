@@ -8,6 +8,8 @@ it (Forbidden), is it still the version the caller read (PreconditionFailed), ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,7 +19,8 @@ from domain.errors import Details, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
 from domain.user import User
-from infrastructure.event_store import Ticketing, create, decide
+from infrastructure.event_store import Remembered, Ticketing, create, decide
+from infrastructure.recorder import OutOfDate
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
@@ -35,6 +38,14 @@ _CHANGEABLE = (
     "property_id",
     "unit_id",
 )
+
+
+class _Around(NamedTuple):
+    """What a new ticket is judged by: its property, and the requester where it is not the caller."""
+
+    property: Property | None
+    requester: User | None
+    given: tuple[Remembered[Any], ...] = ()
 
 
 class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,21 +96,16 @@ class AttachFile(msgspec.Struct, frozen=True, kw_only=True):
 def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Ticket:
     """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
     caller = context.caller
-    if command.requester_id not in (None, caller.principal_id):
+    if _names_another(command, caller):
         caller.require("manager", "open a ticket for someone else")
-    _require_valid_opening(store, command, caller)
-    ticket = Ticket.open(
-        context.command_id,
-        context,
-        title=command.title,
-        description=command.description,
-        priority=command.priority,
-        category=command.category,
-        property_id=command.property_id,
-        unit_id=command.unit_id,
-        requester_id=command.requester_id or caller.principal_id,
-    )
-    return create(store, ticket, context)
+    around = _remembered_around(store, command, caller)
+    if around is not None and not _opening_problems(command, caller, around):
+        with suppress(OutOfDate):
+            return _open(store, command, context, around)
+    around = _read_around(store, command, caller)
+    if details := _opening_problems(command, caller, around):
+        raise Invalid(details)
+    return _open(store, command, context, around)
 
 
 def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> Ticket:
@@ -212,20 +218,52 @@ def _sees(caller: Caller, ticket: Ticket) -> bool:
     return caller.may_see_ticket(ticket.property_id, ticket.requester_id)
 
 
-def _require_valid_opening(store: Ticketing, command: OpenTicket, caller: Caller) -> None:
-    if command.requester_id in (None, caller.principal_id):
-        details = _place_problems(store.find(Property, command.property_id), caller, command.unit_id)
-    else:
-        property, requester = store.find_both(Property, command.property_id, User, command.requester_id or "")
-        details = _place_problems(property, caller, command.unit_id)
-        if (
-            requester is None
-            or requester.is_erased
-            or not caller.may_see_user(requester.id, requester.property_ids)
-        ):
-            details["requester_id"] = [UNKNOWN_REQUESTER]
-    if details:
-        raise Invalid(details)
+def _names_another(command: OpenTicket, caller: Caller) -> bool:
+    return command.requester_id not in (None, caller.principal_id)
+
+
+def _remembered_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around | None:
+    """As this process knows it already, if it does, to be saved under the condition that it is still so."""
+    place = store.remembered(Property, command.property_id)
+    if place is None:
+        return None
+    if not _names_another(command, caller):
+        return _Around(place.aggregate, None, (place,))
+    requester = store.remembered(User, command.requester_id or "")
+    return None if requester is None else _Around(place.aggregate, requester.aggregate, (place, requester))
+
+
+def _read_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around:
+    if not _names_another(command, caller):
+        return _Around(store.find(Property, command.property_id), None)
+    return _Around(*store.find_both(Property, command.property_id, User, command.requester_id or ""))
+
+
+def _opening_problems(command: OpenTicket, caller: Caller, around: _Around) -> Details:
+    details = _place_problems(around.property, caller, command.unit_id)
+    requester = around.requester
+    if _names_another(command, caller) and (
+        requester is None
+        or requester.is_erased
+        or not caller.may_see_user(requester.id, requester.property_ids)
+    ):
+        details["requester_id"] = [UNKNOWN_REQUESTER]
+    return details
+
+
+def _open(store: Ticketing, command: OpenTicket, context: Context, around: _Around) -> Ticket:
+    ticket = Ticket.open(
+        context.command_id,
+        context,
+        title=command.title,
+        description=command.description,
+        priority=command.priority,
+        category=command.category,
+        property_id=command.property_id,
+        unit_id=command.unit_id,
+        requester_id=command.requester_id or context.caller.principal_id,
+    )
+    return create(store, ticket, context, given=around.given)
 
 
 def _require_valid_change(store: Ticketing, command: ChangeTicket, ticket: Ticket, caller: Caller) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 import psycopg
@@ -25,7 +25,12 @@ from infrastructure.privacy import (
     open_events,
     seal_events,
 )
-from infrastructure.recorder import InMemoryRecorder, WatermarkRecorder, outcome_is_unknown
+from infrastructure.recorder import (
+    InMemoryRecorder,
+    LastStates,
+    WatermarkRecorder,
+    outcome_is_unknown,
+)
 from infrastructure.snapshots import Snapshots
 
 A = TypeVar("A", bound=Aggregate)
@@ -45,6 +50,13 @@ decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent)
 
 class VersionConflict(Exception):
     """Another command took the version this one was decided on. Load again and decide again."""
+
+
+class Remembered(NamedTuple, Generic[A]):
+    """An aggregate as it once was, and the stored bytes of its last event then."""
+
+    aggregate: A
+    last_state: bytes
 
 
 class Recorded(NamedTuple):
@@ -102,6 +114,14 @@ class Ticketing(Application[Any]):
         """As two calls of `find`, in one round trip."""
         return self._snapshots.read_both(first, first_id, second, second_id)
 
+    def remembered(self, kind: type[A], aggregate_id: str) -> Remembered[A] | None:
+        """The aggregate as this process last read it, which costs nothing but may be out of date: good for a
+        decision that is saved under the condition (`given`) that it is not."""
+        if self._lock == "table":  # then an append is more than one statement, and has no condition
+            return None
+        found = self._snapshots.remembered(kind, aggregate_id)
+        return None if found is None else Remembered(*found)
+
     def load(self, kind: type[A], aggregate_id: str) -> A:
         """The aggregate as of now; raise NotFound when there is none of that kind by that id."""
         aggregate = self.find(kind, aggregate_id)
@@ -127,12 +147,19 @@ class Ticketing(Application[Any]):
             aggregate.position = recorded[versions[-1] - 1][0]
         return aggregate
 
-    def save(self, aggregate: Aggregate, *, also: Sequence[Statement] = ()) -> None:  # type: ignore[override]
+    def save(  # type: ignore[override]
+        self,
+        aggregate: Aggregate,
+        *,
+        also: Sequence[Statement] = (),
+        given: Sequence[Remembered[Any]] = (),
+    ) -> None:
         """Append the aggregate's pending events in one commit and note their position on it.
 
         `also` holds SQL statements that commit with them. Raises VersionConflict when another command
-        was faster. A lost COMMIT reply is no conflict: the same events are sent again, and versions
-        taken by our own event ids are our own success.
+        was faster, OutOfDate when one of `given` is no longer as it was remembered (one event only).
+        A lost COMMIT reply is no conflict: the same events are sent again, and versions taken by our own
+        event ids are our own success.
         """
         events = aggregate.collect_events()
         if not events:
@@ -142,7 +169,9 @@ class Ticketing(Application[Any]):
         except PersonIsErased:  # since the aggregate was loaded
             raise VersionConflict(aggregate.id) from None
         stored = [self.mapper.to_stored_event(event) for event in sealed.events]
-        aggregate.position = self._append(events, stored, [*sealed.statements, *also])[-1]
+        last_states = [(each.aggregate.id, each.last_state) for each in given]
+        statements = [*sealed.statements, *also]
+        aggregate.position = self._append(events, stored, statements, last_states)[-1]
 
     def sealed(self, events: Sequence[DomainEvent]) -> Sealed:
         """The events as they may be stored: personal fields sealed. In memory they stay open."""
@@ -176,13 +205,17 @@ class Ticketing(Application[Any]):
         return [Recorded(row.id, event) for row, event in zip(rows, events, strict=True)]
 
     def _append(
-        self, events: Sequence[DomainEvent], stored: Sequence[StoredEvent], also: Sequence[Statement]
+        self,
+        events: Sequence[DomainEvent],
+        stored: Sequence[StoredEvent],
+        also: Sequence[Statement],
+        given: LastStates,
     ) -> Sequence[int]:
         recorder = cast(WatermarkRecorder, self.recorder)
         give_up_at = time.monotonic() + APPEND_SECONDS
         while True:
             try:
-                return recorder.insert_events(stored, also=also)
+                return recorder.insert_events(stored, also=also, given=given)
             except IntegrityError:
                 return self._own_success(events)
             except psycopg.OperationalError as error:
@@ -216,13 +249,21 @@ def decide(store: Ticketing, aggregate_id: str, attempt: Callable[[], T]) -> T:
     raise Conflict("Others are changing this at the same time; nothing was changed. Try again.")
 
 
-def create(store: Ticketing, aggregate: A, context: Context, *, also: Sequence[Statement] = ()) -> A:
-    """Save a new aggregate; raise Conflict when its id is taken by anything in the log."""
+def create(
+    store: Ticketing,
+    aggregate: A,
+    context: Context,
+    *,
+    also: Sequence[Statement] = (),
+    given: Sequence[Remembered[Any]] = (),
+) -> A:
+    """Save a new aggregate; raise Conflict when its id is taken by anything in the log, OutOfDate when one
+    of `given` has gone on since it was remembered."""
     kind = type(aggregate)
     if context.is_retry and (done := store.outcome_of(kind, aggregate.id, context.command_id)):
         return done
     try:
-        store.save(aggregate, also=also)
+        store.save(aggregate, also=also, given=given)
     except VersionConflict:
         raise Conflict(f"The id {aggregate.id} is already in use.") from None
     return aggregate

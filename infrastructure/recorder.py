@@ -19,6 +19,8 @@ from psycopg_pool import PoolTimeout
 
 from infrastructure.postgres import Connection, Pool, Statement
 
+LastStates = Sequence[tuple[str, bytes]]  # aggregate ids, each with the stored bytes of its last event
+
 _INSERT_ONE: LiteralString = (
     "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
     "VALUES (%b, %b, %b, %b) RETURNING notification_id"
@@ -26,6 +28,16 @@ _INSERT_ONE: LiteralString = (
 _INSERT_MANY: LiteralString = (
     "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
     "SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[]) RETURNING notification_id"
+)
+# Appends unless one of the given aggregates has gone on from, or never had, its given last event.
+_INSERT_ONE_IF: LiteralString = (
+    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
+    "SELECT %b::text, %b::bigint, %b::text, %b::bytea WHERE NOT EXISTS ("
+    " SELECT FROM unnest(%b::text[], %b::bytea[]) AS known (id, state)"
+    "  WHERE known.state IS DISTINCT FROM ("
+    "   SELECT state FROM es.stored_events"
+    "    WHERE originator_id = known.id ORDER BY originator_version DESC LIMIT 1)"
+    ") RETURNING notification_id"
 )
 _SELECT_STATES: LiteralString = (
     "SELECT state FROM es.stored_events "
@@ -64,6 +76,10 @@ _TRIGGER: LiteralString = (
 
 class WatermarkMissing(Exception):
     """The triggers that make the log safe to follow and append-only are absent or disabled."""
+
+
+class OutOfDate(Exception):
+    """What an append was decided on is no longer so. Nothing was stored: read again and decide again."""
 
 
 class _PoolDatastore(PostgresDatastore):
@@ -128,18 +144,28 @@ class WatermarkRecorder(PostgresApplicationRecorder):
             raise WatermarkMissing("The triggers of es.stored_events are disabled: run `ticketing migrate`.")
 
     def insert_events(
-        self, stored_events: Sequence[StoredEvent], *, also: Sequence[Statement] = (), **_: Any
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        also: Sequence[Statement] = (),
+        given: LastStates = (),
+        **_: Any,
     ) -> Sequence[int]:
         """Append the events in one commit and return their positions.
 
-        `also` holds statements that commit with them, run first so that the log's ids are drawn last.
-        Raises IntegrityError when a version, or a row of `also`, is there already. Not retried: of a
-        psycopg.OperationalError `outcome_is_unknown` tells whether the commit may have happened.
+        `also` holds statements that commit with them, run first so that the log's ids are drawn last. One
+        event alone may be appended on the condition that the aggregates in `given` still end with those
+        events, or else OutOfDate. Raises IntegrityError when a version, or a row of `also`, is there
+        already. Not retried: of a psycopg.OperationalError `outcome_is_unknown` tells whether the commit
+        may have happened.
         """
         if not stored_events:
             return []
         try:
             with self.connection() as conn:
+                if given:
+                    (event,) = stored_events
+                    return _insert_if(conn, event, given)
                 if not also and not self._locks_table:
                     return _insert(conn, stored_events)
                 with conn.transaction():
@@ -225,6 +251,14 @@ class InMemoryRecorder(POPOApplicationRecorder):
         """Nothing to wait for: only one test works here."""
         yield
 
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], *, given: LastStates = (), **kwargs: Any
+    ) -> Sequence[int] | None:
+        for originator_id, state in given:
+            if self.select_states(originator_id, 0)[-1:] != [state]:
+                raise OutOfDate(originator_id)
+        return super().insert_events(stored_events, **kwargs)
+
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         return [event.state for event in self.select_events(originator_id, gt=after)]
 
@@ -274,6 +308,18 @@ def _insert(conn: Connection, events: Sequence[StoredEvent]) -> list[int]:
         )
         cur = conn.execute(_INSERT_MANY, columns)
     return [position for (position,) in cur.fetchall()]
+
+
+def _insert_if(conn: Connection, event: StoredEvent, given: LastStates) -> list[int]:
+    ids, states = zip(*given, strict=True)
+    cur = conn.execute(
+        _INSERT_ONE_IF,
+        (event.originator_id, event.originator_version, event.topic, event.state, list(ids), list(states)),
+    )
+    positions = [position for (position,) in cur.fetchall()]
+    if not positions:
+        raise OutOfDate(event.originator_id)
+    return positions
 
 
 def _unlock(conn: Connection, originator_id: str) -> None:

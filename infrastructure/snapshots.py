@@ -80,6 +80,12 @@ class Snapshots:
             self._catch_up(second, second_id, snapshots[1], states[1]),
         )
 
+    def remembered(self, kind: type[A], aggregate_id: str) -> tuple[A, bytes] | None:
+        """A copy of the aggregate as this process last read it, without asking whether it has gone on, and
+        the stored bytes of its last event then; None when it is not remembered."""
+        snapshot = self._recall(kind, aggregate_id)
+        return None if snapshot is _NOTHING else (_copy_of(snapshot.aggregate), snapshot.last_state)
+
     def _recall(self, kind: type[Aggregate], aggregate_id: str) -> _Snapshot:
         snapshot = self._snapshots.get(aggregate_id)
         return snapshot if snapshot and isinstance(snapshot.aggregate, kind) else _NOTHING

@@ -9,13 +9,17 @@ from typing import Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
+from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
+from commands.tickets import OpenTicket, open_ticket
+from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.aggregate import Aggregate
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure import snapshots
 from infrastructure.event_store import Ticketing, VersionConflict
-from tests.unit.builders import NOON, OCEAN_DRIVE, context
+from infrastructure.recorder import OutOfDate
+from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 
 def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
@@ -211,3 +215,43 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
 
     assert (outcome.title, outcome.version, outcome.position) == ("A leaking tap", 1, opened_at)
     assert store.outcome_of(Ticket, "t1", "c3") is None
+
+
+def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(store, elsewhere, fetched):
+    assert store.remembered(Property, "p1") is None
+    place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
+    elsewhere.save(place)
+    store.load(Property, "p1")
+    fetched.clear()
+
+    remembered = store.remembered(Property, "p1")
+    store.save(a_ticket("t1"), given=[remembered])
+    place.rename("Seaside Residences", context())
+    elsewhere.save(place)
+
+    assert remembered.aggregate.name == "Seaside"
+    with pytest.raises(OutOfDate):
+        store.save(a_ticket("t2"), given=[remembered])
+    assert (store.find(Ticket, "t1").version, store.find(Ticket, "t2")) == (1, None)
+    assert store.remembered(Ticket, "p1") is None
+
+
+def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(store, elsewhere):
+    """Another process adds a unit, and moves the requester away, after this one has read them."""
+    register_property(store, RegisterProperty(property_id="p1", name="S", address=OCEAN_DRIVE), context())
+    person = RegisterUser(user_id="u1", name="U", email="u@example.com", role="guest", property_ids=("p1",))
+    register_user(store, person, context())
+    manager = context(caller("manager", reach=["p1"]))
+    facts = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
+
+    def leak(unit_id):
+        return OpenTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1")
+
+    open_ticket(store, leak(None), manager)
+    add_unit(elsewhere, AddUnit(property_id="p1", unit_id="unit1", name="Unit 101"), context())
+    ticket = open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
+    change_user(elsewhere, ChangeUser(user_id="u1", property_ids=()), context())
+
+    assert ticket.unit_id == "unit1"
+    with pytest.raises(Invalid, match="No user with that id"):
+        open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import time
 
@@ -88,7 +89,8 @@ def test_kafka_killed_and_restarted(postgres, template, kafka_server, kafka_pref
         settings = stream_settings(dsn, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
         variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka_server.bootstrap_servers, "KAFKA_PREFIX": kafka_prefix}
         environ = environment(**relay_variables(settings))
-        relay = Supervisor([Child("relay", ourselves("relay"), environ, tmp_path / "relay.log")])
+        command = ourselves("relay") if IS_FULL else [sys.executable, "-m", *IMPATIENT]
+        relay = Supervisor([Child("relay", command, environ, tmp_path / "relay.log")])
         with Site.running(dsn, workers=1, **variables) as site, Keeping(relay):
             eventually(lambda: published_position(dsn) == end_of_log(dsn), SOON_SECONDS)
 

@@ -8,6 +8,7 @@ go around the check. Python's own `is_global` says yes to NAT64, 6to4, multicast
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -89,7 +90,7 @@ class AddressGuard:
     def require_public(self, address: str) -> None:
         """Raise AddressRefused unless posts may go there."""
         if not self.allow_private and (reason := refusal(address, self._own)):
-            raise AddressRefused(f"refused: {reason}")
+            raise AddressRefused(errno.EACCES, f"refused: {reason}")
 
     def make_socket(self, info: AddressInfo) -> socket.socket:
         """A socket for that address; it also checks what it is told to connect to."""

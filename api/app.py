@@ -9,6 +9,7 @@ import falcon
 
 from api.admin.routes import PANEL
 from api.attachments import AttachmentFile, Attachments
+from api.audit import AuditEvents
 from api.comments import Comments
 from api.context import Request
 from api.docs import Docs, DocsStyle
@@ -70,6 +71,7 @@ ROUTES: Routes = (
     ("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", WebhookRedelivery),
     ("/v1/webhooks/{webhook_id}/recover", WebhookRecovery),
     ("/v1/webhooks/{webhook_id}/replay", WebhookReplay),
+    ("/v1/audit/events", AuditEvents),
     ("/health/live", Live),
     ("/health/ready", Ready),
     ("/metrics", Metrics),

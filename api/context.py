@@ -36,6 +36,7 @@ class RequestContext:
     started_at = 0.0
     operation: Operation | None = None
     error_code: str | None = None
+    subject_id: str | None = None  # the first id in the address
     body: bytes | None = None
     body_file: IO[bytes] | None = None
     remote_addr: str | None = None

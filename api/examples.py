@@ -71,6 +71,24 @@ HISTORY: list[dict[str, Any]] = [
     }
 ]
 
+AUDIT_EVENTS: list[dict[str, Any]] = [
+    {
+        "id": "6f3c2f0e-3f0a-5b0e-9d3f-1f1f6f0e2c11",
+        "position": 1742,
+        "version": 3,
+        "time": "2023-01-15T16:30:00Z",
+        "exact_time": "2023-01-15T16:30:00.251846Z",
+        "action": "user.role_changed",
+        "subject_id": "user101",
+        "property_ids": ["abc123"],
+        "actor": {"user": {"id": "user050", "name": "Max Manager"}, "role": "manager"},
+        "auth": {"kind": "api_key", "key_id": "key_7q2m"},
+        "request_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "address_prefix": "203.0.113.0/24",
+        "facts": {"role": "staff"},
+    }
+]
+
 USER: dict[str, Any] = {
     "id": "user101",
     "name": "Jane Smith",

@@ -15,11 +15,12 @@ import falcon
 import structlog
 
 from api import idempotency, rate_limit
+from api.access_notes import Note
 from api.auth import authenticate
 from api.context import RequestContext, client_address
 from api.errors import Refused, not_found
 from api.oauth import token
-from api.queries import NoQuery, read_query
+from api.queries import NoQuery, pairs_of, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.web import pages, sessions
@@ -32,6 +33,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = _ID
 _PAGES = ("/admin", "/oauth/authorize", "/oauth/applications")  # where errors are pages
 _PROTOCOL = "/oauth/"  # where else they are those of RFC 6749
+_FILTER_CHARACTERS = 100  # of a parameter, in the record of an audit that was read
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; where we are known by https
 
@@ -71,6 +73,7 @@ class Gate:
         for name, value in params.items():
             if name.endswith("_id") and not _ID.fullmatch(value):
                 raise not_found()
+        req.context.subject_id = next((value for name, value in params.items() if name.endswith("_id")), None)
         if req.method == "OPTIONS":
             return
         operation = resource.operation(req.method)
@@ -91,7 +94,10 @@ class Gate:
         idempotency.finish(self._pool, req, resp)
         if context.body_file is not None:
             context.body_file.close()
-        _note(req, resp, context)
+        _log_and_count(req, resp, context)
+        operation = resource.operation(req.method) if isinstance(resource, Resource) else None
+        if operation is not None and (note := _note_of(req, resp, context, operation)):
+            self._services.access_notes.leave(note)
 
     def _admit(self, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
         caller, window = authenticate(self._pool, req.env.get("HTTP_AUTHORIZATION"))
@@ -110,7 +116,7 @@ def _require_known_parameters(req: falcon.Request, operation: Operation) -> None
         read_query(req, NoQuery)
 
 
-def _note(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
+def _log_and_count(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
     """One line of the log and one count: which address, by its template, and how it ended."""
     seconds = perf_counter() - context.started_at
     route = req.uri_template or "none"
@@ -126,3 +132,31 @@ def _note(req: falcon.Request, resp: falcon.Response, context: RequestContext) -
         milliseconds=round(seconds * 1_000, 2),
         key_id=caller.credential_id if caller is not None else None,
     )
+
+
+def _note_of(
+    req: falcon.Request, resp: falcon.Response, context: RequestContext, operation: Operation
+) -> Note | None:
+    """What is to be recorded of a request that has been answered; mostly nothing.
+
+    A write that was refused to a caller we know, as forbidden or not found; and the operations whose reads
+    are recorded, answered or refused.
+    """
+    if getattr(context, "caller", None) is None:
+        return None
+    is_audit = operation.is_recorded
+    is_write = req.method not in ("GET", "HEAD")
+    if resp.status_code in (403, 404) and (is_write or is_audit):
+        return Note(
+            context=context.command(),
+            method=req.method,
+            route=req.uri_template or "",
+            code=context.error_code or str(resp.status_code),
+            subject_id=context.subject_id,
+        )
+    if is_audit and resp.status_code == 200:
+        filters = {name: text[:_FILTER_CHARACTERS] for name, text in pairs_of(req.query_string)}
+        for paging in ("cursor", "page", "per_page"):
+            filters.pop(paging, None)
+        return Note(context=context.command(), method="GET", route=req.uri_template or "", filters=filters)
+    return None

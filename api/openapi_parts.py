@@ -28,6 +28,7 @@ TAGS: list[dict[str, str]] = [
     {"name": "events", "description": "What happened, for other systems to follow."},
     {"name": "event-types", "description": "The JSON Schemas of all events. No key needed."},
     {"name": "webhooks", "description": "Signed posts to your server when something happens."},
+    {"name": "audit", "description": "Who did what: every event of the log."},
     {"name": "health", "description": "For load balancers and supervisors. No key needed."},
     {"name": "metrics", "description": "For Prometheus."},
 ]

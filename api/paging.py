@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import falcon
@@ -45,8 +45,26 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return min((self.page - 1) * self.limit, MAX_OFFSET)
 
 
+class CursorQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a list that is only followed, never counted. A subclass adds filters."""
+
+    page: ClassVar[int] = 1
+    per_page: Annotated[
+        int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; more than 100 counts as 100")
+    ] = 10
+    cursor: str = ""
+
+    @property
+    def limit(self) -> int:
+        return min(self.per_page, MAX_PER_PAGE)
+
+
 def respond_with_page(
-    req: falcon.Request, resp: falcon.Response, page: Page[Any], query: PageQuery, services: Services
+    req: falcon.Request,
+    resp: falcon.Response,
+    page: Page[Any],
+    query: PageQuery | CursorQuery,
+    services: Services,
 ) -> None:
     """Answer with one page of a list, numbered or by cursor as `query` asks."""
     base_url, count = services.settings.base_url, len(page.items)
@@ -62,7 +80,7 @@ def respond_with_page(
     respond(resp, page.items, meta={"pagination": pagination})
 
 
-def read_cursor(query: PageQuery, signing_key: bytes) -> LastKey | None:
+def read_cursor(query: PageQuery | CursorQuery, signing_key: bytes) -> LastKey | None:
     """The key to continue after: None at the start (`cursor=`) and without a cursor.
 
     Raises Invalid for a cursor that we did not make, or made for other filters or another order.
@@ -103,7 +121,7 @@ def cursor_meta(
     return {"count": count, "per_page": per_page, "next_cursor": next_cursor, "links": links}
 
 
-def binding_of(query: PageQuery) -> bytes:
+def binding_of(query: PageQuery | CursorQuery) -> bytes:
     """What a cursor of this query is good for: its filters, sort and order."""
     fields = {name: getattr(query, name) for name in query.__struct_fields__ if name not in _NOT_BOUND}
     return msgspec.json.encode(fields, order="deterministic")

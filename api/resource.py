@@ -28,7 +28,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     as a person of `least_role` or above.
     `answer` is the type of the envelope's `data` (None: null; of one item when `is_list`), or, when
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
-    `read_query`. `errors` are codes of api.errors.STATUS_OF beyond those every operation can give.
+    `read_query`. `is_recorded` makes each answer an event: that someone read the audit. `errors` are codes
+    of api.errors.STATUS_OF beyond those every operation can give.
     """
 
     summary: str
@@ -50,6 +51,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     is_list: bool = False
     has_etag: bool = False
     takes_if_match: bool = False
+    is_recorded: bool = False
     status: int = 200
     errors: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from api.access_notes import AccessNotes
 from api.file_urls import sign
 from infrastructure.attachment_store import AttachmentStore, make_attachment_store
 from infrastructure.event_store import Ticketing
@@ -23,12 +24,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     visibility: Visibility
     attachments: AttachmentStore
     signing_key: bytes
+    access_notes: AccessNotes
 
     def file_url(self, attachment_id: str) -> str:
         """The address an attachment can be downloaded from for a while, by whoever has it."""
         return sign(self.settings.base_url, attachment_id, self.signing_key, datetime.now(UTC))
 
     def close(self) -> None:
+        self.access_notes.close()
         self.visibility.close()
         self.store.close()
         self.pool.close()
@@ -38,13 +41,15 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
     """Make a worker's services. It does not wait for the database: requests do, and answer 503."""
     dsn = settings.database_url or ""
     pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 1)
+    store = Ticketing(pool, lock=settings.event_log_lock)
     return Services(
         settings=settings,
-        store=Ticketing(pool, lock=settings.event_log_lock),
+        store=store,
         pool=pool,
         visibility=Visibility(dsn, pool),
         attachments=make_attachment_store(settings),
         signing_key=signing_key,
+        access_notes=AccessNotes(store),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from domain.api_key import ApiKeyEvent
+from domain.audit import AuditEvent
 from domain.oauth_client import OAuthClientEvent
 from domain.oauth_grant import OAuthGrantEvent
 from domain.property import PropertyEvent
@@ -21,4 +24,9 @@ StoredDomainEvent = (
     | OAuthClientEvent
     | OAuthGrantEvent
     | WebhookEvent
+    | AuditEvent
+)
+
+ACTIONS: tuple[str, ...] = tuple(
+    sorted(str(kind.__struct_config__.tag) for kind in get_args(StoredDomainEvent))
 )

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import psycopg
 import structlog
 
@@ -18,7 +19,7 @@ from infrastructure.event_store import decode
 from infrastructure.postgres import Connection, named_queries
 from infrastructure.privacy import open_events
 from infrastructure.settings import BadSettings
-from projections import project_properties, project_tickets, project_users
+from projections import project_audit, project_properties, project_tickets, project_users
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
@@ -59,9 +60,13 @@ def project_page(conn: Connection, page: Page, *, wait: bool) -> None:
     with conn.pipeline(), conn.transaction():
         parked = _claim(conn, page, wait=wait)
         behind = [entry for entry in page.entries if entry.aggregate_id in parked]
-        events = [decode(entry.state) for entry in page.entries if entry.aggregate_id not in parked]
+        audited = [(entry.position, decode(entry.state)) for entry in page.entries]
+        audit_rows = project_audit.select_rows(conn, audited)
+        waiting = {entry.position for entry in behind}
+        events = [event for position, event in audited if position not in waiting]
         for _, run in groupby(open_events(conn, events), key=_renames):
             _project_run(conn, list(run))
+        project_audit.project(conn, audited, audit_rows)
         _park(conn, behind, "waits behind an earlier event of the same aggregate")
 
 
@@ -69,6 +74,7 @@ def park_page(conn: Connection, page: Page, error: Exception) -> None:
     """Set a page aside that cannot be projected, and move the position behind it."""
     with conn.transaction():
         _claim(conn, page, wait=True)
+        _audit_what_can_be_read(conn, page)
         _park(conn, page.entries, f"{type(error).__name__}: {error}"[:2_000])
 
 
@@ -119,6 +125,16 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
         project_users.project(conn, users, user_rows)
     if tickets:
         project_tickets.project(conn, tickets, ticket_rows)
+
+
+def _audit_what_can_be_read(conn: Connection, page: Page) -> None:
+    """An event that no table can show has happened all the same, and auditors look for it."""
+    try:
+        with conn.transaction():
+            audited = [(entry.position, decode(entry.state)) for entry in page.entries]
+            project_audit.project(conn, audited, project_audit.select_rows(conn, audited))
+    except (msgspec.DecodeError, psycopg.DataError) as error:
+        log.error("event_not_audited", position=page.entries[0].position, error=type(error).__name__)
 
 
 def _park(conn: Connection, entries: Sequence[Entry], error: str) -> None:

@@ -21,6 +21,7 @@ _KEYS = {
     "past_texts": ("ticket_id", "ended_at"),
     "comments": ("id",),
     "attachments": ("id",),
+    "audit_events": ("position",),
     "parked_events": ("position",),
 }
 _IGNORED = {"parked_events": {"error", "parked_at"}}

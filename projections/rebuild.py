@@ -67,6 +67,7 @@ def rebuild(dsn: str, progress: Progress) -> RebuildReport:
     with _fresh_copy(dsn) as (control, copy):
         events = _fill(control, copy, progress)
         control.execute(_sql["analyze_copy"])
+        control.execute(_sql["summarize_copy"])
         position, late_events = _swap(copy, read_schema_state(control))
         _patiently(lambda: drop_read_schema(control, _OLD))
     return RebuildReport(events=events + late_events, position=position, seconds=time.monotonic() - started)
@@ -82,7 +83,7 @@ def verify(dsn: str, progress: Progress) -> VerifyReport:
     with _fresh_copy(dsn) as (control, copy), connect(dsn, application="ticketing-verify") as reader:
         if read_schema_state(control) != "current":
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
-        events = _fill(control, copy, progress)
+        events = _fill(control, copy, progress, within_live=True)
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with reader.transaction():
             with control.transaction():
@@ -117,11 +118,15 @@ def _fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
             _patiently(lambda: drop_read_schema(control, COPY))
 
 
-def _fill(control: Connection, copy: Connection, progress: Progress) -> int:
-    """Project the whole log into the copy; return how many events that were."""
+def _fill(control: Connection, copy: Connection, progress: Progress, *, within_live: bool = False) -> int:
+    """Project the whole log, or what the live tables have of it, into the copy; return how many events."""
+
+    def limit() -> int | None:
+        return _number(control, "read_live_position") if within_live else None
+
     end = _number(control, "read_watermark")
     events = 0
-    while projected := catch_up(copy, REBUILD_BATCH_SIZE):
+    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=limit()):
         events += projected
         position = _number(copy, "read_position")
         end = max(end, position)

@@ -9,6 +9,9 @@ LOCK TABLE read.projector_position IN ACCESS EXCLUSIVE MODE;
 -- name: lock_live_position
 SELECT position FROM read.projector_position FOR UPDATE;
 
+-- name: read_live_position
+SELECT position FROM read.projector_position;
+
 -- name: read_watermark
 SELECT es.stored_events_watermark();
 
@@ -26,7 +29,12 @@ SELECT pg_notify('ticketing_projected', %(position)s::text);
 
 -- name: analyze_copy
 ANALYZE read_next.properties, read_next.units, read_next.users, read_next.tickets, read_next.comments,
-        read_next.attachments, read_next.past_tickets, read_next.past_texts;
+        read_next.attachments, read_next.past_tickets, read_next.past_texts,
+        read_next.audit_events;
+
+-- name: summarize_copy
+-- What autovacuum would do in a while: without it searches read all that has just been filled.
+SELECT brin_summarize_new_values('read_next.audit_events_terms_idx');
 
 -- name: take_snapshot
 -- The first statement of a REPEATABLE READ transaction fixes what all of it sees.

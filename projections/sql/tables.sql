@@ -159,3 +159,28 @@ CREATE TABLE attachments (
     created_at timestamptz NOT NULL
 );
 CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);
+
+-- The index over the log that auditors search: a row an event, whose content stays in the log.
+-- `subject_id` is what it concerns, mostly its aggregate. `property_ids` are those it concerns, those the
+-- subject has left with it included; `left_ids` names the latter.
+CREATE TABLE audit_events (
+    position bigint PRIMARY KEY,
+    occurred_at timestamptz NOT NULL,
+    action text NOT NULL,
+    actor_id text NOT NULL,
+    key_id text,
+    subject_id text NOT NULL,
+    property_ids text[] NOT NULL,
+    left_ids text[],
+    request_id text NOT NULL
+);
+CREATE INDEX audit_events_subject_id_idx ON audit_events (subject_id, position);
+-- Every event is written here and few are ever looked for, so the other terms have an index that costs
+-- writers next to nothing: a summary of each 32 pages, which says where not to look.
+CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
+    occurred_at,
+    action text_bloom_ops (n_distinct_per_range = 64),
+    actor_id text_bloom_ops (n_distinct_per_range = 500),
+    key_id text_bloom_ops (n_distinct_per_range = 500),
+    request_id text_bloom_ops (n_distinct_per_range = 2000)
+) WITH (pages_per_range = 32, autosummarize = on);

@@ -104,6 +104,7 @@ OUTSIDE_THE_MATRIX = {
     "GET /v1/properties": "test_lists",
     "POST /v1/properties": "test_only_an_admin_registers_properties",
     "GET /v1/attachments/{id}": "for whoever has the signed address: test_attachments",
+    "GET /v1/audit/events": "test_a_manager_reads_what_concerns_their_properties in test_audit",
     "GET /v1/events": "test_the_feed_is_for_admins in test_events",
     "GET /v1/event-types": "public: test_events",
     "GET /v1/event-types/{id}": "public: test_events",

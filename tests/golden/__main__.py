@@ -54,6 +54,8 @@ def _value(name: str, info: inspect.Type) -> Any:
             return info.cls(**{field.name: _value(field.name, field.type) for field in info.fields})
         case inspect.VarTupleType():
             return (_value(name, info.item_type), _value(name, info.item_type))
+        case inspect.DictType():
+            return {_value("actor", info.key_type): _value("actor_id", info.value_type)}
         case inspect.DateTimeType():
             return NOON
         case inspect.BoolType():

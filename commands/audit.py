@@ -1,0 +1,45 @@
+"""Recording who read the audit, and who was turned away."""
+
+from __future__ import annotations
+
+import msgspec
+
+from domain.access import Context
+from domain.audit import AuditReading, Denial
+from infrastructure.event_store import Ticketing, create
+
+
+class NoteAuditReading(msgspec.Struct, frozen=True, kw_only=True):
+    route: str
+    filters: dict[str, str]
+    times: int = 1
+
+
+class NoteDenial(msgspec.Struct, frozen=True, kw_only=True):
+    method: str
+    route: str
+    code: str
+    subject_id: str | None
+    times: int = 1
+
+
+def note_audit_reading(store: Ticketing, command: NoteAuditReading, context: Context) -> AuditReading:
+    """Record that the audit was read; the record's id is the command's."""
+    reading = AuditReading.note(
+        context.command_id, context, route=command.route, filters=command.filters, times=command.times
+    )
+    return create(store, reading, context)
+
+
+def note_denial(store: Ticketing, command: NoteDenial, context: Context) -> Denial:
+    """Record that a known caller was refused; the record's id is the command's."""
+    denial = Denial.note(
+        context.command_id,
+        context,
+        method=command.method,
+        route=command.route,
+        code=command.code,
+        subject_id=command.subject_id,
+        times=command.times,
+    )
+    return create(store, denial, context)

@@ -1,0 +1,151 @@
+"""Searches the log by the table `audit_events`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, LiteralString
+
+import msgspec
+from psycopg import sql as composing
+
+from domain.access import Caller
+from domain.aggregate import DomainEvent
+from infrastructure.event_store import Ticketing, decode
+from infrastructure.postgres import Pool, named_queries
+from projections.history import ActorView, AuthView, actor_of, auth_of
+from projections.ticket_query import Order
+from projections.tickets import author_names, whole_seconds
+from projections.views import Page
+
+_sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
+_ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))
+_FILTERS: dict[str, LiteralString] = {
+    "reach": "property_ids && %(reach)s",
+    "actor": "(actor_id = %(actor)s OR key_id = %(actor)s)",
+    "property_id": "property_ids && ARRAY[%(property_id)s]",
+    "actions": "action = ANY(%(actions)s)",
+    "subject_id": "subject_id = %(subject_id)s",
+    "request_id": "request_id = %(request_id)s",
+    "since": "occurred_at >= %(since)s",
+    "until": "occurred_at < %(until)s",
+}
+_AFTER: dict[Order, LiteralString] = {"asc": "position > %(after)s", "desc": "position < %(after)s"}
+_ORDER: dict[Order, LiteralString] = {"asc": "ASC", "desc": "DESC"}
+
+
+class AuditEntry(msgspec.Struct, kw_only=True):
+    """One event of the log. `position` is its place there, `version` its place in what it belongs to.
+
+    `subject_id` is what it concerns, `property_ids` the properties within the reader's reach that it
+    concerns, `facts` what it says itself.
+    """
+
+    id: str
+    position: int
+    version: int
+    time: datetime
+    exact_time: datetime
+    action: str
+    subject_id: str
+    property_ids: list[str]
+    actor: ActorView
+    auth: AuthView
+    request_id: str
+    address_prefix: str | None
+    facts: dict[str, Any]
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of events, by position. Filters combine with AND; `until` is no longer part of it.
+
+    `actor` is a user, a key, or one of `cli` and `system`. `after` is the `last_key` of the page before.
+    """
+
+    actor: str | None = None
+    property_id: str | None = None
+    actions: tuple[str, ...] = ()
+    subject_id: str | None = None
+    request_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    order: Order = "desc"
+    limit: int = 100
+    after: tuple[str | int, str] | None = None
+
+
+def list_audit_events(pool: Pool, store: Ticketing, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
+    """The events that match; where the caller's reach is limited, those that concern a property within."""
+    if query.property_id is not None and not caller.reaches(query.property_id):
+        return Page(items=[], total=None)
+    parameters = _filters(caller, query)
+    statement = _statement(tuple(parameters), query.order, query.after is not None)
+    if query.after:
+        parameters["after"] = int(query.after[0])
+    with pool.connection() as conn:
+        rows = conn.execute(statement, {**parameters, "limit": query.limit}).fetchall()
+    events = store.opened([decode(bytes(state)) for *_, state in rows])
+    names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
+    entries = [
+        _entry(caller, position, subject_id, property_ids, event, names)
+        for (position, subject_id, property_ids, _), event in zip(rows, events, strict=True)
+    ]
+    last_key = (entries[-1].position, "") if len(entries) == query.limit else None
+    return Page(items=entries, total=None, last_key=last_key)
+
+
+def _filters(caller: Caller, query: AuditQuery) -> dict[str, Any]:
+    """The parameters of the filters in force, each under the name of its fragment."""
+    given: dict[str, Any] = {}
+    if caller.property_ids is not None:
+        given["reach"] = list(caller.property_ids)
+    if query.actions:
+        given["actions"] = list(query.actions)
+    for name in ("actor", "property_id", "subject_id", "request_id", "since", "until"):
+        if (value := getattr(query, name)) is not None:
+            given[name] = value
+    return given
+
+
+@lru_cache(maxsize=256)
+def _statement(names: tuple[str, ...], order: Order, after: bool) -> composing.Composed:
+    fragments = [_FILTERS[name] for name in names] + ([_AFTER[order]] if after else [])
+    return composing.SQL(_sql["list_audit_events"]).format(
+        filters=composing.SQL(" AND ").join([composing.SQL(part) for part in fragments or ("true",)]),
+        order=composing.SQL(_ORDER[order]),
+    )
+
+
+def _entry(
+    caller: Caller,
+    position: int,
+    subject_id: str,
+    property_ids: Sequence[str],
+    event: DomainEvent,
+    names: dict[str, str],
+) -> AuditEntry:
+    return AuditEntry(
+        id=event.event_id,
+        position=position,
+        version=event.originator_version,
+        time=whole_seconds(event.occurred_at),
+        exact_time=event.occurred_at.astimezone(UTC),
+        action=event.tag,
+        subject_id=subject_id,
+        property_ids=[property_id for property_id in property_ids if caller.reaches(property_id)],
+        actor=actor_of(event, names),
+        auth=auth_of(event),
+        request_id=event.request_id,
+        address_prefix=event.source_prefix,
+        facts=_facts(caller, event),
+    )
+
+
+def _facts(caller: Caller, event: DomainEvent) -> dict[str, Any]:
+    """The event's own fields; of lists of properties only those within the caller's reach."""
+    facts = {name: value for name, value in msgspec.to_builtins(event).items() if name not in _ENVELOPE}
+    if "property_ids" in facts:
+        facts["property_ids"] = [id for id in facts["property_ids"] if caller.reaches(id)]
+    return facts

@@ -1,0 +1,117 @@
+"""Reads of the audit and refusals are written beside the requests, few of them, and none is lost."""
+
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from api.access_notes import WRITTEN_AT_ONCE, AccessNotes, Note
+from domain.audit import AccessDenied, AuditRead
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import make_pool
+from tests.support.proxy import Proxy
+from tests.unit.builders import caller, context
+
+WITHIN_SECONDS = 20
+
+
+def refusal(ticket_id="t1", *, by=None, code="not_found"):
+    return Note(
+        context=context(by),
+        method="PATCH",
+        route="/v1/tickets/{ticket_id}",
+        code=code,
+        subject_id=ticket_id,
+    )
+
+
+def recorded(store):
+    return [event for _, event in store.events_after(0, 1_000)]
+
+
+def wait_for(store, count):
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while len(events := recorded(store)) < count:
+        assert time.monotonic() < deadline, events
+    return events
+
+
+@pytest.fixture
+def notes(store):
+    made = AccessNotes(store)
+    yield made
+    made.close()
+
+
+def test_the_first_is_written_at_once(store, notes):
+    notes.leave(refusal())
+
+    (event,) = wait_for(store, 1)
+
+    assert isinstance(event, AccessDenied)
+    assert (event.subject_id, event.code, event.times) == ("t1", "not_found", 1)
+    assert event.actor.credential_id == "key_1"
+
+
+def test_a_reading_of_the_audit_has_its_filters(store, notes):
+    notes.leave(Note(context=context(), method="GET", route="/v1/audit/events", filters={"actor": "u1"}))
+
+    (event,) = wait_for(store, 1)
+
+    assert isinstance(event, AuditRead)
+    assert event.filters == {"actor": "u1"}
+
+
+def test_repetitions_are_counted_and_written_when_their_minute_ends(store):
+    notes = AccessNotes(store, window_seconds=0.3)
+    for _ in range(500):
+        notes.leave(refusal())
+
+    events = wait_for(store, 2)
+    notes.close()
+
+    assert sum(event.times for event in recorded(store)) == 500
+    assert {event.subject_id for event in events} == {"t1"}
+
+
+def test_closing_writes_what_was_counted(store, notes):
+    for number in range(1_000):
+        notes.leave(refusal(f"t{number}"))
+    for _ in range(3):
+        notes.leave(refusal("t0", code="forbidden"))
+
+    notes.close()
+
+    events = recorded(store)
+    assert len(events) == WRITTEN_AT_ONCE + 2
+    assert sum(event.times for event in events) == 1_003
+    many, alike = sorted((e for e in events if e.times > 1), key=lambda e: -e.times)
+    assert (many.subject_id, many.times) == (None, 1_000 - WRITTEN_AT_ONCE)
+    assert (alike.subject_id, alike.code, alike.times) == ("t0", "forbidden", 3)
+
+
+def test_each_credential_has_its_own_budget(store, notes):
+    for credential_id in ("key_a", "key_b", "key_c"):
+        by = replace(caller(), credential_id=credential_id)
+        for number in range(WRITTEN_AT_ONCE):
+            notes.leave(refusal(f"t{number}", by=by))
+
+    events = wait_for(store, 3 * WRITTEN_AT_ONCE)
+
+    assert {event.times for event in events} == {1}
+
+
+def test_a_database_that_is_away_loses_nothing_and_holds_up_nobody(database, store):
+    with Proxy(database) as proxy, make_pool(proxy.dsn, application="tests", max_size=2) as far:
+        notes = AccessNotes(Ticketing(far))
+        proxy.become("reset")
+        started = time.monotonic()
+        for number in range(5):
+            notes.leave(refusal(f"t{number}"))
+        assert time.monotonic() - started < 1
+        proxy.become("pass")
+
+        events = wait_for(store, 5)
+        notes.close()
+
+    assert sorted(event.subject_id for event in events) == [f"t{number}" for number in range(5)]

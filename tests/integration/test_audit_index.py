@@ -1,0 +1,98 @@
+"""The index that auditors search holds every event, and the properties each of them concerns."""
+
+import pytest
+
+from domain.api_key import ApiKeyIssued
+from domain.property import PropertyEvent
+from domain.ticket import TicketMoved, TicketOpened
+from domain.user import UserPropertiesChanged, UserRegistered
+from infrastructure.event_store import decode
+from projections.rebuild import rebuild, verify
+from projections.runner import catch_up, connect_projector
+from tests.support.history import History, append
+from tests.support.keys import make_key
+
+
+def concerned(events):
+    """For each event the properties it concerns, by the kinds of event there are."""
+    homes = {}
+    for event in events:
+        key = event.originator_id
+        before = homes.get(key, set())
+        if isinstance(event, PropertyEvent):
+            homes[key] = {key}
+        match event:
+            case TicketOpened() | TicketMoved():
+                homes[key] = {event.property_id}
+            case UserRegistered() | UserPropertiesChanged() | ApiKeyIssued():
+                homes[key] = set(event.property_ids)
+        yield before | homes.get(key, set())
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+def test_every_event_is_indexed_with_the_properties_it_concerns(database, store, conn, batch_size):
+    append(store, History(batch_size).grow(250))
+    make_key(store, property_ids=("p0",))
+    with connect_projector(database) as projector:
+        while catch_up(projector, batch_size):
+            pass
+
+    log = conn.execute(
+        "SELECT notification_id, topic, state FROM es.stored_events ORDER BY notification_id"
+    ).fetchall()
+    indexed = conn.execute(
+        "SELECT position, action, actor_id, subject_id, property_ids FROM read.audit_events ORDER BY position"
+    ).fetchall()
+
+    events = [decode(bytes(state)) for *_, state in log]
+    assert [row[:2] for row in indexed] == [row[:2] for row in log]
+    assert [row[3] for row in indexed] == [event.originator_id for event in events]
+    assert [set(row[4]) for row in indexed] == list(concerned(events))
+    assert {row[2] for row in indexed} >= {"u0", "cli"}
+
+
+def test_a_changed_row_is_found_and_mended(database, store, conn, catch_up):
+    append(store, History(1).grow(60))
+    catch_up()
+    conn.execute("UPDATE read.audit_events SET actor_id = 'somebody-else' WHERE position = 7")
+    conn.execute("UPDATE read.past_tickets SET status = 'closed' WHERE version = 1 AND status = 'open'")
+    conn.execute("DELETE FROM read.audit_events WHERE position = 9")
+
+    found = verify(database, lambda done, total: None)
+    rebuild(database, lambda done, total: None)
+
+    named = {(one.table, one.id): one.problem for one in found.differences}
+    assert named["audit_events", "7"] == "actor_id"
+    assert named["audit_events", "9"] == "missing"
+    assert any(table == "past_tickets" and problem == "status" for (table, _), problem in named.items())
+    assert verify(database, lambda done, total: None).count == 0
+
+
+def test_an_event_that_cannot_be_projected_is_indexed_all_the_same(database, store, conn, catch_up):
+    append(store, History(1).grow(20))
+    (state,) = conn.execute(
+        "SELECT convert_from(state, 'UTF8') FROM es.stored_events WHERE topic = 'ticket.opened' LIMIT 1"
+    ).fetchone()
+    orphan = state.replace('"originator_version":1', '"originator_version":2')
+    conn.execute(
+        "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+        " VALUES ('orphan', 2, 'ticket.opened', convert_to(%s, 'UTF8'))",
+        [orphan.replace(decode(state.encode()).originator_id, "orphan")],
+    )
+    catch_up()
+
+    (parked,) = conn.execute("SELECT position FROM read.parked_events").fetchall()
+    assert conn.execute("SELECT position FROM read.audit_events WHERE subject_id = 'orphan'").fetchall() == [
+        parked
+    ]
+
+
+def test_tables_that_lag_behind_the_log_are_not_called_wrong(database, store, catch_up):
+    history = History(1)
+    append(store, history.grow(30))
+    catch_up()
+    append(store, history.grow(5))
+
+    report = verify(database, lambda done, total: None)
+
+    assert (report.count, report.differences) == (0, [])

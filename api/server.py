@@ -52,12 +52,20 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
         self.cfg.set("worker_exit", self._close)
         self.cfg.set("child_exit", _forget_metrics)
+        self.cfg.set("when_ready", self._serve_metrics)
 
     def load(self) -> Any:
         from api.app import create_app
 
         self._services = make_services(self._settings, self._signing_key)
         return create_app(self._services)
+
+    def _serve_metrics(self, arbiter: Arbiter) -> None:
+        """In the process that starts the workers, before it forks the first of them."""
+        if self._settings.metrics_port is not None:
+            from infrastructure.metrics import serve_metrics
+
+            serve_metrics(self._settings.host, self._settings.metrics_port)
 
     def _close(self, arbiter: Arbiter, worker: Worker) -> None:
         if self._services is not None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY
 
@@ -38,11 +45,20 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
 
 def exposition() -> bytes:
     """All metrics in Prometheus' text format, those of every worker added up."""
+    return generate_latest(_registry())
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Serve the same at every path of a port of its own, without a key, from a thread of this process."""
+    start_http_server(port, host, _registry())
+
+
+def _registry() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return registry
 
 
 _METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))

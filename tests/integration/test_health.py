@@ -179,6 +179,16 @@ def test_metrics_add_up_the_workers(database, store):
     assert float(count) == 40
 
 
+def test_metrics_on_a_port_of_their_own_need_no_key(database):
+    port = free_port()
+    with running_api(database, METRICS_PORT=str(port)) as url:
+        requests.get(f"{url}/health/live", timeout=5)
+        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
+
+    assert answer.status_code == 200
+    assert re.search(r'^ticketing_http_requests_total\{.*route="/health/live".*\} [1-9]', answer.text, re.M)
+
+
 def test_workers_that_die_are_replaced(database):
     with running_api(database, workers=2, projector=False) as base_url:
         port = int(base_url.rpartition(":")[2])

@@ -31,13 +31,17 @@ class DayCount(msgspec.Struct, frozen=True):
 
 
 class SystemState(msgspec.Struct, frozen=True):
-    """Positions in the log. `relay_at` is None when nothing was ever published to Kafka."""
+    """Positions in the log. `relay_at` is None when nothing was ever published to Kafka; `dispatched` moves
+    only where there is no Kafka. `deliveries_due` wait to be posted now."""
 
     log_end: int
     projected: int
     parked: int
     relayed: int
     relay_at: datetime | None
+    dispatched: int
+    deliveries_due: int
+    failing_webhooks: int
 
     @property
     def projector_lag(self) -> int:
@@ -48,6 +52,11 @@ class SystemState(msgspec.Struct, frozen=True):
     def relay_lag(self) -> int:
         """How many events Kafka lacks."""
         return max(0, self.log_end - self.relayed)
+
+    @property
+    def dispatcher_lag(self) -> int:
+        """How many events the dispatcher has not made deliveries of, where it follows the log itself."""
+        return max(0, self.log_end - self.dispatched)
 
 
 class ParkedEvent(msgspec.Struct, frozen=True):

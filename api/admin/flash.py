@@ -25,6 +25,13 @@ TEXTS = {
     "property-registered": "The property is registered.",
     "property-saved": "The changes are saved.",
     "unit-added": "The unit is added.",
+    "webhook-registered": "The webhook is registered.",
+    "webhook-saved": "The changes are saved.",
+    "webhook-on": "The webhook is switched on. What is due is sent at once.",
+    "webhook-off": "The webhook is switched off. Nothing is sent until it is switched on.",
+    "webhook-deleted": "The webhook is deleted.",
+    "webhook-tested": "A test is on its way. Reload the page to see what came of it.",
+    "delivery-repeated": "It is sent again. Reload the page to see what came of it.",
     "verification-started": "The verification is under way. Reload the page to see how far it is.",
 }
 

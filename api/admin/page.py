@@ -42,6 +42,7 @@ SECTIONS = (
     Section("/admin/tickets", "Tickets", "tickets", "staff"),
     Section("/admin/properties", "Properties", "properties", "manager"),
     Section("/admin/users", "People", "people", "manager"),
+    Section("/admin/webhooks", "Webhooks", "webhooks", "manager"),
     Section("/admin/keys", "API keys", "keys", "admin"),
     Section("/admin/clients", "Applications", "apps", "admin"),
     Section("/admin/checks", "Checks", "checks", "admin"),

@@ -19,6 +19,16 @@ from api.admin.tickets import (
     TicketOpening,
     TicketRestoring,
 )
+from api.admin.webhooks import (
+    DeliveryPage,
+    WebhookDeletion,
+    WebhookItemPage,
+    WebhookPages,
+    WebhookRegistration,
+    WebhookRotation,
+    WebhookSwitch,
+    WebhookTrial,
+)
 from api.resource import Resource
 
 PANEL: Sequence[tuple[str, type[Resource]]] = (
@@ -46,5 +56,13 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/clients/new", ClientRegistration),
     ("/admin/clients/{client_id}/rotate", ClientRotation),
     ("/admin/clients/{client_id}/revoke", ClientRevocation),
+    ("/admin/webhooks", WebhookPages),
+    ("/admin/webhooks/new", WebhookRegistration),
+    ("/admin/webhooks/{webhook_id}", WebhookItemPage),
+    ("/admin/webhooks/{webhook_id}/switch", WebhookSwitch),
+    ("/admin/webhooks/{webhook_id}/rotate", WebhookRotation),
+    ("/admin/webhooks/{webhook_id}/delete", WebhookDeletion),
+    ("/admin/webhooks/{webhook_id}/test", WebhookTrial),
+    ("/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", DeliveryPage),
     ("/admin/checks", Checks),
 )

@@ -20,8 +20,11 @@ SELECT (day AT TIME ZONE 'UTC')::date,
 -- name: read_system
 SELECT es.stored_events_watermark(), p.position,
        (SELECT count(*) FROM read.parked_events),
-       r.position, r.published_at
-  FROM read.projector_position p, relay.position r;
+       r.position, r.published_at, h.position,
+       (SELECT count(*) FROM hook.deliveries WHERE status = 'pending' AND next_at <= now()),
+       (SELECT count(*) FROM hook.endpoints e LEFT JOIN hook.health f ON f.endpoint_id = e.id
+         WHERE e.deleted_at IS NULL AND (f.failures > 0 OR e.disabled_reason IN ('gone', 'failing')))
+  FROM read.projector_position p, relay.position r, hook.position h;
 
 -- name: list_parked
 SELECT position, originator_id, error, parked_at, count(*) OVER ()

@@ -1,0 +1,321 @@
+"""What a person does in the admin panel, in a real Chromium, and what keeps anyone from doing it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import requests
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from api.admin.routes import PANEL
+from tests.acceptance.panel import give_passwords
+from tests.acceptance.site import PEOPLE, Site
+from tests.acceptance.test_webhooks import dispatcher_process
+from tests.support.browser import PASSWORD
+from tests.support.chromium import DESKTOP, PHONE, barriers, keep_picture, new_page, running_chromium
+from tests.support.oauth import make_app, make_pkce
+from tests.support.postgres import cloned_database
+from tests.support.receivers import answer, running_receiver
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def ready(postgres, template, tmp_path_factory):
+    """A server with a webhook dispatcher beside it, and people who can sign in."""
+    home = tmp_path_factory.mktemp("dispatcher")
+    with (
+        cloned_database(postgres, template) as dsn,
+        Site.running(dsn, WEBHOOK_ALLOW_PRIVATE_ADDRESSES="1") as site,
+        dispatcher_process(dsn, home),
+    ):
+        give_passwords(site)
+        yield site
+
+
+@pytest.fixture
+def page(chromium, ready):
+    """A page in which nobody is signed in yet, that must never report a violated policy."""
+    page = new_page(chromium, ready.base_url)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    yield page
+    page.context.close()
+    assert [text for text in complaints if "Content Security Policy" in text] == []
+
+
+def sign_in(page, role="admin", path="/admin"):
+    page.goto(path)
+    page.get_by_label("E-mail address").fill(f"{PEOPLE[role][0]}@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**{path}")
+
+
+def test_signing_in_leads_to_where_one_wanted_to_go_and_out_again(page):
+    page.goto("/admin/tickets")
+    page.get_by_label("E-mail address").fill("user001@example.com")
+    page.get_by_label("Password").fill("not the password at all")
+    page.get_by_role("button", name="Sign in").click()
+    assert "do not belong together" in page.get_by_role("alert").inner_text()
+
+    sign_in(page, path="/admin/tickets")
+    keep_picture(page, "tickets")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/admin/sign-in")
+    page.go_back()
+    page.goto("/admin/tickets")
+
+    assert "/admin/sign-in" in page.url
+
+
+def test_a_key_is_created_used_revoked_and_refused(page, ready):
+    sign_in(page)
+    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("link", name=re.compile("New key|Create the first key")).first.click()
+    page.get_by_role("textbox", name="Name").fill("Night porter's phone")
+    page.get_by_label("Acts as").fill("user101@example.com")
+    page.get_by_label("Role", exact=True).select_option("staff")
+    page.get_by_role("checkbox", name="tickets:write").uncheck()
+    page.get_by_label("Requests an hour").fill("50")
+    page.get_by_role("button", name="Create key").click()
+    key = page.get_by_label("API key", exact=True).input_value()
+    assert barriers(page) == []
+    keep_picture(page, "key-created")
+
+    def ask():
+        headers = {"Authorization": f"Bearer {key}"}
+        return requests.get(f"{ready.base_url}/v1/tickets", headers=headers, timeout=20)
+
+    used = ask()
+    page.get_by_role("link", name="I have kept it").click()
+    row = page.get_by_role("row").filter(has_text="Night porter's phone")
+    assert key not in page.content()
+    assert key[-4:] in row.inner_text()
+    assert "Jane Smith" in row.inner_text()
+    assert "Never" not in row.inner_text()
+    keep_picture(page, "keys")
+    row.get_by_role("link", name="Revoke").click()
+    keep_picture(page, "confirm")
+    page.get_by_role("button", name="Revoke key").click()
+    assert "No request with it passes" in page.get_by_role("status").inner_text()
+
+    assert used.status_code == 200
+    assert used.headers["X-RateLimit-Limit"] == "50"
+    assert ask().status_code == 401
+
+
+def test_a_ticket_is_worked_on_and_its_history_read(page, ready):
+    ready.ticket("guest", title="Lift stuck between floors")
+    sign_in(page, "manager")
+    page.get_by_role("link", name="Tickets", exact=True).click()
+    page.get_by_label("Words").fill("lift")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name="Lift stuck between floors").click()
+    page.get_by_label("Status").select_option("in_progress")
+    page.get_by_label("Assignee").select_option("user101")
+    page.get_by_role("button", name="Save").click()
+    assert "is saved" in page.get_by_role("status").inner_text()
+    page.get_by_label("Add a comment").fill("The <b>engineer</b> is on the way.")
+    page.get_by_label("Who may read it").select_option("internal")
+    page.get_by_role("button", name="Comment").click()
+    assert "The <b>engineer</b> is on the way." in page.get_by_role("article").inner_text()
+    keep_picture(page, "ticket")
+
+    page.get_by_role("link", name="History").click()
+    entries = page.locator(".timeline > li").all_inner_texts()
+    assert [re.sub(r"\s+", " ", entry).split(" in the")[0].split(" with")[0] for entry in entries] == [
+        "Max Manager commented",
+        "Max Manager changed the status",
+        "Max Manager assigned the ticket",
+        "John Doe opened the ticket",
+    ]
+    change = page.locator("#v3 tbody tr")
+    assert change.locator("th, td").all_inner_texts() == ["Status", "open", "in progress"]
+    slider = page.get_by_role("slider", name=re.compile("Version"))
+    slider.focus()
+    slider.press("Home")
+    page.get_by_role("button", name="Show").click()
+    past = page.locator("#past").inner_text()
+    keep_picture(page, "history")
+
+    assert "As of version 1" in past
+    assert "Nobody" in past
+
+
+def test_a_webhook_is_registered_fails_and_its_delivery_is_sent_again(page, ready):
+    with running_receiver() as receiver:
+        receiver.answers["/hook"] = answer(500)
+        sign_in(page, "manager")
+        page.get_by_role("link", name="Webhooks").click()
+        page.get_by_role("link", name=re.compile("New webhook|Register the first webhook")).first.click()
+        page.get_by_role("textbox", name="Address").fill(receiver.url())
+        page.get_by_role("button", name="Register webhook").click()
+        secret = page.get_by_role("textbox", name="Secret").input_value()
+        assert barriers(page) == []
+        page.get_by_role("link", name="I have kept it").click()
+        ready.ticket("guest", title="Gate does not close")
+        eventually(lambda: "500" in deliveries(page), within=60)
+        keep_picture(page, "webhook-failing")
+
+        del receiver.answers["/hook"]
+        page.get_by_role("button", name="Redeliver").click()
+        assert "sent again" in page.get_by_role("status").inner_text()
+        eventually(lambda: "Delivered" in state_of_delivery(page), within=60)
+        keep_picture(page, "delivery")
+        assert barriers(page) == []
+
+    last = receiver.posts[-1]
+    assert Verifier(secret).verify(last.body, last.headers)["event"] == "ticket.created"
+    assert len({post.body for post in receiver.posts}) == 1
+
+
+def deliveries(page):
+    page.reload()
+    return " ".join(page.locator("tbody").all_inner_texts())
+
+
+def state_of_delivery(page):
+    page.reload()
+    return page.locator("dl").first.inner_text()
+
+
+class Callback(BaseHTTPRequestHandler):
+    """Where an application waits for its person to come back."""
+
+    came: list[str] = []
+
+    def do_GET(self):
+        Callback.came.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"You may close this window.")
+
+    def log_message(self, *args):
+        pass
+
+
+def test_an_application_is_registered_allowed_and_may_then_read(page, ready):
+    server = HTTPServer(("127.0.0.1", 0), Callback)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    callback = f"http://127.0.0.1:{server.server_port}/callback"
+    try:
+        sign_in(page)
+        page.goto("/admin/clients/new")
+        page.get_by_role("textbox", name="Name").fill("Wall board")
+        page.get_by_label("Redirect addresses").fill(callback)
+        page.get_by_role("button", name="Register application").click()
+        client_id = page.get_by_label("Client id").input_value()
+        secret = page.get_by_label("Client secret").input_value()
+        assert barriers(page) == []
+        keep_picture(page, "application")
+        page.goto("/oauth/authorize?" + urlencode(asked(client_id, callback)))
+        assert "Wall board" in page.get_by_role("main").inner_text()
+        keep_picture(page, "consent")
+        page.get_by_role("button", name="Allow", exact=True).click()
+        page.wait_for_url(f"{callback}**")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    answer = parse_qs(urlsplit(page.url).query)
+    token = requests.post(
+        f"{ready.base_url}/oauth/token",
+        data={"grant_type": "authorization_code", "code": answer["code"][0], "redirect_uri": callback},
+        auth=(client_id, secret),
+        timeout=20,
+    ).json()
+    read = requests.get(
+        f"{ready.base_url}/v1/tickets",
+        headers={"Authorization": f"Bearer {token['access_token']}"},
+        timeout=20,
+    )
+    assert answer["state"] == ["xyz"]
+    assert read.status_code == 200
+    page.goto(f"{ready.base_url}/admin/clients")
+    assert "Wall board" in page.get_by_role("main").inner_text()
+
+
+def asked(client_id, callback):
+    return {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": callback,
+        "scope": "tickets:read",
+        "state": "xyz",
+    }
+
+
+def test_the_panel_works_with_the_keyboard_alone(page):
+    page.goto("/admin/sign-in")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("user001@example.com")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin")
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Overview"
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"]
+)
+def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, ready, viewport, scheme):
+    ids = things_to_look_at(ready)
+    page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
+    page.goto("/admin/sign-in")
+    found = {"/admin/sign-in": barriers(page)}
+    sign_in(page)
+    too_wide = []
+    app = make_app(ready.store)
+    consent = "/oauth/authorize?" + urlencode({**asked(app.client_id, app.redirect_uri), **make_pkce().asked})
+    panel = [path.format(**ids) for path, resource in PANEL if "GET" in resource.operations]
+    for path in (*panel, "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
+        page.goto(path)
+        found[path] = barriers(page)
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            too_wide.append(path)
+        name = path.partition("?")[0].replace("/", "-").strip("-")
+        keep_picture(page, f"{name}-{scheme}")
+    page.context.close()
+
+    assert {path: problems for path, problems in found.items() if problems} == {}
+    assert too_wide == []
+
+
+def things_to_look_at(site):
+    ticket = site.ticket("guest", description="First line\nSecond line " + "long " * 80)
+    staff = site.client("staff")
+    staff.patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress", "assigned_to": "user101"})
+    staff.post(f"/v1/tickets/{ticket['id']}/comments", json={"text": "W" * 200, "visibility": "internal"})
+    site.key(role="staff", name="to look at")
+    with site.pool.connection() as conn:
+        (key_id,) = conn.execute("SELECT max(id) FROM access.api_keys").fetchone()
+    return {
+        "ticket_id": ticket["id"],
+        "user_id": "user101",
+        "property_id": "abc123",
+        "key_id": key_id,
+        "client_id": make_app(site.store, name="To look at").client_id,
+        **webhook_to_look_at(site),
+    }
+
+
+def webhook_to_look_at(site):
+    body = {"url": "https://hooks.example/in", "events": ["ticket.*"]}
+    webhook_id = site.client("admin").post("/v1/webhooks", json=body).json()["data"]["id"]
+    sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test").json()["data"]
+    return {"webhook_id": webhook_id, "delivery_id": sent["id"]}

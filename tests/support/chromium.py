@@ -1,0 +1,59 @@
+"""The system's Chromium, driven by Playwright; nothing is downloaded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+TIMEOUT_MILLISECONDS = 30_000
+SERIOUS = ("serious", "critical")
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    """A headless Chromium; the test is skipped where the machine has none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium on the PATH; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS), headless=True)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def new_page(browser: Browser, base_url: str, **options: Any) -> Page:
+    """A page of a browser that knows nothing yet."""
+    context = browser.new_context(**{"base_url": base_url, "viewport": DESKTOP, **options})
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
+    return context.new_page()
+
+
+def barriers(page: Page) -> list[tuple[str, str]]:
+    """What axe-core finds serious or worse on the page: the rule, and the first element that breaks it."""
+    found = Axe().run(page).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """A screenshot in .artifacts/, which git ignores, for people to look at."""
+    folder = Path(__file__).parents[2] / ".artifacts" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(folder / f"{name}.png"), full_page=True)

@@ -1,0 +1,306 @@
+"""Webhooks: deliveries a second, what a receiver that hangs does to the others, and POST to received."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from rich.console import Console
+
+from benchmarks.comparison import Comparison
+from benchmarks.http_client import HttpClient
+from benchmarks.tickets import FIELDS, benchmark_context
+from commands.webhooks import RegisterWebhook, Webhooks
+from domain.ticket import Ticket
+from infrastructure.event_store import Ticketing
+from infrastructure.ids import new_id
+from infrastructure.postgres import connect, make_pool
+from infrastructure.vault import Vault
+from tests.support.commands import MASTER_KEY, TICKETING, environment
+
+ENDPOINTS = 20
+BACKLOG = 400  # events, for each endpoint
+PACED_EVENTS, PACED_RATE = 200, 10.0
+POSTS_SECONDS, POSTS_RATE = 10.0, 100.0
+WAIT_SECONDS = 120.0
+
+
+class Arrival(NamedTuple):
+    path: str
+    ticket_id: str
+    at: float  # time.monotonic, which processes of one machine share
+
+
+class _Data(msgspec.Struct):
+    id: str
+
+
+class _Payload(msgspec.Struct):
+    data: _Data
+
+
+_decode = msgspec.json.Decoder(_Payload).decode
+
+
+def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
+    """Prints absolute figures: there is nothing plain to compare a dispatcher with."""
+    console = Console()
+    with make_pool(dsn, application="benchmarks", max_size=4) as pool, _receiver() as receiver:
+        store = Ticketing(pool)
+        for number in range(ENDPOINTS):
+            _register(store, receiver.url(f"/{number}"))
+        console.print(f"deliveries: {_backlog_rate(dsn, store, receiver):,.0f}/s to {ENDPOINTS} receivers")
+        healthy = _paced_p99(dsn, store, receiver)
+        receiver.hang("/0")
+        hanging = _paced_p99(dsn, store, receiver)
+        console.print(
+            f"p99 of {ENDPOINTS - 1} receivers: {healthy * 1e3:,.0f} ms; while another hangs:"
+            f" {hanging * 1e3:,.0f} ms, {hanging / healthy:.2f} times"
+        )
+    return []
+
+
+def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: str) -> tuple[float, float]:
+    """p50 and p99 in seconds, at POSTS_RATE tickets a second, from sending the POST to its arrival."""
+    sent: dict[str, float] = {}
+    receiver.take()
+    threads = 8
+
+    def post(number: int) -> None:
+        client = HttpClient(base_url, key)
+        for step in range(int(POSTS_SECONDS * POSTS_RATE / threads)):
+            due = began + (step * threads + number) / POSTS_RATE
+            time.sleep(max(0.0, due - time.monotonic()))
+            at = time.monotonic()
+            answer = client.ask("POST", "/v1/tickets", {**FIELDS, "requester_id": "user789"}, expect=201)
+            sent[msgspec.json.decode(answer)["data"]["id"]] = at
+
+    began = time.monotonic() + 0.5
+    running = [threading.Thread(target=post, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    arrivals = receiver.wait_for(path, set(sent))
+    return _percentiles([arrivals[id] - at for id, at in sent.items()])
+
+
+def _backlog_rate(dsn: str, store: Ticketing, receiver: Receiver) -> float:
+    ids = {_open(store).id for _ in range(BACKLOG)}
+    with _dispatcher(dsn):
+        for number in range(ENDPOINTS):
+            receiver.wait_for(f"/{number}", ids)
+        arrivals = [arrival.at for arrival in receiver.take()]
+    return len(arrivals) / (max(arrivals) - min(arrivals))
+
+
+def _paced_p99(dsn: str, store: Ticketing, receiver: Receiver) -> float:
+    sent = {}
+    with _dispatcher(dsn):
+        receiver.wait_for("/1", {_open(store).id})  # it has started
+        receiver.take()
+        began = time.monotonic()
+        for number in range(PACED_EVENTS):
+            time.sleep(max(0.0, began + number / PACED_RATE - time.monotonic()))
+            sent[_open(store).id] = time.monotonic()
+        delays = []
+        for number in range(1, ENDPOINTS):
+            arrivals = receiver.wait_for(f"/{number}", set(sent))
+            delays += [arrivals[id] - at for id, at in sent.items()]
+        receiver.take()
+    return _percentiles(delays)[1]
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
+
+
+def _open(store: Ticketing) -> Ticket:
+    ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
+    store.save(ticket)
+    return ticket
+
+
+def _register(store: Ticketing, url: str) -> None:
+    import base64
+
+    handlers = Webhooks(store, Vault([base64.b64decode(MASTER_KEY)]), allow_private=True)
+    command = RegisterWebhook(url=url, event_names=("ticket.created",), secret="benchmark-secret")
+    handlers.register(command, benchmark_context())
+
+
+@contextmanager
+def _dispatcher(dsn: str, **variables: str) -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
+        settings = environment(
+            DATABASE_URL=dsn,
+            TICKETING_HOME=home,
+            WEBHOOK_ALLOW_PRIVATE_ADDRESSES="1",
+            LOG_LEVEL="WARNING",
+            **variables,
+        )
+        process = subprocess.Popen([TICKETING, "webhook-dispatcher"], env=settings)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+class Receiver:
+    """An HTTP server in a process of its own that answers 204 and notes what came when."""
+
+    def __init__(self, pipe: Any, port: int) -> None:
+        self._pipe = pipe
+        self._port = port
+        self._kept: list[Arrival] = []
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._port}{path}"
+
+    def hang(self, path: str) -> None:
+        """Answer nothing to this path from now on."""
+        self._pipe.send(("hang", path))
+        self._pipe.recv()
+
+    def take(self) -> list[Arrival]:
+        """What came since the last call."""
+        self._fetch()
+        kept, self._kept = self._kept, []
+        return kept
+
+    def wait_for(self, path: str, ids: set[str]) -> dict[str, float]:
+        """When each of these tickets came to that path first."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            self._fetch()
+            found = {each.ticket_id: each.at for each in reversed(self._kept) if each.path == path}
+            if ids <= found.keys():
+                return found
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{len(ids - found.keys())} deliveries to {path} did not come.")
+            time.sleep(0.2)
+
+    def _fetch(self) -> None:
+        self._pipe.send(("take", ""))
+        self._kept += self._pipe.recv()
+
+
+@contextmanager
+def _receiver() -> Iterator[Receiver]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield Receiver(ours, ours.recv())
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(pipe: Pipe) -> None:
+    asyncio.run(_serve_until_killed(pipe))
+
+
+async def _serve_until_killed(pipe: Pipe) -> None:
+    arrivals: list[Arrival] = []
+    hanging: set[str] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                path = head.split(b" ", 2)[1].decode()
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                body = await reader.readexactly(length)
+                arrivals.append(Arrival(path, _decode(body).data.id, time.monotonic()))
+                if path in hanging:
+                    await asyncio.sleep(3_600)
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    def on_order() -> None:
+        order, path = pipe.recv()
+        if order == "hang":
+            hanging.add(path)
+            pipe.send(None)
+        else:
+            pipe.send(list(arrivals))
+            arrivals.clear()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    asyncio.get_running_loop().add_reader(pipe.fileno(), on_order)
+    pipe.send(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
+    """Prints POST to received, following the log and through a Kafka of its own."""
+    from tests.support.server import running_api
+
+    console = Console()
+    settings = environment(DATABASE_URL=dsn, TICKETING_HOME=str((Path(".ticketing") / "bench").resolve()))
+    for arguments in (("demo", "load", "--tickets", "100"),):
+        subprocess.run([TICKETING, *arguments], env=settings, check=True, capture_output=True)
+    made = subprocess.run(
+        [TICKETING, "key", "create", "--name", "bench", "--role", "admin", "--rate-limit", "unlimited"],
+        env=settings, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    with make_pool(dsn, application="benchmarks", max_size=2) as pool, _receiver() as receiver:
+        _register(Ticketing(pool), receiver.url("/latency"))
+        with connect(dsn, application="benchmarks") as conn:
+            conn.execute("VACUUM ANALYZE")
+        with running_api(dsn, workers=2, threads=8) as base_url, _dispatcher(dsn):
+            key = made.stdout.strip()
+            measure_post_to_received(base_url, key, receiver, "/latency")  # a warm-up
+            p50, p99 = measure_post_to_received(base_url, key, receiver, "/latency")
+        console.print(
+            f"POST to received at {POSTS_RATE:g}/s: p50 {p50 * 1e3:,.0f} ms, p99 {p99 * 1e3:,.0f} ms"
+        )
+        with (
+            _kafka_variables() as variables,
+            _process("relay", dsn, variables),
+            running_api(dsn, workers=2, threads=8) as base_url,
+            _dispatcher(dsn, **variables),
+        ):
+            measure_post_to_received(base_url, key, receiver, "/latency")
+            p50, p99 = measure_post_to_received(base_url, key, receiver, "/latency")
+        console.print(f"the same through Kafka: p50 {p50 * 1e3:,.0f} ms, p99 {p99 * 1e3:,.0f} ms")
+    return []
+
+
+@contextmanager
+def _kafka_variables() -> Iterator[dict[str, str]]:
+    from tests.support.kafka_server import KafkaServer
+
+    with tempfile.TemporaryDirectory(prefix="ticketing-bench-kafka-") as folder:
+        server = KafkaServer(Path(folder) / "kafka")
+        server.start()
+        try:
+            yield {"KAFKA_BOOTSTRAP_SERVERS": server.bootstrap_servers, "KAFKA_PREFIX": f"bench-{new_id()}"}
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _process(name: str, dsn: str, variables: dict[str, str]) -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
+        settings = environment(DATABASE_URL=dsn, TICKETING_HOME=home, LOG_LEVEL="WARNING", **variables)
+        process = subprocess.Popen([TICKETING, name], env=settings)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)

@@ -1,0 +1,157 @@
+"""The dispatcher killed again and again, following the log or Kafka: every delivery arrives, unchanged."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+from collections import defaultdict
+
+import pytest
+from kafka import KafkaProducer
+
+from infrastructure.kafka import create_topics
+from infrastructure.topics import events_topic
+from tests.support.commands import TICKETING, environment
+from tests.support.receivers import running_receiver
+from tests.support.stream import stream_settings
+from tests.support.webhooks import eventually, open_ticket, register, settled, statuses, system
+
+pytestmark = pytest.mark.faults
+
+IS_FULL = os.environ.get("FAULTS_FULL") == "1"
+KILLS, EVENTS = (50, 10_000) if IS_FULL else (3, 150)
+FINISH_SECONDS = 600 if IS_FULL else 60
+
+
+class Processes:
+    """`ticketing` subcommands on one database, to be killed and started."""
+
+    def __init__(self, dsn, home, **variables):
+        self._environ = environment(
+            DATABASE_URL=dsn,
+            TICKETING_HOME=str(home),
+            WEBHOOK_ALLOW_PRIVATE_ADDRESSES="1",
+            WEBHOOK_TIMEOUT_SECONDS="1",
+            WEBHOOK_RETRY_SECONDS=",".join(["0.2"] * 40),
+            LOG_LEVEL="WARNING",
+            **variables,
+        )
+        self._log = (home / "processes.log").open("ab")
+        self._running = []
+
+    def start(self, *command):
+        process = subprocess.Popen(
+            [TICKETING, *command], env=self._environ, stdout=self._log, stderr=self._log
+        )
+        self._running.append(process)
+        return process
+
+    def close(self):
+        for process in self._running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._running:
+            process.wait(30)
+        self._log.close()
+
+
+@pytest.fixture
+def receiver():
+    with running_receiver() as running:
+        yield running
+
+
+@pytest.mark.parametrize("source", ["log", "kafka"])
+def test_kills_of_the_dispatcher_lose_no_delivery_and_change_none(
+    source, database, store, pool, receiver, tmp_path, request
+):
+    variables = {}
+    if source == "kafka":
+        variables = {
+            "KAFKA_BOOTSTRAP_SERVERS": request.getfixturevalue("kafka"),
+            "KAFKA_PREFIX": request.getfixturevalue("kafka_prefix"),
+        }
+    kills = KILLS if source == "log" or IS_FULL else 2  # Kafka takes 10 s to give up on a member
+    processes = Processes(database, tmp_path, **variables)
+    chance = random.Random(1)
+    events = EVENTS - EVENTS % (5 * kills)
+    for path in ("/one", "/two"):
+        register(store, receiver.url(path))
+    try:
+        if source == "kafka":
+            processes.start("relay")
+        for _ in range(kills):
+            dispatcher = processes.start("webhook-dispatcher")
+            heard = len(receiver.posts)
+            write_events(store, events // kills)
+            moment = chance.randrange(1, max(2, 2 * events // kills))
+            eventually(lambda: len(receiver.posts) >= heard + moment, FINISH_SECONDS)  # noqa: B023
+            dispatcher.kill()
+            dispatcher.wait()
+        processes.start("webhook-dispatcher")
+        eventually(lambda: settled(pool, 2 * events), FINISH_SECONDS)
+    finally:
+        processes.close()
+
+    assert statuses(pool) == {"delivered": 2 * events}
+    for path in ("/one", "/two"):
+        judge(receiver.at(path), messages(pool))
+
+
+def judge(posts, expected):
+    """Everything came, always the same bytes under one id, and each ticket's firsts in order."""
+    bodies = defaultdict(set)
+    for post in posts:
+        bodies[post.id].add(post.body)
+    assert bodies == {id: {body} for id, (_, _, body) in expected.items()}
+    firsts = defaultdict(list)
+    for id in dict.fromkeys(post.id for post in posts):
+        ticket_id, version, _ = expected[id]
+        firsts[ticket_id].append(version)
+    assert [versions for versions in firsts.values() if versions != sorted(versions)] == []
+
+
+def write_events(store, count):
+    """Tickets of five events each."""
+    for _ in range(count // 5):
+        ticket = open_ticket(store)
+        for number in range(4):
+            ticket.change_title(f"Leak {number}", system())
+        store.save(ticket)
+
+
+def messages(pool):
+    with pool.connection() as conn:
+        rows = conn.execute("SELECT id, aggregate_id, version, body FROM hook.messages").fetchall()
+    return {id: (aggregate_id, version, bytes(body)) for id, aggregate_id, version, body in rows}
+
+
+def test_an_undecodable_record_is_put_aside_and_the_rest_is_delivered(
+    database, store, pool, receiver, kafka, kafka_prefix, tmp_path
+):
+    settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
+    create_topics(settings)
+    producer = KafkaProducer(bootstrap_servers=kafka)
+    producer.send(events_topic(settings), key=b"x", value=b"\xff not json", headers=[("ce_sequence", b"7")])
+    producer.send(events_topic(settings), key=b"x", value=None)
+    producer.flush(30)
+    producer.close()
+    processes = Processes(database, tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_PREFIX=kafka_prefix)
+    register(store, receiver.url())
+    open_ticket(store)
+    try:
+        processes.start("relay")
+        processes.start("webhook-dispatcher")
+        eventually(lambda: len(dead_letters(pool)) == 2 and receiver.posts)
+    finally:
+        processes.close()
+
+    assert {value for value, _ in dead_letters(pool)} == {b"\xff not json", None}
+    assert all(error for _, error in dead_letters(pool))
+
+
+def dead_letters(pool):
+    with pool.connection() as conn:
+        return conn.execute("SELECT value, error FROM hook.dead_letters").fetchall()

@@ -18,7 +18,13 @@ from api.queries import NoQuery, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from domain.errors import Details
-from infrastructure.metrics import parked_events, projector_lag, relay_lag
+from infrastructure.metrics import (
+    parked_events,
+    projector_lag,
+    relay_lag,
+    webhook_deliveries_due,
+    webhooks_failing,
+)
 from infrastructure.postgres import Connection, connect, named_queries, pending_migrations
 from infrastructure.settings import Settings
 from projections.schema import read_schema_state
@@ -36,14 +42,17 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """`projector_lag` counts the events not yet in the read tables, `parked_events` those that could not
-    be projected, `relay_lag` those not yet in Kafka (null without Kafka). None of them makes the API
-    unready, and neither does Kafka."""
+    be projected, `relay_lag` those not yet in Kafka (null without Kafka), `webhook_deliveries_due` up to
+    10,000 that wait to be posted, `webhooks_failing` those whose last post failed. None of them makes the
+    API unready, and neither does Kafka."""
 
     status: Literal["ready"] = "ready"
     projector_lag: int
     parked_events: int
     kafka: Literal["reachable", "unreachable", "not configured"]
     relay_lag: int | None
+    webhook_deliveries_due: int
+    webhooks_failing: int
 
 
 class Live(Resource):
@@ -131,9 +140,12 @@ class Check:
             return {"migrations": [f"Not applied yet: {', '.join(pending)}. Run `ticketing migrate`."]}
         if (state := read_schema_state(conn)) != "current":
             return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
-        lag, parked, unpublished = conn.execute(_sql["select_state"]).fetchone() or (0, 0, 0)
+        row = conn.execute(_sql["select_state"]).fetchone()
+        lag, parked, unpublished, due, failing = row or (0, 0, 0, 0, 0)
         projector_lag.set(max(0, lag))
         parked_events.set(parked)
+        webhook_deliveries_due.set(due)
+        webhooks_failing.set(failing)
         servers = self._settings.kafka_bootstrap_servers
         if servers:
             relay_lag.set(max(0, unpublished))
@@ -142,6 +154,8 @@ class Check:
             parked_events=parked,
             kafka=_kafka(servers),
             relay_lag=max(0, unpublished) if servers else None,
+            webhook_deliveries_due=due,
+            webhooks_failing=failing,
         )
 
 

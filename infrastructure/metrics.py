@@ -35,6 +35,13 @@ parked_events = Gauge(
     "ticketing_parked_events", "Events that could not be projected", multiprocess_mode="mostrecent"
 )
 
+webhook_deliveries_due = Gauge(
+    "ticketing_webhook_deliveries_due", "Deliveries that wait to be posted", multiprocess_mode="mostrecent"
+)
+webhooks_failing = Gauge(
+    "ticketing_webhooks_failing", "Webhooks whose last post failed", multiprocess_mode="mostrecent"
+)
+
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count one answer. `route` is the template, so that the number of series stays small."""

@@ -60,6 +60,8 @@ def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catc
         "parked_events": 0,
         "kafka": "not configured",
         "relay_lag": None,
+        "webhook_deliveries_due": 0,
+        "webhooks_failing": 0,
     }
     assert level.json["data"]["projector_lag"] == 0
 

@@ -26,6 +26,7 @@ from api.oauth.metadata import Metadata
 from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint
 from api.openapi import OpenApi, describe
 from api.openapi_parts import METADATA_PATH
+from api.proofs import EventProofs, Export, ExportManifest
 from api.properties import Properties, PropertyItem, Units
 from api.resource import Resource, verify
 from api.services import Services
@@ -72,6 +73,9 @@ ROUTES: Routes = (
     ("/v1/webhooks/{webhook_id}/recover", WebhookRecovery),
     ("/v1/webhooks/{webhook_id}/replay", WebhookReplay),
     ("/v1/audit/events", AuditEvents),
+    ("/v1/audit/export", Export),
+    ("/v1/audit/export/manifest", ExportManifest),
+    ("/v1/audit/events/{event_id}/proof", EventProofs),
     ("/health/live", Live),
     ("/health/ready", Ready),
     ("/metrics", Metrics),

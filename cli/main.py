@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from cli import demo, keys, notary, oauth_clients, processes, properties, relay, users
 from cli.database import DatabaseUnavailable
+from cli.export import export, proof
 from cli.history import history
 from cli.output import note
 from cli.rebuild import rebuild
@@ -48,6 +49,8 @@ app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")
 app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
 app.command(rich_help_panel="Operate")(rebuild)
 app.command(rich_help_panel="Operate")(verify)
+app.command(rich_help_panel="Operate")(export)
+app.command(rich_help_panel="Operate")(proof)
 app.command(rich_help_panel="Audit")(history)
 
 

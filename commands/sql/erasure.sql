@@ -21,7 +21,7 @@ UPDATE access.idempotency
    SET response_body = convert_to(
            privacy.scrub(convert_from(response_body, 'UTF8'), %(given)s::text[], %(instead)s::text[]), 'UTF8')
  WHERE position(convert_to(%(user_id)s, 'UTF8') IN response_body) > 0
-   AND response_headers ->> 'content-type' LIKE 'application/json%%';
+   AND coalesce(response_headers ->> 'content-type', 'application/json') LIKE 'application/json%%';
 
 -- Nobody signs in as them any more.
 -- name: delete_password

@@ -1,0 +1,143 @@
+"""/v1/audit: the log as a file that proves itself, and the proof of one event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+import falcon
+import msgspec
+from msgspec import Meta
+
+from api.bodies import respond
+from api.paging import MAX_NUMBER
+from api.queries import NoQuery, read_query
+from api.resource import JSON, Operation, Resource
+from domain.access import Caller
+from domain.errors import Forbidden
+from infrastructure.privacy import process_vault
+from notary.export import MEDIA_TYPES, Format, Range, data, digest, find_range, manifest
+from notary.proofs import prove
+
+WHO = "admin, with a key that is not restricted to properties"
+DESCRIPTION = """\
+Every event between two positions of the log, as it was stored: names, e-mail addresses and phone numbers are
+sealed. The same range gives the same bytes each time. Without `to` it ends at the last signed position, which
+`X-Export-To` tells; to go on after a broken transfer, ask `from` the position after the last whole line. The
+manifest that proves the file is at /v1/audit/export/manifest with the same parameters; check both with
+tools/verify_export.py.
+"""
+
+Position = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+
+
+class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    first: Position = msgspec.field(default=1, name="from")
+    last: Position | None = msgspec.field(default=None, name="to")
+    format: Literal["ndjson", "csv"] = "ndjson"
+
+
+class EventProof(msgspec.Struct, frozen=True, kw_only=True):
+    """From an event's hash up to a signed checkpoint: notary/proofs.py tells how it is checked."""
+
+    event_id: str
+    position: int
+    aggregate_id: str
+    version: int
+    type: str
+    stored: str
+    leaf: str
+    path: list[dict[str, Any]]
+    root: str
+    chain_before: str
+    pages: list[list[Any]]
+    checkpoint: str
+    keys: list[str]
+
+
+class Export(Resource):
+    """The log as a file."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Export the event log",
+            description=DESCRIPTION,
+            roles=WHO,
+            scope="audit:read",
+            query=ExportQuery,
+            media_type=MEDIA_TYPES["ndjson"],
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        require_auditor(req.context.caller)
+        query = read_query(req, ExportQuery)
+        chosen = self._range(query)
+        resp.content_type = MEDIA_TYPES[query.format]
+        resp.downloadable_as = f"events-{chosen.first}-{chosen.last}.{query.format}"
+        resp.set_header("X-Export-To", str(chosen.last))
+        if req.method != "HEAD":
+            resp.stream = self._pieces(chosen, query.format)
+
+    def _pieces(self, chosen: Range, format: Format) -> Iterator[bytes]:
+        return data(self.services.pool, chosen, format)
+
+    def _range(self, query: ExportQuery) -> Range:
+        with self.services.pool.connection() as conn:
+            return find_range(conn, process_vault(), query.first, query.last)
+
+
+class ExportManifest(Export):
+    """What proves the file."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="The signed manifest of an export",
+            description="Reads the whole range to hash it, so give it the time that the export takes.",
+            roles=WHO,
+            scope="audit:read",
+            query=ExportQuery,
+            media_type=f"{JSON}; charset=utf-8",
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        require_auditor(req.context.caller)
+        query = read_query(req, ExportQuery)
+        chosen = self._range(query)
+        content = digest(self._pieces(chosen, query.format), query.format)
+        with self.services.pool.connection() as conn:
+            resp.data = manifest(conn, process_vault(), chosen, content)
+        resp.content_type = f"{JSON}; charset=utf-8"
+
+
+class EventProofs(Resource):
+    """The proof of one event."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Prove that an event is in the signed log",
+            description="The event's hash, its neighbours up to the root of its page, and the chain from"
+            " there to a checkpoint that the notary has signed. A new event is signed within minutes;"
+            " until then the answer is 404 or 409.",
+            roles=WHO,
+            scope="audit:read",
+            query=NoQuery,
+            answer=EventProof,
+            errors=("forbidden", "not_found", "conflict"),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
+        require_auditor(req.context.caller)
+        read_query(req, NoQuery)
+        with self.services.pool.connection() as conn:
+            respond(resp, prove(conn, event_id))
+
+
+def require_auditor(caller: Caller) -> None:
+    caller.require("admin", "read the whole log")
+    if caller.property_ids is not None:
+        raise Forbidden("A key that is restricted to properties may not read the whole log.")

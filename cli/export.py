@@ -1,0 +1,113 @@
+"""`ticketing export` and `ticketing proof`: what an auditor takes along."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.database import Database, open_database
+from cli.output import Progress, note, result
+from domain.errors import Invalid
+from infrastructure.settings import load_settings
+from infrastructure.vault import Vault, load_vault
+from notary.export import COLUMNS, Content, Format, Range, data, digest, find_range, manifest
+from notary.proofs import prove
+
+_MOST = 2**62
+
+
+def export(
+    first: Annotated[
+        int, typer.Option("--from", min=1, max=_MOST, help="The first position of the log.")
+    ] = 1,
+    last: Annotated[
+        int | None,
+        typer.Option("--to", min=1, max=_MOST, help="The last position. Default: the last signed one."),
+    ] = None,
+    format: Annotated[Format, typer.Option(help="One JSON object a line, or CSV.")] = "ndjson",
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write. Default: standard output.", dir_okay=False)
+    ] = None,
+    manifest_file: Annotated[
+        Path | None,
+        typer.Option("--manifest", help="Where the signed manifest goes. Default: OUTPUT.manifest.json."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an OUTPUT that was broken off.")
+    ] = False,
+) -> None:
+    """Write events as they were stored, and a manifest that proves them.
+
+    The same range gives the same bytes. Check both files anywhere: python3 tools/verify_export.py OUTPUT
+    OUTPUT.manifest.json
+    """
+    if resume and output is None:
+        raise Invalid({"resume": ["--resume goes on with a file: name it with --output."]})
+    settings = load_settings()
+    vault = load_vault(settings)
+    with open_database(settings) as database:
+        with database.pool.connection() as conn:
+            chosen = find_range(conn, vault, first, last)
+        if output is None:
+            content = digest(_to_stdout(database, chosen, format), format)
+        else:
+            content = _to_file(database, chosen, format, output, resume=resume)
+            manifest_file = manifest_file or output.with_name(f"{output.name}.manifest.json")
+        if manifest_file is not None:
+            _write_manifest(database, vault, chosen, content, manifest_file)
+    note(f"Positions {chosen.first} to {chosen.last}: {content.bytes} bytes, SHA-256 {content.sha256}.")
+
+
+def proof(event_id: Annotated[str, typer.Argument(metavar="EVENT_ID")]) -> None:
+    """Print the proof that an event is in the log that was signed, as JSON."""
+    with open_database(load_settings()) as database, database.pool.connection() as conn:
+        result(json.dumps(prove(conn, event_id), indent=2))
+
+
+def _to_stdout(database: Database, chosen: Range, format: Format) -> Iterator[bytes]:
+    for piece in data(database.pool, chosen, format):
+        sys.stdout.buffer.write(piece)
+        yield piece
+    sys.stdout.buffer.flush()
+
+
+def _to_file(database: Database, chosen: Range, format: Format, output: Path, *, resume: bool) -> Content:
+    written = _last_position(output, format) if resume and output.exists() else None
+    rest = chosen if written is None else Range(written + 1, chosen.last)
+    with output.open("wb" if written is None else "ab") as file, Progress("Exporting") as progress:
+        if rest.first <= rest.last:
+            for piece in data(database.pool, rest, format, with_header=written is None):
+                file.write(piece)
+                progress.show(file.tell(), 0)
+    with output.open("rb") as whole:
+        return digest(iter(lambda: whole.read(1 << 20), b""), format)
+
+
+def _last_position(output: Path, format: Format) -> int | None:
+    """The position in the file's last whole line; what follows that line is cut off. None: there is none."""
+    kept, last = 0, b""
+    with output.open("rb+") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                kept, last = kept + len(line), line
+        file.truncate(kept)
+    if format == "csv":
+        text = last.split(b",", 1)[0]
+        return int(text) if text.isdigit() else (None if not last else _empty(output))
+    return int(json.loads(last)["position"]) if last else None
+
+
+def _empty(output: Path) -> None:
+    """A CSV file with nothing but its header begins anew."""
+    if not output.read_bytes().startswith(COLUMNS[0].encode()):
+        raise Invalid({"output": [f"{output} is no export of this format."]})
+
+
+def _write_manifest(database: Database, vault: Vault, chosen: Range, content: Content, path: Path) -> None:
+    with database.pool.connection() as conn:
+        path.write_bytes(manifest(conn, vault, chosen, content))

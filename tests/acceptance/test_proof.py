@@ -1,0 +1,183 @@
+"""Exports and proofs over HTTP, for admins; and a person who is erased is nowhere to be found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from infrastructure.embedded import _programs as postgres_programs
+from tests.support.commands import environment, ticketing
+
+VERIFIER = Path(__file__).parent.parent.parent / "tools" / "verify_export.py"
+PERSON = {"name": "Quirina Zwetkova", "email": "quirina.zwetkova@example.net", "phone": "+7 495 111-22-33"}
+PATHS = ("/v1/audit/export", "/v1/audit/export/manifest", "/v1/audit/events/x/proof")
+
+
+def test_the_whole_log_is_for_admins(site):
+    restricted = site.client(key=site.key(role="admin", property_ids=("abc123",)))
+    without_scope = site.client(key=site.key(role="admin", scopes=("tickets:read",)))
+    for path in PATHS:
+        statuses = [site.client(role).get(path).status_code for role in ("manager", "staff", "guest")]
+        assert [*statuses, restricted.get(path).status_code] == [403] * 4
+        assert without_scope.get(path).json()["error"]["code"] == "insufficient_scope"
+    assert site.client().get(PATHS[2]).status_code == 404
+
+
+def test_an_export_over_http_is_checked_on_another_machine(site, tmp_path):
+    ticket = site.ticket()["id"]
+    last = site.store.recorder.max_notification_id()
+    for format in ("ndjson", "csv"):
+        query = f"?from=1&to={last}&format={format}"
+        exported = site.client().get(f"/v1/audit/export{query}")
+        (tmp_path / "data").write_bytes(exported.content)
+        (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest{query}").content)
+
+        checked = subprocess.run(
+            [sys.executable, "-I", "-S", VERIFIER, tmp_path / "data", tmp_path / "manifest"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+        assert exported.headers["X-Export-To"] == str(last)
+        assert ticket in exported.text
+        assert site.client().get(f"/v1/audit/export{query}").content == exported.content
+        assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=9&to=3", "from"),
+        ("from=0", "from"),
+        ("to=x", "to"),
+        ("to=9999999", "to"),
+        ("format=xml", "format"),
+    ],
+)
+def test_a_bad_range_is_refused(site, query, field):
+    answer = site.client().get(f"/v1/audit/export?{query}")
+
+    assert answer.status_code == 422
+    assert list(answer.json()["error"]["details"]) == [field]
+
+
+def test_an_event_is_proved_over_http(site):
+    ticket = site.ticket()
+    last = site.store.recorder.max_notification_id()
+    site.client().get(f"/v1/audit/export?to={last}")  # signs
+    event = next(e.event for e in site.store.events_after(last - 1, 1))
+
+    proof = site.client().get(f"/v1/audit/events/{event.event_id}/proof").json()["data"]
+
+    assert proof["aggregate_id"] == ticket["id"]
+    assert json.loads(proof["checkpoint"])["position"] >= proof["position"]
+
+
+def test_the_command_line_exports_proves_and_verifies(site, tmp_path):
+    environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
+    files = tmp_path / "log.ndjson", tmp_path / "log.ndjson.manifest.json"
+    last = str(site.store.recorder.max_notification_id())
+
+    whole = ticketing("export", "--to", last, "--output", str(files[0]), environ=environ)
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[: len(content) // 2])
+    resumed = ticketing("export", "--to", last, "--output", str(files[0]), "--resume", environ=environ)
+    to_stdout = ticketing("export", "--to", last, environ=environ)
+    reversed_range = ticketing("export", "--from", "9", "--to", "3", environ=environ)
+    nothing_outside = ticketing("verify", "--no-read-tables", environ=environ)
+
+    assert whole.returncode == resumed.returncode == 0, resumed.stderr
+    assert files[0].read_bytes() == content == to_stdout.stdout.encode()
+    checked = subprocess.run([sys.executable, "-I", VERIFIER, *files], capture_output=True, timeout=60)
+    assert checked.returncode == 0
+    assert (reversed_range.returncode, "reversed" in reversed_range.stderr) == (1, True)
+    assert (nothing_outside.returncode, "outside" in nothing_outside.stderr) == (2, True)
+
+
+def test_an_erased_person_is_in_no_dump_no_table_no_log(database, tmp_path):
+    """A full logical dump (pg_dump, every value of every table beside it), and what the processes logged."""
+    from tests.acceptance.site import Site
+
+    with Site.running(database, workers=1) as site:
+        admin = site.client()
+        answers = [
+            admin.post(
+                "/v1/users",
+                json=PERSON | {"role": "staff", "property_ids": ["abc123"]},
+                headers={"Idempotency-Key": "q1"},
+            )
+        ]
+        user_id = answers[0].json()["data"]["id"]
+        key = site.key(role="staff", user_id=user_id)
+        ticket = site.ticket()["id"]
+        for _ in range(2):  # by a client of their own, assigned, renamed: their name is in many places
+            answers.append(
+                admin.patch(
+                    f"/v1/tickets/{ticket}",
+                    json={"assigned_to": user_id, "title": f"Leak {len(answers)}"},
+                    headers={"Idempotency-Key": f"q{len(answers) + 1}"},
+                )
+            )
+        mine = site.client(key=key).post(f"/v1/tickets/{ticket}/comments", json={"text": "Done"})
+        with psycopg.connect(database, autocommit=True) as conn:
+            conn.execute("ANALYZE")
+        before = found_in(everything(database))
+
+        erased = admin.post(f"/v1/users/{user_id}/erase")
+        again = admin.post(f"/v1/users/{user_id}/erase")
+
+        replayed = admin.post(
+            "/v1/users",
+            json=PERSON | {"role": "staff", "property_ids": ["abc123"]},
+            headers={"Idempotency-Key": "q1"},
+        )
+        shown = admin.get(f"/v1/tickets/{ticket}").json()["data"]
+        refused = site.client(key=key).get("/v1/tickets")
+        after = everything(database)
+
+    assert [answer.status_code for answer in answers] == [201, 200, 200]
+    assert mine.status_code == 201
+    assert before, "the search finds what is there"
+    assert (erased.status_code, again.status_code) == (200, 200)
+    assert erased.json()["data"]["name"] == "Erased user"
+    assert again.json() == erased.json()
+    assert refused.status_code == 401
+    assert shown["assigned_to"] == {"id": user_id, "name": "Erased user"}
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    assert found_in({"replayed": replayed.content}) == []
+    assert found_in(after) == []
+
+
+def everything(dsn):
+    """pg_dump as text, and each column of each table as PostgreSQL prints and as it stores it."""
+    dump = subprocess.run(
+        [postgres_programs() / "pg_dump", "--inserts", dsn], capture_output=True, timeout=60, check=True
+    ).stdout
+    found = {"pg_dump": dump}
+    with psycopg.connect(dsn) as conn:
+        tables = conn.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('information_schema')"
+            " AND tablename NOT IN ('pg_authid', 'pg_statistic', 'pg_largeobject')"
+        ).fetchall()
+        tables += [("pg_catalog", "pg_stats")]
+        for schema, table in tables:
+            rows = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))).fetchall()
+            cells = [cell for row in rows for cell in row]
+            raw = [bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells]
+            found[f"{schema}.{table}"] = b"\n".join(raw)
+    return found
+
+
+def found_in(contents):
+    """Where any of the person's values, or a word of the name, is."""
+    words = [*PERSON.values(), *PERSON["name"].split(), PERSON["phone"].replace(" ", "")]
+    needles = [word.lower().encode() for word in words]
+    needles += [needle.hex().encode() for needle in needles]
+    return [place for place, content in contents.items() if any(word in content.lower() for word in needles)]

@@ -1,0 +1,184 @@
+"""Check an export of the ticketing log: python3 verify_export.py DATA MANIFEST [KEY_ID]
+
+Needs Python 3.8 or later and nothing else. Ends with 0 when the data is what was signed, 1 when it is not,
+2 when a file cannot be read. KEY_ID is the id of the first signing key, as you got it from someone you trust;
+without it the manifest is believed about that key, and its id is printed.
+"""
+
+import base64
+import csv
+import hashlib
+import json
+import struct
+import sys
+
+P = 2**255 - 19  # Ed25519, RFC 8032 section 5.1
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+class Bad(Exception):
+    pass
+
+
+def recover(y, sign):
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if (x * x - square) % P or y >= P or (x == 0 and sign):
+        raise Bad("a point is not on the curve")
+    return P - x if x & 1 != sign else x
+
+
+def point(raw):
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    x = recover(y, sign)
+    return x, y, 1, x * y % P
+
+
+def add(p, q):
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(number, p):
+    total = (0, 1, 1, 0)
+    while number:
+        if number & 1:
+            total = add(total, p)
+        p, number = add(p, p), number >> 1
+    return total
+
+
+BASE_Y = 4 * pow(5, P - 2, P) % P
+BASE = (recover(BASE_Y, 0), BASE_Y, 1, recover(BASE_Y, 0) * BASE_Y % P)
+
+
+def signature_is_good(public_key, message, signature):
+    if len(public_key) != 32 or len(signature) != 64:
+        return False
+    s = int.from_bytes(signature[32:], "little")
+    if s >= ORDER:
+        return False
+    hashed = hashlib.sha512(signature[:32] + public_key + message).digest()
+    left = times(s, BASE)
+    right = add(point(signature[:32]), times(int.from_bytes(hashed, "little") % ORDER, point(public_key)))
+    differ = (left[0] * right[2] - right[0] * left[2]), (left[1] * right[2] - right[1] * left[2])
+    return differ[0] % P == 0 and differ[1] % P == 0
+
+
+def require_signed(facts, keys, what):
+    unsigned = {name: value for name, value in facts.items() if name != "signature"}
+    message = b"ticketing statement\n" + json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
+    key = keys.get(facts["signed_by"])
+    if key is None or not signature_is_good(key, message, base64.b64decode(facts["signature"])):
+        raise Bad(what + " is not signed by a key that is known")
+
+
+def read_keys(manifest, trusted):
+    """The public keys by their ids: each is announced by one before it, the first by itself."""
+    keys = {}
+    for line in manifest["keys"]:
+        facts = json.loads(line)
+        public_key = base64.b64decode(facts["public_key"])
+        key_id = hashlib.sha256(public_key).hexdigest()[:16]
+        if key_id != facts["key"] or facts["log"] != manifest["log"]:
+            raise Bad("a key is not the one it says")
+        if not keys and trusted not in (None, key_id):
+            raise Bad("the first key is %s, not %s" % (key_id, trusted))
+        require_signed(facts, keys or {key_id: public_key}, "the key " + key_id)
+        keys[key_id] = public_key
+    return keys
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def leaf(position, aggregate_id, version, kind, event):
+    text, kind = aggregate_id.encode(), kind.encode()
+    head = struct.pack(">BqqI", 0, position, version, len(text))
+    return sha256(head, text, struct.pack(">I", len(kind)), kind, event)
+
+
+def root(level):
+    while len(level) > 1:
+        pairs = [sha256(b"\1", *level[i : i + 2]) for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(level) // 2 * 2 :]
+    return level[0]
+
+
+def read_ndjson(file):
+    for line in file:
+        head, _, event = line.partition(b',"event":')
+        facts = json.loads(head + b"}")
+        yield facts["position"], facts["aggregate_id"], facts["version"], facts["type"], event[:-2]
+
+
+def read_csv(file):
+    csv.field_size_limit(1 << 30)
+    lines = csv.reader(line.decode() for line in file)
+    next(lines, None)
+    for position, aggregate_id, version, kind, event in lines:
+        yield int(position), aggregate_id, int(version), kind, event.encode()
+
+
+def check_pages(manifest, rows):
+    """Follow the chain from before the first page to the checkpoint; return its end and the events."""
+    chain, count, row = bytes.fromhex(manifest["chain_before"]), 0, next(rows, None)
+    for index, (number, first, last, events, given) in enumerate(manifest["pages"]):
+        leaves = [bytes.fromhex(one) for one in manifest["leaves_before"]] if index == 0 else []
+        while row is not None and row[0] <= min(last, manifest["to"]):
+            if row[0] < max(first, manifest["from"]):
+                raise Bad("position %d is out of its place" % row[0])
+            leaves.append(leaf(*row))
+            count, before, row = count + 1, row[0], next(rows, None)
+            if row is not None and row[0] <= before:
+                raise Bad("position %d follows %d" % (row[0], before))
+        if first <= manifest["to"] <= last:
+            leaves += [bytes.fromhex(one) for one in manifest["leaves_after"]]
+        if first <= manifest["to"] and (len(leaves) != events or root(leaves).hex() != given):
+            raise Bad("the events between the positions %d and %d are not what was signed" % (first, last))
+        head = struct.pack(">BqqqI", 2, number, first, last, events)
+        chain = sha256(head, chain, bytes.fromhex(given))
+    if row is not None:
+        raise Bad("position %d is beyond what was signed" % row[0])
+    return chain, count
+
+
+def main(data_path, manifest_path, trusted=None):
+    with open(manifest_path, encoding="utf-8") as file:
+        manifest = json.load(file)
+    with open(data_path, "rb") as file:
+        if manifest.get("kind") != "ticketing export 1":
+            raise Bad("this is no manifest of an export")
+        keys = read_keys(manifest, trusted)
+        require_signed(manifest, keys | {}, "the manifest")
+        checkpoint = json.loads(manifest["checkpoint"])
+        require_signed(checkpoint, keys, "the checkpoint")
+        read = read_csv if manifest["data"]["format"] == "csv" else read_ndjson
+        chain, count = check_pages(manifest, read(file))
+        if chain.hex() != checkpoint["chain"] or checkpoint["log"] != manifest["log"]:
+            raise Bad("the chain does not lead to the checkpoint")
+        file.seek(0)
+        total = hashlib.sha256()
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            total.update(piece)
+        if total.hexdigest() != manifest["data"]["sha256"]:
+            raise Bad("the file is not byte for byte what was exported")
+    words = (count, manifest["from"], manifest["to"], checkpoint["at"], next(iter(keys)))
+    print("%d events, positions %d to %d: as signed on %s. First key: %s" % words)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (Bad, KeyError, ValueError) as problem:
+        sys.exit("NOT AS SIGNED: %s" % problem)
+    except (OSError, TypeError) as problem:
+        print(problem, __doc__, sep="\n\n", file=sys.stderr)
+        sys.exit(2)

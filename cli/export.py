@@ -96,16 +96,13 @@ def _last_position(output: Path, format: Format) -> int | None:
             if line.endswith(b"\n"):
                 kept, last = kept + len(line), line
         file.truncate(kept)
-    if format == "csv":
-        text = last.split(b",", 1)[0]
-        return int(text) if text.isdigit() else (None if not last else _empty(output))
-    return int(json.loads(last)["position"]) if last else None
-
-
-def _empty(output: Path) -> None:
-    """A CSV file with nothing but its header begins anew."""
-    if not output.read_bytes().startswith(COLUMNS[0].encode()):
-        raise Invalid({"output": [f"{output} is no export of this format."]})
+    try:
+        if format == "ndjson":
+            return int(json.loads(last)["position"]) if last else None
+        first_cell = last.decode().partition(",")[0]
+        return int(first_cell) if first_cell not in ("", COLUMNS[0]) else None
+    except (ValueError, KeyError, TypeError):
+        raise Invalid({"output": [f"{output} is no export of the format {format}."]}) from None
 
 
 def _write_manifest(database: Database, vault: Vault, chosen: Range, content: Content, path: Path) -> None:

@@ -59,6 +59,7 @@ ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STA
 CREATE INDEX users_created_at_idx ON users (created_at, id);
 CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
 CREATE INDEX users_email_idx ON users (lower(email));
+ALTER INDEX users_email_idx ALTER COLUMN 1 SET STATISTICS 0;
 
 -- Denormalised: a list is read from this table alone. `names_changed` says that a name shown in the row
 -- has changed since its version began, so that the version no longer stands for one representation.

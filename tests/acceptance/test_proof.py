@@ -164,14 +164,18 @@ def everything(dsn):
     with psycopg.connect(dsn) as conn:
         tables = conn.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('information_schema')"
-            " AND tablename NOT IN ('pg_authid', 'pg_statistic', 'pg_largeobject')"
+            " AND tablename <> 'pg_statistic'"
         ).fetchall()
-        tables += [("pg_catalog", "pg_stats")]
         for schema, table in tables:
             rows = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))).fetchall()
             cells = [cell for row in rows for cell in row]
             raw = [bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells]
             found[f"{schema}.{table}"] = b"\n".join(raw)
+        for schema, table, column, *samples in conn.execute(
+            "SELECT schemaname, tablename, attname, most_common_vals::text, histogram_bounds::text"
+            "  FROM pg_stats"
+        ):
+            found[f"statistics of {schema}.{table}.{column}"] = str(samples).encode()
     return found
 
 

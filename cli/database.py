@@ -17,6 +17,7 @@ from infrastructure.embedded import EmbeddedFailed, start_embedded
 from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
 from infrastructure.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
+from infrastructure.roles import APPLICATION, grant_to_application
 from infrastructure.settings import Settings
 from infrastructure.vault import is_sealed, load_vault, make_key_file, verify_vault
 from projections.rebuild import rebuild
@@ -85,12 +86,13 @@ def database_address(settings: Settings) -> Iterator[str]:
             f"The embedded PostgreSQL of {settings.home} does not start: {error}"
         ) from None
     try:
-        ours = msgspec.structs.replace(settings, database_url=server.dsn())
+        application = server.dsn(role=APPLICATION)
+        ours = msgspec.structs.replace(settings, database_url=application)
         if server.is_owner:
-            prepare(ours)
+            prepare(msgspec.structs.replace(ours, migrate_database_url=server.dsn()))
         else:
             require_ready(ours)
-        yield server.dsn()
+        yield application
     finally:
         server.stop()
 
@@ -112,7 +114,9 @@ def prepare(settings: Settings) -> list[str]:
     Raises BadSettings when the key is missing or not the database's.
     """
     dsn = settings.database_url or ""
-    done = [f"migration {name}" for name in migrate(dsn)]
+    owner = settings.migrate_database_url or dsn
+    done = [f"migration {name}" for name in migrate(owner)]
+    grant_to_application(owner, dsn)
     with connect(dsn, application="ticketing-cli") as conn:
         if not is_sealed(conn):
             make_key_file(settings)

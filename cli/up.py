@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cli import demo
@@ -25,6 +26,7 @@ from cli.stopping import Signals, stopping_on_signals
 from cli.supervisor import Child, Supervisor, ourselves
 from commands.api_keys import IssueKey, issue_key
 from infrastructure.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
+from infrastructure.roles import APPLICATION
 from infrastructure.settings import Settings, load_settings
 from infrastructure.tokens import digest
 
@@ -60,9 +62,11 @@ def up(
     environ["TICKETING_HOME"] = str(settings.home)
     with stopping_on_signals() as signals, _only_one(settings.home):
         _require_free_port(settings)
-        with _database_address(settings, signals) as dsn:
+        with _database_addresses(settings, signals) as (dsn, owner):
             environ["DATABASE_URL"] = dsn
-            _run(load_settings(environ), environ, signals, with_demo=demo_data)
+            environ.pop("MIGRATE_DATABASE_URL", None)  # not for those who serve
+            prepared = msgspec.structs.replace(load_settings(environ), migrate_database_url=owner)
+            _run(prepared, environ, signals, with_demo=demo_data)
 
 
 def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_demo: bool) -> None:
@@ -136,10 +140,10 @@ def _require_free_port(settings: Settings) -> None:
 
 
 @contextmanager
-def _database_address(settings: Settings, signals: Signals) -> Iterator[str]:
-    """DATABASE_URL, or an embedded server that is ours to stop."""
+def _database_addresses(settings: Settings, signals: Signals) -> Iterator[tuple[str, str | None]]:
+    """DATABASE_URL and MIGRATE_DATABASE_URL, or those of an embedded server that is ours to stop."""
     if settings.database_url:
-        yield settings.database_url
+        yield settings.database_url, settings.migrate_database_url
         return
     server: EmbeddedServer | None = None
     try:
@@ -148,7 +152,7 @@ def _database_address(settings: Settings, signals: Signals) -> Iterator[str]:
             _wait_for_its_owner(server, deadline)
             with signals.deferred():  # half-way, a server would be left behind
                 server = start_embedded(settings.home / "postgres")
-        yield server.dsn()
+        yield server.dsn(role=APPLICATION), server.dsn()
     except (EmbeddedFailed, OSError) as error:
         raise CannotStart(f"The embedded PostgreSQL does not start: {error}") from None
     finally:

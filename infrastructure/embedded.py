@@ -65,13 +65,13 @@ class EmbeddedServer:
     def pid(self) -> int:
         return int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
 
-    def dsn(self, database: str = "ticketing") -> str:
+    def dsn(self, database: str = "ticketing", *, role: str = "postgres") -> str:
         """The connection string of a database, which is created if absent."""
         with psycopg.connect(self._dsn("postgres"), autocommit=True) as conn:
             known = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
             if known is None:
                 _create_database(conn, database)
-        return self._dsn(database)
+        return self._dsn(database, role)
 
     def stop(self) -> None:
         """Stop the server: transactions under way are rolled back, everything committed is kept.
@@ -85,8 +85,8 @@ class EmbeddedServer:
         os.close(self._owner_lock)
         object.__setattr__(self, "_owner_lock", None)
 
-    def _dsn(self, database: str) -> str:
-        return f"postgresql://postgres@/{quote(database)}?host={quote(str(self.socket_dir), safe='')}"
+    def _dsn(self, database: str, role: str = "postgres") -> str:
+        return f"postgresql://{role}@/{quote(database)}?host={quote(str(self.socket_dir), safe='')}"
 
 
 def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) -> EmbeddedServer:

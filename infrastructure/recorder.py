@@ -172,7 +172,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
                     for statement, parameters in also:
                         conn.execute(statement, parameters)
                     if self._locks_table:
-                        conn.execute("LOCK TABLE es.stored_events IN EXCLUSIVE MODE")
+                        conn.execute("SELECT es.stored_events_lock()")
                     return _insert(conn, stored_events)
         except psycopg.errors.UniqueViolation as error:
             raise IntegrityError(str(error)) from error

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path
     database_url: str | None = None
+    migrate_database_url: str | None = None
     port: int = 8000
     host: str = "127.0.0.1"
     base_url: str = "http://127.0.0.1:8000"
@@ -70,6 +71,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=env.get("DATABASE_URL") or None,
+        migrate_database_url=env.get("MIGRATE_DATABASE_URL") or None,
         port=port,
         host=host,
         base_url=(env.get("BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),

@@ -60,10 +60,14 @@ def test_the_settings_given_are_accepted():
 
 def test_the_database_address_names_the_postgres_service():
     postgres = SERVICES["postgres"]["environment"]
+    owner = OURS["migrate"]["environment"]["MIGRATE_DATABASE_URL"]
     address = OURS["api"]["environment"]["DATABASE_URL"]
 
-    assert address.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
-    assert address.endswith(f"@postgres:5432/{postgres['POSTGRES_DB']}")
+    assert owner.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
+    assert not address.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
+    assert "MIGRATE_DATABASE_URL" not in OURS["api"]["environment"]
+    for each in (owner, address):
+        assert each.endswith(f"@postgres:5432/{postgres['POSTGRES_DB']}")
 
 
 def test_the_kafka_address_names_the_kafka_service():

@@ -1,0 +1,82 @@
+"""The role that the processes work as appends to the log and cannot alter it, whatever it tries."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import connect, make_pool
+from infrastructure.privacy import process_vault
+from infrastructure.roles import APPLICATION, grant_to_application
+from notary.follower import seal
+from notary.signing import rotate_key
+from projections.rebuild import rebuild, verify
+from projections.runner import catch_up, connect_projector
+from tests.acceptance.site import Site
+from tests.support.history import History, append
+
+TABLES = ("es.stored_events", "notary.pages", "notary.statements")
+ATTEMPTS = (
+    "UPDATE {} SET {} = {}",
+    "DELETE FROM {}",
+    "TRUNCATE {}",
+    "ALTER TABLE {} DISABLE TRIGGER ALL",
+    "DROP TABLE {}",
+)
+COLUMNS = {"es.stored_events": "state", "notary.pages": "root", "notary.statements": "line"}
+
+
+@pytest.fixture
+def application(database):
+    """The address of the database as the application's role."""
+    dsn = make_conninfo(database, user=APPLICATION, password="test")
+    grant_to_application(database, dsn)
+    return dsn
+
+
+@pytest.mark.parametrize("lock", ["watermark", "table"])
+def test_it_appends_and_does_all_else_the_processes_do(application, lock):
+    with make_pool(application, application="tests", max_size=2) as pool:
+        append(Ticketing(pool, lock=lock), History(seed=1).grow(30))
+    with connect_projector(application) as projector:
+        while catch_up(projector):
+            pass
+    with connect(application, application="tests") as conn:
+        seal(conn, process_vault())
+        rotate_key(conn, process_vault())
+
+    assert verify(application, lambda done, total: None).count == 0
+    assert rebuild(application, lambda done, total: None).events >= 30
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_it_cannot_alter_what_only_grows(application, table, attempt):
+    column = COLUMNS[table]
+    denied = psycopg.errors.InsufficientPrivilege
+    with connect(application, application="tests") as conn, pytest.raises(denied) as refused:
+        conn.execute(attempt.format(table, column, column))
+
+    assert "append-only" not in str(refused.value)  # the privilege is missing: no trigger was asked
+
+
+def test_the_api_works_as_that_role(application):
+    with Site.running(application, workers=1) as site:
+        site.ticket()
+        person = site.person()["id"]
+        erased = site.client().post(f"/v1/users/{person}/erase")
+        with connect(application, application="tests") as conn:
+            roles = conn.execute(
+                "SELECT DISTINCT usename FROM pg_stat_activity"
+                " WHERE application_name LIKE 'ticketing-%' AND datname = current_database()"
+            ).fetchall()
+
+    assert erased.status_code == 200
+    assert roles == [(APPLICATION,)]
+
+
+def test_granting_twice_and_to_the_owner_changes_nothing(database, application):
+    grant_to_application(database, application)
+    grant_to_application(database, database)

@@ -26,6 +26,7 @@ PER_PAGE = 25
 REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # what a form is shown again for
 _STATUS = {Invalid: 422, Forbidden: 403, Conflict: 409, PreconditionFailed: 412}
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -120,6 +121,12 @@ class PanelPage(Resource):
             req.context.is_retry = True
         context: Context = req.context.command()
         return context
+
+
+def versions_of(form: Form) -> frozenset[int]:
+    """The version the form was shown at; what is no version matches none."""
+    version = form.value("version")
+    return frozenset((int(version),)) if _VERSION.fullmatch(version) else frozenset()
 
 
 def filled(**fields: str | Sequence[str] | None) -> Form:

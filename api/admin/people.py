@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 import falcon
 from msgspec.structs import asdict
 
-from api.admin.page import REFUSALS, ListQuery, PanelPage, filled, page_of, pages_of, read_filters
+from api.admin.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    filled,
+    page_of,
+    pages_of,
+    read_filters,
+    versions_of,
+)
 from api.bodies import validate
 from api.resource import Operation
 from api.users import NewUser, UserChanges
@@ -129,11 +138,10 @@ class PersonItem(PersonPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         row = self.visible(req, user_id)
-        version = req.context.form.value("version")
         try:
             changes = asdict(validate(_fields(req.context.form), UserChanges))
             changes["preferences"] = _preferences(req.context.form)
-            expected = frozenset((int(version),)) if version.isdecimal() else frozenset[int]()
+            expected = versions_of(req.context.form)
             command = ChangeUser(user_id=user_id, expected_versions=expected, **changes)
             user = change_user(self.services.store, command, self.command(req))
         except REFUSALS as refusal:

@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 import falcon
 from msgspec.structs import asdict
 
-from api.admin.page import REFUSALS, ListQuery, PanelPage, filled, page_of, pages_of, read_filters
+from api.admin.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    filled,
+    page_of,
+    pages_of,
+    read_filters,
+    versions_of,
+)
 from api.bodies import validate
 from api.properties import NewProperty, NewUnit
 from api.resource import Operation
@@ -99,12 +108,11 @@ class PropertyItem(PropertyPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         row = self.visible(req, property_id)
-        version = req.context.form.value("version")
         try:
             changes = validate(_fields(req.context.form), NewProperty)
             command = ChangeProperty(
                 property_id=property_id,
-                expected_versions=frozenset((int(version),)) if version.isdecimal() else frozenset(),
+                expected_versions=versions_of(req.context.form),
                 name=changes.name,
                 address=Address(**asdict(changes.address)),
             )

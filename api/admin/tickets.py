@@ -6,7 +6,16 @@ from typing import Any, ClassVar
 
 import falcon
 
-from api.admin.page import REFUSALS, ListQuery, PanelPage, filled, page_of, pages_of, read_filters
+from api.admin.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    filled,
+    page_of,
+    pages_of,
+    read_filters,
+    versions_of,
+)
 from api.bodies import validate
 from api.comments import NewComment
 from api.resource import Operation
@@ -158,12 +167,11 @@ class Ticket(TicketPage):
             "priority": form.value("priority"),
             "assigned_to": form.value("assigned_to") or None,
         }
-        version = form.value("version")
         try:
             changes = validate(given, TicketChanges)
             command = ChangeTicket(
                 ticket_id=ticket_id,
-                expected_versions=frozenset((int(version),)) if version.isdecimal() else frozenset(),
+                expected_versions=versions_of(req.context.form),
                 status=changes.status,
                 priority=changes.priority,
                 assigned_to=changes.assigned_to,

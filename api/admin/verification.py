@@ -1,5 +1,5 @@
-"""A verification in the background: `python -m api.admin.verification ID` compares the read tables with the
-log and writes what it finds into panel.verifications.
+"""A verification in the background: `python -m api.admin.verification ID` checks the log against what was
+chained and signed, compares the read tables with it, and writes what it finds into panel.verifications.
 
 It is a process of its own, so that requests need not share a worker with it. It ends with the API process
 that started it, and its lock with it: that is how others know that it still runs.
@@ -20,7 +20,9 @@ import structlog
 
 from infrastructure.logs import configure_logs
 from infrastructure.postgres import Connection, Pool, connect, named_queries
-from infrastructure.settings import load_settings
+from infrastructure.settings import Settings, load_settings
+from notary.places import StatementFile
+from notary.verification import verify_log
 from projections.comparison import Difference
 from projections.rebuild import NothingToVerify, RebuildRunning, verify
 
@@ -28,6 +30,7 @@ RUN_KEY = 7_305_877  # the session advisory lock of the one verification of this
 NOTE_EVERY_SECONDS = 0.5
 STARTS_WITHIN = timedelta(seconds=15)
 LISTED_RUNS = 10
+LISTED_FINDINGS = 100
 
 RunState = Literal["running", "clean", "different", "failed", "interrupted"]
 
@@ -40,7 +43,8 @@ log = structlog.get_logger()
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One verification. `differences` counts rows, of which the first are `listed`."""
+    """One verification. `differences` counts what is not as it should be, in the log and in the read
+    tables; the first of them are `listed`, those of the log under the table name `log`."""
 
     id: str
     started_at: datetime
@@ -95,7 +99,9 @@ def main(run_id: str) -> None:
             _fail(conn, run_id, "Another verification was under way.")
             return
         try:
-            report = verify(dsn, _Notes(conn, run_id).show)
+            notes = _Notes(conn, run_id)
+            altered = _altered(dsn, settings, notes)
+            report = verify(dsn, notes.show)
         except (RebuildRunning, NothingToVerify) as refusal:
             _fail(conn, run_id, str(refusal))
         except Exception as error:
@@ -107,11 +113,11 @@ def main(run_id: str) -> None:
                 "position": report.position,
                 "events": report.events,
                 "seconds": report.seconds,
-                "differences": report.count,
-                "listed": _encode(report.differences).decode(),
+                "differences": report.count + len(altered),
+                "listed": _encode([*altered[:LISTED_FINDINGS], *report.differences]).decode(),
             }
             conn.execute(_sql["note_outcome"], outcome)
-            log.info("verified", run_id=run_id, position=report.position, differences=report.count)
+            log.info("verified", run_id=run_id, position=report.position, differences=outcome["differences"])
 
 
 def _run(row: Any, *, is_locked: bool) -> Run:
@@ -138,6 +144,17 @@ class _Notes:
             parameters = {"id": self._run_id, "position": position, "end": end}
             self._conn.execute(_sql["note_progress"], parameters)
             self._noted_at = time.monotonic()
+
+
+def _altered(dsn: str, settings: Settings, notes: _Notes) -> list[Difference]:
+    """Where the log is not what the notary chained, and signed in its file if this machine has that."""
+    file = StatementFile.of(settings)
+    with connect(dsn, application="ticketing-verification") as conn:
+        report = verify_log(conn, {str(file.path): file.lines()}, notes.show)
+    return [
+        Difference(table="log", id=str(finding.position or "-"), columns=(), problem=finding.problem)
+        for finding in report.findings
+    ]
 
 
 def _fail(conn: Connection, run_id: str, problem: str) -> None:

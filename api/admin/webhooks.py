@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 
 import falcon
 
-from api.admin.page import REFUSALS, ListQuery, PanelPage, filled, page_of, pages_of, read_filters
+from api.admin.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    filled,
+    page_of,
+    pages_of,
+    read_filters,
+    versions_of,
+)
 from api.bodies import validate
 from api.resource import Operation
 from api.web.forms import Form
@@ -27,7 +36,10 @@ from webhook_dispatcher.reading import (
 )
 from webhook_dispatcher.replays import redeliver, send_test
 
-EVENT_WORDS = {name: name.partition(".")[2].replace("*", "everything") for name in WEBHOOK_EVENT_NAMES}
+EVENT_WORDS = {
+    name: "Everything" if name == "ticket.*" else f"Ticket {name.partition('.')[2]}"
+    for name in WEBHOOK_EVENT_NAMES
+}
 EXPLAINED = {
     "owner": "switched off by hand",
     "gone": "switched off, because it answered 410 Gone",
@@ -127,12 +139,11 @@ class WebhookItemPage(WebhookPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         row = self.visible(req, webhook_id)
-        version = req.context.form.value("version")
         try:
             changes = validate(_fields(req.context.form), WebhookChanges)
             command = ChangeWebhook(
                 webhook_id=webhook_id,
-                expected_versions=frozenset((int(version),)) if version.isdecimal() else frozenset(),
+                expected_versions=versions_of(req.context.form),
                 url=changes.url,
                 event_names=changes.events,
             )

@@ -301,13 +301,15 @@ def test_a_version_that_cannot_be_is_no_failure(panel, version):
 @pytest.mark.parametrize("path", CHANGES)
 def test_a_form_without_fields_or_with_odd_ones_is_no_failure(panel, path):
     _, browsers, ids = panel
-    absent = dict.fromkeys(ids, "absent")
     token = hidden(browsers["admin"].open("/admin/users/new").text)["csrf_token"]
     names = ("name", "title", "text", "scopes", "property_ids", "rate_limit", "expires_at", "version", "user")
     odd = {"csrf_token": token, **dict.fromkeys((*names, "command_id", "unit_name", "password"), "é" * 300)}
 
-    for fields in ({"csrf_token": token}, odd):
-        assert browsers["admin"].send(path.format(**absent), fields).status_code < 500
+    long = {**odd, **dict.fromkeys(("version", "rate_limit"), "9" * 6_000)}
+    for fields in ({"csrf_token": token}, odd, long):
+        for there in (ids, dict.fromkeys(ids, "absent")):
+            if "{" in path or there is ids:
+                assert browsers["admin"].send(path.format(**there), fields).status_code < 500
 
 
 def test_a_verification_runs_in_the_background_and_its_result_is_shown(panel):
@@ -316,7 +318,7 @@ def test_a_verification_runs_in_the_background_and_its_result_is_shown(panel):
     started = send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
 
     assert started.status_code == 303
-    eventually(lambda: "No differences" in browsers["admin"].open("/admin/checks").text, within=60)
+    eventually(lambda: "All is well" in browsers["admin"].open("/admin/checks").text, within=60)
 
 
 def test_a_verification_names_the_row_that_differs(panel):
@@ -326,5 +328,21 @@ def test_a_verification_names_the_row_that_differs(panel):
 
     send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
 
-    eventually(lambda: "rows differ" in browsers["admin"].open("/admin/checks").text, within=60)
+    eventually(lambda: "1 found" in browsers["admin"].open("/admin/checks").text, within=60)
     assert ids["ticket_id"] in browsers["admin"].open("/admin/checks").text
+
+
+def test_a_verification_names_what_is_wrong_in_the_log(panel):
+    site, browsers, _ = panel
+    with site.pool.connection() as conn:
+        conn.execute(
+            "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+            " VALUES ('a-gap', 7, 'ticket.deleted', '{}')"
+        )
+
+    send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
+
+    eventually(lambda: ">log<" in browsers["admin"].open("/admin/checks").text, within=60)
+    page = browsers["admin"].open("/admin/checks").text
+    assert "a-gap" in page
+    assert "CannotProject" in page or "ValidationError" in page, "and what was parked"

@@ -288,7 +288,7 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
         found[path] = barriers(page)
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             too_wide.append(path)
-        name = path.partition("?")[0].replace("/", "-").strip("-")
+        name = re.sub(r"[0-9a-f-]{32,}", "id", path.partition("?")[0]).replace("/", "-").strip("-")
         keep_picture(page, f"{name}-{scheme}")
     page.context.close()
 

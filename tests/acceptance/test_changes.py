@@ -296,7 +296,7 @@ def test_comments_come_back_oldest_first_in_pages(site, client, path):
         ({"text": "a", "author": "x"}, {"author"}),
         ({"text": 1, "visibility": None}, {"text", "visibility"}),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",  # a set has no order
 )
 def test_a_bad_comment_is_refused_with_all_its_fields(client, path, body, fields):
     assert error_of(client.post(f"{path}/comments", json=body)) == (422, "validation_error", fields)

@@ -119,13 +119,22 @@ def _mark_times(info: Any, components: Mapping[str, Any], seen: set[type]) -> No
         properties = components[info.cls.__name__]["properties"]
         for field in info.fields:
             schema = properties[field.encode_name]
-            kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+            kinds = _members(field.type)
             if any(isinstance(kind, inspect.DateTimeType) for kind in kinds):
                 for branch in (schema, *schema.get("anyOf", ())):
                     if branch.get("type") == "string":
                         branch["format"] = "date-time"
             for kind in kinds:
                 _mark_times(getattr(kind, "item_type", kind), components, seen)
+
+
+def _members(info: Any) -> list[Any]:
+    """The types a field may have, whatever is said about them taken off."""
+    if isinstance(info, inspect.Metadata):
+        return _members(info.type)
+    if isinstance(info, inspect.UnionType):
+        return [member for each in info.types for member in _members(each)]
+    return [info]
 
 
 def _kinds(operation: Operation) -> list[Any]:

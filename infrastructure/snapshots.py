@@ -14,7 +14,8 @@ from domain.aggregate import Aggregate, DomainEvent
 from domain.events import StoredDomainEvent
 
 REMEMBERED = 512  # aggregates
-REMEMBERED_BYTES = 64 * 1024  # of events; what has more is read anew each time, so that memory is bounded
+REMEMBERED_BYTES = 32 * 1024 * 1024  # of events, all aggregates together
+LARGEST_BYTES = 2 * 1024 * 1024  # of events of one; what has more is read anew each time
 
 A = TypeVar("A", bound=Aggregate)
 B = TypeVar("B", bound=Aggregate)
@@ -59,6 +60,7 @@ class Snapshots:
         self._reader = reader
         self._opened = opened
         self._snapshots: OrderedDict[str, _Snapshot] = OrderedDict()
+        self._size_bytes = 0
         self._lock = threading.Lock()
 
     def read(self, kind: type[A], aggregate_id: str) -> A | None:
@@ -114,11 +116,14 @@ class Snapshots:
 
     def _remember(self, snapshot: _Snapshot) -> None:
         with self._lock:
-            self._snapshots.pop(snapshot.aggregate.id, None)
-            if snapshot.size_bytes <= REMEMBERED_BYTES:
+            former = self._snapshots.pop(snapshot.aggregate.id, _NOTHING)
+            self._size_bytes -= former.size_bytes
+            if snapshot.size_bytes <= LARGEST_BYTES:
                 self._snapshots[snapshot.aggregate.id] = snapshot
-            if len(self._snapshots) > REMEMBERED:
-                self._snapshots.popitem(last=False)
+                self._size_bytes += snapshot.size_bytes
+            while len(self._snapshots) > REMEMBERED or self._size_bytes > REMEMBERED_BYTES:
+                _, oldest = self._snapshots.popitem(last=False)
+                self._size_bytes -= oldest.size_bytes
 
 
 def _copy_of(aggregate: Any) -> Any:

@@ -16,6 +16,8 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "cursor",
     "page",  # which cannot be combined with a cursor
     "version",  # which cannot be combined with as_of
+    "to",  # which must not lie before from
+    "url",  # which has to be an address that posts may go to
     "as_of",  # which must not lie in the future, see below
 }
 

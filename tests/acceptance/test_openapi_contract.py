@@ -45,6 +45,7 @@ def _start(site, role, folder):
         *(SCHEMATHESIS, "--config-file", CONFIGURATION, "--no-color"),
         *("run", f"{site.base_url}/v1/openapi.json"),
         *("--checks", "all", "--max-examples", str(MAX_EXAMPLES)),
+        *(() if role == "admin" else ("--phases", "examples,fuzzing,stateful")),  # one covers every value
         *("--header", f"Authorization: Bearer {key}"),
     ]
     return subprocess.Popen(

@@ -161,6 +161,23 @@ def test_lists_and_items_are_the_owners_own(site):
         assert site.client(role).post("/v1/webhooks", json=WEBHOOK).status_code == 403
 
 
+def test_deliveries_are_the_owners_own(site):
+    admins = registered(site, "https://example.com/admins")["id"]
+    tested = site.client().post(f"/v1/webhooks/{admins}/test").json()["data"]["id"]
+
+    for method, path in (("GET", "deliveries/{}"), ("POST", "deliveries/{}/redeliver")):
+        own = site.client().request(method, f"/v1/webhooks/{admins}/{path.format(tested)}")
+        foreign = site.client("manager").request(method, f"/v1/webhooks/{admins}/{path.format(tested)}")
+        absent = site.client("manager").request(method, f"/v1/webhooks/absent/{path.format(tested)}")
+        unknown = site.client().request(method, f"/v1/webhooks/{admins}/{path.format(10**12)}")
+        assert own.status_code in (200, 202), own.text
+        assert (foreign.status_code, absent.status_code, unknown.status_code) == (404, 404, 404)
+        assert foreign.json()["error"]["message"] == absent.json()["error"]["message"]
+        for role in ("staff", "guest"):
+            refused = site.client(role).request(method, f"/v1/webhooks/{admins}/{path.format(tested)}")
+            assert refused.status_code == 403
+
+
 def ids(answer):
     return {item["id"] for item in answer.json()["data"]}
 

@@ -175,10 +175,15 @@ def test_memory_is_bounded(store, fetched, monkeypatch):
         store.save(a_ticket(f"t{number}"))
         store.load(Ticket, f"t{number}")
     store.load(Ticket, "t0")
-    store.save(a_ticket("long", title="x" * snapshots.REMEMBERED_BYTES))
+    store.save(a_ticket("long", title="x" * snapshots.LARGEST_BYTES))
     store.load(Ticket, "long")
 
     assert list(store._snapshots._snapshots) == ["t3", "t0"]
+    monkeypatch.setattr(snapshots, "REMEMBERED_BYTES", 1_500)
+    store.save(a_ticket("large", title="x" * 1_000))
+    store.load(Ticket, "large")
+
+    assert list(store._snapshots._snapshots) == ["large"]
 
 
 def test_the_slower_of_two_commands_is_refused(store, elsewhere):

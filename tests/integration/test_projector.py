@@ -268,7 +268,7 @@ def test_the_second_projector_stands_by_and_takes_over(store, conn, database):
             assert leader(conn) == first
 
             stop_the_first()
-            second = wait_until(lambda: leader(conn))
+            second = wait_until(lambda: (now := leader(conn)) != first and now)
             last = append(store, history.grow(50))
             wait_until(lambda: position(conn) == last)
 

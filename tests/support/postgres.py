@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,22 +19,30 @@ from infrastructure.postgres import connect, migrate
 from projections.schema import create_read_schema
 
 TEMPLATE = f"ticketing_template_{os.getpid()}"
+ROOM_BYTES = 8 * 1024**3
+_MEMORY = Path("/dev/shm")
 _numbers = count(1)
 
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """The DSN of a server where databases may be made: TEST_DATABASE_URL, or an embedded one, as
-    durable as in production, on a temporary directory."""
+    """The DSN of a server where databases may be made: TEST_DATABASE_URL, or an embedded one with the
+    settings of production on a temporary directory, in memory where there is room: the many databases that
+    come and go would wait for the disk most of the time."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="ticketing-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ticketing-test-", dir=_memory()) as folder:
         server = start_embedded(Path(folder) / "data")
         try:
             yield server.dsn("postgres")
         finally:
             server.stop()
+
+
+def _memory() -> str | None:
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > ROOM_BYTES
+    return str(_MEMORY) if roomy else None
 
 
 def make_template(server: str) -> str:

@@ -13,8 +13,8 @@ help: ## Show this menu
 run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (PORT, TICKETING_HOME)
 	@exec $(BIN)/ticketing up
 
-test: $(VENV)/.installed-test ## Run the whole test suite, three files at a time (ARGS are handed to pytest)
-	@exec $(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+test: $(VENV)/.installed-test ## Run the whole test suite, four files at a time (ARGS are handed to pytest)
+	@exec $(BIN)/pytest -n 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -11,12 +11,13 @@ from typing import LiteralString, NamedTuple
 
 import msgspec
 
+from commands.shown_once import create_once, only_attempt
 from domain.access import SCOPES, Context, Role, at_least
 from domain.api_key import ApiKey
 from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.user import User
-from infrastructure.event_store import Ticketing, create
+from infrastructure.event_store import Ticketing
 from infrastructure.tokens import API_KEY, digest, has_form, make_token
 
 MAX_RATE_LIMIT = 2_147_483_646
@@ -49,8 +50,10 @@ class IssuedKey(NamedTuple):
 
 
 def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKey:
-    """Make a key. Raises Invalid for an unknown user, property or scope, or a role above the user's."""
+    """Make a key. Raises Invalid for an unknown user, property or scope, or a role above the user's, and
+    SecretWasShown for a repeat of the command."""
     context.caller.require("admin", "issue API keys")
+    context = only_attempt(context)
     _require_valid(store, command, context)
     api_key = ApiKey.issue(
         f"key_{context.command_id}",
@@ -77,7 +80,9 @@ def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKe
         api_key.expires_at,
         api_key.created_at,
     )
-    return IssuedKey(key, create(store, api_key, context, also=[(_INSERT, row)]))
+    otherwise = f"revoke the key {api_key.id} and make another."
+    create_once(store, api_key, context, also=[(_INSERT, row)], otherwise=otherwise)
+    return IssuedKey(key, api_key)
 
 
 def revoke_key(store: Ticketing, key_id: str, context: Context) -> ApiKey:

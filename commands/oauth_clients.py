@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from commands.api_keys import MAX_RATE_LIMIT
+from commands.shown_once import create_once, only_attempt, require_unanswered
 from domain import redirect_uri
 from domain.access import SCOPES, Context, Role
 from domain.errors import Details, Invalid
@@ -25,6 +26,7 @@ from infrastructure.tokens import OAUTH_CLIENT_SECRET, digest, make_token
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
 
 MAX_REDIRECT_URIS = 20
+_OTHERWISE = "give the application another secret."
 BY_CODE: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
 
 
@@ -51,10 +53,12 @@ class RegisteredClient(NamedTuple):
 
 
 def register_client(store: Ticketing, command: RegisterClient, context: Context) -> RegisteredClient:
-    """Register an application. Raises Invalid naming every bad field."""
+    """Register an application. Raises Invalid naming every bad field, and SecretWasShown for a repeat of a
+    command that drew a secret."""
     context.caller.require("admin", "register OAuth clients")
     _require_valid(store, command)
     is_public = command.client_kind == "public"
+    context = context if is_public else only_attempt(context)
     client = OAuthClient.register(
         f"client_{context.command_id}",
         context,
@@ -82,16 +86,22 @@ def register_client(store: Ticketing, command: RegisterClient, context: Context)
         "created_at": client.created_at,
         **_kept(secret),
     }
-    return RegisteredClient(secret, create(store, client, context, also=[(_sql["insert_client"], row)]))
+    also = [(_sql["insert_client"], row)]
+    if is_public:
+        return RegisteredClient(None, create(store, client, context, also=also))
+    return RegisteredClient(secret, create_once(store, client, context, also=also, otherwise=_OTHERWISE))
 
 
 def rotate_client_secret(store: Ticketing, client_id: str, context: Context) -> RegisteredClient:
-    """Give the client another secret; the old one is refused from the commit on."""
+    """Give the client another secret; the old one is refused from the commit on. Raises SecretWasShown for a
+    repeat of the command."""
     context.caller.require("admin", "change OAuth clients")
+    context = only_attempt(context)
     secret = make_token(OAUTH_CLIENT_SECRET)
 
     def attempt() -> OAuthClient:
         client = store.load(OAuthClient, client_id)
+        require_unanswered(store, OAuthClient, client_id, context, _OTHERWISE)
         client.rotate_secret(context)
         store.save(client, also=[(_sql["replace_secret"], {"id": client_id, **_kept(secret)})])
         return client

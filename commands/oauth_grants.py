@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from commands.shown_once import create_once, only_attempt
 from domain.access import Context
 from domain.errors import NotFound
 from domain.oauth_grant import EndReason, OAuthGrant
-from infrastructure.event_store import Ticketing, create, decide
+from infrastructure.event_store import Ticketing, decide
 from infrastructure.postgres import Pool, Statement, named_queries
 from infrastructure.tokens import OAUTH_CODE, digest, make_token
 
@@ -49,7 +50,9 @@ class NewTokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
-    """Record the consent and return the code for it, which lives for CODE_LIFETIME."""
+    """Record the consent and return the code for it, which lives for CODE_LIFETIME. Raises SecretWasShown for
+    a repeat of the command."""
+    context = only_attempt(context)
     caller = context.caller
     if caller.user_id is None:
         raise NotFound("user")
@@ -74,7 +77,8 @@ def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
         "redirect_uri_was_given": command.redirect_uri_was_given,
         "code_challenge": command.code_challenge,
     }
-    create(store, grant, context, also=[(_sql["insert_grant"], row)])
+    otherwise = "go back to the application and begin again."
+    create_once(store, grant, context, also=[(_sql["insert_grant"], row)], otherwise=otherwise)
     return code
 
 

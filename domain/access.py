@@ -112,7 +112,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `command_id` names the command: a repeated delivery of the same command carries the same id, and
     that is how a lost COMMIT reply or a retried request is recognised; what the command creates takes
     it as its own id. `is_retry` says that an earlier delivery may have got as far as the log.
-    `source_prefix` is the caller's network prefix (/24 or /48), never the whole address.
+    `attempt` is given where two deliveries of one command must not pass for each other: then only the
+    events of the same attempt count as its own. `source_prefix` is the caller's network prefix (/24 or
+    /48), never the whole address.
     """
 
     at: datetime
@@ -120,6 +122,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     command_id: str
     is_retry: bool = False
+    attempt: str | None = None
     source_prefix: str | None = None
 
 

@@ -58,8 +58,9 @@ class Aggregate(msgspec.Struct, kw_only=True):
     def record(self, event_type: type[DomainEvent], context: Context, **facts: Any) -> None:
         """Append one pending event of `event_type` and apply it."""
         version = self.version + 1
+        cause = f"{context.command_id}/{context.attempt}" if context.attempt else context.command_id
         event = event_type(
-            event_id=str(uuid5(NAMESPACE_URL, f"{self.id}/{version}/{context.command_id}")),
+            event_id=str(uuid5(NAMESPACE_URL, f"{self.id}/{version}/{cause}")),
             originator_id=self.id,
             originator_version=version,
             occurred_at=max(context.at, self.updated_at) if self.updated_at else context.at,

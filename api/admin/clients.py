@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import falcon
-import msgspec
 
 from api.admin.keys import DEFAULT_RATE_LIMIT, rate_limit_of
 from api.admin.page import REFUSALS, PanelPage, filled, page_of
@@ -21,7 +20,7 @@ from commands.oauth_clients import (
     rotate_client_secret,
 )
 from domain.access import ROLES
-from domain.errors import Conflict, Details, Invalid, NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.oauth_client import CLIENT_KINDS, GRANT_TYPES
 from projections.choices import property_choices
 
@@ -34,10 +33,6 @@ KIND_WORDS = {
     "confidential": "Runs on a server and keeps a secret",
     "public": "Runs on people's devices, without a secret",
 }
-_SENT_TWICE = (
-    "This form was sent twice. The application was registered the first time, and its secret shown then;"
-    " give it another if you have not kept it."
-)
 
 
 class ClientList(PanelPage):
@@ -70,11 +65,7 @@ class ClientRegistration(PanelPage):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
             command = _read(req.context.form)
-            context = msgspec.structs.replace(self.command(req), is_retry=False)
-            registered = register_client(self.services.store, command, context)
-            secret = registered.secret
-            if secret and find(self, registered.client.id).hint != secret[-4:]:  # known already
-                raise Conflict(_SENT_TWICE)
+            registered = register_client(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
             self.show_again(req, resp, "client_new.html", refusal, **self._choices(req))
             return
@@ -110,8 +101,7 @@ class ClientRotation(PanelPage):
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, client_id: str) -> None:
-        context = msgspec.structs.replace(self.command(req), is_retry=False)
-        registered = rotate_client_secret(self.services.store, client_id, context)
+        registered = rotate_client_secret(self.services.store, client_id, self.command(req))
         show_secret(self, req, resp, registered, "has another secret")
 
 

@@ -1,0 +1,124 @@
+"""A command that makes a secret, repeated: never does it hand out one that opens nothing."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from commands.api_keys import IssueKey, issue_key
+from commands.oauth_clients import RegisterClient, register_client, rotate_client_secret
+from commands.oauth_grants import GiveGrant, give_grant
+from commands.shown_once import SecretWasShown
+from commands.users import RegisterUser, register_user
+from domain.errors import Conflict
+from infrastructure.event_store import Ticketing
+from infrastructure.tokens import digest
+from tests.unit.builders import caller, context
+
+CLIENT = RegisterClient(
+    name="Board",
+    client_kind="confidential",
+    scopes=("tickets:read",),
+    role="staff",
+    redirect_uris=("https://app.example/back",),
+)
+KEPT = (
+    "SELECT secret_sha256 FROM access.api_keys UNION ALL SELECT secret_sha256 FROM access.oauth_clients"
+    " UNION ALL SELECT code_sha256 FROM access.oauth_grants"
+)
+
+
+@dataclass
+class Maker:
+    """A command that makes a secret: carried out in a context, it returns it."""
+
+    store: Ticketing
+    client_id: str
+    grant: GiveGrant
+
+    def key(self, context: Any) -> str:
+        return issue_key(self.store, IssueKey(name="Door", role="staff"), context).key
+
+    def client(self, context: Any) -> str | None:
+        return register_client(self.store, CLIENT, context).secret
+
+    def rotation(self, context: Any) -> str | None:
+        return rotate_client_secret(self.store, self.client_id, context).secret
+
+    def code(self, context: Any) -> str:
+        return give_grant(self.store, self.grant, context)
+
+
+@pytest.fixture(params=["key", "client", "rotation", "code"])
+def make(request, store):
+    register_user(
+        store, RegisterUser(user_id="u1", name="Una", email="una@example.com", role="admin"), context()
+    )
+    client_id = register_client(store, CLIENT, context()).client.id
+    grant = GiveGrant(
+        client_id=client_id,
+        scopes=("tickets:read",),
+        redirect_uri="https://app.example/back",
+        redirect_uri_was_given=True,
+        code_challenge=None,
+    )
+    return getattr(Maker(store, client_id, grant), request.param)
+
+
+def an_admins(**facts):
+    return context(caller("admin", user_id="u1"), **facts)
+
+
+def kept(conn):
+    return {bytes(row[0]) for row in conn.execute(KEPT).fetchall()}
+
+
+@pytest.mark.parametrize("is_retry", [False, True])
+def test_a_repeat_is_refused_and_the_first_secret_goes_on_working(make, conn, is_retry):
+    asked = an_admins()
+    secret = make(asked)
+    before = kept(conn)
+
+    with pytest.raises(SecretWasShown, match="If it was not kept"):
+        make(msgspec.structs.replace(asked, is_retry=is_retry))
+
+    assert digest(secret) in before
+    assert kept(conn) == before
+
+
+def test_of_many_at_the_same_moment_one_is_told_a_secret_and_it_works(make, conn):
+    asked = an_admins()
+    told, refused = [], []
+    ready = threading.Barrier(8)
+
+    def attempt():
+        ready.wait(20)
+        try:
+            told.append(make(asked))
+        except Conflict as refusal:
+            refused.append(refusal)
+
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(told) == 1
+    assert digest(told[0]) in kept(conn)
+    assert len(refused) == 7
+
+
+def test_a_first_attempt_marked_as_a_retry_is_carried_out(make, conn):
+    assert digest(make(an_admins(is_retry=True))) in kept(conn)
+
+
+def test_a_public_client_has_no_secret_to_lose_and_a_repeat_finds_it_again(store):
+    public = msgspec.structs.replace(CLIENT, client_kind="public")
+    asked = an_admins(is_retry=True)
+
+    first, second = (register_client(store, public, asked).client for _ in range(2))
+
+    assert (first.id, first.version) == (second.id, second.version)

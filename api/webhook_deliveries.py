@@ -171,8 +171,9 @@ class WebhookReplay(Resource):
         "POST": Operation(
             summary="Send the events that have no delivery",
             description="Computed from the event log: every event since the given time that the webhook asks"
-            " for and its owner may read, also from before it was registered. When `complete` is false, ask"
-            " again with `continue_from`.",
+            " for and its owner may read, also from before it was registered. Deliveries that finished long"
+            " ago are deleted (after 90 days, unless the operator chose otherwise); what lies before the last"
+            " of them is not sent again. When `complete` is false, ask again with `continue_from`.",
             roles=_ROLES,
             scope="webhooks:write",
             body=Since,

@@ -11,7 +11,7 @@ import structlog
 from event_stream.position import sql
 from infrastructure.postgres import Connection
 
-LEADER_KEY = 7_305_874
+LEADER_KEY = 7_305_874  # the session advisory lock of the relay that leads
 LOOK_SECONDS = 0.5
 TAKEOVER_SECONDS = 10.0
 HUNG_AFTER_SECONDS = 120.0  # a relay that is alive publishes or dies of its own time limits sooner

@@ -26,7 +26,7 @@ REBUILD_BATCH_SIZE = 5_000
 SWAP_ATTEMPTS = 20
 LISTED_DIFFERENCES = 100
 _OLD = "read_old"
-_REBUILD_KEY = 7_305_874  # the session advisory lock of the one rebuild or verification under way
+_REBUILD_KEY = 7_305_878  # the session advisory lock of the one rebuild or verification under way
 _sql = named_queries(Path(__file__).parent / "sql" / "rebuild.sql")
 
 Progress = Callable[[int, int], None]  # position reached, position to reach

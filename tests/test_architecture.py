@@ -54,3 +54,21 @@ def test_no_file_grows_past_400_lines():
         if (lines := len(path.read_text().splitlines())) > 400
     }
     assert long == {}
+
+
+def test_no_two_parts_use_the_same_advisory_lock():
+    numbers = [
+        node.value.value
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and any(
+            isinstance(name, ast.Name) and name.id.endswith(("_KEY", "_LOCK", "_CLASS"))
+            for name in node.targets
+        )
+        and isinstance(node.value.value, int)
+    ]
+    assert len(numbers) >= 8
+    assert len(numbers) == len(set(numbers))

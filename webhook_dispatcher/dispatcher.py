@@ -1,4 +1,5 @@
-"""The process: a thread that takes events in, and an event loop that sends posts out."""
+"""The process: a thread that takes events in, an event loop that sends posts out, and a thread that deletes
+what finished long ago."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ from webhook_dispatcher.consumer import Consumer
 from webhook_dispatcher.delivery import Deliveries, Options
 from webhook_dispatcher.disabling import disable
 from webhook_dispatcher.poster import Poster
+from webhook_dispatcher.retention import keep_in_bounds
 
 STOP_LOOK_SECONDS = 0.1
 CONSUMER_STOP_SECONDS = 5.0
+PURGE_STOP_SECONDS = 2.0
 
 
 def run_dispatcher(settings: Settings, stop: threading.Event) -> None:
@@ -43,11 +46,16 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
         consumer = Consumer(settings, store, deliveries.wake)
         taking = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
         taking.start()
+        purging = threading.Thread(
+            target=keep_in_bounds, args=(settings, stop), name="retention", daemon=True
+        )
+        purging.start()
         sending = asyncio.create_task(deliveries.run(stopping))
         while not stop.is_set() and not sending.done():
             await asyncio.sleep(STOP_LOOK_SECONDS)
         stopping.set()
         await sending
     await asyncio.to_thread(taking.join, CONSUMER_STOP_SECONDS)
+    await asyncio.to_thread(purging.join, PURGE_STOP_SECONDS)
     store.close()
     pool.close()

@@ -48,9 +48,13 @@ class Enqueuer:
         return self._enqueue(conn, events, endpoints, lambda endpoint, position: _is_due(endpoint, position))
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
-        """As enqueue, for one webhook, and whenever it was registered."""
+        """As enqueue, for one webhook, and whenever it was registered. Nothing of it is purged until the
+        transaction ends."""
+        conn.execute(sql["hold_endpoint"], {"id": endpoint_id})
         endpoints = select_endpoints(conn, [endpoint_id])
-        return self._enqueue(conn, events, endpoints, lambda endpoint, position: True)
+        return self._enqueue(
+            conn, events, endpoints, lambda endpoint, position: _is_known(endpoint, position)
+        )
 
     def _enqueue(
         self,
@@ -139,7 +143,12 @@ def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[t
 
 
 def _is_due(endpoint: Endpoint, position: int) -> bool:
-    return position > endpoint.registered_position
+    return position > endpoint.registered_position and _is_known(endpoint, position)
+
+
+def _is_known(endpoint: Endpoint, position: int) -> bool:
+    """Whether a delivery of it, had there been one, would still be here."""
+    return position > endpoint.purged_position
 
 
 def _may(endpoint: Endpoint, step: TicketStep) -> bool:

@@ -21,6 +21,7 @@ class Endpoint(NamedTuple):
     url: str
     event_names: list[str]
     registered_position: int
+    purged_position: int
     failures: int
     owner_role: str
     owner_auth: str

@@ -185,7 +185,7 @@ def test_a_killed_rebuild_leaves_the_live_tables_as_they_were(site, environ):
 
 def test_of_two_rebuilds_at_once_the_second_is_refused(site, environ):
     with connect(site.dsn, application="tests") as conn:
-        conn.execute("SELECT pg_advisory_lock(7305874)")  # as a rebuild that is under way holds it
+        conn.execute("SELECT pg_advisory_lock(7305878)")  # as a rebuild that is under way holds it
 
         second = ticketing("rebuild", environ=environ)
         verification = ticketing("rebuild", "--verify", environ=environ)

@@ -1,6 +1,6 @@
 -- name: select_endpoints
 -- With `ids` NULL those that may get new messages, otherwise those with these ids.
-SELECT e.id, e.url, e.event_names, first.notification_id, coalesce(h.failures, 0),
+SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        k.role, k.id IS NOT NULL AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()),
        k.property_ids,
@@ -15,6 +15,9 @@ SELECT e.id, e.url, e.event_names, first.notification_id, coalesce(h.failures, 0
   LEFT JOIN read.users u ON u.id = e.owner_user_id
  WHERE CASE WHEN %(ids)s::text[] IS NULL THEN e.is_enabled AND e.deleted_at IS NULL
             ELSE e.id = ANY(%(ids)s) END;
+
+-- name: hold_endpoint
+SELECT FROM hook.endpoints WHERE id = %(id)s FOR SHARE;
 
 -- name: select_histories
 -- The events of several tickets, each past the version that is known and up to the one that is asked for.
@@ -35,12 +38,14 @@ SELECT property_id || '/' || id, name FROM read.units
  WHERE (property_id, id) IN (SELECT * FROM unnest(%(unit_properties)s::text[], %(unit_ids)s::text[]));
 
 -- name: insert_messages
-INSERT INTO hook.messages (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
+-- One that is there is locked, and made young should it be old: it is used again, and must not be purged
+-- before its new delivery is.
+INSERT INTO hook.messages AS old (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
        is_internal, body)
 SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(aggregate_id)s::text[],
        %(version)s::bigint[], %(position)s::bigint[], %(property_id)s::text[], %(requester_id)s::text[],
        %(is_internal)s::boolean[], %(body)s::bytea[])
-    ON CONFLICT (id) DO NOTHING;
+    ON CONFLICT (id) DO UPDATE SET created_at = now() WHERE old.created_at < now() - interval '1 day';
 
 -- name: insert_deliveries
 INSERT INTO hook.deliveries (endpoint_id, message_id, aggregate_id, version)

@@ -1,0 +1,77 @@
+"""Deliveries that finished long ago are forgotten, with their attempts, messages and old secrets.
+
+A replay finds what has no delivery, so a webhook remembers up to which position deliveries of its were
+forgotten (`purged_position`); nothing at or before it is sent to that webhook again.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from infrastructure.postgres import Connection, connect, named_queries
+from infrastructure.settings import Settings
+
+LOOK_SECONDS = 3_600.0
+BATCH_SIZE = 1_000
+PAUSE_SECONDS = 0.1  # between batches, for those who deliver meanwhile
+TURN_KEY = 7_305_879  # the advisory lock of the dispatcher that deletes at the moment
+
+sql = named_queries(Path(__file__).parent / "sql" / "retention.sql")
+log = structlog.get_logger()
+
+
+def keep_in_bounds(settings: Settings, stop: threading.Event) -> None:
+    """Look for what is too old now and every hour until `stop`, through failures of PostgreSQL."""
+    retention = timedelta(days=settings.webhook_retention_days)
+    while not stop.is_set():
+        try:
+            with _connect(settings) as conn:
+                purged = purge(conn, retention, stop)
+            if purged:
+                log.info("webhook_deliveries_purged", deliveries=purged)
+        except Exception as error:
+            log.error("webhook_purge_failed", error=repr(error)[:500], retry_in_seconds=LOOK_SECONDS)
+        stop.wait(LOOK_SECONDS)
+
+
+def purge(conn: Connection, retention: timedelta, stop: threading.Event, *, limit: int = BATCH_SIZE) -> int:
+    """Delete what finished longer ago than `retention`, a batch a transaction, and what belongs to it.
+
+    Returns how many deliveries are gone: none while another dispatcher is at it.
+    """
+    purged = 0
+    while not stop.is_set():
+        batch = _purge_batch(conn, retention, limit)
+        purged += batch
+        if batch < limit:
+            break
+        stop.wait(PAUSE_SECONDS)
+    return purged
+
+
+def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
+    parameters = {"retention": retention, "limit": limit}
+    with conn.transaction():
+        row = conn.execute(sql["take_turn"], {"key": TURN_KEY}).fetchone()
+        if not (row and row[0]):
+            return 0
+        rows = conn.execute(sql["mark_finished"], parameters).fetchall()
+        if len(rows) < limit:
+            parameters["limit"] = limit - len(rows)
+            rows += conn.execute(sql["find_ownerless"], parameters).fetchall()
+        if rows:
+            conn.execute(sql["delete_deliveries"], {"ids": [id for id, _ in rows]})
+            messages = {"message_ids": [message_id for _, message_id in rows], "retention": retention}
+            conn.execute(sql["delete_messages"], messages)
+        conn.execute(sql["delete_secrets"])
+    return len(rows)
+
+
+def _connect(settings: Settings) -> Connection:
+    """What a crash of PostgreSQL brings back is deleted the next time."""
+    options = "-c synchronous_commit=off -c statement_timeout=30s -c lock_timeout=2s -c TimeZone=UTC"
+    return connect(settings.database_url or "", application="ticketing-webhook-retention", options=options)

@@ -1,0 +1,46 @@
+-- name: take_turn
+-- One dispatcher at a time; the others need not wait for it.
+SELECT pg_try_advisory_xact_lock(%(key)s);
+
+-- name: mark_finished
+-- Take a batch of deliveries that finished long ago, and first write down at their webhooks how far back
+-- nothing is known any more. The lock on the webhook makes a replay that is just being computed wait, or us.
+WITH old AS (
+    SELECT d.id, d.endpoint_id, d.message_id, m.position
+      FROM hook.deliveries d LEFT JOIN hook.messages m ON m.id = d.message_id
+     WHERE d.finished_at < now() - %(retention)s AND d.status <> 'pending'
+     ORDER BY d.finished_at
+     LIMIT %(limit)s
+       FOR UPDATE OF d SKIP LOCKED
+), marked AS (
+    UPDATE hook.endpoints e
+       SET purged_position = greatest(e.purged_position, last.position)
+      FROM (SELECT endpoint_id, max(position) AS position FROM old GROUP BY endpoint_id) last
+     WHERE e.id = last.endpoint_id AND last.position > e.purged_position
+)
+SELECT id, message_id FROM old;
+
+-- name: find_ownerless
+-- What waited for a webhook when that was deleted will never be sent.
+SELECT d.id, d.message_id
+  FROM hook.endpoints e JOIN hook.deliveries d ON d.endpoint_id = e.id AND d.status = 'pending'
+ WHERE e.deleted_at < now() - %(retention)s
+ LIMIT %(limit)s
+   FOR UPDATE OF d SKIP LOCKED;
+
+-- name: delete_deliveries
+WITH attempts AS (
+    DELETE FROM hook.attempts WHERE delivery_id = ANY(%(ids)s::bigint[])
+)
+DELETE FROM hook.deliveries WHERE id = ANY(%(ids)s::bigint[]);
+
+-- name: delete_messages
+-- Unless another webhook has a delivery of it. One that is just being used again is locked and then young.
+DELETE FROM hook.messages m
+ WHERE m.id = ANY(%(message_ids)s::text[])
+   AND m.created_at < now() - %(retention)s
+   AND NOT EXISTS (SELECT FROM hook.deliveries d WHERE d.message_id = m.id);
+
+-- name: delete_secrets
+-- Those that a rotation replaced, once their grace is over.
+DELETE FROM hook.secrets WHERE expires_at <= now();

@@ -194,6 +194,7 @@ WEBHOOK = REGISTERED_WEBHOOK | {
     "disabled_reason": None,
     "failures": 0,
     "failing_since": None,
+    "access_ended": False,
 }
 _WEBHOOK_HEADERS = {
     "webhook-id": "msg_1b2c3d4e5f60718293a4b5c6d7e8f901",

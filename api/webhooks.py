@@ -94,7 +94,9 @@ class WebhookList(Resource):
         "POST": Operation(
             summary="Register a webhook",
             description="Signed as Standard Webhooks describes. It receives only what its owner may read at"
-            " the moment of delivery. `ticket.*` stands for every event.",
+            " the moment of delivery: nothing more once the API key is revoked or expired, or the application"
+            " shut out or no longer allowed, and nothing without the scope `tickets:read`. `ticket.*` stands"
+            " for every event.",
             roles="manager and above",
             scope="webhooks:write",
             body=NewWebhook,

@@ -12,9 +12,9 @@ Verdict = Literal["allowed", "withheld", "unknown"]
 class Endpoint(NamedTuple):
     """A webhook with its owner's rights as of the query; the order of select_endpoints' columns.
 
-    `owner_role` is the role at registration, `key_*` are those of the owner's API key as it is now (None:
-    the owner came by other means), `user_*` those of the owner's user (None: no user, or one that the read
-    tables do not show yet).
+    `owner_role` is the role at registration, `credential_*` are those of the API key or OAuth client the
+    owner came by, as it is now (None: by other means), `user_*` those of the owner's user (None: no user, or
+    one that the read tables do not show yet). `has_access` says whether the owner can read tickets at all.
     """
 
     id: str
@@ -27,9 +27,9 @@ class Endpoint(NamedTuple):
     owner_auth: str
     owner_user_id: str | None
     owner_credential_id: str | None
-    key_role: str | None
-    key_is_live: bool | None
-    key_property_ids: list[str] | None
+    credential_role: str | None
+    credential_property_ids: list[str] | None
+    has_access: bool
     user_role: str | None
     user_property_ids: list[str] | None
     sealed_secrets: list[bytes]
@@ -40,10 +40,10 @@ def may_receive(
 ) -> Verdict:
     """Whether the owner may read a message with these facts; one of no property is a test.
 
-    A key that is revoked or expired reads nothing. "unknown" passes: the owner's user was registered this
-    moment.
+    A key that is revoked or expired reads nothing, nor does an application that is shut out or that the
+    person lets act no more. "unknown" passes: the owner's user was registered this moment.
     """
-    if endpoint.owner_auth == "api_key" and not endpoint.key_is_live:
+    if not endpoint.has_access:
         return "withheld"
     if property_id is None:
         return "allowed"
@@ -56,11 +56,12 @@ def may_receive(
 
 
 def _caller(endpoint: Endpoint) -> Caller:
-    """As api/auth.py sees it: a key never reaches further than its user, nor the webhook than its key."""
+    """As api/auth.py sees it: a key or application never reaches further than its user, nor the webhook than
+    that."""
     role = cast(Role, endpoint.owner_role)
-    if endpoint.key_role is not None:
-        role = lesser_role(role, cast(Role, endpoint.key_role))
-    reach = frozenset(endpoint.key_property_ids) if endpoint.key_property_ids else None
+    if endpoint.credential_role is not None:
+        role = lesser_role(role, cast(Role, endpoint.credential_role))
+    reach = frozenset(endpoint.credential_property_ids) if endpoint.credential_property_ids else None
     if endpoint.user_role is not None:
         role = lesser_role(role, cast(Role, endpoint.user_role))
         if endpoint.user_role != "admin":

@@ -26,7 +26,8 @@ sql = named_queries(Path(__file__).parent / "sql" / "deliveries.sql")
 
 class WebhookView(msgspec.Struct, kw_only=True):
     """As the reference shows a new webhook, and how it is doing. `failures` counts those since the last
-    success; `disabled_reason` is owner, gone (it answered 410) or failing (for days)."""
+    success; `disabled_reason` is owner, gone (it answered 410) or failing (for days). With `access_ended`
+    everything is withheld: what registered it, a key or an application, can read tickets no longer."""
 
     id: str
     url: str
@@ -37,6 +38,7 @@ class WebhookView(msgspec.Struct, kw_only=True):
     disabled_reason: str | None
     failures: int
     failing_since: datetime | None
+    access_ended: bool
 
 
 class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,14 +106,17 @@ def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[
     parameters = {"owner": None if sees_all else caller.principal_id, "limit": limit, "offset": offset}
     with pool.connection() as conn:
         rows = conn.execute(sql["list_endpoints"], parameters).fetchall()
-    return rows[0][0], [_webhook(row) for row in rows if row[1] is not None]
+        listed = [row for row in rows if row[1] is not None]
+        endpoints = {each.id: each for each in select_endpoints(conn, [row[1] for row in listed])}
+    return rows[0][0], [_webhook(row, endpoints[row[1]]) for row in listed]
 
 
 def get_webhook(pool: Pool, webhook_id: str) -> WebhookRow | None:
     """The webhook, whoever owns it, unless it is deleted."""
     with pool.connection() as conn:
         row = conn.execute(sql["get_endpoint"], {"id": webhook_id}).fetchone()
-    return _webhook(row) if row else None
+        endpoints = select_endpoints(conn, [webhook_id])
+    return _webhook(row, endpoints[0]) if row else None
 
 
 def made_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -> str | None:
@@ -156,7 +161,7 @@ def get_delivery(pool: Pool, webhook_id: str, delivery_id: str) -> DeliveryView 
     return _delivery(row, endpoints) if row else None
 
 
-def _webhook(row: Any) -> WebhookRow:
+def _webhook(row: Any, endpoint: Endpoint) -> WebhookRow:
     _, id, version, url, names, enabled, reason, created_at, updated_at, user_id, credential_id, *rest = row
     failures, failing_since = rest
     view = WebhookView(
@@ -169,6 +174,7 @@ def _webhook(row: Any) -> WebhookRow:
         disabled_reason=reason,
         failures=failures,
         failing_since=failing_since and _seconds(failing_since),
+        access_ended=not endpoint.has_access,
     )
     return WebhookRow(version=version, owner_id=user_id or credential_id, view=view)
 

@@ -1,9 +1,25 @@
 -- name: select_endpoints
--- With `ids` NULL those that may get new messages, otherwise those with these ids.
+-- With `ids` NULL those that may get new messages, otherwise those with these ids. The owner has access
+-- while a key is good, an application as itself is not shut out, an application that acts for a person holds
+-- a token of theirs (a grant that ends takes its tokens with it), or a person who signed in is not erased.
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
-       k.role, k.id IS NOT NULL AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()),
-       k.property_ids,
+       coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),
+       coalesce(CASE
+           WHEN e.owner_auth = 'api_key' THEN
+                k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+                AND 'tickets:read' = ANY(k.scopes)
+           WHEN e.owner_auth = 'oauth' AND e.owner_user_id IS NULL THEN
+                c.revoked_at IS NULL AND 'tickets:read' = ANY(c.scopes)
+           WHEN e.owner_auth = 'oauth' THEN
+                c.revoked_at IS NULL AND EXISTS (
+                    SELECT FROM access.oauth_tokens t
+                     WHERE t.user_id = e.owner_user_id AND t.client_id = c.id AND t.expires_at > now()
+                       AND 'tickets:read' = ANY(t.scopes))
+           ELSE NOT EXISTS (
+                    SELECT FROM privacy.person_keys p
+                     WHERE p.person_id = e.owner_user_id AND p.erased_at IS NOT NULL)
+       END, false),
        u.role, u.property_ids,
        ARRAY(SELECT s.sealed FROM hook.secrets s
               WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > now())
@@ -12,6 +28,7 @@ SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coa
   JOIN es.stored_events first ON first.originator_id = e.id AND first.originator_version = 1
   LEFT JOIN hook.health h ON h.endpoint_id = e.id
   LEFT JOIN access.api_keys k ON e.owner_auth = 'api_key' AND k.id = e.owner_credential_id
+  LEFT JOIN access.oauth_clients c ON e.owner_auth = 'oauth' AND c.id = e.owner_credential_id
   LEFT JOIN read.users u ON u.id = e.owner_user_id
  WHERE CASE WHEN %(ids)s::text[] IS NULL THEN e.is_enabled AND e.deleted_at IS NULL
             ELSE e.id = ANY(%(ids)s) END;

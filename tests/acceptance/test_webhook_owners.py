@@ -1,0 +1,173 @@
+"""Webhooks whose owner came by an application or a key: they end with what let the owner read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from commands.erasure import EraseUser, erase_user
+from commands.oauth_clients import revoke_client
+from tests.acceptance.panel import hidden
+from tests.acceptance.site import operator
+from tests.acceptance.test_webhooks import heard
+from tests.acceptance.test_webhooks import receiver as receiver
+from tests.acceptance.test_webhooks import site as site
+from tests.support.browser import Browser, forms_of, give_password
+from tests.support.oauth import ask, make_app, tokens_for
+from tests.support.webhooks import eventually
+
+SCOPES = ("tickets:read", "webhooks:read", "webhooks:write")
+EVERYTHING = {"events": ["ticket.*"], "secret": "your_webhook_secret"}
+
+
+@pytest.fixture(scope="module")
+def browser(site):
+    """The manager of the first property, signed in."""
+    give_password(site.store, "user050")
+    browser = Browser(site.base_url)
+    assert browser.sign_in("user050").status_code == 303
+    return browser
+
+
+def register(site, token, url):
+    answer = site.client(key=token).post("/v1/webhooks", json={**EVERYTHING, "url": url})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["data"]["id"]
+
+
+def withdraw(site, browser, app, tokens):
+    """As the person does, on the page that lists the applications."""
+    with site.pool.connection() as conn:
+        query = "SELECT id FROM access.oauth_grants WHERE client_id = %s"
+        ((grant_id,),) = conn.execute(query, [app.client_id]).fetchall()
+    forms = forms_of(browser.open("/oauth/applications").text)
+    form = next(form for form in forms if form.fields.get("grant") == grant_id)
+    assert browser.send(form.action, form.fields).status_code == 303
+
+
+def give_back(site, browser, app, tokens):
+    ask(site.base_url, "/oauth/revoke", app, {"token": tokens["refresh_token"]})
+
+
+def shut_out(site, browser, app, tokens):
+    revoke_client(site.store, app.client_id, operator())
+
+
+def let_expire(site, browser, app, tokens):
+    with site.pool.connection() as conn:
+        conn.execute(
+            "UPDATE access.oauth_tokens SET expires_at = now() WHERE client_id = %s", [app.client_id]
+        )
+
+
+def keep(site, browser, app, tokens):
+    """The control: an application that is allowed goes on hearing."""
+
+
+ENDS = (withdraw, give_back, shut_out, let_expire)
+
+
+def test_an_applications_webhook_ends_with_what_the_person_allowed_it(site, receiver, browser):
+    apps = {}
+    for end in (*ENDS, keep):
+        app = make_app(site.store, scopes=SCOPES)
+        tokens = tokens_for(browser, app)
+        path = f"/{end.__name__}"
+        apps[end] = (app, tokens, register(site, tokens["access_token"], receiver.url(path)))
+    first = site.ticket()["id"]
+    eventually(lambda: all(first in heard(receiver, f"/{end.__name__}") for end in apps))
+
+    for end, (app, tokens, _) in apps.items():
+        end(site, browser, app, tokens)
+    second = site.ticket()["id"]
+    eventually(lambda: second in heard(receiver, "/keep"))
+
+    assert {end.__name__: heard(receiver, f"/{end.__name__}") for end in ENDS} == {
+        end.__name__: {first} for end in ENDS
+    }
+    listed = {each["id"]: each for each in site.client("manager").get("/v1/webhooks").json()["data"]}
+    assert [listed[apps[end][2]]["access_ended"] for end in (*ENDS, keep)] == [True] * 4 + [False]
+    assert all(listed[webhook_id]["enabled"] for _, _, webhook_id in apps.values())
+    page = browser.open(f"/admin/webhooks/{apps[withdraw][2]}").text
+    assert "can read tickets no longer" in page
+
+    tokens_for(browser, apps[withdraw][0])
+    third = site.ticket()["id"]
+    eventually(lambda: third in heard(receiver, "/withdraw"))
+    assert second not in heard(receiver, "/withdraw"), "what happened meanwhile was never queued"
+
+
+def test_what_is_due_when_the_access_ends_is_withheld(site, receiver, browser):
+    app = make_app(site.store, scopes=SCOPES)
+    tokens = tokens_for(browser, app)
+    webhook_id = register(site, tokens["access_token"], receiver.url("/late"))
+    path = f"/v1/webhooks/{webhook_id}"
+    manager = site.client("manager")
+    assert manager.patch(path, json={"enabled": False}).status_code == 200
+    with site.pool.connection() as conn:  # due, and not yet taken up
+        conn.execute("UPDATE hook.endpoints SET is_enabled = true WHERE id = %s", [webhook_id])
+        conn.execute("INSERT INTO hook.health VALUES (%s, 1, now(), now() + interval '1 hour')", [webhook_id])
+    site.ticket()
+    eventually(lambda: manager.get(f"{path}/deliveries").json()["data"])
+
+    give_back(site, browser, app, tokens)
+    with site.pool.connection() as conn:
+        conn.execute("DELETE FROM hook.health WHERE endpoint_id = %s", [webhook_id])
+    eventually(
+        lambda: [each["status"] for each in manager.get(f"{path}/deliveries").json()["data"]] == ["withheld"]
+    )
+
+    assert receiver.at("/late") == []
+    (delivery,) = manager.get(f"{path}/deliveries").json()["data"]
+    assert delivery["request"]["body"] is None
+
+
+def test_an_applications_webhook_reaches_no_further_than_the_application(site, receiver, browser):
+    facts = {"scopes": SCOPES, "property_ids": ("def456",)}
+    itself, for_admin = make_app(site.store, **facts), make_app(site.store, **facts)
+    own = ask(site.base_url, "/oauth/token", itself, {"grant_type": "client_credentials"}).json()
+    give_password(site.store, "user001")
+    admin = Browser(site.base_url)
+    admin.sign_in("user001")
+    tokens = tokens_for(admin, for_admin)
+    register(site, own["access_token"], receiver.url("/itself"))
+    register(site, tokens["access_token"], receiver.url("/for-admin"))
+
+    outside = site.ticket("admin")["id"]
+    inside = site.ticket("admin", property_id="def456", unit_id=None)["id"]
+
+    for path in ("/itself", "/for-admin"):
+        eventually(lambda path=path: inside in heard(receiver, path))
+        assert outside not in heard(receiver, path)
+
+
+def test_a_key_that_may_not_read_tickets_is_sent_none(site, receiver):
+    key = site.key(role="admin", scopes=("webhooks:read", "webhooks:write"))
+    webhook_id = register(site, key, receiver.url("/blind"))
+    register(site, site.keys["admin"], receiver.url("/seeing"))
+
+    ticket = site.ticket()["id"]
+    eventually(lambda: ticket in heard(receiver, "/seeing"))
+
+    assert receiver.at("/blind") == []
+    assert site.client(key=key).get(f"/v1/webhooks/{webhook_id}").json()["data"]["access_ended"]
+
+
+def test_a_webhook_made_in_the_panel_ends_when_its_owner_is_erased(site, receiver):
+    person = site.person(role="manager", email="leaving@example.com")
+    give_password(site.store, person["id"])
+    browser = Browser(site.base_url)
+    assert browser.sign_in(person["id"]).status_code == 303
+    form = hidden(browser.open("/admin/webhooks/new").text)
+    made = browser.send("/admin/webhooks/new", {**form, "url": receiver.url("/left"), "events": "ticket.*"})
+    assert made.status_code == 200, made.text
+    register(site, site.keys["admin"], receiver.url("/staying"))
+    first = site.ticket()["id"]
+    eventually(lambda: first in heard(receiver, "/left"))
+
+    erase_user(site.store, EraseUser(user_id=person["id"]), operator())
+    second = site.ticket()["id"]
+    eventually(lambda: second in heard(receiver, "/staying"))
+
+    assert {json.loads(post.body)["data"]["id"] for post in receiver.at("/left")} == {first}

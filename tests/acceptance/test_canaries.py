@@ -1,7 +1,12 @@
-"""Secrets that went through the system are found nowhere in it: not stored, not logged, not measured."""
+"""Secrets that went through the system are found nowhere in it: not stored, not sent, not logged, not
+measured."""
+
+from __future__ import annotations
 
 import base64
-from urllib.parse import parse_qs, urlsplit
+import json
+import os
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import pytest
 import requests
@@ -9,6 +14,8 @@ import requests
 from commands.oauth_clients import rotate_client_secret
 from tests.acceptance.site import Site
 from tests.support.browser import Browser, forms_of, give_password
+from tests.support.commands import MASTER_KEY
+from tests.support.dump import everything
 from tests.support.keys import operator
 from tests.support.oauth import (
     ask,
@@ -22,45 +29,98 @@ from tests.support.oauth import (
     refresh,
 )
 from tests.support.postgres import cloned_database
+from tests.support.receivers import answer, running_receiver
+from tests.support.stream import everything_sent, published_position, stream_settings
+from tests.support.waiting import eventually
 
 USERS = ("user001", "user050", "user101", "user789")
+WITH_WEBHOOKS = ("admin", "manager")
+BESIDE = ("relay", "webhook-dispatcher", "notary")
+WAIT_SECONDS = 120
 
 
 class Seen:
     """Everything that could hold a secret, in the forms it could be written in."""
 
-    def __init__(self, site, log):
-        self.texts = {"log": log.read_bytes(), "metrics": metrics(site)}
-        with site.pool.connection() as conn:
-            tables = conn.execute(
-                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-            ).fetchall()
-            for (table,) in tables:
-                rows = conn.execute(f"SELECT t::text FROM {table} AS t").fetchall()
-                self.texts[table] = "\n".join(row for (row,) in rows).encode()
+    def __init__(self, site, log, sent):
+        metrics = site.client().get("/metrics").content
+        self.texts = {**everything(site.dsn), "kafka": sent, "log": log.read_bytes(), "metrics": metrics}
 
     def places_of(self, secret):
-        raw = secret.encode()
-        forms = (raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="))
+        forms = forms_of_secret(secret)
         return {place for place, text in self.texts.items() if any(form in text for form in forms)}
 
 
-def metrics(site):
-    return requests.get(
-        f"{site.base_url}/metrics", headers={"Authorization": f"Bearer {site.keys['admin']}"}, timeout=20
-    ).content
+def forms_of_secret(secret):
+    """As it is, in hex, in base64, in JSON, in URLs; and the bytes that a webhook's secret stands for."""
+    raws = [secret.encode()]
+    if secret.startswith("whsec_"):
+        raws.append(base64.b64decode(secret.removeprefix("whsec_")))
+    forms = {form for raw in raws for form in (raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="))}
+    texts = (json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret))
+    return forms | {text.encode() for text in texts}
 
 
 @pytest.fixture(scope="module")
-def traffic(postgres, template, tmp_path_factory):
-    """A server at its most talkative, used in every way; the secrets that were used, by kind."""
-    log = tmp_path_factory.mktemp("canaries") / "output.log"
-    with cloned_database(postgres, template) as dsn, Site.running(dsn, log=log, LOG_LEVEL="DEBUG") as site:
-        secrets = [(f"key of {role}", key) for role, key in site.keys.items()]
-        for number, user_id in enumerate(USERS):
-            secrets += use_everything(site, user_id, f"canary violin quartz bramble {number}")
-        yield Seen(site, log), secrets, site
+def traffic(postgres, template, kafka, tmp_path_factory):
+    """Every process at its most talkative, used in every way; the secrets that were used, by kind."""
+    home = tmp_path_factory.mktemp("canaries")
+    log = home / "output.log"
+    with cloned_database(postgres, template) as dsn, running_receiver() as receiver:
+        settings = stream_settings(dsn, kafka, f"canaries-{os.getpid()}", home)
+        variables = {
+            "LOG_LEVEL": "DEBUG",
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "KAFKA_PREFIX": settings.kafka_prefix,
+            "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
+            "WEBHOOK_RETRY_SECONDS": "0.1",
+        }
+        with Site.running(dsn, log=log, beside=BESIDE, **variables) as site:
+            secrets = [(f"key of {role}", key) for role, key in site.keys.items()]
+            secrets.append(("master key", MASTER_KEY))
+            for role in WITH_WEBHOOKS:
+                secrets += use_webhooks(site, receiver, role)
+            for number, user_id in enumerate(USERS):
+                secrets += use_everything(site, user_id, f"canary violin quartz bramble {number}")
+            last = site.store.recorder.max_notification_id()
+            eventually(lambda: published_position(dsn) >= last, WAIT_SECONDS)
+            yield Seen(site, log, everything_sent(settings)), secrets, site
+
+
+def use_webhooks(site, receiver, role):
+    """Secrets given and made, each rotated out by the next, each used for posts that succeed and fail."""
+    client = site.client(role)
+    receiver.answers[f"/{role}-failing"] = answer(500, b"no")
+    secrets = []
+    for path, given in ((f"/{role}", f"canary given {role} secret"), (f"/{role}-failing", None)):
+        body = {"url": receiver.url(path), "events": ["ticket.*"], "secret": given}
+        retried = {"Idempotency-Key": f"webhook {path}"}
+        made = [client.post("/v1/webhooks", json=body, headers=retried).json()["data"] for _ in range(2)]
+        assert made[0] == made[1]
+        secrets.append((f"webhook secret of {path}", given or made[0]["secret"]))
+        tell(site, client, made[0]["id"], receiver, path)
+        rotation = f"/v1/webhooks/{made[0]['id']}/rotate"
+        renewed = client.post(rotation, json={}, headers={"Idempotency-Key": f"rotate {path}"}).json()["data"]
+        secrets.append((f"rotated webhook secret of {path}", renewed["secret"]))
+        tell(site, client, made[0]["id"], receiver, path)
+        last = f"canary last {path} secret"
+        assert client.post(rotation, json={"secret": last}).status_code == 200
+        secrets.append((f"given webhook secret of {path}", last))
+        tell(site, client, made[0]["id"], receiver, path)
+    bad = client.post(
+        "/v1/webhooks", json={"url": "nowhere", "events": [], "secret": f"canary refused {role}"}
+    )
+    assert bad.status_code == 422
+    return [*secrets, ("refused webhook secret", f"canary refused {role}")]
+
+
+def tell(site, client, webhook_id, receiver, path):
+    """A ticket, from the API through Kafka to the receiver, and the outcome noted."""
+    ticket_id = site.ticket("guest")["id"]
+    heard = lambda: any(ticket_id.encode() in post.body for post in receiver.at(path))  # noqa: E731
+    eventually(heard, WAIT_SECONDS)
+    deliveries = f"/v1/webhooks/{webhook_id}/deliveries"
+    eventually(lambda: client.get(deliveries).json()["data"][0]["attempts"], WAIT_SECONDS)
 
 
 def use_everything(site, user_id, password):
@@ -107,7 +167,7 @@ def use_everything(site, user_id, password):
 
 def test_no_secret_is_found_anywhere(traffic):
     seen, secrets, _ = traffic
-    assert len(secrets) >= 60
+    assert len(secrets) >= 80
     assert len({secret for _, secret in secrets}) == len(secrets)
 
     found = {kind: places for kind, secret in secrets if (places := seen.places_of(secret))}
@@ -116,11 +176,18 @@ def test_no_secret_is_found_anywhere(traffic):
 
 
 def test_the_search_would_have_found_them(traffic):
-    """The control: what is meant to be there is found, in the log of events and in the process's."""
+    """The control: what is meant to be there is found, in every place and from every process."""
     seen, _, site = traffic
     with site.pool.connection() as conn:
         (grant_id,) = conn.execute("SELECT id FROM access.oauth_grants LIMIT 1").fetchone()
+        (webhook_id,) = conn.execute("SELECT id FROM hook.endpoints LIMIT 1").fetchone()
+        (message_id,) = conn.execute("SELECT message_id FROM hook.deliveries LIMIT 1").fetchone()
 
-    assert {"es.stored_events", "access.oauth_grants"} <= seen.places_of(grant_id)
-    assert "log" in seen.places_of("/oauth/token")
-    assert "metrics" in seen.places_of("/oauth/token")
+    in_the_log = {"pg_dump", "es.stored_events", "kafka"}
+    assert in_the_log | {"access.oauth_grants"} <= seen.places_of(grant_id)
+    assert in_the_log | {"hook.endpoints", "hook.secrets", "log"} <= seen.places_of(webhook_id)
+    assert {"pg_dump", "hook.messages", "hook.attempts"} <= seen.places_of(message_id), "it was signed"
+    assert {"log", "metrics"} <= seen.places_of("/oauth/token")
+    assert grant_id.encode().hex().encode() in seen.texts["pg_dump"], "the events' bytes, as a dump has them"
+    for event in ("projector_leads", "relay_starts", "notary_leads", "checkpoint_signed"):
+        assert "log" in seen.places_of(event)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
-from infrastructure.embedded import _programs as postgres_programs
 from tests.support.commands import environment, ticketing
+from tests.support.dump import everything
 
 VERIFIER = Path(__file__).parent.parent.parent / "tools" / "verify_export.py"
 PERSON = {"name": "Quirina Zwetkova", "email": "quirina.zwetkova@example.net", "phone": "+7 495 111-22-33"}
@@ -153,30 +152,6 @@ def test_an_erased_person_is_in_no_dump_no_table_no_log(database, tmp_path):
     assert replayed.headers["Idempotent-Replayed"] == "true"
     assert found_in({"replayed": replayed.content}) == []
     assert found_in(after) == []
-
-
-def everything(dsn):
-    """pg_dump as text, and each column of each table as PostgreSQL prints and as it stores it."""
-    dump = subprocess.run(
-        [postgres_programs() / "pg_dump", "--inserts", dsn], capture_output=True, timeout=60, check=True
-    ).stdout
-    found = {"pg_dump": dump}
-    with psycopg.connect(dsn) as conn:
-        tables = conn.execute(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('information_schema')"
-            " AND tablename <> 'pg_statistic'"
-        ).fetchall()
-        for schema, table in tables:
-            rows = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))).fetchall()
-            cells = [cell for row in rows for cell in row]
-            raw = [bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells]
-            found[f"{schema}.{table}"] = b"\n".join(raw)
-        for schema, table, column, *samples in conn.execute(
-            "SELECT schemaname, tablename, attname, most_common_vals::text, histogram_bounds::text"
-            "  FROM pg_stats"
-        ):
-            found[f"statistics of {schema}.{table}.{column}"] = str(samples).encode()
-    return found
 
 
 def found_in(contents):

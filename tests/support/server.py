@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,12 +25,14 @@ def running_api(
     workers: int = 2,
     threads: int = 8,
     projector: bool = True,
+    beside: Sequence[str] = (),
     log: Path | None = None,
     **variables: str,
 ) -> Iterator[str]:
     """The base URL of an API on a free port of this machine, ready to be asked.
 
-    `variables` are settings by their names in the environment; `log` is where its processes write.
+    `variables` are settings by their names in the environment; `log` is where its processes write, those
+    `beside` it too, which are commands of `ticketing`.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ticketing-api-") as home:
@@ -44,7 +46,7 @@ def running_api(
         )
         log = log or Path(home) / "output.log"
         with log.open("wb") as output:
-            names = ("api", "projector") if projector else ("api",)
+            names = ("api", "projector", *beside) if projector else ("api", *beside)
             processes = [_start(name, settings, output) for name in names]
             try:
                 base_url = f"http://127.0.0.1:{port}"

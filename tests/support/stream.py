@@ -19,7 +19,7 @@ from infrastructure.kafka import make_consumer
 from infrastructure.postgres import connect
 from infrastructure.recorder import read_log
 from infrastructure.settings import Settings
-from infrastructure.topics import PARTITIONS, events_topic
+from infrastructure.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 from tests.support.commands import TICKETING, environment
 from tests.support.waiting import eventually
 
@@ -188,6 +188,26 @@ def relay_variables(settings: Settings) -> dict[str, str]:
         "KAFKA_PREFIX": settings.kafka_prefix,
         "LOG_LEVEL": "DEBUG",
     }
+
+
+def everything_sent(settings: Settings) -> bytes:
+    """Keys, values and headers of every record in our topics, those of aborted transactions too."""
+    topics = (events_topic(settings), position_topic(settings), checkpoints_topic(settings))
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    partitions = [TopicPartition(t, n) for t in topics for n in consumer.partitions_for_topic(t) or ()]
+    consumer.assign(partitions)
+    consumer.seek_to_beginning()
+    ends = consumer.end_offsets(partitions)
+    parts: list[bytes] = []
+    deadline = time.monotonic() + READ_SECONDS
+    while any(consumer.position(p) < end for p, end in ends.items()):
+        for polled in consumer.poll(timeout_ms=100).values():
+            for record in polled:
+                headers = [part for name, value in record.headers for part in (name.encode(), value)]
+                parts += [record.key or b"", record.value or b"", *headers]
+        assert time.monotonic() < deadline, "the end of the topics is not reached"
+    consumer.close()
+    return b"\n".join(parts)
 
 
 def published_position(dsn: str) -> int:

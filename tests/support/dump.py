@@ -1,0 +1,35 @@
+"""Everything a database holds, for looking through."""
+
+from __future__ import annotations
+
+import subprocess
+
+import psycopg
+from psycopg import sql
+
+from infrastructure.embedded import _programs as postgres_programs
+
+
+def everything(dsn: str) -> dict[str, bytes]:
+    """By place: pg_dump as text, each table cell by cell as PostgreSQL prints and stores it, and the samples
+    that statistics keep."""
+    dump = subprocess.run(
+        [postgres_programs() / "pg_dump", "--inserts", dsn], capture_output=True, timeout=60, check=True
+    ).stdout
+    found = {"pg_dump": dump}
+    with psycopg.connect(dsn) as conn:
+        tables = conn.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('information_schema')"
+            " AND tablename <> 'pg_statistic'"
+        ).fetchall()
+        for schema, table in tables:
+            rows = conn.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))).fetchall()
+            cells = [cell for row in rows for cell in row]
+            raw = [bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in cells]
+            found[f"{schema}.{table}"] = b"\n".join(raw)
+        for schema, table, column, *samples in conn.execute(
+            "SELECT schemaname, tablename, attname, most_common_vals::text, histogram_bounds::text"
+            "  FROM pg_stats"
+        ):
+            found[f"statistics of {schema}.{table}.{column}"] = str(samples).encode()
+    return found

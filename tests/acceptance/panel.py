@@ -6,6 +6,7 @@ import re
 
 from tests.acceptance.site import PEOPLE, Site
 from tests.support.browser import Browser, give_password
+from tests.support.oauth import make_app
 
 SIGNED_IN = ("admin", "manager", "staff", "guest")
 
@@ -27,3 +28,29 @@ def hidden(page: str) -> dict[str, str]:
     """The hidden fields of the page's last form that is posted; the first is the one to sign out."""
     form = re.findall(r'<form[^>]*method="post".*?</form>', page, re.DOTALL)[-1]
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+
+
+def things_to_look_at(site: Site) -> dict[str, str]:
+    """Ids of one thing of each kind, just made, for the addresses of the panel's pages."""
+    ticket = site.ticket("guest", description="First line\nSecond line " + "long " * 80)
+    staff = site.client("staff")
+    staff.patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress", "assigned_to": "user101"})
+    staff.post(f"/v1/tickets/{ticket['id']}/comments", json={"text": "W" * 200, "visibility": "internal"})
+    site.key(role="staff", name="to look at")
+    with site.pool.connection() as conn:
+        (key_id,) = conn.execute("SELECT max(id) FROM access.api_keys").fetchone()
+    return {
+        "ticket_id": ticket["id"],
+        "user_id": "user101",
+        "property_id": "abc123",
+        "key_id": key_id,
+        "client_id": make_app(site.store, name="To look at").client_id,
+        **_webhook_to_look_at(site),
+    }
+
+
+def _webhook_to_look_at(site: Site) -> dict[str, str]:
+    body = {"url": "https://hooks.example/in", "events": ["ticket.*"]}
+    webhook_id = site.client("admin").post("/v1/webhooks", json=body).json()["data"]["id"]
+    sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test").json()["data"]
+    return {"webhook_id": webhook_id, "delivery_id": sent["id"]}

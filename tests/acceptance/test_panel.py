@@ -1,4 +1,4 @@
-"""The admin panel over HTTP: who gets where, what is refused, and that what people type stays text."""
+"""The admin panel over HTTP: who gets where, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.acceptance.site import PEOPLE
 from tests.support.waiting import eventually
 
 RANK = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
-SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "form-action 'self'"
@@ -157,53 +156,6 @@ def test_what_is_beyond_a_managers_reach_looks_absent(panel):
     assert "Hill House" not in listed
     assert "Fay Foreign" not in browsers["manager"].open("/admin/users").text
     assert foreign in browsers["admin"].open("/admin/tickets").text
-
-
-def test_script_in_every_field_is_shown_as_text(panel):
-    _, browsers, ids = panel
-    admin = browsers["admin"]
-    ticket = {"title": SCRIPT, "description": SCRIPT, "priority": "low", "category": "general"}
-    address = dict.fromkeys(("street", "city", "state", "zip", "country"), SCRIPT)
-
-    opened = send(admin, "/admin/tickets/new", {**ticket, "property_id": "abc123"})
-    commented = send(
-        admin,
-        f"{opened.headers['Location']}/comments",
-        {"text": SCRIPT, "visibility": "internal"},
-        opened.headers["Location"],
-    )
-    place = send(admin, "/admin/properties/new", {"name": SCRIPT, **address})
-    unit = send(admin, f"{place.headers['Location']}/units", {"unit_name": SCRIPT}, place.headers["Location"])
-    person = send(
-        admin, "/admin/users/new", {"name": SCRIPT, "email": '"<script>"@example.com', "role": "guest"}
-    )
-    key = send(admin, "/admin/keys/new", {"name": SCRIPT, "role": "guest", "scopes": "tickets:read"})
-    client = send(admin, "/admin/clients/new", {**CLIENT, "name": SCRIPT})
-    again = send(
-        admin, "/admin/keys/new", {"name": SCRIPT, "role": "x", "user": SCRIPT, "expires_at": SCRIPT}
-    )
-
-    assert [answer.status_code for answer in (opened, commented, place, unit, person)] == [303] * 5
-    assert [answer.status_code for answer in (key, client, again)] == [200, 200, 422]
-    pages = [key.text, client.text, again.text]
-    seen = ("/admin", "/admin/tickets", "/admin/keys", "/admin/clients", "/admin/users", "/admin/properties")
-    for path in (
-        *seen,
-        "/admin/keys/new",
-        f"/admin/tickets?q={SCRIPT}",
-        f"/admin/users?role={SCRIPT}",
-        opened.headers["Location"],
-        f"{opened.headers['Location']}/history",
-        f"{opened.headers['Location']}/delete",
-        place.headers["Location"],
-        person.headers["Location"],
-    ):
-        pages.append(admin.open(path).text)
-    for page in pages:
-        assert "<script" not in page
-        assert "<img" not in page
-    assert "&lt;script&gt;" in admin.open(opened.headers["Location"]).text
-    assert ids["ticket_id"] not in pages[0]
 
 
 def test_bad_fields_are_named_beside_them_and_what_was_typed_is_kept(panel):

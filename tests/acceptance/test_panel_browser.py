@@ -9,13 +9,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
+from markupsafe import escape
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from api.admin.routes import PANEL
-from tests.acceptance.panel import give_passwords
+from tests.acceptance.hostile import SCRIPT, fill
+from tests.acceptance.panel import browser_of, give_passwords, things_to_look_at
 from tests.acceptance.site import PEOPLE, Site
 from tests.acceptance.test_webhooks import dispatcher_process
-from tests.support.browser import PASSWORD
+from tests.support.browser import PASSWORD, Browser, forms_of
 from tests.support.chromium import DESKTOP, PHONE, barriers, keep_picture, new_page, running_chromium
 from tests.support.oauth import make_app, make_pkce
 from tests.support.postgres import cloned_database
@@ -296,26 +298,75 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
     assert too_wide == []
 
 
-def things_to_look_at(site):
-    ticket = site.ticket("guest", description="First line\nSecond line " + "long " * 80)
-    staff = site.client("staff")
-    staff.patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress", "assigned_to": "user101"})
-    staff.post(f"/v1/tickets/{ticket['id']}/comments", json={"text": "W" * 200, "visibility": "internal"})
-    site.key(role="staff", name="to look at")
-    with site.pool.connection() as conn:
-        (key_id,) = conn.execute("SELECT max(id) FROM access.api_keys").fetchone()
-    return {
-        "ticket_id": ticket["id"],
-        "user_id": "user101",
-        "property_id": "abc123",
-        "key_id": key_id,
-        "client_id": make_app(site.store, name="To look at").client_id,
-        **webhook_to_look_at(site),
-    }
+@pytest.fixture(scope="module")
+def hostile(ready):
+    """The site with script in every text field, and the addresses of all pages that show some of it."""
+    with running_receiver() as receiver:
+        filled = fill(ready, receiver)
+    paths = [path.format(**filled.ids) for path, resource in PANEL if "GET" in resource.operations]
+    asked_for = {**asked(filled.ids["client_id"], filled.address), **make_pkce().asked, "state": SCRIPT}
+    consent = "/oauth/authorize?" + urlencode(asked_for)
+    for each in ready.client().get(f"/v1/webhooks/{filled.ids['webhook_id']}/deliveries").json()["data"]:
+        paths.append(f"/admin/webhooks/{filled.ids['webhook_id']}/deliveries/{each['id']}")
+    people = ready.client().get("/v1/users?per_page=100").json()["data"]
+    paths += [f"/admin/users/{person['id']}" for person in people]
+    places = ready.client().get("/v1/properties?per_page=100").json()["data"]
+    paths += [f"/admin/properties/{place['id']}" for place in places]
+    tickets = ready.client().get("/v1/tickets?per_page=100").json()["data"]
+    paths += [f"/admin/tickets/{ticket['id']}/history" for ticket in tickets]
+    return filled, [*paths, consent, "/oauth/applications", f"/oauth/authorize?client_id={SCRIPT}"]
 
 
-def webhook_to_look_at(site):
-    body = {"url": "https://hooks.example/in", "events": ["ticket.*"]}
-    webhook_id = site.client("admin").post("/v1/webhooks", json=body).json()["data"]["id"]
-    sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test").json()["data"]
-    return {"webhook_id": webhook_id, "delivery_id": sent["id"]}
+def test_script_in_every_text_field_is_shown_as_text(ready, hostile):
+    filled, paths = hostile
+    admin = browser_of(ready, "admin")
+
+    pages = {path: admin.open(path).text for path in paths}
+
+    assert filled.left_out == set()
+    assert [path for path, page in pages.items() if "<script" in page or "<img" in page] == []
+    shown = "".join(pages.values())
+    assert [what for what, text in filled.texts.items() if str(escape(text)) not in shown] == []
+
+
+def test_script_in_every_field_of_every_form_is_shown_again_as_text(ready, hostile):
+    """Sent in all fields at once, and in the query of every list."""
+    _, paths = hostile
+    admin, answers = browser_of(ready, "admin"), {}
+    for path in paths:
+        for form in forms_of(admin.open(path).text):
+            typed = dict.fromkeys(form.typed, SCRIPT)
+            if typed and form.method == "post":
+                answers[form.action or path] = admin.send(form.action or path, {**form.fields, **typed})
+            elif typed:
+                query = urlencode({**typed, "page": "1"})
+                answers[f"{path}?{query}"] = admin.open(f"{path.partition('?')[0]}?{query}")
+                only_words = urlencode({"q": SCRIPT})
+                answers[f"{path}?{only_words}"] = admin.open(f"{path.partition('?')[0]}?{only_words}")
+    nobody = Browser(ready.base_url)
+    answers["sign-in"] = nobody.sign_in(SCRIPT, SCRIPT, next_path=SCRIPT)
+    admin.http.cookies["ticketing-done"] = SCRIPT
+    answers["flash"] = admin.open("/admin")
+
+    assert len([path for path in answers if path.startswith("/admin")]) >= 20
+    assert {answer.status_code for answer in answers.values()} <= {200, 303, 403, 404, 409, 412, 422}
+    texts = {path: answer.text for path, answer in answers.items()}
+    assert [path for path, text in texts.items() if "<script" in text or "<img" in text] == []
+
+
+def test_no_script_of_anyones_runs_in_a_real_browser(chromium, ready, hostile):
+    """Without the policy that would stop it, so that only the escaping is judged."""
+    _, paths = hostile
+    page = new_page(chromium, ready.base_url, bypass_csp=True)
+    sign_in(page)
+    ran = []
+    for path in paths:
+        page.goto(path, wait_until="load")
+        if page.evaluate("window.ran === 1 || document.querySelector('script, img, [onerror]') !== null"):
+            ran.append(path)
+    page.set_content(f"<body>{SCRIPT}</body>")
+    would_have = page.evaluate("window.ran === 1")
+    page.context.close()
+
+    assert ran == []
+    assert would_have

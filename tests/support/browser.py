@@ -14,12 +14,14 @@ PASSWORD = "otter violin quartz bramble"
 
 
 class PageForm:
-    """One form of a page: where it goes, and the fields as the server filled them."""
+    """One form of a page: where it goes, the fields as the server filled them, and the names of those that a
+    person fills in or chooses."""
 
     def __init__(self, action: str, method: str) -> None:
         self.action, self.method = action, method
         self.fields: dict[str, str] = {}
         self.buttons: list[tuple[str, str]] = []
+        self.typed: list[str] = []
 
 
 class _Forms(HTMLParser):
@@ -34,6 +36,10 @@ class _Forms(HTMLParser):
         elif tag == "input" and self.forms and given.get("name"):
             if given.get("type") not in ("checkbox", "radio") or "checked" in given:
                 self.forms[-1].fields[given["name"]] = given.get("value", "")
+            if given.get("type") != "hidden":
+                self.forms[-1].typed.append(given["name"])
+        elif tag in ("textarea", "select") and self.forms and given.get("name"):
+            self.forms[-1].typed.append(given["name"])
         elif tag == "button" and self.forms and given.get("name"):
             self.forms[-1].buttons.append((given["name"], given.get("value", "")))
 

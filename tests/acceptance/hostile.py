@@ -1,0 +1,189 @@
+"""Script in every text field there is, from people, applications and the receivers of webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.aggregate import DomainEvent
+from tests.acceptance.site import Site
+from tests.support.oauth import make_app
+from tests.support.receivers import Receiver, answer
+from tests.support.webhooks import eventually
+
+SCRIPT = "<script>window.ran=1</script>\"'><img src=x onerror=window.ran=1>"
+IN_ADDRESSES = "'onerror='window.ran=1"  # as far as an address may go
+ADDRESS_LINES = ("street", "city", "state", "zip", "country")
+EMAIL = '"<script>window.ran=1</script>"@{}.example.com'
+
+# Texts of events that nobody can put script into: ids, names from a list, slugs, numbers, hashes.
+CLOSED = {
+    "api_key.issued": {"scopes", "property_ids"},
+    "audit.read": {"route", "filters"},  # our own routes; filters are checked and shown on no page
+    "access.denied": {"method", "route", "code"},
+    "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role"},
+    "oauth_grant.given": {"scopes"},
+    "property.unit_added": set(),
+    "ticket.opened": {"category", "priority"},
+    "ticket.category_changed": {"category"},
+    "ticket.file_attached": {"sha256", "content_type"},
+    "user.registered": {"phone", "property_ids", "role", "preferences"},
+    "user.phone_changed": {"phone"},
+    "user.properties_changed": {"property_ids"},
+    "user.preferences_changed": {"preferences"},
+    "webhook.registered": {"event_names"},
+    "webhook.event_names_changed": {"event_names"},
+}
+
+
+class Filled(NamedTuple):
+    """The ids of what was filled; the texts by what they are, each of which some page shows; the
+    application's address; and the text fields of events, by tag and name, that were left out."""
+
+    ids: dict[str, str]
+    texts: dict[str, str]
+    address: str
+    left_out: set[tuple[str, str]]
+
+
+def text(what: str) -> str:
+    """Script that says which field it is from."""
+    return f"{what} {SCRIPT}"
+
+
+def fill(site: Site, receiver: Receiver) -> Filled:
+    """Fill every text field of every aggregate, and be answered in kind by a webhook's receiver."""
+    admin, texts = site.client("admin"), {}
+
+    def said(what: str) -> str:
+        texts[what] = text(what)
+        return texts[what]
+
+    receiver.answers["/" + IN_ADDRESSES] = answer(500, said("answer").encode(), X_Header=text("header"))
+    receiver.answers["/garbage"] = _garbage
+    hooks = [_webhook(admin, receiver, path) for path in ("/" + IN_ADDRESSES, "/garbage")]
+    places = [_place(admin, said, "registered"), _place(admin, said, "changed")]
+    unit = admin.post(f"/v1/properties/{places[0]}/units", json={"name": said("unit")}).json()["data"]["id"]
+    people = [_person(admin, said, f"person{n}", places) for n in range(2)]
+    opened = {"title": said("title"), "description": said("description"), "priority": "critical"}
+    tickets = [
+        site.ticket("admin", **opened, property_id=places[0], unit_id=unit),
+        site.ticket("admin", title="Plain", description="Plain", property_id=places[1], unit_id=None),
+    ]
+    for ticket, person in zip(tickets, people, strict=True):
+        changes = {"title": said("new title"), "description": said("new description"), "assigned_to": person}
+        assert admin.patch(f"/v1/tickets/{ticket['id']}", json=changes).status_code == 200
+    path = f"/v1/tickets/{tickets[0]['id']}"
+    assert admin.post(f"{path}/comments", json={"text": said("comment")}).status_code == 201
+    texts["file"] = "<img src=x onerror=window.ran=1>.jpg"  # a slash would be the end of a folder
+    file = {"file": (texts["file"], b"\xff\xd8\xff\xe0", "image/jpeg")}
+    assert admin.post(f"{path}/attachments", files=file).status_code == 201
+    site.key(name=said("key"), role="staff")
+    app = make_app(site.store, name=said("application"), redirect_uris=(f"https://a.example/{IN_ADDRESSES}",))
+    ids = {
+        "ticket_id": tickets[0]["id"],
+        "property_id": places[0],
+        "user_id": people[0],
+        "key_id": _newest(site, "SELECT max(id) FROM access.api_keys"),
+        "client_id": app.client_id,
+        "webhook_id": hooks[0],
+        "delivery_id": _delivered(admin, hooks[0]),
+    }
+    _delivered(admin, hooks[1])
+    left_out = _missed([recorded.event for recorded in site.store.events_after(0, 100_000)])
+    texts["parked"] = _park(site)
+    return Filled(ids, texts, app.redirect_uri, left_out)
+
+
+def _missed(events: list[DomainEvent]) -> set[tuple[str, str]]:
+    """The text fields of events that have no script in them, neither in these events nor by CLOSED."""
+    fields = {(kind.__struct_config__.tag, name) for kind in _kinds() for name in _texts_of(kind)}
+    hit = {
+        (event.tag, name)
+        for event in events
+        for name in _texts_of(type(event))
+        if any(sign in str(msgspec.to_builtins(getattr(event, name))) for sign in ("<script", "onerror="))
+    }
+    return fields - hit
+
+
+def _kinds() -> Iterator[type[DomainEvent]]:
+    import domain.events  # noqa: F401 - every kind of event is known once this is read
+
+    waiting = [*DomainEvent.__subclasses__()]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        yield kind
+
+
+def _texts_of(kind: type[DomainEvent]) -> list[str]:
+    """Names of the fields of its own that hold texts someone may have typed."""
+    common = {field.name for field in msgspec.structs.fields(DomainEvent)}
+    closed = CLOSED.get(str(kind.__struct_config__.tag), set())
+    return [
+        field.name
+        for field in msgspec.structs.fields(kind)
+        if field.name not in common | closed
+        and not field.name.endswith("_id")
+        and any(word in str(field.type) for word in ("str", "Address"))
+    ]
+
+
+def _webhook(admin: Any, receiver: Receiver, path: str) -> str:
+    """Registered at another address first, so that both of its events have this one."""
+    body = {"url": receiver.url(path), "events": ["ticket.created"], "secret": "a secret of ours"}
+    webhook_id = str(admin.post("/v1/webhooks", json=body).json()["data"]["id"])
+    for url in (receiver.url("/elsewhere"), receiver.url(path)):
+        assert admin.patch(f"/v1/webhooks/{webhook_id}", json={"url": url}).status_code == 200
+    return webhook_id
+
+
+def _place(admin: Any, said: Any, what: str) -> str:
+    body = {"name": said(f"property {what}"), "address": {n: said(f"{n} {what}") for n in ADDRESS_LINES}}
+    plain = {"name": "Plain", "address": dict.fromkeys(ADDRESS_LINES, "Plain")}
+    made = admin.post("/v1/properties", json=plain if what == "changed" else body).json()["data"]
+    if what == "changed":
+        assert admin.patch(f"/v1/properties/{made['id']}", json=body).status_code == 200
+    return str(made["id"])
+
+
+def _person(admin: Any, said: Any, what: str, places: list[str]) -> str:
+    body = {"name": said(what), "email": EMAIL.format(what), "role": "staff", "property_ids": places}
+    plain = body | {"name": "Plain", "email": f"{what}@example.com"}
+    made = admin.post("/v1/users", json=body if what == "person0" else plain).json()["data"]
+    assert admin.patch(f"/v1/users/{made['id']}", json=body).status_code == 200
+    return str(made["id"])
+
+
+def _garbage(handler: BaseHTTPRequestHandler) -> None:
+    """What is no HTTP at all, but would end up in a message about it."""
+    handler.wfile.write(f"HTTP/1.1 {SCRIPT}\r\n\r\n".encode())
+    handler.close_connection = True
+
+
+def _delivered(admin: Any, webhook_id: str) -> str:
+    def attempted() -> Any:
+        found = admin.get(f"/v1/webhooks/{webhook_id}/deliveries").json()["data"]
+        return [each["id"] for each in found if each["attempts"]]
+
+    return str(eventually(attempted, 60)[0])
+
+
+def _park(site: Site) -> str:
+    """An event that cannot be projected, with script wherever it can be."""
+    with site.pool.connection() as conn:
+        conn.execute(
+            "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+            " VALUES (%s, 1, %s, %s)",
+            [text("parked"), text("topic"), msgspec.json.encode({"type": text("type")})],
+        )
+    return text("parked")
+
+
+def _newest(site: Site, query: Any) -> str:
+    with site.pool.connection() as conn:
+        return str(conn.execute(query).fetchone()[0])

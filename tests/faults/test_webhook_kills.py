@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
 from collections import defaultdict
 
 import pytest
@@ -13,7 +11,7 @@ from kafka import KafkaProducer
 
 from infrastructure.kafka import create_topics
 from infrastructure.topics import events_topic
-from tests.support.commands import TICKETING, environment
+from tests.support.processes import Processes
 from tests.support.receivers import running_receiver
 from tests.support.stream import stream_settings
 from tests.support.webhooks import eventually, open_ticket, register, settled, statuses, system
@@ -23,38 +21,6 @@ pytestmark = pytest.mark.faults
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (3, 150)
 FINISH_SECONDS = 600 if IS_FULL else 60
-
-
-class Processes:
-    """`ticketing` subcommands on one database, to be killed and started."""
-
-    def __init__(self, dsn, home, **variables):
-        self._environ = environment(
-            DATABASE_URL=dsn,
-            TICKETING_HOME=str(home),
-            WEBHOOK_ALLOW_PRIVATE_ADDRESSES="1",
-            WEBHOOK_TIMEOUT_SECONDS="1",
-            WEBHOOK_RETRY_SECONDS=",".join(["0.2"] * 40),
-            LOG_LEVEL="WARNING",
-            **variables,
-        )
-        self._log = (home / "processes.log").open("ab")
-        self._running = []
-
-    def start(self, *command):
-        process = subprocess.Popen(
-            [TICKETING, *command], env=self._environ, stdout=self._log, stderr=self._log
-        )
-        self._running.append(process)
-        return process
-
-    def close(self):
-        for process in self._running:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self._running:
-            process.wait(30)
-        self._log.close()
 
 
 @pytest.fixture

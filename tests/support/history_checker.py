@@ -1,0 +1,312 @@
+"""Whether what clients were answered, the log, and everything that follows the log tell the same story.
+
+Pure: it is given the evidence and says what is wrong, so that it can be shown evidence that was tampered
+with. Each check has a name; a history without faults has none in its verdict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tests.support.client_history import Operation
+
+Violations = Iterator[str]
+
+
+class Logged(NamedTuple):
+    """One event of a ticket. `marker` is the title or text it writes."""
+
+    position: int
+    event_id: str
+    ticket_id: str
+    version: int
+    marker: str
+    state: bytes
+
+
+class Streamed(NamedTuple):
+    """One record of a topic, in the order a reader of its partition got them."""
+
+    position: int
+    ticket_id: str
+    partition: int
+    state: bytes
+
+
+class Posted(NamedTuple):
+    """One post a receiver of webhooks got, in order. `is_signed` as a public library verified it."""
+
+    webhook: str
+    message_id: str
+    body: bytes
+    is_signed: bool
+
+
+class Evidence(NamedTuple):
+    """Everything that is compared. `records` None: there was no Kafka. `rows` and `folded` are the read
+    tables as they are and as the log has them. `counted` are answers with 2xx by method and route."""
+
+    operations: Sequence[Operation]
+    log: Sequence[Logged]
+    feed: Sequence[tuple[int, str]]
+    records: Sequence[Streamed] | None
+    posts: Sequence[Posted]
+    webhooks: Sequence[str]
+    rows: dict[str, Any]
+    folded: dict[str, Any]
+    counted: dict[tuple[str, str], int]
+
+
+class Request(NamedTuple):
+    """All tries of one request. `version` is what it was answered with."""
+
+    key: str
+    tries: list[Operation]
+
+    @property
+    def answers(self) -> set[tuple[str, int | None, int | None]]:
+        """The definite ones: outcome, status and version."""
+        return {(o.outcome, o.status, o.version) for o in self.tries if o.outcome != "unknown"}
+
+    @property
+    def first_ok(self) -> Operation | None:
+        return next((o for o in self.tries if o.outcome == "ok"), None)
+
+    @property
+    def is_refused(self) -> bool:
+        return self.first_ok is None and bool(self.answers)
+
+
+def check(evidence: Evidence) -> dict[str, list[str]]:
+    """What is wrong, by the name of the check."""
+    found = {name: list(violations(evidence)) for name, violations in CHECKS.items()}
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def acknowledged_once(evidence: Evidence) -> Violations:
+    """Every acknowledged write is in the log exactly once, at the version its client was told."""
+    events = _by_marker(evidence)
+    for request in _writes(evidence):
+        ok = request.first_ok
+        if ok is None:
+            continue
+        effects = events[request.key]
+        if len(effects) != 1:
+            yield f"{request.key} was acknowledged and is {len(effects)} times in the log"
+        elif effects[0].ticket_id != ok.ticket_id or ok.version not in (None, effects[0].version):
+            yield f"{request.key} was told {ok.ticket_id} version {ok.version} and is {effects[0][2:4]}"
+
+
+def refused_never(evidence: Evidence) -> Violations:
+    """What was refused is not in the log, what was never answered at most once, and nothing else is there."""
+    requests = {request.key: request for request in _writes(evidence)}
+    for marker, effects in _by_marker(evidence).items():
+        request = requests.get(marker)
+        if request is None:
+            yield f"nobody asked for {marker}, which is in the log"
+        elif request.is_refused:
+            yield f"{marker} was refused and is in the log"
+        elif request.first_ok is None and len(effects) > 1:
+            yield f"{marker} was not answered and is {len(effects)} times in the log"
+
+
+def versions_without_gaps(evidence: Evidence) -> Violations:
+    versions: dict[str, list[int]] = defaultdict(list)
+    for event in sorted(evidence.log):
+        versions[event.ticket_id].append(event.version)
+    for ticket_id, found in versions.items():
+        if found != list(range(1, len(found) + 1)):
+            yield f"{ticket_id} has the versions {found}"
+
+
+def feed_is_the_log(evidence: Evidence) -> Violations:
+    """Followed from its beginning, it gives every event once, in order of position."""
+    expected = [(event.position, event.event_id) for event in sorted(evidence.log)]
+    if list(evidence.feed) != expected:
+        yield f"the feed differs: {sorted(set(evidence.feed) ^ set(expected))[:5] or 'in order'}"
+
+
+def tables_are_the_fold(evidence: Evidence) -> Violations:
+    for table in sorted(evidence.folded.keys() | evidence.rows.keys()):
+        rows, folded = evidence.rows.get(table, {}), evidence.folded.get(table, {})
+        for key in sorted(rows.keys() | folded.keys()):
+            if rows.get(key) != folded.get(key):
+                yield f"{table} {key}: {rows.get(key)} for {folded.get(key)}"
+
+
+def stream_is_the_log(evidence: Evidence) -> Violations:
+    """Readers of committed records: nothing lost, repeated, altered, out of order, or in two partitions."""
+    if evidence.records is None:
+        return
+    log = {event.position: event for event in evidence.log}
+    seen: Counter[int] = Counter()
+    versions: dict[str, int] = {}
+    partitions: dict[str, int] = {}
+    for record in evidence.records:
+        seen[record.position] += 1
+        event = log.get(record.position)
+        if event is None or (event.ticket_id, event.state) != (record.ticket_id, record.state):
+            yield f"the record of {record.position} is not what the log has there"
+            continue
+        if event.version != versions.get(event.ticket_id, 0) + 1:
+            yield f"{event.ticket_id} version {event.version} came after {versions.get(event.ticket_id, 0)}"
+        versions[event.ticket_id] = event.version
+        if partitions.setdefault(record.ticket_id, record.partition) != record.partition:
+            yield f"{record.ticket_id} is in two partitions"
+    for position in log.keys() - seen.keys():
+        yield f"the event at {position} has no record"
+    yield from (
+        f"the event at {position} has {count} records" for position, count in seen.items() if count > 1
+    )
+
+
+def webhooks_hear_of_the_log(evidence: Evidence) -> Violations:
+    """Each hears of every event at least once, of a ticket's firsts in order, signed, and of nothing else;
+    one id has one body."""
+    log = {event.position: event for event in evidence.log}
+    for webhook in evidence.webhooks:
+        bodies: dict[str, bytes] = {}
+        ids: dict[int, str] = {}
+        last: dict[str, int] = {}
+        for post in (post for post in evidence.posts if post.webhook == webhook):
+            if not post.is_signed:
+                yield f"{webhook}: {post.message_id} has a signature that is not valid"
+            if bodies.setdefault(post.message_id, post.body) != post.body:
+                yield f"{webhook}: {post.message_id} came with two bodies"
+            said = json.loads(post.body)
+            event = log.get(said["sequence"])
+            if event is None or (event.ticket_id, event.version) != (said["data"]["id"], said["version"]):
+                yield f"{webhook}: {post.message_id} is about an event that is not in the log"
+            elif event.position not in ids:
+                if event.version <= last.get(event.ticket_id, 0):
+                    yield f"{webhook}: {event.ticket_id} version {event.version} came too late"
+                last[event.ticket_id] = event.version
+                ids[event.position] = post.message_id
+            elif ids[event.position] != post.message_id:
+                yield f"{webhook}: the event at {event.position} came under two ids"
+        for position in log.keys() - ids.keys():
+            yield f"{webhook} never heard of the event at {position}"
+
+
+def versions_are_linearizable(evidence: Evidence) -> Violations:
+    """What one client was told, every request that begins later builds on or sees: no stale read, no lost
+    update, nothing from the future; and a read shows the title of the version it names."""
+    titles = _titles(evidence)
+    begun = {request.key: request.tries[0].invoked_at for request in _writes(evidence)}
+    log = {(event.ticket_id, event.version): event for event in evidence.log}
+    finished: list[tuple[float, str, int]] = []
+    started: list[tuple[float, float, str, int, bool, str]] = []
+    for request in _requests(evidence):
+        ok = request.first_ok
+        if ok is None or ok.version is None or ok.ticket_id is None:
+            continue
+        is_read = ok.kind == "read"
+        finished.append((ok.returned_at, ok.ticket_id, ok.version))
+        started.append(
+            (request.tries[0].invoked_at, ok.returned_at, ok.ticket_id, ok.version, is_read, request.key)
+        )
+        if is_read and titles.get((ok.ticket_id, ok.version)) != ok.marker:
+            yield f"{request.key} read {ok.marker!r} as version {ok.version} of {ok.ticket_id}"
+    finished.sort()
+    floors: dict[str, int] = defaultdict(int)
+    done = 0
+    for invoked_at, returned_at, ticket_id, version, is_read, key in sorted(started):
+        while done < len(finished) and finished[done][0] < invoked_at:
+            _, other_ticket_id, other_version = finished[done]
+            floors[other_ticket_id] = max(floors[other_ticket_id], other_version)
+            done += 1
+        if version < floors[ticket_id] + (not is_read):
+            yield f"{key} got version {version} after version {floors[ticket_id]} had been answered"
+        event = log.get((ticket_id, version))
+        if event is not None and begun.get(event.marker, 0.0) > returned_at:
+            yield f"{key} got version {version} before anyone had asked for it"
+
+
+def keys_apply_once(evidence: Evidence) -> Violations:
+    """Every try of one request has one effect and one answer."""
+    for request in _writes(evidence):
+        if len(request.answers) > 1:
+            yield f"{request.key} was answered {sorted(request.answers, key=str)}"
+    for marker, effects in _by_marker(evidence).items():
+        if len(effects) > 1:
+            yield f"{marker} had {len(effects)} effects"
+
+
+def conditions_have_one_winner(evidence: Evidence) -> Violations:
+    """Of all who changed the same version of a ticket (If-Match), one succeeded, and it made the next one."""
+    winners: dict[tuple[str | None, int], list[str]] = defaultdict(list)
+    for request in _writes(evidence):
+        ok = request.first_ok
+        if ok is None or ok.expected_version is None:
+            continue
+        winners[ok.ticket_id, ok.expected_version].append(request.key)
+        if ok.version != ok.expected_version + 1:
+            yield f"{request.key} changed version {ok.expected_version} into {ok.version}"
+    for (ticket_id, version), keys in winners.items():
+        if len(keys) > 1:
+            yield f"version {version} of {ticket_id} was changed by {keys}"
+
+
+def counters_agree(evidence: Evidence) -> Violations:
+    """The API counted every success its clients saw, and no more than they asked for."""
+    routes = {
+        "open": ("POST", "/v1/tickets"),
+        "change": ("PATCH", "/v1/tickets/{ticket_id}"),
+        "comment": ("POST", "/v1/tickets/{ticket_id}/comments"),
+        "read": ("GET", "/v1/tickets/{ticket_id}"),
+    }
+    for kind, route in routes.items():
+        outcomes = Counter(o.outcome for o in evidence.operations if o.kind == kind)
+        least, most = outcomes["ok"], outcomes["ok"] + outcomes["unknown"]
+        if not least <= evidence.counted.get(route, 0) <= most:
+            yield f"{route} was counted {evidence.counted.get(route, 0)} times for {least} to {most}"
+
+
+CHECKS: dict[str, Callable[[Evidence], Violations]] = {
+    check.__name__: check
+    for check in (
+        acknowledged_once,
+        refused_never,
+        versions_without_gaps,
+        feed_is_the_log,
+        tables_are_the_fold,
+        stream_is_the_log,
+        webhooks_hear_of_the_log,
+        versions_are_linearizable,
+        keys_apply_once,
+        conditions_have_one_winner,
+        counters_agree,
+    )
+}
+
+
+def _requests(evidence: Evidence) -> list[Request]:
+    """The operations by what they belong to, in the order they were begun."""
+    requests: dict[str, Request] = {}
+    for operation in sorted(evidence.operations, key=lambda o: o.invoked_at):
+        requests.setdefault(operation.key, Request(operation.key, [])).tries.append(operation)
+    return list(requests.values())
+
+
+def _writes(evidence: Evidence) -> list[Request]:
+    return [request for request in _requests(evidence) if request.tries[0].kind != "read"]
+
+
+def _by_marker(evidence: Evidence) -> dict[str, list[Logged]]:
+    events: dict[str, list[Logged]] = defaultdict(list)
+    for event in evidence.log:
+        events[event.marker].append(event)
+    return events
+
+
+def _titles(evidence: Evidence) -> dict[tuple[str, int], str]:
+    """The title of each version of each ticket; comments leave it as it is."""
+    titles: dict[tuple[str, int], str] = {}
+    for event in sorted(evidence.log):
+        is_comment = event.marker.startswith("comment-")
+        before = titles.get((event.ticket_id, event.version - 1), "")
+        titles[event.ticket_id, event.version] = before if is_comment else event.marker
+    return titles

@@ -219,8 +219,10 @@ def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any
     for name, found in schema["properties"].items():
         field = dict(found)
         branches = [branch for branch in field.pop("anyOf", []) if branch != {"type": "null"}]
-        for branch in branches:
-            field |= branch
+        if len(branches) == 1:
+            field |= branches[0]
+        elif branches:
+            field["anyOf"] = branches
         parameter: Document = {"name": name, "in": "query", "required": name in schema.get("required", ())}
         if description := field.pop("description", None):
             parameter["description"] = description

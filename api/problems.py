@@ -64,6 +64,8 @@ def _check(
             found[path] = [f"{label} must not be null."]
         return
     allowed = [member for member in allowed if not isinstance(member, inspect.NoneType)]
+    if isinstance(value, int) and len(allowed) > 1:
+        allowed = [member for member in allowed if isinstance(member, inspect.IntType)] or allowed
     if len(allowed) > 1:
         found[path] = [f"{label} is not valid."]
         return

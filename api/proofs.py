@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 import falcon
@@ -16,25 +17,47 @@ from api.resource import JSON, Operation, Resource
 from domain.access import Caller
 from domain.errors import Forbidden
 from infrastructure.privacy import process_vault
-from notary.export import MEDIA_TYPES, Format, Range, data, digest, find_range, manifest
+from notary.export import MEDIA_TYPES, Format, data, digest, find_range, manifest
 from notary.proofs import prove
+from notary.window import Range
 
 WHO = "admin, with a key that is not restricted to properties"
 DESCRIPTION = """\
-Every event between two positions of the log, as it was stored: names, e-mail addresses and phone numbers are
-sealed. The same range gives the same bytes each time. Without `to` it ends at the last signed position, which
-`X-Export-To` tells; to go on after a broken transfer, ask `from` the position after the last whole line. The
-manifest that proves the file is at /v1/audit/export/manifest with the same parameters; check both with
-tools/verify_export.py.
+Events as they were stored, in the order of the log: names, e-mail addresses and phone numbers are sealed.
+
+`from` and `to` take a position of the log or a time, and may be mixed. Positions are both included. A time is
+compared with `occurred_at`: `from` is included and `to` is not, so that one day's `to` is the next day's
+`from` and every event is in one of the two. Without `to` it ends at the last signed position; a later `to`
+has it signed first. `X-Export-From` and `X-Export-To` tell the positions of the first and the last event.
+
+The same words give the same bytes each time. Only where times are asked for can there be more at the end:
+what was stored since, though it occurred before `to`. To go on after a broken transfer, repeat the request
+with `after`, the position in the last whole line. The manifest that proves the file is at
+/v1/audit/export/manifest with the same parameters, without `after`; check both with tools/verify_export.py.
 """
 
 Position = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+First = Annotated[Position | datetime, Meta(description="The first position, or the first moment")]
+Last = Annotated[
+    Position | datetime | None,
+    Meta(
+        description="The last position, or the moment before which it ends. Default: the last signed position"
+    ),
+]
 
 
-class ExportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    first: Position = msgspec.field(default=1, name="from")
-    last: Position | None = msgspec.field(default=None, name="to")
+class ManifestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which part of the log."""
+
+    first: First = msgspec.field(default=1, name="from")
+    last: Last = msgspec.field(default=None, name="to")
     format: Literal["ndjson", "csv"] = "ndjson"
+
+
+class ExportQuery(ManifestQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    after: Annotated[
+        Position | None, Meta(description="Only what follows this position, without a header")
+    ] = None
 
 
 class EventProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +89,7 @@ class Export(Resource):
             scope="audit:read",
             query=ExportQuery,
             media_type=MEDIA_TYPES["ndjson"],
+            is_recorded=True,
             errors=("forbidden",),
         )
     }
@@ -76,14 +100,17 @@ class Export(Resource):
         chosen = self._range(query)
         resp.content_type = MEDIA_TYPES[query.format]
         resp.downloadable_as = f"events-{chosen.first}-{chosen.last}.{query.format}"
+        resp.set_header("X-Export-From", str(chosen.first))
         resp.set_header("X-Export-To", str(chosen.last))
+        if query.after is not None:
+            chosen = chosen.following(query.after)
         if req.method != "HEAD":
-            resp.stream = self._pieces(chosen, query.format)
+            resp.stream = self._pieces(chosen, query.format, with_header=query.after is None)
 
-    def _pieces(self, chosen: Range, format: Format) -> Iterator[bytes]:
-        return data(self.services.pool, chosen, format)
+    def _pieces(self, chosen: Range, format: Format, *, with_header: bool = True) -> Iterator[bytes]:
+        return data(self.services.pool, chosen, format, with_header=with_header)
 
-    def _range(self, query: ExportQuery) -> Range:
+    def _range(self, query: ManifestQuery) -> Range:
         with self.services.pool.connection() as conn:
             return find_range(conn, process_vault(), query.first, query.last)
 
@@ -94,18 +121,21 @@ class ExportManifest(Export):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="The signed manifest of an export",
-            description="Reads the whole range to hash it, so give it the time that the export takes.",
+            description="Reads the whole range to hash it, so give it the time that the export takes."
+            " Of a range by positions the hashes prove that nothing is missing. Where times are asked for,"
+            " they prove each event, and the signature vouches that the others occurred at other times.",
             roles=WHO,
             scope="audit:read",
-            query=ExportQuery,
+            query=ManifestQuery,
             media_type=f"{JSON}; charset=utf-8",
+            is_recorded=True,
             errors=("forbidden",),
         )
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         require_auditor(req.context.caller)
-        query = read_query(req, ExportQuery)
+        query = read_query(req, ManifestQuery)
         chosen = self._range(query)
         content = digest(self._pieces(chosen, query.format), query.format)
         with self.services.pool.connection() as conn:
@@ -126,6 +156,7 @@ class EventProofs(Resource):
             scope="audit:read",
             query=NoQuery,
             answer=EventProof,
+            is_recorded=True,
             errors=("forbidden", "not_found", "conflict"),
         )
     }

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
 _OFFSET_AFTER_SPACE = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)", re.ASCII)
 _A_TIME = "The {} parameter must be a time with its offset, such as 2023-01-15T15:30:00Z."
+_A_POSITION_OR_TIME = _A_TIME.replace("must be", "must be a position of the log, such as 1000, or")
 
 
 class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +31,8 @@ class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def read_query(req: falcon.Request, kind: type[T]) -> T:
     """The query string as a `kind`, a closed struct. Raises Invalid naming every bad parameter at once.
 
-    A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time.
+    A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time, and one of
+    `int | datetime` either.
     """
     return parse_query(req.query_string, kind)
 
@@ -115,8 +117,8 @@ def _conversion(info: Any) -> Callable[[str], Any]:
     if isinstance(info, inspect.Metadata):
         return _conversion(info.type)
     if isinstance(info, inspect.UnionType):
-        (info,) = (member for member in info.types if not isinstance(member, inspect.NoneType))
-        return _conversion(info)
+        members = [member for member in info.types if not isinstance(member, inspect.NoneType)]
+        return _position_or_time if len(members) > 1 else _conversion(members[0])
     match info:
         case inspect.VarTupleType():
             return _list
@@ -138,6 +140,15 @@ def _whole_number(text: str) -> int:
     if not _WHOLE_NUMBER.match(text):
         raise ValueError("The {} parameter must be a whole number of at most 18 digits.")
     return int(text)
+
+
+def _position_or_time(text: str) -> int | datetime:
+    if _WHOLE_NUMBER.match(text):
+        return int(text)
+    try:
+        return _time(text)
+    except ValueError:
+        raise ValueError(_A_POSITION_OR_TIME) from None
 
 
 def _truth(text: str) -> bool:

@@ -5,29 +5,41 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cli import options
 from cli.database import Database, open_database
 from cli.output import Progress, note, result
 from domain.errors import Invalid
 from infrastructure.settings import load_settings
 from infrastructure.vault import Vault, load_vault
-from notary.export import COLUMNS, Content, Format, Range, data, digest, find_range, manifest
+from notary.export import COLUMNS, Content, Format, data, digest, find_range, manifest
 from notary.proofs import prove
-
-_MOST = 2**62
+from notary.window import Range
 
 
 def export(
-    first: Annotated[
-        int, typer.Option("--from", min=1, max=_MOST, help="The first position of the log.")
+    start: Annotated[
+        Any,
+        typer.Option(
+            "--from",
+            parser=options.position_or_moment,
+            metavar="POSITION|TIME",
+            help="The first position of the log, or the first moment.",
+        ),
     ] = 1,
-    last: Annotated[
-        int | None,
-        typer.Option("--to", min=1, max=_MOST, help="The last position. Default: the last signed one."),
+    end: Annotated[
+        Any,
+        typer.Option(
+            "--to",
+            parser=options.position_or_moment,
+            metavar="POSITION|TIME",
+            help="The last position, or the moment before which it ends. Default: the last signed position.",
+        ),
     ] = None,
     format: Annotated[Format, typer.Option(help="One JSON object a line, or CSV.")] = "ndjson",
     output: Annotated[
@@ -43,6 +55,10 @@ def export(
 ) -> None:
     """Write events as they were stored, and a manifest that proves them.
 
+    Positions are both included. A time is compared with when events occurred: --from is included, --to is
+    not. It takes a date, which begins at midnight UTC, or a time such as 2030-01-31T12:00:00Z. The events are
+    in the order of the log, whatever their times.
+
     The same range gives the same bytes. Check both files anywhere: python3 tools/verify_export.py OUTPUT
     OUTPUT.manifest.json
     """
@@ -52,7 +68,7 @@ def export(
     vault = load_vault(settings)
     with open_database(settings) as database:
         with database.pool.connection() as conn:
-            chosen = find_range(conn, vault, first, last)
+            chosen = find_range(conn, vault, start, end)
         if output is None:
             content = digest(_to_stdout(database, chosen, format), format)
         else:
@@ -78,14 +94,27 @@ def _to_stdout(database: Database, chosen: Range, format: Format) -> Iterator[by
 
 def _to_file(database: Database, chosen: Range, format: Format, output: Path, *, resume: bool) -> Content:
     written = _last_position(output, format) if resume and output.exists() else None
-    rest = chosen if written is None else Range(written + 1, chosen.last)
+    if written is not None:
+        _require_same_beginning(database, chosen, format, output)
+    rest = chosen if written is None else chosen.following(written)
     with output.open("wb" if written is None else "ab") as file, Progress("Exporting") as progress:
-        if rest.first <= rest.last:
-            for piece in data(database.pool, rest, format, with_header=written is None):
-                file.write(piece)
-                progress.show(file.tell(), 0)
+        for piece in data(database.pool, rest, format, with_header=written is None):
+            file.write(piece)
+            progress.show(file.tell(), 0)
     with output.open("rb") as whole:
         return digest(iter(lambda: whole.read(1 << 20), b""), format)
+
+
+def _require_same_beginning(database: Database, chosen: Range, format: Format, output: Path) -> None:
+    """Refuse to go on with what was exported with other words: it would be no range of the log."""
+    pieces = data(database.pool, chosen, format)
+    expected = b"".join(islice(pieces, 2 if format == "csv" else 1))
+    with output.open("rb") as file:
+        there = file.read(len(expected))
+    if not expected.startswith(there[: there.rindex(b"\n") + 1]):
+        raise Invalid(
+            {"output": [f"{output} does not begin as this export does: it is one of another range."]}
+        )
 
 
 def _last_position(output: Path, format: Format) -> int | None:

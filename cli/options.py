@@ -14,6 +14,7 @@ from domain.access import SCOPES
 from domain.oauth_client import GRANT_TYPES
 
 UNLIMITED = 0
+MOST_POSITION = 2**62
 
 
 def identifier(value: str) -> str:
@@ -71,6 +72,21 @@ def moment(value: str) -> datetime:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter("It takes a date such as 2030-01-31, or 2030-01-31T12:00:00Z.") from None
+
+
+def position_or_moment(value: str | int) -> int | datetime:
+    """A position of the log, or as `moment`."""
+    text = str(value).strip()
+    if text.isascii() and text.isdecimal():
+        if not 1 <= int(text[:20]) <= MOST_POSITION:
+            raise typer.BadParameter(f"A position is a whole number from 1 to {MOST_POSITION}.")
+        return int(text)
+    try:
+        return moment(text)
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            "It takes a position, such as 1000, a date such as 2030-01-31, or 2030-01-31T12:00:00Z."
+        ) from None
 
 
 def _checked(value: str, kind: Any, refusal: str) -> str:

@@ -24,6 +24,14 @@ class Step(NamedTuple):
     hash: bytes
 
 
+class Subtree(NamedTuple):
+    """The hash over the leaves from `low` up to before `high`."""
+
+    low: int
+    high: int
+    hash: bytes
+
+
 def leaf(position: int, aggregate_id: str, version: int, topic: str, state: bytes) -> bytes:
     """One row of the log. The texts carry their lengths, so that no two rows give the same bytes."""
     text, kind = aggregate_id.encode(), topic.encode()
@@ -38,6 +46,12 @@ def root(leaves: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _next_level(level)
     return level[0]
+
+
+def cover(leaves: Sequence[bytes], is_kept: Sequence[bool]) -> list[Subtree]:
+    """The largest subtrees that hold none of the leaves that are kept, from left to right. With the kept
+    leaves they give the root."""
+    return _cover(leaves, is_kept, 0, len(leaves))
 
 
 def path(leaves: Sequence[bytes], index: int) -> list[Step]:
@@ -74,6 +88,15 @@ def link(
 
 def split(leaves: bytes) -> list[bytes]:
     return [leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES)]
+
+
+def _cover(leaves: Sequence[bytes], is_kept: Sequence[bool], low: int, high: int) -> list[Subtree]:
+    if not any(is_kept[low:high]):
+        return [Subtree(low, high, root(leaves[low:high]))]
+    if high - low == 1:
+        return []
+    middle = low + (1 << (high - low - 1).bit_length() - 1)
+    return [*_cover(leaves, is_kept, low, middle), *_cover(leaves, is_kept, middle, high)]
 
 
 def _next_level(level: list[bytes]) -> list[bytes]:

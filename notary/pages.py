@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -30,6 +31,11 @@ class Row(NamedTuple):
     def leaf(self) -> bytes:
         return merkle.leaf(*self)
 
+    @property
+    def occurred_at(self) -> datetime | None:
+        """When the event occurred; None where the stored bytes are no event."""
+        return _identified(self.state).occurred_at
+
 
 class End(NamedTuple):
     """Where the chain ends: its last page, and the hash there."""
@@ -49,6 +55,8 @@ class Page(NamedTuple):
     leaves: bytes
     root: bytes
     chain: bytes
+    earliest_at: datetime | None = None  # its events occurred between these two; none in a page from before
+    latest_at: datetime | None = None  # there was the migration 0015
 
     def link(self, previous: bytes, root: bytes) -> bytes:
         """The chain's hash after this page, if `root` is that of its events."""
@@ -63,7 +71,8 @@ class Page(NamedTuple):
 
 
 class _Identified(msgspec.Struct, frozen=True):
-    event_id: str
+    event_id: str = ""
+    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 _identify = msgspec.json.Decoder(_Identified).decode
@@ -98,8 +107,16 @@ def read_page(conn: Connection, query: str, **parameters: int) -> Page | None:
     return Page(*row) if row else None
 
 
+def span_of_times(times: Iterable[datetime | None]) -> tuple[datetime | None, datetime | None]:
+    """The earliest and the latest of those that are known."""
+    known = [time for time in times if time is not None]
+    return (min(known), max(known)) if known else (None, None)
+
+
 def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
     leaves = [row.leaf for row in rows]
+    events = [_identified(row.state) for row in rows]
+    earliest_at, latest_at = span_of_times(event.occurred_at for event in events)
     page = Page(
         number=end.number + 1,
         first_position=rows[0].position,
@@ -108,15 +125,17 @@ def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
         leaves=b"".join(leaves),
         root=merkle.root(leaves),
         chain=b"",
+        earliest_at=earliest_at,
+        latest_at=latest_at,
     )
     chain = page.link(end.chain, page.root)
-    event_ids = [_event_id(row.state) for row in rows]
+    event_ids = [event.event_id for event in events]
     conn.execute(sql["insert_page"], page._asdict() | {"chain": chain, "event_ids": event_ids})
 
 
-def _event_id(state: bytes) -> str:
-    """The id, or nothing where the stored bytes are no event: they are chained as they are."""
+def _identified(state: bytes) -> _Identified:
+    """The event's id and time, or neither of bytes that are no event: they are chained as they are."""
     try:
-        return _identify(state).event_id
+        return _identify(state)
     except msgspec.DecodeError:
-        return ""
+        return _Identified()

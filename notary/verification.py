@@ -11,7 +11,7 @@ import psycopg
 
 from infrastructure.postgres import Connection, named_queries
 from notary import merkle
-from notary.pages import Page, Row, read_log_id, sql
+from notary.pages import Page, Row, read_log_id, span_of_times, sql
 from notary.statements import BadStatement, Reader, Statement
 
 PAGES_AT_ONCE = 50
@@ -121,6 +121,10 @@ def _check_pages(
             row.leaf for row in rows
         ):
             _compare_events(page, rows, report)
+        elif page.latest_at and (page.earliest_at, page.latest_at) != span_of_times(
+            row.occurred_at for row in rows
+        ):
+            report.found(page.first_position, f"page {number} does not have the times of its events")
         if merkle.root(merkle.split(page.leaves) or [b""]) != page.root:
             report.found(page.first_position, f"page {number} does not have the root of its events")
         if page.link(chain, page.root) != page.chain:

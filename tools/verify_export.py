@@ -105,11 +105,14 @@ def leaf(position, aggregate_id, version, kind, event):
     return sha256(head, text, struct.pack(">I", len(kind)), kind, event)
 
 
-def root(level):
-    while len(level) > 1:
-        pairs = [sha256(b"\1", *level[i : i + 2]) for i in range(0, len(level) - 1, 2)]
-        level = pairs + level[len(level) // 2 * 2 :]
-    return level[0]
+def root(leaves, known, low, high):
+    """RFC 6962, section 2.1: over the leaves of these places, or known at once."""
+    if (low, high) in known:
+        return known[low, high]
+    if high - low == 1:
+        return leaves[low]
+    middle = low + (1 << (high - low - 1).bit_length() - 1)
+    return sha256(b"\1", root(leaves, known, low, middle), root(leaves, known, middle, high))
 
 
 def read_ndjson(file):
@@ -130,10 +133,11 @@ def read_csv(file):
 def check_pages(manifest, rows):
     """Follow the chain from before the first page to the checkpoint; return its end and the events."""
     chain, count, row = bytes.fromhex(manifest["chain_before"]), 0, next(rows, None)
+    window, left_out = manifest.get("window"), manifest.get("left_out", {})
     for index, (number, first, last, events, given) in enumerate(manifest["pages"]):
         leaves = [bytes.fromhex(one) for one in manifest["leaves_before"]] if index == 0 else []
         while row is not None and row[0] <= min(last, manifest["to"]):
-            if row[0] < max(first, manifest["from"]):
+            if row[0] < max(first, manifest["from"]) or (window and not is_within(window, row[4])):
                 raise Bad("position %d is out of its place" % row[0])
             leaves.append(leaf(*row))
             count, before, row = count + 1, row[0], next(rows, None)
@@ -141,13 +145,22 @@ def check_pages(manifest, rows):
                 raise Bad("position %d follows %d" % (row[0], before))
         if first <= manifest["to"] <= last:
             leaves += [bytes.fromhex(one) for one in manifest["leaves_after"]]
-        if first <= manifest["to"] and (len(leaves) != events or root(leaves).hex() != given):
+        known = {(low, high): bytes.fromhex(one) for low, high, one in left_out.get(str(number), ())}
+        taken = {place for low, high in known for place in range(low, high)}
+        places = [place for place in range(events) if place not in taken]
+        is_concerned = leaves or str(number) in left_out if window else first <= manifest["to"]
+        placed = dict(zip(places, leaves))  # noqa: B905 - Python 3.8
+        if is_concerned and (len(places) != len(leaves) or root(placed, known, 0, events).hex() != given):
             raise Bad("the events between the positions %d and %d are not what was signed" % (first, last))
-        head = struct.pack(">BqqqI", 2, number, first, last, events)
-        chain = sha256(head, chain, bytes.fromhex(given))
+        chain = sha256(struct.pack(">BqqqI", 2, number, first, last, events), chain, bytes.fromhex(given))
     if row is not None:
         raise Bad("position %d is beyond what was signed" % row[0])
     return chain, count
+
+
+def is_within(window, event):
+    at = json.loads(event)["occurred_at"].rstrip("Z")  # UTC and of one form: texts can be compared
+    return (window["since"] or "").rstrip("Z") <= at < (window["until"] or "~").rstrip("Z")
 
 
 def main(data_path, manifest_path, trusted=None):
@@ -170,8 +183,10 @@ def main(data_path, manifest_path, trusted=None):
             total.update(piece)
         if total.hexdigest() != manifest["data"]["sha256"]:
             raise Bad("the file is not byte for byte what was exported")
-    words = (count, manifest["from"], manifest["to"], checkpoint["at"], next(iter(keys)))
+    words = count, manifest["from"], manifest["to"], checkpoint["at"], next(iter(keys))
     print("%d events, positions %d to %d: as signed on %s. First key: %s" % words)
+    if manifest.get("window"):
+        print("Only what occurred from %(since)s up to before %(until)s." % manifest["window"])
 
 
 if __name__ == "__main__":

@@ -22,21 +22,29 @@ SELECT number, last_position, chain FROM notary.pages ORDER BY number DESC LIMIT
 
 -- name: insert_page
 INSERT INTO notary.pages
-       (number, first_position, last_position, positions, event_ids, leaves, root, chain)
+       (number, first_position, last_position, positions, event_ids, leaves, root, chain, earliest_at, latest_at)
 VALUES (%(number)s, %(first_position)s, %(last_position)s, %(positions)s, %(event_ids)s, %(leaves)s,
-        %(root)s, %(chain)s);
+        %(root)s, %(chain)s, %(earliest_at)s, %(latest_at)s);
 
 -- name: pages_after
-SELECT number, first_position, last_position, positions, leaves, root, chain
+SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
 
 -- name: page_at
-SELECT number, first_position, last_position, positions, leaves, root, chain
+SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE last_position >= %(position)s ORDER BY last_position LIMIT 1;
 
 -- name: page_numbered
-SELECT number, first_position, last_position, positions, leaves, root, chain
+SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number = %(number)s;
+
+-- name: pages_in_window
+-- Where events that occurred in the window can be.
+SELECT number, first_position, last_position FROM notary.pages
+ WHERE last_position >= %(first)s AND first_position <= %(last)s
+   AND (latest_at >= %(since)s OR latest_at IS NULL OR %(since)s::timestamptz IS NULL)
+   AND (earliest_at < %(until)s OR earliest_at IS NULL OR %(until)s::timestamptz IS NULL)
+ ORDER BY number;
 
 -- name: position_of_event
 SELECT positions[array_position(event_ids, %(event_id)s)]

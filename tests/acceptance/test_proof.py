@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.commands import environment, ticketing
 from tests.support.dump import everything
+from tests.support.waiting import eventually
 
 VERIFIER = Path(__file__).parent.parent.parent / "tools" / "verify_export.py"
 PERSON = {"name": "Quirina Zwetkova", "email": "quirina.zwetkova@example.net", "phone": "+7 495 111-22-33"}
@@ -57,6 +58,12 @@ def test_an_export_over_http_is_checked_on_another_machine(site, tmp_path):
         ("from=0", "from"),
         ("to=x", "to"),
         ("to=9999999", "to"),
+        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
+        ("from=9&to=2020-01-01T00:00:00Z", "from"),
+        ("from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", "to"),
+        ("from=2026-01-01", "from"),
+        ("from=2026-01-01T00:00:00", "from"),
+        ("to=3&after=4", "after"),
         ("format=xml", "format"),
     ],
 )
@@ -65,6 +72,57 @@ def test_a_bad_range_is_refused(site, query, field):
 
     assert answer.status_code == 422
     assert list(answer.json()["error"]["details"]) == [field]
+
+
+def test_a_bad_range_is_told_in_words(site):
+    messages = [
+        site.client().get(f"/v1/audit/export?{query}").json()["error"]["message"]
+        for query in ("from=0", "from=tomorrow", "from=2026-01-02T00:00:00Z&to=2026-01-02T02:00:00%2B02:00")
+    ]
+
+    assert messages == [
+        "The from parameter must be at least 1.",
+        "The from parameter must be a position of the log, such as 1000, or a time with its offset, such as"
+        " 2023-01-15T15:30:00Z.",
+        "The range is reversed or empty: from 2026-01-02T00:00:00Z is not before to 2026-01-02T00:00:00Z.",
+    ]
+
+
+@pytest.mark.parametrize("format", ["ndjson", "csv"])
+def test_an_export_by_time_goes_on_where_it_broke_off(site, tmp_path, format):
+    ids = [site.ticket()["id"] for _ in range(4)]
+    times = [site.client().get(f"/v1/tickets/{id}/history").json()["data"][0]["exact_time"] for id in ids]
+    query = f"from={times[0]}&to={times[3]}&format={format}"
+
+    whole = site.client().get(f"/v1/audit/export?{query}")
+    lines = whole.content.splitlines(keepends=True)
+    first = int(whole.headers["X-Export-From"])
+    rest = site.client().get(f"/v1/audit/export?{query}&after={first}")
+
+    text = whole.content.decode()
+    assert [id in text for id in ids] == [True, True, True, False]
+    assert rest.content == b"".join(lines[(2 if format == "csv" else 1) :])
+    (tmp_path / "data").write_bytes(whole.content)
+    (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest?{query}").content)
+    checked = subprocess.run(
+        [sys.executable, "-I", "-S", VERIFIER, tmp_path / "data", tmp_path / "manifest"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_reading_exports_and_proofs_is_recorded(site):
+    auditor = site.client(key=site.key(name="Auditor", role="admin"))
+    for path in PATHS:
+        auditor.get(path, params={"to": "3"} if "export" in path else None)
+
+    def recorded():
+        found = site.client().get("/v1/audit/events?action=audit.read,access.denied&per_page=50").json()["data"]
+        return {one["facts"].get("route") for one in found}
+
+    eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=20)
 
 
 def test_an_event_is_proved_over_http(site):
@@ -89,14 +147,25 @@ def test_the_command_line_exports_proves_and_verifies(site, tmp_path):
     files[0].write_bytes(content[: len(content) // 2])
     resumed = ticketing("export", "--to", last, "--output", str(files[0]), "--resume", environ=environ)
     to_stdout = ticketing("export", "--to", last, environ=environ)
-    reversed_range = ticketing("export", "--from", "9", "--to", "3", environ=environ)
+    other_range = ticketing(
+        "export", "--from", "2", "--to", last, "--output", str(files[0]), "--resume", environ=environ
+    )
+    by_time = ticketing("export", "--from", "2020-01-01", "--to", last, environ=environ)
+    reversed_ranges = [
+        ticketing("export", "--from", first, "--to", end, environ=environ)
+        for first, end in (("9", "3"), ("2026-02-01", "2026-01-01"), ("9", "2020-01-01T00:00:00Z"))
+    ]
+    no_range = ticketing("export", "--from", "yesterday", environ=environ)
     nothing_outside = ticketing("verify", "--no-read-tables", environ=environ)
 
     assert whole.returncode == resumed.returncode == 0, resumed.stderr
     assert files[0].read_bytes() == content == to_stdout.stdout.encode()
     checked = subprocess.run([sys.executable, "-I", VERIFIER, *files], capture_output=True, timeout=60)
     assert checked.returncode == 0
-    assert (reversed_range.returncode, "reversed" in reversed_range.stderr) == (1, True)
+    assert by_time.stdout == to_stdout.stdout
+    assert (other_range.returncode, "does not begin as" in other_range.stderr) == (1, True)
+    assert [(one.returncode, "reversed" in one.stderr) for one in reversed_ranges] == [(1, True)] * 3
+    assert (no_range.returncode, "It takes a position" in no_range.stderr) == (2, True)
     assert (nothing_outside.returncode, "outside" in nothing_outside.stderr) == (2, True)
 
 

@@ -7,18 +7,24 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from domain.errors import Conflict, Invalid, NotFound
+from domain.ticket import Ticket
 from infrastructure.privacy import process_vault
 from notary import merkle
-from notary.export import FORMATS, Range, data, digest, find_range, manifest
+from notary.export import FORMATS, data, digest, find_range, manifest
 from notary.follower import chain_next, seal
+from notary.pages import read_end
 from notary.proofs import prove
 from notary.signing import rotate_key
+from notary.verification import verify_log
+from notary.window import Range
 from tests.support.history import History, append
+from tests.unit.builders import NOON, context
 
 VERIFIER = Path(__file__).parent.parent.parent / "tools" / "verify_export.py"
 
@@ -97,6 +103,174 @@ def test_a_range_that_is_none_is_refused(conn, log, first, last, field, words):
         find_range(conn, process_vault(), first, last)
 
     assert words in refused.value.details[field][0]
+
+
+FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def time_of(store, position):
+    return store.events_after(position - 1, 1)[0].event.occurred_at
+
+
+def occurred(store, since, until):
+    """The positions of the events between two times, by asking each of them."""
+    return [
+        position
+        for position, event in store.events_after(0, 10_000)
+        if (since is None or event.occurred_at >= since) and (until is None or event.occurred_at < until)
+    ]
+
+
+def positions_in(file):
+    if file.suffix == ".csv":
+        return [int(line.split(",")[0]) for line in file.read_text().splitlines()[1:]]
+    return [json.loads(line)["position"] for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(("first", "last"), [(1, 900), (300, 420), (437, 438), (None, 700), (700, None)])
+def test_a_range_by_time_holds_what_occurred_in_it_and_is_as_signed(
+    pool, conn, log, store, history, tmp_path, format, first, last
+):
+    since, until = (one and time_of(store, one) for one in (first, last))
+
+    files = export(pool, conn, tmp_path, since or 1, until, format)
+
+    done = checked(files)
+    assert positions_in(files[0]) == occurred(store, since, until) != []
+    assert (done.returncode, "Only what occurred from" in done.stdout) == (0, True), done.stderr
+
+
+def test_every_event_is_in_one_of_two_neighbouring_ranges_by_time(pool, conn, log, store, tmp_path):
+    border = time_of(store, 433)
+
+    before, after = (
+        positions_in(export(pool, conn, tmp_path, *ends)[0]) for ends in ((1, border), (border, None))
+    )
+
+    assert sorted([*before, *after]) == occurred(store, None, None)
+    assert 433 in after
+
+
+def open_ticket(store, number, at):
+    """A ticket of that time; its position."""
+    fields = dict.fromkeys(("title", "description", "category", "property_id", "requester_id"), "imported")
+    ticket = Ticket.open(f"late{number}", context(at=at), priority="low", unit_id=None, **fields)
+    store.save(ticket)
+    return ticket.position
+
+
+def test_events_far_out_of_order_are_found_and_what_lies_between_is_left_out(
+    pool, conn, log, store, tmp_path
+):
+    since, until = time_of(store, 10), time_of(store, 20)
+    late = [open_ticket(store, number, at) for number, at in enumerate((since, until, since, until))]
+    seal(conn, process_vault())
+
+    files = export(pool, conn, tmp_path, since, until)
+
+    found = positions_in(files[0])
+    assert found == occurred(store, since, until)
+    assert found[-2:] == [late[0], late[2]]
+    assert checked(files).returncode == 0
+
+
+def test_what_is_stored_later_changes_a_range_by_time_at_its_end_only(pool, conn, log, store, tmp_path):
+    since, until = time_of(store, 300), time_of(store, 420)
+    before = [file.read_bytes() for file in export(pool, conn, tmp_path, since, until)]
+    open_ticket(store, 1, until)
+    seal(conn, process_vault())
+    others = [file.read_bytes() for file in export(pool, conn, tmp_path, since, until)]
+    open_ticket(store, 2, since)
+    seal(conn, process_vault())
+
+    one_more = export(pool, conn, tmp_path, since, until)[0].read_bytes()
+
+    assert others == before
+    assert one_more.startswith(before[0])
+    assert one_more.count(b"\n") == before[0].count(b"\n") + 1
+
+
+def test_pages_that_do_not_know_their_times_are_read(pool, conn, log, store, tmp_path):
+    since, until = time_of(store, 300), time_of(store, 420)
+    before = export(pool, conn, tmp_path, since, until)[0].read_bytes()
+    conn.execute("ALTER TABLE notary.pages DISABLE TRIGGER ALL")
+    conn.execute("UPDATE notary.pages SET earliest_at = NULL, latest_at = NULL")
+
+    assert export(pool, conn, tmp_path, since, until)[0].read_bytes() == before
+    assert verify_log(conn, {}, lambda done, total: None).findings == []
+
+
+def test_altered_times_of_a_page_are_found_out(conn, log):
+    conn.execute("ALTER TABLE notary.pages DISABLE TRIGGER ALL")
+    conn.execute("UPDATE notary.pages SET latest_at = earliest_at WHERE number = 2")
+
+    (finding,) = verify_log(conn, {}, lambda done, total: None).findings
+
+    assert "page 2 does not have the times" in finding.problem
+
+
+def test_a_range_by_time_without_some_of_its_events_is_found_out(pool, conn, log, store, tmp_path):
+    files = export(pool, conn, tmp_path, time_of(store, 300), time_of(store, 900))
+    lines = files[0].read_bytes().splitlines(keepends=True)
+    next_page = next(number for number, position in enumerate(positions_in(files[0])) if position > 433)
+    outside = b"".join(data(pool, Range(950, 950), "ndjson"))
+    for altered in (lines[1:], lines[:-1], lines[:next_page], lines[next_page:], [*lines, outside], []):
+        files[0].write_bytes(b"".join(altered))
+        assert checked(files).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "field", "words"),
+    [
+        (500, 400, "from", "reversed"),  # as times of these positions
+        (400, 400, "from", "reversed or empty"),
+        (None, FUTURE, "to", "in the future"),
+        (FUTURE, None, "from", "in the future"),
+        (FUTURE, 3, "from", "in the future"),
+    ],
+)
+def test_a_range_by_time_that_is_none_is_refused(conn, log, store, first, last, field, words):
+    ends = [time_of(store, end) if isinstance(end, int) and end > 3 else end for end in (first, last)]
+
+    with pytest.raises(Invalid) as refused:
+        find_range(conn, process_vault(), ends[0] or 1, ends[1])
+
+    assert words in refused.value.details[field][0]
+
+
+def test_a_position_and_a_time_make_a_range_unless_it_is_reversed(pool, conn, log, store, tmp_path):
+    at = time_of(store, 700)
+    up_to = export(pool, conn, tmp_path, 650, at)
+    assert positions_in(up_to[0]) == [p for p in occurred(store, None, at) if p >= 650]
+    assert checked(up_to).returncode == 0
+    since = export(pool, conn, tmp_path, at, 750)
+    assert positions_in(since[0]) == [p for p in occurred(store, at, None) if p <= 750]
+    assert checked(since).returncode == 0
+
+    for first, last in ((750, at), (at, 650)):
+        with pytest.raises(Invalid, match="reversed"):
+            find_range(conn, process_vault(), first, last)
+
+
+def test_a_time_in_which_nothing_occurred_is_told(conn, log, store):
+    before, after = NOON - timedelta(days=2), NOON + timedelta(days=2)
+    for first, last, words in (
+        (before, NOON - timedelta(days=1), "No event occurred from 2025-12-30T12:00:00Z up to before"),
+        (1, before, "No event occurred before 2025-12-30T12:00:00Z."),
+        (after, None, "No event occurred at 2026-01-03T12:00:00Z or later."),
+    ):
+        with pytest.raises(Invalid, match=words):
+            find_range(conn, process_vault(), first, last)
+
+
+def test_a_later_end_by_time_is_signed_and_an_earlier_is_not(store, conn, log):
+    signed = read_end(conn).position
+    open_ticket(store, 1, NOON)
+    assert find_range(conn, process_vault(), NOON, NOON + timedelta(days=1)).last == signed
+
+    later = open_ticket(store, 2, datetime.now(UTC))
+    assert find_range(conn, process_vault(), 1, datetime.now(UTC)).last == later
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -1,0 +1,85 @@
+"""Which events of the log occurred in a span of time.
+
+The log is in the order of positions; times of neighbours may be out of that order, and those of imported
+events far out. Pages say between which times their events lie, so that the others need not be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from domain.errors import Invalid
+from infrastructure.postgres import Connection
+from notary.pages import Row, sql
+
+
+class Window(NamedTuple):
+    """From `since`, which is included, up to `until`, which is not; None: without that end."""
+
+    since: datetime | None
+    until: datetime | None
+
+    def holds(self, row: Row) -> bool:
+        at = row.occurred_at
+        return (
+            at is not None
+            and (self.since is None or at >= self.since)
+            and (self.until is None or at < self.until)
+        )
+
+
+class Range(NamedTuple):
+    """Positions of the log, both included; with a window, only those of them whose events lie in it."""
+
+    first: int
+    last: int
+    window: Window | None = None
+
+    def following(self, position: int) -> Range:
+        """What is left of it after that position; raise Invalid unless that lies in it."""
+        if not self.first <= position <= self.last:
+            raise Invalid({"after": [f"Position {position} is not between {self.first} and {self.last}."]})
+        return self._replace(first=position + 1)
+
+    def keep(self, rows: Iterable[Row]) -> list[Row]:
+        """Those rows that belong to the range."""
+        return [
+            row
+            for row in rows
+            if self.first <= row.position <= self.last and (self.window is None or self.window.holds(row))
+        ]
+
+
+class Stretch(NamedTuple):
+    """A page, and where it begins and ends."""
+
+    page: int
+    first: int
+    last: int
+
+
+def stretches(conn: Connection, chosen: Range) -> list[Stretch]:
+    """The pages in which events of a range with a window can be, in order."""
+    since, until = chosen.window or (None, None)
+    parameters = {"first": chosen.first, "last": chosen.last, "since": since, "until": until}
+    return [Stretch._make(row) for row in conn.execute(sql["pages_in_window"], parameters)]
+
+
+def read_stretch(conn: Connection, stretch: Stretch) -> list[Row]:
+    parameters = {"after": stretch.first - 1, "last": stretch.last, "limit": None}
+    with conn.cursor(binary=True) as cur:
+        return [Row._make(row) for row in cur.execute(sql["read_events"], parameters)]
+
+
+def tighten(conn: Connection, chosen: Range) -> Range | None:
+    """The range from the first to the last of its events; None when it holds none."""
+    found = stretches(conn, chosen)
+    firsts = (chosen.keep(read_stretch(conn, one)) for one in found)
+    first = next((rows[0] for rows in firsts if rows), None)
+    if first is None:
+        return None
+    lasts = (chosen.keep(read_stretch(conn, one)) for one in reversed(found))
+    last = next(rows[-1] for rows in lasts if rows)
+    return Range(first.position, last.position, chosen.window)

@@ -119,7 +119,8 @@ def test_reading_exports_and_proofs_is_recorded(site):
         auditor.get(path, params={"to": "3"} if "export" in path else None)
 
     def recorded():
-        found = site.client().get("/v1/audit/events?action=audit.read,access.denied&per_page=50").json()["data"]
+        query = "action=audit.read,access.denied&per_page=50"
+        found = site.client().get(f"/v1/audit/events?{query}").json()["data"]
         return {one["facts"].get("route") for one in found}
 
     eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=20)

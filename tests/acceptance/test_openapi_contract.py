@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 MAX_EXAMPLES = 3
-TIMEOUT_SECONDS = 400
+TIMEOUT_SECONDS = 900
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -12,7 +10,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from tests.acceptance.site import Site
-from tests.support.commands import TICKETING, environment
+from tests.support.commands import environment
+from tests.support.forks import Ticketing
 from tests.support.postgres import cloned_database
 from tests.support.receivers import answer, running_receiver
 from tests.support.webhooks import eventually
@@ -34,15 +33,12 @@ def dispatcher_process(dsn, home, **variables):
         WEBHOOK_RETRY_SECONDS="0.1",
         **variables,
     )
-    with (home / "dispatcher.log").open("ab") as output:
-        process = subprocess.Popen(
-            [TICKETING, "webhook-dispatcher"], env=settings, stdout=output, stderr=output
-        )
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(20)
+    process = Ticketing("webhook-dispatcher", environ=settings, stdout=home / "dispatcher.log")
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 
-from tests.support.commands import TICKETING, environment
+from tests.support.commands import environment
+from tests.support.forks import Ticketing
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, stored_rows
 
@@ -28,7 +28,7 @@ def start(database, tmp_path):
     started = []
 
     def process():
-        started.append(subprocess.Popen([TICKETING, "projector"], env=environ, stdout=subprocess.DEVNULL))
+        started.append(Ticketing("projector", environ=environ))
         return started[-1]
 
     yield process

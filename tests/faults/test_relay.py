@@ -23,6 +23,7 @@ from infrastructure.postgres import connect
 from infrastructure.recorder import read_log
 from infrastructure.topics import PARTITIONS, events_topic, position_topic
 from tests.acceptance.site import LEAK, Site
+from tests.support import impatient_relay
 from tests.support.commands import environment
 from tests.support.history import History, append
 from tests.support.postgres import cloned_database
@@ -43,7 +44,6 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (5, 600)
-IMPATIENT = ("tests.support.impatient_relay",)
 OUTAGE_REQUESTS = 100 if IS_FULL else 15
 SOON_SECONDS = 30
 
@@ -89,7 +89,7 @@ def test_kafka_killed_and_restarted(postgres, template, kafka_server, kafka_pref
         settings = stream_settings(dsn, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
         variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka_server.bootstrap_servers, "KAFKA_PREFIX": kafka_prefix}
         environ = environment(**relay_variables(settings))
-        command = ourselves("relay") if IS_FULL else [sys.executable, "-m", *IMPATIENT]
+        command = ourselves("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
         relay = Supervisor([Child("relay", command, environ, tmp_path / "relay.log")])
         with Site.running(dsn, workers=1, **variables) as site, Keeping(relay):
             eventually(lambda: published_position(dsn) == end_of_log(dsn), SOON_SECONDS)
@@ -147,7 +147,7 @@ def test_a_relay_whose_kafka_hangs_gives_up_and_the_next_goes_on(
     settings = stream_settings(database, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
     history = History(2)
     append(store, history.grow(20))
-    with RelayProcess(settings, module=IMPATIENT) as relay:
+    with RelayProcess(settings, program=impatient_relay.main) as relay:
         relay.wait_for("relay_published")
         kafka_server.freeze()
         append(store, history.grow(20))

@@ -19,6 +19,7 @@ from infrastructure.event_store import Ticketing, decode
 from infrastructure.kafka import WrongTopic, create_topics
 from infrastructure.postgres import connect, make_pool
 from infrastructure.topics import PARTITIONS, events_topic, position_topic
+from tests.support import impatient_relay
 from tests.support.commands import environment, ticketing
 from tests.support.history import History, append
 from tests.support.postgres import cloned_database
@@ -226,7 +227,7 @@ def test_a_frozen_relay_is_replaced_and_does_nothing_when_it_wakes(settings, sto
         frozen.freeze()
         ends.close()
 
-        with RelayProcess(settings, module=IMPATIENT) as second:
+        with RelayProcess(settings, program=impatient_relay.main) as second:
             second.wait_for("relay_leader_hangs")
             second.wait_for("relay_starts")
             eventually(lambda: published_position(settings.database_url) == end_of_log(settings), 30)
@@ -349,7 +350,7 @@ def test_a_topic_with_another_number_of_partitions_is_refused(settings, store):
 def test_without_kafka_the_relay_says_so(database, tmp_path):
     settings = stream_settings(database, f"127.0.0.1:{free_port()}", "nowhere", tmp_path)
 
-    with RelayProcess(settings, module=IMPATIENT) as relay:
+    with RelayProcess(settings, program=impatient_relay.main) as relay:
         assert relay.wait_for_end() == 2
     assert "Kafka cannot be worked with" in relay.output
 
@@ -372,9 +373,6 @@ def test_what_is_missing_is_named(variables, arguments, says, tmp_path):
 
 def on(settings, dsn):
     return msgspec.structs.replace(settings, database_url=dsn)
-
-
-IMPATIENT = ("tests.support.impatient_relay",)
 
 
 def test_the_judge_finds_what_is_planted(settings, store):

@@ -1,4 +1,4 @@
-"""Running the installed `ticketing` command as a person does."""
+"""Running `ticketing` commands as a person does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import base64
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.support.forks import Ticketing
 
 TICKETING = Path(sys.executable).with_name("ticketing")
 NEVER_INHERITED = (
@@ -21,6 +24,7 @@ NEVER_INHERITED = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "KAFKA_PREFIX",
 )
+COMMAND_SECONDS = 120
 MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -34,11 +38,12 @@ def ticketing(
     *arguments: str | bytes, environ: Mapping[str, str], given: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, with `given` on its standard input."""
-    return subprocess.run(
-        [TICKETING, *arguments],
-        env=environ,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    with tempfile.TemporaryDirectory(prefix="ticketing-command-") as folder:
+        stdin, stdout, stderr = (Path(folder) / name for name in ("stdin", "stdout", "stderr"))
+        stdin.write_text(given)
+        process = Ticketing(*arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr)
+        try:
+            code = process.wait(COMMAND_SECONDS)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())

@@ -12,10 +12,15 @@ import infrastructure.kafka
 HUNG_AFTER_SECONDS = 1.5
 DELIVERY_SECONDS = 3.0
 
-if __name__ == "__main__":
+
+def main() -> None:
     infrastructure.kafka.CONNECT_SECONDS = 2
     event_stream.relay.run_relay = partial(
         event_stream.relay.run_relay, delivery_seconds=DELIVERY_SECONDS, hung_after_seconds=HUNG_AFTER_SECONDS
     )
     sys.argv = ["ticketing", "relay"]
     cli.main.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.commands import TICKETING, environment
+from tests.support.commands import environment
+from tests.support.forks import Ticketing
 
 STOP_SECONDS = 30
 
@@ -26,38 +25,33 @@ class Processes:
             "LOG_LEVEL": "WARNING",
         }
         self._environ = environment(**given | variables)
-        self._path = home / "processes.log"
-        self._log = self._path.open("ab")
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._log = home / "processes.log"
+        self._running: list[Ticketing] = []
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [TICKETING, *command], env=self._environ, stdout=self._log, stderr=self._log
-        )
+    def start(self, *command: str) -> Ticketing:
+        process = Ticketing(*command, environ=self._environ, stdout=self._log)
         self._running.append(process)
         return process
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """What they have logged so far under that name."""
-        lines = self._path.read_text(errors="replace").splitlines()
+        lines = self._log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if f'"event":"{event}"' in line]
 
     def close(self) -> None:
         for process in self._running:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+            process.terminate()
         for process in self._running:
             process.wait(STOP_SECONDS)
-        self._log.close()
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Ticketing) -> None:
     """kill -9."""
     process.kill()
     process.wait()
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Ticketing) -> None:
     """Ask it to stop, as a supervisor does."""
     process.terminate()
     process.wait(STOP_SECONDS)

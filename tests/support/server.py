@@ -12,7 +12,8 @@ from pathlib import Path
 
 import requests
 
-from tests.support.commands import TICKETING, environment
+from tests.support.commands import environment
+from tests.support.forks import Ticketing
 
 READY_SECONDS = 30
 STOP_SECONDS = 25
@@ -45,15 +46,14 @@ def running_api(
             **variables,
         )
         log = log or Path(home) / "output.log"
-        with log.open("wb") as output:
-            names = ("api", "projector", *beside) if projector else ("api", *beside)
-            processes = [_start(name, settings, output) for name in names]
-            try:
-                base_url = f"http://127.0.0.1:{port}"
-                _wait_until_ready(base_url, processes, log)
-                yield base_url
-            finally:
-                _stop(processes)
+        names = ("api", "projector", *beside) if projector else ("api", *beside)
+        processes = [Ticketing(name, environ=settings, stdout=log) for name in names]
+        try:
+            base_url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(base_url, processes, log)
+            yield base_url
+        finally:
+            _stop(processes)
 
 
 def free_port() -> int:
@@ -62,13 +62,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(name: str, settings: dict[str, str], output: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [TICKETING, name], env=settings, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-    )
-
-
-def _wait_until_ready(base_url: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+def _wait_until_ready(base_url: str, processes: list[Ticketing], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
@@ -81,7 +75,7 @@ def _wait_until_ready(base_url: str, processes: list[subprocess.Popen[bytes]], l
         time.sleep(0.05)
 
 
-def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: list[Ticketing]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:

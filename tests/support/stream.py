@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,7 +18,8 @@ from infrastructure.postgres import connect
 from infrastructure.recorder import read_log
 from infrastructure.settings import Settings
 from infrastructure.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
-from tests.support.commands import TICKETING, environment
+from tests.support.commands import environment
+from tests.support.forks import Program, Ticketing, ticketing
 from tests.support.waiting import eventually
 
 READ_SECONDS = 60
@@ -136,16 +135,10 @@ class Ends:
 class RelayProcess:
     """`ticketing relay`, in a process that may be killed or frozen."""
 
-    def __init__(self, settings: Settings, *, module: Sequence[str] = (), **variables: str) -> None:
+    def __init__(self, settings: Settings, *, program: Program = ticketing, **variables: str) -> None:
         self.log = settings.home / f"relay-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *module] if module else [TICKETING, "relay"],
-                env=environment(**relay_variables(settings), **variables),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        environ = environment(**relay_variables(settings), **variables)
+        self.process = Ticketing("relay", environ=environ, stdout=self.log, program=program)
 
     def __enter__(self) -> RelayProcess:
         return self

@@ -1,0 +1,113 @@
+"""`ticketing` in processes of its own that start fast: forked from one that has imported the program.
+
+What they run is what the installed script runs, `cli.main.main()`, half a second of imports later. The script
+itself is started where its start is what is tested (tests/acceptance/test_up.py).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Literal
+
+Program = Callable[[], object]
+_NOWHERE = Path(os.devnull)
+_lock = threading.Lock()  # multiprocessing reads an exit code once, in whichever thread looks first
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["cli.main", "api.server", "aiohttp", "kafka", "tests.support.forks"])
+
+
+def ticketing() -> None:
+    """What the installed script runs."""
+    from cli.main import main
+
+    main()
+
+
+class Ticketing:
+    """One process, with the methods of subprocess.Popen that tests use."""
+
+    def __init__(
+        self,
+        *arguments: str | bytes,
+        environ: Mapping[str, str],
+        stdin: Path = _NOWHERE,
+        stdout: Path = _NOWHERE,
+        stderr: Path | None = None,
+        program: Program = ticketing,
+    ) -> None:
+        """Start it. Its output is appended to the files; without `stderr` both go to `stdout`."""
+        files = (stdin, stdout, stderr or stdout)
+        for file in files[1:]:
+            file.open("ab").close()  # at once, for those who look into it
+        self._process = _forks.Process(
+            target=_run,
+            args=(program, [os.fsdecode(one) for one in arguments], dict(environ), os.getcwd(), files),
+            daemon=True,  # it does not outlive the tests
+        )
+        with _lock:
+            self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """As Popen's: negative after a signal, None while it runs."""
+        with _lock:
+            return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired."""
+        wait([self._process.sentinel], timeout)
+        code = self.returncode
+        if code is None:
+            raise subprocess.TimeoutExpired("ticketing", timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):  # it ends in this moment
+            if self.poll() is None:
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _run(
+    program: Program, arguments: Sequence[str], environ: Mapping[str, str], folder: str, files: Sequence[Path]
+) -> None:
+    """In the new process: put in place what a shell gives to a program, then be it."""
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(folder)
+    sys.argv = ["ticketing", *arguments]
+    sys.stdin = _standard(0, files[0], "r")
+    sys.stdout = _standard(1, files[1], "w")
+    sys.stderr = _standard(2, files[2], "w")
+    program()
+
+
+def _standard(number: int, file: Path, mode: Literal["r", "w"]) -> object:
+    """What the standard stream of that number is when it leads to a file."""
+    flags = os.O_RDONLY if mode == "r" else os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    opened = os.open(file, flags, 0o600)
+    os.dup2(opened, number)
+    os.close(opened)
+    return open(number, mode, encoding="utf-8", buffering=1, errors="strict", closefd=False)

@@ -1,7 +1,8 @@
-"""What forms offer to choose from."""
+"""What forms offer to choose from, and what a person means by a text typed instead."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from domain.access import Caller
 from infrastructure.postgres import Pool, named_queries
 from projections.views import Reference
 
-MOST_CHOICES = 500
+MOST_CHOICES = 200
 
 _sql = named_queries(Path(__file__).parent / "sql" / "choices.sql")
 
@@ -22,22 +23,43 @@ class Person(msgspec.Struct, frozen=True):
     role: str
 
 
-def property_choices(pool: Pool, caller: Caller) -> list[Reference]:
-    """The properties within the caller's reach by name, at most MOST_CHOICES."""
-    mine = None if caller.property_ids is None else list(caller.property_ids)
-    rows = _fetch(pool, "properties", {"mine": mine, "limit": MOST_CHOICES})
-    return [Reference(*row) for row in rows]
+class Choices(msgspec.Struct):
+    """The first MOST_CHOICES by name. When there are more, `is_cut`, a text is typed instead."""
+
+    items: list[Reference]
+    is_cut: bool
 
 
-def assignee_choices(pool: Pool, caller: Caller, property_id: str) -> list[Reference]:
-    """Whom the caller may give a ticket of that property, by name, at most MOST_CHOICES."""
+def property_choices(pool: Pool, caller: Caller) -> Choices:
+    """The properties within the caller's reach."""
+    return _choices(pool, "properties", {"mine": _mine(caller)})
+
+
+def find_properties(pool: Pool, caller: Caller, texts: Sequence[str]) -> dict[str, str]:
+    """The id of the one property within reach that each text means, by its id or name. The others are
+    left out."""
+    rows = _fetch(pool, "find_properties", {"texts": list(texts), "mine": _mine(caller)})
+    return dict(rows)
+
+
+def unit_choices(pool: Pool, property_id: str) -> Choices:
+    return _choices(pool, "units", {"property_id": property_id})
+
+
+def find_unit(pool: Pool, property_id: str, text: str) -> str | None:
+    """The id of the one unit of the property with that id or name, or None."""
+    rows = _fetch(pool, "find_unit", {"property_id": property_id, "text": text})
+    return rows[0][0] if rows else None
+
+
+def assignee_choices(pool: Pool, caller: Caller, property_id: str) -> Choices:
+    """Whom the caller may give a ticket of that property."""
     parameters = {
         "property_id": property_id,
         "self": caller.principal_id,
         "sees_all": caller.property_ids is None,
-        "limit": MOST_CHOICES,
     }
-    return [Reference(*row) for row in _fetch(pool, "assignees", parameters)]
+    return _choices(pool, "assignees", parameters)
 
 
 def people_choices(pool: Pool) -> list[Person]:
@@ -49,6 +71,15 @@ def find_person(pool: Pool, text: str) -> str | None:
     """The id of the one person with that id or e-mail address, or None."""
     rows = _fetch(pool, "find_person", {"text": text})
     return rows[0][0] if rows else None
+
+
+def _choices(pool: Pool, statement: str, parameters: dict[str, Any]) -> Choices:
+    rows = _fetch(pool, statement, {**parameters, "limit": MOST_CHOICES + 1})
+    return Choices([Reference(*row) for row in rows[:MOST_CHOICES]], is_cut=len(rows) > MOST_CHOICES)
+
+
+def _mine(caller: Caller) -> list[str] | None:
+    return None if caller.property_ids is None else list(caller.property_ids)
 
 
 def _fetch(pool: Pool, statement: str, parameters: dict[str, Any]) -> list[Any]:

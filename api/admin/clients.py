@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import falcon
 
+from api.admin.choosing import chosen_properties
 from api.admin.keys import DEFAULT_RATE_LIMIT, rate_limit_of
 from api.admin.page import REFUSALS, PanelPage, filled, page_of
 from api.oauth.clients import ListedClient, list_clients
@@ -64,7 +65,7 @@ class ClientRegistration(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
-            command = _read(req.context.form)
+            command = _read(self, req)
             registered = register_client(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
             self.show_again(req, resp, "client_new.html", refusal, **self._choices(req))
@@ -153,8 +154,9 @@ def find(page: PanelPage, client_id: str) -> ListedClient:
     raise NotFound("application")
 
 
-def _read(form: Form) -> RegisterClient:
+def _read(page: PanelPage, req: falcon.Request) -> RegisterClient:
     """The command the form asks for; Invalid naming each field that is not what it should be."""
+    form: Form = req.context.form
     details: Details = {}
     if form.value("role") not in ROLES:
         details["role"] = ["Choose a role."]
@@ -163,6 +165,7 @@ def _read(form: Form) -> RegisterClient:
     if not set(form.values("grant_types")) <= set(GRANT_TYPES):
         details["grant_types"] = ["Choose among these."]
     rate_limit = rate_limit_of(form.text("rate_limit"), details)
+    property_ids = tuple(chosen_properties(page, req, details))
     if details:
         raise Invalid(details)
     return RegisterClient(
@@ -173,6 +176,6 @@ def _read(form: Form) -> RegisterClient:
         redirect_uris=tuple(form.prose("redirect_uris").split()),
         grant_types=tuple(form.values("grant_types")),  # type: ignore[arg-type]
         requires_pkce=bool(form.value("requires_pkce")),
-        property_ids=tuple(form.values("property_ids")),
+        property_ids=property_ids,
         rate_limit=rate_limit,
     )

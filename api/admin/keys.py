@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import falcon
 
+from api.admin.choosing import chosen_properties
 from api.admin.page import REFUSALS, ListQuery, PanelPage, filled, page_of, pages_of, read_filters
 from api.oauth.words import WORDS
 from api.resource import Operation
@@ -43,7 +44,7 @@ class KeyCreation(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
-            command = self._read(req.context.form)
+            command = self._read(req)
             issued = issue_key(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
             self.show_again(req, resp, "key_new.html", refusal, **self._choices(req))
@@ -57,8 +58,9 @@ class KeyCreation(PanelPage):
             base_url=self.services.settings.base_url,
         )
 
-    def _read(self, form: Form) -> IssueKey:
+    def _read(self, req: falcon.Request) -> IssueKey:
         """The command the form asks for; Invalid naming each field that is not what it should be."""
+        form: Form = req.context.form
         details: Details = {}
         user_id = find_person(self.services.pool, person) if (person := form.text("user")) else None
         if person and user_id is None:
@@ -73,7 +75,7 @@ class KeyCreation(PanelPage):
             name=form.text("name"),
             role=form.value("role"),  # type: ignore[arg-type]
             user_id=user_id,
-            property_ids=tuple(form.values("property_ids")),
+            property_ids=tuple(chosen_properties(self, req, details)),
             scopes=tuple(form.values("scopes")),
             rate_limit=rate_limit,
             expires_at=expires_at,

@@ -11,6 +11,7 @@ import falcon
 import msgspec
 
 from api.admin import flash
+from api.bodies import validate
 from api.paging import PageQuery
 from api.queries import pairs_of, parse_query
 from api.resource import Operation, Resource
@@ -123,6 +124,17 @@ class PanelPage(Resource):
         return context
 
 
+def checked(given: dict[str, Any], kind: type[T], details: Details) -> T:
+    """The fields as a `kind`; Invalid naming what is wrong with them and what `details` names already."""
+    try:
+        valid = validate(given, kind)
+    except Invalid as refusal:
+        raise Invalid({**refusal.details, **details}) from None
+    if details:
+        raise Invalid(details)
+    return valid
+
+
 def versions_of(form: Form) -> frozenset[int]:
     """The version the form was shown at; what is no version matches none."""
     version = form.value("version")
@@ -146,6 +158,11 @@ def details_of(refusal: DomainError) -> Details:
 def read_filters(req: falcon.Request, kind: type[T]) -> T:
     """The query of a list. Forms send fields that were left empty; those count as not given."""
     return parse_query(urlencode(_given(req)), kind)
+
+
+def typed_filters(req: falcon.Request) -> Form:
+    """The query of a list as it was typed, for showing its form again."""
+    return Form(_given(req))
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:

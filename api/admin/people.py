@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import falcon
 from msgspec.structs import asdict
 
+from api.admin.choosing import as_chosen, chosen_properties
 from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
+    checked,
     filled,
     page_of,
     pages_of,
     read_filters,
+    typed_filters,
     versions_of,
 )
-from api.bodies import validate
 from api.resource import Operation
 from api.users import NewUser, UserChanges
 from api.web.forms import Form
@@ -25,12 +27,14 @@ from commands.erasure import EraseUser, erase_user
 from commands.passwords import ChangePassword, change_password
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.access import ROLES, Caller, Role, at_least
-from domain.errors import DomainError, Invalid, NotFound
+from domain.errors import Details, DomainError, Invalid, NotFound
 from domain.text import SearchText
 from domain.user import Notifications, Preferences
 from infrastructure.passwords import HashingBusy
-from projections.choices import property_choices
+from projections.choices import find_properties, property_choices
 from projections.users import UserQuery, UserRow, get_user, list_users
+
+T = TypeVar("T")
 
 
 class PeopleFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,23 +48,24 @@ class People(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         filters = read_filters(req, PeopleFilters)
+        caller, pool, place = req.context.caller, self.services.pool, filters.property_id
         query = UserQuery(
             role=filters.role,
-            property_id=filters.property_id,
+            property_id=place and find_properties(pool, caller, [place]).get(place, place),
             q=filters.q,
             limit=filters.limit,
             offset=filters.offset,
         )
-        page = list_users(self.services.pool, req.context.caller, query)
+        page = list_users(pool, caller, query)
         self.show(
             req,
             resp,
             "people.html",
             people=page.items,
             pages=pages_of(req, filters, page.total),
-            filters=filters,
+            values=typed_filters(req),
             roles=ROLES,
-            properties=property_choices(self.services.pool, req.context.caller),
+            properties=property_choices(pool, caller),
         )
 
 
@@ -76,7 +81,7 @@ class PersonRegistration(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
-            new = validate(_fields(req.context.form), NewUser)
+            new = _checked_person(self, req, NewUser)
             context = self.command(req)
             command = RegisterUser(
                 user_id=context.command_id,
@@ -114,13 +119,14 @@ class PersonPage(PanelPage):
             self.show_again(req, resp, "person.html", refusal, **given)
             return
         detail = row.detail
+        places = [place for place in detail.properties if req.context.caller.reaches(place.id)]
         notifications = detail.preferences.notifications if detail.preferences else Notifications()
         values = filled(
             name=detail.name,
             email=detail.email,
             phone=detail.phone,
             role=detail.role,
-            property_ids=[place.id for place in detail.properties],
+            property_ids=as_chosen(given["properties"], places),
             notify_email="yes" if notifications.email else None,
             notify_sms="yes" if notifications.sms else None,
         )
@@ -139,7 +145,7 @@ class PersonItem(PersonPage):
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         row = self.visible(req, user_id)
         try:
-            changes = asdict(validate(_fields(req.context.form), UserChanges))
+            changes = asdict(_checked_person(self, req, UserChanges))
             changes["preferences"] = _preferences(req.context.form)
             expected = versions_of(req.context.form)
             command = ChangeUser(user_id=user_id, expected_versions=expected, **changes)
@@ -214,15 +220,17 @@ def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
     }
 
 
-def _fields(form: Form) -> dict[str, Any]:
-    """What NewUser and UserChanges are made of."""
-    return {
+def _checked_person(page: PanelPage, req: falcon.Request, kind: type[T]) -> T:
+    """The form as a NewUser or UserChanges; Invalid naming each field that is not what it should be."""
+    form, details = req.context.form, Details()
+    fields = {
         "name": form.value("name"),
         "email": form.value("email"),
         "phone": form.text("phone") or None,
         "role": form.value("role"),
-        "property_ids": form.values("property_ids"),
+        "property_ids": chosen_properties(page, req, details),
     }
+    return checked(fields, kind, details)
 
 
 def _preferences(form: Form) -> Preferences:

@@ -6,14 +6,17 @@ from typing import Any, ClassVar
 
 import falcon
 
+from api.admin.choosing import chosen_property, chosen_unit
 from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
+    checked,
     filled,
     page_of,
     pages_of,
     read_filters,
+    typed_filters,
     versions_of,
 )
 from api.bodies import validate
@@ -21,6 +24,7 @@ from api.comments import NewComment
 from api.resource import Operation
 from api.ticket_rows import visible_row
 from api.tickets import NewTicket, TicketChanges
+from api.web.forms import Form
 from commands.tickets import (
     ChangeTicket,
     CommentOnTicket,
@@ -33,10 +37,17 @@ from commands.tickets import (
     open_ticket,
     restore_ticket,
 )
-from domain.errors import DomainError
+from domain.errors import Details, DomainError, Invalid
 from domain.text import SearchText
 from domain.ticket import PRIORITIES, STATUSES, Priority, Status
-from projections.choices import assignee_choices, property_choices
+from projections.choices import (
+    Choices,
+    assignee_choices,
+    find_person,
+    find_properties,
+    property_choices,
+    unit_choices,
+)
 from projections.ticket_query import Order, Sort
 from projections.tickets import TicketQuery, TicketRow, list_tickets
 
@@ -57,11 +68,12 @@ class TicketList(PanelPage):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         filters = read_filters(req, TicketFilters)
         caller, pool = req.context.caller, self.services.pool
+        place = filters.property_id
         query = TicketQuery(
             status=filters.status,
             priority=filters.priority,
             assigned_to=caller.principal_id if filters.assigned_to == "me" else filters.assigned_to,
-            property_id=filters.property_id,
+            property_id=place and find_properties(pool, caller, [place]).get(place, place),
             q=filters.q,
             sort=filters.sort,
             order=filters.order,
@@ -75,45 +87,74 @@ class TicketList(PanelPage):
             "tickets.html",
             tickets=page.items,
             pages=pages_of(req, filters, page.total),
-            filters=filters,
+            values=typed_filters(req),
             properties=property_choices(pool, caller),
-            statuses=STATUSES,
-            priorities=PRIORITIES,
         )
 
 
 class TicketOpening(PanelPage):
+    """The units to choose from are those of the property chosen before: a button of the form shows them."""
+
     operations: ClassVar[dict[str, Operation]] = {
         "GET": page_of("staff", "Write a ticket"),
         "POST": page_of("staff", "Open a ticket"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        values = filled(priority="medium", category="general", property_id=req.get_param("property_id"))
-        self.show(req, resp, "ticket_new.html", values=values, **self._choices(req))
+        choices = self._choices(req)
+        property_id = req.get_param("property_id") or _only(choices["properties"])
+        values = filled(priority="medium", category="general", property_id=property_id)
+        units = self._units(req, property_id)
+        self.show(req, resp, "ticket_new.html", values=values, units=units, **choices)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        form = req.context.form
-        names = ("title", "description", "priority", "category", "property_id")
+        form, details = req.context.form, Details()
+        property_id = chosen_property(self, req, details)
+        given = {"units": self._units(req, property_id), **self._choices(req)}
         try:
-            new = validate({name: form.prose(name) for name in names}, NewTicket)
-            command = OpenTicket(
-                title=new.title,
-                description=new.description,
-                priority=new.priority,
-                category=new.category,
-                property_id=new.property_id,
+            if form.value("step") == "units" and not details:
+                self.show(req, resp, "ticket_new.html", values=form, **given)
+                return
+            ticket = open_ticket(
+                self.services.store, self._read(form, property_id, details), self.command(req)
             )
-            ticket = open_ticket(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            self.show_again(req, resp, "ticket_new.html", refusal, **self._choices(req))
+            self.show_again(req, resp, "ticket_new.html", refusal, **given)
             return
         self.services.visibility.wait_for(ticket.position)
         self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened")
 
+    def _read(self, form: Form, property_id: str | None, details: Details) -> OpenTicket:
+        """The command the form asks for; Invalid naming each field that is not what it should be."""
+        if property_id is None:
+            raise Invalid(details)
+        unit_id = chosen_unit(self, property_id, form.text("unit_id"), details)
+        names = ("title", "description", "priority", "category")
+        fields = {name: form.prose(name) for name in names}
+        new = checked({**fields, "property_id": property_id, "unit_id": unit_id}, NewTicket, details)
+        return OpenTicket(
+            title=new.title,
+            description=new.description,
+            priority=new.priority,
+            category=new.category,
+            property_id=new.property_id,
+            unit_id=new.unit_id,
+        )
+
+    def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:
+        """None as long as no property within reach is chosen."""
+        if not property_id or not req.context.caller.reaches(property_id):
+            return None
+        return unit_choices(self.services.pool, property_id)
+
     def _choices(self, req: falcon.Request) -> dict[str, Any]:
         properties = property_choices(self.services.pool, req.context.caller)
         return {"properties": properties, "priorities": PRIORITIES}
+
+
+def _only(choices: Choices) -> str | None:
+    """The id of the one there is to choose; None where there is a choice."""
+    return choices.items[0].id if len(choices.items) == 1 else None
 
 
 class TicketPage(PanelPage):
@@ -144,11 +185,13 @@ class TicketPage(PanelPage):
         )
         self.show(req, resp, "ticket.html", values=values, **given)
 
-    def _assignees(self, req: falcon.Request, row: TicketRow) -> list[Any]:
+    def _assignees(self, req: falcon.Request, row: TicketRow) -> Choices:
         """Whom it may be given to, and who has it."""
         found = assignee_choices(self.services.pool, req.context.caller, row.property_id)
         present = row.detail.assigned_to
-        return found if present is None or present in found else [present, *found]
+        if present is not None and present not in found.items:
+            found.items.insert(0, present)
+        return found
 
 
 class Ticket(TicketPage):
@@ -162,10 +205,11 @@ class Ticket(TicketPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         form = req.context.form
+        person = form.text("assigned_to")
         given = {
             "status": form.value("status"),
             "priority": form.value("priority"),
-            "assigned_to": form.value("assigned_to") or None,
+            "assigned_to": (find_person(self.services.pool, person) or person) if person else None,
         }
         try:
             changes = validate(given, TicketChanges)

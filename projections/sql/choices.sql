@@ -3,6 +3,25 @@ SELECT id, name FROM read.properties
  WHERE %(mine)s::text[] IS NULL OR id = ANY(%(mine)s)
  ORDER BY name, id LIMIT %(limit)s;
 
+-- name: find_properties
+-- Of several texts those that mean one property within reach: its id, its id with anything behind it, or a
+-- name that is its alone.
+SELECT typed.text, min(p.id)
+  FROM unnest(%(texts)s::text[]) AS typed (text)
+  JOIN read.properties p
+    ON p.id = split_part(typed.text, ' ', 1) OR lower(p.name) = lower(typed.text)
+ WHERE %(mine)s::text[] IS NULL OR p.id = ANY(%(mine)s)
+ GROUP BY typed.text
+HAVING count(*) = 1;
+
+-- name: units
+SELECT id, name FROM read.units WHERE property_id = %(property_id)s ORDER BY name, id LIMIT %(limit)s;
+
+-- name: find_unit
+SELECT min(id) FROM read.units
+ WHERE property_id = %(property_id)s AND (id = %(text)s OR lower(name) = lower(%(text)s))
+HAVING count(*) = 1;
+
 -- name: assignees
 -- Who may work on the property, of the people the caller sees.
 SELECT id, name FROM read.users

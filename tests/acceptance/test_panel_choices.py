@@ -1,0 +1,197 @@
+"""Choosing in the panel's forms: the unit of a ticket, and among more than a list can offer."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
+from commands.users import RegisterUser, register_user
+from projections.choices import MOST_CHOICES
+from projections.visibility import Visibility
+from tests.acceptance.panel import browser_of, give_passwords, hidden
+from tests.acceptance.site import SEASIDE, operator
+from tests.support.browser import forms_of
+
+TICKET = {"title": "Leak", "description": "", "priority": "low", "category": "general"}
+
+
+@pytest.fixture(scope="module")
+def admin(site):
+    give_passwords(site)
+    return browser_of(site, "admin")
+
+
+@pytest.fixture(scope="module")
+def manager(site, admin):
+    """Of one property alone."""
+    return browser_of(site, "manager")
+
+
+def add_units(site, property_id, count):
+    for number in range(count):
+        unit = AddUnit(property_id=property_id, unit_id=f"u{number}", name=f"Flat {number:03}")
+        last = add_unit(site.store, unit, operator())
+    wait_for(site, last)
+
+
+def wait_for(site, aggregate):
+    visibility = Visibility(site.dsn, site.pool)
+    assert visibility.wait_for(aggregate.position) or visibility.wait_for(aggregate.position)
+    visibility.close()
+
+
+def send(browser, path, fields):
+    page = browser.open(path)
+    assert page.status_code == 200, page.text
+    return browser.send(path, {**hidden(page.text), **fields})
+
+
+def opened(site, answer):
+    assert answer.status_code == 303, answer.text
+    ticket_id = answer.headers["Location"].rpartition("/")[2]
+    return site.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
+
+
+def test_the_units_of_the_property_are_shown_by_a_button_and_what_was_typed_is_kept(site, admin):
+    asked = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123", "step": "units"})
+
+    assert asked.status_code == 200
+    assert '<option value="unit456">Unit 101</option>' in asked.text
+    assert 'value="Leak"' in asked.text
+    form = next(form for form in forms_of(asked.text) if "unit_id" in form.typed)
+    fields = {**TICKET, "property_id": "abc123", "unit_id": "unit456"}
+    ticket = opened(site, admin.send("/admin/tickets/new", {**form.fields, **fields}))
+    assert ticket["unit"] == {"id": "unit456", "name": "Unit 101"}
+
+
+def test_where_there_is_one_property_its_units_are_there_at_once(site, manager, admin):
+    assert "Unit 101</option>" in manager.open("/admin/tickets/new").text
+    assert "Unit 101</option>" in admin.open("/admin/tickets/new?property_id=abc123").text
+    assert "Unit 101" not in admin.open("/admin/tickets/new").text
+    assert "has no units" in admin.open("/admin/tickets/new?property_id=def456").text
+    assert "Unit" not in manager.open("/admin/tickets/new?property_id=def456").text.replace("a unit", "")
+
+
+def test_a_unit_is_no_must_and_one_of_another_property_is_refused(site, admin):
+    without = opened(site, send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123"}))
+    foreign = {**TICKET, "property_id": "def456", "unit_id": "unit456"}
+    nowhere = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "", "step": "units"})
+
+    refused = send(admin, "/admin/tickets/new", foreign)
+
+    assert without["unit"] is None
+    assert refused.status_code == nowhere.status_code == 422
+    assert 'id="unit_id-error">No unit, or more than one, is called unit456' in refused.text
+    assert "Choose a property." in nowhere.text
+
+
+def test_the_first_button_of_the_form_opens_the_ticket(admin):
+    """It is the one that the Enter key presses."""
+    page = admin.open("/admin/tickets/new").text
+    form = page[page.index('<form class="card form"') :]
+
+    assert form.index("Open ticket</button>") < form.index('value="units"')
+
+
+@pytest.fixture(scope="module")
+def crowd(site):
+    """More properties, units and people than a list offers."""
+    for number in range(MOST_CHOICES):
+        place = RegisterProperty(property_id=f"p{number}", name=f"House {number:03}", address=SEASIDE)
+        register_property(site.store, place, operator())
+        person = RegisterUser(
+            user_id=f"w{number}",
+            name=f"Worker {number:03}",
+            email=f"w{number}@example.com",
+            role="staff",
+            property_ids=("abc123",),
+        )
+        last = register_user(site.store, person, operator())
+    wait_for(site, last)
+    add_units(site, "abc123", MOST_CHOICES)
+    return site
+
+
+def test_beyond_what_a_list_offers_ids_and_names_are_typed(crowd, admin):
+    form = admin.open("/admin/tickets/new").text
+    assert '<select id="property_id"' not in form
+    assert f'<option value="p0">House {0:03}</option>' in form, "as a suggestion"
+    for typed, unit in (("abc123", "unit456"), ("Seaside apartments", "Flat 199"), ("house 199", "")):
+        fields = {**TICKET, "property_id": typed, "unit_id": unit}
+        ticket = opened(crowd, send(admin, "/admin/tickets/new", fields))
+        assert ticket["property"]["name"].lower() in ("seaside apartments", "house 199")
+        assert (ticket["unit"] or {"name": ""})["name"] in ("Unit 101", "Flat 199", "")
+
+    unknown = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "House"})
+
+    assert unknown.status_code == 422
+    assert 'id="property_id-error">No property, or more than one, is called House.' in unknown.text
+
+
+def test_a_list_is_filtered_by_a_typed_name(crowd, admin):
+    crowd.ticket("admin", property_id="p199", unit_id=None, title="Only in the last house")
+
+    for path in ("/admin/tickets?property_id=house+199", "/admin/tickets?property_id=p199"):
+        assert "Only in the last house" in admin.open(path).text
+    assert "No tickets found" in admin.open("/admin/tickets?property_id=nowhere").text
+    assert "Jane Smith" in admin.open("/admin/users?q=jane&property_id=Seaside+Apartments").text
+
+
+def test_a_ticket_is_given_to_someone_typed(crowd, admin):
+    path = f"/admin/tickets/{crowd.ticket('guest')['id']}"
+    change = {"status": "open", "priority": "low", "assigned_to": "w199@example.com"}
+
+    given = send(admin, path, change)
+    shown = admin.open(path).text
+    nobody = send(admin, path, {**change, "assigned_to": "nobody@example.com"})
+
+    assert given.status_code == 303, given.text
+    assert crowd.client().get(f"/v1{path[6:]}").json()["data"]["assigned_to"]["name"] == "Worker 199"
+    assert "now it is Worker 199" in shown
+    assert nobody.status_code == 422
+    assert 'id="assigned_to-error"' in nobody.text
+
+
+def test_a_person_keeps_the_properties_that_no_list_shows(crowd, admin):
+    """Saving the form used to take away those beyond the end of the list."""
+    person = crowd.person(property_ids=["p0", "p199", "abc123"])
+    path = f"/admin/users/{person['id']}"
+    page = admin.open(path).text
+    lines = page[page.index('<textarea id="property_ids"') :].partition(">")[2].partition("</textarea>")[0]
+    fields = {"name": "Renamed", "email": "new@example.com", "role": "staff", "property_ids": lines.strip()}
+
+    saved = send(admin, path, fields)
+    dropped = send(admin, path, {**fields, "property_ids": "House 199\r\n\r\nabc123 Seaside Apartments"})
+    refused = send(admin, path, {**fields, "property_ids": "House 199\nNowhere"})
+
+    assert sorted(lines.split("\n")[1:]) == ["abc123 Seaside Apartments", "p0 House 000", "p199 House 199"]
+    assert (saved.status_code, dropped.status_code, refused.status_code) == (303, 303, 422)
+    now = crowd.client().get(f"/v1{path[6:]}").json()["data"]
+    assert now["name"] == "Renamed"
+    assert {place["id"] for place in now["properties"]} == {"p199", "abc123"}
+    assert "No property, or more than one, is called Nowhere." in refused.text
+
+
+def test_keys_and_applications_take_typed_properties_too(crowd, admin):
+    key = {"name": "typed", "role": "staff", "scopes": "tickets:read", "property_ids": "house 199\nabc123"}
+    client = {
+        "name": "Typed",
+        "client_kind": "confidential",
+        "grant_types": "client_credentials",
+        "scopes": "tickets:read",
+        "role": "staff",
+        "property_ids": "Seaside Apartments",
+    }
+
+    assert send(admin, "/admin/keys/new", key).status_code == 200
+    assert send(admin, "/admin/clients/new", client).status_code == 200
+    wrong = send(admin, "/admin/keys/new", {**key, "property_ids": "Nowhere"})
+
+    with crowd.pool.connection() as conn:
+        found = conn.execute(
+            "SELECT property_ids FROM access.api_keys WHERE name = 'typed' UNION ALL"
+            " SELECT property_ids FROM access.oauth_clients WHERE name = 'Typed'"
+        ).fetchall()
+    assert found == [(["abc123", "p199"],), (["abc123"],)]
+    assert wrong.status_code == 422
+    assert "No property, or more than one, is called Nowhere." in wrong.text

@@ -17,6 +17,7 @@ from projections.runner import catch_up, connect_projector
 from projections.schema import (
     COPY,
     SchemaState,
+    add_for_readers,
     create_read_schema,
     drop_read_schema,
     read_schema_state,
@@ -66,6 +67,7 @@ def rebuild(dsn: str, progress: Progress) -> RebuildReport:
     started = time.monotonic()
     with _fresh_copy(dsn) as (control, copy):
         events = _fill(control, copy, progress)
+        add_for_readers(control, COPY)
         control.execute(_sql["analyze_copy"])
         control.execute(_sql["summarize_copy"])
         position, late_events = _swap(copy, read_schema_state(control))
@@ -108,7 +110,7 @@ def _fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
             raise RebuildRunning("A rebuild or verification is under way already.")
         drop_read_schema(control, COPY)  # both are what a killed rebuild left
         drop_read_schema(control, _OLD)
-        create_read_schema(control, COPY)
+        create_read_schema(control, COPY, for_readers=False)
         control.execute("SET lock_timeout TO '2s'")
         try:
             with connect_projector(dsn, COPY) as copy:

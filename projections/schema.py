@@ -13,15 +13,20 @@ from infrastructure.postgres import Connection
 LIVE = "read"  # what the API reads
 COPY = "read_next"  # what a rebuild fills
 
-_TABLES = (Path(__file__).parent / "sql" / "tables.sql").read_text()
-_FINGERPRINT = "tables.sql sha256:" + hashlib.sha256(_TABLES.encode()).hexdigest()
+_SQL = Path(__file__).parent / "sql"
+_TABLES = (_SQL / "tables.sql").read_text()
+_FOR_READERS = (_SQL / "readers.sql").read_text()
+_FINGERPRINT = "read tables sha256:" + hashlib.sha256((_TABLES + _FOR_READERS).encode()).hexdigest()
 _CREATION_LOCK = 7_305_872  # any constant: one creation at a time
 
 SchemaState = Literal["absent", "current", "outdated"]
 
 
-def create_read_schema(conn: Connection, schema: str = LIVE) -> None:
-    """Create the read tables, empty and at position 0, unless the schema is there already."""
+def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: bool = True) -> None:
+    """Create the read tables, empty and at position 0, unless the schema is there already.
+
+    Without `for_readers` they lack what only readers need, and are filled faster; see `add_for_readers`.
+    """
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
         if read_schema_state(conn, schema) != "absent":
@@ -31,6 +36,16 @@ def create_read_schema(conn: Connection, schema: str = LIVE) -> None:
         conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(name, sql.Literal(_FINGERPRINT)))
         conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(name))
         conn.execute(_TABLES)
+        if for_readers:
+            conn.execute(_FOR_READERS)
+
+
+def add_for_readers(conn: Connection, schema: str) -> None:
+    """Add what `create_read_schema` left out: search columns and indexes."""
+    with conn.transaction():
+        conn.execute("SET LOCAL maintenance_work_mem TO '256MB'")
+        conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(schema)))
+        conn.execute(_FOR_READERS)
 
 
 def drop_read_schema(conn: Connection, schema: str) -> None:
@@ -38,7 +53,7 @@ def drop_read_schema(conn: Connection, schema: str) -> None:
 
 
 def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
-    """Whether the read tables are there and were made by this version of tables.sql.
+    """Whether the read tables are there and were made by this version of their SQL files.
 
     Outdated ones are replaced by a rebuild (projections/rebuild.py).
     """

@@ -1,7 +1,7 @@
 -- The read tables. They live in one schema with the position they stand at, so that a rebuilt copy is
 -- swapped in by renaming the schema: rows and position change together.
 -- Run with search_path set to the schema to create; everything here is dropped and refilled from the
--- log at will.
+-- log at will. The indexes here are those the projector itself looks rows up by; readers.sql has the others.
 CREATE TABLE projector_position (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     position bigint NOT NULL
@@ -31,7 +31,6 @@ CREATE TABLE properties (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
-CREATE INDEX properties_created_at_idx ON properties (created_at, id);
 
 CREATE TABLE units (
     property_id text NOT NULL,
@@ -56,10 +55,6 @@ CREATE TABLE users (
 -- PostgreSQL's statistics would keep samples of what people are called beyond their erasure.
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
                   ALTER COLUMN phone SET STATISTICS 0;
-CREATE INDEX users_created_at_idx ON users (created_at, id);
-CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
-CREATE INDEX users_email_idx ON users (lower(email));
-ALTER INDEX users_email_idx ALTER COLUMN 1 SET STATISTICS 0;
 
 -- Denormalised: a list is read from this table alone. `names_changed` says that a name shown in the row
 -- has changed since its version began, so that the version no longer stands for one representation.
@@ -83,21 +78,13 @@ CREATE TABLE tickets (
     is_deleted boolean NOT NULL,
     names_changed boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL,
-    search tsvector GENERATED ALWAYS AS (
-        setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
-    ) STORED
+    updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 85);
 ALTER TABLE tickets ALTER COLUMN requester_name SET STATISTICS 0,
                     ALTER COLUMN assignee_name SET STATISTICS 0;
-CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_deleted;
-CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
-CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
-CREATE INDEX tickets_search_idx ON tickets USING gin (search);
-CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
 
 -- What tickets were before: each state from its `updated_at` on until `ended_at`, which belongs to the
 -- next. The state of now is in `tickets` only. States that lasted no time are left out.
@@ -118,9 +105,6 @@ CREATE TABLE past_tickets (
     ended_at timestamptz NOT NULL,
     PRIMARY KEY (ticket_id, version)
 );
-CREATE INDEX past_tickets_ended_at_idx ON past_tickets (ended_at);
-CREATE INDEX past_tickets_property_id_idx ON past_tickets (property_id, ended_at);
-CREATE INDEX past_tickets_requester_id_idx ON past_tickets (requester_id, ended_at);
 
 -- The title and description that a ticket had before, until `ended_at`.
 CREATE TABLE past_texts (
@@ -128,12 +112,8 @@ CREATE TABLE past_texts (
     ended_at timestamptz NOT NULL,
     title text NOT NULL,
     description text NOT NULL,
-    search tsvector GENERATED ALWAYS AS (
-        setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
-    ) STORED,
     PRIMARY KEY (ticket_id, ended_at)
 );
-CREATE INDEX past_texts_search_idx ON past_texts USING gin (search);
 
 CREATE TABLE comments (
     id text PRIMARY KEY,
@@ -142,12 +122,9 @@ CREATE TABLE comments (
     text text NOT NULL,
     visibility text NOT NULL,
     author_id text NOT NULL,
-    created_at timestamptz NOT NULL,
-    search tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED
+    created_at timestamptz NOT NULL
 );
-CREATE INDEX comments_ticket_id_idx ON comments (ticket_id, ticket_version);
 CREATE INDEX comments_author_id_idx ON comments (author_id);
-CREATE INDEX comments_search_idx ON comments USING gin (search);
 
 CREATE TABLE attachments (
     id text PRIMARY KEY,
@@ -159,7 +136,6 @@ CREATE TABLE attachments (
     sha256 text NOT NULL,
     created_at timestamptz NOT NULL
 );
-CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);
 
 -- The index over the log that auditors search: a row an event, whose content stays in the log.
 -- `subject_id` is what it concerns, mostly its aggregate. `property_ids` are those it concerns, those the
@@ -176,12 +152,3 @@ CREATE TABLE audit_events (
     request_id text NOT NULL
 );
 CREATE INDEX audit_events_subject_id_idx ON audit_events (subject_id, position);
--- Every event is written here and few are ever looked for, so the other terms have an index that costs
--- writers next to nothing: a summary of each 32 pages, which says where not to look.
-CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
-    occurred_at,
-    action text_bloom_ops (n_distinct_per_range = 64),
-    actor_id text_bloom_ops (n_distinct_per_range = 500),
-    key_id text_bloom_ops (n_distinct_per_range = 500),
-    request_id text_bloom_ops (n_distinct_per_range = 2000)
-) WITH (pages_per_range = 32, autosummarize = on);

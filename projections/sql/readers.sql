@@ -1,0 +1,43 @@
+-- What only readers of the read tables need: columns to search words in, and indexes. Apart from tables.sql
+-- because tables are filled much faster without: a rebuild adds this when they are full, a comparison with
+-- the log never does. Run with search_path set to the schema.
+ALTER TABLE tickets ADD COLUMN search tsvector GENERATED ALWAYS AS (
+    setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
+) STORED;
+ALTER TABLE past_texts ADD COLUMN search tsvector GENERATED ALWAYS AS (
+    setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
+) STORED;
+ALTER TABLE comments ADD COLUMN search tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED;
+
+CREATE INDEX properties_created_at_idx ON properties (created_at, id);
+
+CREATE INDEX users_created_at_idx ON users (created_at, id);
+CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
+CREATE INDEX users_email_idx ON users (lower(email));
+ALTER INDEX users_email_idx ALTER COLUMN 1 SET STATISTICS 0;
+
+CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_search_idx ON tickets USING gin (search);
+CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
+
+CREATE INDEX past_tickets_ended_at_idx ON past_tickets (ended_at);
+CREATE INDEX past_tickets_property_id_idx ON past_tickets (property_id, ended_at);
+CREATE INDEX past_tickets_requester_id_idx ON past_tickets (requester_id, ended_at);
+CREATE INDEX past_texts_search_idx ON past_texts USING gin (search);
+
+CREATE INDEX comments_ticket_id_idx ON comments (ticket_id, ticket_version);
+CREATE INDEX comments_search_idx ON comments USING gin (search);
+
+CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);
+
+-- Every event is written here and few are ever looked for, so the terms beside the subject have an index
+-- that costs writers next to nothing: a summary of each 32 pages, which says where not to look.
+CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
+    occurred_at,
+    action text_bloom_ops (n_distinct_per_range = 64),
+    actor_id text_bloom_ops (n_distinct_per_range = 500),
+    key_id text_bloom_ops (n_distinct_per_range = 500),
+    request_id text_bloom_ops (n_distinct_per_range = 2000)
+) WITH (pages_per_range = 32, autosummarize = on);

@@ -27,6 +27,7 @@ __all__ = [
     "read_object",
     "read_query",
     "respond",
+    "right_fields",
     "validate",
 ]
 
@@ -64,6 +65,12 @@ def validate(given: dict[str, Any], kind: type[T]) -> T:
         return msgspec.convert(_trimmed(given), kind)
     except (msgspec.ValidationError, UnicodeError):
         raise Invalid(problems(given, kind, noun="field")) from None
+
+
+def right_fields(given: dict[str, Any], refusal: Invalid) -> dict[str, Any]:
+    """The fields of a refused object that are right by themselves, to see what else would be wrong."""
+    wrong = {name.partition(".")[0] for name in refusal.details}
+    return {name: _trimmed(value) for name, value in given.items() if name not in wrong}
 
 
 def respond(

@@ -91,7 +91,8 @@ def _check_items(
         _check(item, info.item_type, path, noun, inner, choices)
         messages |= dict.fromkeys(message for each in inner.values() for message in each)
     if info.min_length is not None and len(value) < info.min_length:
-        messages[f"The {path} {noun} must have at least {info.min_length} items."] = None
+        items = "one item" if info.min_length == 1 else f"{info.min_length} items"
+        messages[f"The {path} {noun} must have at least {items}."] = None
     if info.max_length is not None and len(value) > info.max_length:
         messages[f"The {path} {noun} may not have more than {info.max_length} items."] = None
     if messages:

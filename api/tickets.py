@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import falcon
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from api import examples
-from api.bodies import read_object, respond, validate
+from api.bodies import read_object, respond, right_fields, validate
 from api.etags import etag, expected_versions, is_not_modified
 from api.moments import moment_of
 from api.paging import PageQuery, read_cursor, respond_with_page
@@ -21,24 +21,27 @@ from api.resource import Operation, Resource
 from api.services import Services
 from api.shapes import known_names, ticket_summary
 from api.ticket_rows import shown_to, visible_row
+from commands.ticket_opening import OpenTicket, open_ticket, opening_problems
 from commands.tickets import (
     ChangeTicket,
     DeleteTicket,
-    OpenTicket,
     RestoreTicket,
+    change_problems,
     change_ticket,
     delete_ticket,
-    open_ticket,
     require_may_change,
     restore_ticket,
     visible_ticket,
 )
-from domain.errors import Invalid
+from domain.access import Caller
+from domain.errors import Details, Invalid
 from domain.text import Category, Description, SearchText, Title
 from domain.ticket import Priority, Status, Ticket
 from projections.ticket_query import Order, Sort
 from projections.tickets import Names, TicketQuery, list_tickets, names_of
 from projections.views import TicketDetail, TicketSummary
+
+_PLACES = frozenset(("property_id", "unit_id", "assigned_to"))  # what only the log can tell of
 
 
 class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,7 +129,10 @@ class Tickets(Resource):
         context = req.context.command()
         if "requester_id" in body and body["requester_id"] != context.caller.principal_id:
             context.caller.require("manager", "open a ticket for someone else")
-        new = validate(body, NewTicket)
+        try:
+            new = validate(body, NewTicket)
+        except Invalid as refusal:
+            raise refusal.beside(self._place_problems(body, refusal, context.caller)) from None
         command = OpenTicket(
             title=new.title,
             description=new.description,
@@ -140,6 +146,20 @@ class Tickets(Resource):
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket.id}"
         names = known_names(self.services.store, context.caller, ticket)
         respond_with_ticket(resp, self.services, ticket, names, status=201)
+
+    def _place_problems(self, body: dict[str, Any], refusal: Invalid, caller: Caller) -> Details:
+        """What only the log can tell is wrong, so that a client hears of every bad field at once."""
+        named = right_fields(body, refusal)
+        command = OpenTicket(
+            title="",
+            description="",
+            priority="medium",
+            category="",
+            property_id=named.get("property_id", ""),
+            unit_id=named.get("unit_id"),
+            requester_id=named.get("requester_id"),
+        )
+        return opening_problems(self.services.store, command, caller)
 
     def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
         return TicketQuery(
@@ -222,11 +242,14 @@ class TicketItem(Resource):
         context = req.context.command()
         try:
             changes = validate(body, TicketChanges)
-        except Invalid:  # 404, 403 and 412 come before 422
+        except Invalid as refusal:  # 404, 403 and 412 come before 422
             ticket = visible_ticket(self.services.store, context.caller, ticket_id)
             require_may_change(context.caller, body)
             ticket.require_version(expected)
-            raise
+            named = right_fields(body, refusal)
+            rest = ChangeTicket(ticket_id=ticket_id, **{name: named[name] for name in _PLACES & named.keys()})
+            more = change_problems(self.services.store, rest, ticket, context.caller)
+            raise refusal.beside(more) from None
         command = ChangeTicket(ticket_id=ticket_id, expected_versions=expected, **asdict(changes))
         respond_with_ticket(resp, self.services, change_ticket(self.services.store, command, context))
 

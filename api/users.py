@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 import falcon
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from api import examples
-from api.bodies import read_object, respond, validate
+from api.bodies import read_object, respond, right_fields, validate
 from api.etags import etag, expected_versions
 from api.paging import PageQuery, respond_with_page
 from api.queries import NoQuery, read_query
@@ -22,12 +23,13 @@ from commands.users import (
     ChangeUser,
     RegisterUser,
     change_user,
+    property_problems,
     register_user,
     require_may_change,
     visible_user,
 )
 from domain.access import Caller, Role
-from domain.errors import Invalid, NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.text import Email, Name, Phone
 from domain.user import Preferences, User
 from projections.properties import property_names
@@ -113,7 +115,10 @@ class Users(Resource):
         body = read_object(req)
         context = req.context.command()
         context.caller.require("manager", "register users")
-        new = validate(body, NewUser)
+        try:
+            new = validate(body, NewUser)
+        except Invalid as refusal:
+            raise refusal.beside(_property_problems(self.services, body, refusal, context.caller)) from None
         command = RegisterUser(
             user_id=context.command_id,
             name=new.name,
@@ -173,11 +178,12 @@ class UserItem(Resource):
         context = req.context.command()
         try:
             changes = validate(body, UserChanges)
-        except Invalid:  # 404, 403 and 412 come before 422
+        except Invalid as refusal:  # 404, 403 and 412 come before 422
             user = visible_user(self.services.store, context.caller, user_id)
             require_may_change(context.caller, user)
             user.require_version(expected)
-            raise
+            more = _property_problems(self.services, body, refusal, context.caller, user.property_ids)
+            raise refusal.beside(more) from None
         facts = asdict(changes)
         if changes.preferences is not UNSET:
             facts["preferences"] = msgspec.convert(
@@ -229,3 +235,15 @@ def respond_with_user(
     resp.etag = etag(user.version)
     detail = user_detail(user, property_names(services.pool, user.property_ids))
     respond(resp, shown_to(caller, detail), status=status)
+
+
+def _property_problems(
+    services: Services,
+    body: dict[str, Any],
+    refusal: Invalid,
+    caller: Caller,
+    present: Collection[str] = (),
+) -> Details:
+    """Which properties are unknown, in a body refused for other fields: a client hears of all at once."""
+    named = right_fields(body, refusal).get("property_ids", ())
+    return property_problems(services.store, caller, tuple(id for id in named if id not in present))

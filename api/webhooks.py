@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import falcon
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api import examples
-from api.bodies import read_object, respond, validate
+from api.bodies import read_object, respond, right_fields, validate
 from api.etags import etag, expected_versions
 from api.paging import PageQuery, respond_with_page
 from api.queries import NoQuery, read_query
@@ -120,7 +120,10 @@ class WebhookList(Resource):
         body = read_object(req)
         context = req.context.command()
         require_may_manage(context.caller)
-        new = validate(body, NewWebhook)
+        try:
+            new = validate(body, NewWebhook)
+        except Invalid as refusal:
+            raise _with_problems(self.services, body, refusal) from None
         command = RegisterWebhook(url=new.url, event_names=new.events, secret=new.secret)
         webhook = handlers(self.services).register(command, context)
         resp.location = f"{self.services.settings.base_url}/v1/webhooks/{webhook.id}"
@@ -176,9 +179,9 @@ class WebhookItem(Resource):
         context = req.context.command()
         try:
             changes = validate(body, WebhookChanges)
-        except Invalid:  # 404, 403 and 412 come before 422
+        except Invalid as refusal:  # 404, 403 and 412 come before 422
             owned_webhook(self.services.store, context.caller, webhook_id).require_version(expected)
-            raise
+            raise _with_problems(self.services, body, refusal) from None
         command = ChangeWebhook(
             webhook_id=webhook_id,
             expected_versions=expected,
@@ -225,6 +228,12 @@ class WebhookSecret(Resource):
         command = RotateSecret(webhook_id=webhook_id, secret=new.secret)
         webhook = handlers(self.services).rotate_secret(command, context)
         respond_with_secret(req, resp, self.services, webhook)
+
+
+def _with_problems(services: Services, body: dict[str, Any], refusal: Invalid) -> Invalid:
+    """The refusal with what is wrong beyond the fields' form: a client hears of every bad field at once."""
+    named = right_fields(body, refusal)
+    return refusal.beside(handlers(services).problems(named.get("url"), named.get("secret")))
 
 
 def handlers(services: Services) -> Handlers:

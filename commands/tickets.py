@@ -1,4 +1,4 @@
-"""What a client may ask of tickets, and how each request is carried out.
+"""What a client may ask of tickets that are there, and how each request is carried out.
 
 Every handler checks in the order of the contract: can the caller see it (NotFound), may the role do
 it (Forbidden), is it still the version the caller read (PreconditionFailed), are the values right
@@ -8,8 +8,6 @@ it (Forbidden), is it still the version the caller read (PreconditionFailed), ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,12 +17,10 @@ from domain.errors import Details, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
 from domain.user import User
-from infrastructure.event_store import Remembered, Ticketing, create, decide
-from infrastructure.recorder import OutOfDate
+from infrastructure.event_store import Ticketing, decide
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
-UNKNOWN_REQUESTER = "No user with that id is within your reach."
 NOT_ASSIGNABLE = "No user with that id may work on this property."
 
 
@@ -38,24 +34,6 @@ _CHANGEABLE = (
     "property_id",
     "unit_id",
 )
-
-
-class _Around(NamedTuple):
-    """What a new ticket is judged by: its property, and the requester where it is not the caller."""
-
-    property: Property | None
-    requester: User | None
-    given: tuple[Remembered[Any], ...] = ()
-
-
-class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
-    title: str
-    description: str
-    priority: Priority
-    category: str
-    property_id: str
-    unit_id: str | None = None
-    requester_id: str | None = None
 
 
 class ChangeTicket(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,21 +71,6 @@ class AttachFile(msgspec.Struct, frozen=True, kw_only=True):
     attachment: Attachment
 
 
-def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Ticket:
-    """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
-    caller = context.caller
-    if _names_another(command, caller):
-        caller.require("manager", "open a ticket for someone else")
-    around = _remembered_around(store, command, caller)
-    if around is not None and not _opening_problems(command, caller, around):
-        with suppress(OutOfDate):
-            return _open(store, command, context, around)
-    around = _read_around(store, command, caller)
-    if details := _opening_problems(command, caller, around):
-        raise Invalid(details)
-    return _open(store, command, context, around)
-
-
 def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> Ticket:
     """Change the given fields; fields that already hold the value record nothing."""
 
@@ -117,7 +80,8 @@ def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> 
             return done
         require_may_change(context.caller, given_fields(command))
         ticket.require_version(command.expected_versions)
-        _require_valid_change(store, command, ticket, context.caller)
+        if details := change_problems(store, command, ticket, context.caller):
+            raise Invalid(details)
         _apply_change(ticket, command, context)
         store.save(ticket)
         return ticket
@@ -214,65 +178,14 @@ def given_fields(command: ChangeTicket) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not UNSET}
 
 
-def _sees(caller: Caller, ticket: Ticket) -> bool:
-    return caller.may_see_ticket(ticket.property_id, ticket.requester_id)
-
-
-def _names_another(command: OpenTicket, caller: Caller) -> bool:
-    return command.requester_id not in (None, caller.principal_id)
-
-
-def _remembered_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around | None:
-    """As this process knows it already, if it does, to be saved under the condition that it is still so."""
-    place = store.remembered(Property, command.property_id)
-    if place is None:
-        return None
-    if not _names_another(command, caller):
-        return _Around(place.aggregate, None, (place,))
-    requester = store.remembered(User, command.requester_id or "")
-    return None if requester is None else _Around(place.aggregate, requester.aggregate, (place, requester))
-
-
-def _read_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around:
-    if not _names_another(command, caller):
-        return _Around(store.find(Property, command.property_id), None)
-    return _Around(*store.find_both(Property, command.property_id, User, command.requester_id or ""))
-
-
-def _opening_problems(command: OpenTicket, caller: Caller, around: _Around) -> Details:
-    details = _place_problems(around.property, caller, command.unit_id)
-    requester = around.requester
-    if _names_another(command, caller) and (
-        requester is None
-        or requester.is_erased
-        or not caller.may_see_user(requester.id, requester.property_ids)
-    ):
-        details["requester_id"] = [UNKNOWN_REQUESTER]
-    return details
-
-
-def _open(store: Ticketing, command: OpenTicket, context: Context, around: _Around) -> Ticket:
-    ticket = Ticket.open(
-        context.command_id,
-        context,
-        title=command.title,
-        description=command.description,
-        priority=command.priority,
-        category=command.category,
-        property_id=command.property_id,
-        unit_id=command.unit_id,
-        requester_id=command.requester_id or context.caller.principal_id,
-    )
-    return create(store, ticket, context, given=around.given)
-
-
-def _require_valid_change(store: Ticketing, command: ChangeTicket, ticket: Ticket, caller: Caller) -> None:
+def change_problems(store: Ticketing, command: ChangeTicket, ticket: Ticket, caller: Caller) -> Details:
+    """Why the ticket cannot be at the place, or in the hands, that are asked for."""
     property_id, unit_id = _place_after(ticket, command)
     assignee_id = ticket.assignee_id if command.assigned_to is UNSET else command.assigned_to
     details: Details = {}
     moved = (property_id, unit_id) != (ticket.property_id, ticket.unit_id)
     if moved:
-        details = _place_problems(store.find(Property, property_id), caller, unit_id)
+        details = place_problems(store.find(Property, property_id), caller, unit_id)
     if (
         assignee_id is not None
         and (property_id, assignee_id) != (ticket.property_id, ticket.assignee_id)
@@ -281,16 +194,20 @@ def _require_valid_change(store: Ticketing, command: ChangeTicket, ticket: Ticke
         assignee = store.find(User, assignee_id)
         if assignee is None or not assignee.may_work_on(property_id):
             details["assigned_to"] = [NOT_ASSIGNABLE]
-    if details:
-        raise Invalid(details)
+    return details
 
 
-def _place_problems(property: Property | None, caller: Caller, unit_id: str | None) -> Details:
+def place_problems(property: Property | None, caller: Caller, unit_id: str | None) -> Details:
+    """Why there can be no ticket at this place: the property that was asked for, and one of its units."""
     if property is None or not caller.reaches(property.id):
         return {"property_id": [UNKNOWN_PROPERTY]}
     if unit_id is not None and unit_id not in property.units:
         return {"unit_id": [UNKNOWN_UNIT]}
     return {}
+
+
+def _sees(caller: Caller, ticket: Ticket) -> bool:
+    return caller.may_see_ticket(ticket.property_id, ticket.requester_id)
 
 
 def _place_after(ticket: Ticket, command: ChangeTicket) -> tuple[str, str | None]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.access import Caller, Context, Role, at_least
-from domain.errors import Forbidden, Invalid, NotFound
+from domain.errors import Details, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.user import Preferences, User
 from infrastructure.event_store import Ticketing, create, decide
@@ -48,7 +48,8 @@ def register_user(store: Ticketing, command: RegisterUser, context: Context) -> 
     _require_may_give(caller, command.role)
     if caller.property_ids is not None and not command.property_ids:
         raise Invalid({"property_ids": ["Name at least one of your properties."]})
-    _require_known(store, caller, command.property_ids)
+    if details := property_problems(store, caller, command.property_ids):
+        raise Invalid(details)
     user = User.register(
         command.user_id,
         context,
@@ -95,25 +96,26 @@ def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSE
             raise Forbidden("This person also belongs to properties beyond your reach: ask an admin.")
 
 
-def _require_may_give(caller: Caller, role: Role) -> None:
-    if not at_least(caller.role, role):
-        raise Forbidden(f"The role {caller.role} may not make anyone {role}.")
-
-
-def _require_known(store: Ticketing, caller: Caller, property_ids: tuple[str, ...]) -> None:
+def property_problems(store: Ticketing, caller: Caller, property_ids: tuple[str, ...]) -> Details:
+    """Which of these properties the caller cannot give anyone."""
     unknown = [
         property_id
         for property_id in dict.fromkeys(property_ids)
         if not caller.reaches(property_id) or store.find(Property, property_id) is None
     ]
-    if unknown:
-        raise Invalid({"property_ids": [UNKNOWN_PROPERTY.format(property_id) for property_id in unknown]})
+    return {"property_ids": [UNKNOWN_PROPERTY.format(id) for id in unknown]} if unknown else {}
+
+
+def _require_may_give(caller: Caller, role: Role) -> None:
+    if not at_least(caller.role, role):
+        raise Forbidden(f"The role {caller.role} may not make anyone {role}.")
 
 
 def _apply_change(store: Ticketing, user: User, command: ChangeUser, context: Context) -> None:
     if command.property_ids is not UNSET:
         new = tuple(id for id in command.property_ids if id not in user.property_ids)
-        _require_known(store, context.caller, new)
+        if details := property_problems(store, context.caller, new):
+            raise Invalid(details)
         beyond = tuple(id for id in user.property_ids if not context.caller.reaches(id))
         user.change_properties((*command.property_ids, *beyond), context)
     if command.name is not UNSET:

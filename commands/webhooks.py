@@ -68,7 +68,8 @@ class Webhooks:
     def register(self, command: RegisterWebhook, context: Context) -> Webhook:
         """Register a webhook of the caller's; its id is the command's."""
         require_may_manage(context.caller)
-        self._require_valid(command.url, command.secret)
+        if details := self.problems(command.url, command.secret):
+            raise Invalid(details)
         webhook = Webhook.register(
             context.command_id, context, url=command.url, event_names=command.event_names
         )
@@ -82,7 +83,8 @@ class Webhooks:
             webhook = owned_webhook(self._store, context.caller, command.webhook_id)
             webhook.require_version(command.expected_versions)
             if command.url is not UNSET:
-                self._require_valid(command.url, None)
+                if details := self.problems(command.url):
+                    raise Invalid(details)
                 webhook.change_url(command.url, context)
             if command.event_names is not UNSET:
                 webhook.change_event_names(command.event_names, context)
@@ -104,7 +106,8 @@ class Webhooks:
             webhook = owned_webhook(self._store, context.caller, command.webhook_id)
             if context.is_retry and (done := self._store.outcome_of(Webhook, webhook.id, context.command_id)):
                 return done
-            self._require_valid(None, command.secret)
+            if details := self.problems(secret=command.secret):
+                raise Invalid(details)
             webhook.rotate_secret(context)
             expiry = {
                 "endpoint_id": webhook.id,
@@ -138,14 +141,14 @@ class Webhooks:
 
         return decide(self._store, webhook_id, attempt)
 
-    def _require_valid(self, url: str | None, secret: str | None) -> None:
+    def problems(self, url: str | None = None, secret: str | None = None) -> Details:
+        """Why nothing can be sent to this address, or be signed with this secret."""
         details: Details = {}
         if url is not None and (problem := web_address_problem(url, allow_private=self._allow_private)):
             details["url"] = [f"The url field {problem}"]
         if secret is not None and (problem := secret_problem(secret)):
             details["secret"] = [f"The secret field {problem}"]
-        if details:
-            raise Invalid(details)
+        return details
 
     def _secret(self, webhook_id: str, given: str | None, context: Context) -> Statement:
         secret = given or PREFIX + base64.b64encode(secrets.token_bytes(MADE_BYTES)).decode()

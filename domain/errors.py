@@ -35,6 +35,10 @@ class Invalid(DomainError):
         super().__init__(next(iter(details.values()))[0])
         self.details = details
 
+    def beside(self, more: Details) -> Invalid:
+        """The same refusal with what else is wrong; of a field named by both, what was said first."""
+        return Invalid(self.details | {name: more[name] for name in more.keys() - self.details.keys()})
+
 
 class PreconditionFailed(DomainError):
     """The caller acts on a version that is no longer the current one (RFC 9110 section 13.1.1)."""

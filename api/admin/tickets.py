@@ -25,16 +25,15 @@ from api.resource import Operation
 from api.ticket_rows import visible_row
 from api.tickets import NewTicket, TicketChanges
 from api.web.forms import Form
+from commands.ticket_opening import OpenTicket, open_ticket
 from commands.tickets import (
     ChangeTicket,
     CommentOnTicket,
     DeleteTicket,
-    OpenTicket,
     RestoreTicket,
     change_ticket,
     comment_on_ticket,
     delete_ticket,
-    open_ticket,
     restore_ticket,
 )
 from domain.errors import Details, DomainError, Invalid

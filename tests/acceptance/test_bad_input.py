@@ -99,6 +99,62 @@ def test_all_bad_fields_are_named_at_once(site):
     assert set(answer.json()["error"]["details"]) == {"title", "priority", "x", "category", "property_id"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "fields"),
+    [
+        (
+            "POST",
+            "/v1/tickets",
+            {"title": "", "property_id": "no", "requester_id": "no"},
+            ["property_id", "title", "requester_id"],
+        ),
+        ("POST", "/v1/tickets", {"property_id": "abc123", "unit_id": "no"}, ["title", "unit_id"]),
+        (
+            "PATCH",
+            "/v1/tickets/{ticket}",
+            {"title": "", "assigned_to": "no", "unit_id": "no"},
+            ["title", "unit_id", "assigned_to"],
+        ),
+        ("PATCH", "/v1/tickets/{ticket}", {"status": "gone", "property_id": "no"}, ["status", "property_id"]),
+        (
+            "POST",
+            "/v1/users",
+            {"name": "A", "email": "a@example.com", "role": "king", "property_ids": ["no"]},
+            ["role", "property_ids"],
+        ),
+        (
+            "PATCH",
+            "/v1/users/user101",
+            {"name": "", "property_ids": ["abc123", "no"]},
+            ["name", "property_ids"],
+        ),
+        (
+            "POST",
+            "/v1/webhooks",
+            {"url": "http://a.example", "events": [], "secret": "whsec_?!"},
+            ["url", "events", "secret"],
+        ),
+        (
+            "PATCH",
+            "/v1/webhooks/{webhook}",
+            {"url": "https://u:p@a.example", "events": ["gone"]},
+            ["url", "events"],
+        ),
+    ],
+)
+def test_what_only_the_log_or_another_rule_can_tell_is_named_beside_it(site, method, path, body, fields):
+    webhook = {"url": "https://a.example", "events": ["ticket.*"]}
+    ids = {
+        "ticket": site.ticket()["id"],
+        "webhook": site.client().post("/v1/webhooks", json=webhook).json()["data"]["id"],
+    }
+
+    answer = site.client().request(method, path.format(**ids), json=body)
+
+    assert answer.status_code == 422
+    assert set(answer.json()["error"]["details"]) == set(fields), answer.text
+
+
 @pytest.mark.parametrize("raw", BAD_JSON, ids=lambda raw: repr(raw[:24]))
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/tickets"), ("PATCH", "/v1/tickets/absent")])
 def test_what_is_no_json_object_is_400(site, method, path, raw):

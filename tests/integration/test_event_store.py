@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from commands.tickets import OpenTicket, open_ticket
+from commands.ticket_opening import OpenTicket, open_ticket
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound

@@ -3,18 +3,17 @@
 import pytest
 
 from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
+from commands.ticket_opening import OpenTicket, open_ticket
 from commands.tickets import (
     AttachFile,
     ChangeTicket,
     CommentOnTicket,
     DeleteTicket,
-    OpenTicket,
     RestoreTicket,
     attach_file,
     change_ticket,
     comment_on_ticket,
     delete_ticket,
-    open_ticket,
     restore_ticket,
 )
 from commands.users import RegisterUser, register_user

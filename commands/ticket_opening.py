@@ -1,0 +1,109 @@
+"""Opening a ticket.
+
+It is decided on the property and the requester this process remembers, where it does, and stored on the
+condition that they are still so; docs/decisions/0011-performance.md says what that saves.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from commands.tickets import place_problems
+from domain.access import Caller, Context
+from domain.errors import Details, Invalid
+from domain.property import Property
+from domain.ticket import Priority, Ticket
+from domain.user import User
+from infrastructure.event_store import Remembered, Ticketing, create
+from infrastructure.recorder import OutOfDate
+
+UNKNOWN_REQUESTER = "No user with that id is within your reach."
+
+
+class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
+    title: str
+    description: str
+    priority: Priority
+    category: str
+    property_id: str
+    unit_id: str | None = None
+    requester_id: str | None = None
+
+
+class _Around(NamedTuple):
+    """What a new ticket is judged by: its property, and the requester where it is not the caller."""
+
+    property: Property | None
+    requester: User | None
+    given: tuple[Remembered[Any], ...] = ()
+
+
+def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Ticket:
+    """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
+    caller = context.caller
+    if _names_another(command, caller):
+        caller.require("manager", "open a ticket for someone else")
+    around = _remembered_around(store, command, caller)
+    if around is not None and not _opening_problems(command, caller, around):
+        with suppress(OutOfDate):
+            return _open(store, command, context, around)
+    around = _read_around(store, command, caller)
+    if details := _opening_problems(command, caller, around):
+        raise Invalid(details)
+    return _open(store, command, context, around)
+
+
+def opening_problems(store: Ticketing, command: OpenTicket, caller: Caller) -> Details:
+    """Why a ticket cannot be opened at this place, or for this requester."""
+    return _opening_problems(command, caller, _read_around(store, command, caller))
+
+
+def _names_another(command: OpenTicket, caller: Caller) -> bool:
+    return command.requester_id not in (None, caller.principal_id)
+
+
+def _remembered_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around | None:
+    """As this process knows it already, if it does, to be saved under the condition that it is still so."""
+    place = store.remembered(Property, command.property_id)
+    if place is None:
+        return None
+    if not _names_another(command, caller):
+        return _Around(place.aggregate, None, (place,))
+    requester = store.remembered(User, command.requester_id or "")
+    return None if requester is None else _Around(place.aggregate, requester.aggregate, (place, requester))
+
+
+def _read_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around:
+    if not _names_another(command, caller):
+        return _Around(store.find(Property, command.property_id), None)
+    return _Around(*store.find_both(Property, command.property_id, User, command.requester_id or ""))
+
+
+def _opening_problems(command: OpenTicket, caller: Caller, around: _Around) -> Details:
+    details = place_problems(around.property, caller, command.unit_id)
+    requester = around.requester
+    if _names_another(command, caller) and (
+        requester is None
+        or requester.is_erased
+        or not caller.may_see_user(requester.id, requester.property_ids)
+    ):
+        details["requester_id"] = [UNKNOWN_REQUESTER]
+    return details
+
+
+def _open(store: Ticketing, command: OpenTicket, context: Context, around: _Around) -> Ticket:
+    ticket = Ticket.open(
+        context.command_id,
+        context,
+        title=command.title,
+        description=command.description,
+        priority=command.priority,
+        category=command.category,
+        property_id=command.property_id,
+        unit_id=command.unit_id,
+        requester_id=command.requester_id or context.caller.principal_id,
+    )
+    return create(store, ticket, context, given=around.given)

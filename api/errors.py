@@ -46,7 +46,7 @@ _UNAVAILABLE = (
     psycopg_pool.PoolClosed,
     AttachmentsUnavailable,
 )
-NOTHING_HERE = "There is nothing at this address."
+NOTHING_HERE = "There is nothing at this address; /docs lists the addresses there are."
 _encode = msgspec.json.Encoder().encode
 
 log = structlog.get_logger()

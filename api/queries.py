@@ -60,6 +60,14 @@ def parse_query(query_string: str, kind: type[T]) -> T:
     return query
 
 
+def narrowed(query: object, kind: type[T], **others: Any) -> T:
+    """A `kind` with `others` and, under each other name it knows, what the query has."""
+    names = [
+        name for name in cast(Any, kind).__struct_fields__ if name not in others and hasattr(query, name)
+    ]
+    return kind(**{name: getattr(query, name) for name in names}, **others)
+
+
 def pairs_of(query_string: str) -> list[tuple[str, str]]:
     """The names and values in order, decoded; what cannot be decoded is replaced."""
     return [

@@ -16,7 +16,7 @@ from api.etags import etag, expected_versions, is_not_modified
 from api.moments import moment_of
 from api.paging import PageQuery, read_cursor, respond_with_page
 from api.past_tickets import AS_OF, MomentQuery, past_row
-from api.queries import read_query
+from api.queries import narrowed, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.shapes import known_names, ticket_summary
@@ -162,21 +162,10 @@ class Tickets(Resource):
         return opening_problems(self.services.store, command, caller)
 
     def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
-        return TicketQuery(
-            status=query.status,
-            priority=query.priority,
-            assigned_to=query.assigned_to,
-            property_id=query.property_id,
-            created_after=query.created_after,
-            created_before=query.created_before,
-            updated_after=query.updated_after,
-            updated_before=query.updated_before,
-            q=query.q,
+        return narrowed(
+            query,
+            TicketQuery,
             as_of=None if query.as_of is None else moment_of(query.as_of),
-            sort=query.sort,
-            order=query.order,
-            limit=query.limit,
-            offset=query.offset,
             after=read_cursor(query, self.services.signing_key),
             count=query.cursor is None,
         )

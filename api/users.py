@@ -14,7 +14,7 @@ from api import examples
 from api.bodies import read_object, respond, right_fields, validate
 from api.etags import etag, expected_versions
 from api.paging import PageQuery, respond_with_page
-from api.queries import NoQuery, read_query
+from api.queries import NoQuery, narrowed, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.shapes import user_detail
@@ -105,10 +105,7 @@ class Users(Resource):
         caller = req.context.caller
         caller.require("staff", "list users")
         query = read_query(req, UserListQuery)
-        user_query = UserQuery(
-            role=query.role, property_id=query.property_id, limit=query.limit, offset=query.offset
-        )
-        page = list_users(self.services.pool, caller, user_query)
+        page = list_users(self.services.pool, caller, narrowed(query, UserQuery))
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -40,6 +40,20 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
 
 
+def _sending(summary: str, description: str) -> Operation:
+    """What answers with a delivery that is due at once."""
+    return Operation(
+        summary=summary,
+        description=f"{description} A body is not looked at.",
+        roles=_ROLES,
+        scope="webhooks:write",
+        answer=DeliveryView,
+        answer_example=examples.DELIVERY,
+        status=202,
+        errors=("forbidden", "conflict"),
+    )
+
+
 class WebhookDeliveries(Resource):
     """What was sent to a webhook, and what came back."""
 
@@ -97,16 +111,9 @@ class WebhookRedelivery(Resource):
     """Sending one delivery again."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "POST": Operation(
-            summary="Send a delivery again",
-            description="The same bytes under the same `webhook-id`, from the beginning of the schedule. A"
-            " body is not looked at.",
-            roles=_ROLES,
-            scope="webhooks:write",
-            answer=DeliveryView,
-            answer_example=examples.DELIVERY,
-            status=202,
-            errors=("forbidden", "conflict"),
+        "POST": _sending(
+            "Send a delivery again",
+            "The same bytes under the same `webhook-id`, from the beginning of the schedule.",
         )
     }
 
@@ -121,17 +128,7 @@ class WebhookTest(Resource):
     """Trying a webhook out."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "POST": Operation(
-            summary="Send a test",
-            description="A signed `webhook.test`; what came of it is among the deliveries. A body is not"
-            " looked at.",
-            roles=_ROLES,
-            scope="webhooks:write",
-            answer=DeliveryView,
-            answer_example=examples.DELIVERY,
-            status=202,
-            errors=("forbidden", "conflict"),
-        )
+        "POST": _sending("Send a test", "A signed `webhook.test`; what came of it is among the deliveries.")
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:

@@ -18,6 +18,7 @@ from api.resource import Operation, Resource
 from api.web import pages
 from api.web.forms import Form
 from domain.access import Context, Role
+from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Forbidden, Invalid, PreconditionFailed
 from infrastructure.ids import new_id
 
@@ -108,8 +109,10 @@ class PanelPage(Resource):
         }
         self.show(req, resp, template, status=status, **{**given, **values})
 
-    def go(self, resp: falcon.Response, path: str, done: str) -> None:
-        """See Other after a change, with a word about it there."""
+    def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
+        """See Other after a change, with a word about it there; once the read tables show it `after` it."""
+        if after is not None:
+            self.services.visibility.wait_for(after.position)
         flash.leave(resp, self.services, done)
         pages.redirect(resp, path)
 

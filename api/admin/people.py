@@ -20,6 +20,7 @@ from api.admin.page import (
     typed_filters,
     versions_of,
 )
+from api.queries import narrowed
 from api.resource import Operation
 from api.users import NewUser, UserChanges
 from api.web.forms import Form
@@ -49,13 +50,8 @@ class People(PanelPage):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         filters = read_filters(req, PeopleFilters)
         caller, pool, place = req.context.caller, self.services.pool, filters.property_id
-        query = UserQuery(
-            role=filters.role,
-            property_id=place and find_properties(pool, caller, [place]).get(place, place),
-            q=filters.q,
-            limit=filters.limit,
-            offset=filters.offset,
-        )
+        property_id = place and find_properties(pool, caller, [place]).get(place, place)
+        query = narrowed(filters, UserQuery, property_id=property_id)
         page = list_users(pool, caller, query)
         self.show(
             req,
@@ -96,8 +92,7 @@ class PersonRegistration(PanelPage):
         except REFUSALS as refusal:
             self.show_again(req, resp, "person_new.html", refusal, **choices(self, req))
             return
-        self.services.visibility.wait_for(user.position)
-        self.go(resp, f"/admin/users/{user.id}", "user-registered")
+        self.go(resp, f"/admin/users/{user.id}", "user-registered", after=user)
 
 
 class PersonPage(PanelPage):
@@ -153,8 +148,7 @@ class PersonItem(PersonPage):
         except REFUSALS as refusal:
             self.show_person(req, resp, row, refusal)
             return
-        self.services.visibility.wait_for(user.position)
-        self.go(resp, f"/admin/users/{user_id}", "user-saved")
+        self.go(resp, f"/admin/users/{user_id}", "user-saved", after=user)
 
 
 class PersonPassword(PersonPage):
@@ -207,8 +201,7 @@ class PersonErasure(PersonPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         user = erase_user(self.services.store, EraseUser(user_id=user_id), self.command(req))
-        self.services.visibility.wait_for(user.position)
-        self.go(resp, "/admin/users", "user-erased")
+        self.go(resp, "/admin/users", "user-erased", after=user)
 
 
 def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:

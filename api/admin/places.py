@@ -65,8 +65,7 @@ class PropertyRegistration(PanelPage):
         except REFUSALS as refusal:
             self.show_again(req, resp, "property_new.html", _flat(refusal))
             return
-        self.services.visibility.wait_for(property.position)
-        self.go(resp, f"/admin/properties/{property.id}", "property-registered")
+        self.go(resp, f"/admin/properties/{property.id}", "property-registered", after=property)
 
 
 class PropertyPage(PanelPage):
@@ -120,8 +119,7 @@ class PropertyItem(PropertyPage):
         except REFUSALS as refusal:
             self.show_property(req, resp, row, refusal)
             return
-        self.services.visibility.wait_for(property.position)
-        self.go(resp, f"/admin/properties/{property_id}", "property-saved")
+        self.go(resp, f"/admin/properties/{property_id}", "property-saved", after=property)
 
 
 class UnitAddition(PropertyPage):
@@ -139,8 +137,7 @@ class UnitAddition(PropertyPage):
                 refusal = Invalid({"unit_name": refusal.details["name"]})
             self.show_property(req, resp, row, refusal)
             return
-        self.services.visibility.wait_for(property.position)
-        self.go(resp, f"/admin/properties/{property_id}", "unit-added")
+        self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=property)
 
 
 def _fields(form: Form) -> dict[str, Any]:

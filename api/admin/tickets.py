@@ -21,6 +21,7 @@ from api.admin.page import (
 )
 from api.bodies import validate
 from api.comments import NewComment
+from api.queries import narrowed
 from api.resource import Operation
 from api.ticket_rows import visible_row
 from api.tickets import NewTicket, TicketChanges
@@ -68,16 +69,11 @@ class TicketList(PanelPage):
         filters = read_filters(req, TicketFilters)
         caller, pool = req.context.caller, self.services.pool
         place = filters.property_id
-        query = TicketQuery(
-            status=filters.status,
-            priority=filters.priority,
+        query = narrowed(
+            filters,
+            TicketQuery,
             assigned_to=caller.principal_id if filters.assigned_to == "me" else filters.assigned_to,
             property_id=place and find_properties(pool, caller, [place]).get(place, place),
-            q=filters.q,
-            sort=filters.sort,
-            order=filters.order,
-            limit=filters.limit,
-            offset=filters.offset,
         )
         page = list_tickets(pool, caller, query)
         self.show(
@@ -120,8 +116,7 @@ class TicketOpening(PanelPage):
         except REFUSALS as refusal:
             self.show_again(req, resp, "ticket_new.html", refusal, **given)
             return
-        self.services.visibility.wait_for(ticket.position)
-        self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened")
+        self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened", after=ticket)
 
     def _read(self, form: Form, property_id: str | None, details: Details) -> OpenTicket:
         """The command the form asks for; Invalid naming each field that is not what it should be."""
@@ -223,8 +218,7 @@ class Ticket(TicketPage):
         except REFUSALS as refusal:
             self.show_ticket(req, resp, ticket_id, refusal)
             return
-        self.services.visibility.wait_for(ticket.position)
-        self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-saved")
+        self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-saved", after=ticket)
 
 
 class TicketComments(TicketPage):
@@ -240,8 +234,7 @@ class TicketComments(TicketPage):
         except REFUSALS as refusal:
             self.show_ticket(req, resp, ticket_id, refusal)
             return
-        self.services.visibility.wait_for(ticket.position)
-        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added")
+        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added", after=ticket)
 
 
 class TicketDeletion(PanelPage):
@@ -266,8 +259,7 @@ class TicketDeletion(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         ticket = delete_ticket(self.services.store, DeleteTicket(ticket_id=ticket_id), self.command(req))
-        self.services.visibility.wait_for(ticket.position)
-        self.go(resp, "/admin/tickets", "ticket-deleted")
+        self.go(resp, "/admin/tickets", "ticket-deleted", after=ticket)
 
 
 class TicketRestoring(PanelPage):
@@ -275,5 +267,4 @@ class TicketRestoring(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         ticket = restore_ticket(self.services.store, RestoreTicket(ticket_id=ticket_id), self.command(req))
-        self.services.visibility.wait_for(ticket.position)
-        self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-restored")
+        self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-restored", after=ticket)

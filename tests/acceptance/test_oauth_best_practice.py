@@ -6,55 +6,20 @@ The point is named in the docstring. Part one is test_oauth_checklist.py.
 import re
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import pytest
-
-from tests.support.browser import Browser, forms_of, give_password
+from tests.support.browser import Browser, forms_of
 from tests.support.oauth import (
     CALLBACK,
     answer_of,
     ask,
     authorization_path,
     consent,
+    error_of,
     get_code,
     make_app,
+    metadata,
     redeem,
     tokens_for,
 )
-
-
-@pytest.fixture(scope="module")
-def browser(site):
-    give_password(site.store, "user101")
-    browser = Browser(site.base_url)
-    assert browser.sign_in("user101").status_code == 303
-    return browser
-
-
-@pytest.fixture(scope="module")
-def app(site):
-    return make_app(site.store)
-
-
-@pytest.fixture(scope="module")
-def public_app(site):
-    return make_app(site.store, public=True)
-
-
-def error_of(answer):
-    return answer.status_code, answer.json()["error"]
-
-
-def metadata(site):
-    return site.client(None).get("/.well-known/oauth-authorization-server").json()
-
-
-def expire(site, table, column, where):
-    with site.pool.connection() as conn:
-        changed = conn.execute(
-            f"UPDATE access.{table} SET {column} = now() - interval '1 second' WHERE {where[0]} = %s",
-            [where[1]],
-        )
-        assert changed.rowcount >= 1
 
 
 def test_the_answer_names_its_issuer(site, browser, app):
@@ -62,8 +27,8 @@ def test_the_answer_names_its_issuer(site, browser, app):
     good = answer_of(consent(browser, authorization_path(app)))
     bad = answer_of(browser.open(authorization_path(app, scope="nonsense")))
 
-    assert good["iss"] == bad["iss"] == metadata(site)["issuer"] == site.base_url
-    assert metadata(site)["authorization_response_iss_parameter_supported"] is True
+    assert good["iss"] == bad["iss"] == metadata(site.base_url)["issuer"] == site.base_url
+    assert metadata(site.base_url)["authorization_response_iss_parameter_supported"] is True
 
 
 def test_the_redirect_after_the_form_is_a_303(browser, app):

@@ -8,7 +8,7 @@ Points about clients, other token formats or unoffered features have a test that
 import pytest
 
 from domain.oauth_grant import OAuthGrantEnded
-from tests.support.browser import Browser, forms_of, give_password
+from tests.support.browser import forms_of
 from tests.support.oauth import (
     CALLBACK,
     answer_of,
@@ -16,48 +16,15 @@ from tests.support.oauth import (
     authorization_path,
     call,
     consent,
+    error_of,
     get_code,
     make_app,
     make_pkce,
+    metadata,
     redeem,
     refresh,
     tokens_for,
 )
-
-
-@pytest.fixture(scope="module")
-def browser(site):
-    give_password(site.store, "user101")
-    browser = Browser(site.base_url)
-    assert browser.sign_in("user101").status_code == 303
-    return browser
-
-
-@pytest.fixture(scope="module")
-def app(site):
-    return make_app(site.store)
-
-
-@pytest.fixture(scope="module")
-def public_app(site):
-    return make_app(site.store, public=True)
-
-
-def error_of(answer):
-    return answer.status_code, answer.json()["error"]
-
-
-def metadata(site):
-    return site.client(None).get("/.well-known/oauth-authorization-server").json()
-
-
-def expire(site, table, column, where):
-    with site.pool.connection() as conn:
-        changed = conn.execute(
-            f"UPDATE access.{table} SET {column} = now() - interval '1 second' WHERE {where[0]} = %s",
-            [where[1]],
-        )
-        assert changed.rowcount >= 1
 
 
 @pytest.mark.parametrize(
@@ -126,7 +93,7 @@ def test_grants_that_are_not_offered_do_not_exist(site, app, grant_type):
     given = {"grant_type": grant_type, "username": "user101", "password": "x"}
 
     assert error_of(ask(site.base_url, "/oauth/token", app, given)) == (400, "unsupported_grant_type")
-    assert "password" not in metadata(site)["grant_types_supported"]
+    assert "password" not in metadata(site.base_url)["grant_types_supported"]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +201,7 @@ def test_a_verifier_without_a_challenge_is_a_downgrade(site, browser, app):
 
 def test_clients_cannot_register_themselves(site):
     """ASVS 10.4.7; RFC 9700 section 4.15.1: no dynamic registration, and ids are made here."""
-    assert "registration_endpoint" not in metadata(site)
+    assert "registration_endpoint" not in metadata(site.base_url)
     assert site.client(None).post("/oauth/register", json={"client_id": "user001"}).status_code == 404
     assert make_app(site.store).client_id.startswith("client_")
 
@@ -256,7 +223,10 @@ def test_a_grant_ends_after_ninety_days_however_often_it_was_refreshed(site, bro
 def test_a_refresh_token_that_is_not_used_expires(site, browser, app):
     """ASVS 10.4.8; RFC 9700 section 4.14.2."""
     tokens = tokens_for(browser, app)
-    expire(site, "oauth_tokens", "expires_at", ("client_id", app.client_id))
+    with site.pool.connection() as conn:
+        conn.execute(
+            "UPDATE access.oauth_tokens SET expires_at = now() WHERE client_id = %s", [app.client_id]
+        )
 
     assert error_of(refresh(site.base_url, app, tokens["refresh_token"])) == (400, "invalid_grant")
     assert call(site.base_url, tokens["access_token"]).status_code == 401
@@ -326,7 +296,7 @@ def test_the_answer_comes_in_the_query_and_no_other_way(browser, app, response_m
 
 def test_the_level_three_options_are_not_pretended(site):
     """ASVS 10.4.13 to 10.4.16 (level 3) are not offered, and the metadata does not claim them."""
-    told = metadata(site)
+    told = metadata(site.base_url)
 
     assert not {name for name in told if "pushed" in name or "dpop" in name or "tls_client" in name}
     assert set(told["token_endpoint_auth_methods_supported"]) == {

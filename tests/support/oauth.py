@@ -135,3 +135,15 @@ def call(base_url: str, token: str, path: str = "/v1/tickets", **more: Any) -> r
     method = more.pop("method", "GET")
     headers = {"Authorization": f"Bearer {token}", **more.pop("headers", {})}
     return requests.request(method, base_url + path, headers=headers, timeout=30, **more)
+
+
+def error_of(answer: requests.Response) -> tuple[int, str]:
+    """The status and the protocol's word for what is wrong."""
+    return answer.status_code, answer.json()["error"]
+
+
+def metadata(base_url: str) -> dict[str, Any]:
+    found: dict[str, Any] = requests.get(
+        f"{base_url}/.well-known/oauth-authorization-server", timeout=20
+    ).json()
+    return found

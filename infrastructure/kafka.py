@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer  # type: ignore[import-untyped]
+from kafka.admin import MemberToRemove  # type: ignore[import-untyped]
 from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
     CooperativeStickyAssignor,
 )
@@ -16,6 +17,7 @@ from infrastructure.settings import BadSettings, Settings
 from infrastructure.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 
 CONNECT_SECONDS = 30
+LEAVE_SECONDS = 3
 DELIVERY_SECONDS = 30
 
 RETENTION_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -142,6 +144,16 @@ def absent_topics(settings: Settings) -> list[str]:
     return [name for name in names if name not in present]
 
 
+def leave_group(settings: Settings, group_id: str, group_instance_id: str) -> None:
+    """Take a member with that name, which has closed, out of its group: the others need not wait for its
+    session to time out. Raises KafkaError."""
+    admin = _admin(settings, seconds=LEAVE_SECONDS)
+    try:
+        admin.remove_group_members(group_id, [MemberToRemove(group_instance_id=group_instance_id)])
+    finally:
+        admin.close()
+
+
 def _create(
     admin: KafkaAdminClient, settings: Settings, name: str, partitions: int, options: dict[str, str]
 ) -> None:
@@ -156,12 +168,12 @@ def _partition_counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, in
     return {topic["name"]: len(topic["partitions"]) for topic in topics if topic["error_code"] == 0}
 
 
-def _admin(settings: Settings) -> KafkaAdminClient:
+def _admin(settings: Settings, seconds: int = CONNECT_SECONDS) -> KafkaAdminClient:
     return KafkaAdminClient(
         bootstrap_servers=_servers(settings),
         client_id=f"{settings.kafka_prefix}-admin",
-        request_timeout_ms=CONNECT_SECONDS * 1000,
-        bootstrap_timeout_ms=CONNECT_SECONDS * 1000,
+        request_timeout_ms=seconds * 1000,
+        bootstrap_timeout_ms=seconds * 1000,
     )
 
 

@@ -23,6 +23,7 @@ from infrastructure.settings import Settings
 from infrastructure.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
+from webhook_dispatcher.membership import group_of, hand_over, name_of, take_seat
 
 PAGE_SIZE = 500
 POLL_SECONDS = 0.5
@@ -55,6 +56,7 @@ class Consumer:
         self._store = store
         self._on_enqueued = on_enqueued
         self._enqueuer = Enqueuer(store)
+        self._seat: int | None = None
 
     def run(self, stop: threading.Event) -> None:
         follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
@@ -129,14 +131,19 @@ class Consumer:
 
     def _follow_kafka(self, conn: Connection, stop: threading.Event) -> None:
         """One transaction a poll, then its offsets. What an error leaves uncommitted comes again."""
-        prefix = self._settings.kafka_prefix
+        self._seat = seat = take_seat(conn, self._seat)
+        group = group_of(self._settings)
         consumer = make_consumer(
-            self._settings, client_id=f"{prefix}-webhook-dispatcher", group_id=f"{prefix}-webhook-dispatcher"
+            self._settings, client_id=group, group_id=group, group_instance_id=name_of(self._settings, seat)
         )
+        partitions: set[Any] = set()
         try:
             consumer.subscribe([events_topic(self._settings)])
             while not stop.is_set():
                 polled = consumer.poll(timeout_ms=int(POLL_SECONDS * 1_000))
+                if consumer.assignment() != partitions:
+                    partitions = set(consumer.assignment())
+                    _report(seat, consumer, len(partitions))
                 letters = [_letter(record) for records in polled.values() for record in records]
                 if not letters:
                     continue
@@ -147,6 +154,7 @@ class Consumer:
                 consumer.commit()
         finally:
             consumer.close(autocommit=False)
+        hand_over(conn, self._settings, seat)
 
 
 def _connect(settings: Settings) -> Connection:
@@ -167,6 +175,11 @@ def _letter(record: Any) -> Letter:
     sequence = dict(headers).get("ce_sequence", b"")
     position = int(sequence) if sequence.isdigit() and len(sequence) <= 20 else None
     return Letter(record.topic, record.partition, record.offset, position, record.key, record.value, headers)
+
+
+def _report(seat: int, consumer: Any, partitions: int) -> None:
+    generation = consumer.group_metadata().generation_id
+    log.info("webhook_consumer_assigned", seat=seat, partitions=partitions, generation=generation)
 
 
 def _put_aside(conn: Connection, letter: Letter, error: Exception) -> None:

@@ -39,7 +39,7 @@ def test_kills_of_the_dispatcher_lose_no_delivery_and_change_none(
             "KAFKA_BOOTSTRAP_SERVERS": request.getfixturevalue("kafka"),
             "KAFKA_PREFIX": request.getfixturevalue("kafka_prefix"),
         }
-    kills = KILLS if source == "log" or IS_FULL else 2  # Kafka takes 10 s to give up on a member
+    kills = KILLS if source == "log" or IS_FULL else 2
     processes = Processes(database, tmp_path, **variables)
     chance = random.Random(1)
     events = EVENTS - EVENTS % (5 * kills)

@@ -1,0 +1,223 @@
+"""Evidence of a run with one thing in it that must never happen, for each thing that must never happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from infrastructure.topics import PARTITIONS
+from tests.support.client_history import Operation
+from tests.support.history_checker import Evidence
+
+
+def one(evidence: Evidence, **facts: Any) -> int:
+    """The index of a successful operation like that, from the middle of the history."""
+    found = [
+        index
+        for index, operation in enumerate(evidence.operations)
+        if operation.outcome == "ok" and all(getattr(operation, name) == fact for name, fact in facts.items())
+    ]
+    return found[len(found) // 2]
+
+
+def without(items: Any, index: int) -> list[Any]:
+    return [*items[:index], *items[index + 1 :]]
+
+
+def with_changed(items: Any, index: int, **facts: Any) -> list[Any]:
+    return [*items[:index], items[index]._replace(**facts), *items[index + 1 :]]
+
+
+def event_of(evidence: Evidence, operation: Operation) -> int:
+    return next(i for i, event in enumerate(evidence.log) if event.marker == operation.key)
+
+
+def lost_write(e: Evidence) -> Evidence:
+    index = event_of(e, e.operations[one(e, kind="change")])
+    return e._replace(log=without(e.log, index))
+
+
+def write_stored_twice(e: Evidence) -> Evidence:
+    index = event_of(e, e.operations[one(e, kind="comment")])
+    again = e.log[index]._replace(position=e.log[-1].position + 1, event_id="again")
+    return e._replace(log=[*e.log, again])
+
+
+def wrong_version_told(e: Evidence) -> Evidence:
+    key = e.operations[one(e, kind="open")].key
+    return e._replace(operations=[o._replace(version=2) if o.key == key else o for o in e.operations])
+
+
+def refused_write_stored(e: Evidence) -> Evidence:
+    key = e.operations[one(e, kind="comment")].key
+    changed = [o._replace(outcome="fail", status=409) if o.key == key else o for o in e.operations]
+    return e._replace(operations=changed)
+
+
+def event_nobody_asked_for(e: Evidence) -> Evidence:
+    key = e.operations[one(e, kind="comment")].key
+    return e._replace(operations=[o for o in e.operations if o.key != key])
+
+
+def version_missing(e: Evidence) -> Evidence:
+    return e._replace(log=with_changed(e.log, second_event(e), version=102))
+
+
+def second_event(e: Evidence) -> int:
+    """The index of a ticket's second event."""
+    return next(i for i, event in enumerate(e.log) if event.version == 2)
+
+
+def second_record(e: Evidence) -> int:
+    position = e.log[second_event(e)].position
+    return next(i for i, record in enumerate(e.records) if record.position == position)
+
+
+def feed_skips_one(e: Evidence) -> Evidence:
+    return e._replace(feed=without(e.feed, len(e.feed) // 2))
+
+
+def feed_repeats_one(e: Evidence) -> Evidence:
+    return e._replace(feed=[*e.feed, e.feed[-1]])
+
+
+def stale_row(e: Evidence) -> Evidence:
+    key = next(iter(e.rows["tickets"]))
+    rows = {**e.rows, "tickets": {**e.rows["tickets"], key: {**e.rows["tickets"][key], "title": "stale"}}}
+    return e._replace(rows=rows)
+
+
+def row_gone(e: Evidence) -> Evidence:
+    rows = {**e.rows, "comments": dict(list(e.rows["comments"].items())[1:])}
+    return e._replace(rows=rows)
+
+
+def record_lost(e: Evidence) -> Evidence:
+    return e._replace(records=without(e.records, len(e.records) // 2))
+
+
+def record_repeated(e: Evidence) -> Evidence:
+    return e._replace(records=[*e.records, e.records[0]])
+
+
+def records_swapped(e: Evidence) -> Evidence:
+    index = second_record(e)
+    moved = e.records[index]
+    return e._replace(records=[moved, *without(e.records, index)])
+
+
+def record_altered(e: Evidence) -> Evidence:
+    return e._replace(records=with_changed(e.records, 0, state=b"{}"))
+
+
+def record_elsewhere(e: Evidence) -> Evidence:
+    return e._replace(records=with_changed(e.records, second_record(e), partition=PARTITIONS))
+
+
+def delivery_lost(e: Evidence) -> Evidence:
+    missed = e.posts[len(e.posts) // 2]
+    return e._replace(
+        posts=[p for p in e.posts if (p.webhook, p.message_id) != (missed.webhook, missed.message_id)]
+    )
+
+
+def body_changed(e: Evidence) -> Evidence:
+    last = e.posts[-1]
+    return e._replace(posts=[*e.posts, last._replace(body=last.body + b" ")])
+
+
+def another_id(e: Evidence) -> Evidence:
+    return e._replace(posts=[*e.posts, e.posts[-1]._replace(message_id="msg_other")])
+
+
+def signature_wrong(e: Evidence) -> Evidence:
+    return e._replace(posts=with_changed(e.posts, 0, is_signed=False))
+
+
+def delivery_out_of_order(e: Evidence) -> Evidence:
+    first = next(i for i, post in enumerate(e.posts) if b'"version":2,' in post.body)
+    return e._replace(posts=[e.posts[first], *without(e.posts, first)])
+
+
+def read_is_stale(e: Evidence) -> Evidence:
+    """The last write of a client is not in what the same client reads afterwards."""
+    write = e.operations[one(e, kind="change")]
+    title = next(v.marker for v in e.log if (v.ticket_id, v.version) == (write.ticket_id, 1))
+    later = max(o.returned_at for o in e.operations) + 1
+    read = write._replace(
+        kind="read", key="read-x", marker=title, version=1, invoked_at=later, returned_at=later + 1
+    )
+    return e._replace(operations=[*e.operations, read])
+
+
+def read_shows_another_title(e: Evidence) -> Evidence:
+    index = one(e, kind="read")
+    return e._replace(operations=with_changed(e.operations, index, marker="something else"))
+
+
+def read_from_the_future(e: Evidence) -> Evidence:
+    """A version is read before the write that made it was asked for."""
+    write = e.operations[one(e, kind="change")]
+    read = write._replace(kind="read", key="read-x", marker=write.key, invoked_at=0.0, returned_at=0.1)
+    return e._replace(operations=[*e.operations, read])
+
+
+def key_answered_differently(e: Evidence) -> Evidence:
+    write = e.operations[one(e, kind="change")]
+    return e._replace(operations=[*e.operations, write._replace(version=write.version + 1)])
+
+
+def key_applied_twice(e: Evidence) -> Evidence:
+    return write_stored_twice(e)
+
+
+def update_lost(e: Evidence) -> Evidence:
+    """Two clients are told that they changed the same version."""
+    write = e.operations[
+        next(i for i, o in enumerate(e.operations) if o.expected_version and o.outcome == "ok")
+    ]
+    rival = write._replace(key="change-x", marker="change-x")
+    return e._replace(operations=[*e.operations, rival])
+
+
+def condition_ignored(e: Evidence) -> Evidence:
+    index = next(i for i, o in enumerate(e.operations) if o.expected_version and o.outcome == "ok")
+    operation = e.operations[index]
+    changed = with_changed(e.operations, index, expected_version=operation.expected_version + 5)
+    return e._replace(operations=changed)
+
+
+def answers_not_counted(e: Evidence) -> Evidence:
+    return e._replace(counted={**e.counted, ("POST", "/v1/tickets"): 0})
+
+
+PLANTED: list[tuple[Callable[[Evidence], Evidence], str]] = [
+    (lost_write, "acknowledged_once"),
+    (write_stored_twice, "acknowledged_once"),
+    (wrong_version_told, "acknowledged_once"),
+    (refused_write_stored, "refused_never"),
+    (event_nobody_asked_for, "refused_never"),
+    (version_missing, "versions_without_gaps"),
+    (feed_skips_one, "feed_is_the_log"),
+    (feed_repeats_one, "feed_is_the_log"),
+    (stale_row, "tables_are_the_fold"),
+    (row_gone, "tables_are_the_fold"),
+    (record_lost, "stream_is_the_log"),
+    (record_repeated, "stream_is_the_log"),
+    (records_swapped, "stream_is_the_log"),
+    (record_altered, "stream_is_the_log"),
+    (record_elsewhere, "stream_is_the_log"),
+    (delivery_lost, "webhooks_hear_of_the_log"),
+    (body_changed, "webhooks_hear_of_the_log"),
+    (another_id, "webhooks_hear_of_the_log"),
+    (signature_wrong, "webhooks_hear_of_the_log"),
+    (delivery_out_of_order, "webhooks_hear_of_the_log"),
+    (read_is_stale, "versions_are_linearizable"),
+    (read_shows_another_title, "versions_are_linearizable"),
+    (read_from_the_future, "versions_are_linearizable"),
+    (key_answered_differently, "keys_apply_once"),
+    (key_applied_twice, "keys_apply_once"),
+    (update_lost, "conditions_have_one_winner"),
+    (condition_ignored, "conditions_have_one_winner"),
+    (answers_not_counted, "counters_agree"),
+]

@@ -280,6 +280,7 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
     page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     page.goto("/admin/sign-in")
     found = {"/admin/sign-in": barriers(page)}
+    keep_picture(page, f"admin-sign-in-{scheme}")
     sign_in(page)
     too_wide = []
     app = make_app(ready.store)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import comparison, event_log, http_requests, relay, webhooks
+from benchmarks import audit, comparison, event_log, http_requests, relay, webhooks
 from benchmarks.comparison import Comparison
 from infrastructure.embedded import EmbeddedServer, start_embedded
 from infrastructure.postgres import connect, migrate
@@ -22,6 +22,8 @@ PARTS = {
     "load": event_log.compare_load,
     "requests": http_requests.compare_requests,
     "relay": relay.compare_relay,
+    "verify": audit.compare_verify,
+    "export": audit.compare_export,
     "webhooks": webhooks.measure_webhooks,
     "webhook_latency": webhooks.measure_latency,
 }

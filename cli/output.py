@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -62,3 +62,8 @@ class Progress:
 
     def show(self, done: int, total: int) -> None:
         self._bars.update(self._task, completed=done, total=total)
+
+    def also(self, title: str) -> Callable[[int, int], None]:
+        """A second bar below the first: what shows it."""
+        task = self._bars.add_task(title, total=None)
+        return lambda done, total: self._bars.update(task, completed=done, total=total)

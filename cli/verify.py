@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from infrastructure.postgres import connect
 from infrastructure.settings import Settings, load_settings
 from notary.places import StatementFile
 from notary.verification import Report, verify_log
+from projections.rebuild import VerifyReport
 from projections.rebuild import verify as verify_read_tables
 
 LISTED = 100
@@ -34,18 +36,36 @@ def verify(
     """
     settings = load_settings()
     outside = _outside(settings, checkpoints)
-    with database_address(settings) as dsn:
-        with connect(dsn, application="ticketing-verify") as conn, Progress("Checking the log") as progress:
-            report = verify_log(conn, outside, progress.show)
-        differing = _differing_rows(dsn) if read_tables else 0
+    with database_address(settings) as dsn, Progress("Checking the log") as progress:
+        second = progress.also("Comparing the read tables") if read_tables else None
+        report, compared = check(dsn, outside, progress.show, second)
+    if compared is not None:
+        _tell_differences(compared)
     _tell(report)
-    if report.findings or differing:
+    if report.findings or (compared is not None and compared.count):
         raise typer.Exit(1)
     if report.statements and not report.signed_outside:
         raise DatabaseUnavailable(
             f"No checkpoints were found outside the database ({', '.join(outside)}): whether the log was"
             " altered and chained again cannot be told. Name their file with --checkpoints."
         )
+
+
+def check(
+    dsn: str,
+    outside: dict[str, Iterable[str]],
+    log_progress: Callable[[int, int], None],
+    table_progress: Callable[[int, int], None] | None,
+) -> tuple[Report, VerifyReport | None]:
+    """The log and, unless `table_progress` is None, the read tables at the same time: each of the two waits
+    for the server a good part of its own."""
+    with (
+        connect(dsn, application="ticketing-verify") as conn,
+        ThreadPoolExecutor(1, thread_name_prefix="log") as executor,
+    ):
+        checking = executor.submit(verify_log, conn, outside, log_progress)
+        compared = verify_read_tables(dsn, table_progress) if table_progress else None
+        return checking.result(), compared
 
 
 def _outside(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable[str]]:
@@ -60,15 +80,12 @@ def _outside(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable
     return outside
 
 
-def _differing_rows(dsn: str) -> int:
-    with Progress("Comparing the read tables") as progress:
-        report = verify_read_tables(dsn, progress.show)
+def _tell_differences(report: VerifyReport) -> None:
     if report.count:
         print_table(
             ("TABLE", "ID", "DIFFERENCE"), [(one.table, one.id, one.problem) for one in report.differences]
         )
         note(f"{report.count} rows of the read tables differ from what the log gives.")
-    return report.count
 
 
 def _tell(report: Report) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 import psycopg
@@ -23,6 +23,12 @@ from projections import project_audit, project_properties, project_tickets, proj
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
+
+# Looking a class up costs a fraction of isinstance() with many of them, and every event is asked.
+_RENAMES = frozenset({PropertyRenamed, UserNameChanged, UserErased})
+_OF_PROPERTIES, _OF_USERS, _OF_TICKETS = (
+    frozenset(get_args(union)) for union in (PropertyEvent, UserEvent, TicketEvent)
+)
 
 
 class Entry(NamedTuple):
@@ -52,29 +58,32 @@ def read_page(conn: Connection, limit: int, up_to: int | None = None) -> Page:
     return Page(rows[0][0], [entry for entry in entries if up_to is None or entry.position <= up_to])
 
 
-def project_page(conn: Connection, page: Page, *, wait: bool) -> None:
+def project_page(conn: Connection, page: Page, *, wait: bool, audit: bool = True) -> None:
     """Project the page and move the position behind it, or change nothing and raise.
 
-    Events of an aggregate that has a parked one are parked behind it.
+    Events of an aggregate that has a parked one are parked behind it. Without `audit`, somebody else fills
+    the table `audit_events`.
     """
     with conn.pipeline(), conn.transaction():
         parked = _claim(conn, page, wait=wait)
         behind = [entry for entry in page.entries if entry.aggregate_id in parked]
         audited = [(entry.position, decode(entry.state)) for entry in page.entries]
-        audit_rows = project_audit.select_rows(conn, audited)
+        audit_rows = project_audit.select_rows(conn, audited) if audit else None
         waiting = {entry.position for entry in behind}
         events = [event for position, event in audited if position not in waiting]
         for _, run in groupby(open_events(conn, events), key=_renames):
             _project_run(conn, list(run))
-        project_audit.project(conn, audited, audit_rows)
+        if audit:
+            project_audit.project(conn, audited, audit_rows)
         _park(conn, behind, "waits behind an earlier event of the same aggregate")
 
 
-def park_page(conn: Connection, page: Page, error: Exception) -> None:
+def park_page(conn: Connection, page: Page, error: Exception, *, audit: bool = True) -> None:
     """Set a page aside that cannot be projected, and move the position behind it."""
     with conn.transaction():
         _claim(conn, page, wait=True)
-        _audit_what_can_be_read(conn, page)
+        if audit:
+            _audit_what_can_be_read(conn, page)
         _park(conn, page.entries, f"{type(error).__name__}: {error}"[:2_000])
 
 
@@ -104,7 +113,7 @@ def _claim(conn: Connection, page: Page, *, wait: bool) -> set[str]:
 
 
 def _renames(event: DomainEvent) -> bool:
-    return isinstance(event, PropertyRenamed | UserNameChanged | UserErased)
+    return type(event) in _RENAMES
 
 
 def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
@@ -113,9 +122,9 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
     A rename concerns the tickets as they stood before it. Runs keep that order, so that the tables do
     not depend on where the log was cut into pages.
     """
-    properties = [event for event in events if isinstance(event, PropertyEvent)]
-    users = [event for event in events if isinstance(event, UserEvent)]
-    tickets = [event for event in events if isinstance(event, TicketEvent)]
+    properties = [event for event in events if type(event) in _OF_PROPERTIES]
+    users = [event for event in events if type(event) in _OF_USERS]
+    tickets = [event for event in events if type(event) in _OF_TICKETS]
     property_rows = project_properties.select_rows(conn, properties)
     user_rows = project_users.select_rows(conn, users)
     ticket_rows = project_tickets.select_rows(conn, tickets)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from domain.aggregate import DomainEvent
 from domain.property import PropertyEvent
@@ -17,6 +17,7 @@ from infrastructure.postgres import Connection, named_queries
 from projections.folding import Cursor, write_rows
 
 _sql = named_queries(Path(__file__).parent / "sql" / "project_audit.sql")
+_OF_PROPERTIES = frozenset(get_args(PropertyEvent))
 
 Positioned = tuple[int, DomainEvent]
 
@@ -66,7 +67,7 @@ def _row(position: int, event: DomainEvent, homes: dict[str, tuple[str, ...]]) -
 
 def _properties_in(event: DomainEvent) -> tuple[str, ...] | None:
     """The properties the event names; None when it is silent about them."""
-    if isinstance(event, PropertyEvent):
+    if type(event) in _OF_PROPERTIES:
         return (event.originator_id,)
     property_id: str | None = getattr(event, "property_id", None)
     if property_id is not None:

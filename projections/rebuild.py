@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import psycopg
 
 from infrastructure.postgres import Connection, connect, named_queries
 from projections.comparison import Difference, compare_tables
+from projections.refill_audit import AuditFiller
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
     COPY,
@@ -82,15 +84,24 @@ def verify(dsn: str, progress: Progress) -> VerifyReport:
     works on a snapshot of that moment.
     """
     started = time.monotonic()
-    with _fresh_copy(dsn) as (control, copy), connect(dsn, application="ticketing-verify") as reader:
+    with (
+        _fresh_copy(dsn) as (control, copy),
+        connect_projector(dsn, COPY) as second,
+        connect(dsn, application="ticketing-verify") as reader,
+    ):
         if read_schema_state(control) != "current":
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
-        events = _fill(control, copy, progress, within_live=True)
+        control.execute(_sql["lighten_copy"])
+        second.execute("SET statement_timeout TO 0")
+        audit = AuditFiller(second)
+        with _beside(audit, _number(control, "read_live_position")):
+            events = _fill(control, copy, progress, within_live=True)
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with reader.transaction():
             with control.transaction():
                 position = _number(control, "lock_live_position")
-                events += _project_all(copy, up_to=position)
+                events += _project_all(copy, up_to=position, audit=False)
+                audit.fill(position)
                 reader.execute(_sql["take_snapshot"])
             count, differences = compare_tables(reader, LISTED_DIFFERENCES)
     return VerifyReport(
@@ -120,15 +131,29 @@ def _fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
             _patiently(lambda: drop_read_schema(control, COPY))
 
 
+@contextmanager
+def _beside(audit: AuditFiller, up_to: int) -> Iterator[None]:
+    """Fill `audit_events` on a thread for as long as the block lasts, or longer, up to that position."""
+    with ThreadPoolExecutor(1, thread_name_prefix="audit") as executor:
+        filling = executor.submit(audit.fill, up_to)
+        try:
+            yield
+            filling.result()
+        except BaseException:
+            audit.stopping.set()
+            raise
+
+
 def _fill(control: Connection, copy: Connection, progress: Progress, *, within_live: bool = False) -> int:
-    """Project the whole log, or what the live tables have of it, into the copy; return how many events."""
+    """Project the whole log into the copy, or, `within_live`, what the live tables have of it, without
+    `audit_events`; return how many events."""
 
     def limit() -> int | None:
         return _number(control, "read_live_position") if within_live else None
 
     end = _number(control, "read_watermark")
     events = 0
-    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=limit()):
+    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=limit(), audit=not within_live):
         events += projected
         position = _number(copy, "read_position")
         end = max(end, position)
@@ -167,9 +192,9 @@ def _swap_once(copy: Connection, live: SchemaState) -> tuple[int, int]:
     return position, events
 
 
-def _project_all(copy: Connection, *, up_to: int | None = None) -> int:
+def _project_all(copy: Connection, *, up_to: int | None = None, audit: bool = True) -> int:
     events = 0
-    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=up_to):
+    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=up_to, audit=audit):
         events += projected
     return events
 

@@ -36,20 +36,25 @@ def connect_projector(dsn: str, schema: str = LIVE) -> Connection:
 
 
 def catch_up(
-    conn: Connection, limit: int = BATCH_SIZE, wait: bool = True, *, up_to: int | None = None
+    conn: Connection,
+    limit: int = BATCH_SIZE,
+    wait: bool = True,
+    *,
+    up_to: int | None = None,
+    audit: bool = True,
 ) -> int:
     """Project the next events, at most `limit`, and return how many; 0 at the end of the log or `up_to`.
 
     `conn` comes from `connect_projector`. With `wait=False` it returns 0 too when another process is
     projecting at this moment. A page that fails is halved until the event that cannot be projected
-    stands alone; that one is parked.
+    stands alone; that one is parked. `audit` is that of project_page.
     """
     while True:
         page = read_page(conn, limit, up_to)
         if not page.entries:
             return 0
         try:
-            project_page(conn, page, wait=wait)
+            project_page(conn, page, wait=wait, audit=audit)
             return len(page.entries)
         except Overtaken:
             if not wait:
@@ -58,7 +63,7 @@ def catch_up(
             if conn.closed or is_transient(error):
                 raise
             if len(page.entries) == 1:
-                park_page(conn, page, error)
+                park_page(conn, page, error, audit=audit)
                 return 1
             limit = len(page.entries) // 2
 

@@ -1,17 +1,20 @@
-"""Secrets that went through the system are found nowhere in it: not stored, not sent, not logged, not
-measured."""
+"""Secrets that went through the system, and people who were erased, are found nowhere in it: not stored, not
+sent, not logged, not measured."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import pytest
 import requests
 
 from commands.oauth_clients import rotate_client_secret
+from infrastructure.postgres import connect
 from tests.acceptance.site import Site
 from tests.support.browser import Browser, forms_of, give_password
 from tests.support.commands import MASTER_KEY
@@ -29,10 +32,16 @@ from tests.support.oauth import (
     refresh,
 )
 from tests.support.postgres import cloned_database
-from tests.support.receivers import answer, running_receiver
+from tests.support.receivers import Receiver, answer, running_receiver
 from tests.support.stream import everything_sent, published_position, stream_settings
 from tests.support.waiting import eventually
 
+ERASED = {"name": "Quirina Zwetkova", "email": "quirina.zwetkova@example.net", "phone": "+7 495 111-22-33"}
+KEPT = {
+    "name": "Ottoline Vandermolen",
+    "email": "ottoline.vandermolen@example.net",
+    "phone": "+31 20 444-55-66",
+}
 USERS = ("user001", "user050", "user101", "user789")
 WITH_WEBHOOKS = ("admin", "manager")
 BESIDE = ("relay", "webhook-dispatcher", "notary")
@@ -49,6 +58,24 @@ class Seen:
     def places_of(self, secret):
         forms = forms_of_secret(secret)
         return {place for place, text in self.texts.items() if any(form in text for form in forms)}
+
+    def places_of_person(self, person):
+        """Where one of the values is, or a word of the name, however it is capitalised."""
+        words = [*person.values(), *person["name"].split(), person["phone"].replace(" ", "")]
+        forms = {
+            form.lower() for word in words for form in forms_of_secret(word) | forms_of_secret(word.lower())
+        }
+        return {place for place, text in self.texts.items() if any(form in text.lower() for form in forms)}
+
+
+class Traffic(NamedTuple):
+    """What was seen when everything had been used, and what it takes to go on and look again."""
+
+    seen: Seen
+    secrets: list[tuple[str, str]]
+    site: Site
+    receiver: Receiver
+    look: Callable[[], Seen]
 
 
 def forms_of_secret(secret):
@@ -84,7 +111,8 @@ def traffic(postgres, template, kafka, tmp_path_factory):
                 secrets += use_everything(site, user_id, f"canary violin quartz bramble {number}")
             last = site.store.recorder.max_notification_id()
             eventually(lambda: published_position(dsn) >= last, WAIT_SECONDS)
-            yield Seen(site, log, everything_sent(settings)), secrets, site
+            look = lambda: Seen(site, log, everything_sent(settings))  # noqa: E731
+            yield Traffic(look(), secrets, site, receiver, look)
 
 
 def use_webhooks(site, receiver, role):
@@ -166,7 +194,7 @@ def use_everything(site, user_id, password):
 
 
 def test_no_secret_is_found_anywhere(traffic):
-    seen, secrets, _ = traffic
+    seen, secrets = traffic.seen, traffic.secrets
     assert len(secrets) >= 80
     assert len({secret for _, secret in secrets}) == len(secrets)
 
@@ -177,7 +205,7 @@ def test_no_secret_is_found_anywhere(traffic):
 
 def test_the_search_would_have_found_them(traffic):
     """The control: what is meant to be there is found, in every place and from every process."""
-    seen, _, site = traffic
+    seen, site = traffic.seen, traffic.site
     with site.pool.connection() as conn:
         (grant_id,) = conn.execute("SELECT id FROM access.oauth_grants LIMIT 1").fetchone()
         (webhook_id,) = conn.execute("SELECT id FROM hook.endpoints LIMIT 1").fetchone()
@@ -191,3 +219,75 @@ def test_the_search_would_have_found_them(traffic):
     assert grant_id.encode().hex().encode() in seen.texts["pg_dump"], "the events' bytes, as a dump has them"
     for event in ("projector_leads", "relay_starts", "notary_leads", "checkpoint_signed"):
         assert "log" in seen.places_of(event)
+
+
+def test_an_erased_person_is_nowhere_to_be_found(traffic):
+    """In no dump, table or statistics, no record of Kafka, no log of any process. Another, who was not erased
+    and did the same, is the control: the search finds what is there."""
+    site, admin = traffic.site, traffic.site.client()
+    erased, key, ticket = be_everywhere(traffic, ERASED)
+    kept, _, _ = be_everywhere(traffic, KEPT)
+    before = published(traffic)
+
+    first, again = (admin.post(f"/v1/users/{erased}/erase") for _ in range(2))
+
+    replayed = registered(admin, ERASED)
+    shown = admin.get(f"/v1/tickets/{ticket}").json()["data"]
+    after = published(traffic)
+    in_tables = {"pg_dump", "read.users", "read.tickets", "access.idempotency_keys", "hook.messages"}
+    assert in_tables <= before.places_of_person(ERASED)
+    assert in_tables <= before.places_of_person(KEPT) == after.places_of_person(KEPT)
+    assert "kafka" not in before.places_of_person(ERASED), "it only ever had what is sealed"
+    assert after.places_of_person(ERASED) == set()
+    assert {"kafka", "es.stored_events", "log"} <= after.places_of(erased), "the id stays"
+    assert (first.status_code, first.json()["data"]["name"]) == (200, "Erased user")
+    assert again.json() == first.json()
+    assert shown["assigned_to"] == {"id": erased, "name": "Erased user"}
+    assert site.client(key=key).get("/v1/tickets").status_code == 401
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    assert ERASED["name"] not in replayed.text
+    assert after.texts["kafka"].count(kept.encode()) < after.texts["kafka"].count(erased.encode())
+
+
+def registered(admin, person):
+    """The answer, of the first time or replayed."""
+    body = person | {"role": "staff", "property_ids": ["abc123"]}
+    return admin.post("/v1/users", json=body, headers={"Idempotency-Key": person["phone"]})
+
+
+def be_everywhere(traffic, person):
+    """Have someone whose name is in as many places as one can be: their id, key, and ticket."""
+    site, admin = traffic.site, traffic.site.client()
+    user_id = registered(admin, person).json()["data"]["id"]
+    key = site.key(role="staff", user_id=user_id)
+    ticket = site.ticket()["id"]
+    for title in ("Leak", "Bigger leak"):
+        change = {"assigned_to": user_id, "title": title}
+        changed = admin.patch(
+            f"/v1/tickets/{ticket}", json=change, headers={"Idempotency-Key": title + ticket}
+        )
+        assert changed.status_code == 200
+    mine = site.client(key=key).post(f"/v1/tickets/{ticket}/comments", json={"text": "Done"})
+    assert mine.status_code == 201
+    give_password(site.store, user_id, "canary of a person")
+    browser = Browser(site.base_url)
+    for name, password, status in (
+        (person["email"], "wrong", 403),
+        (person["email"], "canary of a person", 303),
+    ):
+        assert browser.sign_in(name, password).status_code == status
+    for path in ("/v1/tickets", "/v1/users"):
+        admin.get(path, params={"q": person["name"]})
+    heard = lambda: any(person["name"].encode() in post.body for post in traffic.receiver.at("/admin"))  # noqa: E731
+    eventually(heard, WAIT_SECONDS)
+    return user_id, key, ticket
+
+
+def published(traffic):
+    """Everything there is, once Kafka has the whole log, and the statistics are as new."""
+    site = traffic.site
+    last = site.store.recorder.max_notification_id()
+    eventually(lambda: published_position(site.dsn) >= last, WAIT_SECONDS)
+    with connect(site.dsn, application="tests") as conn:
+        conn.execute("ANALYZE")
+    return traffic.look()

@@ -1,0 +1,160 @@
+"""What auditors run over the whole log: `ticketing verify`, and an export, each against reading it once."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.comparison import Comparison, compare
+from cli.database import Database
+from cli.demo import load
+from cli.verify import check
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import Connection, connect, make_pool
+from infrastructure.vault import Vault
+from notary.export import data, digest, find_range, manifest
+from notary.follower import seal
+from notary.pages import Row, sql
+from tests.support.commands import MASTER_KEY, TICKETING, environment
+
+EVENTS = int(os.environ.get("BENCH_AUDIT_EVENTS") or 100_000)
+EVENTS_OF_A_TICKET = 5.1  # of the demo data, on average
+LEAST_VERIFIED_PER_SECOND = 50_000.0
+MOST_GROWTH_MB = 50
+PLAIN_VERIFY, PLAIN_EXPORT = "every event read and hashed", "COPY of the same columns"
+_PEAK_OF = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""  # by a small process: what a child's parent takes counts as the child's
+
+
+def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
+    """All of `ticketing verify`: chain, checkpoints, versions and read tables, beside nothing else."""
+    events = _seed(dsn)
+    with connect(dsn, application="benchmarks") as conn:
+        found = conn.execute(sql["statements_after"], {"number": 0, "limit": None}).fetchall()
+        outside = [line for _, line in found]
+
+        def verify() -> None:
+            report, compared = check(dsn, {"outside": outside}, _silent, _silent)
+            if report.findings or compared is None or compared.count or report.events != events:
+                raise SystemExit("The log or the read tables are not as they should be.")
+
+        return _compare(
+            "verify", "with read tables", verify, PLAIN_VERIFY, lambda: _hash(conn), events, rounds
+        )
+
+
+def compare_export(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
+    """The whole log as NDJSON with its manifest; and by how much more memory the command takes for it than
+    for one event."""
+    events = _seed(dsn)
+    with make_pool(dsn, application="benchmarks", max_size=2) as pool:
+
+        def export() -> None:
+            with pool.connection() as conn:
+                chosen = find_range(conn, _vault())
+            content = digest(data(pool, chosen, "ndjson"), "ndjson")
+            with pool.connection() as conn:
+                manifest(conn, _vault(), chosen, content)
+
+        with connect(dsn, application="benchmarks") as conn:
+            results = _compare("export", "ndjson", export, PLAIN_EXPORT, lambda: _copy(conn), events, rounds)
+    growth = (_peak(dsn) - _peak(dsn, "--to", "1")) / 1024
+    colour = "red" if growth >= MOST_GROWTH_MB else "green"
+    Console().print(
+        f"export of {events:,} events: [{colour}]{growth:.0f} MB[/] more at the peak than of one"
+        f" (< {MOST_GROWTH_MB})"
+    )
+    return results
+
+
+def _compare(
+    name: str,
+    side: str,
+    ours: Callable[[], object],
+    baseline: str,
+    plain: Callable[[], object],
+    events: int,
+    rounds: int,
+) -> list[Comparison]:
+    """Events per second, over the whole log each time."""
+    sides = {side: ours, baseline: plain}
+
+    def measure(which: str) -> float:
+        began = time.monotonic()
+        sides[which]()
+        return events / (time.monotonic() - began)
+
+    return compare(
+        name,
+        contenders=[(side, None)],
+        baseline=baseline,
+        rounds=rounds,
+        measure=measure,
+        least_rate=LEAST_VERIFIED_PER_SECOND if name == "verify" else None,
+    )
+
+
+def _seed(dsn: str) -> int:
+    """Demo tickets in bulk, chained and signed; how many events that makes."""
+    os.environ.setdefault("MASTER_KEY", MASTER_KEY)
+    with make_pool(dsn, application="benchmarks", max_size=2) as pool:
+        store = Ticketing(pool)
+        load(Database(dsn, pool, store), tickets=int(EVENTS / EVENTS_OF_A_TICKET), seed=1)
+        store.close()
+    with connect(dsn, application="benchmarks") as conn:
+        seal(conn, _vault())
+        conn.execute("VACUUM ANALYZE")
+        return int(conn.execute("SELECT count(*) FROM es.stored_events").fetchall()[0][0])
+
+
+def _vault() -> Vault:
+    return Vault([base64.b64decode(os.environ["MASTER_KEY"])])
+
+
+def _hash(conn: Connection) -> None:
+    after, rows = 0, [()]
+    while rows:
+        with conn.cursor(binary=True) as cur:
+            rows = cur.execute(sql["read_events"], {"after": after, "last": 2**62, "limit": 1_000}).fetchall()
+        for row in map(Row._make, rows):
+            row.leaf  # noqa: B018 - computes it
+            after = row.position
+
+
+def _copy(conn: Connection) -> None:
+    statement = (
+        "COPY (SELECT notification_id, originator_id, originator_version, topic, state"
+        " FROM es.stored_events ORDER BY notification_id) TO STDOUT"
+    )
+    with conn.cursor() as cur, cur.copy(statement) as copy:
+        for _ in copy:
+            pass
+
+
+def _peak(dsn: str, *options: str) -> int:
+    """The most memory that `ticketing export` took, in KiB."""
+    with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
+        output: Any = f"{home}/export.ndjson"
+        done = subprocess.run(
+            [sys.executable, "-c", _PEAK_OF, TICKETING, "export", "--output", output, *options],
+            env=environment(DATABASE_URL=dsn, TICKETING_HOME=home, MASTER_KEY=os.environ["MASTER_KEY"]),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    return int(done.stdout)
+
+
+def _silent(done: int, total: int) -> None:
+    """No progress bar."""

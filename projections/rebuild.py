@@ -91,7 +91,7 @@ def verify(dsn: str, progress: Progress) -> VerifyReport:
     ):
         if read_schema_state(control) != "current":
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
-        control.execute(_sql["lighten_copy"])
+        control.execute(_sql["take_copy_off_the_log"])
         second.execute("SET statement_timeout TO 0")
         audit = AuditFiller(second)
         with _beside(audit, _number(control, "read_live_position")):

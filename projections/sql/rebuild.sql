@@ -36,17 +36,8 @@ ANALYZE read_next.properties, read_next.units, read_next.users, read_next.ticket
 -- What autovacuum would do in a while: without it searches read all that has just been filled.
 SELECT brin_summarize_new_values('read_next.audit_events_terms_idx');
 
--- name: lighten_copy
--- What is only compared and then dropped needs no log of its own, no words to search by, and no index but those
--- that filling it reads by.
-ALTER TABLE read_next.tickets DROP COLUMN search;
-ALTER TABLE read_next.past_texts DROP COLUMN search;
-ALTER TABLE read_next.comments DROP COLUMN search;
-DROP INDEX read_next.tickets_created_at_idx, read_next.tickets_updated_at_idx, read_next.tickets_priority_idx,
-           read_next.tickets_deleted_idx, read_next.past_tickets_ended_at_idx,
-           read_next.past_tickets_property_id_idx, read_next.past_tickets_requester_id_idx,
-           read_next.comments_ticket_id_idx, read_next.attachments_ticket_id_idx,
-           read_next.audit_events_terms_idx;
+-- name: take_copy_off_the_log
+-- What is only compared and then dropped need not outlive a crash.
 ALTER TABLE read_next.tickets SET UNLOGGED;
 ALTER TABLE read_next.past_tickets SET UNLOGGED;
 ALTER TABLE read_next.past_texts SET UNLOGGED;

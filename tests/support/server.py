@@ -68,7 +68,7 @@ def _wait_until_ready(base_url: str, processes: list[Ticketing], log: Path) -> N
         try:
             if requests.get(f"{base_url}/health/ready", timeout=3).status_code == 200:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             pass
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
             raise AssertionError(f"the API did not start:\n{log.read_text()[-4_000:]}")

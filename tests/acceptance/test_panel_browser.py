@@ -154,6 +154,20 @@ def test_a_ticket_is_worked_on_and_its_history_read(page, ready):
     assert "Nobody" in past
 
 
+def test_a_ticket_is_opened_for_a_unit_with_the_enter_key(page, ready):
+    sign_in(page)
+    page.goto("/admin/tickets/new")
+    page.get_by_label("Title").fill("Window will not shut")
+    page.get_by_label("Property").select_option("abc123")
+    page.get_by_role("button", name="Choose a unit of it").click()
+    page.get_by_label("Unit").select_option("unit456")
+    page.get_by_label("Title").press("Enter")
+    page.wait_for_url("**/admin/tickets/*-*")
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Window will not shut"
+    assert "Unit 101" in page.get_by_role("main").inner_text()
+
+
 def test_a_webhook_is_registered_fails_and_its_delivery_is_sent_again(page, ready):
     with running_receiver() as receiver:
         receiver.answers["/hook"] = answer(500)

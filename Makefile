@@ -14,7 +14,7 @@ run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (
 	@exec $(BIN)/ticketing up
 
 test: $(VENV)/.installed-test ## Run the whole test suite, four files at a time (ARGS are handed to pytest)
-	@exec $(BIN)/pytest -n 4 --dist loadfile $(ARGS)
+	@exec $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check style, formatting and types
 	$(BIN)/ruff check .

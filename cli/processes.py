@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from api.server import serve
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.output import note
 from cli.stopping import stop_event
@@ -26,6 +25,8 @@ def migrate() -> None:
 
 def api() -> None:
     """Serve the HTTP API in the foreground, with WORKERS processes of THREADS threads each."""
+    from api.server import serve  # loads the frameworks no other command needs
+
     settings = load_settings()
     serve(msgspec.structs.replace(settings, database_url=address_of_process(settings)))
 

@@ -13,7 +13,14 @@ from tests.support.commands import MASTER_KEY
 from tests.support.kafka_fixture import kafka, kafka_prefix, kafka_server  # noqa: F401 - fixtures
 from tests.support.postgres import cloned_database, drop_database, make_template, running_server
 
+KAFKA = {"kafka", "kafka_server"}
 os.environ["MASTER_KEY"] = MASTER_KEY  # what this process stores, the processes it starts must read
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that wait for Kafka come first: they take longest, and no run ends before its longest file."""
+    slow = {item.path for item in items if KAFKA & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ class Client(requests.Session):
             self.headers["Authorization"] = f"Bearer {key}"
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs.setdefault("timeout", 20)
+        kwargs.setdefault("timeout", 60)
         kwargs.setdefault("allow_redirects", False)
         return super().request(method, self.base_url + url, *args, **kwargs)
 

@@ -23,7 +23,7 @@ ENTRY = [
     "address_prefix",
     "facts",
 ]
-WITHIN_SECONDS = 20
+WITHIN_SECONDS = 60
 
 
 def audit(client, **parameters):

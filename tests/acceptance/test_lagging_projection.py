@@ -13,7 +13,7 @@ from projections.runner import Projector
 from tests.acceptance.site import LEAK, Site
 from tests.support.postgres import cloned_database
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

@@ -120,7 +120,7 @@ def test_reading_exports_and_proofs_is_recorded(site):
         found = site.client().get(f"/v1/audit/events?{query}").json()["data"]
         return {one["facts"].get("route") for one in found}
 
-    eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=20)
+    eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=60)
 
 
 def test_an_event_is_proved_over_http(site):

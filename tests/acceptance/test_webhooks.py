@@ -38,7 +38,7 @@ def dispatcher_process(dsn, home, **variables):
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

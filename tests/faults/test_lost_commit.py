@@ -13,6 +13,7 @@ from domain.ticket import Ticket
 from infrastructure.event_store import Ticketing, VersionConflict, create
 from infrastructure.postgres import make_pool
 from tests.support.proxy import Proxy
+from tests.support.waiting import eventually
 from tests.unit.builders import caller, context
 
 POOL_SIZE = 4
@@ -224,7 +225,15 @@ def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
             store.load(Ticket, "t1")
 
         proxy.become("pass")
-        pool.check()
-        store.save(a_ticket())
+        eventually(lambda: is_saved(store, a_ticket()), 60)
 
     assert len(log(conn)) == 1
+
+
+def is_saved(store, ticket):
+    """False while the pool waits to connect again."""
+    try:
+        store.save(ticket)
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.faults
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (5, 600)
 OUTAGE_REQUESTS = 100 if IS_FULL else 15
-SOON_SECONDS = 30
+SOON_SECONDS = 60
 
 
 def end_of_log(dsn):

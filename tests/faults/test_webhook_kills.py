@@ -20,7 +20,7 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (3, 150)
-FINISH_SECONDS = 600 if IS_FULL else 60
+FINISH_SECONDS = 600 if IS_FULL else 120
 
 
 @pytest.fixture

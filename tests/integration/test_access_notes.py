@@ -12,7 +12,7 @@ from infrastructure.postgres import make_pool
 from tests.support.proxy import Proxy
 from tests.unit.builders import caller, context
 
-WITHIN_SECONDS = 20
+WITHIN_SECONDS = 60
 
 
 def refusal(ticket_id="t1", *, by=None, code="not_found"):

@@ -17,7 +17,7 @@ from projections.schema import LIVE, create_read_schema, drop_read_schema
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, rows_of, stored_rows
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 
 
 @pytest.fixture

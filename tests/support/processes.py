@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.commands import environment
 from tests.support.forks import Ticketing
 
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 
 class Processes:

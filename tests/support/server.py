@@ -15,8 +15,8 @@ import requests
 from tests.support.commands import environment
 from tests.support.forks import Ticketing
 
-READY_SECONDS = 30
-STOP_SECONDS = 25
+READY_SECONDS = 120
+STOP_SECONDS = 60
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.support.commands import environment
 from tests.support.forks import Program, Ticketing, ticketing
 from tests.support.waiting import eventually
 
-READ_SECONDS = 60
+READ_SECONDS = 120
 
 
 def stream_settings(dsn: str, servers: str, prefix: str, home: Path) -> Settings:
@@ -150,7 +150,7 @@ class RelayProcess:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, event: str, within: float = 30) -> None:
+    def wait_for(self, event: str, within: float = 60) -> None:
         """Return when the relay has logged it."""
         said = f'"event":"{event}"'
         eventually(lambda: said in self.output or self.process.poll() is not None, within)
@@ -213,5 +213,5 @@ def published_position(dsn: str) -> int:
 def delete_topics(settings: Settings, *names: str) -> None:
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     admin.delete_topics(list(names))
-    eventually(lambda: not set(names) & set(admin.list_topics()), within=20)
+    eventually(lambda: not set(names) & set(admin.list_topics()), within=60)
     admin.close()

@@ -22,7 +22,7 @@ from infrastructure.settings import Settings
 from webhook_dispatcher.dispatcher import run_dispatcher
 
 SECRET = "your_webhook_secret"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 
 
 def system() -> Context:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import options
-from cli.database import open_database, operator_context
+from cli.database import Database, open_database, operator_context
 from cli.output import note, result
 from cli.passwords import read_password
 from commands.erasure import EraseUser, erase_user
 from commands.passwords import ChangePassword, change_password, require_good_password
 from commands.users import RegisterUser, register_user
 from domain.access import Role
+from domain.errors import Invalid, NotFound
 from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
+from notary.erasures import erased_people
+from notary.places import StatementFile
+from notary.statements import BadStatement
 
 app = typer.Typer(no_args_is_help=True, help="Register people, give them passwords, erase them.")
 
@@ -84,6 +89,43 @@ def erase(
         user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
         database.wait_until_shown(user.position)
     note(f"{user_id} is erased." if user.position else f"{user_id} was erased already.")
+
+
+@app.command("erase-again")
+def erase_again(
+    checkpoints: Annotated[
+        Path,
+        typer.Option(
+            help="The file of signed checkpoints from before the restore.", exists=True, dir_okay=False
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """After a backup was restored: erase those who had been erased since it was made.
+
+    Who they are stands in the file of signed checkpoints, which is outside the database. Say it before the API
+    serves again. Whoever is erased already is left as they are.
+    """
+    with open_database(load_settings()) as database:
+        with database.pool.connection() as conn:
+            try:
+                erased = erased_people(conn, StatementFile(checkpoints).lines())
+            except BadStatement as error:
+                raise Invalid({"checkpoints": [f"{checkpoints} cannot be believed: {error}."]}) from None
+        if not yes:
+            typer.confirm(f"Erase {len(erased)} people named in {checkpoints}?", abort=True, err=True)
+        for user_id in erased:
+            _erase_again(database, user_id)
+
+
+def _erase_again(database: Database, user_id: str) -> None:
+    try:
+        user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
+    except NotFound:
+        note(f"{user_id} is not in this database.")
+        return
+    database.wait_until_shown(user.position)
+    note(f"{user_id} is erased again." if user.position else f"{user_id} is erased.")
 
 
 @app.command("password")

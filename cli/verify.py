@@ -49,6 +49,7 @@ def verify(
             f"No checkpoints were found outside the database ({', '.join(outside)}): whether the log was"
             " altered and chained again cannot be told. Name their file with --checkpoints."
         )
+    note("Nothing is wrong.")
 
 
 def check(
@@ -85,14 +86,17 @@ def _tell_differences(report: VerifyReport) -> None:
         print_table(
             ("TABLE", "ID", "DIFFERENCE"), [(one.table, one.id, one.problem) for one in report.differences]
         )
-        note(f"{report.count} rows of the read tables differ from what the log gives.")
+        rows = "1 row" if report.count == 1 else f"{report.count} rows"
+        note(f"{rows} of the read tables not as the log has it: `ticketing rebuild` fills them anew.")
 
 
 def _tell(report: Report) -> None:
     if report.findings:
         rows = [(one.position, one.problem) for one in report.findings[:LISTED]]
         print_table(("POSITION", "PROBLEM"), rows)
-        note(f"{len(report.findings)} findings in the log, {len(rows)} of them listed.")
+        found = len(report.findings)
+        listed = "" if found == len(rows) else f", {len(rows)} of them listed"
+        note(f"{found} finding{'s' if found > 1 else ''} in the log{listed}.")
     note(
         f"{report.events} events in {report.pages} pages and {report.statements} statements checked in"
         f" {report.seconds:.1f} s; signed outside the database up to position {report.signed}."

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from commands import properties, tickets, users
+from commands import properties, ticket_opening, tickets, users
 from domain.errors import DomainError
 from domain.ticket import PRIORITIES, STATUSES, Attachment
 from domain.user import Notifications, Preferences
@@ -36,8 +36,8 @@ def command_of(kind, carry_out, **fields):
 
 
 OPENING = command_of(
-    tickets.OpenTicket,
-    tickets.open_ticket,
+    ticket_opening.OpenTicket,
+    ticket_opening.open_ticket,
     title=TEXT,
     description=TEXT,
     priority=st.sampled_from(PRIORITIES),
@@ -168,7 +168,7 @@ def events_of(commands):
     store = Ticketing()
     opened = 0
     for number, (carry_out, command) in enumerate(commands):
-        is_opening = carry_out is tickets.open_ticket
+        is_opening = carry_out is ticket_opening.open_ticket
         command_id = f"t{opened}" if is_opening else f"c{number}"
         at = NOON + timedelta(seconds=number)
         with suppress(DomainError):

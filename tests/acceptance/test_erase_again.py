@@ -1,0 +1,65 @@
+"""A backup that was restored knows nothing of later erasures; the signed statements do."""
+
+from __future__ import annotations
+
+from psycopg.conninfo import conninfo_to_dict
+
+from commands.erasure import EraseUser, erase_user
+from commands.users import RegisterUser, register_user
+from infrastructure.event_store import Ticketing
+from infrastructure.postgres import connect, make_pool
+from infrastructure.privacy import process_vault
+from notary.follower import seal
+from notary.pages import sql
+from tests.support.commands import environment, ticketing
+from tests.support.keys import operator
+from tests.support.postgres import cloned_database
+
+PEOPLE = ("u1", "u2", "u3")
+
+
+def register(store, user_id):
+    command = RegisterUser(user_id=user_id, name=f"Name {user_id}", email="a@example.com", role="staff")
+    register_user(store, command, operator())
+
+
+def seal_all(dsn):
+    with connect(dsn, application="tests") as conn:
+        seal(conn, process_vault())
+        return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
+
+
+def names_in(dsn):
+    with connect(dsn, application="tests") as conn:
+        return dict(conn.execute("SELECT id, name FROM read.users ORDER BY id").fetchall())
+
+
+def test_people_who_were_erased_after_the_backup_are_erased_again(postgres, template, tmp_path):
+    file, forged = tmp_path / "checkpoints.jsonl", tmp_path / "forged.jsonl"
+    with cloned_database(postgres, template) as dsn:
+        with make_pool(dsn, application="tests", max_size=2) as pool:
+            for user_id in PEOPLE[:2]:
+                register(Ticketing(pool), user_id)
+        seal_all(dsn)
+        with cloned_database(postgres, conninfo_to_dict(dsn)["dbname"]) as backup:
+            with make_pool(dsn, application="tests", max_size=2) as pool:
+                store = Ticketing(pool)
+                register(store, "u3")  # whom the backup does not know
+                for user_id in ("u2", "u3"):
+                    erase_user(store, EraseUser(user_id=user_id), operator())
+            lines = seal_all(dsn)
+            file.write_text("".join(f"{line}\n" for line in lines))
+            forged.write_text(file.read_text().replace('"user_id":"u2"', '"user_id":"u1"'))
+            environ = environment(DATABASE_URL=backup, TICKETING_HOME=str(tmp_path))
+            again = ("user", "erase-again", "--yes", "--checkpoints")
+
+            refused = ticketing(*again, str(forged), environ=environ)
+            done = ticketing(*again, str(file), environ=environ)
+            repeated = ticketing(*again, str(file), environ=environ)
+
+            assert (refused.returncode, "cannot be believed" in refused.stderr) == (1, True)
+            assert done.returncode == repeated.returncode == 0, done.stderr
+            assert "u2 is erased again." in done.stderr
+            assert "u3 is not in this database." in done.stderr
+            assert "u2 is erased." in repeated.stderr
+            assert names_in(backup) == {"u1": "Name u1", "u2": "Erased user"}

@@ -103,8 +103,8 @@ def erase_again(
 ) -> None:
     """After a backup was restored: erase those who had been erased since it was made.
 
-    Who they are stands in the file of signed checkpoints, which is outside the database. Say it before the API
-    serves again. Whoever is erased already is left as they are.
+    Who they are stands in the file of signed checkpoints, which is outside the database. Say it before
+    the API serves again. Whoever is erased already is left as they are.
     """
     with open_database(load_settings()) as database:
         with database.pool.connection() as conn:

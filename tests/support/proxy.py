@@ -15,6 +15,7 @@ Mode = Literal["pass", "blackhole", "reset", "delay"]
 _READY_FOR_QUERY = (b"Z\x00\x00\x00\x05I", b"Z\x00\x00\x00\x05T", b"Z\x00\x00\x00\x05E")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _TICK_SECONDS = 0.01
+_REPLY_SECONDS = 10.0
 
 
 class Proxy:
@@ -112,24 +113,38 @@ class Proxy:
                 time.sleep(self.delay_seconds)
                 if source is server:
                     client.sendall(chunk)
-                elif self._is_to_lose(chunk, server):
+                elif self._is_to_lose(chunk, client, server):
                     return
                 else:
                     server.sendall(chunk)
 
-    def _is_to_lose(self, chunk: bytes, server: socket.socket) -> bool:
+    def _is_to_lose(self, chunk: bytes, client: socket.socket, server: socket.socket) -> bool:
         if self._lost_request is not None and self._lost_request in chunk:
             self._lost_request = None
         elif self._lost_reply is not None and self._lost_reply in chunk:
             self._lost_reply = None
             server.sendall(chunk)
-            reply = b""
-            while not reply.endswith(_READY_FOR_QUERY):
-                reply += server.recv(65_536)
+            self._swallow_reply(client, server)
         else:
             return False
         self.losses += 1
         return True
+
+    def _swallow_reply(self, client: socket.socket, server: socket.socket) -> None:
+        """Until the server has said all, also to what the client adds to its message; or an end is closed,
+        or the mode is reset."""
+        reply = b""
+        deadline = time.monotonic() + _REPLY_SECONDS
+        while not reply.endswith(_READY_FOR_QUERY) and self._mode != "reset" and time.monotonic() < deadline:
+            readable, _, _ = select.select([client, server], [], [], _TICK_SECONDS)
+            for source in readable:
+                chunk = source.recv(65_536)
+                if not chunk:
+                    return
+                if source is client:
+                    server.sendall(chunk)
+                else:
+                    reply += chunk
 
 
 def _reset(connection: socket.socket) -> None:

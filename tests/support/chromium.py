@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,9 @@ def barriers(page: Page) -> list[tuple[str, str]]:
 
 
 def keep_picture(page: Page, name: str) -> None:
-    """A screenshot in .artifacts/, which git ignores, for people to look at."""
+    """With PICTURES=1 a screenshot in .artifacts/, which git ignores, for people to look at."""
+    if os.environ.get("PICTURES") != "1":
+        return
     folder = Path(__file__).parents[2] / ".artifacts" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(folder / f"{name}.png"), full_page=True)

@@ -5,6 +5,7 @@ docs/decisions/0005-event-stream.md says why the options are what they are.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer  # type: ignore[import-untyped]
@@ -12,6 +13,7 @@ from kafka.admin import MemberToRemove  # type: ignore[import-untyped]
 from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
     CooperativeStickyAssignor,
 )
+from kafka.errors import TopicAlreadyExistsError  # type: ignore[import-untyped]
 
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
@@ -120,10 +122,13 @@ def create_topics(settings: Settings) -> None:
     admin = _admin(settings)
     try:
         present = _partition_counts(admin, list(wanted))
-        for name, (partitions, options) in wanted.items():
-            if name not in present:
-                _create(admin, settings, name, partitions, options)
-            elif present[name] != partitions:
+        absent = [name for name in wanted if name not in present]
+        for name in absent:
+            _create(admin, settings, name, *wanted[name])
+        if absent:  # look again: another process may have been faster
+            present |= _partition_counts(admin, absent)
+        for name, (partitions, _) in wanted.items():
+            if present.get(name, partitions) != partitions:
                 raise WrongTopic(
                     f"The topic {name} has {present[name]} partitions and needs {partitions}: with another"
                     " number the order of a ticket's events is lost. Delete it and publish again:"
@@ -160,7 +165,9 @@ def _create(
     replicas = settings.kafka_replication_factor
     configs = {**options, "min.insync.replicas": "2" if replicas >= 3 else "1"}
     topic: dict[str, Any] = {"num_partitions": partitions, "replication_factor": replicas, "configs": configs}
-    admin.create_topics({name: topic}, timeout_ms=CONNECT_SECONDS * 1000, wait_for_metadata=True)
+    with suppress(TopicAlreadyExistsError):
+        admin.create_topics({name: topic}, timeout_ms=CONNECT_SECONDS * 1000)
+    admin.wait_for_topics([name])
 
 
 def _partition_counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from domain.events import StoredDomainEvent
 from event_stream.position import RelayRefused, read_position
 from event_stream.relay import Relay, is_fenced, republish, run_relay, transactions
 from infrastructure.event_store import Ticketing, decode
-from infrastructure.kafka import WrongTopic, create_topics
+from infrastructure.kafka import create_topics
 from infrastructure.postgres import connect, make_pool
 from infrastructure.topics import PARTITIONS, events_topic, position_topic
 from tests.support import impatient_relay
@@ -336,15 +336,6 @@ def test_another_log_than_the_topics_is_refused(settings, store, postgres, templ
         append(Ticketing(pool), History(15).grow(200))
         with pytest.raises(RelayRefused, match="the topic belongs to another database"):
             publish_all(on(settings, other))
-
-
-def test_a_topic_with_another_number_of_partitions_is_refused(settings, store):
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
-    admin.create_topics({events_topic(settings): {"num_partitions": 3, "replication_factor": 1}})
-    admin.close()
-
-    with pytest.raises(WrongTopic, match="has 3 partitions and needs 24"):
-        publish_all(settings)
 
 
 def test_without_kafka_the_relay_says_so(database, tmp_path):

@@ -1,0 +1,32 @@
+"""Making our topics on a real Kafka, by whoever comes first."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from kafka import KafkaAdminClient
+
+from infrastructure.kafka import WrongTopic, absent_topics, create_topics
+from infrastructure.topics import events_topic
+from tests.support.stream import stream_settings
+
+
+@pytest.fixture
+def settings(kafka, kafka_prefix, tmp_path):
+    return stream_settings("", kafka, kafka_prefix, tmp_path)
+
+
+def test_topics_may_be_made_by_several_processes_at_once(settings):
+    with ThreadPoolExecutor(4) as threads:
+        made = [threads.submit(create_topics, settings) for _ in range(4)]
+
+    assert [one.result() for one in made] == [None] * 4
+    assert absent_topics(settings) == []
+
+
+def test_a_topic_with_another_number_of_partitions_is_refused(settings):
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin.create_topics({events_topic(settings): {"num_partitions": 3, "replication_factor": 1}})
+    admin.close()
+
+    with pytest.raises(WrongTopic, match="has 3 partitions and needs 24"):
+        create_topics(settings)

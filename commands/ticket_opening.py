@@ -1,7 +1,7 @@
 """Opening a ticket.
 
 It is decided on the property and the requester this process remembers, where it does, and stored on the
-condition that they are still so; docs/decisions/0011-performance.md says what that saves.
+condition that they are still so; docs/decisions/0009-performance.md says what that saves.
 """
 
 from __future__ import annotations

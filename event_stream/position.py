@@ -113,7 +113,7 @@ def position_at(conn: Connection, position: int) -> Position:
     return Position(row[0], event_id_of(row[1])) if row else NOTHING
 
 
-_ADVICE = "docs/decisions/0005-event-stream.md; to publish again: ticketing relay republish --from POSITION"
+_ADVICE = "docs/decisions/0004-event-stream.md; to publish again: ticketing relay republish --from POSITION"
 
 
 def _last_value(consumer: KafkaConsumer, partition: TopicPartition) -> bytes | None:

@@ -1,6 +1,6 @@
 """Kafka clients, every option that matters written out, and making our topics.
 
-docs/decisions/0005-event-stream.md says why the options are what they are.
+docs/decisions/0004-event-stream.md says why the options are what they are.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ AES-256-GCM (NIST SP 800-38D). A sealed field is `sealed:v1:` and the base64 of 
 the ciphertext and its tag; person, version and field are authenticated along, so that no sealed value can
 be put in another's place. The keys are sealed under the master key in `privacy.person_keys`. Where a key is
 gone, the person is erased, and the fields read as the placeholders their event class declares.
-docs/decisions/0012-erasure.md says why.
+docs/decisions/0010-erasure.md says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- What the notary makes of the ordered log (notary/, docs/decisions/0009-tamper-evidence.md): pages of
+-- What the notary makes of the ordered log (notary/, docs/decisions/0008-tamper-evidence.md): pages of
 -- events, chained by hash, and the signed statements that also stand outside the database.
 CREATE SCHEMA notary;
 

@@ -129,6 +129,8 @@ def _fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
                 yield control, copy
         finally:
             _patiently(lambda: drop_read_schema(control, COPY))
+            # The server gives it back a moment after we have left, too late for who calls us again at once.
+            control.execute(_sql["give_rebuild_lock_back"], {"key": _REBUILD_KEY})
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 -- name: take_rebuild_lock
 SELECT pg_try_advisory_lock(%(key)s);
 
+-- name: give_rebuild_lock_back
+SELECT pg_advisory_unlock(%(key)s);
+
 -- name: lock_live_tables
 -- The table, not only its row: a projector that waits here looks the name up again when we are done, and
 -- so goes on with the tables that were swapped in.

@@ -152,7 +152,7 @@ class KafkaProxy(Proxy):
         self.bootstrap_servers = f"127.0.0.1:{proxy_port}"
         self.takes_records = True
 
-    def _is_to_lose(self, chunk: bytes, server: socket.socket) -> bool:
+    def _is_to_lose(self, chunk: bytes, client: socket.socket, server: socket.socket) -> bool:
         return not self.takes_records and _PRODUCE in _api_keys(chunk)
 
 

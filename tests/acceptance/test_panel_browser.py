@@ -18,7 +18,15 @@ from tests.acceptance.panel import browser_of, give_passwords, things_to_look_at
 from tests.acceptance.site import PEOPLE, Site
 from tests.acceptance.test_webhooks import dispatcher_process
 from tests.support.browser import PASSWORD, Browser, forms_of
-from tests.support.chromium import DESKTOP, PHONE, barriers, keep_picture, new_page, running_chromium
+from tests.support.chromium import (
+    DESKTOP,
+    PHONE,
+    barriers,
+    keep_picture,
+    keep_picture_if_wanted,
+    new_page,
+    running_chromium,
+)
 from tests.support.oauth import make_app, make_pkce
 from tests.support.postgres import cloned_database
 from tests.support.receivers import answer, running_receiver
@@ -294,7 +302,7 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
     page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     page.goto("/admin/sign-in")
     found = {"/admin/sign-in": barriers(page)}
-    keep_picture(page, f"admin-sign-in-{scheme}")
+    keep_picture_if_wanted(page, f"admin-sign-in-{scheme}")
     sign_in(page)
     too_wide = []
     app = make_app(ready.store)
@@ -306,7 +314,7 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             too_wide.append(path)
         name = re.sub(r"[0-9a-f-]{32,}", "id", path.partition("?")[0]).replace("/", "-").strip("-")
-        keep_picture(page, f"{name}-{scheme}")
+        keep_picture_if_wanted(page, f"{name}-{scheme}")
     page.context.close()
 
     assert {path: problems for path, problems in found.items() if problems} == {}

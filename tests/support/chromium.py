@@ -53,10 +53,14 @@ def barriers(page: Page) -> list[tuple[str, str]]:
     return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
 
 
+def keep_picture_if_wanted(page: Page, name: str) -> None:
+    """As keep_picture, with PICTURES=1 in the environment: pictures of all pages take their time."""
+    if os.environ.get("PICTURES") == "1":
+        keep_picture(page, name)
+
+
 def keep_picture(page: Page, name: str) -> None:
-    """With PICTURES=1 a screenshot in .artifacts/, which git ignores, for people to look at."""
-    if os.environ.get("PICTURES") != "1":
-        return
+    """Keep a screenshot in .artifacts/, which git ignores, for people to look at."""
     folder = Path(__file__).parents[2] / ".artifacts" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(folder / f"{name}.png"), full_page=True)

@@ -22,7 +22,7 @@ class Processes:
             "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
             "WEBHOOK_TIMEOUT_SECONDS": "1",
             "WEBHOOK_RETRY_SECONDS": ",".join(["0.2"] * 40),
-            "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": "INFO",
         }
         self._environ = environment(**given | variables)
         self._log = home / "processes.log"

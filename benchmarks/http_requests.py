@@ -41,7 +41,7 @@ def compare_requests(dsn: str, clients: int, rounds: int, seconds: float) -> lis
     """Lists, single tickets, changes and new tickets, through HTTP."""
     ids, keys = _seed(dsn, clients)
     with (
-        running_api(dsn, workers=WORKERS, threads=THREADS) as api_url,
+        running_api(dsn, workers=WORKERS, threads=THREADS, forked=False) as api_url,
         _running_bare_app(dsn) as bare_url,
         Clients(clients, _prepare, api_url, bare_url, keys, ids) as running,
     ):

@@ -262,7 +262,7 @@ def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list
         _register(Ticketing(pool), receiver.url("/latency"))
         with connect(dsn, application="benchmarks") as conn:
             conn.execute("VACUUM ANALYZE")
-        with running_api(dsn, workers=2, threads=8) as base_url, _dispatcher(dsn):
+        with running_api(dsn, workers=2, threads=8, forked=False) as base_url, _dispatcher(dsn):
             key = made.stdout.strip()
             measure_post_to_received(base_url, key, receiver, "/latency")  # a warm-up
             p50, p99 = measure_post_to_received(base_url, key, receiver, "/latency")
@@ -272,7 +272,7 @@ def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list
         with (
             _kafka_variables() as variables,
             _process("relay", dsn, variables),
-            running_api(dsn, workers=2, threads=8) as base_url,
+            running_api(dsn, workers=2, threads=8, forked=False) as base_url,
             _dispatcher(dsn, **variables),
         ):
             measure_post_to_received(base_url, key, receiver, "/latency")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from tests.support.commands import environment
+from tests.support.commands import TICKETING, environment
 from tests.support.forks import Ticketing
 
 READY_SECONDS = 120
@@ -28,6 +28,7 @@ def running_api(
     projector: bool = True,
     beside: Sequence[str] = (),
     log: Path | None = None,
+    forked: bool = True,
     **variables: str,
 ) -> Iterator[str]:
     """The base URL of an API on a free port of this machine, ready to be asked.
@@ -47,13 +48,20 @@ def running_api(
         )
         log = log or Path(home) / "output.log"
         names = ("api", "projector", *beside) if projector else ("api", *beside)
-        processes = [Ticketing(name, environ=settings, stdout=log) for name in names]
+        start = Ticketing if forked else _installed
+        processes = [start(name, environ=settings, stdout=log) for name in names]
         try:
             base_url = f"http://127.0.0.1:{port}"
             _wait_until_ready(base_url, processes, log)
             yield base_url
         finally:
             _stop(processes)
+
+
+def _installed(name: str, *, environ: dict[str, str], stdout: Path) -> subprocess.Popen[bytes]:
+    """The installed script, for benchmarks: a process that has loaded what it needs and nothing else."""
+    with stdout.open("ab") as output:
+        return subprocess.Popen([TICKETING, name], env=environ, stdout=output, stderr=output)
 
 
 def free_port() -> int:

@@ -133,16 +133,7 @@ class Tickets(Resource):
             new = validate(body, NewTicket)
         except Invalid as refusal:
             raise refusal.beside(self._place_problems(body, refusal, context.caller)) from None
-        command = OpenTicket(
-            title=new.title,
-            description=new.description,
-            priority=new.priority,
-            category=new.category,
-            property_id=new.property_id,
-            unit_id=new.unit_id,
-            requester_id=None if new.requester_id is UNSET else new.requester_id,
-        )
-        ticket = open_ticket(self.services.store, command, context)
+        ticket = open_ticket(self.services.store, command_of(new), context)
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket.id}"
         names = known_names(self.services.store, context.caller, ticket)
         respond_with_ticket(resp, self.services, ticket, names, status=201)
@@ -150,16 +141,8 @@ class Tickets(Resource):
     def _place_problems(self, body: dict[str, Any], refusal: Invalid, caller: Caller) -> Details:
         """What only the log can tell is wrong, so that a client hears of every bad field at once."""
         named = right_fields(body, refusal)
-        command = OpenTicket(
-            title="",
-            description="",
-            priority="medium",
-            category="",
-            property_id=named.get("property_id", ""),
-            unit_id=named.get("unit_id"),
-            requester_id=named.get("requester_id"),
-        )
-        return opening_problems(self.services.store, command, caller)
+        places = named.get("property_id", ""), named.get("unit_id"), named.get("requester_id")
+        return opening_problems(self.services.store, caller, *places)
 
     def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
         return narrowed(
@@ -269,6 +252,12 @@ class TicketRestoration(Resource):
         command = RestoreTicket(ticket_id=ticket_id)
         ticket = restore_ticket(self.services.store, command, req.context.command())
         respond_with_ticket(resp, self.services, ticket)
+
+
+def command_of(new: NewTicket) -> OpenTicket:
+    """The body as a command; without a requester it is the caller's own ticket."""
+    requester_id = None if new.requester_id is UNSET else new.requester_id
+    return narrowed(new, OpenTicket, requester_id=requester_id)
 
 
 def respond_with_ticket(

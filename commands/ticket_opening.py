@@ -44,48 +44,54 @@ class _Around(NamedTuple):
 def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Ticket:
     """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
     caller = context.caller
-    if _names_another(command, caller):
+    property_id, requester_id = command.property_id, command.requester_id
+    if _names_another(caller, requester_id):
         caller.require("manager", "open a ticket for someone else")
-    around = _remembered_around(store, command, caller)
-    if around is not None and not _opening_problems(command, caller, around):
+    around = _remembered_around(store, caller, property_id, requester_id)
+    if around is not None and not _problems(caller, around, command.unit_id, requester_id):
         with suppress(OutOfDate):
             return _open(store, command, context, around)
-    around = _read_around(store, command, caller)
-    if details := _opening_problems(command, caller, around):
+    around = _read_around(store, caller, property_id, requester_id)
+    if details := _problems(caller, around, command.unit_id, requester_id):
         raise Invalid(details)
     return _open(store, command, context, around)
 
 
-def opening_problems(store: Ticketing, command: OpenTicket, caller: Caller) -> Details:
+def opening_problems(
+    store: Ticketing, caller: Caller, property_id: str, unit_id: str | None, requester_id: str | None
+) -> Details:
     """Why a ticket cannot be opened at this place, or for this requester."""
-    return _opening_problems(command, caller, _read_around(store, command, caller))
+    around = _read_around(store, caller, property_id, requester_id)
+    return _problems(caller, around, unit_id, requester_id)
 
 
-def _names_another(command: OpenTicket, caller: Caller) -> bool:
-    return command.requester_id not in (None, caller.principal_id)
+def _names_another(caller: Caller, requester_id: str | None) -> bool:
+    return requester_id not in (None, caller.principal_id)
 
 
-def _remembered_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around | None:
+def _remembered_around(
+    store: Ticketing, caller: Caller, property_id: str, requester_id: str | None
+) -> _Around | None:
     """As this process knows it already, if it does, to be saved under the condition that it is still so."""
-    place = store.remembered(Property, command.property_id)
+    place = store.remembered(Property, property_id)
     if place is None:
         return None
-    if not _names_another(command, caller):
+    if not _names_another(caller, requester_id):
         return _Around(place.aggregate, None, (place,))
-    requester = store.remembered(User, command.requester_id or "")
+    requester = store.remembered(User, requester_id or "")
     return None if requester is None else _Around(place.aggregate, requester.aggregate, (place, requester))
 
 
-def _read_around(store: Ticketing, command: OpenTicket, caller: Caller) -> _Around:
-    if not _names_another(command, caller):
-        return _Around(store.find(Property, command.property_id), None)
-    return _Around(*store.find_both(Property, command.property_id, User, command.requester_id or ""))
+def _read_around(store: Ticketing, caller: Caller, property_id: str, requester_id: str | None) -> _Around:
+    if not _names_another(caller, requester_id):
+        return _Around(store.find(Property, property_id), None)
+    return _Around(*store.find_both(Property, property_id, User, requester_id or ""))
 
 
-def _opening_problems(command: OpenTicket, caller: Caller, around: _Around) -> Details:
-    details = place_problems(around.property, caller, command.unit_id)
+def _problems(caller: Caller, around: _Around, unit_id: str | None, requester_id: str | None) -> Details:
+    details = place_problems(around.property, caller, unit_id)
     requester = around.requester
-    if _names_another(command, caller) and (
+    if _names_another(caller, requester_id) and (
         requester is None
         or requester.is_erased
         or not caller.may_see_user(requester.id, requester.property_ids)

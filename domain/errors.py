@@ -37,7 +37,8 @@ class Invalid(DomainError):
 
     def beside(self, more: Details) -> Invalid:
         """The same refusal with what else is wrong; of a field named by both, what was said first."""
-        return Invalid(self.details | {name: more[name] for name in more.keys() - self.details.keys()})
+        added = {name: messages for name, messages in more.items() if name not in self.details}
+        return Invalid(self.details | added)
 
 
 class PreconditionFailed(DomainError):

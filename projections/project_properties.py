@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from domain.aggregate import DomainEvent
-from domain.property import Address, Property, PropertyRenamed, UnitAdded
+from domain.property import Address, Property, PropertyEvent, PropertyRenamed, UnitAdded
 from infrastructure.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, fold, write_rows
+from projections.folding import Cursor, already_there, by_aggregate, fold, kinds_of, write_rows
 
+KINDS = kinds_of(PropertyEvent)
 _sql = named_queries(Path(__file__).parent / "sql" / "project_properties.sql")
 
 

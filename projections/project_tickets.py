@@ -15,17 +15,19 @@ from domain.ticket import (
     Ticket,
     TicketCommented,
     TicketDescriptionChanged,
+    TicketEvent,
     TicketFileAttached,
     TicketTitleChanged,
 )
 from infrastructure.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, write_rows
+from projections.folding import Cursor, already_there, by_aggregate, kinds_of, write_rows
 from projections.project_past_tickets import PRIORITY_RANK, PastStates
 
 _COLUMNS = (
     *("id", "version", "status", "priority", "category", "property_id", "unit_id"),
     *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at", "title", "description"),
 )  # as select_tickets returns them
+KINDS = kinds_of(TicketEvent)
 _sql = named_queries(Path(__file__).parent / "sql" / "project_tickets.sql")
 
 

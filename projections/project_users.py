@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from domain.aggregate import DomainEvent
-from domain.user import Preferences, User, UserErased, UserNameChanged
+from domain.user import Preferences, User, UserErased, UserEvent, UserNameChanged
 from infrastructure.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, fold, write_rows
+from projections.folding import Cursor, already_there, by_aggregate, fold, kinds_of, write_rows
 
+KINDS = kinds_of(UserEvent)
 _sql = named_queries(Path(__file__).parent / "sql" / "project_users.sql")
 _preferences = msgspec.json.Decoder(Preferences)
 

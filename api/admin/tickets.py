@@ -24,7 +24,7 @@ from api.comments import NewComment
 from api.queries import narrowed
 from api.resource import Operation
 from api.ticket_rows import visible_row
-from api.tickets import NewTicket, TicketChanges
+from api.tickets import NewTicket, TicketChanges, command_of
 from api.web.forms import Form
 from commands.ticket_opening import OpenTicket, open_ticket
 from commands.tickets import (
@@ -125,15 +125,8 @@ class TicketOpening(PanelPage):
         unit_id = chosen_unit(self, property_id, form.text("unit_id"), details)
         names = ("title", "description", "priority", "category")
         fields = {name: form.prose(name) for name in names}
-        new = checked({**fields, "property_id": property_id, "unit_id": unit_id}, NewTicket, details)
-        return OpenTicket(
-            title=new.title,
-            description=new.description,
-            priority=new.priority,
-            category=new.category,
-            property_id=new.property_id,
-            unit_id=new.unit_id,
-        )
+        given = {**fields, "property_id": property_id, "unit_id": unit_id}
+        return command_of(checked(given, NewTicket, details))
 
     def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:
         """None as long as no property within reach is chosen."""

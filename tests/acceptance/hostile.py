@@ -12,7 +12,7 @@ from domain.aggregate import DomainEvent
 from tests.acceptance.site import Site
 from tests.support.oauth import make_app
 from tests.support.receivers import Receiver, answer
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 SCRIPT = "<script>window.ran=1</script>\"'><img src=x onerror=window.ran=1>"
 IN_ADDRESSES = "'onerror='window.ran=1"  # as far as an address may go

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.support.commands import environment, ticketing
+from tests.support.exports import checked
 from tests.support.waiting import eventually
 
-VERIFIER = Path(__file__).parent.parent.parent / "tools" / "verify_export.py"
 PATHS = ("/v1/audit/export", "/v1/audit/export/manifest", "/v1/audit/events/x/proof")
 
 
@@ -35,17 +32,12 @@ def test_an_export_over_http_is_checked_on_another_machine(site, tmp_path):
         (tmp_path / "data").write_bytes(exported.content)
         (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest{query}").content)
 
-        checked = subprocess.run(
-            [sys.executable, "-I", "-S", VERIFIER, tmp_path / "data", tmp_path / "manifest"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = checked(tmp_path / "data", tmp_path / "manifest")
 
         assert exported.headers["X-Export-To"] == str(last)
         assert ticket in exported.text
         assert site.client().get(f"/v1/audit/export{query}").content == exported.content
-        assert checked.returncode == 0, checked.stderr
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -101,13 +93,8 @@ def test_an_export_by_time_goes_on_where_it_broke_off(site, tmp_path, format):
     assert rest.content == b"".join(lines[(2 if format == "csv" else 1) :])
     (tmp_path / "data").write_bytes(whole.content)
     (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest?{query}").content)
-    checked = subprocess.run(
-        [sys.executable, "-I", "-S", VERIFIER, tmp_path / "data", tmp_path / "manifest"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert checked.returncode == 0, checked.stderr
+    done = checked(tmp_path / "data", tmp_path / "manifest")
+    assert done.returncode == 0, done.stderr
 
 
 def test_reading_exports_and_proofs_is_recorded(site):
@@ -158,8 +145,7 @@ def test_the_command_line_exports_proves_and_verifies(site, tmp_path):
 
     assert whole.returncode == resumed.returncode == 0, resumed.stderr
     assert files[0].read_bytes() == content == to_stdout.stdout.encode()
-    checked = subprocess.run([sys.executable, "-I", VERIFIER, *files], capture_output=True, timeout=60)
-    assert checked.returncode == 0
+    assert checked(*files).returncode == 0
     assert by_time.stdout == to_stdout.stdout
     assert (other_range.returncode, "does not begin as" in other_range.stderr) == (1, True)
     assert [(one.returncode, "reversed" in one.stderr) for one in reversed_ranges] == [(1, True)] * 3

@@ -16,6 +16,7 @@ from tests.support.forks import Ticketing
 from tests.support.history import History, append
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
+from tests.support.waiting import eventually
 
 EVENTS = 3_000
 WRITERS, READERS = 3, 3
@@ -28,20 +29,13 @@ def site(postgres, template):
     with cloned_database(postgres, template) as dsn, Site.running(dsn, workers=2) as site:
         events = [event for appended in History(1).grow(EVENTS) for event in appended]
         position = append(site.store, [events[n : n + 500] for n in range(0, len(events), 500)])
-        wait_until(lambda: live_position(dsn) >= position)
+        eventually(lambda: live_position(dsn) >= position)
         yield site
 
 
 @pytest.fixture
 def environ(site, tmp_path):
     return environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
 
 
 def live_position(dsn):
@@ -71,7 +65,7 @@ class Traffic:
         for thread in threads:
             thread.start()
         try:
-            wait_until(lambda: self.rounds > WRITERS + READERS)
+            eventually(lambda: self.rounds > WRITERS + READERS)
             yield
         finally:
             self._stopping.set()
@@ -168,7 +162,7 @@ def test_a_killed_rebuild_leaves_the_live_tables_as_they_were(site, environ):
     moments = random.Random(1)
     for _ in range(3):
         process = Ticketing("rebuild", environ=environ)
-        wait_until(lambda: "read_next" in schemas(site))
+        eventually(lambda: "read_next" in schemas(site))
         time.sleep(moments.uniform(0, 0.1))  # the moment is arbitrary; nothing is waited for
         process.kill()
         process.wait()
@@ -178,7 +172,7 @@ def test_a_killed_rebuild_leaves_the_live_tables_as_they_were(site, environ):
         with connect(site.dsn, application="tests") as conn:
             assert stored_rows(conn) == folded_rows(conn)
 
-    wait_until(lambda: ticketing("rebuild", "--verify", environ=environ).returncode == 0)
+    eventually(lambda: ticketing("rebuild", "--verify", environ=environ).returncode == 0)
     assert ticketing("rebuild", environ=environ).returncode == 0
     assert schemas(site) == {"read"}
 

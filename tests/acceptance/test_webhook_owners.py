@@ -15,7 +15,7 @@ from tests.acceptance.test_webhooks import receiver as receiver
 from tests.acceptance.test_webhooks import site as site
 from tests.support.browser import Browser, forms_of, give_password
 from tests.support.oauth import ask, make_app, tokens_for
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 SCOPES = ("tickets:read", "webhooks:read", "webhooks:write")
 EVERYTHING = {"events": ["ticket.*"], "secret": "your_webhook_secret"}

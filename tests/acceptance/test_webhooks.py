@@ -14,7 +14,7 @@ from tests.support.commands import environment
 from tests.support.forks import Ticketing
 from tests.support.postgres import cloned_database
 from tests.support.receivers import answer, running_receiver
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 WEBHOOK = {
     "url": "https://your-server.com/webhook-endpoint",

@@ -14,6 +14,7 @@ from tests.support.commands import environment
 from tests.support.forks import Ticketing
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, stored_rows
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.faults
 
@@ -48,13 +49,6 @@ def projectors(conn):
     ).fetchone()[0]
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.002)
-
-
 @contextmanager
 def a_busy_writer(store):
     """Appends without a pause, an append of its own for each step."""
@@ -81,14 +75,14 @@ def test_a_projector_killed_at_any_moment_is_taken_over_from(store, conn, start)
     with a_busy_writer(store):
         for _ in range(KILLS):
             seen = position(conn)
-            wait_until(lambda seen=seen: position(conn) > seen)
+            eventually(lambda seen=seen: position(conn) > seen)
             time.sleep(moments.uniform(0, 0.02))  # any moment will do; nothing is waited for
             victim = running.pop(0)
             victim.kill()
             victim.wait()
             running.append(start())
     last = conn.execute("SELECT es.stored_events_watermark()").fetchone()[0]
-    wait_until(lambda: position(conn) == last)
+    eventually(lambda: position(conn) == last)
 
     assert stored_rows(conn) == folded_rows(conn)
     assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
@@ -96,17 +90,17 @@ def test_a_projector_killed_at_any_moment_is_taken_over_from(store, conn, start)
 
 def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store, conn, start):
     first = start()
-    wait_until(lambda: projectors(conn) == 1)
+    eventually(lambda: projectors(conn) == 1)
     history = History(2)
     last = append(store, history.grow(20))
-    wait_until(lambda: position(conn) == last)
+    eventually(lambda: position(conn) == last)
     second = start()
-    wait_until(lambda: projectors(conn) == 2)
+    eventually(lambda: projectors(conn) == 2)
 
     first.kill()
     first.wait()
     last = append(store, history.grow(20))
-    wait_until(lambda: position(conn) == last)
+    eventually(lambda: position(conn) == last)
 
     assert second.poll() is None
     assert stored_rows(conn) == folded_rows(conn)
@@ -115,7 +109,7 @@ def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store,
 def test_a_projector_told_to_stop_stops_with_0(store, conn, start):
     process = start()
     last = append(store, History(3).grow(20))
-    wait_until(lambda: position(conn) == last)
+    eventually(lambda: position(conn) == last)
 
     process.terminate()
 

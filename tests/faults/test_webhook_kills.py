@@ -14,7 +14,8 @@ from infrastructure.topics import events_topic
 from tests.support.processes import Processes
 from tests.support.receivers import running_receiver
 from tests.support.stream import stream_settings
-from tests.support.webhooks import eventually, open_ticket, register, settled, statuses, system
+from tests.support.waiting import eventually
+from tests.support.webhooks import open_ticket, register, settled, statuses, system
 
 pytestmark = pytest.mark.faults
 

@@ -9,7 +9,8 @@ import pytest
 from infrastructure.topics import PARTITIONS
 from tests.support.processes import Processes, end, kill
 from tests.support.receivers import running_receiver
-from tests.support.webhooks import eventually, open_ticket, register
+from tests.support.waiting import eventually
+from tests.support.webhooks import open_ticket, register
 
 pytestmark = pytest.mark.faults
 

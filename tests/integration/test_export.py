@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -23,10 +21,9 @@ from notary.proofs import prove
 from notary.signing import rotate_key
 from notary.verification import verify_log
 from notary.window import Range
+from tests.support.exports import VERIFIER, checked
 from tests.support.history import History, append
 from tests.unit.builders import NOON, context
-
-VERIFIER = Path(__file__).parent.parent.parent / "tools" / "verify_export.py"
 
 
 @pytest.fixture
@@ -55,17 +52,10 @@ def export(pool, conn, folder, first=1, last=None, format="ndjson"):
     return files
 
 
-def checked(files, *arguments):
-    """What the stand-alone verifier says, in an interpreter without any of our packages."""
-    return subprocess.run(
-        [sys.executable, "-I", "-S", VERIFIER, *files, *arguments], capture_output=True, text=True, timeout=60
-    )
-
-
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(("first", "last"), [(1, None), (1, 1), (200, 900), (400, 450), (2, 1_250)])
 def test_every_range_is_as_signed(pool, conn, log, tmp_path, format, first, last):
-    done = checked(export(pool, conn, tmp_path, first, last, format))
+    done = checked(*export(pool, conn, tmp_path, first, last, format))
 
     assert done.returncode == 0, done.stderr
     assert "as signed" in done.stdout
@@ -136,7 +126,7 @@ def test_a_range_by_time_holds_what_occurred_in_it_and_is_as_signed(
 
     files = export(pool, conn, tmp_path, since or 1, until, format)
 
-    done = checked(files)
+    done = checked(*files)
     assert positions_in(files[0]) == occurred(store, since, until) != []
     assert (done.returncode, "Only what occurred from" in done.stdout) == (0, True), done.stderr
 
@@ -172,7 +162,7 @@ def test_events_far_out_of_order_are_found_and_what_lies_between_is_left_out(
     found = positions_in(files[0])
     assert found == occurred(store, since, until)
     assert found[-2:] == [late[0], late[2]]
-    assert checked(files).returncode == 0
+    assert checked(*files).returncode == 0
 
 
 def test_what_is_stored_later_changes_a_range_by_time_at_its_end_only(pool, conn, log, store, tmp_path):
@@ -217,7 +207,7 @@ def test_a_range_by_time_without_some_of_its_events_is_found_out(pool, conn, log
     outside = b"".join(data(pool, Range(950, 950), "ndjson"))
     for altered in (lines[1:], lines[:-1], lines[:next_page], lines[next_page:], [*lines, outside], []):
         files[0].write_bytes(b"".join(altered))
-        assert checked(files).returncode == 1
+        assert checked(*files).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -243,10 +233,10 @@ def test_a_position_and_a_time_make_a_range_unless_it_is_reversed(pool, conn, lo
     at = time_of(store, 700)
     up_to = export(pool, conn, tmp_path, 650, at)
     assert positions_in(up_to[0]) == [p for p in occurred(store, None, at) if p >= 650]
-    assert checked(up_to).returncode == 0
+    assert checked(*up_to).returncode == 0
     since = export(pool, conn, tmp_path, at, 750)
     assert positions_in(since[0]) == [p for p in occurred(store, at, None) if p <= 750]
-    assert checked(since).returncode == 0
+    assert checked(*since).returncode == 0
 
     for first, last in ((750, at), (at, 650)):
         with pytest.raises(Invalid, match="reversed"):
@@ -279,7 +269,7 @@ def test_any_altered_byte_of_the_data_is_found_out(pool, conn, log, tmp_path, fo
     whole = files[0].read_bytes()
     for at in range(0, len(whole), len(whole) // 25):
         files[0].write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert checked(files).returncode == 1, at
+        assert checked(*files).returncode == 1, at
 
 
 def test_missing_and_exchanged_events_are_found_out(pool, conn, log, tmp_path):
@@ -288,7 +278,7 @@ def test_missing_and_exchanged_events_are_found_out(pool, conn, log, tmp_path):
     exchanged = [lines[1], lines[0], *lines[2:]]
     for altered in (lines[:-1], lines[1:], lines[:5] + lines[6:], exchanged, [], lines * 2):
         files[0].write_bytes(b"".join(altered))
-        assert checked(files).returncode == 1
+        assert checked(*files).returncode == 1
 
 
 def test_an_altered_manifest_is_found_out(pool, conn, log, tmp_path):
@@ -297,16 +287,16 @@ def test_an_altered_manifest_is_found_out(pool, conn, log, tmp_path):
     for name, value in original.items():
         altered = original | {name: [] if isinstance(value, list) else "x"}
         files[1].write_text(json.dumps(altered))
-        assert checked(files).returncode == 1, name
+        assert checked(*files).returncode == 1, name
 
 
 def test_the_first_key_can_be_pinned(pool, conn, log, tmp_path):
     files = export(pool, conn, tmp_path)
     first_key = json.loads(json.loads(files[1].read_text())["keys"][0])["key"]
 
-    assert checked(files, first_key).returncode == 0
-    assert checked(files, "0123456789abcdef").returncode == 1
-    assert checked((tmp_path / "nothing", files[1])).returncode == 2
+    assert checked(*files, first_key).returncode == 0
+    assert checked(*files, "0123456789abcdef").returncode == 1
+    assert checked(tmp_path / "nothing", files[1]).returncode == 2
 
 
 def test_an_export_takes_little_memory(pool, conn, log):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 
 import psycopg
@@ -16,6 +15,7 @@ from projections.runner import LEADER_KEY, Projector, catch_up, connect_projecto
 from projections.schema import LIVE, create_read_schema, drop_read_schema
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, rows_of, stored_rows
+from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
 
@@ -32,14 +32,6 @@ def position(conn):
 
 def parked(conn):
     return conn.execute("SELECT originator_id, error FROM read.parked_events ORDER BY position").fetchall()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
-    return found
 
 
 @contextmanager
@@ -246,12 +238,12 @@ def test_a_projector_whose_connections_are_cut_goes_on(store, conn, database):
     with running(database):
         for _ in range(10):
             last = append(store, history.grow(20))
-            wait_until(lambda: leader(conn))
+            eventually(lambda: leader(conn))
             conn.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
             )
-        wait_until(lambda: position(conn) == last)
+        eventually(lambda: position(conn) == last)
 
     assert parked(conn) == []
     assert stored_rows(conn) == folded_rows(conn)
@@ -260,20 +252,20 @@ def test_a_projector_whose_connections_are_cut_goes_on(store, conn, database):
 def test_the_second_projector_stands_by_and_takes_over(store, conn, database):
     history = History(11)
     with running(database) as stop_the_first:
-        first = wait_until(lambda: leader(conn))
+        first = eventually(lambda: leader(conn))
         with running(database):
-            wait_until(lambda: projectors(conn) == 2)
+            eventually(lambda: projectors(conn) == 2)
             last = append(store, history.grow(50))
-            wait_until(lambda: position(conn) == last)
+            eventually(lambda: position(conn) == last)
             assert leader(conn) == first
 
             stop_the_first()
-            second = wait_until(lambda: (now := leader(conn)) != first and now)
+            second = eventually(lambda: (now := leader(conn)) != first and now)
             last = append(store, history.grow(50))
-            wait_until(lambda: position(conn) == last)
+            eventually(lambda: position(conn) == last)
 
     assert second != first
-    wait_until(lambda: leader(conn) is None)  # the server notices a moment later that they have gone
+    eventually(lambda: leader(conn) is None)  # the server notices a moment later that they have gone
     assert stored_rows(conn) == folded_rows(conn)
 
 
@@ -282,9 +274,9 @@ def test_a_projector_waits_for_read_tables_that_are_not_there_yet(store, conn, d
     last = append(store, History(12).grow(30))
     drop_read_schema(conn, LIVE)
     with running(database):
-        wait_until(lambda: projectors(conn))
+        eventually(lambda: projectors(conn))
         create_read_schema(conn)
-        wait_until(lambda: position(conn) == last)
+        eventually(lambda: position(conn) == last)
 
     assert parked(conn) == []
     assert stored_rows(conn) == folded_rows(conn)

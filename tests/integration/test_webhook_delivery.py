@@ -11,9 +11,9 @@ from commands.webhooks import ChangeWebhook, RotateSecret
 from infrastructure.privacy import process_vault
 from tests.support import receivers
 from tests.support.receivers import answer, running_receiver, self_signed
+from tests.support.waiting import eventually
 from tests.support.webhooks import (
     SECRET,
-    eventually,
     handlers,
     open_ticket,
     register,

@@ -9,8 +9,8 @@ from commands.webhooks import RotateSecret
 from infrastructure.event_store import decode
 from infrastructure.recorder import read_log
 from tests.support.receivers import answer, running_receiver
+from tests.support.waiting import eventually
 from tests.support.webhooks import (
-    eventually,
     handlers,
     open_ticket,
     register,

@@ -1,16 +1,21 @@
-"""Waiting for other processes."""
+"""Waiting for other processes and threads."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-LOOK_SECONDS = 0.02
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.01
+WAIT_SECONDS = 60.0
 
 
-def eventually(condition: Callable[[], object], within: float, *, otherwise: str = "") -> None:
-    """Return when the condition holds; fail when it does not `within` seconds."""
+def eventually(condition: Callable[[], T], within: float = WAIT_SECONDS, *, otherwise: str = "") -> T:
+    """The condition's value as soon as it holds; fail when it does not `within` seconds."""
     deadline = time.monotonic() + within
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < deadline, otherwise or f"not so within {within} s"
         time.sleep(LOOK_SECONDS)
+    return value

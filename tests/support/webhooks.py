@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +18,10 @@ from infrastructure.ids import new_id
 from infrastructure.postgres import Pool
 from infrastructure.privacy import process_vault
 from infrastructure.settings import Settings
+from tests.support.waiting import WAIT_SECONDS
 from webhook_dispatcher.dispatcher import run_dispatcher
 
 SECRET = "your_webhook_secret"
-WAIT_SECONDS = 60.0
 
 
 def system() -> Context:
@@ -83,15 +82,6 @@ def running_dispatcher(settings: Settings) -> Iterator[None]:
         stop.set()
         thread.join(WAIT_SECONDS)
         assert not thread.is_alive()
-
-
-def eventually(condition: Callable[[], Any], within: float = WAIT_SECONDS) -> Any:
-    """Wait until the condition holds and return its value."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not so within {within} s"
-        time.sleep(0.01)
-    return value
 
 
 def statuses(pool: Pool) -> dict[str, int]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from domain.ticket import Ticket
 from tests.support.commands import environment, ticketing
 from tests.support.exports import checked
 from tests.support.waiting import eventually
@@ -114,7 +115,7 @@ def test_an_event_is_proved_over_http(site):
     ticket = site.ticket()
     last = site.store.recorder.max_notification_id()
     site.client().get(f"/v1/audit/export?to={last}")  # signs
-    event = next(e.event for e in site.store.events_after(last - 1, 1))
+    (event,) = site.store.history(Ticket, ticket["id"])
 
     proof = site.client().get(f"/v1/audit/events/{event.event_id}/proof").json()["data"]
 

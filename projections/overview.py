@@ -32,7 +32,8 @@ class DayCount(msgspec.Struct, frozen=True):
 
 class SystemState(msgspec.Struct, frozen=True):
     """Positions in the log. `relay_at` is None when nothing was ever published to Kafka; `dispatched` moves
-    only where there is no Kafka. `deliveries_due` wait to be posted now."""
+    only where there is no Kafka. `behind_kafka` counts the records the dispatchers have still to take from
+    it, None when none of them was heard of lately. `deliveries_due` wait to be posted now."""
 
     log_end: int
     projected: int
@@ -40,6 +41,7 @@ class SystemState(msgspec.Struct, frozen=True):
     relayed: int
     relay_at: datetime | None
     dispatched: int
+    behind_kafka: int | None
     deliveries_due: int
     failing_webhooks: int
 
@@ -53,10 +55,9 @@ class SystemState(msgspec.Struct, frozen=True):
         """How many events Kafka lacks."""
         return max(0, self.log_end - self.relayed)
 
-    @property
-    def dispatcher_lag(self) -> int:
-        """How many events the dispatcher has not made deliveries of, where it follows the log itself."""
-        return max(0, self.log_end - self.dispatched)
+    def dispatcher_lag(self, has_kafka: bool) -> int | None:
+        """How many events, or records where there is a Kafka, have not been made deliveries of yet."""
+        return self.behind_kafka if has_kafka else max(0, self.log_end - self.dispatched)
 
 
 class ParkedEvent(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ position with them. What comes twice changes nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,10 +24,11 @@ from infrastructure.settings import Settings
 from infrastructure.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
-from webhook_dispatcher.membership import group_of, hand_over, name_of, take_seat
+from webhook_dispatcher.membership import group_of, hand_over, name_of, take_seat, tell_behind
 
 PAGE_SIZE = 500
 POLL_SECONDS = 0.5
+TELL_SECONDS = 2.0  # how often a dispatcher says how far behind Kafka it is
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.02
 STANDBY_SECONDS = 0.2
@@ -137,6 +139,7 @@ class Consumer:
             self._settings, client_id=group, group_id=group, group_instance_id=name_of(self._settings, seat)
         )
         partitions: set[Any] = set()
+        told_at = 0.0
         try:
             consumer.subscribe([events_topic(self._settings)])
             while not stop.is_set():
@@ -145,13 +148,15 @@ class Consumer:
                     partitions = set(consumer.assignment())
                     _report(seat, consumer, len(partitions))
                 letters = [_letter(record) for records in polled.values() for record in records]
-                if not letters:
-                    continue
-                with conn.transaction():
-                    enqueued = self.take(conn, letters)
-                if enqueued:
-                    self._on_enqueued()
-                consumer.commit()
+                if letters:
+                    with conn.transaction():
+                        enqueued = self.take(conn, letters)
+                    if enqueued:
+                        self._on_enqueued()
+                    consumer.commit()
+                if time.monotonic() > told_at + TELL_SECONDS:
+                    tell_behind(conn, seat, consumer)
+                    told_at = time.monotonic()
         finally:
             consumer.close(autocommit=False)
         hand_over(conn, self._settings, seat)

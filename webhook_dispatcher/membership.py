@@ -11,6 +11,7 @@ Should one lose its session and its seat unnoticed, Kafka refuses its next commi
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import structlog
 from kafka.errors import KafkaError  # type: ignore[import-untyped]
@@ -21,6 +22,7 @@ from infrastructure.settings import Settings
 
 SEAT_CLASS = 7_305_880
 SEATS = 1_000
+POSITION_MILLISECONDS = 1_000
 
 sql = named_queries(Path(__file__).parent / "sql" / "membership.sql")
 log = structlog.get_logger()
@@ -53,3 +55,18 @@ def hand_over(conn: Connection, settings: Settings, seat: int) -> None:
         leave_group(settings, group_of(settings), name_of(settings, seat))
     except KafkaError as error:  # they get them when our session times out
         log.warning("webhook_consumer_not_left", seat=seat, error=repr(error)[:500])
+
+
+def behind(consumer: Any) -> int:
+    """How many records of its partitions a consumer has not taken yet, as far as it has heard from Kafka."""
+    records = 0
+    for partition in consumer.assignment():
+        end = consumer.highwater(partition)
+        position = None if end is None else consumer.position(partition, timeout_ms=POSITION_MILLISECONDS)
+        records += 0 if position is None else max(0, end - position)
+    return records
+
+
+def tell_behind(conn: Connection, seat: int, consumer: Any) -> None:
+    """Write it down for those who look how the dispatchers are doing, and that this one is there."""
+    conn.execute(sql["tell_behind"], {"seat": seat, "behind": behind(consumer)})

@@ -21,6 +21,7 @@ SELECT (day AT TIME ZONE 'UTC')::date,
 SELECT es.stored_events_watermark(), p.position,
        (SELECT count(*) FROM read.parked_events),
        r.position, r.published_at, h.position,
+       (SELECT sum(behind)::bigint FROM hook.consumers WHERE seen_at > now() - interval '30 s'),
        (SELECT count(*) FROM hook.deliveries WHERE status = 'pending' AND next_at <= now()),
        (SELECT count(*) FROM hook.endpoints e LEFT JOIN hook.health f ON f.endpoint_id = e.id
          WHERE e.deleted_at IS NULL AND (f.failures > 0 OR e.disabled_reason IN ('gone', 'failing')))

@@ -24,6 +24,14 @@ def browser_of(site: Site, role: str) -> Browser:
     return browser
 
 
+def followers_of(browser: Browser) -> dict[str, str]:
+    """What the overview says of each that follows the log."""
+    page = browser.open("/admin").text
+    names = ("Projector", "Relay to Kafka", "Webhook dispatcher")
+    said = {name: re.search(rf"<dt>{name}</dt><dd>\s*<span[^>]*>([^<]*)</span>", page) for name in names}
+    return {name: found[1] if found else "" for name, found in said.items()}
+
+
 def hidden(page: str) -> dict[str, str]:
     """The hidden fields of the page's last form that is posted; the first is the one to sign out."""
     form = re.findall(r'<form[^>]*method="post".*?</form>', page, re.DOTALL)[-1]

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api.admin.routes import PANEL
-from tests.acceptance.panel import SIGNED_IN, browser_of, give_passwords, hidden
+from tests.acceptance.panel import SIGNED_IN, browser_of, followers_of, give_passwords, hidden
 from tests.acceptance.site import PEOPLE
 from tests.support.waiting import eventually
 
@@ -136,6 +136,20 @@ def test_a_session_is_over_after_signing_out_and_its_cookie_of_no_use(panel):
     assert browser.open("/admin").status_code == 303
     changed = browser.send("/admin/properties/new", {"csrf_token": token, "name": "Late"})
     assert "/admin/sign-in" in changed.headers["Location"]
+
+
+def test_the_overview_tells_admins_how_far_behind_the_log_its_followers_are(panel):
+    site, browsers, _ = panel
+    events = site.store.recorder.max_notification_id()
+    eventually(lambda: followers_of(browsers["admin"])["Projector"] == "Up to date")
+
+    told = followers_of(browsers["admin"])
+
+    assert told["Relay to Kafka"] == "Not configured"
+    assert (
+        int(told["Webhook dispatcher"].removesuffix(" behind").replace(",", "")) >= events
+    )  # none is running
+    assert set(followers_of(browsers["manager"]).values()) == {""}
 
 
 def test_what_is_beyond_a_managers_reach_looks_absent(panel):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from infrastructure.settings import Settings
-from tests.acceptance.test_up import running
+from tests.acceptance.panel import followers_of
+from tests.acceptance.test_up import printed_admin, running
+from tests.support.browser import Browser
 from tests.support.stream import read_stream
 from tests.support.waiting import eventually
 
@@ -20,6 +22,9 @@ def test_the_relay_runs_beside_the_others(tmp_path, kafka, kafka_prefix):
         eventually(lambda: ready(up)["relay_lag"] == 0, 60)
         kafka_state = ready(up)["kafka"]
         metrics = up.get("/metrics", up.key).text
+        browser = Browser(up.url)
+        browser.sign_in(*printed_admin(up).groups())
+        eventually(lambda: set(followers_of(browser).values()) == {"Up to date"})
         left = up.stop()
 
     assert kafka_state == "reachable"

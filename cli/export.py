@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,10 @@ from infrastructure.vault import Vault, load_vault
 from notary.export import COLUMNS, Content, Format, data, digest, find_range, manifest
 from notary.proofs import prove
 from notary.window import Range
+
+
+class CannotWrite(Exception):
+    """A file that was asked for cannot be written; the message says which and why."""
 
 
 def export(
@@ -72,10 +77,12 @@ def export(
         if output is None:
             content = digest(_to_stdout(database, chosen, format), format)
         else:
-            content = _to_file(database, chosen, format, output, resume=resume)
+            with _writing(output):
+                content = _to_file(database, chosen, format, output, resume=resume)
             manifest_file = manifest_file or output.with_name(f"{output.name}.manifest.json")
         if manifest_file is not None:
-            _write_manifest(database, vault, chosen, content, manifest_file)
+            with _writing(manifest_file):
+                _write_manifest(database, vault, chosen, content, manifest_file)
     note(f"Positions {chosen.first} to {chosen.last}: {content.bytes} bytes, SHA-256 {content.sha256}.")
 
 
@@ -83,6 +90,14 @@ def proof(event_id: Annotated[str, typer.Argument(metavar="EVENT_ID")]) -> None:
     """Print the proof that an event is in the log that was signed, as JSON."""
     with open_database(load_settings()) as database, database.pool.connection() as conn:
         result(json.dumps(prove(conn, event_id), indent=2))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _to_stdout(database: Database, chosen: Range, format: Format) -> Iterator[bytes]:
@@ -96,6 +111,7 @@ def _to_file(database: Database, chosen: Range, format: Format, output: Path, *,
     written = _last_position(output, format) if resume and output.exists() else None
     if written is not None:
         _require_same_beginning(database, chosen, format, output)
+        _cut_after_last_line(output)
     rest = chosen if written is None else chosen.following(written)
     with output.open("wb" if written is None else "ab") as file, Progress("Exporting") as progress:
         for piece in data(database.pool, rest, format, with_header=written is None):
@@ -118,13 +134,12 @@ def _require_same_beginning(database: Database, chosen: Range, format: Format, o
 
 
 def _last_position(output: Path, format: Format) -> int | None:
-    """The position in the file's last whole line; what follows that line is cut off. None: there is none."""
-    kept, last = 0, b""
-    with output.open("rb+") as file:
+    """The position in the file's last whole line; None: there is none."""
+    last = b""
+    with output.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                kept, last = kept + len(line), line
-        file.truncate(kept)
+                last = line
     try:
         if format == "ndjson":
             return int(json.loads(last)["position"]) if last else None
@@ -132,6 +147,13 @@ def _last_position(output: Path, format: Format) -> int | None:
         return int(first_cell) if first_cell not in ("", COLUMNS[0]) else None
     except (ValueError, KeyError, TypeError):
         raise Invalid({"output": [f"{output} is no export of the format {format}."]}) from None
+
+
+def _cut_after_last_line(output: Path) -> None:
+    """Take off what was being written when the export broke off."""
+    with output.open("rb+") as file:
+        whole_lines = sum(len(line) for line in file if line.endswith(b"\n"))
+        file.truncate(whole_lines)
 
 
 def _write_manifest(database: Database, vault: Vault, chosen: Range, content: Content, path: Path) -> None:

@@ -1,6 +1,6 @@
 """The `ticketing` command: its table of contents, and what failures turn into.
 
-Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, unusable settings, no database or no Kafka.
+Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, an unusable setting or file, no database, no Kafka.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from cli import demo, keys, notary, oauth_clients, processes, properties, relay, users
 from cli.database import DatabaseUnavailable
-from cli.export import export, proof
+from cli.export import CannotWrite, export, proof
 from cli.history import history
 from cli.output import note
 from cli.rebuild import rebuild
@@ -21,12 +21,14 @@ from cli.relay import RelayStopped
 from cli.up import CannotStart, up
 from cli.verify import verify
 from domain.errors import DomainError, Invalid
+from infrastructure.logs import configure_logs
 from infrastructure.settings import BadSettings
-from notary.places import NotaryRefused
+from notary.places import NotaryRefused, PlaceUnavailable
 from projections.rebuild import NothingToVerify, RebuildRunning
 
 REFUSED = 1
 UNUSABLE = 2
+COMMANDS_LOG_LEVEL = "WARNING"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,6 +58,7 @@ app.command(rich_help_panel="Audit")(history)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    configure_logs(COMMANDS_LOG_LEVEL)  # what runs for long sets its own
     try:
         app()
     except Invalid as refusal:
@@ -70,8 +73,10 @@ def main() -> None:
         BadSettings,
         DatabaseUnavailable,
         CannotStart,
+        CannotWrite,
         NothingToVerify,
         NotaryRefused,
+        PlaceUnavailable,
         RelayStopped,
     ) as problem:
         note(str(problem))

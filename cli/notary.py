@@ -13,6 +13,7 @@ from infrastructure.postgres import connect
 from infrastructure.settings import load_settings
 from infrastructure.vault import load_vault
 from notary.follower import run_notary, seal
+from notary.places import require_folder
 from notary.signing import last_checkpoint, rotate_key
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ def notary(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         settings = load_settings()
         configure_logs(settings.log_level)
+        require_folder(settings)
         address = address_of_process(settings)
         run_notary(msgspec.structs.replace(settings, database_url=address), stop_event())
 

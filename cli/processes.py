@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from cli.database import DatabaseUnavailable, address_of_process, prepare
+from cli.listening import require_free_metrics_port, require_our_host
 from cli.output import note
 from cli.stopping import stop_event
+from infrastructure.logs import configure_logs
 from infrastructure.settings import load_settings
 from projections.runner import Projector
 
@@ -28,12 +30,15 @@ def api() -> None:
     from api.server import serve  # loads the frameworks no other command needs
 
     settings = load_settings()
+    require_our_host(settings)
+    require_free_metrics_port(settings)
     serve(msgspec.structs.replace(settings, database_url=address_of_process(settings)))
 
 
 def projector() -> None:
     """Keep the read tables up with the event log. A second one stands by."""
     settings = load_settings()
+    configure_logs(settings.log_level)
     dsn = address_of_process(settings)
     Projector(dsn).run(stop_event())
 

@@ -12,7 +12,7 @@ import typer
 from cli.database import address_of_process
 from cli.output import note
 from cli.stopping import stop_event
-from infrastructure.logs import configure_library_logs, configure_logs
+from infrastructure.logs import configure_logs
 from infrastructure.settings import BadSettings, Settings, load_settings
 
 app = typer.Typer(
@@ -31,7 +31,6 @@ def relay(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         settings = _settings()
         configure_logs(settings.log_level)
-        configure_library_logs("kafka")
         with _telling_why():
             from event_stream.relay import run_relay  # here, as no other command needs a Kafka client
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from cli import demo
 from cli.database import Database, open_database, operator_context, prepare
 from cli.first_admin import first_admin, write_secret
 from cli.keys import is_working_admin_key
+from cli.listening import require_free_metrics_port, require_our_host, why_not
 from cli.output import note, result
 from cli.stopping import Signals, stopping_on_signals
 from cli.supervisor import Child, Supervisor, ourselves
@@ -29,6 +29,7 @@ from infrastructure.embedded import EmbeddedFailed, EmbeddedServer, start_embedd
 from infrastructure.roles import APPLICATION
 from infrastructure.settings import Settings, load_settings
 from infrastructure.tokens import digest
+from notary.places import require_folder
 
 READY_WITHIN_SECONDS = 60.0
 TOO_MANY_FAILURES = 3
@@ -61,7 +62,8 @@ def up(
     settings = load_settings(environ)
     environ["TICKETING_HOME"] = str(settings.home)
     with stopping_on_signals() as signals, _only_one(settings.home):
-        _require_free_port(settings)
+        require_folder(settings)
+        _require_free_ports(settings)
         with _database_addresses(settings, signals) as (dsn, owner):
             environ["DATABASE_URL"] = dsn
             environ.pop("MIGRATE_DATABASE_URL", None)  # not for those who serve
@@ -126,17 +128,14 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _require_free_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise CannotStart(
-                f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}."
-                f" Choose another, such as PORT={settings.port % 65_535 + 1} make run."
-            ) from None
+def _require_free_ports(settings: Settings) -> None:
+    require_our_host(settings)
+    require_free_metrics_port(settings)
+    if complaint := why_not(settings.host, settings.port):
+        raise CannotStart(
+            f"Port {settings.port} on {settings.host} cannot be used: {complaint}."
+            f" Choose another, such as PORT={settings.port % 65_535 + 1} make run."
+        )
 
 
 @contextmanager

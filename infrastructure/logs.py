@@ -14,12 +14,13 @@ import structlog
 _SECRET = re.compile(r"mt[a-z]_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
 _SECRET_NAME = re.compile(r"authorization|password|secret|token|signing_key|api_key\Z", re.IGNORECASE)
 REDACTED = "[redacted]"
+LIBRARIES = ("asyncio", "kafka", "psycopg")  # what they have to say comes out as the same lines
 
 Event = MutableMapping[str, Any]
 
 
 def configure_logs(level: str) -> None:
-    """Set up structlog for this process. Every logger made before or after follows."""
+    """Set up structlog and LIBRARIES for this process. Every logger made before or after follows."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -28,10 +29,12 @@ def configure_logs(level: str) -> None:
             redact,
             render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
+    for name in LIBRARIES:
+        _configure_library(name, max(logging.getLevelNamesMapping()[level], logging.WARNING))
 
 
 def redact(logger: object, method: str, event: Event) -> Event:
@@ -66,13 +69,12 @@ class JsonFormatter(logging.Formatter):
         return render(None, "", redact(None, "", event)).decode()
 
 
-def configure_library_logs(name: str) -> None:
-    """Have a library's warnings and errors come out as the same lines."""
+def _configure_library(name: str, level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logger = logging.getLogger(name)
     logger.handlers = [handler]
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(level)
     logger.propagate = False
 
 

@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import ProgrammingError
 
 IpNetwork = IPv4Network | IPv6Network
+
+_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 class BadSettings(Exception):
@@ -61,41 +66,89 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read Settings from the environment; raise BadSettings naming every variable that cannot be used."""
+    """Read Settings from the environment; raise BadSettings naming the first variable that cannot be used."""
     env = os.environ if environ is None else environ
     port = _integer(env, "PORT", 8000, 1, 65_535)
     host = env.get("HOST") or "127.0.0.1"
-    lock = env.get("EVENT_LOG_LOCK") or "watermark"
-    if lock not in ("watermark", "table"):
-        raise BadSettings(f"EVENT_LOG_LOCK is {lock!r}; it takes watermark or table.")
     home = Path(env.get("TICKETING_HOME") or ".ticketing").resolve()
     return Settings(
         home=home,
-        database_url=env.get("DATABASE_URL") or None,
-        migrate_database_url=env.get("MIGRATE_DATABASE_URL") or None,
+        database_url=_database_address(env, "DATABASE_URL"),
+        migrate_database_url=_database_address(env, "MIGRATE_DATABASE_URL"),
         port=port,
         host=host,
-        base_url=(env.get("BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
+        base_url=(_web_address(env, "BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
         workers=_integer(env, "WORKERS", 4, 1, 64),
         threads=_integer(env, "THREADS", 8, 1, 256),
-        event_log_lock=lock,  # type: ignore[arg-type]
-        kafka_bootstrap_servers=env.get("KAFKA_BOOTSTRAP_SERVERS") or None,
+        event_log_lock=_one_of(env, "EVENT_LOG_LOCK", "watermark", "table"),  # type: ignore[arg-type]
+        kafka_bootstrap_servers=_kafka_servers(env),
         kafka_prefix=_kafka_prefix(env),
         kafka_replication_factor=_integer(env, "KAFKA_REPLICATION_FACTOR", 1, 1, 15),
-        metrics_port=_integer(env, "METRICS_PORT", 0, 0, 65_535) or None,
+        metrics_port=_metrics_port(env, port),
         attachments_s3_bucket=env.get("ATTACHMENTS_S3_BUCKET") or None,
-        attachments_s3_endpoint=env.get("ATTACHMENTS_S3_ENDPOINT") or None,
+        attachments_s3_endpoint=_web_address(env, "ATTACHMENTS_S3_ENDPOINT"),
         signing_key=env.get("SIGNING_KEY") or None,
         master_key=env.get("MASTER_KEY") or None,
         notary_folder=Path(env["NOTARY_DIR"]).resolve() if env.get("NOTARY_DIR") else None,
         checkpoint_minutes=_integer(env, "CHECKPOINT_MINUTES", 5, 1, 1_440),
-        log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
-        webhook_allow_private_addresses=env.get("WEBHOOK_ALLOW_PRIVATE_ADDRESSES") == "1",
+        log_level=_log_level(env),
+        webhook_allow_private_addresses=_one_of(env, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0", "1") == "1",
         trusted_proxies=_networks(env, "TRUSTED_PROXIES"),
         webhook_retry_seconds=_seconds_list(env, "WEBHOOK_RETRY_SECONDS", WEBHOOK_RETRY_SECONDS),
         webhook_timeout_seconds=_integer(env, "WEBHOOK_TIMEOUT_SECONDS", 15, 1, 60),
         webhook_retention_days=_integer(env, "WEBHOOK_RETENTION_DAYS", 90, 7, 36_500),
     )
+
+
+def _one_of(env: Mapping[str, str], name: str, default: str, other: str) -> str:
+    word = env.get(name) or default
+    if word not in (default, other):
+        raise BadSettings(f"{name} is {word!r}; it takes {default} or {other}.")
+    return word
+
+
+def _log_level(env: Mapping[str, str]) -> str:
+    level = (env.get("LOG_LEVEL") or "INFO").upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise BadSettings(f"LOG_LEVEL is {level!r}; it takes DEBUG, INFO, WARNING or ERROR.")
+    return level
+
+
+def _database_address(env: Mapping[str, str], name: str) -> str | None:
+    """The address is not in the message: it may hold a password."""
+    address = env.get(name) or None
+    try:
+        conninfo_to_dict(address or "")
+    except ProgrammingError:
+        raise BadSettings(
+            f"{name} is no address of a PostgreSQL, such as postgresql://user:password@host/ticketing."
+        ) from None
+    return address
+
+
+def _web_address(env: Mapping[str, str], name: str) -> str | None:
+    address = env.get(name) or None
+    if address is not None and not _is_web_address(address):
+        raise BadSettings(f"{name} is {address!r}; it takes an address such as https://tickets.example.com.")
+    return address
+
+
+def _is_web_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return False
+    is_plain = address.isascii() and address.isprintable() and " " not in address and "@" not in parts.netloc
+    is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return is_plain and is_whole and not parts.query and not parts.fragment
+
+
+def _metrics_port(env: Mapping[str, str], port: int) -> int | None:
+    metrics_port = _integer(env, "METRICS_PORT", 0, 0, 65_535) or None
+    if metrics_port == port:
+        raise BadSettings(f"METRICS_PORT is {port}, which is PORT; it takes another one.")
+    return metrics_port
 
 
 def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
@@ -120,6 +173,15 @@ def _kafka_prefix(env: Mapping[str, str]) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9-]{1,100}", prefix):
         raise BadSettings(f"KAFKA_PREFIX is {prefix!r}; it takes 1 to 100 letters, digits and hyphens.")
     return prefix
+
+
+def _kafka_servers(env: Mapping[str, str]) -> str | None:
+    servers = env.get("KAFKA_BOOTSTRAP_SERVERS") or None
+    if servers is not None and not all(_SERVER.fullmatch(one.strip()) for one in servers.split(",")):
+        raise BadSettings(
+            f"KAFKA_BOOTSTRAP_SERVERS is {servers!r}; it takes servers such as kafka-1:9092,kafka-2:9092."
+        )
+    return servers
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from infrastructure.settings import Settings
+from infrastructure.settings import BadSettings, Settings
 
 FILE = "checkpoints.jsonl"
 
@@ -17,7 +19,7 @@ class NotaryRefused(Exception):
 
 
 class PlaceUnavailable(Exception):
-    """Nothing can be put there just now; trying again later may work."""
+    """Nothing can be put there or read there just now; trying again later may work."""
 
 
 class Place(Protocol):
@@ -39,13 +41,14 @@ class StatementFile:
         return cls(settings.notary_dir / FILE)
 
     def lines(self) -> Iterator[str]:
-        """Every whole line; what a crash left of one is no line."""
-        if not self.path.exists():
-            return
-        with self.path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield line.rstrip("\n")
+        """Every whole line; what a crash left of one is no line. Raises PlaceUnavailable."""
+        with _disk_errors():
+            if not self.path.exists():
+                return
+            with self.path.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    if line.endswith("\n"):
+                        yield line.rstrip("\n")
 
     def last_line(self) -> str | None:
         last = None
@@ -54,13 +57,14 @@ class StatementFile:
         return last
 
     def append(self, lines: Sequence[str]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
-            end = _end_of_last_line(file.fileno())
-            file.truncate(end)
-            file.write("".join(f"{line}\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with _disk_errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab+") as file:
+                end = _end_of_last_line(file.fileno())
+                file.truncate(end)
+                file.write("".join(f"{line}\n" for line in lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def places(settings: Settings) -> list[Place]:
@@ -71,6 +75,24 @@ def places(settings: Settings) -> list[Place]:
 
         found.append(StatementTopic(settings))
     return found
+
+
+def require_folder(settings: Settings) -> None:
+    """Raise BadSettings unless the file can be kept where the setting says."""
+    try:
+        settings.notary_dir.mkdir(parents=True, exist_ok=True)
+        if not os.access(settings.notary_dir, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BadSettings(f"NOTARY_DIR {settings.notary_dir} cannot be used: {error.strerror}.") from None
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlaceUnavailable(str(error)) from None
 
 
 def _end_of_last_line(file: int) -> int:

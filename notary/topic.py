@@ -22,23 +22,23 @@ class StatementTopic:
         self._partition = TopicPartition(checkpoints_topic(settings), 0)
 
     def lines(self) -> Iterator[str]:
-        """Every committed record, in order, up to the end as it is now."""
+        """Every committed record, in order, up to the end as it is now; raise PlaceUnavailable."""
         client_id = f"{self._settings.kafka_prefix}-notary-reader"
-        with closing(make_consumer(self._settings, client_id=client_id)) as consumer:
-            if not consumer.partitions_for_topic(self._partition.topic):
-                return
-            consumer.assign([self._partition])
-            consumer.seek_to_beginning(self._partition)
-            yield from self._until_end(consumer)
+        try:
+            with closing(make_consumer(self._settings, client_id=client_id)) as consumer:
+                if not consumer.partitions_for_topic(self._partition.topic):
+                    return
+                consumer.assign([self._partition])
+                consumer.seek_to_beginning(self._partition)
+                yield from self._until_end(consumer)
+        except KafkaError as error:
+            raise PlaceUnavailable(f"Kafka: {error!r}") from None
 
     def last_line(self) -> str | None:
         """The last line that stands there; raise PlaceUnavailable."""
         last = None
-        try:
-            for last in self.lines():  # noqa: B007 - to its end
-                pass
-        except KafkaError as error:
-            raise PlaceUnavailable(f"Kafka: {error!r}") from None
+        for last in self.lines():  # noqa: B007 - to its end
+            pass
         return last
 
     def append(self, lines: Sequence[str]) -> None:

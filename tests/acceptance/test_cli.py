@@ -1,6 +1,8 @@
 """The command line as a person meets it: real processes on a real database."""
 
+import json
 import re
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +12,9 @@ from domain.property import Property
 from domain.user import User
 from infrastructure.event_store import Ticketing
 from infrastructure.tokens import digest
+from tests.support import forks
 from tests.support.commands import environment, ticketing
+from tests.support.waiting import eventually
 
 A_PROPERTY = (
     *("property", "create", "--name", "Seaside Apartments", "--street", "123 Ocean Drive"),
@@ -167,7 +171,7 @@ def test_wrong_usage_exits_with_2_and_changes_nothing(run, pool, arguments):
     ("variables", "reason"),
     [
         ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "cannot be reached"),
-        ({"DATABASE_URL": "not an address"}, "cannot be reached"),
+        ({"DATABASE_URL": "not an address"}, "DATABASE_URL"),
         ({"WORKERS": "many"}, "WORKERS"),
     ],
 )
@@ -179,6 +183,43 @@ def test_unusable_settings_exit_with_2(tmp_path, variables, reason):
     assert done.returncode == 2
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("process", "name", "value"),
+    [
+        ("api", "HOST", "nonsense..host"),
+        ("api", "HOST", "192.0.2.1"),  # RFC 5737: nobody's
+        ("api", "METRICS_PORT", "taken"),
+        ("notary", "NOTARY_DIR", "/dev/null/checkpoints"),
+    ],
+)
+def test_what_a_process_cannot_use_is_named(database, tmp_path, process, name, value):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        variables = {name: str(taken.getsockname()[1]) if value == "taken" else value}
+        environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path), **variables)
+
+        done = ticketing(process, environ=environ)
+
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("process", ["projector", "notary"])
+def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, process):
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
+    stdout, log = tmp_path / "stdout", tmp_path / "stderr"
+    running = forks.Ticketing(process, environ=environ, stdout=stdout, stderr=log)
+    try:
+        eventually(lambda: "\n" in log.read_text() + stdout.read_text(), within=60)
+    finally:
+        running.kill()
+
+    assert json.loads(log.read_text().splitlines()[0])["event"] == f"{process}_leads"
+    assert stdout.read_text() == ""
 
 
 @pytest.mark.parametrize("process", ["migrate", "api", "projector"])

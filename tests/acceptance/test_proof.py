@@ -111,6 +111,45 @@ def test_reading_exports_and_proofs_is_recorded(site):
     eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=60)
 
 
+def test_nothing_but_the_events_is_on_standard_output(site, tmp_path):
+    """Though the end of the log has to be signed first, which is told in the logs of a process."""
+    site.ticket()
+    last = str(site.store.recorder.max_notification_id())
+
+    done = ticketing(
+        "export", "--to", last, environ=environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
+    )
+
+    assert done.stdout == site.client().get(f"/v1/audit/export?to={last}").text
+
+
+def test_a_file_that_cannot_be_written_is_named(site, tmp_path):
+    environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
+    nowhere = str(tmp_path / "nowhere" / "log.ndjson")
+
+    done = [
+        ticketing("export", "--to", "1", *options, environ=environ)
+        for options in (("--output", nowhere), ("--manifest", nowhere))
+    ]
+
+    assert [one.returncode for one in done] == [2, 2]
+    assert all(f"{nowhere} cannot be written: No such file" in one.stderr for one in done)
+    assert not any("Traceback" in one.stderr for one in done)
+
+
+def test_a_file_that_is_no_export_is_not_gone_on_with_and_stays_whole(site, tmp_path):
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear auditor,\nthe end has no line break")
+
+    done = ticketing(
+        *("export", "--to", "1", "--output", str(file), "--resume"),
+        environ=environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path)),
+    )
+
+    assert (done.returncode, "is no export" in done.stderr) == (1, True)
+    assert file.read_text() == "Dear auditor,\nthe end has no line break"
+
+
 def test_an_event_is_proved_over_http(site):
     ticket = site.ticket()
     last = site.store.recorder.max_notification_id()

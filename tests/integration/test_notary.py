@@ -16,7 +16,7 @@ from infrastructure.settings import Settings
 from notary import merkle
 from notary.follower import Notary, seal
 from notary.pages import PAGE_EVENTS, read_end, sql
-from notary.places import FILE, NotaryRefused, StatementFile
+from notary.places import FILE, NotaryRefused, PlaceUnavailable, StatementFile
 from notary.signing import rotate_key
 from notary.statements import BadStatement, Reader
 from notary.topic import StatementTopic
@@ -187,6 +187,26 @@ def test_with_kafka_away_the_file_is_written_all_the_same(settings, conn, monkey
     Notary(conn, process_vault(), nowhere).step()
 
     assert len(list(file_of(nowhere).lines())) == 2
+
+
+def test_with_kafka_away_its_lines_are_said_to_be_out_of_reach(settings, monkeypatch):
+    monkeypatch.setattr("infrastructure.kafka.CONNECT_SECONDS", 1)
+    nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
+
+    with pytest.raises(PlaceUnavailable, match="Kafka"):
+        list(StatementTopic(nowhere).lines())
+
+
+def test_with_the_disk_away_the_notary_goes_on_and_writes_later(settings, conn, store, history):
+    settings.notary_dir.write_text("a file where the folder ought to be")
+    notary = Notary(conn, process_vault(), settings)
+    append(store, history.grow(10))
+
+    notary.step()
+    settings.notary_dir.unlink()
+    Notary(conn, process_vault(), settings).step()
+
+    assert len(list(file_of(settings).lines())) == 2
 
 
 def test_writers_never_wait_for_the_notary(store, history, conn, database):

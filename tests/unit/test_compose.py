@@ -27,6 +27,11 @@ def dockerfile_environment():
     return dict(pair.split("=", 1) for pair in re.findall(r"\w+=\S+", block))
 
 
+def interpolated(value):
+    """As docker compose reads it where nothing but what is asked for is set."""
+    return re.sub(r"\$\{\w+:([-?])([^}]*)\}", lambda found: found[2] if found[1] == "-" else "given", value)
+
+
 def test_every_process_is_a_subcommand():
     assert {service["command"][0] for service in OURS.values()} == {
         "migrate",
@@ -55,7 +60,8 @@ def test_every_variable_is_read_by_settings():
 
 def test_the_settings_given_are_accepted():
     for service in OURS.values():
-        load_settings({**dockerfile_environment(), **service["environment"]})
+        given = {name: interpolated(str(value)) for name, value in service["environment"].items()}
+        load_settings({**dockerfile_environment(), **given})
 
 
 def test_the_database_address_names_the_postgres_service():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import sys
@@ -290,6 +291,32 @@ def test_an_altered_manifest_is_found_out(pool, conn, log, tmp_path):
         assert checked(*files).returncode == 1, name
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("position", '"300"'), ("position", "null"), ("version", "9" * 30), ("version", '"1"'), ("type", "[]")],
+)
+def test_a_value_of_another_kind_in_the_data_is_found_out(pool, conn, log, tmp_path, name, value):
+    files = export(pool, conn, tmp_path, 300, 420)
+    data = files[0].read_text()
+    original = json.dumps(json.loads(data.partition("\n")[0])[name])
+    files[0].write_text(data.replace(f'"{name}":{original}', f'"{name}":{value}', 1))
+
+    done = checked(*files)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert done.stderr.startswith("NOT AS SIGNED: ")
+
+
+@pytest.mark.parametrize("manifest", ["[]", "null", "7", "", '{"kind": "ticketing export 1", "keys": [1]}'])
+def test_what_is_no_manifest_proves_nothing(pool, conn, log, tmp_path, manifest):
+    files = export(pool, conn, tmp_path, 300, 420)
+    files[1].write_text(manifest)
+
+    done = checked(*files)
+
+    assert (done.returncode, done.stderr.startswith("NOT AS SIGNED: ")) == (1, True)
+
+
 def test_the_first_key_can_be_pinned(pool, conn, log, tmp_path):
     files = export(pool, conn, tmp_path)
     first_key = json.loads(json.loads(files[1].read_text())["keys"][0])["key"]
@@ -348,3 +375,11 @@ def test_the_verifier_is_short_and_needs_nothing():
     assert len(lines) <= 200
     imported = {line.split()[1] for line in lines if line.startswith(("import", "from"))}
     assert imported <= sys.stdlib_module_names
+
+
+def test_the_verifier_runs_on_python_3_8():
+    """Its grammar, and the two things later versions have that it was written with."""
+    nodes = list(ast.walk(ast.parse(VERIFIER.read_text(), feature_version=(3, 8))))
+
+    assert not any(isinstance(node, ast.BitOr) for node in nodes), "dicts are joined with | since 3.9"
+    assert not any(isinstance(node, ast.keyword) and node.arg == "strict" for node in nodes)

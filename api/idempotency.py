@@ -31,7 +31,8 @@ _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _METHODS = frozenset(("POST", "PATCH"))
 _KEPT_HEADERS = ("location", "etag", "content-type")
-_NOT_DEFINITE = frozenset((401, 408, 409, 429))  # these may end otherwise the next time
+# These may end otherwise the next time: 412 and 415 with another If-Match, Content-Type or Content-Encoding.
+_NOT_DEFINITE = frozenset((401, 408, 409, 412, 415, 429))
 _PURGE_ONE_IN = 200
 _HEADER = "Idempotency-Key"
 _SEALED = b"sealed:"  # no JSON begins so

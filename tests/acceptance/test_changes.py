@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -184,6 +185,28 @@ def test_a_stale_version_comes_before_bad_values_and_after_the_role(site, client
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+def test_a_retry_with_the_version_read_anew_is_carried_out(client, path):
+    """If-Match is not what makes two requests the same, so that the first answer must not stand for it."""
+    change, key = {"title": "Read anew"}, {"Idempotency-Key": path}
+    version = client.get(path).headers["ETag"]
+
+    stale = client.patch(path, json=change, headers={**key, "If-Match": '"9"'})
+    fresh = client.patch(path, json=change, headers={**key, "If-Match": version})
+    again = client.patch(path, json=change, headers={**key, "If-Match": version})
+
+    assert (stale.status_code, fresh.status_code, again.status_code) == (412, 200, 200)
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_retry_in_the_right_form_is_carried_out(client):
+    body, key = json.dumps(LEAK), {"Idempotency-Key": "form"}
+
+    wrong = client.post("/v1/tickets", data=body, headers={**key, "Content-Type": "text/plain"})
+    right = client.post("/v1/tickets", data=body, headers={**key, "Content-Type": "application/json"})
+
+    assert (wrong.status_code, right.status_code) == (415, 201)
 
 
 def test_a_stale_version_is_not_deleted(client, path):

@@ -18,7 +18,7 @@ from falcon.media.multipart import BodyPart
 from msgspec import Meta
 
 from api import examples, file_urls
-from api.bodies import read_file, respond
+from api.bodies import read_file, require_plain, respond
 from api.errors import Refused
 from api.problems import required, unknown
 from api.queries import NoQuery, read_query
@@ -83,8 +83,8 @@ class Attachments(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        read_query(req, NoQuery)
         visible_row(self.services, req.context.caller, ticket_id)
+        read_query(req, NoQuery)
         files = list_attachments(self.services.pool, ticket_id)
         respond(
             resp,
@@ -195,6 +195,7 @@ class _Form:
         if content_type.partition(";")[0].strip().lower() != MULTIPART:
             message = "Send the file as multipart/form-data, in a part named file."
             raise Refused("unsupported_media_type", message)
+        require_plain(req)
         body: Any = read_file(req, FORM_BYTES)
         length = body.seek(0, os.SEEK_END)
         body.seek(0)

@@ -26,6 +26,7 @@ __all__ = [
     "read_file",
     "read_object",
     "read_query",
+    "require_plain",
     "respond",
     "right_fields",
     "validate",
@@ -111,7 +112,19 @@ def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
     return file
 
 
+def require_plain(req: falcon.Request) -> None:
+    """Refuse a compressed body with 415, and say in what form it is taken (RFC 9110 section 12.5.3)."""
+    coding = req.get_header("Content-Encoding")
+    if coding is not None and coding.strip().lower() != "identity":
+        raise Refused(
+            "unsupported_media_type",
+            "Send the body as it is, without a Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
+
+
 def _require_json(req: falcon.Request) -> None:
+    require_plain(req)
     given = req.content_type
     if given is None:
         if req.content_length or req.env.get("HTTP_TRANSFER_ENCODING"):

@@ -56,9 +56,9 @@ class Comments(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        query = read_query(req, PageQuery)
         caller = req.context.caller
         visible_row(self.services, caller, ticket_id)
+        query = read_query(req, PageQuery)
         page = list_comments(
             self.services.pool,
             ticket_id,

@@ -48,9 +48,9 @@ class TicketHistory(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        ticket = readable_ticket(self.services.store, req.context.caller, ticket_id)
         query = read_query(req, HistoryPageQuery)
         after = read_cursor(query, self.services.signing_key)
-        ticket = readable_ticket(self.services.store, req.context.caller, ticket_id)
         wanted = HistoryQuery(order=query.order, limit=query.limit, offset=query.offset, after=after)
         page = ticket_history(self.services.pool, self.services.store, ticket, wanted)
         respond_with_page(req, resp, page, query, self.services)

@@ -135,10 +135,10 @@ class PropertyItem(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
-        read_query(req, NoQuery)
         row = get_property(self.services.pool, property_id)
         if row is None or not req.context.caller.reaches(property_id):
             raise NotFound("property")
+        read_query(req, NoQuery)
         resp.etag = etag(row.version)
         respond(resp, row.detail)
 
@@ -189,12 +189,12 @@ class Units(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
-        query = read_query(req, PageQuery)
         if (
             not req.context.caller.reaches(property_id)
             or get_property(self.services.pool, property_id) is None
         ):
             raise NotFound("property")
+        query = read_query(req, PageQuery)
         page = list_units(self.services.pool, property_id, query.limit, query.offset)
         respond_with_page(req, resp, page, query, self.services)
 

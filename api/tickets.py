@@ -196,8 +196,12 @@ class TicketItem(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        query = read_query(req, MomentQuery)
         caller = req.context.caller
+        try:
+            query = read_query(req, MomentQuery)
+        except Invalid:  # 404 comes before 422
+            visible_row(self.services, caller, ticket_id)
+            raise
         if query.as_of is not None or query.version is not None:
             row = past_row(self.services, caller, ticket_id, query)
         else:

@@ -161,11 +161,11 @@ class UserItem(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        read_query(req, NoQuery)
         caller = req.context.caller
         row = get_user(self.services.pool, user_id)
         if row is None or not caller.may_see_user(user_id, row.property_ids):
             raise NotFound("user")
+        read_query(req, NoQuery)
         resp.etag = etag(row.version)
         respond(resp, shown_to(caller, row.detail))
 

@@ -102,9 +102,10 @@ class WebhookDelivery(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
-        read_query(req, NoQuery)
         owned_webhook(self.services.store, req.context.caller, webhook_id)
-        respond(resp, _found(get_delivery(self.services.pool, webhook_id, delivery_id)))
+        delivery = _found(get_delivery(self.services.pool, webhook_id, delivery_id))
+        read_query(req, NoQuery)
+        respond(resp, delivery)
 
 
 class WebhookRedelivery(Resource):

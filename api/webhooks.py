@@ -169,8 +169,8 @@ class WebhookItem(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        read_query(req, NoQuery)
         owned_webhook(self.services.store, req.context.caller, webhook_id)
+        read_query(req, NoQuery)
         respond_with_webhook(resp, self.services, webhook_id)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -166,6 +167,25 @@ def test_what_is_no_json_object_is_400(site, method, path, raw):
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/tickets/absent",
+        "/v1/tickets/absent/history",
+        "/v1/tickets/absent/comments",
+        "/v1/tickets/absent/attachments",
+        "/v1/users/absent",
+        "/v1/properties/absent",
+        "/v1/properties/absent/units",
+        "/v1/webhooks/absent",
+        "/v1/webhooks/absent/deliveries",
+        "/v1/webhooks/absent/deliveries/absent",
+    ],
+)
+def test_what_is_absent_is_404_before_its_parameters_are_looked_at(site, path):
+    assert site.client().get(f"{path}?surprise=1").status_code == 404
+
+
+@pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml", "json"]
 )
 def test_another_media_type_is_415(site, content_type):
@@ -174,6 +194,28 @@ def test_another_media_type_is_415(site, content_type):
     answer = site.client().post("/v1/tickets", data=json.dumps(LEAK).encode(), headers=headers)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/v1/tickets", "application/json"),
+        ("/v1/tickets/absent/attachments", "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_compressed_body_is_415_and_told_what_is_taken(site, path, media_type):
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+
+    answer = site.client().post(path, data=gzip.compress(json.dumps(LEAK).encode()), headers=headers)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+def test_a_body_that_says_it_is_not_compressed_is_taken(site):
+    answer = site.client().post("/v1/tickets", json=LEAK, headers={"Content-Encoding": "identity"})
+
+    assert answer.status_code == 201
 
 
 def test_a_body_over_the_limit_is_413(site):

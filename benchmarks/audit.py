@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks.comparison import Comparison, compare
 from cli.database import Database
 from cli.demo import load
-from cli.verify import check
+from cli.verify import check, checking
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import Connection, connect, make_pool
 from infrastructure.vault import Vault
@@ -45,7 +45,8 @@ def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[
         outside = [line for _, line in found]
 
         def verify(*, read_tables: bool) -> None:
-            report, compared = check(dsn, {"outside": outside}, _silent, _silent if read_tables else None)
+            with checking(dsn, {"outside": outside}, audit=read_tables) as log:
+                report, compared = check(dsn, log, _silent, _silent if read_tables else None)
             if report.findings or report.events != events or (compared is not None and compared.count):
                 raise SystemExit("The log or the read tables are not as they should be.")
 

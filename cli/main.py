@@ -12,6 +12,7 @@ import typer
 from psycopg_pool import PoolTimeout
 
 from cli import demo, keys, notary, oauth_clients, processes, properties, relay, users
+from cli.beside import EndedEarly
 from cli.database import DatabaseUnavailable
 from cli.export import CannotWrite, export, proof
 from cli.history import history
@@ -24,7 +25,8 @@ from domain.errors import DomainError, Invalid
 from infrastructure.logs import configure_logs
 from infrastructure.settings import BadSettings
 from notary.places import NotaryRefused, PlaceUnavailable
-from projections.rebuild import NothingToVerify, RebuildRunning
+from projections.rebuild import RebuildRunning
+from projections.verification import NothingToVerify
 
 REFUSED = 1
 UNUSABLE = 2
@@ -74,6 +76,7 @@ def main() -> None:
         DatabaseUnavailable,
         CannotStart,
         CannotWrite,
+        EndedEarly,
         NothingToVerify,
         NotaryRefused,
         PlaceUnavailable,

@@ -10,6 +10,7 @@ from cli.database import database_address
 from cli.output import Progress, note, print_table
 from infrastructure.settings import load_settings
 from projections import rebuild as read_tables
+from projections.verification import verify as verify_read_tables
 
 
 def rebuild(
@@ -39,7 +40,7 @@ def _rebuild(dsn: str) -> None:
 
 def _verify(dsn: str) -> None:
     with Progress("Comparing the read tables with the log") as progress:
-        report = read_tables.verify(dsn, progress.show)
+        report = verify_read_tables(dsn, progress.show)
     if not report.count:
         note(f"0 differences: the read tables are what the log gives up to position {report.position}.")
         return

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
+from cli.beside import Beside, beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
 from infrastructure.postgres import connect
 from infrastructure.settings import Settings, load_settings
 from notary.places import StatementFile
 from notary.verification import Report, verify_log
-from projections.rebuild import VerifyReport
-from projections.rebuild import verify as verify_read_tables
+from projections.comparison import Differences
+from projections.rebuild import Progress as ShowProgress
+from projections.verification import VerifyReport, verify_audit, verify_tables, with_audit
 
 LISTED = 100
+
+
+class Checked(NamedTuple):
+    """What is wrong with the log, and with the table that is read along with it, `audit_events`."""
+
+    log: Report
+    audit: Differences
 
 
 def verify(
@@ -36,9 +45,13 @@ def verify(
     """
     settings = load_settings()
     outside = _outside(settings, checkpoints)
-    with database_address(settings) as dsn, Progress("Checking the log") as progress:
-        second = progress.also("Comparing the read tables") if read_tables else None
-        report, compared = check(dsn, outside, progress.show, second)
+    with (
+        database_address(settings) as dsn,
+        checking(dsn, outside, audit=read_tables) as log,
+        Progress("Checking the log") as progress,
+    ):
+        tables = progress.also("Comparing the read tables") if read_tables else None
+        report, compared = check(dsn, log, progress.show, tables)
     if compared is not None:
         _tell_differences(compared)
     _tell(report)
@@ -52,21 +65,26 @@ def verify(
     note("Nothing is wrong.")
 
 
+@contextmanager
+def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Iterator[Beside[Checked]]:
+    """Start to check the log, and `audit_events` too if asked for, in a process of its own."""
+
+    def work(progress: ShowProgress) -> Checked:
+        with connect(dsn, application="ticketing-verify") as conn:
+            report = verify_log(conn, outside, progress)
+        return Checked(report, verify_audit(dsn, progress) if audit else Differences())
+
+    with beside(work) as log:
+        yield log
+
+
 def check(
-    dsn: str,
-    outside: dict[str, Iterable[str]],
-    log_progress: Callable[[int, int], None],
-    table_progress: Callable[[int, int], None] | None,
+    dsn: str, log: Beside[Checked], log_progress: ShowProgress, table_progress: ShowProgress | None
 ) -> tuple[Report, VerifyReport | None]:
-    """The log and, unless `table_progress` is None, the read tables at the same time: each of the two waits
-    for the server a good part of its own."""
-    with (
-        connect(dsn, application="ticketing-verify") as conn,
-        ThreadPoolExecutor(1, thread_name_prefix="log") as executor,
-    ):
-        checking = executor.submit(verify_log, conn, outside, log_progress)
-        compared = verify_read_tables(dsn, table_progress) if table_progress else None
-        return checking.result(), compared
+    """The outcome of `checking` and, unless `table_progress` is None, how the read tables compare."""
+    compared = verify_tables(dsn, table_progress) if table_progress else None
+    report, audit = log.wait(log_progress)
+    return report, with_audit(compared, audit) if compared else None
 
 
 def _outside(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable[str]]:

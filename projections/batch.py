@@ -19,6 +19,7 @@ from infrastructure.postgres import Connection, named_queries
 from infrastructure.privacy import open_events
 from infrastructure.settings import BadSettings
 from projections import project_audit, project_properties, project_tickets, project_users
+from projections.project_past_tickets import PastStates
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
@@ -53,31 +54,35 @@ def read_page(conn: Connection, limit: int, up_to: int | None = None) -> Page:
     return Page(rows[0][0], [entry for entry in entries if up_to is None or entry.position <= up_to])
 
 
-def project_page(conn: Connection, page: Page, *, wait: bool, audit: bool = True) -> None:
+def project_page(conn: Connection, page: Page, *, wait: bool, history: bool = True) -> PastStates:
     """Project the page and move the position behind it, or change nothing and raise.
 
-    Events of an aggregate that has a parked one are parked behind it. Without `audit`, somebody else fills
-    the table `audit_events`.
+    Events of an aggregate that has a parked one are parked behind it. Without `history` the tables
+    `past_tickets` and `audit_events` are left as they are; what belongs into the former is returned.
     """
+    past = PastStates()
     with conn.pipeline(), conn.transaction():
         parked = _claim(conn, page, wait=wait)
         behind = [entry for entry in page.entries if entry.aggregate_id in parked]
         audited = [(entry.position, decode(entry.state)) for entry in page.entries]
-        audit_rows = project_audit.select_rows(conn, audited) if audit else None
+        audit_rows = project_audit.select_rows(conn, audited) if history else None
         waiting = {entry.position for entry in behind}
         events = [event for position, event in audited if position not in waiting]
         for _, run in groupby(open_events(conn, events), key=_renames):
-            _project_run(conn, list(run))
-        if audit:
+            _project_run(conn, list(run), past)
+        past.write_texts(conn)
+        if history:
+            past.write_tickets(conn)
             project_audit.project(conn, audited, audit_rows)
         _park(conn, behind, "waits behind an earlier event of the same aggregate")
+    return past
 
 
-def park_page(conn: Connection, page: Page, error: Exception, *, audit: bool = True) -> None:
+def park_page(conn: Connection, page: Page, error: Exception, *, history: bool = True) -> None:
     """Set a page aside that cannot be projected, and move the position behind it."""
     with conn.transaction():
         _claim(conn, page, wait=True)
-        if audit:
+        if history:
             _audit_what_can_be_read(conn, page)
         _park(conn, page.entries, f"{type(error).__name__}: {error}"[:2_000])
 
@@ -111,7 +116,7 @@ def _renames(event: DomainEvent) -> bool:
     return type(event) in _RENAMES
 
 
-def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
+def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastStates) -> None:
     """Project events that all give new names, or none of which does.
 
     A rename concerns the tickets as they stood before it. Runs keep that order, so that the tables do
@@ -128,7 +133,7 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent]) -> None:
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows)
+        project_tickets.project(conn, tickets, ticket_rows, past)
 
 
 def _audit_what_can_be_read(conn: Connection, page: Page) -> None:

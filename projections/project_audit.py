@@ -18,23 +18,42 @@ from projections.folding import Cursor, write_rows
 
 _sql = named_queries(Path(__file__).parent / "sql" / "project_audit.sql")
 
+COLUMNS = (
+    *("position", "occurred_at", "action", "actor_id", "key_id", "subject_id", "property_ids", "left_ids"),
+    "request_id",
+)  # of the table audit_events, which has no others
 Positioned = tuple[int, DomainEvent]
+Homes = dict[str, tuple[str, ...]]  # for each subject the properties it belongs to
 
 
 def select_rows(conn: Connection, events: Sequence[Positioned]) -> Cursor | None:
     """Ask where the subjects of these events belong; None when all of them are new."""
-    begun = {event.originator_id for _, event in events if event.originator_version == 1}
-    ids = list({subject_of(event) for _, event in events} - begun)
+    ids = known_subjects(events)
     return conn.execute(_sql["select_subjects"], {"ids": ids}) if ids else None
 
 
 def project(conn: Connection, events: Sequence[Positioned], existing: Cursor | None) -> None:
     """Write a row for each of the events."""
-    homes = {
+    rows = rows_of(events, homes_in(existing))
+    write_rows(conn, _sql["insert_audit_events"], [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+
+
+def known_subjects(events: Sequence[Positioned]) -> list[str]:
+    """Those that were there before these events."""
+    begun = {event.originator_id for _, event in events if event.originator_version == 1}
+    return list({subject_of(event) for _, event in events} - begun)
+
+
+def homes_in(existing: Cursor | None) -> Homes:
+    return {
         subject_id: tuple(id for id in property_ids if id not in (left_ids or ()))
         for subject_id, property_ids, left_ids in existing or ()
     }
-    write_rows(conn, _sql["insert_audit_events"], [_row(*positioned, homes) for positioned in events])
+
+
+def rows_of(events: Sequence[Positioned], homes: Homes) -> list[tuple[Any, ...]]:
+    """A row for each of the events, in the order of COLUMNS. `homes` is brought up to after the last."""
+    return [_row(*positioned, homes) for positioned in events]
 
 
 def subject_of(event: DomainEvent) -> str:
@@ -42,7 +61,7 @@ def subject_of(event: DomainEvent) -> str:
     return getattr(event, "subject_id", None) or event.originator_id
 
 
-def _row(position: int, event: DomainEvent, homes: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+def _row(position: int, event: DomainEvent, homes: Homes) -> tuple[Any, ...]:
     subject_id = subject_of(event)
     before = homes.get(subject_id, ())
     after = _properties_in(event)
@@ -51,17 +70,17 @@ def _row(position: int, event: DomainEvent, homes: dict[str, tuple[str, ...]]) -
     homes[subject_id] = after
     left = [property_id for property_id in before if property_id not in after]
     actor = event.actor
-    return {
-        "position": position,
-        "occurred_at": event.occurred_at,
-        "action": event.tag,
-        "actor_id": actor.user_id or actor.credential_id or actor.auth,
-        "key_id": actor.credential_id,
-        "subject_id": subject_id,
-        "property_ids": [*after, *left],
-        "left_ids": left or None,
-        "request_id": event.request_id,
-    }
+    return (
+        position,
+        event.occurred_at,
+        event.tag,
+        actor.user_id or actor.credential_id or actor.auth,
+        actor.credential_id,
+        subject_id,
+        [*after, *left],
+        left or None,
+        event.request_id,
+    )
 
 
 def _properties_in(event: DomainEvent) -> tuple[str, ...] | None:

@@ -11,15 +11,24 @@ from domain.ticket import PRIORITIES, Ticket, TicketDescriptionChanged, TicketTi
 from infrastructure.postgres import Connection, named_queries
 from projections.folding import fold, write_rows
 
+COLUMNS = (
+    *("ticket_id", "version", "status", "priority", "priority_rank", "category", "property_id", "unit_id"),
+    *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at", "ended_at"),
+)  # of the table past_tickets, which has no others
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
 _sql = named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql")
 
 
 class PastStates:
-    """Folds tickets one event at a time and keeps what each event put an end to."""
+    """Folds tickets one event at a time and keeps what each event put an end to.
+
+    `tickets` are rows of the table, in the order of COLUMNS. `spans` tells for each ticket from which of its
+    versions to which there is a row here, if that version lasted at all.
+    """
 
     def __init__(self) -> None:
-        self._tickets: list[dict[str, Any]] = []
+        self.tickets: list[tuple[Any, ...]] = []
+        self.spans: dict[str, tuple[int, int]] = {}
         self._texts: list[dict[str, Any]] = []
 
     def fold(self, ticket: Ticket | None, events: Sequence[DomainEvent]) -> Ticket:
@@ -31,15 +40,21 @@ class PastStates:
             ticket = fold(Ticket, ticket, [event])
         if ticket is None:
             raise ValueError("no events to fold")
+        first, _ = self.spans.get(ticket.id, (events[0].originator_version - 1, 0))
+        self.spans[ticket.id] = first, ticket.version - 1
         return ticket
 
-    def write(self, conn: Connection) -> None:
-        write_rows(conn, _sql["insert_past_tickets"], self._tickets)
+    def write_tickets(self, conn: Connection) -> None:
+        write_rows(
+            conn, _sql["insert_past_tickets"], [dict(zip(COLUMNS, row, strict=True)) for row in self.tickets]
+        )
+
+    def write_texts(self, conn: Connection) -> None:
         write_rows(conn, _sql["insert_past_texts"], self._texts)
 
     def _keep(self, ticket: Ticket, event: DomainEvent) -> None:
         if ticket.updated_at != event.occurred_at:
-            self._tickets.append(_ticket_row(ticket, event))
+            self.tickets.append(_ticket_row(ticket, event))
         if isinstance(event, TicketTitleChanged | TicketDescriptionChanged):
             self._texts.append(
                 {
@@ -51,20 +66,20 @@ class PastStates:
             )
 
 
-def _ticket_row(ticket: Ticket, event: DomainEvent) -> dict[str, Any]:
-    return {
-        "ticket_id": ticket.id,
-        "version": ticket.version,
-        "status": ticket.status,
-        "priority": ticket.priority,
-        "priority_rank": PRIORITY_RANK[ticket.priority],
-        "category": ticket.category,
-        "property_id": ticket.property_id,
-        "unit_id": ticket.unit_id,
-        "requester_id": ticket.requester_id,
-        "assignee_id": ticket.assignee_id,
-        "is_deleted": ticket.is_deleted,
-        "created_at": ticket.created_at,
-        "updated_at": ticket.updated_at,
-        "ended_at": event.occurred_at,
-    }
+def _ticket_row(ticket: Ticket, event: DomainEvent) -> tuple[Any, ...]:
+    return (
+        ticket.id,
+        ticket.version,
+        ticket.status,
+        ticket.priority,
+        PRIORITY_RANK[ticket.priority],
+        ticket.category,
+        ticket.property_id,
+        ticket.unit_id,
+        ticket.requester_id,
+        ticket.assignee_id,
+        ticket.is_deleted,
+        ticket.created_at,
+        ticket.updated_at,
+        event.occurred_at,
+    )

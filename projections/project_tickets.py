@@ -40,9 +40,13 @@ def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | Non
     return conn.execute(_sql["select_tickets"], {"ids": ids, "reworded": reworded}) if ids else None
 
 
-def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write what the events made of the tickets. Names are looked up by the statements, so properties
-    and users come first."""
+def project(
+    conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastStates
+) -> None:
+    """Write what the events made of the tickets, and have `past` keep what they were before.
+
+    Names are looked up by the statements, so properties and users come first.
+    """
     known = _read(existing)
     active: Counter[str] = Counter()
     for ticket in known.values():
@@ -50,7 +54,6 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
-    past = PastStates()
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
         ticket = past.fold(known.get(key), changes)
@@ -65,7 +68,6 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
     write_rows(conn, _sql["insert_comments"], comments)
     attachments = [_attachment_row(event) for event in events if isinstance(event, TicketFileAttached)]
     write_rows(conn, _sql["insert_attachments"], attachments)
-    past.write(conn)
     _count_active(conn, active)
 
 

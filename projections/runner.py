@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
 from infrastructure.postgres import Connection, connect
 from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
+from projections.project_past_tickets import PastStates
 from projections.schema import LIVE
 
 BATCH_SIZE = 500
@@ -41,21 +43,21 @@ def catch_up(
     wait: bool = True,
     *,
     up_to: int | None = None,
-    audit: bool = True,
+    keep_past: Callable[[PastStates], None] | None = None,
 ) -> int:
     """Project the next events, at most `limit`, and return how many; 0 at the end of the log or `up_to`.
 
     `conn` comes from `connect_projector`. With `wait=False` it returns 0 too when another process is
     projecting at this moment. A page that fails is halved until the event that cannot be projected
-    stands alone; that one is parked. `audit` is that of project_page.
+    stands alone; that one is parked. With `keep_past` the tables `past_tickets` and `audit_events` are not
+    written: it is given what belongs into the former.
     """
     while True:
         page = read_page(conn, limit, up_to)
         if not page.entries:
             return 0
         try:
-            project_page(conn, page, wait=wait, audit=audit)
-            return len(page.entries)
+            past = project_page(conn, page, wait=wait, history=keep_past is None)
         except Overtaken:
             if not wait:
                 return 0
@@ -63,9 +65,13 @@ def catch_up(
             if conn.closed or is_transient(error):
                 raise
             if len(page.entries) == 1:
-                park_page(conn, page, error, audit=audit)
+                park_page(conn, page, error, history=keep_past is None)
                 return 1
             limit = len(page.entries) // 2
+        else:
+            if keep_past:
+                keep_past(past)
+            return len(page.entries)
 
 
 class Projector:

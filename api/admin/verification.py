@@ -24,7 +24,8 @@ from infrastructure.settings import Settings, load_settings
 from notary.places import StatementFile
 from notary.verification import verify_log
 from projections.comparison import Difference
-from projections.rebuild import NothingToVerify, RebuildRunning, verify
+from projections.rebuild import RebuildRunning
+from projections.verification import NothingToVerify, verify
 
 RUN_KEY = 7_305_877  # the session advisory lock of the one verification of this kind under way
 NOTE_EVERY_SECONDS = 0.5

@@ -42,11 +42,9 @@ SELECT brin_summarize_new_values('read_next.audit_events_terms_idx');
 -- name: take_copy_off_the_log
 -- What is only compared and then dropped need not outlive a crash.
 ALTER TABLE read_next.tickets SET UNLOGGED;
-ALTER TABLE read_next.past_tickets SET UNLOGGED;
 ALTER TABLE read_next.past_texts SET UNLOGGED;
 ALTER TABLE read_next.comments SET UNLOGGED;
 ALTER TABLE read_next.attachments SET UNLOGGED;
-ALTER TABLE read_next.audit_events SET UNLOGGED;
 
 -- name: take_snapshot
 -- The first statement of a REPEATABLE READ transaction fixes what all of it sees.

@@ -13,8 +13,8 @@ from infrastructure.privacy import process_vault
 from notary.follower import seal
 from notary.pages import sql
 from notary.verification import check_log, verify_log
-from projections.rebuild import verify as verify_read_tables
 from projections.runner import catch_up, connect_projector
+from projections.verification import verify as verify_read_tables
 from tests.support.history import History, append
 from tests.support.tampering import IN_THE_LOG, change_a_checkpoint, change_a_read_row, unprotect
 

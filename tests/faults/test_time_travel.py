@@ -16,7 +16,7 @@ from commands.properties import RegisterProperty, register_property
 from commands.users import RegisterUser, register_user
 from domain.ticket import PRIORITIES, STATUSES
 from infrastructure.event_store import Ticketing
-from projections.rebuild import verify
+from projections.verification import verify
 from tests.support.api import SEASIDE, services_on
 from tests.support.history import WORDS
 from tests.support.keys import bearer, make_key, operator

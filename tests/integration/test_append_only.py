@@ -12,8 +12,9 @@ from infrastructure.privacy import process_vault
 from infrastructure.roles import APPLICATION, grant_to_application
 from notary.follower import seal
 from notary.signing import rotate_key
-from projections.rebuild import rebuild, verify
+from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
+from projections.verification import verify
 from tests.acceptance.site import Site
 from tests.support.history import History, append
 

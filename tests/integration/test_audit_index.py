@@ -1,14 +1,17 @@
 """The index that auditors search holds every event, and the properties each of them concerns."""
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from domain.api_key import ApiKeyIssued
 from domain.property import PropertyEvent
 from domain.ticket import TicketMoved, TicketOpened
 from domain.user import UserPropertiesChanged, UserRegistered
 from infrastructure.event_store import decode
-from projections.rebuild import rebuild, verify
+from projections import live_rows, project_audit, project_past_tickets
+from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
+from projections.verification import verify
 from tests.support.history import History, append
 from tests.support.keys import make_key
 
@@ -68,6 +71,83 @@ def test_a_changed_row_is_found_and_mended(database, store, conn, catch_up):
     assert verify(database, lambda done, total: None).count == 0
 
 
+GAP = """SELECT position + 1 FROM read.audit_events a
+          WHERE position < (SELECT max(position) FROM read.audit_events)
+            AND NOT EXISTS (SELECT FROM read.audit_events b WHERE b.position = a.position + 1)"""
+
+
+def positions_of_tickets(conn):
+    """One ticket's rows: several, far apart."""
+    query = """SELECT array_agg(position ORDER BY position) FROM read.audit_events
+                WHERE action LIKE 'ticket.%' GROUP BY subject_id ORDER BY count(*) DESC LIMIT 1"""
+    return conn.execute(query).fetchall()[0][0]
+
+
+def named(report):
+    assert report.count == len(report.differences)
+    return {(one.table, one.id, one.problem) for one in report.differences}
+
+
+@pytest.mark.parametrize("batch_size", [3, 5_000])
+def test_rows_after_a_wrong_one_are_not_called_wrong(
+    database, store, conn, catch_up, monkeypatch, batch_size
+):
+    """Where a subject belongs is known from its earlier rows, which are the very ones that may be wrong."""
+    monkeypatch.setattr(live_rows, "BATCH_SIZE", batch_size)
+    history = History(2)
+    append(store, history.grow(120))
+    conn.execute("SELECT nextval(pg_get_serial_sequence('es.stored_events', 'notification_id'))")
+    append(store, history.grow(120))
+    catch_up()
+    opened, altered, missing, *_ = positions_of_tickets(conn)
+    (gap,) = conn.execute(GAP).fetchone()
+    copy = f"""INSERT INTO read.audit_events
+               SELECT (jsonb_populate_record(a, %s)).*
+                 FROM read.audit_events a WHERE position = {opened}"""
+    conn.execute("UPDATE read.audit_events SET property_ids = '{p9}' WHERE position = %s", [altered])
+    conn.execute("DELETE FROM read.audit_events WHERE position = %s", [missing])
+    for position in (gap, 10**9):
+        conn.execute(copy, [Jsonb({"position": position, "property_ids": ["p9"]})])
+
+    assert named(verify(database, lambda done, total: None)) == {
+        ("audit_events", str(altered), "property_ids"),
+        ("audit_events", str(missing), "missing"),
+        ("audit_events", str(gap), "should not be there"),
+        ("audit_events", str(10**9), "should not be there"),
+    }
+
+
+def test_past_states_that_never_were_are_found(database, store, conn, catch_up):
+    append(store, History(3).grow(80))
+    catch_up()
+    ticket_id, version = conn.execute("SELECT id, version FROM read.tickets ORDER BY version DESC").fetchone()
+    copy = """INSERT INTO read.past_tickets SELECT (jsonb_populate_record(p, %s)).*
+                FROM read.past_tickets p WHERE ticket_id = %s LIMIT 1"""
+    invented = [("nobody's", 1), (ticket_id, version), (ticket_id, -1)]
+    for id, number in invented:
+        conn.execute(copy, [Jsonb({"ticket_id": id, "version": number}), ticket_id])
+    (gone,) = conn.execute(
+        "DELETE FROM read.past_tickets WHERE ticket_id = %s AND version = 1 RETURNING ticket_id", [ticket_id]
+    ).fetchone()
+
+    assert named(verify(database, lambda done, total: None)) == {
+        ("past_tickets", f"{gone}/1", "missing"),
+        *(("past_tickets", f"{id}/{number}", "should not be there") for id, number in invented),
+    }
+
+
+def test_every_column_is_compared(conn):
+    for table, columns in (
+        ("audit_events", project_audit.COLUMNS),
+        ("past_tickets", project_past_tickets.COLUMNS),
+    ):
+        stored = conn.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+            [f"read.{table}"],
+        )
+        assert tuple(name for (name,) in stored) == columns
+
+
 def test_an_event_that_cannot_be_projected_is_indexed_all_the_same(database, store, conn, catch_up):
     append(store, History(1).grow(20))
     (state,) = conn.execute(
@@ -85,6 +165,12 @@ def test_an_event_that_cannot_be_projected_is_indexed_all_the_same(database, sto
     assert conn.execute("SELECT position FROM read.audit_events WHERE subject_id = 'orphan'").fetchall() == [
         parked
     ]
+    conn.execute(
+        "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+        " VALUES ('no-event', 1, 'ticket.opened', 'nonsense')"
+    )
+    catch_up()
+    assert verify(database, lambda done, total: None).count == 0
 
 
 def test_tables_that_lag_behind_the_log_are_not_called_wrong(database, store, catch_up):

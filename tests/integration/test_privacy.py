@@ -204,7 +204,7 @@ def test_a_key_restored_from_a_backup_opens_nothing(store, elsewhere, conn):
 
 
 def test_the_read_tables_forget_too_and_say_what_the_log_says(database, store, conn, catch_up):
-    from projections.rebuild import verify
+    from projections.verification import verify
 
     register(store)
     register(store, "u2", name="Bea", command_id="c2")

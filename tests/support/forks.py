@@ -94,6 +94,7 @@ def _run(
     program: Program, arguments: Sequence[str], environ: Mapping[str, str], folder: str, files: Sequence[Path]
 ) -> None:
     """In the new process: put in place what a shell gives to a program, then be it."""
+    multiprocessing.current_process().daemon = False  # a program may have processes of its own
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(folder)

@@ -1,0 +1,108 @@
+"""Comparing every row of the live read tables with what the log gives, beside live traffic."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import msgspec
+import psycopg
+
+from infrastructure.postgres import connect
+from projections.comparison import Difference, Differences, compare_tables
+from projections.live_rows import AuditCheck, PastTicketsCheck
+from projections.rebuild import Progress, fill, fresh_copy, number, project_all, sql
+from projections.schema import read_schema_state
+
+APPLICATION = "ticketing-verify"
+
+
+class NothingToVerify(Exception):
+    """There are no read tables, or they are another version's: rebuild them instead."""
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What differed from the log at `position`: `count` rows, of which the first are listed."""
+
+    events: int
+    position: int
+    seconds: float
+    count: int
+    differences: list[Difference]
+
+
+def verify(dsn: str, progress: Progress) -> VerifyReport:
+    """Compare all read tables with the log, changing nothing."""
+    with _beside(dsn) as audit:
+        report = verify_tables(dsn, progress)
+    return with_audit(report, audit)
+
+
+def with_audit(report: VerifyReport, audit: Differences) -> VerifyReport:
+    """The report of verify_tables together with what verify_audit found."""
+    both = Differences()
+    both.add(*report.differences, unlisted=report.count - len(report.differences))
+    both.add_all(audit)
+    return msgspec.structs.replace(report, count=both.count, differences=both.listed)
+
+
+def verify_tables(dsn: str, progress: Progress) -> VerifyReport:
+    """Compare all read tables but `audit_events` with the log.
+
+    Projection pauses for the moment it takes to bring the copy to the same position as the live tables;
+    the comparison then works on a snapshot of that moment. Raises RebuildRunning, NothingToVerify.
+    """
+    started = time.monotonic()
+    with (
+        fresh_copy(dsn) as (control, copy),
+        connect(dsn, application=APPLICATION) as reader,
+        connect(dsn, application=APPLICATION) as looking,
+    ):
+        if read_schema_state(control) != "current":
+            raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
+        control.execute(sql["take_copy_off_the_log"])
+        past = PastTicketsCheck(looking)
+        events = fill(control, copy, progress, keep_past=past.compare)
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with reader.transaction():
+            with control.transaction():
+                position = number(control, "lock_live_position")
+                events += project_all(copy, up_to=position, keep_past=past.compare)
+                reader.execute(sql["take_snapshot"])
+            differences = compare_tables(reader)
+            past.look_for_more(reader)
+        differences.add_all(past.differences)
+    return VerifyReport(
+        events=events,
+        position=position,
+        seconds=time.monotonic() - started,
+        count=differences.count,
+        differences=differences.listed,
+    )
+
+
+def verify_audit(dsn: str, progress: Progress, stopping: threading.Event | None = None) -> Differences:
+    """Compare the table `audit_events` with the log, up to where the live tables are."""
+    with connect(dsn, application=APPLICATION) as conn:
+        if read_schema_state(conn) != "current":
+            return Differences()  # verify_tables says so
+        check = AuditCheck(conn)
+        check.run(progress, is_stopped=stopping.is_set if stopping else lambda: False)
+        return check.differences
+
+
+@contextmanager
+def _beside(dsn: str) -> Iterator[Differences]:
+    """Have verify_audit at work on a thread as long as the block lasts, or longer; it finds what is given."""
+    found, stopping = Differences(), threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="audit") as executor:
+        checking = executor.submit(verify_audit, dsn, lambda done, total: None, stopping)
+        try:
+            yield found
+            found.add_all(checking.result())
+        except BaseException:
+            stopping.set()
+            raise

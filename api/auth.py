@@ -41,11 +41,11 @@ def _find_and_count(pool: Pool, key_digest: bytes, find_and_count: str, open_win
     """The row of a good key, or None. A key's first request takes more than one statement."""
     parameters = {"digest": key_digest}
     with pool.connection() as conn:
-        row = conn.execute(_sql[find_and_count], parameters, binary=True).fetchone()
-        if row is None:  # also when another request opens the window just now: then this waits for it
+        rows = conn.fetch(_sql[find_and_count], parameters)
+        if not rows:  # also when another request opens the window just now: then this waits for it
             conn.execute(_sql[open_window], parameters)
-            row = conn.execute(_sql[find_and_count], parameters, binary=True).fetchone()
-    return row
+            rows = conn.fetch(_sql[find_and_count], parameters)
+    return rows[0] if rows else None
 
 
 def _bearer(authorization: str | None) -> str:

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import structlog
 
 _SECRET = re.compile(r"mt[a-z]_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
 _SECRET_NAME = re.compile(r"authorization|password|secret|token|signing_key|api_key\Z", re.IGNORECASE)
+_is_secret_name = lru_cache(maxsize=256)(_SECRET_NAME.search)  # the program has few words for fields
 REDACTED = "[redacted]"
 LIBRARIES = ("asyncio", "kafka", "psycopg")  # what they have to say comes out as the same lines
 
@@ -40,7 +42,7 @@ def configure_logs(level: str) -> None:
 def redact(logger: object, method: str, event: Event) -> Event:
     """Take out what looks like a credential, by the name of the field or by its form."""
     for name, value in event.items():
-        if _SECRET_NAME.search(name):
+        if _is_secret_name(name):
             event[name] = REDACTED
         elif isinstance(value, str):
             if _may_hold_secret(value):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, LiteralString, cast
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
@@ -18,14 +19,34 @@ _MIGRATION_LOCK = 7_305_871  # any constant: one migration at a time over the wh
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 Connection = psycopg.Connection[TupleRow]
+Query = LiteralString | sql.Composed
 Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
 
 
-class Pool(ConnectionPool[Connection]):
+class PooledConnection(psycopg.Connection[TupleRow]):
+    """A connection that keeps a cursor: making one takes a quarter of the time of a short statement."""
+
+    _kept: psycopg.Cursor[TupleRow] | None = None
+
+    def fetch(
+        self, statement: Query, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[TupleRow]:
+        """All rows of a statement, sent in binary."""
+        if self._kept is None:
+            self._kept = self.cursor(binary=True)
+        return self._kept.execute(statement, parameters).fetchall()
+
+
+class Pool(ConnectionPool[PooledConnection]):
     """The library's pool for connections that commit by themselves: nothing is committed on return."""
 
+    def fetch(self, statement: Query, parameters: Mapping[str, Any] | None = None) -> list[TupleRow]:
+        """As PooledConnection.fetch, on a connection that is free."""
+        with self.connection() as conn:
+            return conn.fetch(statement, parameters)
+
     @contextmanager
-    def connection(self, timeout: float | None = None) -> Iterator[Connection]:
+    def connection(self, timeout: float | None = None) -> Iterator[PooledConnection]:
         conn = self.getconn(timeout)
         try:
             yield conn
@@ -60,6 +81,7 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
     conninfo = make_conninfo(dsn, connect_timeout=3, application_name=application, options=timeouts)
     return Pool(
         conninfo,
+        connection_class=PooledConnection,
         kwargs={"autocommit": True, "prepare_threshold": 1},
         min_size=1,
         max_size=max_size,

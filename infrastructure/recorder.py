@@ -17,7 +17,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg_pool import PoolTimeout
 
-from infrastructure.postgres import Connection, Pool, Statement
+from infrastructure.postgres import Connection, Pool, PooledConnection, Statement
 
 LastStates = Sequence[tuple[str, bytes]]  # aggregate ids, each with the stored bytes of its last event
 
@@ -127,9 +127,9 @@ class WatermarkRecorder(PostgresApplicationRecorder):
                 _unlock(conn, originator_id)
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[PooledConnection]:
         """A connection of the pool, or the one this thread holds under `exclusive`."""
-        held: Connection | None = getattr(self._held, "connection", None)
+        held: PooledConnection | None = getattr(self._held, "connection", None)
         if held is not None and not held.closed:
             yield held
             return
@@ -179,16 +179,16 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""
-        with self.connection() as conn, conn.cursor(binary=True) as cur:
-            rows = cur.execute(_SELECT_STATES, (originator_id, after)).fetchall()
+        with self.connection() as conn:
+            rows = conn.fetch(_SELECT_STATES, (originator_id, after))
         return [state for (state,) in rows]
 
     def select_states_of_both(
         self, first: tuple[str, int], second: tuple[str, int]
     ) -> tuple[list[bytes], list[bytes]]:
         """As select_states, of two aggregates (id, after) in one round trip."""
-        with self.connection() as conn, conn.cursor(binary=True) as cur:
-            rows = cur.execute(_SELECT_STATES_OF_BOTH, (*first, *second)).fetchall()
+        with self.connection() as conn:
+            rows = conn.fetch(_SELECT_STATES_OF_BOTH, (*first, *second))
         return (
             [state for is_first, state in rows if is_first],
             [state for is_first, state in rows if not is_first],
@@ -196,8 +196,8 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         """Position and stored bytes of one aggregate's versions `first` to `last`, in order."""
-        with self.connection() as conn, conn.cursor(binary=True) as cur:
-            return cur.execute(_SELECT_RECORDED, (originator_id, first, last)).fetchall()
+        with self.connection() as conn:
+            return conn.fetch(_SELECT_RECORDED, (originator_id, first, last))
 
     def select_events(
         self,
@@ -293,10 +293,10 @@ def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
-def _insert(conn: Connection, events: Sequence[StoredEvent]) -> list[int]:
+def _insert(conn: PooledConnection, events: Sequence[StoredEvent]) -> list[int]:
     if len(events) == 1:
         event = events[0]
-        cur = conn.execute(
+        rows = conn.fetch(
             _INSERT_ONE, (event.originator_id, event.originator_version, event.topic, event.state)
         )
     else:
@@ -306,17 +306,17 @@ def _insert(conn: Connection, events: Sequence[StoredEvent]) -> list[int]:
             [event.topic for event in events],
             [event.state for event in events],
         )
-        cur = conn.execute(_INSERT_MANY, columns)
-    return [position for (position,) in cur.fetchall()]
+        rows = conn.fetch(_INSERT_MANY, columns)
+    return [position for (position,) in rows]
 
 
-def _insert_if(conn: Connection, event: StoredEvent, given: LastStates) -> list[int]:
+def _insert_if(conn: PooledConnection, event: StoredEvent, given: LastStates) -> list[int]:
     ids, states = zip(*given, strict=True)
-    cur = conn.execute(
+    rows = conn.fetch(
         _INSERT_ONE_IF,
         (event.originator_id, event.originator_version, event.topic, event.state, list(ids), list(states)),
     )
-    positions = [position for (position,) in cur.fetchall()]
+    positions = [position for (position,) in rows]
     if not positions:
         raise OutOfDate(event.originator_id)
     return positions

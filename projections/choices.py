@@ -83,5 +83,4 @@ def _mine(caller: Caller) -> list[str] | None:
 
 
 def _fetch(pool: Pool, statement: str, parameters: dict[str, Any]) -> list[Any]:
-    with pool.connection() as conn:
-        return conn.execute(_sql[statement], parameters).fetchall()
+    return pool.fetch(_sql[statement], parameters)

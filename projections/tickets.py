@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from psycopg import sql as composing
 
 from domain.access import Caller
 from infrastructure.postgres import Pool, named_queries
@@ -86,7 +85,7 @@ class Names(NamedTuple):
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
     statement, parameters = build_list(caller, query)
-    rows = _fetch(pool, statement, parameters)
+    rows = pool.fetch(statement, parameters)
     total = rows[0][0]
     found = [row for row in rows if row[1] is not None]
     last_key = None
@@ -99,7 +98,7 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
 
 def get_ticket(pool: Pool, ticket_id: str) -> TicketRow | None:
     """The ticket, or None when there is none; NotYetProjected when only the log has it."""
-    rows = _fetch(pool, _sql["get_ticket"], {"id": ticket_id})
+    rows = pool.fetch(_sql["get_ticket"], {"id": ticket_id})
     if not rows or not rows[0][2].startswith("ticket."):
         return None
     newest, log_position, _, version, names_changed, is_deleted, created_at, updated_at, *rest = rows[0]
@@ -145,7 +144,7 @@ def list_comments(
         "limit": limit,
         "offset": offset,
     }
-    rows = _fetch(pool, _sql["list_comments"], parameters)
+    rows = pool.fetch(_sql["list_comments"], parameters)
     comments = [
         CommentView(
             id=key,
@@ -162,12 +161,12 @@ def list_comments(
 
 def list_attachments(pool: Pool, ticket_id: str) -> list[AttachmentRow]:
     """The files of a ticket, oldest first; a ticket holds few enough for one page."""
-    return [_attachment(row) for row in _fetch(pool, _sql["list_attachments"], {"ticket_id": ticket_id})]
+    return [_attachment(row) for row in pool.fetch(_sql["list_attachments"], {"ticket_id": ticket_id})]
 
 
 def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
     """A file of a ticket that is not deleted, or None."""
-    rows = _fetch(pool, _sql["get_attachment"], {"id": attachment_id})
+    rows = pool.fetch(_sql["get_attachment"], {"id": attachment_id})
     return _attachment(rows[0]) if rows else None
 
 
@@ -181,7 +180,7 @@ def names_of(
         "requester_id": requester_id,
         "assignee_id": assignee_id,
     }
-    property_name, unit_name, requester_name, assignee_name = _fetch(pool, _sql["names_of"], parameters)[0]
+    property_name, unit_name, requester_name, assignee_name = pool.fetch(_sql["names_of"], parameters)[0]
     return Names(
         property=Reference(property_id, property_name or property_id),
         unit=Reference(unit_id, unit_name or unit_id) if unit_id else None,
@@ -194,17 +193,12 @@ def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     """The names of those who commented, people and service keys, by id."""
     if not author_ids:
         return {}
-    return dict(_fetch(pool, _sql["author_names"], {"ids": list(author_ids)}))
+    return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
 
 
 def whole_seconds(at: datetime) -> datetime:
     """The time as responses show it."""
     return at.astimezone(UTC).replace(microsecond=0)
-
-
-def _fetch(pool: Pool, statement: str | composing.Composed, parameters: dict[str, Any]) -> list[Any]:
-    with pool.connection() as conn:
-        return conn.execute(statement, parameters).fetchall()
 
 
 def _summary(row: Sequence[Any]) -> TicketSummary:

@@ -30,7 +30,7 @@ Row = tuple[Any, ...]
 
 
 class PastTicketsCheck:
-    """Looks at the live rows of the tickets of a page. `conn` comes from `connect_projector`."""
+    """Compares what the tickets of a page were before with their live rows."""
 
     def __init__(self, conn: Connection) -> None:
         self.differences = Differences()
@@ -55,7 +55,7 @@ class PastTicketsCheck:
 
 
 class AuditCheck:
-    """Follows the log on a connection from `connect_projector` to where the live tables are.
+    """Follows the log to where the live tables are.
 
     Where a subject belongs is asked of the live rows that were compared before; where those were wrong, it
     is remembered.

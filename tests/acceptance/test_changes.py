@@ -14,6 +14,7 @@ from tests.support.postgres import cloned_database
 ADDRESS = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
 PERSON = {"name": "New", "email": "new@example.com", "role": "staff", "property_ids": ["abc123"]}
 NEVER = '"99"'
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +185,6 @@ def test_a_stale_version_comes_before_bad_values_and_after_the_role(site, client
     assert client.patch(path, data=b"{", headers=stale | JSON).status_code == 400
 
 
-JSON = {"Content-Type": "application/json"}
-
-
 def test_a_retry_with_the_version_read_anew_is_carried_out(client, path):
     """If-Match is not what makes two requests the same, so that the first answer must not stand for it."""
     change, key = {"title": "Read anew"}, {"Idempotency-Key": path}
@@ -204,7 +202,7 @@ def test_a_retry_in_the_right_form_is_carried_out(client):
     body, key = json.dumps(LEAK), {"Idempotency-Key": "form"}
 
     wrong = client.post("/v1/tickets", data=body, headers={**key, "Content-Type": "text/plain"})
-    right = client.post("/v1/tickets", data=body, headers={**key, "Content-Type": "application/json"})
+    right = client.post("/v1/tickets", data=body, headers=key | JSON)
 
     assert (wrong.status_code, right.status_code) == (415, 201)
 

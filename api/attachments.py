@@ -29,7 +29,7 @@ from api.ticket_rows import visible_row
 from commands.tickets import AttachFile, attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
-from infrastructure.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge
+from infrastructure.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
 from projections.tickets import get_attachment, list_attachments
 from projections.views import AttachmentView
 
@@ -223,8 +223,9 @@ class _Form:
         if part.name == "file" and self._upload is None:
             file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - kept for `put`
             copy = cast(BinaryIO, file)
-            shutil.copyfileobj(part.stream, copy)
-            copy.seek(0)
+            with disk_errors():
+                shutil.copyfileobj(part.stream, copy)
+                copy.seek(0)
             self._upload = _Upload(_filename(part.filename or ""), _media_type(part.content_type), copy)
         elif part.name == "file":
             self._details["file"] = ["The file field is given more than once."]

@@ -18,6 +18,7 @@ from api.problems import problems
 from api.queries import NoQuery, read_query
 from api.resource import MAX_BODY_BYTES
 from domain.errors import Invalid
+from infrastructure.attachment_store import disk_errors
 
 __all__ = [
     "NoQuery",
@@ -98,14 +99,19 @@ def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
-    """The whole body as a temporary file at its beginning, for uploads; Refused with 413 over `limit`."""
+    """The whole body as a temporary file at its beginning, for uploads; Refused with 413 over `limit`.
+
+    Raises AttachmentsUnavailable when there is no room for it.
+    """
     file: IO[bytes] | None = getattr(req.context, "body_file", None)
     if file is None:
         file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - the gate closes it
         digest = hashlib.sha256()
-        for chunk in _chunks(req, limit):
-            digest.update(chunk)
-            file.write(chunk)
+        with disk_errors():
+            for chunk in _chunks(req, limit):
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
         req.context.body_file = file
         req.context.body_sha256 = digest.digest()
     file.seek(0)

@@ -149,6 +149,7 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         request_id=getattr(req.context, "request_id", None),
         error=type(error).__name__,
         sqlstate=getattr(error, "sqlstate", None),
+        reason=str(error) if isinstance(error, AttachmentsUnavailable) else None,
     )
     message = "The service cannot reach what it stores things in just now. Try again."
     fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})

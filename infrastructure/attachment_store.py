@@ -78,7 +78,7 @@ class DiskAttachments:
     def put(self, attachment_id: str, stream: BinaryIO, limit: int = ATTACHMENT_BYTES) -> StoredFile:
         path = self._folder / _key(attachment_id)
         measured = _Measured(stream, limit)
-        with _disk_errors():
+        with disk_errors():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix="upload.", delete=False) as file:
                 try:
@@ -95,7 +95,7 @@ class DiskAttachments:
 
     def open(self, attachment_id: str) -> OpenedFile:
         path = self._folder / _key(attachment_id)
-        with _disk_errors():
+        with disk_errors():
             try:
                 file = path.open("rb")
             except FileNotFoundError:
@@ -103,7 +103,7 @@ class DiskAttachments:
             return OpenedFile(file, os.fstat(file.fileno()).st_size)
 
     def delete(self, attachment_id: str) -> None:
-        with _disk_errors():
+        with disk_errors():
             (self._folder / _key(attachment_id)).unlink(missing_ok=True)
 
 
@@ -195,7 +195,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _disk_errors() -> Iterator[None]:
+def disk_errors() -> Iterator[None]:
+    """Have what goes wrong with a disk raised as AttachmentsUnavailable."""
     try:
         yield
     except OSError as error:

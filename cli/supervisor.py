@@ -16,6 +16,7 @@ from cli.output import note
 
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 30.0
+MOST_DOUBLINGS = 10  # by then it is the longest
 HEALTHY_AFTER_SECONDS = 30.0
 STOP_SECONDS = 8.0
 LARGEST_LOG_BYTES = 50_000_000
@@ -56,7 +57,7 @@ class Child:
         if self._process is not None and self._process.poll() is not None:
             code, self._process = self._process.returncode, None
             self.failures = 1 if now - self._started_at > HEALTHY_AFTER_SECONDS else self.failures + 1
-            delay = min(FIRST_DELAY_SECONDS * 2 ** (self.failures - 1), LONGEST_DELAY_SECONDS)
+            delay = delay_after(self.failures)
             self._restart_at = now + delay
             note(f"{self.name} ended ({_said(code)}); starting it again in {delay:g} s. Its log: {self.log}")
         if self._process is None and now >= self._restart_at:
@@ -107,6 +108,12 @@ class Supervisor:
             child.ask_to_stop()
         for child in self.children:
             child.wait_or_kill(deadline)
+
+
+def delay_after(failures: int) -> float:
+    """How many seconds to wait before something is started again that has failed so often in a row."""
+    doublings = min(failures, MOST_DOUBLINGS) - 1
+    return min(FIRST_DELAY_SECONDS * float(1 << doublings), LONGEST_DELAY_SECONDS)
 
 
 def ourselves(*arguments: str) -> list[str]:

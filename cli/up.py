@@ -18,6 +18,7 @@ import typer
 
 from cli import demo
 from cli.database import Database, open_database, operator_context, prepare
+from cli.database_keeper import DatabaseKeeper
 from cli.first_admin import first_admin, write_secret
 from cli.keys import is_working_admin_key
 from cli.listening import require_free_metrics_port, require_our_host, why_not
@@ -64,14 +65,21 @@ def up(
     with stopping_on_signals() as signals, _only_one(settings.home):
         require_folder(settings)
         _require_free_ports(settings)
-        with _database_addresses(settings, signals) as (dsn, owner):
+        with _database(settings, signals) as (dsn, owner, keeper):
             environ["DATABASE_URL"] = dsn
             environ.pop("MIGRATE_DATABASE_URL", None)  # not for those who serve
             prepared = msgspec.structs.replace(load_settings(environ), migrate_database_url=owner)
-            _run(prepared, environ, signals, with_demo=demo_data)
+            _run(prepared, environ, signals, keeper, with_demo=demo_data)
 
 
-def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_demo: bool) -> None:
+def _run(
+    settings: Settings,
+    environ: dict[str, str],
+    signals: Signals,
+    keeper: DatabaseKeeper | None,
+    *,
+    with_demo: bool,
+) -> None:
     def child(name: str) -> Child:
         return Child(name, ourselves(name), environ, settings.home / "logs" / f"{name}.log")
 
@@ -91,6 +99,8 @@ def _run(settings: Settings, environ: dict[str, str], signals: Signals, *, with_
         supervisor.children.append(child("notary"))  # now, as nobody waits for it
         while True:
             with signals.deferred():
+                if keeper is not None:
+                    keeper.keep_running()
                 supervisor.keep_running()
             time.sleep(LOOK_EVERY_SECONDS)
     finally:
@@ -139,10 +149,13 @@ def _require_free_ports(settings: Settings) -> None:
 
 
 @contextmanager
-def _database_addresses(settings: Settings, signals: Signals) -> Iterator[tuple[str, str | None]]:
-    """DATABASE_URL and MIGRATE_DATABASE_URL, or those of an embedded server that is ours to stop."""
+def _database(
+    settings: Settings, signals: Signals
+) -> Iterator[tuple[str, str | None, DatabaseKeeper | None]]:
+    """DATABASE_URL and MIGRATE_DATABASE_URL, or those of an embedded server that is ours to keep running and
+    to stop."""
     if settings.database_url:
-        yield settings.database_url, settings.migrate_database_url
+        yield settings.database_url, settings.migrate_database_url, None
         return
     server: EmbeddedServer | None = None
     try:
@@ -151,7 +164,7 @@ def _database_addresses(settings: Settings, signals: Signals) -> Iterator[tuple[
             _wait_for_its_owner(server, deadline)
             with signals.deferred():  # half-way, a server would be left behind
                 server = start_embedded(settings.home / "postgres")
-        yield server.dsn(role=APPLICATION), server.dsn()
+        yield server.dsn(role=APPLICATION), server.dsn(), DatabaseKeeper(server)
     except (EmbeddedFailed, OSError) as error:
         raise CannotStart(f"The embedded PostgreSQL does not start: {error}") from None
     finally:

@@ -73,6 +73,15 @@ class EmbeddedServer:
                 _create_database(conn, database)
         return self._dsn(database, role)
 
+    def is_running(self) -> bool:
+        return _running_postmaster(self.data_dir) is not None
+
+    def start_again(self) -> None:
+        """Start a server of ours that has ended by itself, and wait until it answers. Raises EmbeddedFailed,
+        also while what a killed server left behind still ends."""
+        _forget_dead_server(self.data_dir, self.socket_dir)
+        _start(self.data_dir)
+
     def stop(self) -> None:
         """Stop the server: transactions under way are rolled back, everything committed is kept.
 

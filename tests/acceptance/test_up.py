@@ -72,9 +72,11 @@ class Up:
         members = [psutil.Process(self.process.pid)]
         members += members[0].children(recursive=True)
         with suppress(FileNotFoundError):
-            pid = (self.home / "postgres" / "postmaster.pid").read_text().split()[0]
-            members.append(psutil.Process(int(pid)))
+            members.append(self.postgresql())
         return members
+
+    def postgresql(self):
+        return psutil.Process(int((self.home / "postgres" / "postmaster.pid").read_text().split()[0]))
 
     def child(self, name):
         """The newest process that runs that subcommand, or None."""
@@ -185,6 +187,17 @@ def is_answering(up):
     with suppress(requests.RequestException):
         return up.get("/v1/tickets", up.key).status_code == 200
     return False
+
+
+def test_a_killed_postgresql_is_started_again(first):
+    killed = first.postgresql()
+
+    killed.kill()
+
+    eventually(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: is_answering(first), START_SECONDS)
+    assert first.postgresql().pid != killed.pid
+    assert "PostgreSQL ended; starting it again" in first.output
 
 
 def test_ctrl_c_stops_everything(first):

@@ -1,0 +1,39 @@
+"""Keeping the embedded PostgreSQL of `ticketing up` running."""
+
+from __future__ import annotations
+
+import time
+
+from cli.output import note
+from cli.supervisor import delay_after
+from infrastructure.embedded import EmbeddedFailed, EmbeddedServer
+
+LOOK_EVERY_SECONDS = 1.0
+
+
+class DatabaseKeeper:
+    """Starts the server again when it is gone: killed for want of memory, say. The processes that use it
+    find it again by themselves."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+        self._failures = 0
+        self._look_at = 0.0
+
+    def keep_running(self) -> None:
+        """Look whether it runs, at most once a second, and start it again; a start that fails is repeated
+        later."""
+        if time.monotonic() < self._look_at:
+            return
+        delay = LOOK_EVERY_SECONDS
+        if self._server.is_running():
+            self._failures = 0
+        else:
+            note(f"PostgreSQL ended; starting it again. Its log: {self._server.data_dir / 'server.log'}")
+            try:
+                self._server.start_again()
+            except EmbeddedFailed as error:
+                self._failures += 1
+                delay = delay_after(self._failures)
+                note(f"PostgreSQL does not start: {error}\nTrying again in {delay:g} s.")
+        self._look_at = time.monotonic() + delay

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -106,14 +105,11 @@ def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
     file: IO[bytes] | None = getattr(req.context, "body_file", None)
     if file is None:
         file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - the gate closes it
-        digest = hashlib.sha256()
         with disk_errors():
             for chunk in _chunks(req, limit):
-                digest.update(chunk)
                 file.write(chunk)
             file.flush()
         req.context.body_file = file
-        req.context.body_sha256 = digest.digest()
     file.seek(0)
     return file
 

@@ -63,8 +63,3 @@ def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
     if row is None:
         return "absent"
     return "current" if row[0] == _FINGERPRINT else "outdated"
-
-
-def use_schema(conn: Connection, schema: str) -> None:
-    """Make this connection's unqualified names mean the tables of `schema`, for as long as it lives."""
-    conn.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(schema)))

@@ -17,7 +17,6 @@ from api.paging import MAX_NUMBER
 from api.queries import read_query
 from api.resource import Operation, Resource
 from api.services import Services
-from domain.errors import Forbidden
 from event_stream.feed import read_feed, wait_for_feed
 
 MAX_EVENTS = 1_000
@@ -98,8 +97,7 @@ class Events(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
         caller.require("admin", "read all events")
-        if caller.property_ids is not None:
-            raise Forbidden("A key that is restricted to properties may not read all events.")
+        caller.require_full_reach("read all events")
         query = read_query(req, FeedQuery)
         pool, source = self.services.pool, self.services.settings.base_url
         if query.wait and self._waiters.acquire(blocking=False):

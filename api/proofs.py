@@ -15,7 +15,6 @@ from api.paging import MAX_NUMBER
 from api.queries import NoQuery, read_query
 from api.resource import JSON, Operation, Resource
 from domain.access import Caller
-from domain.errors import Forbidden
 from infrastructure.privacy import process_vault
 from notary.export import MEDIA_TYPES, Format, data, digest, find_range, manifest
 from notary.proofs import prove
@@ -170,5 +169,4 @@ class EventProofs(Resource):
 
 def require_auditor(caller: Caller) -> None:
     caller.require("admin", "read the whole log")
-    if caller.property_ids is not None:
-        raise Forbidden("A key that is restricted to properties may not read the whole log.")
+    caller.require_full_reach("read the whole log")

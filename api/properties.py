@@ -24,6 +24,7 @@ from commands.properties import (
     add_unit,
     change_property,
     register_property,
+    require_may_register,
     visible_property,
 )
 from domain.errors import Invalid, NotFound
@@ -75,7 +76,7 @@ class Properties(Resource):
         ),
         "POST": Operation(
             summary="Register a property",
-            roles="admin",
+            roles="admin, with a key that is not restricted to properties",
             scope="properties:write",
             body=NewProperty,
             body_example=examples.NEW_PROPERTY,
@@ -95,7 +96,7 @@ class Properties(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = read_object(req)
         context = req.context.command()
-        context.caller.require("admin", "register properties")
+        require_may_register(context.caller)
         new = validate(body, NewProperty)
         command = RegisterProperty(
             property_id=context.command_id, name=new.name, address=Address(**asdict(new.address))

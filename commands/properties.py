@@ -34,9 +34,15 @@ class AddUnit(msgspec.Struct, frozen=True, kw_only=True):
 
 def register_property(store: Ticketing, command: RegisterProperty, context: Context) -> Property:
     """Take a property under management."""
-    context.caller.require("admin", "register properties")
+    require_may_register(context.caller)
     property = Property.register(command.property_id, context, name=command.name, address=command.address)
     return create(store, property, context)
+
+
+def require_may_register(caller: Caller) -> None:
+    """A key for some properties would make one that it cannot see."""
+    caller.require("admin", "register properties")
+    caller.require_full_reach("register properties")
 
 
 def change_property(store: Ticketing, command: ChangeProperty, context: Context) -> Property:

@@ -92,8 +92,13 @@ def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSE
         raise Forbidden("A manager may not change an admin.")
     if role is not UNSET and role != user.role:
         _require_may_give(caller, role)
-        if not all(caller.reaches(property_id) for property_id in user.property_ids):
-            raise Forbidden("This person also belongs to properties beyond your reach: ask an admin.")
+        require_reaches_all_of(caller, user)
+
+
+def require_reaches_all_of(caller: Caller, user: User) -> None:
+    """What changes the person everywhere is for those who reach every property of theirs."""
+    if not all(caller.reaches(property_id) for property_id in user.property_ids):
+        raise Forbidden("This person also belongs to properties beyond your reach: ask an admin.")
 
 
 def property_problems(store: Ticketing, caller: Caller, property_ids: tuple[str, ...]) -> Details:

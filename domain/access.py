@@ -105,6 +105,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         if not self.is_at_least(role):
             raise Forbidden(f"The role {self.role} may not {action}; {role} or above may.")
 
+    def require_full_reach(self, action: str) -> None:
+        """Refuse whoever reaches some properties only; `action` completes "may not ..."."""
+        if self.property_ids is not None:
+            raise Forbidden(f"A key that is restricted to properties may not {action}.")
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One command's circumstances, written into every event it causes.

@@ -295,6 +295,24 @@ def test_a_key_restricted_to_a_property_reaches_no_other(site):
     assert client.post("/v1/tickets", json=LEAK).status_code == 422
 
 
+def test_an_admins_key_for_one_property_neither_adds_another_nor_erases_who_works_in_both(site):
+    client = site.client(key=site.key(role="admin", property_ids=("def456",)))
+    person = {"name": "Both", "email": "both@example.com", "role": "staff"}
+    both, own = (
+        site.client().post("/v1/users", json={**person, "property_ids": places}).json()["data"]["id"]
+        for places in (["abc123", "def456"], ["def456"])
+    )
+
+    answers = [
+        client.post("/v1/properties", json={"name": "New", "address": ADDRESS}),
+        client.post("/v1/properties", json={}),
+        client.post(f"/v1/users/{both}/erase"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+    assert client.post(f"/v1/users/{own}/erase").status_code == 200
+
+
 def test_a_service_key_is_the_requester_under_its_own_name(site):
     client = site.client(key=site.key(role="staff", name="Lobby kiosk"))
 

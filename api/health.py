@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -36,6 +37,9 @@ _OPTIONS = "-c statement_timeout=900ms -c default_transaction_read_only=on"
 _sql = named_queries(Path(__file__).parent / "sql" / "health.sql")
 
 
+KafkaState = Literal["reachable", "unreachable", "not configured"]
+
+
 class Liveness(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["live"] = "live"
 
@@ -49,7 +53,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ready"] = "ready"
     projector_lag: int
     parked_events: int
-    kafka: Literal["reachable", "unreachable", "not configured"]
+    kafka: KafkaState
     relay_lag: int | None
     webhook_deliveries_due: int
     webhooks_failing: int
@@ -140,26 +144,40 @@ class Check:
             return {"migrations": [f"Not applied yet: {', '.join(pending)}. Run `ticketing migrate`."]}
         if (state := read_schema_state(conn)) != "current":
             return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
-        row = conn.execute(_sql["select_state"]).fetchone()
-        lag, parked, unpublished, due, failing = row or (0, 0, 0, 0, 0)
-        projector_lag.set(max(0, lag))
-        parked_events.set(parked)
-        webhook_deliveries_due.set(due)
-        webhooks_failing.set(failing)
         servers = self._settings.kafka_bootstrap_servers
-        if servers:
-            relay_lag.set(max(0, unpublished))
-        return Readiness(
-            projector_lag=max(0, lag),
-            parked_events=parked,
-            kafka=_kafka(servers),
-            relay_lag=max(0, unpublished) if servers else None,
-            webhook_deliveries_due=due,
-            webhooks_failing=failing,
-        )
+        return measured(conn, has_kafka=bool(servers), kafka=_kafka(servers))
 
 
-def _kafka(servers: str | None) -> Literal["reachable", "unreachable", "not configured"]:
+def measure(settings: Settings) -> None:
+    """Set the gauges of /metrics to how things are now. What cannot be told keeps its last value."""
+    with (
+        suppress(psycopg.Error),
+        connect(settings.database_url or "", application="ticketing-metrics", options=_OPTIONS) as conn,
+    ):
+        measured(conn, has_kafka=bool(settings.kafka_bootstrap_servers))
+
+
+def measured(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
+    """How things are, which the gauges tell from now on too."""
+    row = conn.execute(_sql["select_state"]).fetchone()
+    lag, parked, unpublished, due, failing = row or (0, 0, 0, 0, 0)
+    projector_lag.set(max(0, lag))
+    parked_events.set(parked)
+    webhook_deliveries_due.set(due)
+    webhooks_failing.set(failing)
+    if has_kafka:
+        relay_lag.set(max(0, unpublished))
+    return Readiness(
+        projector_lag=max(0, lag),
+        parked_events=parked,
+        kafka=kafka,
+        relay_lag=max(0, unpublished) if has_kafka else None,
+        webhook_deliveries_due=due,
+        webhooks_failing=failing,
+    )
+
+
+def _kafka(servers: str | None) -> KafkaState:
     """Whether any bootstrap server takes a connection."""
     if not servers:
         return "not configured"

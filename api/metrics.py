@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import falcon
 
+from api.health import measure
 from api.queries import NoQuery, read_query
 from api.resource import Operation, Resource
 from infrastructure.metrics import CONTENT_TYPE, exposition
@@ -27,5 +28,6 @@ class Metrics(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         req.context.caller.require("admin", "read metrics")
         read_query(req, NoQuery)
+        measure(self.services.settings)
         resp.content_type = CONTENT_TYPE
         resp.data = exposition()

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def _serve_metrics(self, arbiter: Arbiter) -> None:
         """In the process that starts the workers, before it forks the first of them."""
         if self._settings.metrics_port is not None:
+            from api.health import measure
             from infrastructure.metrics import serve_metrics
 
-            serve_metrics(self._settings.host, self._settings.metrics_port)
+            settings = self._settings
+            serve_metrics(settings.host, self._settings.metrics_port, before_each=partial(measure, settings))
 
     def _close(self, arbiter: Arbiter, worker: Worker) -> None:
         if self._services is not None:

@@ -7,6 +7,7 @@ together (api/server.py does so); otherwise each process counts for itself.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from prometheus_client import (
@@ -17,8 +18,9 @@ from prometheus_client import (
     generate_latest,
     start_http_server,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import REGISTRY
+from prometheus_client.registry import REGISTRY, Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -55,9 +57,26 @@ def exposition() -> bytes:
     return generate_latest(_registry())
 
 
-def serve_metrics(host: str, port: int) -> None:
-    """Serve the same at every path of a port of its own, without a key, from a thread of this process."""
-    start_http_server(port, host, _registry())
+def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> None:
+    """Serve the same at every path of a port of its own, without a key, from a thread of this process.
+
+    `before_each` is called when somebody asks, to bring the gauges up to date.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Fresh(_registry(), before_each))
+    start_http_server(port, host, registry)
+
+
+class _Fresh(Collector):
+    """The metrics of a registry, after `before` has been called."""
+
+    def __init__(self, registry: CollectorRegistry, before: Callable[[], None]) -> None:
+        self._registry = registry
+        self._before = before
+
+    def collect(self) -> Iterable[Metric]:
+        self._before()
+        return self._registry.collect()
 
 
 def _registry() -> CollectorRegistry:

@@ -191,6 +191,19 @@ def test_metrics_on_a_port_of_their_own_need_no_key(database):
     assert re.search(r'^ticketing_http_requests_total\{.*route="/health/live".*\} [1-9]', answer.text, re.M)
 
 
+def test_metrics_tell_how_things_are_though_nobody_asks_for_readiness(database, store):
+    port, headers = free_port(), bearer(make_key(store).key)
+    lags = []
+    with running_api(database, projector=False, METRICS_PORT=str(port)) as base_url:
+        for address in (f"http://127.0.0.1:{port}/metrics", f"{base_url}/metrics"):
+            place = RegisterProperty(property_id=f"p{len(lags)}", name="P", address=SEASIDE)
+            register_property(store, place, operator())
+            text = requests.get(address, headers=headers, timeout=10).text
+            lags.append(float(re.search(r"^ticketing_projector_lag_events (\S+)", text, re.M)[1]))
+
+    assert lags == [2, 3]  # with the key
+
+
 def test_workers_that_die_are_replaced(database):
     with running_api(database, workers=2, projector=False) as base_url:
         port = int(base_url.rpartition(":")[2])

@@ -26,15 +26,14 @@ _MAC_BYTES = 16
 _NOT_BOUND = frozenset(("page", "per_page", "cursor"))
 
 LastKey = tuple[str | int, str]
+PerPage = Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; more than 100 counts as 100")]
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of every list. A subclass adds filters, and `cursor: str | None = None` if it may."""
 
     page: Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Page number")] = 1
-    per_page: Annotated[
-        int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; more than 100 counts as 100")
-    ] = 10
+    per_page: PerPage = 10
 
     @property
     def limit(self) -> int:
@@ -49,9 +48,7 @@ class CursorQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The parameters of a list that is only followed, never counted. A subclass adds filters."""
 
     page: ClassVar[int] = 1
-    per_page: Annotated[
-        int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; more than 100 counts as 100")
-    ] = 10
+    per_page: PerPage = 10
     cursor: str = ""
 
     @property

@@ -12,7 +12,7 @@ import msgspec
 
 from api.admin import flash
 from api.bodies import validate
-from api.paging import PageQuery
+from api.paging import PageQuery, PerPage
 from api.queries import pairs_of, parse_query
 from api.resource import Operation, Resource
 from api.web import pages
@@ -55,7 +55,7 @@ SECTIONS = (
 class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As the API's lists, with longer pages; a subclass adds filters."""
 
-    per_page: int = PER_PAGE
+    per_page: PerPage = PER_PAGE
 
 
 class Pages(msgspec.Struct, frozen=True):

@@ -277,6 +277,15 @@ def test_a_form_without_fields_or_with_odd_ones_is_no_failure(panel, path):
                 assert browsers["admin"].send(path.format(**there), fields).status_code < 500
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_no_parameter_of_any_page_is_a_failure(panel, path):
+    _, browsers, ids = panel
+    address = path.format(**ids)
+
+    for query in ("per_page=0", "per_page=-1", "page=0", f"page={10**17}", "q=%00", "as_of=x", "version=-1"):
+        assert browsers["admin"].open(f"{address}?{query}").status_code < 500, query
+
+
 def test_a_verification_runs_in_the_background_and_its_result_is_shown(panel):
     _, browsers, _ = panel
 

@@ -17,6 +17,7 @@ from infrastructure.embedded import EmbeddedFailed, start_embedded
 from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
 from infrastructure.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
+from infrastructure.recorder import WatermarkMissing, verify_triggers
 from infrastructure.roles import APPLICATION, grant_to_application
 from infrastructure.settings import Settings
 from infrastructure.vault import is_sealed, load_vault, make_key_file, verify_vault
@@ -103,7 +104,7 @@ def address_of_process(settings: Settings) -> str:
         raise DatabaseUnavailable(
             "Set DATABASE_URL. `ticketing up` starts every process with an embedded PostgreSQL."
         )
-    require_ready(settings)
+    require_ready(settings, to_serve=True)
     return settings.database_url
 
 
@@ -132,15 +133,22 @@ def prepare(settings: Settings) -> list[str]:
     return done
 
 
-def require_ready(settings: Settings) -> None:
+def require_ready(settings: Settings, *, to_serve: bool = False) -> None:
     """Raise DatabaseUnavailable unless the server answers and has the tables of this version, BadSettings
-    when the master key is missing or not the database's."""
+    when the master key is missing or not the database's.
+
+    `to_serve` asks for the triggers of the log too, which whoever only examines it can do without.
+    """
     vault = load_vault(settings)
     try:
         with connect(settings.database_url or "", application="ticketing-cli") as conn:
             lacking = pending_migrations(conn) or read_schema_state(conn) == "absent"
             if not lacking:
                 verify_vault(conn, vault)
+            if to_serve and not lacking:
+                verify_triggers(conn)
+    except WatermarkMissing as problem:
+        raise DatabaseUnavailable(str(problem)) from None
     except psycopg.Error as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None
     if lacking:

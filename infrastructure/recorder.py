@@ -96,6 +96,17 @@ class _PoolDatastore(PostgresDatastore):
         """The pool belongs to whoever made it."""
 
 
+def verify_triggers(conn: Connection) -> None:
+    """Raise WatermarkMissing unless both triggers of the log are enabled, for every kind of session."""
+    row = conn.execute(_TRIGGER).fetchone()
+    if row is None or row[0] != 2:
+        raise WatermarkMissing(
+            "A trigger of es.stored_events is disabled; readers would miss events. Its owner says:"
+            " ALTER TABLE es.stored_events ENABLE ALWAYS TRIGGER stored_events_enter,"
+            " ENABLE ALWAYS TRIGGER stored_events_append_only"
+        )
+
+
 class WatermarkRecorder(PostgresApplicationRecorder):
     """Stores events in `es.stored_events`.
 
@@ -135,13 +146,6 @@ class WatermarkRecorder(PostgresApplicationRecorder):
             return
         with self._pool.connection() as conn:
             yield conn
-
-    def verify_triggers(self) -> None:
-        """Raise WatermarkMissing unless both triggers of the log are enabled."""
-        with self.connection() as conn:
-            row = conn.execute(_TRIGGER).fetchone()
-        if row is None or row[0] != 2:
-            raise WatermarkMissing("The triggers of es.stored_events are disabled: run `ticketing migrate`.")
 
     def insert_events(
         self,

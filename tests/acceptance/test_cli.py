@@ -208,6 +208,17 @@ def test_what_a_process_cannot_use_is_named(database, tmp_path, process, name, v
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("process", ["api", "projector", "webhook-dispatcher"])
+def test_no_process_works_on_a_log_without_its_triggers(database, conn, tmp_path, process):
+    conn.execute("ALTER TABLE es.stored_events DISABLE TRIGGER stored_events_enter")
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
+
+    done = ticketing(process, environ=environ)
+
+    assert done.returncode == 2
+    assert "ENABLE ALWAYS TRIGGER stored_events_enter" in done.stderr
+
+
 @pytest.mark.parametrize("process", ["projector", "notary"])
 def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, process):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))

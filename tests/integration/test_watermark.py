@@ -16,7 +16,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import connect
-from infrastructure.recorder import WatermarkMissing, WatermarkRecorder, read_log
+from infrastructure.recorder import WatermarkMissing, WatermarkRecorder, read_log, verify_triggers
 from tests.support.log_writers import INSERT, Follower, read_without_watermark, write
 
 FULL = os.environ.get("FAULTS_FULL") == "1"
@@ -225,13 +225,13 @@ def test_topics_narrow_what_is_read(conn):
     "change",
     ["DISABLE TRIGGER {0}", "ENABLE TRIGGER {0}", "ENABLE REPLICA TRIGGER {0}", "DISABLE TRIGGER ALL"],
 )
-def test_a_disabled_trigger_is_found(conn, recorder, trigger, change):
-    recorder.verify_triggers()
+def test_a_disabled_trigger_is_found(conn, trigger, change):
+    verify_triggers(conn)
 
     conn.execute("ALTER TABLE es.stored_events " + change.format(trigger))
 
     with pytest.raises(WatermarkMissing):
-        recorder.verify_triggers()
+        verify_triggers(conn)
 
 
 @pytest.mark.parametrize(

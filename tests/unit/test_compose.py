@@ -1,5 +1,6 @@
 """docker-compose.yml, the Dockerfile and nginx.conf name only what exists in the code."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import typer
 import yaml
 
+from api.errors import STATUS_OF, error_body
 from cli.main import app
 from infrastructure.settings import load_settings
 from tests.support.settings import names_read
@@ -108,6 +110,19 @@ def test_nginx_proxies_to_a_service():
 
     assert target in OURS
     assert f"proxy_pass http://{upstream};" in NGINX
+
+
+def test_what_nginx_refuses_is_told_in_the_envelope():
+    answers = re.findall(r"return (\d+) '(.*)';", NGINX)
+    bodies = [json.loads(body) for _, body in answers]
+
+    assert set(re.findall(r"^\s+error_page [\d ]+ = ([@/\w]+);", NGINX, re.MULTILINE)) == set(
+        re.findall(r"location (?:= )?([@/]\w+\S*) ", NGINX)
+    )
+    assert {status for status, _ in answers} == {"400", "405", "413", "414", "431", "503"}
+    for (status, _), body in zip(answers, bodies, strict=True):
+        ours = json.loads(error_body(body["error"]["code"], body["error"]["message"], None, "$request_id"))
+        assert (STATUS_OF[body["error"]["code"]], body) == (int(status), ours)
 
 
 def test_the_mounted_files_and_volumes_exist():

@@ -16,6 +16,7 @@ from benchmarks.comparison import Comparison, compare
 from benchmarks.tickets import FIELDS, benchmark_context, grow
 from domain.ticket import Ticket
 from event_stream.envelope import StoredRow, to_record
+from event_stream.marks import Marks
 from event_stream.position import NOTHING
 from event_stream.relay import PAGE_SIZE, Relay, transactions
 from infrastructure.event_store import Ticketing
@@ -43,9 +44,13 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
             load_settings({}), database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix
         )
         create_topics(settings)
-        with transactions(settings, DELIVERY_SECONDS) as producer, _plain_producer(servers) as plain:
+        with (
+            transactions(conn, settings, DELIVERY_SECONDS) as producer,
+            Marks(settings) as marks,
+            _plain_producer(servers) as plain,
+        ):
             sides: dict[str, Callable[[], float]] = {
-                "relay": lambda: _relay_rate(conn, producer, settings, seconds),
+                "relay": lambda: _relay_rate(Relay(conn, producer, marks, settings, NOTHING), seconds),
                 PLAIN: lambda: _plain_rate(conn, plain, settings, seconds),
             }
             return compare(
@@ -58,14 +63,13 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
             )
 
 
-def _relay_rate(conn: Connection, producer: KafkaProducer, settings: Settings, seconds: float) -> float:
+def _relay_rate(relay: Relay, seconds: float) -> float:
     published, began = 0, time.monotonic()
-    relay = Relay(conn, producer, settings, NOTHING)
     while (elapsed := time.monotonic() - began) < seconds:
         count = relay.publish_page()
         published += count
         if not count:
-            relay = Relay(conn, producer, settings, NOTHING)
+            relay.position = NOTHING.position
     return published / elapsed
 
 

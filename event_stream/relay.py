@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
-from kafka import KafkaProducer  # type: ignore[import-untyped]
+from kafka import KafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from kafka.errors import (  # type: ignore[import-untyped]
     InvalidProducerEpochError,
     KafkaError,
@@ -24,6 +24,7 @@ from kafka.errors import (  # type: ignore[import-untyped]
 
 from event_stream.envelope import StoredRow, to_record
 from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
+from event_stream.marks import WAIT_SECONDS, Marks
 from event_stream.position import (
     KEY,
     Position,
@@ -36,12 +37,12 @@ from event_stream.position import (
     sql,
     starting_position,
 )
-from event_stream.unfinished import finish_acknowledged
+from event_stream.unfinished import take_over
 from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_producer
 from infrastructure.postgres import Connection, connect
 from infrastructure.recorder import read_log
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.topics import events_topic, position_topic
+from infrastructure.topics import events_topic, position_topic, relay_transactional_id
 
 PAGE_SIZE = 1_000
 SHORTEST_PAUSE_SECONDS = 0.001
@@ -73,11 +74,13 @@ def run_relay(
         log.info("relay_leads")
         require_topics(conn, settings)
         create_topics(settings)
-        with transactions(settings, delivery_seconds) as producer:
-            with _deadline(FINISH_SECONDS):
-                finish_acknowledged(conn, producer, settings)
+        with (
+            transactions(conn, settings, delivery_seconds) as producer,
+            Marks(settings, wait_seconds=min(WAIT_SECONDS, delivery_seconds)) as marks,
+        ):
             start = starting_position(conn, settings)
-            relay = Relay(conn, producer, settings, start, delivery_seconds=delivery_seconds)
+            conn.execute(sql["advance_mirror"], {"position": start.position})  # the last answer may be lost
+            relay = Relay(conn, producer, marks, settings, start, delivery_seconds=delivery_seconds)
             log.info("relay_starts", position=relay.position)
             relay.run(stop)
 
@@ -94,9 +97,7 @@ def republish(settings: Settings, from_position: int) -> int:
             raise RelayRefused("A relay is publishing. Stop it, then say this again.")
         create_topics(settings)
         position = position_at(conn, from_position)
-        with transactions(settings, DELIVERY_SECONDS) as producer:
-            with _deadline(FINISH_SECONDS):
-                finish_acknowledged(conn, producer, settings)
+        with transactions(conn, settings, DELIVERY_SECONDS) as producer:
             require_published(conn, settings, position)
             producer.begin_transaction()
             moved = producer.send(position_topic(settings), key=KEY, value=encode(position), partition=0)
@@ -115,6 +116,7 @@ class Relay:
         self,
         conn: Connection,
         producer: KafkaProducer,
+        marks: Marks,
         settings: Settings,
         start: Position,
         *,
@@ -123,6 +125,7 @@ class Relay:
         self.position = start.position
         self._conn = conn
         self._producer = producer
+        self._marks = marks
         self._events_topic = events_topic(settings)
         self._position_topic = position_topic(settings)
         self._source = settings.base_url
@@ -142,20 +145,23 @@ class Relay:
         """Publish the next events, at most PAGE_SIZE, in one transaction; return how many there were.
 
         The page is read on the connection that holds the leader's lock: a relay that has lost the lock
-        has lost its connection and stops here. Should it be too late, Kafka fences it.
+        has lost its connection and stops here. Should it be too late, Kafka fences it. At the end the page
+        is committed in every partition: no abort of what comes next can reach it.
         """
         page = [StoredRow(*row) for row in read_log(self._conn, self.position, PAGE_SIZE)]
         if not page:
             return 0
         started = time.monotonic()
         try:
-            self._publish(page)
+            offsets = self._publish(page)
         except KafkaError as error:
             log.error("relay_failed", position=self.position, events=len(page), error=repr(error))
             self._abort(error)
             raise
         self.position = page[-1].position
         self._conn.execute(sql["advance_mirror"], {"position": self.position})
+        with _deadline(2 * WAIT_SECONDS + MARGIN_SECONDS):
+            self._marks.wait_for(offsets)
         log.debug(
             "relay_published",
             position=self.position,
@@ -164,9 +170,10 @@ class Relay:
         )
         return len(page)
 
-    def _publish(self, page: Sequence[StoredRow]) -> None:
+    def _publish(self, page: Sequence[StoredRow]) -> dict[TopicPartition, int]:
         """One transaction: the events and the position. Every future is asked before the commit: a record
-        that expired in the buffer does not keep kafka-python from committing the others."""
+        that expired in the buffer does not keep kafka-python from committing the others. Returns where the
+        last record of each partition stands."""
         last = page[-1]
         reached = Position(last.position, event_id_of(last.state))
         producer = self._producer
@@ -176,10 +183,10 @@ class Relay:
             futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
-        for future in futures:
-            future.get(timeout=0)
+        offsets = last_offsets([future.get(timeout=0) for future in futures])
         with _deadline(MARGIN_SECONDS):
             producer.commit_transaction()
+        return offsets
 
     def _send(self, row: StoredRow) -> Any:
         record = to_record(row, source=self._source)
@@ -193,6 +200,16 @@ class Relay:
             return
         with suppress(KafkaError), _deadline(ABORT_SECONDS):
             self._producer.abort_transaction()
+
+
+def last_offsets(sent: Sequence[Any]) -> dict[TopicPartition, int]:
+    """The highest offset of each partition among `RecordMetadata`; raise KafkaError where none is told."""
+    offsets: dict[TopicPartition, int] = {}
+    for metadata in sent:
+        if metadata.offset < 0:
+            raise KafkaError(f"Kafka took a record of {metadata.topic_partition}, but did not say where.")
+        offsets[metadata.topic_partition] = max(metadata.offset, offsets.get(metadata.topic_partition, 0))
+    return offsets
 
 
 def is_fenced(error: KafkaError) -> bool:
@@ -223,13 +240,15 @@ def _connect(settings: Settings) -> Connection:
 
 
 @contextmanager
-def transactions(settings: Settings, delivery_seconds: float) -> Iterator[KafkaProducer]:
-    """The producer with the one transactional id: whoever had it before is fenced from here on."""
+def transactions(conn: Connection, settings: Settings, delivery_seconds: float) -> Iterator[KafkaProducer]:
+    """The producer with the one transactional id: whoever had it before is fenced from here on, and nothing
+    of theirs is left open."""
     producer = make_producer(
-        settings, transactional_id=f"{settings.kafka_prefix}-relay-0", delivery_seconds=delivery_seconds
+        settings, transactional_id=relay_transactional_id(settings), delivery_seconds=delivery_seconds
     )
     try:
-        producer.init_transactions()
+        with _deadline(FINISH_SECONDS):
+            take_over(conn, producer, settings)
         yield producer
     finally:
         with suppress(KafkaError), _deadline(CLOSE_SECONDS + MARGIN_SECONDS):

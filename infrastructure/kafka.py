@@ -112,6 +112,16 @@ def make_consumer(
     )
 
 
+def make_admin(settings: Settings, seconds: int = CONNECT_SECONDS) -> KafkaAdminClient:
+    """Connect a client for topics, groups and transactions; `seconds` is its patience with each request."""
+    return KafkaAdminClient(
+        bootstrap_servers=_servers(settings),
+        client_id=f"{settings.kafka_prefix}-admin",
+        request_timeout_ms=seconds * 1000,
+        bootstrap_timeout_ms=seconds * 1000,
+    )
+
+
 def create_topics(settings: Settings) -> None:
     """Create the topics that are absent; raise WrongTopic where one has another number of partitions."""
     wanted: dict[str, tuple[int, dict[str, str]]] = {
@@ -119,7 +129,7 @@ def create_topics(settings: Settings) -> None:
         position_topic(settings): (1, LAST_OF_EACH_KEY),
         checkpoints_topic(settings): (1, RETENTION_FOREVER),
     }
-    admin = _admin(settings)
+    admin = make_admin(settings)
     try:
         present = _partition_counts(admin, list(wanted))
         absent = [name for name in wanted if name not in present]
@@ -141,7 +151,7 @@ def create_topics(settings: Settings) -> None:
 def absent_topics(settings: Settings) -> list[str]:
     """Which of our topics the cluster does not have."""
     names = [events_topic(settings), position_topic(settings)]
-    admin = _admin(settings)
+    admin = make_admin(settings)
     try:
         present = _partition_counts(admin, names)
     finally:
@@ -152,7 +162,7 @@ def absent_topics(settings: Settings) -> list[str]:
 def leave_group(settings: Settings, group_id: str, group_instance_id: str) -> None:
     """Take a member with that name, which has closed, out of its group: the others need not wait for its
     session to time out. Raises KafkaError."""
-    admin = _admin(settings, seconds=LEAVE_SECONDS)
+    admin = make_admin(settings, seconds=LEAVE_SECONDS)
     try:
         admin.remove_group_members(group_id, [MemberToRemove(group_instance_id=group_instance_id)])
     finally:
@@ -173,15 +183,6 @@ def _create(
 def _partition_counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
     topics = admin.describe_topics(names)
     return {topic["name"]: len(topic["partitions"]) for topic in topics if topic["error_code"] == 0}
-
-
-def _admin(settings: Settings, seconds: int = CONNECT_SECONDS) -> KafkaAdminClient:
-    return KafkaAdminClient(
-        bootstrap_servers=_servers(settings),
-        client_id=f"{settings.kafka_prefix}-admin",
-        request_timeout_ms=seconds * 1000,
-        bootstrap_timeout_ms=seconds * 1000,
-    )
 
 
 def _servers(settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""The names and shapes of our Kafka topics, without a Kafka client."""
+"""The names of what is ours in Kafka and the shapes of our topics, without a Kafka client."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def events_topic(settings: Settings) -> str:
 def position_topic(settings: Settings) -> str:
     """How far the relay has come, moved in the transaction of the events themselves."""
     return f"{settings.kafka_prefix}.relay.position"
+
+
+def relay_transactional_id(settings: Settings) -> str:
+    """The one id of all relays: whoever has it last may write."""
+    return f"{settings.kafka_prefix}-relay-0"
 
 
 def checkpoints_topic(settings: Settings) -> str:

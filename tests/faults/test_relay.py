@@ -10,20 +10,20 @@ import time
 
 import pytest
 import requests
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaTimeoutError
 
 from cli.supervisor import Child, Supervisor, ourselves
 from event_stream.envelope import StoredRow, to_record
+from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
 from infrastructure.kafka import create_topics
 from infrastructure.postgres import connect
 from infrastructure.recorder import read_log
-from infrastructure.topics import PARTITIONS, events_topic, position_topic
+from infrastructure.topics import events_topic
 from tests.acceptance.site import LEAK, Site
 from tests.support import impatient_relay
+from tests.support.broken_producers import CutHalfWay
 from tests.support.commands import environment
 from tests.support.history import History, append
 from tests.support.postgres import cloned_database
@@ -32,6 +32,7 @@ from tests.support.stream import (
     Reader,
     RelayProcess,
     Verdict,
+    end_of_log,
     judge,
     published_position,
     read_stream,
@@ -44,13 +45,9 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (5, 600)
+KAFKA_KILLS = 30 if IS_FULL else 2
 OUTAGE_REQUESTS = 100 if IS_FULL else 15
 SOON_SECONDS = 60
-
-
-def end_of_log(dsn):
-    with connect(dsn, application="tests") as conn:
-        return conn.execute("SELECT coalesce(max(notification_id), 0) FROM es.stored_events").fetchone()[0]
 
 
 def test_kills_of_the_relay_lose_and_repeat_nothing(database, store, kafka, kafka_prefix, tmp_path):
@@ -88,9 +85,7 @@ def test_kafka_killed_and_restarted(postgres, template, kafka_server, kafka_pref
     with cloned_database(postgres, template) as dsn:
         settings = stream_settings(dsn, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
         variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka_server.bootstrap_servers, "KAFKA_PREFIX": kafka_prefix}
-        environ = environment(**relay_variables(settings))
-        command = ourselves("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
-        relay = Supervisor([Child("relay", command, environ, tmp_path / "relay.log")])
+        relay = Supervisor([impatient(settings)])
         with Site.running(dsn, workers=1, **variables) as site, Keeping(relay):
             eventually(lambda: published_position(dsn) == end_of_log(dsn), SOON_SECONDS)
 
@@ -116,6 +111,48 @@ def seconds_of_a_post(site):
     answer = site.client().post("/v1/tickets", json=LEAK)
     assert answer.status_code == 201
     return time.monotonic() - began
+
+
+def test_kafka_killed_while_it_commits(database, store, kafka_server, kafka_prefix, tmp_path):
+    """Again and again, as soon as a commit is answered or a moment earlier. What Kafka then forgets to mark
+    is finished as what it is."""
+    settings = stream_settings(database, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
+    history, chance = History(5), random.Random(5)
+    relay = impatient(settings)
+    with Keeping(Supervisor([relay])), connect(database, application="tests") as conn:
+        for number in range(KAFKA_KILLS):
+            append(store, history.grow(2))
+            wait_until_published(conn)
+            append(store, [[event for events in history.grow(40) for event in events]])
+            if number % 2:
+                time.sleep(chance.uniform(0, 0.05))  # the moment is what is tested
+            else:
+                wait_until_published(conn)
+            kafka_server.kill()
+            kafka_server.start()
+            relay.failures = 0  # else it is started later and later
+        wait_until_published(conn)
+    found = judge(database, read_stream(settings), settings.base_url)
+
+    said = relay.log.read_text()
+    finished = [said.count(f'"is_commit":{outcome}') for outcome in ("true", "false")]
+    print(f"{KAFKA_KILLS} kills; forgotten marks of {finished[0]} commits, {finished[1]} aborts; {found}")
+    assert found == Verdict()
+
+
+def wait_until_published(conn):
+    """Return within a millisecond of it: Kafka is still marking the partitions then."""
+    deadline = time.monotonic() + SOON_SECONDS * 3
+    query = "SELECT position >= (SELECT max(notification_id) FROM es.stored_events) FROM relay.position"
+    while not conn.execute(query).fetchone()[0]:
+        assert time.monotonic() < deadline, "the relay does not get to the end of the log"
+        time.sleep(0.0005)
+
+
+def impatient(settings):
+    """A relay to be kept running that soon despairs of Kafka; the real one in the full run."""
+    command = ourselves("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
+    return Child("relay", command, environment(**relay_variables(settings)), settings.home / "relay.log")
 
 
 class Keeping:
@@ -160,85 +197,7 @@ def test_a_relay_whose_kafka_hangs_gives_up_and_the_next_goes_on(
     assert judge(database, read_stream(settings), settings.base_url) == Verdict()
 
 
-class ForgottenMarks:
-    """A producer whose commits reach only half of the partitions: what a broker leaves behind that is killed
-    while it commits. It does not tell Kafka that the others belong to the transaction."""
-
-    def __init__(self, producer, settings):
-        self._producer = producer
-        self._forgotten = {TopicPartition(events_topic(settings), n) for n in range(PARTITIONS // 2)}
-        self._forgotten.add(TopicPartition(position_topic(settings), 0))
-
-    def __getattr__(self, name):
-        return getattr(self._producer, name)
-
-    def begin_transaction(self):
-        self._producer.begin_transaction()
-        self._producer._transaction_manager._partitions_in_transaction |= self._forgotten
-
-
-@pytest.fixture
-def trusting_kafka(kafka_server):
-    """A Kafka that takes records of a transaction without asking its coordinator, as before Kafka 3.6."""
-    admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)
-    option = {"transaction.partition.verification.enable": "false"}
-    admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", configs=option)])
-    admin.close()
-    return kafka_server.bootstrap_servers
-
-
-@pytest.fixture
-def half_committed(database, store, trusting_kafka, kafka_prefix, tmp_path):
-    """Settings of a stream whose last page Kafka has not committed everywhere, although it said so."""
-    settings = stream_settings(database, trusting_kafka, kafka_prefix, tmp_path)
-    append(store, History(4).grow(40))
-    create_topics(settings)
-    with connect(database, application="tests") as conn, transactions(settings, 30) as producer:
-        Relay(conn, ForgottenMarks(producer, settings), settings, NOTHING).publish_page()
-    assert read_position(settings) is None
-    assert judge(database, read_stream(settings), settings.base_url).lost > 0
-    return settings
-
-
-def test_what_kafka_forgot_to_commit_everywhere_is_finished(half_committed, database):
-    with RelayProcess(half_committed) as relay:
-        relay.wait_for("relay_finishes_transaction")
-        relay.wait_for("relay_starts")
-
-    assert judge(database, read_stream(half_committed), half_committed.base_url) == Verdict()
-    assert read_position(half_committed).position == end_of_log(database)
-
-
-def test_a_transaction_nobody_knows_the_end_of_is_refused(half_committed, database):
-    """Kafka's answer to the commit did not arrive: the copy of the position is that of before."""
-    with connect(database, application="tests") as conn:
-        conn.execute("UPDATE relay.position SET position = 0")
-
-    with RelayProcess(half_committed) as relay:
-        assert relay.wait_for_end() == 2
-
-    assert "neither committed nor aborted" in relay.output
-
-
 DELIVERY_SECONDS = 2.0
-
-
-class CutHalfWay:
-    """A producer whose records do not arrive any more when half of a page is there for sure. They are sent
-    again until their time is up, while all else in Kafka works."""
-
-    def __init__(self, producer, proxy, after):
-        self._producer, self.proxy, self._left = producer, proxy, after
-
-    def __getattr__(self, name):
-        return getattr(self._producer, name)
-
-    def send(self, *arguments, **options):
-        if self._left == 0:
-            self._producer.flush(timeout=20)
-            self.proxy.takes_records = False
-        self._left -= 1
-        return self._producer.send(*arguments, **options)
 
 
 @pytest.fixture
@@ -250,7 +209,7 @@ def half_way(database, store, kafka_server, kafka_prefix, tmp_path):
         create_topics(settings)
         with (
             connect(database, application="tests") as conn,
-            transactions(settings, DELIVERY_SECONDS) as producer,
+            transactions(conn, settings, DELIVERY_SECONDS) as producer,
         ):
             yield settings, conn, CutHalfWay(producer, proxy, after=20)
             proxy.takes_records = True
@@ -258,10 +217,11 @@ def half_way(database, store, kafka_server, kafka_prefix, tmp_path):
 
 def test_a_page_of_which_records_expired_is_not_committed(half_way):
     settings, conn, producer = half_way
-    relay = Relay(conn, producer, settings, NOTHING, delivery_seconds=DELIVERY_SECONDS)
+    with Marks(settings) as marks:
+        relay = Relay(conn, producer, marks, settings, NOTHING, delivery_seconds=DELIVERY_SECONDS)
 
-    with pytest.raises(KafkaTimeoutError):
-        relay.publish_page()
+        with pytest.raises(KafkaTimeoutError):
+            relay.publish_page()
 
     assert read_stream(settings) == []
     assert read_position(settings) is None

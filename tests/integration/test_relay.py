@@ -13,6 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from domain.events import StoredDomainEvent
+from event_stream.marks import Marks
 from event_stream.position import RelayRefused, read_position
 from event_stream.relay import Relay, is_fenced, republish, run_relay, transactions
 from infrastructure.event_store import Ticketing, decode
@@ -165,8 +166,12 @@ def test_the_position_is_found_behind_many_others(settings, store):
     history = History(5)
     append(store, history.grow(3))
     publish_all(settings)
-    with connect(settings.database_url, application="tests") as conn, transactions(settings, 30) as producer:
-        relay = Relay(conn, producer, settings, read_position(settings))
+    with (
+        connect(settings.database_url, application="tests") as conn,
+        transactions(conn, settings, 30) as producer,
+        Marks(settings) as marks,
+    ):
+        relay = Relay(conn, producer, marks, settings, read_position(settings))
         for _ in range(120):
             append(store, history.grow(1))
             relay.publish_page()
@@ -202,8 +207,12 @@ def test_a_relay_that_was_replaced_is_refused_by_kafka(settings, store):
     history = History(7)
     append(store, history.grow(20))
     publish_all(settings)
-    with connect(settings.database_url, application="tests") as conn, transactions(settings, 30) as old_one:
-        zombie = Relay(conn, old_one, settings, read_position(settings))
+    with (
+        connect(settings.database_url, application="tests") as conn,
+        transactions(conn, settings, 30) as old_one,
+        Marks(settings) as marks,
+    ):
+        zombie = Relay(conn, old_one, marks, settings, read_position(settings))
         append(store, history.grow(20))
         publish_all(settings)
 

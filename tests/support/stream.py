@@ -210,6 +210,13 @@ def published_position(dsn: str) -> int:
     return row[0] if row else 0
 
 
+def end_of_log(dsn: str) -> int:
+    """The position of the last event."""
+    with connect(dsn, application="tests") as conn:
+        row = conn.execute("SELECT coalesce(max(notification_id), 0) FROM es.stored_events").fetchone()
+    return row[0] if row else 0
+
+
 def delete_topics(settings: Settings, *names: str) -> None:
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     admin.delete_topics(list(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.support.commands import environment
 from tests.support.forks import Ticketing
 
 STOP_SECONDS = 60
+RESTART_SECONDS = 0.25
 
 
 class Processes:
@@ -27,18 +29,37 @@ class Processes:
         self._environ = environment(**given | variables)
         self._log = home / "processes.log"
         self._running: list[Ticketing] = []
+        self._closing = threading.Event()
+        self._keepers: list[threading.Thread] = []
 
     def start(self, *command: str) -> Ticketing:
         process = Ticketing(*command, environ=self._environ, stdout=self._log)
         self._running.append(process)
         return process
 
+    def keep(self, *command: str) -> None:
+        """Start it, and again whenever it ends, as a supervisor does: the relay ends on every error."""
+        keeper = threading.Thread(target=self._keep, args=(self.start(*command), command))
+        keeper.start()
+        self._keepers.append(keeper)
+
+    def _keep(self, process: Ticketing, command: tuple[str, ...]) -> None:
+        while not self._closing.wait(RESTART_SECONDS):
+            if process.poll() is not None:
+                process = self.start(*command)
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         """What they have logged so far under that name."""
         lines = self._log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if f'"event":"{event}"' in line]
 
+    def last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-20_000:]
+
     def close(self) -> None:
+        self._closing.set()
+        for keeper in self._keepers:
+            keeper.join()
         for process in self._running:
             process.terminate()
         for process in self._running:

@@ -78,6 +78,16 @@ def test_the_api_works_as_that_role(application):
     assert roles == [(APPLICATION,)]
 
 
-def test_granting_twice_and_to_the_owner_changes_nothing(database, application):
+def test_granting_twice_and_to_the_owner_changes_nothing(database, application, conn):
+    def privileges():
+        return conn.execute(
+            "SELECT oid, relacl::text FROM pg_class WHERE relacl IS NOT NULL ORDER BY oid"
+        ).fetchall()
+
+    before = privileges()
+
     grant_to_application(database, application)
     grant_to_application(database, database)
+
+    assert len(before) > 10
+    assert privileges() == before

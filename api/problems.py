@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec import inspect
 
 from domain.errors import Details
+
+_A_TIME = "must be a time with its offset, such as 2023-01-15T15:30:00Z"
 
 
 def problems(given: dict[str, Any], kind: Any, *, noun: str) -> Details:
@@ -66,6 +70,8 @@ def _check(
     allowed = [member for member in allowed if not isinstance(member, inspect.NoneType)]
     if isinstance(value, int) and len(allowed) > 1:
         allowed = [member for member in allowed if isinstance(member, inspect.IntType)] or allowed
+    if isinstance(value, datetime):
+        allowed = [member for member in allowed if isinstance(member, inspect.DateTimeType)] or allowed
     if len(allowed) > 1:
         found[path] = [f"{label} is not valid."]
         return
@@ -113,7 +119,7 @@ def _complaint(value: Any, info: Any, description: str, choices: tuple[str, ...]
         case inspect.BoolType():
             return None if isinstance(value, bool) else "must be true or false"
         case inspect.DateTimeType():
-            return "must be a time with its offset, such as 2023-01-15T15:30:00Z"
+            return None if _is_moment(value) else _A_TIME
         case inspect.StructType() | inspect.DictType():
             return None if isinstance(value, dict) else "must be an object"
         case inspect.VarTupleType() | inspect.ListType():
@@ -150,6 +156,16 @@ def _number_complaint(value: Any, info: Any) -> str | None:
     if info.le is not None and value > info.le:
         return f"may not be greater than {info.le}"
     return None
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether it is a time with its offset, or the text of one."""
+    if isinstance(value, str):
+        try:
+            value = msgspec.convert(value.strip(), datetime)
+        except msgspec.ValidationError:
+            return False
+    return isinstance(value, datetime) and value.tzinfo is not None
 
 
 def _is_unicode(text: str) -> bool:

@@ -62,7 +62,7 @@ def replay_missing(pool: Pool, store: Ticketing, webhook_id: str, since: datetim
     deadline = time.monotonic() + REPLAY_SECONDS
     queued = 0
     with pool.connection() as conn:
-        position = _position_before(conn, since - SKEW)
+        position = _position_before(conn, _a_little_before(since))
         while page := read_log(conn, position, PAGE_SIZE):
             events = [LoggedEvent(row[0], decode(row[4])) for row in page if row[3].startswith("ticket.")]
             wanted = [logged for logged in events if logged.event.occurred_at >= since]
@@ -74,6 +74,14 @@ def replay_missing(pool: Pool, store: Ticketing, webhook_id: str, since: datetim
                 if reached - SKEW > since:  # else it would go round in circles
                     return Replayed(queued=queued, complete=False, continue_from=reached - SKEW)
     return Replayed(queued=queued, complete=True)
+
+
+def _a_little_before(moment: datetime) -> datetime:
+    """SKEW earlier, or the moment itself where the calendar ends."""
+    try:
+        return moment - SKEW
+    except OverflowError:
+        return moment
 
 
 def _position_before(conn: Connection, moment: datetime) -> int:

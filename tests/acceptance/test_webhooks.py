@@ -279,6 +279,20 @@ def test_what_failed_is_recovered_and_what_was_missed_is_replayed(site, receiver
     assert site.client().post(f"{path}/recover", json={"since": "yesterday"}).status_code == 422
     assert site.client().post(f"{path}/replay", json={"since": "2026-01-01T00:00:00"}).status_code == 422
     assert site.client().post(f"{path}/replay", json={}).status_code == 422
+    bad = (
+        site.client().post(f"{path}/replay", json={"since": " 2026-01-01T00:00:00Z ", "until": "now"}).json()
+    )
+    assert list(bad["error"]["details"]) == ["until"]
+
+
+@pytest.mark.parametrize(
+    "since", ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"]
+)
+def test_the_ends_of_the_calendar_are_times_like_others(site, receiver, since):
+    path = f"/v1/webhooks/{registered(site, receiver.url(), 'ticket.created')['id']}"
+
+    for action in ("recover", "replay"):
+        assert site.client().post(f"{path}/{action}", json={"since": since}).status_code == 202, action
 
 
 def test_a_webhook_receives_only_what_its_owner_may_read(site, receiver):

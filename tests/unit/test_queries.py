@@ -66,6 +66,26 @@ def test_times_take_any_offset(text):
     assert read(f"since={text}").since == datetime(2023, 1, 15, 15, 30, tzinfo=UTC)
 
 
+class Stretch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    first: Annotated[int, Meta(ge=1)] | datetime = 1
+    format: Literal["ndjson", "csv"] = "ndjson"
+
+
+@pytest.mark.parametrize(
+    ("query_string", "kind", "field"),
+    [
+        ("since=2023-01-15T15:30:00Z&page=0", Query, "page"),
+        ("first=2023-01-15T15:30:00Z&format=xml", Stretch, "format"),
+        ("first=7&format=xml", Stretch, "format"),
+    ],
+)
+def test_a_right_time_is_not_named_beside_what_is_wrong(query_string, kind, field):
+    with pytest.raises(Invalid) as refusal:
+        read(query_string, kind)
+
+    assert list(refusal.value.details) == [field]
+
+
 @pytest.mark.parametrize(
     ("query_string", "field"),
     [

@@ -23,12 +23,12 @@ def require_our_host(settings: Settings) -> None:
 def why_not(host: str, port: int) -> str | None:
     """Why nobody can listen there now, in the words of the system; None when one can. 0 is any port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except UnicodeError:
-            return "It is no name of a host"
-        except OSError as error:
-            return error.strerror or str(error)
+    except UnicodeError:
+        return "It is no name of a host"
+    except OSError as error:  # also where this machine knows no IPv6
+        return error.strerror or str(error)
     return None

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (5, 600)
-KAFKA_KILLS = 30 if IS_FULL else 2
+KAFKA_KILLS = 30 if IS_FULL else 1
 OUTAGE_REQUESTS = 100 if IS_FULL else 15
 SOON_SECONDS = 60
 

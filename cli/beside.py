@@ -21,13 +21,14 @@ class EndedEarly(Exception):
 class Beside(Generic[T]):
     """What the other process is doing."""
 
-    def __init__(self, receiving: Connection) -> None:
+    def __init__(self, receiving: Connection, end: Callable[[], None]) -> None:
         self._receiving = receiving
+        self.end = end  # at once; whoever waits is told EndedEarly
 
     def wait(self, progress: Progress) -> T:
         """Its result, when it has one; `progress` is shown what it has reached meanwhile.
 
-        Raises what it raised, and EndedEarly.
+        Raises what it raised, and EndedEarly. To be called soon: it stops when it has told much to nobody.
         """
         while True:
             try:
@@ -55,7 +56,7 @@ def beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
     process.start()
     sending.close()
     try:
-        yield Beside(receiving)
+        yield Beside(receiving, process.terminate)
     finally:
         receiving.close()
         process.terminate()

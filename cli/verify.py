@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -82,8 +83,14 @@ def check(
     dsn: str, log: Beside[Checked], log_progress: ShowProgress, table_progress: ShowProgress | None
 ) -> tuple[Report, VerifyReport | None]:
     """The outcome of `checking` and, unless `table_progress` is None, how the read tables compare."""
-    compared = verify_tables(dsn, table_progress) if table_progress else None
-    report, audit = log.wait(log_progress)
+    with ThreadPoolExecutor(1, thread_name_prefix="log") as executor:
+        waiting = executor.submit(log.wait, log_progress)
+        try:
+            compared = verify_tables(dsn, table_progress) if table_progress else None
+        except BaseException:
+            log.end()
+            raise
+        report, audit = waiting.result()
     return report, with_audit(compared, audit) if compared else None
 
 

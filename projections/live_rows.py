@@ -6,6 +6,7 @@ never change once they are there.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -67,12 +68,10 @@ class AuditCheck:
         self._strange: list[int] = []  # positions of rows that should not be there
         self._doubtful: Homes = {}  # of the subjects of rows that are wrong or missing
 
-    def run(
-        self, progress: Callable[[int, int], None], is_stopped: Callable[[], bool] = lambda: False
-    ) -> None:
-        """Return when all rows are compared, or soon after `is_stopped`."""
+    def run(self, progress: Callable[[int, int], None], stopping: threading.Event) -> None:
+        """Return when all rows are compared, or soon after `stopping` is set."""
         reached = _BEFORE_ALL
-        while not is_stopped():
+        while not stopping.is_set():
             end = int(self._conn.execute(_sql["read_position"]).fetchall()[0][0])
             entries = [row for row in read_log(self._conn, reached, BATCH_SIZE) if row[0] <= end]
             if not entries:

@@ -90,7 +90,7 @@ def verify_audit(dsn: str, progress: Progress, stopping: threading.Event | None 
         if read_schema_state(conn) != "current":
             return Differences()  # verify_tables says so
         check = AuditCheck(conn)
-        check.run(progress, is_stopped=stopping.is_set if stopping else lambda: False)
+        check.run(progress, stopping or threading.Event())
         return check.differences
 
 

@@ -51,3 +51,12 @@ def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
         eventually(lambda: started.read_text(), 10)
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+def test_one_that_is_ended_is_told_of_to_who_waits():
+    def work(progress):
+        progress(1, 2)
+        signal.pause()
+
+    with beside(work) as other, pytest.raises(EndedEarly):
+        other.wait(lambda *reached: other.end())

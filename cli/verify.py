@@ -13,6 +13,7 @@ import typer
 from cli.beside import Beside, beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
+from infrastructure.garbage import collecting_rarely
 from infrastructure.postgres import connect
 from infrastructure.settings import Settings, load_settings
 from notary.places import StatementFile
@@ -71,9 +72,10 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
     """Start to check the log, and `audit_events` too if asked for, in a process of its own."""
 
     def work(progress: ShowProgress) -> Checked:
-        with connect(dsn, application="ticketing-verify") as conn:
-            report = verify_log(conn, outside, progress)
-        return Checked(report, verify_audit(dsn, progress) if audit else Differences())
+        with collecting_rarely():
+            with connect(dsn, application="ticketing-verify") as conn:
+                report = verify_log(conn, outside, progress)
+            return Checked(report, verify_audit(dsn, progress) if audit else Differences())
 
     with beside(work) as log:
         yield log

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from infrastructure.garbage import collecting_rarely
 from infrastructure.postgres import Connection, connect, named_queries
 from projections.project_past_tickets import PastStates
 from projections.runner import catch_up, connect_projector
@@ -66,7 +67,7 @@ def rebuild(dsn: str, progress: Progress) -> RebuildReport:
 @contextmanager
 def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
     """An empty copy of the read tables: a connection that administers, and one that fills the copy."""
-    with connect(dsn, application="ticketing-rebuild") as control:
+    with collecting_rarely(), connect(dsn, application="ticketing-rebuild") as control:
         if not control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()[0][0]:
             raise RebuildRunning("A rebuild or verification is under way already.")
         drop_read_schema(control, COPY)  # both are what a killed rebuild left

@@ -1,0 +1,23 @@
+"""How often Python looks for reference cycles: rarely for a while, and as before after it."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from infrastructure.garbage import OBJECTS, collecting_rarely
+
+
+def test_the_threshold_is_high_within_and_as_before_afterwards() -> None:
+    before = gc.get_threshold()
+    with collecting_rarely():
+        assert gc.get_threshold() == (OBJECTS, *before[1:])
+    assert gc.get_threshold() == before
+
+
+def test_the_threshold_is_as_before_after_an_error_too() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(ZeroDivisionError), collecting_rarely():
+        _ = 1 / 0
+    assert gc.get_threshold() == before

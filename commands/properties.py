@@ -50,6 +50,8 @@ def change_property(store: Ticketing, command: ChangeProperty, context: Context)
 
     def attempt() -> Property:
         property = visible_property(store, context.caller, command.property_id)
+        if done := store.done_before(Property, property.id, context):
+            return done
         context.caller.require("manager", "change properties")
         property.require_version(command.expected_versions)
         if command.name is not UNSET:
@@ -67,7 +69,7 @@ def add_unit(store: Ticketing, command: AddUnit, context: Context) -> Property:
 
     def attempt() -> Property:
         property = visible_property(store, context.caller, command.property_id)
-        if context.is_retry and (done := store.outcome_of(Property, property.id, context.command_id)):
+        if done := store.done_before(Property, property.id, context):
             return done
         context.caller.require("manager", "add units")
         property.add_unit(command.unit_id, command.name, context)

@@ -45,6 +45,8 @@ def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Tick
     """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
     caller = context.caller
     property_id, requester_id = command.property_id, command.requester_id
+    if done := store.done_before(Ticket, context.command_id, context):
+        return done
     if _names_another(caller, requester_id):
         caller.require("manager", "open a ticket for someone else")
     around = _remembered_around(store, caller, property_id, requester_id)

@@ -76,7 +76,7 @@ def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> 
 
     def attempt() -> Ticket:
         ticket = visible_ticket(store, context.caller, command.ticket_id)
-        if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
+        if done := store.done_before(Ticket, ticket.id, context):
             return done
         require_may_change(context.caller, given_fields(command))
         ticket.require_version(command.expected_versions)
@@ -111,6 +111,8 @@ def restore_ticket(store: Ticketing, command: RestoreTicket, context: Context) -
         caller = context.caller
         if not _sees(caller, ticket) or (ticket.is_deleted and caller.role != "admin"):
             raise NotFound("ticket")
+        if done := store.done_before(Ticket, ticket.id, context):
+            return done
         caller.require("admin", "restore tickets")
         ticket.restore(context)
         store.save(ticket)
@@ -124,7 +126,7 @@ def comment_on_ticket(store: Ticketing, command: CommentOnTicket, context: Conte
 
     def attempt() -> Ticket:
         ticket = visible_ticket(store, context.caller, command.ticket_id)
-        if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
+        if done := store.done_before(Ticket, ticket.id, context):
             return done
         require_may_comment(context.caller, command.visibility)
         ticket.comment(context.command_id, command.text, command.visibility, context)
@@ -139,7 +141,7 @@ def attach_file(store: Ticketing, command: AttachFile, context: Context) -> Tick
 
     def attempt() -> Ticket:
         ticket = visible_ticket(store, context.caller, command.ticket_id)
-        if context.is_retry and (done := store.outcome_of(Ticket, ticket.id, context.command_id)):
+        if done := store.done_before(Ticket, ticket.id, context):
             return done
         ticket.attach(command.attachment, context)
         store.save(ticket)

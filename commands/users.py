@@ -45,6 +45,8 @@ def register_user(store: Ticketing, command: RegisterUser, context: Context) -> 
     """Register a person. A manager registers people of their own properties only."""
     caller = context.caller
     caller.require("manager", "register users")
+    if done := store.done_before(User, command.user_id, context):
+        return done
     _require_may_give(caller, command.role)
     if caller.property_ids is not None and not command.property_ids:
         raise Invalid({"property_ids": ["Name at least one of your properties."]})
@@ -68,6 +70,8 @@ def change_user(store: Ticketing, command: ChangeUser, context: Context) -> User
 
     def attempt() -> User:
         user = visible_user(store, context.caller, command.user_id)
+        if done := store.done_before(User, user.id, context):
+            return done
         require_may_change(context.caller, user, command.role)
         user.require_version(command.expected_versions)
         _apply_change(store, user, command, context)

@@ -81,6 +81,8 @@ class Webhooks:
 
         def attempt() -> Webhook:
             webhook = owned_webhook(self._store, context.caller, command.webhook_id)
+            if done := self._store.done_before(Webhook, webhook.id, context):
+                return done
             webhook.require_version(command.expected_versions)
             if command.url is not UNSET:
                 if details := self.problems(command.url):
@@ -104,7 +106,7 @@ class Webhooks:
 
         def attempt() -> Webhook:
             webhook = owned_webhook(self._store, context.caller, command.webhook_id)
-            if context.is_retry and (done := self._store.outcome_of(Webhook, webhook.id, context.command_id)):
+            if done := self._store.done_before(Webhook, webhook.id, context):
                 return done
             if details := self.problems(secret=command.secret):
                 raise Invalid(details)

@@ -147,6 +147,12 @@ class Ticketing(Application[Any]):
             aggregate.position = recorded[versions[-1] - 1][0]
         return aggregate
 
+    def done_before(self, kind: type[A], aggregate_id: str, context: Context) -> A | None:
+        """The outcome of the command where an earlier delivery of it got as far as the log. To be asked when
+        the caller is known to see the aggregate, and before anything that the command itself may have
+        changed."""
+        return self.outcome_of(kind, aggregate_id, context.command_id) if context.is_retry else None
+
     def save(  # type: ignore[override]
         self,
         aggregate: Aggregate,
@@ -260,7 +266,7 @@ def create(
     """Save a new aggregate; raise Conflict when its id is taken by anything in the log, OutOfDate when one
     of `given` has gone on since it was remembered."""
     kind = type(aggregate)
-    if context.is_retry and (done := store.outcome_of(kind, aggregate.id, context.command_id)):
+    if done := store.done_before(kind, aggregate.id, context):
         return done
     try:
         store.save(aggregate, also=also, given=given)

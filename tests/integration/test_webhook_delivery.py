@@ -5,9 +5,11 @@ import re
 
 import pytest
 import svix.webhooks
+from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from commands.webhooks import ChangeWebhook, RotateSecret
+from domain.webhook import Webhook
 from infrastructure.privacy import process_vault
 from tests.support import receivers
 from tests.support.receivers import answer, running_receiver, self_signed
@@ -111,6 +113,19 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
     verify(receiver.posts[0], SECRET)
     verify(receiver.posts[0], newest_secret(pool))
     assert len(receiver.posts[0].headers["webhook-signature"].split()) == 2
+
+
+def test_a_retried_change_is_carried_out_once(store):
+    webhook = register(store, "https://example.com/hook")
+    asked = replace(system(), is_retry=True)
+    change = ChangeWebhook(webhook_id=webhook.id, expected_versions=frozenset({1}), is_enabled=False)
+
+    for _ in range(2):
+        changed = handlers(store).change(change, asked)
+        handlers(store).change(ChangeWebhook(webhook_id=webhook.id, is_enabled=True), system())
+
+    assert (changed.is_enabled, changed.version) == (False, 2)
+    assert store.load(Webhook, webhook.id).is_enabled
 
 
 def newest_secret(pool):

@@ -233,6 +233,19 @@ def test_a_retried_command_finds_what_it_did_before(store):
     assert store.load(Ticket, first.id).version == 3
 
 
+def test_a_retry_is_not_judged_by_what_has_changed_since_it_was_carried_out(store):
+    opened = open_ticket(store, leak(), context(MANAGER, command_id="c-1"))
+    moved = caller("manager", user_id="u-manager", reach=["p2"])
+    again = open_ticket(store, leak(), context(moved, command_id="c-1", is_retry=True))
+    assert (again.id, again.version) == (opened.id, 1)
+
+    delete_ticket(store, DeleteTicket(ticket_id=opened.id), context())
+    restore_ticket(store, RestoreTicket(ticket_id=opened.id), context(command_id="c-2"))
+    delete_ticket(store, DeleteTicket(ticket_id=opened.id), context())
+    restore_ticket(store, RestoreTicket(ticket_id=opened.id), context(command_id="c-2", is_retry=True))
+    assert store.load(Ticket, opened.id).is_deleted
+
+
 def test_a_lost_race_is_decided_again_three_times_and_then_refused():
     attempts = []
 

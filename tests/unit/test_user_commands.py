@@ -1,6 +1,7 @@
 """Users and properties: who may register, change and give which role, within which reach."""
 
 import pytest
+from msgspec.structs import replace
 
 from commands.api_keys import IssueKey, checksum_ok, issue_key, make_secret, revoke_key
 from commands.properties import (
@@ -13,7 +14,8 @@ from commands.properties import (
 )
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.user import Notifications, Preferences
+from domain.property import Property
+from domain.user import Notifications, Preferences, User
 from infrastructure.event_store import Ticketing
 from infrastructure.tokens import digest
 from tests.unit.builders import OCEAN_DRIVE, caller, context
@@ -51,6 +53,36 @@ def test_a_manager_registers_people_of_their_own_properties_up_to_their_own_role
         register_user(store, person("u3", property_ids=("p2",)), context(MANAGER))
     with pytest.raises(Invalid):
         register_user(store, person("u4", property_ids=()), context(MANAGER))
+
+
+def test_a_retried_change_finds_what_it_did_and_does_it_once(store):
+    """Its If-Match named the version before it; and others may have changed the same field since."""
+    changes = (
+        (change_user, User, ChangeUser(user_id="u1", expected_versions=frozenset({1}), name="June")),
+        (
+            change_property,
+            Property,
+            ChangeProperty(property_id="p1", expected_versions=frozenset({1}), name="June"),
+        ),
+    )
+    register_user(store, person(), context())
+    for change, kind, command in changes:
+        change(store, command, context(command_id="c-1"))
+        change(store, replace(command, expected_versions=None, name="Kim"), context())
+
+        again = change(store, command, context(command_id="c-1", is_retry=True))
+
+        assert (again.name, again.version) == ("June", 2)
+        assert store.load(kind, again.id).name == "Kim"
+
+
+def test_a_retried_registration_is_not_judged_by_what_has_changed_since(store):
+    registered = register_user(store, person(), context(MANAGER, command_id="c-1"))
+    moved = caller("manager", user_id="u-manager", reach=["p2"])
+
+    again = register_user(store, person(), context(moved, command_id="c-1", is_retry=True))
+
+    assert (again.id, again.version) == (registered.id, 1)
 
 
 def test_staff_register_no_one(store):

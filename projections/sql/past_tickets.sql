@@ -21,7 +21,7 @@ SELECT {total}, t.id, coalesce(x.title, n.title), coalesce(x.description, n.desc
   LEFT JOIN read.properties p ON p.id = t.property_id
   LEFT JOIN read.units u ON u.property_id = t.property_id AND u.id = t.unit_id
   LEFT JOIN read.users q ON q.id = t.requester_id
-  LEFT JOIN access.api_keys k ON k.id = t.requester_id
+  LEFT JOIN access.services k ON k.id = t.requester_id
   LEFT JOIN read.users a ON a.id = t.assignee_id
  ORDER BY {order};
 

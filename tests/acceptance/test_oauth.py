@@ -1,5 +1,7 @@
 """OAuth 2.0 against a running server: the grants, and what the tokens open."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from commands.oauth_clients import revoke_client, rotate_client_secret
@@ -130,6 +132,8 @@ def test_a_client_as_itself_has_its_own_role_and_properties(site):
     assert ticket.json()["data"]["requester"] == {"id": app.client_id, "name": "Nightly report"}
     read = call(site.base_url, got["access_token"], f"/v1/tickets/{ticket.json()['data']['id']}")
     assert read.json()["data"]["requester"]["name"] == "Nightly report"
+    past = call(site.base_url, got["access_token"], f"/v1/tickets?as_of={datetime.now(UTC):%FT%T.%fZ}")
+    assert past.json()["data"][0]["requester"]["name"] == "Nightly report"
     foreign = site.ticket("admin", property_id="def456", unit_id=None)["id"]
     assert call(site.base_url, got["access_token"], f"/v1/tickets/{foreign}").status_code == 404
     deleted = call(

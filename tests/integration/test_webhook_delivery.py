@@ -8,6 +8,7 @@ import svix.webhooks
 from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from commands.oauth_clients import RegisterClient, register_client
 from commands.webhooks import ChangeWebhook, RotateSecret
 from domain.webhook import Webhook
 from infrastructure.privacy import process_vault
@@ -71,6 +72,24 @@ def test_a_new_ticket_is_posted_in_the_form_of_the_reference(store, pool, receiv
     assert payload["data"]["actor"] == {"id": None, "name": "cli", "role": "admin"}
     assert receiver.posts[0].headers["content-type"] == "application/json"
     eventually(lambda: statuses(pool) == {"delivered": 1})
+
+
+def test_an_application_that_acts_as_itself_is_told_by_its_name(store, receiver, dispatcher):
+    application = RegisterClient(
+        name="Nightly report",
+        client_kind="confidential",
+        scopes=("tickets:write",),
+        role="staff",
+        grant_types=("client_credentials",),
+    )
+    client = register_client(store, application, system()).client
+    register(store, receiver.url())
+    open_ticket(store, requester_id=client.id)
+
+    eventually(lambda: receiver.posts)
+
+    data = json.loads(receiver.posts[0].body)["data"]
+    assert data["requester"] == {"id": client.id, "name": "Nightly report"}
 
 
 def test_one_event_may_be_two_webhook_events_with_ids_of_their_own(store, receiver, dispatcher):

@@ -47,7 +47,7 @@ SELECT e.originator_id, e.state
 -- name: select_names
 SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s)
 UNION ALL
-SELECT id, name FROM access.api_keys WHERE id = ANY(%(ids)s)
+SELECT id, name FROM access.services WHERE id = ANY(%(ids)s)
 UNION ALL
 SELECT id, name FROM read.users WHERE id = ANY(%(ids)s)
 UNION ALL

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,6 +148,17 @@ class Deliveries:
         self._in_flight[claim.id] = (claim, task)
 
     async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
+        """Whatever happens, the claim comes back: its place would be lost until the end of the process."""
+        try:
+            done = await self._attempt(claim, endpoint)
+        except Exception as error:
+            log.error("webhook_delivery_failed", delivery_id=claim.id, error=repr(error)[:500])
+            outcome = Outcome(datetime.now(UTC), None, b"", "not sent: something is wrong on our side", 0)
+            done = self._judge(claim, endpoint, {}, outcome)
+        self._done.append(done)
+        self._has_done.set()
+
+    async def _attempt(self, claim: Claim, endpoint: Endpoint) -> Done:
         verdict = may_receive(
             endpoint,
             property_id=claim.property_id,
@@ -155,15 +166,9 @@ class Deliveries:
             is_internal=claim.is_internal,
         )
         if verdict == "withheld" or not endpoint.sealed_secrets:
-            self._note(Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "withheld"))
-        elif verdict == "unknown":
-            self._note(
-                Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "pending", DEFER_SECONDS)
-            )
-        else:
-            await self._post(claim, endpoint)
-
-    async def _post(self, claim: Claim, endpoint: Endpoint) -> None:
+            return Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "withheld")
+        if verdict == "unknown":
+            return Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "pending", DEFER_SECONDS)
         signature = sign(
             [self._keys(bytes(sealed)) for sealed in endpoint.sealed_secrets],
             message_id=claim.message_id,
@@ -172,7 +177,7 @@ class Deliveries:
         )
         headers = {"Content-Type": "application/json", **signature}
         outcome = await self._poster.post(endpoint.url, claim.body, headers)
-        self._note(self._judge(claim, endpoint, headers, outcome))
+        return self._judge(claim, endpoint, headers, outcome)
 
     def _judge(self, claim: Claim, endpoint: Endpoint, headers: dict[str, str], outcome: Outcome) -> Done:
         return Done.of_attempt(
@@ -184,10 +189,6 @@ class Deliveries:
             outcome=outcome,
             schedule=self._options.schedule,
         )
-
-    def _note(self, done: Done) -> None:
-        self._done.append(done)
-        self._has_done.set()
 
     async def _write_results(self) -> None:
         """Write what is done, in batches; what cannot be written now is written later, while its claim is

@@ -147,6 +147,22 @@ def test_a_retried_change_is_carried_out_once(store):
     assert store.load(Webhook, webhook.id).is_enabled
 
 
+def test_a_secret_that_cannot_be_opened_costs_its_own_webhook_attempts_and_nobody_a_place(
+    store, pool, receiver, dispatcher
+):
+    broken = register(store, receiver.url("/broken"))
+    register(store, receiver.url("/whole"))
+    with pool.connection() as conn:
+        conn.execute("UPDATE hook.secrets SET sealed = 'altered' WHERE endpoint_id = %s", [broken.id])
+    open_ticket(store)
+
+    eventually(lambda: statuses(pool) == {"dead": 1, "delivered": 1})
+
+    said = "not sent: something is wrong on our side"
+    assert sorted(attempts(pool), key=str)[-3:] == [(number, None, said) for number in (1, 2, 3)]
+    assert [post.path for post in receiver.posts] == ["/whole"]
+
+
 def newest_secret(pool):
     with pool.connection() as conn:
         (sealed,) = conn.execute("SELECT sealed FROM hook.secrets WHERE expires_at IS NULL").fetchone()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 
@@ -106,11 +105,9 @@ class Visibility:
         while (remaining := until - time.monotonic()) > 0 and not self._closing.is_set():
             if not self._is_wanted.wait(remaining):
                 break
-            select.select([conn.fileno()], [], [], min(remaining, WAIT_SECONDS))
-            conn.pgconn.consume_input()
             newest = 0
-            while notification := conn.pgconn.notifies():
-                newest = int(notification.extra)
+            for notification in conn.notifies(timeout=min(remaining, WAIT_SECONDS), stop_after=1):
+                newest = int(notification.payload)
             if newest:
                 self._note(newest)
 

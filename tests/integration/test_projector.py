@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -13,11 +15,13 @@ from infrastructure.postgres import connect
 from projections.batch import Overtaken, project_page, read_page
 from projections.runner import LEADER_KEY, Projector, catch_up, connect_projector
 from projections.schema import LIVE, create_read_schema, drop_read_schema
+from projections.visibility import Visibility
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, rows_of, stored_rows
 from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
+OPEN_FILES = 1_100
 
 
 @pytest.fixture
@@ -267,6 +271,34 @@ def test_the_second_projector_stands_by_and_takes_over(store, conn, database):
     assert second != first
     eventually(lambda: leader(conn) is None)  # the server notices a moment later that they have gone
     assert stored_rows(conn) == folded_rows(conn)
+
+
+@pytest.fixture
+def many_open_files():
+    """As many as a worker with a thousand clients has."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4 * OPEN_FILES), limits[1]))
+    with ExitStack() as stack:
+        for _ in range(OPEN_FILES):
+            stack.enter_context(open(os.devnull))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_process_with_many_open_files_hears_of_what_is_projected(
+    store, conn, database, pool, many_open_files
+):
+    history = History(13)
+    visibility = Visibility(database, pool)
+    try:
+        with running(database):
+            for _ in range(2):
+                assert visibility.wait_for(append(store, history.grow(20)))
+            listeners = [thread for thread in threading.enumerate() if thread.name == "visibility"]
+    finally:
+        visibility.close()
+
+    assert len(listeners) == 1
 
 
 def test_a_projector_waits_for_read_tables_that_are_not_there_yet(store, conn, database):

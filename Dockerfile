@@ -4,7 +4,7 @@ WORKDIR /src
 RUN python -m venv /opt/ticketing
 ENV PATH=/opt/ticketing/bin:$PATH
 COPY . .
-RUN pip install --no-cache-dir --disable-pip-version-check .
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/ticketing ticketing

@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEFINITION := setup.cfg pyproject.toml
+DEFINITION := setup.cfg pyproject.toml constraints.txt
+INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench faults clean
+.PHONY: help run test lint format bench faults pins clean
 
 help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,17 +32,23 @@ bench: $(VENV)/.installed-test ## Measure against the library's defaults and bar
 faults: $(VENV)/.installed-test ## Run the fault tests with their full counts
 	@FAULTS_FULL=1 exec $(BIN)/pytest -m faults $(ARGS)
 
+pins: ## Write constraints.txt anew: the newest versions that setup.cfg allows
+	rm -rf build/pins && $(PYTHON) -m venv build/pins
+	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[test,lint]'
+	@{ grep '^#' constraints.txt; build/pins/bin/python -m pip freeze --exclude modern-management-ticketing; } \
+	  > build/constraints.txt && mv build/constraints.txt constraints.txt
+
 clean: ## Remove .venv, caches and build output; data in TICKETING_HOME stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp per set of extras: pip runs again only when what is to be installed has changed.
 $(VENV)/.installed: $(VENV)/.made $(DEFINITION)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python $(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.made $(DEFINITION)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	$(BIN)/python $(INSTALL) -e '.[$*]'
 	@touch $@
 
 $(VENV)/.made:

@@ -41,11 +41,13 @@ def test_every_decision_is_in_the_index():
     assert [path.name for path in sorted(folder.glob("[0-9]*.md")) if f"({path.name})" not in index] == []
 
 
-def test_every_dependency_has_its_line():
+def test_every_dependency_is_pinned_and_has_its_line():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lists = (setup["options"]["install_requires"], *setup["options.extras_require"].values())
-    names = [re.match(r"[\w-]+", line).group() for text in lists for line in text.split("\n") if line]
+    asked_for = [line for text in lists for line in text.split("\n") if line]
+    names = [re.match(r"[\w-]+", line).group() for line in asked_for]
     page = (ROOT / "docs" / "decisions" / "0003-dependencies.md").read_text()
 
     assert [name for name in names if f"`{name}`" not in page] == []
+    assert [line for line in asked_for if "==" not in line] == []

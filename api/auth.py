@@ -67,15 +67,17 @@ def _caller(row: Any, kind: AuthKind) -> Caller:
     The same goes for an OAuth client, which stands here in the place of the key.
     """
     key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
-    reach = frozenset(property_ids) if property_ids else None
+    reach = own = frozenset(property_ids) if property_ids else None
+    is_narrowed = False
     if user_id is not None:
         if user_role is None:  # registered this moment, and the read tables do not show it yet
             message = "The user of this key is not known here yet. Try again."
             raise Refused("unavailable", message, headers={"Retry-After": "1"})
         role = lesser_role(role, user_role)
-        if user_role != "admin":
-            users = frozenset(user_property_ids)
+        users = None if user_role == "admin" else frozenset(user_property_ids)
+        if users is not None:
             reach = users if reach is None else reach & users
+        is_narrowed = (role, reach) != (user_role, users)
     return Caller(
         principal_id=user_id or key_id,
         name=user_name or name,
@@ -84,5 +86,7 @@ def _caller(row: Any, kind: AuthKind) -> Caller:
         credential_id=key_id,
         user_id=user_id,
         property_ids=reach,
+        key_property_ids=own,
+        is_narrowed=is_narrowed,
         scopes=frozenset(scopes),
     )

@@ -169,10 +169,14 @@ def require_may_manage(caller: Caller) -> None:
 
 
 def owns(caller: Caller, owner: Actor) -> bool:
-    """Admins of everything manage every webhook; others those they registered themselves."""
-    if caller.role == "admin" and caller.property_ids is None:
-        return True
-    return caller.principal_id == (owner.user_id or owner.credential_id)
+    """Admins of everything manage every webhook; others those they registered themselves.
+
+    Whoever manages one can read what it was sent, and have the rest sent elsewhere. So a key or application
+    that may read less than its person manages only what was registered with itself.
+    """
+    if caller.sees_as_whole:
+        return caller.is_of_everything or caller.principal_id == (owner.user_id or owner.credential_id)
+    return (caller.user_id, caller.credential_id) == (owner.user_id, owner.credential_id)
 
 
 def owned_webhook(store: Ticketing, caller: Caller, webhook_id: str) -> Webhook:

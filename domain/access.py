@@ -50,7 +50,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated party and its reach.
 
     `principal_id` is the user's id, or the key's own id for a service key that belongs to no user.
-    `property_ids` is None when every property is within reach.
+    `property_ids` is None when every property is within reach. `key_property_ids` are those the key or
+    application itself is restricted to, if it is; `is_narrowed` says that it reaches less than its person.
     """
 
     principal_id: str
@@ -60,6 +61,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     credential_id: str | None = None
     user_id: str | None = None
     property_ids: frozenset[str] | None = None
+    key_property_ids: frozenset[str] | None = None
+    is_narrowed: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
 
     @property
@@ -70,6 +73,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def is_auditor(self) -> bool:
         """Whether the past of what is deleted now is theirs to read: scope and role, as everywhere."""
         return "audit:read" in self.scopes and self.is_at_least("staff")
+
+    @property
+    def sees_as_whole(self) -> bool:
+        """Whether tickets are read as the person, or the key of no person, reads them, and no fewer."""
+        return "tickets:read" in self.scopes and not self.is_narrowed
+
+    @property
+    def is_of_everything(self) -> bool:
+        """Whether this is an admin whose reach has no limits."""
+        return self.role == "admin" and self.property_ids is None
 
     @property
     def holder(self) -> str | None:
@@ -83,9 +96,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.property_ids is None or property_id in self.property_ids
 
     def may_see_ticket(self, property_id: str, requester_id: str) -> bool:
-        """Guests see the tickets they requested; everyone else those of the properties in reach."""
+        """Guests see the tickets they requested, with a restricted key those of its properties; everyone else
+        those of the properties in reach."""
         if self.role == "guest":
-            return requester_id == self.principal_id
+            within = self.key_property_ids is None or property_id in self.key_property_ids
+            return within and requester_id == self.principal_id
         return self.reaches(property_id)
 
     def may_see_user(self, user_id: str, user_property_ids: frozenset[str] | tuple[str, ...]) -> bool:

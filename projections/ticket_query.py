@@ -118,6 +118,8 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if caller.role == "guest":
         given["requester"] = caller.principal_id
+        if caller.key_property_ids is not None:
+            given["reach"] = list(caller.key_property_ids)
     elif caller.property_ids is not None:
         given["reach"] = list(caller.property_ids)
     if query.assigned_to == "none":

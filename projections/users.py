@@ -23,6 +23,7 @@ _FILTERS: dict[str, LiteralString] = {
     "reach": "(u.property_ids && %(reach)s OR u.id = %(self)s)",
     "role": "u.role = ANY(%(role)s)",
     "property_id": "u.property_ids @> ARRAY[%(property_id)s]",
+    "beyond_reach": "false",  # who belongs to a property is for those who reach it
     "q": "(u.name ILIKE %(q)s OR u.email ILIKE %(q)s)",
 }
 
@@ -96,6 +97,8 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         given["role"] = list(query.role)
     if query.property_id is not None:
         given["property_id"] = query.property_id
+        if not caller.reaches(query.property_id):
+            given["beyond_reach"] = True
     if query.q is not None:
         given["q"] = f"%{_literally(query.q)}%"
     parameters = {**given, "self": caller.principal_id, "limit": query.limit, "offset": query.offset}

@@ -61,7 +61,7 @@ def _caller(endpoint: Endpoint) -> Caller:
     role = cast(Role, endpoint.owner_role)
     if endpoint.credential_role is not None:
         role = lesser_role(role, cast(Role, endpoint.credential_role))
-    reach = frozenset(endpoint.credential_property_ids) if endpoint.credential_property_ids else None
+    reach = own = frozenset(endpoint.credential_property_ids) if endpoint.credential_property_ids else None
     if endpoint.user_role is not None:
         role = lesser_role(role, cast(Role, endpoint.user_role))
         if endpoint.user_role != "admin":
@@ -74,6 +74,7 @@ def _caller(endpoint: Endpoint) -> Caller:
         role=role,
         auth=cast(AuthKind, endpoint.owner_auth),
         property_ids=reach,
+        key_property_ids=own,
     )
 
 

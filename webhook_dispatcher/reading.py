@@ -101,9 +101,14 @@ _attempts = msgspec.json.Decoder(list[_Attempt])
 
 def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[int, list[WebhookRow]]:
     """Those the caller manages, newest first, and how many there are: all of them for an admin of
-    everything, otherwise the caller's own."""
-    sees_all = caller.role == "admin" and caller.property_ids is None
-    parameters = {"owner": None if sees_all else caller.principal_id, "limit": limit, "offset": offset}
+    everything, otherwise the caller's own; for a key that reads less than its person those made with it."""
+    sees_all = caller.sees_as_whole and caller.is_of_everything
+    parameters = {
+        "owner": None if sees_all else caller.principal_id,
+        "credential": None if caller.sees_as_whole else caller.credential_id,
+        "limit": limit,
+        "offset": offset,
+    }
     with pool.connection() as conn:
         rows = conn.execute(sql["list_endpoints"], parameters).fetchall()
         listed = [row for row in rows if row[1] is not None]

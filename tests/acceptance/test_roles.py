@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -345,3 +346,39 @@ def everything(client, path):
         if "next" not in body["meta"]["pagination"]["links"]:
             return items
         page += 1
+
+
+def test_a_guests_key_for_one_property_shows_no_tickets_of_another(site):
+    guest = site.person(role="guest", property_ids=["abc123", "def456"])["id"]
+    whole = site.client(key=site.key(role="guest", user_id=guest))
+    only = site.client(key=site.key(role="guest", user_id=guest, property_ids=("def456",)))
+    outside = whole.post("/v1/tickets", json=LEAK).json()["data"]["id"]
+    inside = whole.post("/v1/tickets", json=LEAK | {"property_id": "def456", "unit_id": None}).json()["data"][
+        "id"
+    ]
+
+    def seen(client, query=""):
+        return {ticket["id"] for ticket in client.get(f"/v1/tickets{query}").json()["data"]}
+
+    assert (seen(whole), seen(only)) == ({outside, inside}, {inside})
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    assert (seen(whole, f"?as_of={now}"), seen(only, f"?as_of={now}")) == ({outside, inside}, {inside})
+    for client, expected in ((whole, 200), (only, 404)):
+        assert client.get(f"/v1/tickets/{outside}").status_code == expected
+        assert client.get(f"/v1/tickets/{outside}?version=1").status_code == expected
+        assert client.patch(f"/v1/tickets/{outside}", json={"status": "closed"}).status_code == expected
+
+
+def test_a_filter_does_not_tell_who_belongs_to_properties_beyond_reach(site):
+    both = site.person(role="staff", property_ids=["abc123", "def456"])["id"]
+
+    def listed(role, property_id):
+        answer = site.client(role).get("/v1/users", params={"property_id": property_id, "per_page": 100})
+        return both in {user["id"] for user in answer.json()["data"]}, answer.json()["meta"]["pagination"][
+            "total"
+        ]
+
+    assert listed("manager", "abc123")[0]
+    assert listed("foreign", "def456")[0]
+    assert listed("manager", "def456") == listed("manager", "nowhere") == (False, 0)
+    assert listed("foreign", "abc123") == (False, 0)

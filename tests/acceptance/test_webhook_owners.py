@@ -173,3 +173,32 @@ def test_a_webhook_made_in_the_panel_ends_when_its_owner_is_erased(site, receive
     eventually(lambda: second in heard(receiver, "/staying"))
 
     assert {json.loads(post.body)["data"]["id"] for post in receiver.at("/left")} == {first}
+
+
+def test_a_key_that_reads_less_than_its_person_manages_only_its_own_webhooks(site, receiver):
+    """Who manages a webhook reads what it was sent, and can have the rest sent elsewhere."""
+    both = site.person(role="manager", property_ids=["abc123", "def456"])["id"]
+    whole, again = (site.client(key=site.key(role="manager", user_id=both)) for _ in range(2))
+    webhook_id = register(site, whole.headers["Authorization"].removeprefix("Bearer "), receiver.url("/both"))
+    site.ticket("admin", property_id="def456", unit_id=None)
+    eventually(lambda: whole.get(f"/v1/webhooks/{webhook_id}/deliveries").json()["data"])
+    narrow = {
+        "properties": {"user_id": both, "role": "manager", "property_ids": ("abc123",)},
+        "scopes": {"user_id": both, "role": "manager", "scopes": ("webhooks:read", "webhooks:write")},
+        "role": {"user_id": "user001", "role": "manager", "property_ids": ("abc123", "def456")},
+        "an admin's scopes": {"role": "admin", "scopes": ("webhooks:read", "webhooks:write")},
+    }
+
+    for name, facts in narrow.items():
+        key = site.key(**facts)
+        client, path = site.client(key=key), f"/v1/webhooks/{webhook_id}"
+        own = register(site, key, receiver.url("/own"))
+        assert [each["id"] for each in client.get("/v1/webhooks").json()["data"]] == [own], name
+        assert client.get(f"{path}/deliveries").status_code == 404, name
+        assert client.patch(path, json={"url": receiver.url("/elsewhere")}).status_code == 404, name
+        assert client.post(f"{path}/rotate", json={}).status_code == 404, name
+        assert client.delete(path).status_code == 404, name
+        assert client.patch(f"/v1/webhooks/{own}", json={"enabled": False}).status_code == 200, name
+
+    assert again.get(f"/v1/webhooks/{webhook_id}").json()["data"]["url"] == receiver.url("/both")
+    assert site.client("admin").get(f"/v1/webhooks/{webhook_id}").status_code == 200

@@ -3,12 +3,14 @@ WITH page AS (
     SELECT * FROM hook.endpoints
      WHERE deleted_at IS NULL
        AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)
+       AND (%(credential)s::text IS NULL OR owner_credential_id = %(credential)s)
      ORDER BY created_at DESC, id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
 SELECT (SELECT count(*) FROM hook.endpoints
          WHERE deleted_at IS NULL
-           AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)),
+           AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)
+           AND (%(credential)s::text IS NULL OR owner_credential_id = %(credential)s)),
        p.id, p.version, p.url, p.event_names, p.is_enabled, p.disabled_reason, p.created_at, p.updated_at,
        p.owner_user_id, p.owner_credential_id, coalesce(h.failures, 0), h.failing_since
   FROM (VALUES (1)) one LEFT JOIN page p ON true LEFT JOIN hook.health h ON h.endpoint_id = p.id

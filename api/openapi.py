@@ -202,7 +202,7 @@ def _parameters(
         references.append("IdempotencyKey")
     if operation.takes_if_match:
         references.append("IfMatch")
-    if operation.has_etag and method == "GET":
+    if operation.answers_not_modified:
         references.append("IfNoneMatch")
     return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in references]
 
@@ -239,7 +239,7 @@ def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any
 
 def _responses(path: str, method: str, operation: Operation, schema_of: Mapping[int, Any]) -> Document:
     responses: Document = {str(operation.status): _success(operation, schema_of)}
-    if operation.has_etag and method == "GET":
+    if operation.answers_not_modified:
         responses["304"] = {"description": "What you have is still current.", "headers": _headers(operation)}
     statuses = sorted({STATUS_OF[code] for code in _codes(path, method, operation)})
     return responses | {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in statuses}
@@ -253,8 +253,8 @@ def _codes(path: str, method: str, operation: Operation) -> set[str]:
             codes |= {"idempotency_in_progress", "idempotency_key_reused"}
     if operation.scope is not None:
         codes.add("insufficient_scope")
-    if operation.query is not None or operation.body is not None:
-        codes.add("validation_error")
+    if operation.query is not None or operation.body is not None or method == "DELETE":
+        codes.add("validation_error")  # a DELETE takes no parameters, and says so
     if operation.body is not None:
         codes |= {"invalid_json", "payload_too_large", "unsupported_media_type"}
     if operation.takes_if_match:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import falcon
 import msgspec
@@ -59,8 +59,16 @@ class ExportQuery(ManifestQuery, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
 
 
+class ProofStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What is hashed with the event on the way to `root`, and whether it stands to the left."""
+
+    left: bool
+    hash: str
+
+
 class EventProof(msgspec.Struct, frozen=True, kw_only=True):
-    """From an event's hash up to a signed checkpoint: notary/proofs.py tells how it is checked."""
+    """From an event's hash up to a signed checkpoint: notary/proofs.py tells how it is checked. Each of
+    `pages` has its number, first and last position, count of events, and root."""
 
     event_id: str
     position: int
@@ -69,10 +77,10 @@ class EventProof(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     stored: str
     leaf: str
-    path: list[dict[str, Any]]
+    path: list[ProofStep]
     root: str
     chain_before: str
-    pages: list[list[Any]]
+    pages: list[tuple[int, int, int, int, str]]
     checkpoint: str
     keys: list[str]
 

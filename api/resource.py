@@ -28,8 +28,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     as a person of `least_role` or above.
     `answer` is the type of the envelope's `data` (None: null; of one item when `is_list`), or, when
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
-    `read_query`. `is_recorded` makes each answer an event: that someone read the audit. `errors` are codes
-    of api.errors.STATUS_OF beyond those every operation can give.
+    `read_query`. With `has_etag` answers carry their version; with `answers_not_modified` If-None-Match
+    counts too, for what looks the same as long as its version is. `is_recorded` makes each answer an event:
+    that someone read the audit. `errors` are codes of api.errors.STATUS_OF beyond those every operation can
+    give.
     """
 
     summary: str
@@ -50,6 +52,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str = JSON
     is_list: bool = False
     has_etag: bool = False
+    answers_not_modified: bool = False
     takes_if_match: bool = False
     is_recorded: bool = False
     status: int = 200

@@ -170,6 +170,7 @@ class TicketItem(Resource):
             answer=TicketDetail,
             answer_example=examples.TICKET_DETAIL,
             has_etag=True,
+            answers_not_modified=True,
         ),
         "PATCH": Operation(
             summary="Change a ticket",

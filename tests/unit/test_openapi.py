@@ -58,7 +58,7 @@ class Things(Resource):
 
 class Thing(Resource):
     operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="Read", answer=ThingView, has_etag=True),
+        "GET": Operation(summary="Read", answer=ThingView, has_etag=True, answers_not_modified=True),
         "DELETE": Operation(summary="Delete", takes_if_match=True),
     }
 
@@ -126,12 +126,42 @@ def test_answers_are_enveloped(document):
             {"201", "400", "401", "403", "409", "413", "415", "422", "429", "500", "503"},
         ),
         ("get", "/v1/tickets/{ticket_id}", {"200", "304", "400", "401", "404", "429", "500", "503"}),
-        ("delete", "/v1/tickets/{ticket_id}", {"200", "400", "401", "404", "412", "429", "500", "503"}),
+        (
+            "delete",
+            "/v1/tickets/{ticket_id}",
+            {"200", "400", "401", "404", "412", "422", "429", "500", "503"},
+        ),
+        ("get", "/v1/users/{user_id}", {"200", "400", "401", "403", "404", "422", "429", "500", "503"}),
         ("get", "/health/live", {"200", "400", "422", "500"}),
     ],
 )
 def test_every_status_an_operation_can_give_is_named(document, method, path, statuses):
     assert set(operation(document, method, path)["responses"]) == statuses
+
+
+def test_not_modified_is_promised_only_where_it_is_answered(document):
+    promised = {
+        path
+        for path, methods in document["paths"].items()
+        for one in methods.values()
+        if "304" in one["responses"]
+    }
+
+    assert promised == {"/v1/tickets/{ticket_id}"}
+    assert "#/components/parameters/IfNoneMatch" not in parameters(document, "get", "/v1/users/{user_id}")
+
+
+def test_every_list_says_what_is_in_it(document):
+    """Generators of clients leave out what they cannot make types of."""
+
+    def untyped(schema, path=""):
+        if isinstance(schema, dict):
+            if schema.get("type") == "array" and not schema.keys() & {"items", "prefixItems"}:
+                yield path
+            for name, inner in schema.items():
+                yield from untyped(inner, f"{path}/{name}")
+
+    assert list(untyped(document["components"]["schemas"])) == []
 
 
 def test_every_error_code_is_explained(document):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import falcon
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict
 
 from api import examples
@@ -36,6 +36,8 @@ from projections.properties import property_names
 from projections.users import UserQuery, get_user, list_users
 from projections.views import UserDetail, UserSummary
 
+PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is looked up
+
 
 class NotificationsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     email: bool = True
@@ -53,7 +55,7 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     email: Email
     role: Role
     phone: Phone | None = None
-    property_ids: tuple[str, ...] = ()
+    property_ids: PropertyIds = ()
     preferences: PreferencesBody = PreferencesBody()
 
 
@@ -64,7 +66,7 @@ class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     email: Email | UnsetType = UNSET
     phone: Phone | UnsetType | None = UNSET
     role: Role | UnsetType = UNSET
-    property_ids: tuple[str, ...] | UnsetType = UNSET
+    property_ids: PropertyIds | UnsetType = UNSET
     preferences: PreferencesBody | UnsetType = UNSET
 
 

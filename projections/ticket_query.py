@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,7 @@ _ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
+_SIGNS = re.compile(r"[^\w\"]+")
 _FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
@@ -132,7 +134,15 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     for name in ("property_id", "created_after", "created_before", "updated_after", "updated_before", "q"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
+    if query.q is not None:
+        given["q"] = _searchable(query.q)
     return given
+
+
+def _searchable(words: str) -> str:
+    """The words without rows of dashes, such as people draw lines with: websearch_to_tsquery takes each dash
+    for a NOT, whatever other signs stand between, and fails at the 33rd inside one another."""
+    return _SIGNS.sub(lambda signs: signs[0] if signs[0].count("-") < 3 else " ", words)
 
 
 @lru_cache(maxsize=512)

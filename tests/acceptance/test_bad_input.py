@@ -124,6 +124,12 @@ def test_all_bad_fields_are_named_at_once(site):
             ["role", "property_ids"],
         ),
         (
+            "POST",
+            "/v1/users",
+            {"name": "A", "email": "a@example.com", "role": "staff", "property_ids": ["no"] * 1_001},
+            ["property_ids"],
+        ),
+        (
             "PATCH",
             "/v1/users/user101",
             {"name": "", "property_ids": ["abc123", "no"]},
@@ -156,6 +162,7 @@ def test_what_only_the_log_or_another_rule_can_tell_is_named_beside_it(site, met
     error = answer.json()["error"]
     assert list(error["details"]) == fields, answer.text
     assert error["message"] == error["details"][fields[0]][0]
+    assert len(answer.content) < 2_000
 
 
 @pytest.mark.parametrize("raw", BAD_JSON, ids=lambda raw: repr(raw[:24]))

@@ -230,7 +230,10 @@ def test_search_finds_words_in_titles_descriptions_and_visible_comments(site, ti
     assert set(listed(client, "q=walrus")) == {titled, described, commented, hidden}
     assert set(listed(guest, "q=WALRUS")) == {titled, described, commented}
     assert listed(client, "q=walrus+pool") == [described]
-    assert listed(client, "q=walrus&status=closed") == []
+    for line in ("-" * 40, "- (" * 40, "--!" * 20):
+        assert listed(client, f"q=walrus {line} pool") == [described]
+    assert listed(client, "q=walrus -pool&status=closed") == []
+    assert described not in listed(client, "q=walrus -pool")
     client.patch(f"/v1/tickets/{titled}", json={"title": "The seal"})
     assert titled not in listed(client, "q=walrus")
     assert listed(client, "q=seal") == [titled]

@@ -83,7 +83,8 @@ class WebhookList(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List webhooks",
-            roles="admin: all; manager: those they registered",
+            roles="admin: all; manager: those they registered; keys that read less than their person: their"
+            " own",
             scope="webhooks:read",
             query=PageQuery,
             answer=WebhookView,

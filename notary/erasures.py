@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from infrastructure.postgres import Connection
 from notary.pages import read_log_id, sql
-from notary.statements import BadStatement, Reader
+from notary.statements import BadStatement, Reader, without_repeats
 
 
 def erased_people(conn: Connection, lines: Iterable[str]) -> list[str]:
@@ -18,7 +18,7 @@ def erased_people(conn: Connection, lines: Iterable[str]) -> list[str]:
     reader = Reader(read_log_id(conn))
     row = conn.execute(sql["statement_numbered"], {"number": 1}).fetchone()
     found: dict[str, None] = {}
-    for line in lines:
+    for line in without_repeats(lines):
         statement = reader.read(line)
         if statement.number == 1 and row is not None and row[0] != line:
             raise BadStatement("it is not the first statement of this database")

@@ -14,7 +14,7 @@ from infrastructure.vault import Vault, load_vault
 from notary.pages import PAGE_EVENTS, Row, chain_page, read_end, sql
 from notary.places import NotaryRefused, Place, PlaceUnavailable, places
 from notary.signing import last_checkpoint, sign_checkpoint, sign_erasure, take_turn
-from notary.statements import parse
+from notary.statements import BadStatement, parse
 
 LEADER_KEY = 7_305_875  # the session advisory lock of the notary that leads
 LOOK_SECONDS = 1.0
@@ -114,6 +114,7 @@ class Publisher:
                 self._bring_up(place)
             except PlaceUnavailable as error:
                 log.error("checkpoints_not_published", error=str(error), retry_in_seconds=RETRY_SECONDS)
+                self._reached.pop(place, None)  # some lines may have arrived all the same
                 self._not_before[place] = time.monotonic() + RETRY_SECONDS
 
     def _bring_up(self, place: Place) -> None:
@@ -132,7 +133,13 @@ class Publisher:
         line = place.last_line()
         if line is None:
             return 0
-        number = parse(line).number
+        try:
+            number = parse(line).number
+        except BadStatement as error:
+            raise NotaryRefused(
+                f"The last of the checkpoints outside the database cannot be read: {error}. Say `ticketing"
+                " verify`; then keep the old checkpoints elsewhere, and a new file is begun."
+            ) from None
         row = self._conn.execute(sql["statement_numbered"], {"number": number}).fetchone()
         if row is None or row[0] != line:
             raise NotaryRefused(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -59,6 +59,15 @@ def parse(line: str) -> Statement:
     if not isinstance(facts, dict) or not isinstance(facts.get("number"), int) or "kind" not in facts:
         raise BadStatement("it has no number or kind")
     return Statement(line, facts)
+
+
+def without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    """Each line once. Where nobody heard whether it had arrived it was put there again, and says the same."""
+    seen: set[str] = set()
+    for line in lines:
+        if (its_hash := line_hash(line)) not in seen:
+            seen.add(its_hash)
+            yield line
 
 
 def line_hash(line: str | None) -> str:

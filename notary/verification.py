@@ -12,7 +12,7 @@ import psycopg
 from infrastructure.postgres import Connection, named_queries
 from notary import merkle
 from notary.pages import Page, Row, read_log_id, span_of_times, sql
-from notary.statements import BadStatement, Reader, Statement
+from notary.statements import BadStatement, Reader, Statement, without_repeats
 
 PAGES_AT_ONCE = 50
 _FIRST = -(2**63)
@@ -94,7 +94,7 @@ def _check_lines(place: str, lines: Iterable[str], log_id: str, report: Report) 
     """The statements up to the first that is not as it was signed."""
     reader = Reader(log_id)
     good: list[Statement] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(without_repeats(lines), start=1):
         try:
             good.append(reader.read(line))
         except BadStatement as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -164,6 +166,57 @@ def test_a_line_cut_short_by_a_crash_is_written_anew(notary, settings, conn, sto
     Notary(conn, process_vault(), settings).step()
 
     assert (settings.notary_dir / FILE).read_bytes() == whole
+
+
+def test_a_disk_that_is_full_for_a_while_leaves_every_line_there_once(settings, conn, monkeypatch):
+    for _ in range(8):
+        rotate_key(conn, process_vault())  # as many lines are waiting when the disk fills
+    monkeypatch.setattr("notary.follower.RETRY_SECONDS", 0)
+    notary = Notary(conn, process_vault(), settings)
+    with files_of_at_most(2_000):
+        notary.step()
+    some = list(file_of(settings).lines())
+
+    notary.step()
+
+    numbers = [json.loads(line)["number"] for line in file_of(settings).lines()]
+    assert 0 < len(some) < len(numbers)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert verified(conn, file_of(settings)).findings == []
+
+
+@contextmanager
+def files_of_at_most(size):
+    """The kernel writes up to there and then refuses, as it does where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_lines_that_stand_there_twice_prove_nothing_altered(notary, settings, conn, store, history):
+    """Kafka may keep them although its answer was lost; they are sent again then."""
+    append(store, history.grow(10))
+    notary.step()
+    path = settings.notary_dir / FILE
+    path.write_text(path.read_text() * 2)
+    append(store, history.grow(10))
+    Notary(conn, process_vault(), settings).step()
+
+    report = verified(conn, file_of(settings))
+
+    assert (report.findings, report.signed) == ([], read_end(conn).position)
+
+
+def test_after_a_last_line_that_nobody_can_read_nothing_is_written(notary, settings, conn):
+    notary.step()
+    path = settings.notary_dir / FILE
+    path.write_text(path.read_text() + "not of ours\n")
+
+    with pytest.raises(NotaryRefused, match="cannot be read: it is not JSON"):
+        Notary(conn, process_vault(), settings).step()
 
 
 def test_checkpoints_stand_in_kafka_too(kafka, kafka_prefix, settings, conn, store, history):

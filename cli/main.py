@@ -87,6 +87,9 @@ def main() -> None:
     except (psycopg.OperationalError, PoolTimeout) as problem:
         note(f"PostgreSQL did not answer: {problem}")
         sys.exit(UNUSABLE)
+    except OSError as problem:  # standard output on a full disk, most likely
+        note(f"Something cannot be read or written: {problem}")
+        sys.exit(UNUSABLE)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from domain.ticket import Ticket
-from tests.support.commands import environment, ticketing
+from tests.support.commands import COMMAND_SECONDS, environment, ticketing
 from tests.support.exports import checked
+from tests.support.forks import Ticketing
 from tests.support.waiting import eventually
 
 PATHS = ("/v1/audit/export", "/v1/audit/export/manifest", "/v1/audit/events/x/proof")
@@ -148,6 +150,29 @@ def test_a_file_that_is_no_export_is_not_gone_on_with_and_stays_whole(site, tmp_
 
     assert (done.returncode, "is no export" in done.stderr) == (1, True)
     assert file.read_text() == "Dear auditor,\nthe end has no line break"
+
+
+def test_an_export_of_longer_lines_is_not_gone_on_with(site, tmp_path):
+    environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
+    file, one_line = tmp_path / "log.ndjson", '{"position":7,"event":"%s"}\n' % ("x" * 100_000)
+    file.write_text(one_line)
+
+    done = ticketing(
+        *("export", "--from", "1", "--to", "1", "--output", str(file), "--resume"), environ=environ
+    )
+
+    assert (done.returncode, "one of another range" in done.stderr) == (1, True), done.stderr
+    assert file.read_text() == one_line
+
+
+def test_standard_output_on_a_full_disk_is_told_without_a_traceback(site, tmp_path):
+    environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
+    files = {"stdin": Path("/dev/null"), "stdout": Path("/dev/full"), "stderr": tmp_path / "stderr"}
+
+    code = Ticketing("export", "--to", "1", environ=environ, **files).wait(COMMAND_SECONDS)
+
+    told = files["stderr"].read_text()
+    assert (code, "No space left on device" in told, "Traceback" in told) == (2, True, False)
 
 
 def test_an_event_is_proved_over_http(site):

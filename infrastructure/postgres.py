@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,18 @@ class PooledConnection(psycopg.Connection[TupleRow]):
             self._kept = self.cursor(binary=True)
         return self._kept.execute(statement, parameters).fetchall()
 
+    def was_ended(self) -> bool:
+        """Whether the server has closed this idle connection, which is closed then here too. It is a look at
+        the socket without a round trip: nothing comes on an idle connection but its end."""
+        waiting = select.poll()
+        try:
+            waiting.register(self.pgconn.socket, select.POLLIN)
+            while waiting.poll(0):
+                self.pgconn.consume_input()
+        except psycopg.OperationalError:
+            self.close()
+        return self.closed
+
 
 class Pool(ConnectionPool[PooledConnection]):
     """The library's pool for connections that commit by themselves: nothing is committed on return."""
@@ -47,11 +60,20 @@ class Pool(ConnectionPool[PooledConnection]):
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[PooledConnection]:
-        conn = self.getconn(timeout)
+        conn = self._open_connection(timeout)
         try:
             yield conn
         finally:
             self.putconn(conn)
+
+    def _open_connection(self, timeout: float | None) -> PooledConnection:
+        """One that the server has not ended meanwhile: after a restart it has ended all that lay idle."""
+        for _ in range(self.max_size):
+            conn = self.getconn(timeout)
+            if not conn.was_ended():
+                return conn
+            self.putconn(conn)
+        return self.getconn(timeout)
 
 
 # A request never waits for the database longer than this in any one statement.

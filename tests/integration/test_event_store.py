@@ -260,3 +260,17 @@ def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(
     assert ticket.unit_id == "unit1"
     with pytest.raises(Invalid, match="No user with that id"):
         open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
+
+
+def test_connections_that_ended_while_they_lay_idle_disturb_nobody(pool, conn):
+    """A restart of PostgreSQL ends them all, and each would cost a request otherwise, hours later perhaps."""
+    held = [pool.getconn() for _ in range(4)]
+    pids = [one.info.backend_pid for one in held]
+    for one in held:
+        pool.putconn(one)
+    ended = conn.execute("SELECT count(pg_terminate_backend(pid, 5000)) FROM unnest(%s::int[]) pid", [pids])
+    assert ended.fetchone() == (4,)
+
+    answers = [pool.fetch("SELECT pg_backend_pid()")[0][0] for _ in range(8)]
+
+    assert not set(answers) & set(pids)

@@ -65,6 +65,11 @@ _READ: LiteralString = (
     "SELECT notification_id, originator_id, originator_version, topic, state"
     "  FROM es.stored_events_read(%b, %b, %b)"
 )
+# The watermark may be a number that no event has, where an append was rolled back or lost in a crash.
+_LOG_END: LiteralString = """
+SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FROM es.stored_events
+"""
+
 # Two int4 keys: another key space than the watermark's bigint keys.
 _LOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_lock(17747, hashtext(%b))"
 _UNLOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_unlock(17747, hashtext(%b))"
@@ -237,9 +242,9 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         ]
 
     def max_notification_id(self) -> int | None:
-        """The watermark: every event up to it can be read now, and none will appear below it."""
+        """Where the log ends: every event up to there can be read now, and none will appear below it."""
         with self.connection() as conn:
-            row = conn.execute("SELECT es.stored_events_watermark()").fetchone()
+            row = conn.execute(_LOG_END).fetchone()
         return (row[0] if row else None) or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:

@@ -18,7 +18,9 @@ SELECT (day AT TIME ZONE 'UTC')::date,
  ORDER BY day;
 
 -- name: read_system
-SELECT es.stored_events_watermark(), p.position,
+-- After the last event there may be numbers that none will ever have: nobody is behind for want of them.
+SELECT (SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FROM es.stored_events),
+       p.position,
        (SELECT count(*) FROM read.parked_events),
        r.position, r.published_at, h.position,
        (SELECT sum(behind)::bigint FROM hook.consumers WHERE seen_at > now() - interval '30 s'),

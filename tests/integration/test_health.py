@@ -17,6 +17,7 @@ from api.health import Check
 from commands.properties import RegisterProperty, register_property
 from infrastructure.postgres import connect
 from infrastructure.settings import Settings
+from projections.overview import system_state
 from projections.schema import drop_read_schema
 from tests.support.api import ROUTES, SEASIDE, services_on
 from tests.support.keys import bearer, make_key, operator
@@ -64,6 +65,23 @@ def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catc
         "webhooks_failing": 0,
     }
     assert level.json["data"]["projector_lag"] == 0
+
+
+def test_numbers_that_no_event_will_have_are_nothing_to_wait_for(
+    database, pool, store, conn, tmp_path, catch_up
+):
+    """Rolled-back appends draw them, and so does a server that crashes."""
+    register_property(store, RegisterProperty(property_id="p1", name="P", address=SEASIDE), operator())
+    catch_up()
+    conn.execute("UPDATE relay.position SET position = (SELECT max(notification_id) FROM es.stored_events)")
+    conn.execute("SELECT nextval('es.stored_events_notification_id_seq') FROM generate_series(1, 21)")
+
+    answer, _ = ready(database, tmp_path, kafka_bootstrap_servers=f"127.0.0.1:{free_port()}")
+
+    shown = system_state(pool)
+    assert (answer.json["data"]["projector_lag"], answer.json["data"]["relay_lag"]) == (0, 0)
+    assert (shown.projector_lag, shown.relay_lag) == (0, 0)
+    assert store.recorder.max_notification_id() == shown.projected
 
 
 def test_parked_events_are_told_but_do_not_make_it_unready(database, conn, tmp_path):

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, an unusable setting o
 
 from __future__ import annotations
 
+import os
 import sys
 
 import psycopg
@@ -89,6 +90,7 @@ def main() -> None:
         sys.exit(UNUSABLE)
     except OSError as problem:  # standard output on a full disk, most likely
         note(f"Something cannot be read or written: {problem}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python has still to write
         sys.exit(UNUSABLE)
 
 

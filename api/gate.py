@@ -77,11 +77,16 @@ class Gate:
         if req.method == "OPTIONS":
             return
         operation = resource.operation(req.method)
+        page = _page_of(req, resource, params)
+        if operation is None and req.method in ("GET", "HEAD") and page != req.relative_uri:
+            pages.redirect(resp, page)
+            resp.complete = True
+            return
         if operation is None:
             message = f"This address does not take {req.method[:16]}."
             raise Refused("method_not_allowed", message, headers={"Allow": resource.allow()})
         if operation.session:
-            sessions.admit(req, resp, self._services, operation.least_role)
+            sessions.admit(req, resp, self._services, operation, page)
         elif not operation.public:
             self._admit(req, resp, operation)
             _require_known_parameters(req, operation)
@@ -107,6 +112,12 @@ class Gate:
         if operation.scopes and caller.scopes.isdisjoint(operation.scopes):
             message = f"This key lacks the scope {' or '.join(operation.scopes)}."
             raise Refused("insufficient_scope", message)
+
+
+def _page_of(req: falcon.Request, resource: Resource, params: dict[str, Any]) -> str:
+    """This address or, where it only takes a form, that of the page the form stands on."""
+    post = resource.operation("POST")
+    return post.form_page.format(**params) if post and post.form_page else req.relative_uri
 
 
 def _require_known_parameters(req: falcon.Request, operation: Operation) -> None:

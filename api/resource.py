@@ -25,7 +25,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     `scope`, or `or_scope` in its place, is what a key needs; None asks for a key of any scope,
     `public=True` for no key at all, `session=True` for a browser that is signed in (api/web),
-    as a person of `least_role` or above.
+    as a person of `least_role` or above. `form_page` is where the form stands that is sent to an address
+    which is no page itself: a path with the parameters' names. With `keeps_form` a form that came after the
+    session had ended may be sent again.
     `answer` is the type of the envelope's `data` (None: null; of one item when `is_list`), or, when
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
     `read_query`. With `has_etag` answers carry their version; with `answers_not_modified` If-None-Match
@@ -42,6 +44,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     public: bool = False
     session: bool = False
     least_role: Role = "guest"
+    form_page: str = ""
+    keeps_form: bool = False
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_media_type: str = JSON

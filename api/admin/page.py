@@ -68,9 +68,16 @@ class Pages(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def page_of(least_role: Role, summary: str) -> Operation:
-    """What a page's verb is declared as."""
-    return Operation(summary=summary, session=True, least_role=least_role, media_type=falcon.MEDIA_HTML)
+def page_of(least_role: Role, summary: str, *, form_page: str = "") -> Operation:
+    """What a page's verb is declared as; with the page that has the form, where only that is sent here."""
+    return Operation(
+        summary=summary,
+        session=True,
+        least_role=least_role,
+        form_page=form_page,
+        keeps_form=True,
+        media_type=falcon.MEDIA_HTML,
+    )
 
 
 class PanelPage(Resource):

@@ -123,7 +123,9 @@ class PropertyItem(PropertyPage):
 
 
 class UnitAddition(PropertyPage):
-    operations: ClassVar[dict[str, Operation]] = {"POST": page_of("manager", "Add a unit")}
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": page_of("manager", "Add a unit", form_page="/admin/properties/{property_id}")
+    }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         row = self.visible(req, property_id)

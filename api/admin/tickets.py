@@ -215,7 +215,9 @@ class Ticket(TicketPage):
 
 
 class TicketComments(TicketPage):
-    operations: ClassVar[dict[str, Operation]] = {"POST": page_of("staff", "Comment on a ticket")}
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": page_of("staff", "Comment on a ticket", form_page="/admin/tickets/{ticket_id}")
+    }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         form = req.context.form
@@ -256,7 +258,9 @@ class TicketDeletion(PanelPage):
 
 
 class TicketRestoring(PanelPage):
-    operations: ClassVar[dict[str, Operation]] = {"POST": page_of("admin", "Restore a ticket")}
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": page_of("admin", "Restore a ticket", form_page="/admin/tickets/{ticket_id}/history")
+    }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         ticket = restore_ticket(self.services.store, RestoreTicket(ticket_id=ticket_id), self.command(req))

@@ -157,7 +157,9 @@ class WebhookItemPage(WebhookPage):
 class WebhookSwitch(WebhookPage):
     """Off and on again."""
 
-    operations: ClassVar[dict[str, Operation]] = {"POST": page_of("manager", "Switch a webhook on or off")}
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": page_of("manager", "Switch a webhook on or off", form_page="/admin/webhooks/{webhook_id}")
+    }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         is_enabled = req.context.form.value("enabled") == "yes"
@@ -215,7 +217,9 @@ class WebhookDeletion(WebhookPage):
 
 
 class WebhookTrial(WebhookPage):
-    operations: ClassVar[dict[str, Operation]] = {"POST": page_of("manager", "Send a test")}
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": page_of("manager", "Send a test", form_page="/admin/webhooks/{webhook_id}")
+    }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         self.enabled(req, webhook_id)

@@ -17,7 +17,7 @@ from api.bodies import read_bytes
 from api.errors import Refused
 from api.services import Services
 
-MAX_FORM_BYTES = 65_536
+MAX_FORM_BYTES = 1_048_576  # room for the longest text: a character takes up to twelve, as in %F0%9F%94%A7
 MAX_FIELDS = 500
 TOKEN_FIELD = "csrf_token"  # noqa: S105 - the name of a field
 _FORM = "application/x-www-form-urlencoded"
@@ -47,6 +47,10 @@ class Form:
         """Every value of a field that may be sent several times, such as a list of check boxes."""
         return self._values.get(name, [])
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every field with every value."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
 
 def read_form(req: falcon.Request) -> Form:
     """The fields of the body, or Refused with 415, 413 or 400."""
@@ -73,20 +77,27 @@ def token_for(secret: str) -> str:
 def require_own_form(req: falcon.Request, services: Services, form: Form, token: str) -> None:
     """Refused with 403 unless the request comes from a page of ours and carries the right token."""
     _require_same_origin(req, services)
-    if not compare_digest(form.value(TOKEN_FIELD).encode(), token.encode()):
+    if not has_token(form, token):
         _refuse()
+
+
+def has_token(form: Form, token: str) -> bool:
+    return compare_digest(form.value(TOKEN_FIELD).encode(), token.encode())
+
+
+def is_from_own_page(req: falcon.Request, services: Services) -> bool:
+    """Whether the browser itself says so. A request that says nothing may come from anywhere."""
+    site, origin = req.get_header("Sec-Fetch-Site"), req.get_header("Origin")
+    if site is not None:
+        return site == "same-origin"
+    return origin is not None and origin in _own_origins(req, services)
 
 
 def _require_same_origin(req: falcon.Request, services: Services) -> None:
     """Sec-Fetch-Site where the browser sends it, else Origin; a client that sends neither is no browser,
     and what it lacks is the token."""
-    site = req.get_header("Sec-Fetch-Site")
-    if site is not None:
-        if site != "same-origin":
-            _refuse()
-        return
-    origin = req.get_header("Origin")
-    if origin is not None and origin not in _own_origins(req, services):
+    says_something = req.get_header("Sec-Fetch-Site") or req.get_header("Origin")
+    if says_something is not None and not is_from_own_page(req, services):
         _refuse()
 
 

@@ -12,11 +12,13 @@ import falcon
 import msgspec
 
 from api.rate_limit import count_action
+from api.resource import Operation
 from api.services import Services
 from api.web import pages
-from api.web.forms import read_form, require_own_form, token_for
+from api.web.forms import has_token, is_from_own_page, read_form, require_own_form, token_for
+from api.web.unsent import Unsent, show_unsent, unsent_form
 from commands.sign_in import ABSOLUTE, IDLE
-from domain.access import Caller, Role
+from domain.access import Caller
 from infrastructure.postgres import Pool, named_queries
 from infrastructure.settings import Settings
 from infrastructure.tokens import FORM, SESSION, digest, has_form, make_token
@@ -28,6 +30,9 @@ HOME_PATH = "/admin"
 MAX_NEXT_CHARACTERS = 6_000
 FORMS_AN_HOUR = 1_000  # as many as a key may ask
 _TOO_MANY_FORMS = "You may send {} forms an hour."
+_ENDED = "Your session has ended, and what you sent was not saved. "
+_KEPT = "It is kept: sign in to send it again."
+_LOST = "Sign in to do it again."
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")  # no backslash, space or control character
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -42,23 +47,56 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
     csrf_token: str
 
 
-def admit(req: falcon.Request, resp: falcon.Response, services: Services, role: Role) -> None:
-    """Let the signed-in through with caller, session and form; send everyone else to sign in.
+def admit(
+    req: falcon.Request, resp: falcon.Response, services: Services, operation: Operation, page: str
+) -> None:
+    """Let the signed-in through with caller, session and form; ask everyone else to sign in, who comes back
+    to `page`: that of this address, or the one whose form is sent here.
 
-    Raises Forbidden below `role`, Refused with 403 for a form that is not ours and 429 for one too many.
+    A form that came too late is kept, if the operation says so, to be sent again. Raises Forbidden below the
+    least role, Refused with 403 for a form that is not ours and 429 for one too many.
     """
     session = find_session(req, services)
+    is_form = req.method not in _SAFE_METHODS
     if session is None:
-        pages.redirect(resp, f"{SIGN_IN_PATH}?next={quote(req.relative_uri, safe='')}")
         resp.complete = True
+        if is_form and is_from_own_page(req, services):
+            _ask_after_form(req, resp, services, operation, page)
+        else:
+            pages.redirect(resp, f"{SIGN_IN_PATH}?next={quote(page, safe='')}")
         return
     req.context.session = session
     req.context.caller = session.caller
-    session.caller.require(role, "use this page")
-    if req.method not in _SAFE_METHODS:
-        req.context.form = read_form(req)
-        require_own_form(req, services, req.context.form, session.csrf_token)
-        count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
+    session.caller.require(operation.least_role, "use this page")
+    if is_form:
+        _admit_form(req, resp, services, operation, page)
+
+
+def ask_to_sign_in(
+    req: falcon.Request,
+    resp: falcon.Response,
+    services: Services,
+    next_path: str,
+    *,
+    status: int = 200,
+    account: str = "",
+    complaint: str | None = None,
+    unsent: Unsent | None = None,
+) -> None:
+    """The form to sign in, in which `unsent` is carried along."""
+    token = form_token(req, resp, services)
+    pages.render(
+        req,
+        resp,
+        "sign_in.html",
+        status=status,
+        session=None,
+        csrf_token=token,
+        next_path=next_path,
+        account=account,
+        complaint=complaint,
+        unsent=unsent,
+    )
 
 
 def find_session(req: falcon.Request, services: Services) -> WebSession | None:
@@ -105,6 +143,31 @@ def cookie_name(settings: Settings) -> str:
 
 def form_cookie_name(settings: Settings) -> str:
     return f"{cookie_name(settings)}-form"
+
+
+def _ask_after_form(
+    req: falcon.Request, resp: falcon.Response, services: Services, operation: Operation, page: str
+) -> None:
+    """Ask someone to sign in who has just sent a form, and say what became of it."""
+    unsent = unsent_form(req, services, read_form(req)) if operation.keeps_form else None
+    complaint = _ENDED + (_KEPT if unsent else _LOST)
+    ask_to_sign_in(req, resp, services, local_path(page), status=403, complaint=complaint, unsent=unsent)
+
+
+def _admit_form(
+    req: falcon.Request, resp: falcon.Response, services: Services, operation: Operation, page: str
+) -> None:
+    """Take the form into the context. One from before the person signed in anew may be sent again."""
+    session, form = req.context.session, read_form(req)
+    if operation.keeps_form and not has_token(form, session.csrf_token):
+        unsent = unsent_form(req, services, form)
+        if unsent is not None:
+            resp.complete = True
+            show_unsent(req, resp, unsent, local_path(page), session.csrf_token, status=403)
+            return
+    require_own_form(req, services, form, session.csrf_token)
+    req.context.form = form
+    count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
 
 
 def _find(pool: Pool, secret: str) -> WebSession | None:

@@ -9,7 +9,8 @@ import falcon
 from api.errors import Refused
 from api.resource import Operation, Resource
 from api.web import pages, sessions
-from api.web.forms import read_form, require_own_form
+from api.web.forms import read_form, require_own_form, token_for
+from api.web.unsent import Unsent, carried_form, show_unsent
 from commands.sign_in import SignIn, SignInRefused, TooManyAttempts, end_session, sign_in
 from domain.access import Caller
 from infrastructure.passwords import HashingBusy
@@ -30,7 +31,7 @@ class SignInPage(Resource):
         if sessions.find_session(req, self.services) is not None:
             pages.redirect(resp, next_path)
             return
-        self._show(req, resp, next_path)
+        sessions.ask_to_sign_in(req, resp, self.services, next_path)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         form = read_form(req)
@@ -39,7 +40,7 @@ class SignInPage(Resource):
             message = "The browser sent no cookie along: allow cookies for this site and open the page again."
             raise Refused("forbidden", message)
         require_own_form(req, self.services, form, token)
-        next_path = sessions.local_path(form.value("next"))
+        next_path, unsent = sessions.local_path(form.value("next")), carried_form(form)
         before = sessions.find_session(req, self.services)
         req.context.caller = _NOBODY
         command = SignIn(
@@ -51,13 +52,22 @@ class SignInPage(Resource):
         try:
             signed_in = sign_in(self.services.store, self.services.pool, command, req.context.command())
         except (SignInRefused, TooManyAttempts, HashingBusy) as refusal:
-            self._show_again(req, resp, next_path, command.account, refusal)
+            self._ask_again(req, resp, next_path, command.account, refusal, unsent)
             return
         sessions.set_session(resp, self.services, signed_in.secret)
+        if unsent is not None:
+            show_unsent(req, resp, unsent, next_path, token_for(signed_in.secret), status=200)
+            return
         pages.redirect(resp, next_path)
 
-    def _show_again(
-        self, req: falcon.Request, resp: falcon.Response, next_path: str, account: str, refusal: Exception
+    def _ask_again(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        next_path: str,
+        account: str,
+        refusal: Exception,
+        unsent: Unsent | None,
     ) -> None:
         status, complaint = 403, str(refusal)
         if isinstance(refusal, TooManyAttempts):
@@ -66,40 +76,32 @@ class SignInPage(Resource):
         elif isinstance(refusal, HashingBusy):
             status, complaint = 503, "Many people are signing in just now. Try again in a second."
             resp.set_header("Retry-After", "1")
-        self._show(req, resp, next_path, status=status, account=account, complaint=complaint)
-
-    def _show(
-        self,
-        req: falcon.Request,
-        resp: falcon.Response,
-        next_path: str,
-        *,
-        status: int = 200,
-        account: str = "",
-        complaint: str | None = None,
-    ) -> None:
-        token = sessions.form_token(req, resp, self.services)
-        pages.render(
+        sessions.ask_to_sign_in(
             req,
             resp,
-            "sign_in.html",
+            self.services,
+            next_path,
             status=status,
-            session=None,
-            csrf_token=token,
-            next_path=next_path,
             account=account,
             complaint=complaint,
+            unsent=unsent,
         )
 
 
 class SignOut(Resource):
-    """Ends the session on the server."""
+    """Ends the session on the server. Where it has ended already, there is nothing left to do."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "POST": Operation(summary="Sign out", session=True, media_type="text/html", status=303)
+        "POST": Operation(
+            summary="Sign out", public=True, media_type="text/html", status=303, form_page=sessions.HOME_PATH
+        )
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        end_session(self.services.store, req.context.session.id, req.context.command())
+        session = sessions.find_session(req, self.services)
+        if session is not None:
+            require_own_form(req, self.services, read_form(req), session.csrf_token)
+            req.context.caller = session.caller
+            end_session(self.services.store, session.id, req.context.command())
         sessions.clear_session(resp, self.services)
         pages.redirect(resp, sessions.SIGN_IN_PATH)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from requests import Response
+
 from tests.acceptance.site import PEOPLE, Site
-from tests.support.browser import Browser, give_password
+from tests.support.browser import PASSWORD, Browser, forms_of, give_password
 from tests.support.oauth import make_app
 
 SIGNED_IN = ("admin", "manager", "staff", "guest")
@@ -22,6 +24,21 @@ def browser_of(site: Site, role: str) -> Browser:
     answer = browser.sign_in(PEOPLE[role][0])
     assert answer.status_code == 303, answer.text
     return browser
+
+
+def signed_out_in_between(site: Site) -> tuple[Browser, str, dict[str, str]]:
+    """The admin's browser with a ticket before it, whose session is over now; the ticket's path; and the
+    fields of the form to comment on it."""
+    browser, path = browser_of(site, "admin"), f"/admin/tickets/{site.ticket('guest')['id']}"
+    fields = hidden(browser.open(path).text)
+    browser.http.cookies.clear()
+    return browser, path, {**fields, "visibility": "internal"}
+
+
+def sign_in_there(browser: Browser, answer: Response, password: str = PASSWORD) -> Response:
+    """Fill in the form to sign in that the answer shows, as the admin."""
+    form = forms_of(answer.text)[0]
+    return browser.send(form.action, {**form.fields, "account": PEOPLE["admin"][0], "password": password})
 
 
 def followers_of(browser: Browser) -> dict[str, str]:

@@ -8,8 +8,17 @@ from uuid import uuid4
 import pytest
 
 from api.admin.routes import PANEL
-from tests.acceptance.panel import SIGNED_IN, browser_of, followers_of, give_passwords, hidden
+from tests.acceptance.panel import (
+    SIGNED_IN,
+    browser_of,
+    followers_of,
+    give_passwords,
+    hidden,
+    sign_in_there,
+    signed_out_in_between,
+)
 from tests.acceptance.site import PEOPLE
+from tests.support.browser import forms_of
 from tests.support.waiting import eventually
 
 RANK = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
@@ -135,7 +144,76 @@ def test_a_session_is_over_after_signing_out_and_its_cookie_of_no_use(panel):
 
     assert browser.open("/admin").status_code == 303
     changed = browser.send("/admin/properties/new", {"csrf_token": token, "name": "Late"})
-    assert "/admin/sign-in" in changed.headers["Location"]
+    assert changed.status_code == 403
+    assert "what you sent was not saved" in changed.text
+    assert browser.send("/admin/sign-out", {"csrf_token": token}).headers["Location"] == "/admin/sign-in"
+
+
+def test_what_was_written_when_the_session_had_ended_is_sent_after_signing_in(panel):
+    site, _, _ = panel
+    browser, path, fields = signed_out_in_between(site)
+    text = "Hot water <b>off</b> & on.\r\nSecond line"
+
+    asked = browser.send(f"{path}/comments", {**fields, "text": text})
+    again = sign_in_there(browser, asked, "wrong")
+    kept = sign_in_there(browser, again)
+
+    assert (asked.status_code, again.status_code, kept.status_code) == (403, 403, 200)
+    assert "what you sent was not saved" in asked.text
+    assert "Hot water &lt;b&gt;off&lt;/b&gt; &amp; on." in kept.text
+    assert f'href="{path}"' in kept.text
+    form = forms_of(kept.text)[0]
+    for _ in range(2):
+        assert browser.send(form.action, form.fields).headers["Location"] == path
+    assert browser.open(path).text.count("Hot water &lt;b&gt;") == 1
+
+
+def test_what_was_written_before_signing_in_again_in_another_tab_is_asked_for_first(panel):
+    site, _, _ = panel
+    browser, path, fields = signed_out_in_between(site)
+    browser.sign_in(PEOPLE["admin"][0])
+
+    asked = browser.send(f"{path}/comments", {**fields, "text": "From the other tab"})
+    shown = browser.open(path).text
+    form = forms_of(asked.text)[-1]
+    sent = browser.send(form.action, form.fields)
+
+    assert asked.status_code == 403
+    assert "From the other tab" not in shown
+    assert sent.headers["Location"] == path
+    assert "From the other tab" in browser.open(path).text
+
+
+def test_no_password_and_nothing_another_site_wrote_is_kept(panel):
+    site, _, ids = panel
+    browser, path, fields = signed_out_in_between(site)
+    secret = {"password": "a long new password", "again": "a long new password"}
+
+    asked = browser.send(f"/admin/users/{ids['user_id']}/password", {**fields, **secret})
+    forged = browser.send(f"{path}/comments", {**fields, "text": "Theirs"}, Sec_Fetch_Site="cross-site")
+
+    assert asked.status_code == 403
+    assert "a long new password" not in asked.text
+    assert sign_in_there(browser, asked).headers["Location"].endswith("/password")
+    assert forged.status_code == 303
+
+
+@pytest.mark.parametrize("path", [path for path in CHANGES if path not in PAGES])
+def test_an_address_that_only_takes_a_form_leads_to_the_page_of_the_form(panel, path):
+    _, browsers, ids = panel
+
+    answer = browsers["admin"].open(path.format(**ids))
+
+    assert answer.status_code == 303
+    assert browsers["admin"].open(answer.headers["Location"]).status_code == 200
+
+
+def test_the_longest_text_fits_into_a_form_in_any_script(panel):
+    site, browsers, _ = panel
+    path = f"/admin/tickets/{site.ticket('guest')['id']}"
+    comment = {"text": "\N{WRENCH}" * 65_535, "visibility": "internal"}
+
+    assert send(browsers["admin"], f"{path}/comments", comment, path).status_code == 303
 
 
 def test_the_overview_tells_admins_how_far_behind_the_log_its_followers_are(panel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -27,6 +27,11 @@ T = TypeVar("T")
 PER_PAGE = 25
 REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # what a form is shown again for
 _STATUS = {Invalid: 422, Forbidden: 403, Conflict: 409, PreconditionFailed: 412}
+_CHANGED_MEANWHILE = (
+    "This was changed after you had opened the page, so nothing is saved yet. What is different now stands"
+    " below each field: compare, and save again."
+)
+_NOT_TYPED = frozenset(("csrf_token", "command_id", "version", "step"))
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
@@ -104,14 +109,21 @@ class PanelPage(Resource):
         resp: falcon.Response,
         template: str,
         refusal: DomainError,
+        *,
+        now: Form | None = None,
+        called: Mapping[str, str] | None = None,
         **values: Any,
     ) -> None:
-        """Show a form again as it was sent, with what was wrong beside its fields."""
+        """Show a form again as it was sent, with what was wrong beside its fields. When something has changed
+        since it was shown, that is what its fields are `now`, and what those values are `called`."""
         form: Form = req.context.form
         status = next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
+        errors = details_of(refusal)
+        if isinstance(refusal, PreconditionFailed) and now is not None:
+            errors = _beside_what_is(form, now, called or {})
         given = {
             "values": form,
-            "errors": details_of(refusal),
+            "errors": errors,
             "command_id": form.value("command_id") or new_id(),
         }
         self.show(req, resp, template, status=status, **{**given, **values})
@@ -163,6 +175,23 @@ def filled(**fields: str | Sequence[str] | None) -> Form:
 def details_of(refusal: DomainError) -> Details:
     """What was wrong by field; under "" what concerns none of them."""
     return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
+
+
+def _beside_what_is(form: Form, now: Form, called: Mapping[str, str]) -> Details:
+    """For a form shown at an older version: what is `now`, beside each field that would change it when it is
+    sent again. Values are shown as they are `called`."""
+    details: Details = {"": [_CHANGED_MEANWHILE]}
+    for name in dict([*now.pairs(), *form.pairs()]).keys() - _NOT_TYPED:
+        present = _lines(now, name)
+        if sorted(_lines(form, name)) != sorted(present):
+            shown = ", ".join(called.get(line, line) for line in present)
+            details[name] = [f"Now it is: {shown or 'empty'}."]
+    return details
+
+
+def _lines(form: Form, name: str) -> list[str]:
+    lines = [line.strip() for value in form.values(name) for line in value.splitlines()]
+    return [line for line in lines if line]
 
 
 def read_filters(req: falcon.Request, kind: type[T]) -> T:

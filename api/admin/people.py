@@ -110,9 +110,6 @@ class PersonPage(PanelPage):
     ) -> None:
         """The person's form, as they are or, when it was refused, as it was sent."""
         given = {"person": row.detail, "version": row.version, **choices(self, req)}
-        if refusal is not None:
-            self.show_again(req, resp, "person.html", refusal, **given)
-            return
         detail = row.detail
         places = [place for place in detail.properties if req.context.caller.reaches(place.id)]
         notifications = detail.preferences.notifications if detail.preferences else Notifications()
@@ -125,6 +122,10 @@ class PersonPage(PanelPage):
             notify_email="yes" if notifications.email else None,
             notify_sms="yes" if notifications.sms else None,
         )
+        if refusal is not None:
+            names = {place.id: place.name for place in places}
+            self.show_again(req, resp, "person.html", refusal, now=values, called=names, **given)
+            return
         self.show(req, resp, "person.html", values=values, **given)
 
 

@@ -89,10 +89,10 @@ class PropertyPage(PanelPage):
             "units": units.items,
             "pages": pages_of(req, query, units.total),
         }
-        if refusal is not None:
-            self.show_again(req, resp, "property.html", _flat(refusal), **given)
-            return
         values = filled(name=detail.name, **asdict(detail.address))
+        if refusal is not None:
+            self.show_again(req, resp, "property.html", _flat(refusal), now=values, **given)
+            return
         self.show(req, resp, "property.html", values=values, **given)
 
 

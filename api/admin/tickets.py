@@ -25,6 +25,7 @@ from api.queries import narrowed
 from api.resource import Operation
 from api.ticket_rows import visible_row
 from api.tickets import NewTicket, TicketChanges, command_of
+from api.web.filters import labelled
 from api.web.forms import Form
 from commands.ticket_opening import OpenTicket, open_ticket
 from commands.tickets import (
@@ -155,21 +156,26 @@ class TicketPage(PanelPage):
         row = visible_row(self.services, caller, ticket_id)
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
+        detail = row.detail
         given: dict[str, Any] = {
-            "ticket": row.detail,
+            "ticket": detail,
             "version": row.version,
             "statuses": STATUSES,
             "priorities": PRIORITIES,
             "assignees": self._assignees(req, row),
+            "units": unit_choices(self.services.pool, row.property_id),
         }
-        if refusal is not None:
-            self.show_again(req, resp, "ticket.html", refusal, **given)
-            return
-        detail = row.detail
-        assigned_to = detail.assigned_to.id if detail.assigned_to else ""
         values = filled(
-            status=detail.status, priority=detail.priority, assigned_to=assigned_to, visibility="public"
+            status=detail.status,
+            priority=detail.priority,
+            assigned_to=detail.assigned_to.id if detail.assigned_to else "",
+            unit_id=detail.unit.id if detail.unit else "",
         )
+        if refusal is not None:
+            chosen = [one for one in (detail.assigned_to, detail.unit) if one is not None]
+            names = dict(labelled((*STATUSES, *PRIORITIES))) | {one.id: one.name for one in chosen}
+            self.show_again(req, resp, "ticket.html", refusal, now=values, called=names, **given)
+            return
         self.show(req, resp, "ticket.html", values=values, **given)
 
     def _assignees(self, req: falcon.Request, row: TicketRow) -> Choices:
@@ -191,21 +197,25 @@ class Ticket(TicketPage):
         self.show_ticket(req, resp, ticket_id)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        form = req.context.form
+        form, details = req.context.form, Details()
         person = form.text("assigned_to")
         given = {
             "status": form.value("status"),
             "priority": form.value("priority"),
             "assigned_to": (find_person(self.services.pool, person) or person) if person else None,
         }
+        if form.values("unit_id"):  # not there where the property has no units
+            place = visible_row(self.services, req.context.caller, ticket_id).property_id
+            given["unit_id"] = chosen_unit(self, place, form.text("unit_id"), details)
         try:
-            changes = validate(given, TicketChanges)
+            changes = checked(given, TicketChanges, details)
             command = ChangeTicket(
                 ticket_id=ticket_id,
                 expected_versions=versions_of(req.context.form),
                 status=changes.status,
                 priority=changes.priority,
                 assigned_to=changes.assigned_to,
+                unit_id=changes.unit_id,
             )
             ticket = change_ticket(self.services.store, command, self.command(req))
         except REFUSALS as refusal:

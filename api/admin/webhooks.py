@@ -122,10 +122,11 @@ class WebhookPage(PanelPage):
             "chosen": ",".join(filters.status),
             "pages": pages_of(req, filters, total),
         }
+        values = filled(url=view.url, events=view.events)
         if refusal is not None:
-            self.show_again(req, resp, "webhook.html", refusal, **given)
+            self.show_again(req, resp, "webhook.html", refusal, now=values, **given)
             return
-        self.show(req, resp, "webhook.html", values=filled(url=view.url, events=view.events), **given)
+        self.show(req, resp, "webhook.html", values=values, **given)
 
 
 class WebhookItemPage(WebhookPage):

@@ -93,6 +93,56 @@ def test_the_first_button_of_the_form_opens_the_ticket(admin):
     assert form.index("Open ticket</button>") < form.index('value="units"')
 
 
+def test_a_ticket_is_moved_to_another_unit_of_its_property(site, admin):
+    path = f"/admin/tickets/{site.ticket('guest')['id']}"
+    work = {"status": "open", "priority": "low", "assigned_to": ""}
+
+    def save(unit_id):
+        fields = forms_of(admin.open(path).text)[-1].fields
+        return admin.send(path, {**fields, **work, "unit_id": unit_id})
+
+    def unit():
+        return site.client().get(f"/v1/tickets/{path.rpartition('/')[2]}").json()["data"]["unit"]
+
+    assert save("").status_code == 303
+    assert unit() is None
+    assert save("unit456").status_code == 303
+    assert unit()["name"] == "Unit 101"
+    assert '<option value="unit456" selected>Unit 101</option>' in admin.open(path).text
+    refused = save("nowhere")
+    assert refused.status_code == 422
+    assert "No unit, or more than one, is called nowhere." in refused.text
+
+
+def test_a_form_that_is_stale_shows_what_it_would_undo_before_it_does(site, admin):
+    ticket = site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}"
+    fields = forms_of(admin.open(path).text)[-1].fields
+    site.client("staff").patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress"})
+
+    sent = {**fields, "status": "open", "priority": "critical", "assigned_to": "", "unit_id": ""}
+    answer = admin.send(path, sent)
+
+    assert answer.status_code == 412
+    assert "This was changed after you had opened the page" in answer.text
+    assert 'id="status-error">Now it is: In progress.' in answer.text
+    assert "If-Match" not in answer.text
+    assert 'id="assigned_to-error"' not in answer.text
+
+
+def test_a_stale_property_form_shows_what_it_would_undo(site, admin):
+    path = "/admin/properties/abc123"
+    fields = forms_of(admin.open(path).text)
+    stale = next(form.fields for form in fields if "version" in form.fields)
+    assert admin.send(path, {**stale, "city": "Otherwhere", "command_id": ""}).status_code == 303
+
+    answer = admin.send(path, {**stale, "command_id": ""})
+
+    assert answer.status_code == 412
+    assert 'id="city-error">Now it is: Otherwhere.' in answer.text
+    assert 'id="street-error"' not in answer.text
+
+
 @pytest.fixture(scope="module")
 def crowd(site):
     """More properties, units and people than a list offers."""

@@ -24,14 +24,13 @@ from api.problems import required, unknown
 from api.queries import NoQuery, read_query
 from api.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
 from api.services import Services
-from api.shapes import whole_seconds
 from api.ticket_rows import visible_row
 from commands.tickets import AttachFile, attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
 from infrastructure.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
 from projections.tickets import get_attachment, list_attachments
-from projections.views import AttachmentView
+from projections.views import AttachmentView, whole_seconds
 
 FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the full size, and the form around it
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)

@@ -12,14 +12,13 @@ from api.bodies import read_object, respond, validate
 from api.paging import PageQuery, respond_with_page
 from api.queries import read_query
 from api.resource import Operation, Resource
-from api.shapes import whole_seconds
 from api.ticket_rows import visible_row
 from commands.tickets import CommentOnTicket, comment_on_ticket, require_may_comment, visible_ticket
 from domain.errors import Invalid
 from domain.text import CommentText
 from domain.ticket import Visibility
 from projections.tickets import list_comments
-from projections.views import CommentView, Reference
+from projections.views import CommentView, Reference, whole_seconds
 
 
 class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

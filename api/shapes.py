@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from domain.access import Caller
 from domain.property import Address, Property
 from domain.ticket import Ticket
@@ -20,16 +18,10 @@ from projections.views import (
     TicketSummary,
     UnitView,
     UserDetail,
+    whole_seconds,
 )
 
 UNITS_SHOWN = 1_000
-
-
-def whole_seconds(moment: datetime | None) -> datetime:
-    """UTC with second precision, as every time in an answer."""
-    if moment is None:
-        raise ValueError("an aggregate without events has no times")
-    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:

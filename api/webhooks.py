@@ -16,7 +16,6 @@ from api.paging import PageQuery, respond_with_page
 from api.queries import NoQuery, read_query
 from api.resource import Operation, Resource
 from api.services import Services
-from api.shapes import whole_seconds
 from commands.webhooks import (
     ChangeWebhook,
     RegisterWebhook,
@@ -31,7 +30,7 @@ from domain.errors import Invalid, NotFound
 from domain.text import WebhookUrl
 from domain.webhook import Webhook, WebhookEventName
 from infrastructure.privacy import process_vault
-from projections.views import Page
+from projections.views import Page, whole_seconds
 from webhook_dispatcher.reading import WebhookView, get_webhook, list_webhooks, made_secret
 
 EventNames = Annotated[tuple[WebhookEventName, ...], Meta(min_length=1, max_length=20)]

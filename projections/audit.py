@@ -17,8 +17,8 @@ from infrastructure.event_store import Ticketing, decode
 from infrastructure.postgres import Pool, named_queries
 from projections.history import ActorView, AuthView, actor_of, auth_of
 from projections.ticket_query import Order
-from projections.tickets import author_names, whole_seconds
-from projections.views import Page
+from projections.tickets import author_names
+from projections.views import Page, whole_seconds
 
 _sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
 _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))

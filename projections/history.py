@@ -15,8 +15,8 @@ from domain.ticket import Ticket
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import Pool
 from projections.ticket_query import Order
-from projections.tickets import author_names, whole_seconds
-from projections.views import Page, Reference
+from projections.tickets import author_names
+from projections.views import Page, Reference, whole_seconds
 
 
 class ActorView(msgspec.Struct, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,15 @@ import msgspec
 from domain.access import Caller
 from infrastructure.postgres import Pool, named_queries
 from projections.ticket_query import TicketQuery, build_list, sort_key
-from projections.views import AttachmentView, CommentView, Page, Reference, TicketDetail, TicketSummary
+from projections.views import (
+    AttachmentView,
+    CommentView,
+    Page,
+    Reference,
+    TicketDetail,
+    TicketSummary,
+    whole_seconds,
+)
 
 __all__ = [
     "TicketQuery",
@@ -194,11 +202,6 @@ def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     if not author_ids:
         return {}
     return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
-
-
-def whole_seconds(at: datetime) -> datetime:
-    """The time as responses show it."""
-    return at.astimezone(UTC).replace(microsecond=0)
 
 
 def _summary(row: Sequence[Any]) -> TicketSummary:

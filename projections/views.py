@@ -6,7 +6,7 @@ from them. Times are UTC with whole seconds.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 import msgspec
@@ -18,6 +18,13 @@ from domain.ticket import Priority, Status, Visibility
 from domain.user import Preferences
 
 T = TypeVar("T")
+
+
+def whole_seconds(moment: datetime | None) -> datetime:
+    """UTC with second precision. Those of an aggregate without events are None, and an error."""
+    if moment is None:
+        raise ValueError("an aggregate without events has no times")
+    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 class Reference(msgspec.Struct, frozen=True):

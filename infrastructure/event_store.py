@@ -59,13 +59,6 @@ class Remembered(NamedTuple, Generic[A]):
     last_state: bytes
 
 
-class Recorded(NamedTuple):
-    """One event and where it stands in the log."""
-
-    position: int
-    event: DomainEvent
-
-
 class MsgspecMapper(Mapper[Any]):
     """Event to stored row and back, as it is: `Ticketing.sealed` comes before, `opened` after. The row's
     bytes are also the Kafka message."""
@@ -203,12 +196,6 @@ class Ticketing(Application[Any]):
         if len(self._collisions) >= COLLISIONS_KEPT:
             self._collisions.clear()
         self._collisions[aggregate_id] = time.monotonic() + COLLISION_SECONDS
-
-    def events_after(self, position: int, limit: int) -> list[Recorded]:
-        """Up to `limit` events past `position`: complete and in order, none will appear between them."""
-        rows = self.recorder.select_notifications(position, limit, inclusive_of_start=False)
-        events = self.opened([decode(row.state) for row in rows])
-        return [Recorded(row.id, event) for row, event in zip(rows, events, strict=True)]
 
     def _append(
         self,

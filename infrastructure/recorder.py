@@ -248,8 +248,8 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         return (row[0] if row else None) or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:
-        """Appends send no NOTIFY: follow the log by polling `Ticketing.events_after`."""
-        raise NotImplementedError("Follow the log with Ticketing.events_after.")
+        """Appends send no NOTIFY: follow the log by polling `read_log`."""
+        raise NotImplementedError("Follow the log with read_log.")
 
 
 class InMemoryRecorder(POPOApplicationRecorder):

@@ -65,14 +65,6 @@ def path(leaves: Sequence[bytes], index: int) -> list[Step]:
     return steps
 
 
-def climb(leaf_hash: bytes, steps: Sequence[Step]) -> bytes:
-    """The root that the leaf and its neighbours give."""
-    for step in steps:
-        pair = step.hash + leaf_hash if step.is_left else leaf_hash + step.hash
-        leaf_hash = sha256(b"\1" + pair).digest()
-    return leaf_hash
-
-
 def first_link(log_id: str) -> bytes:
     """What the chain of a log begins with."""
     return sha256(b"ticketing log\n" + log_id.encode()).digest()

@@ -10,6 +10,7 @@ import msgspec
 
 from domain.aggregate import DomainEvent
 from tests.acceptance.site import Site
+from tests.support.log import events_after
 from tests.support.oauth import make_app
 from tests.support.receivers import Receiver, answer
 from tests.support.waiting import eventually
@@ -93,7 +94,7 @@ def fill(site: Site, receiver: Receiver) -> Filled:
         "delivery_id": _delivered(admin, hooks[0]),
     }
     _delivered(admin, hooks[1])
-    left_out = _missed([recorded.event for recorded in site.store.events_after(0, 100_000)])
+    left_out = _missed([recorded.event for recorded in events_after(site.store, 0, 100_000)])
     texts["parked"] = _park(site)
     return Filled(ids, texts, app.redirect_uri, left_out)
 

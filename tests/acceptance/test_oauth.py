@@ -9,6 +9,7 @@ from domain.oauth_grant import OAuthGrant, OAuthGrantEnded, OAuthGrantGiven
 from tests.acceptance.site import LEAK
 from tests.support.browser import PASSWORD, Browser, forms_of, give_password
 from tests.support.keys import operator
+from tests.support.log import events_after
 from tests.support.oauth import (
     CALLBACK,
     answer_of,
@@ -47,7 +48,7 @@ def browser(signed_in):
 
 
 def events(site, kind, after=0):
-    return [r.event for r in site.store.events_after(after, 10_000) if isinstance(r.event, kind)]
+    return [r.event for r in events_after(site.store, after, 10_000) if isinstance(r.event, kind)]
 
 
 def introspect(site, app, token):
@@ -336,7 +337,7 @@ def test_the_log_names_the_person_and_the_client(site, browser):
     token = tokens_for(browser, app)["access_token"]
     ticket = call(site.base_url, token, method="POST", json=LEAK).json()["data"]["id"]
 
-    event = next(r.event for r in site.store.events_after(0, 10_000) if r.event.originator_id == ticket)
+    event = next(r.event for r in events_after(site.store, 0, 10_000) if r.event.originator_id == ticket)
     assert (event.actor.user_id, event.actor.auth, event.actor.credential_id) == (
         "user101",
         "oauth",

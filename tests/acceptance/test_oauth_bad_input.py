@@ -8,6 +8,7 @@ import pytest
 
 from domain.oauth_grant import OAuthCodeRedeemed, OAuthGrantEnded, OAuthTokenRefreshed
 from tests.support.browser import Browser
+from tests.support.log import events_after
 from tests.support.oauth import (
     authorization_path,
     call,
@@ -207,7 +208,7 @@ def all_at_once(ask):
 
 
 def events_of(site, grant_id):
-    return [r.event for r in site.store.events_after(0, 100_000) if r.event.originator_id == grant_id]
+    return [r.event for r in events_after(site.store, 0, 100_000) if r.event.originator_id == grant_id]
 
 
 def grant_of(site, app):

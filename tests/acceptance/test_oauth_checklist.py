@@ -9,6 +9,7 @@ import pytest
 
 from domain.oauth_grant import OAuthGrantEnded
 from tests.support.browser import forms_of
+from tests.support.log import events_after
 from tests.support.oauth import (
     CALLBACK,
     answer_of,
@@ -65,7 +66,7 @@ def test_a_code_is_good_once_and_a_second_use_voids_its_tokens(site, browser, ap
 
     assert call(site.base_url, tokens["access_token"]).status_code == 401
     assert error_of(refresh(site.base_url, app, tokens["refresh_token"])) == (400, "invalid_grant")
-    ended = [r.event for r in site.store.events_after(0, 10_000) if isinstance(r.event, OAuthGrantEnded)]
+    ended = [r.event for r in events_after(site.store, 0, 10_000) if isinstance(r.event, OAuthGrantEnded)]
     assert ended[-1].reason == "code_used_twice"
 
 
@@ -131,7 +132,7 @@ def test_a_refresh_token_is_good_once_and_a_second_use_voids_all(site, browser, 
     assert error_of(refresh(site.base_url, public_app, second["refresh_token"])) == (400, "invalid_grant")
     assert call(site.base_url, first["access_token"]).status_code == 401
     assert call(site.base_url, second["access_token"]).status_code == 401
-    ended = [r.event for r in site.store.events_after(0, 10_000) if isinstance(r.event, OAuthGrantEnded)]
+    ended = [r.event for r in events_after(site.store, 0, 10_000) if isinstance(r.event, OAuthGrantEnded)]
     assert ended[-1].reason == "refresh_token_used_twice"
 
 

@@ -9,6 +9,7 @@ from api.access_notes import WRITTEN_AT_ONCE, AccessNotes, Note
 from domain.audit import AccessDenied, AuditRead
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import make_pool
+from tests.support.log import events_after
 from tests.support.proxy import Proxy
 from tests.unit.builders import caller, context
 
@@ -26,7 +27,7 @@ def refusal(ticket_id="t1", *, by=None, code="not_found"):
 
 
 def recorded(store):
-    return [event for _, event in store.events_after(0, 1_000)]
+    return [event for _, event in events_after(store, 0, 1_000)]
 
 
 def wait_for(store, count):

@@ -22,8 +22,9 @@ from notary.proofs import prove
 from notary.signing import rotate_key
 from notary.verification import verify_log
 from notary.window import Range
-from tests.support.exports import VERIFIER, checked
+from tests.support.exports import VERIFIER, checked, climb
 from tests.support.history import History, append
+from tests.support.log import events_after
 from tests.unit.builders import NOON, context
 
 
@@ -100,14 +101,14 @@ FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def time_of(store, position):
-    return store.events_after(position - 1, 1)[0].event.occurred_at
+    return events_after(store, position - 1, 1)[0].event.occurred_at
 
 
 def occurred(store, since, until):
     """The positions of the events between two times, by asking each of them."""
     return [
         position
-        for position, event in store.events_after(0, 10_000)
+        for position, event in events_after(store, 0, 10_000)
         if (since is None or event.occurred_at >= since) and (until is None or event.occurred_at < until)
     ]
 
@@ -338,7 +339,7 @@ def test_an_export_takes_little_memory(pool, conn, log):
 
 
 def test_one_event_is_proved_up_to_a_signed_checkpoint(conn, log, store):
-    for event in (store.events_after(0, 1)[0].event, store.events_after(700, 1)[0].event):
+    for event in (events_after(store, 0, 1)[0].event, events_after(store, 700, 1)[0].event):
         proof = prove(conn, event.event_id)
 
         stored = base64.b64decode(proof["stored"])
@@ -354,13 +355,13 @@ def test_one_event_is_proved_up_to_a_signed_checkpoint(conn, log, store):
                 events=events,
                 root=bytes.fromhex(root),
             )
-        assert merkle.climb(merkle.leaf(*row), steps).hex() == proof["root"] == proof["pages"][0][4]
+        assert climb(merkle.leaf(*row), steps).hex() == proof["root"] == proof["pages"][0][4]
         assert chain.hex() == json.loads(proof["checkpoint"])["chain"]
 
 
 def test_what_is_not_chained_or_signed_is_not_proved(conn, log, store, history):
     append(store, history.grow(3))
-    event_id = store.events_after(log, 1)[0].event.event_id
+    event_id = events_after(store, log, 1)[0].event.event_id
 
     with pytest.raises(NotFound):
         prove(conn, event_id)

@@ -12,6 +12,7 @@ from domain.user import ERASED_EMAIL, ERASED_NAME, Preferences, User, UserNameCh
 from infrastructure.event_store import Ticketing, VersionConflict, decode, encode
 from infrastructure.privacy import PREFIX, open_events
 from infrastructure.vault import CannotOpen
+from tests.support.log import events_after
 from tests.unit.builders import caller, context
 
 NAME, EMAIL, PHONE = 'Zoë "Zo" Quarré', "zoe.quarre@example.com", "+41 79 555 01 02"
@@ -66,7 +67,7 @@ def test_every_way_out_of_the_store_opens(store):
     register(store)
     rename(store, "Zoë Roy")
 
-    assert [event.name for _, event in store.events_after(0, 10)] == [NAME, "Zoë Roy"]
+    assert [event.name for _, event in events_after(store, 0, 10)] == [NAME, "Zoë Roy"]
     assert [event.name for event in store.history(User, "u1")] == [NAME, "Zoë Roy"]
     assert store.outcome_of(User, "u1", "c1").name == NAME
 

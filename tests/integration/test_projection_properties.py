@@ -17,6 +17,7 @@ from infrastructure.event_store import Ticketing
 from infrastructure.postgres import make_pool
 from projections.runner import catch_up, connect_projector
 from tests.support.history import append
+from tests.support.log import events_after
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
@@ -174,4 +175,4 @@ def events_of(commands):
         with suppress(DomainError):
             carry_out(store, command, context(caller(), at=at, command_id=command_id))
             opened += is_opening
-    return [recorded.event for recorded in store.events_after(0, 10_000)]
+    return [recorded.event for recorded in events_after(store, 0, 10_000)]

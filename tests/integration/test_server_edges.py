@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -230,11 +231,16 @@ def test_clients_that_do_not_hang_up_hold_up_no_one(address):
             client.close()
 
 
-def drip(address, first, seconds):
-    """Send `first` and then a byte a second; return after how long the server hung up, and what it said."""
+def drip(address, first, seconds, ready=None):
+    """Send `first` and then a byte a second; return after how long the server hung up, and what it said.
+
+    `ready` is a barrier to pass once `first` is sent.
+    """
     began, said = time.monotonic(), b""
     with socket.create_connection(address, timeout=1) as client:
         client.sendall(first)
+        if ready is not None:
+            ready.wait()
         while time.monotonic() - began < seconds:
             try:
                 client.sendall(b"x")
@@ -254,8 +260,9 @@ def test_slow_clients_lose_their_thread(address):
     time limit."""
     with ThreadPoolExecutor(THREADS) as threads:
         head = b"GET / HTTP/1.1\r\nX-Slow: "
-        ended = [threads.submit(drip, address, head, READ_SECONDS + 8) for _ in range(THREADS)]
-        time.sleep(1)
+        all_sent = threading.Barrier(THREADS + 1, timeout=READ_SECONDS)
+        ended = [threads.submit(drip, address, head, READ_SECONDS + 8, all_sent) for _ in range(THREADS)]
+        all_sent.wait()
         began = time.monotonic()
         ours = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 

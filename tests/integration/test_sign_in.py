@@ -26,6 +26,7 @@ from infrastructure.passwords import HashingBusy
 from infrastructure.tokens import digest
 from tests.support.browser import PASSWORD, give_password
 from tests.support.keys import operator
+from tests.support.log import events_after
 
 NOBODY = Caller(principal_id="nobody", name="nobody", role="guest", auth="session")
 HOME, ELSEWHERE = "192.0.2.7", "198.51.100.9"
@@ -50,7 +51,7 @@ def attempt(store, pool):
 
 
 def events(store, kind):
-    return [r.event for r in store.events_after(0, 10_000) if isinstance(r.event, kind)]
+    return [r.event for r in events_after(store, 0, 10_000) if isinstance(r.event, kind)]
 
 
 def value(pool, statement):

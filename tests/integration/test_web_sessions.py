@@ -11,6 +11,7 @@ from domain.session import SessionEnded, SessionStarted
 from tests.support.api import services_on
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.keys import operator
+from tests.support.log import events_after
 from tests.support.pages import Desk, Page
 from tests.support.postgres import cloned_database
 
@@ -28,7 +29,7 @@ def age(pool, column, by):
 
 
 def recorded(store, kind):
-    return [r.event for r in store.events_after(0, 1_000) if isinstance(r.event, kind)]
+    return [r.event for r in events_after(store, 0, 1_000) if isinstance(r.event, kind)]
 
 
 def test_without_a_session_a_page_asks_to_sign_in_and_comes_back(page):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
+
+from notary.merkle import Step
 
 VERIFIER = Path(__file__).parents[2] / "tools" / "verify_export.py"
 
@@ -14,3 +18,11 @@ def checked(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-I", "-S", VERIFIER, *arguments], capture_output=True, text=True, timeout=60
     )
+
+
+def climb(leaf: bytes, steps: Sequence[Step]) -> bytes:
+    """The root that a leaf and the neighbours of a proof give (RFC 6962 section 2.1.1)."""
+    for step in steps:
+        pair = step.hash + leaf if step.is_left else leaf + step.hash
+        leaf = sha256(b"\1" + pair).digest()
+    return leaf

@@ -1,0 +1,22 @@
+"""The whole log, read as a follower reads it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from domain.aggregate import DomainEvent
+from infrastructure.event_store import Ticketing, decode
+
+
+class Recorded(NamedTuple):
+    """One event and where it stands in the log."""
+
+    position: int
+    event: DomainEvent
+
+
+def events_after(store: Ticketing, position: int, limit: int) -> list[Recorded]:
+    """Up to `limit` events past `position`, with their personal fields readable."""
+    rows = store.recorder.select_notifications(position, limit, inclusive_of_start=False)
+    events = store.opened([decode(row.state) for row in rows])
+    return [Recorded(row.id, event) for row, event in zip(rows, events, strict=True)]

@@ -17,7 +17,7 @@ from domain.api_key import ApiKey
 from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.user import User
-from infrastructure.event_store import Ticketing
+from infrastructure.event_store import Ticketing, decide
 from infrastructure.tokens import API_KEY, digest, has_form, make_token
 
 MAX_RATE_LIMIT = 2_147_483_646
@@ -88,10 +88,14 @@ def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKe
 def revoke_key(store: Ticketing, key_id: str, context: Context) -> ApiKey:
     """Stop a key for good: from the commit on, every worker refuses it."""
     context.caller.require("admin", "revoke API keys")
-    api_key = store.load(ApiKey, key_id)
-    api_key.revoke(context)
-    store.save(api_key, also=[(_REVOKE, (context.at, key_id))])
-    return api_key
+
+    def attempt() -> ApiKey:
+        api_key = store.load(ApiKey, key_id)
+        api_key.revoke(context)
+        store.save(api_key, also=[(_REVOKE, (context.at, key_id))])
+        return api_key
+
+    return decide(store, key_id, attempt)
 
 
 def make_secret() -> str:

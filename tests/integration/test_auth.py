@@ -1,6 +1,8 @@
 """Keys: whom they stand for, and what comes back without a good one."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from falcon.testing import TestClient
@@ -9,6 +11,7 @@ from api.app import create_app
 from commands.api_keys import make_secret, revoke_key
 from commands.properties import RegisterProperty, register_property
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
+from domain.api_key import ApiKey
 from tests.support.api import ROUTES, SEASIDE, services_on
 from tests.support.keys import bearer, make_key, operator
 
@@ -213,3 +216,19 @@ def test_every_answer_is_plain_json_that_nobody_stores(client):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in answer.headers
         assert answer.json["error"]["details"] == {}
+
+
+def test_those_who_revoke_one_key_at_the_same_moment_are_all_answered(store):
+    at_once = 4
+    ready = Barrier(at_once, timeout=60)
+
+    def revoke(key_id):
+        ready.wait()
+        return revoke_key(store, key_id, operator()).is_revoked
+
+    with ThreadPoolExecutor(at_once) as threads:
+        for _ in range(10):
+            key_id = make_key(store).api_key.id
+
+            assert list(threads.map(revoke, [key_id] * at_once)) == [True] * at_once
+            assert store.load(ApiKey, key_id).version == 2

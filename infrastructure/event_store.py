@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -28,6 +28,7 @@ from infrastructure.privacy import (
 from infrastructure.recorder import (
     InMemoryRecorder,
     LastStates,
+    OutOfDate,
     WatermarkRecorder,
     outcome_is_unknown,
 )
@@ -211,6 +212,10 @@ class Ticketing(Application[Any]):
                 return recorder.insert_events(stored, also=also, given=given)
             except IntegrityError:
                 return self._own_success(events)
+            except OutOfDate:  # since an earlier try, perhaps, which may have stored them
+                with suppress(VersionConflict):
+                    return self._own_success(events)
+                raise
             except psycopg.OperationalError as error:
                 if not outcome_is_unknown(error) or time.monotonic() > give_up_at:
                     raise

@@ -163,17 +163,17 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         """Append the events in one commit and return their positions.
 
         `also` holds statements that commit with them, run first so that the log's ids are drawn last. One
-        event alone may be appended on the condition that the aggregates in `given` still end with those
-        events, or else OutOfDate. Raises IntegrityError when a version, or a row of `also`, is there
-        already. Not retried: of a psycopg.OperationalError `outcome_is_unknown` tells whether the commit
-        may have happened.
+        event alone, without statements, may be appended on the condition that the aggregates in `given` still
+        end with those events, or else OutOfDate. Raises IntegrityError when a version, or a row of `also`,
+        is there already. Not retried: of a psycopg.OperationalError `outcome_is_unknown` tells whether the
+        commit may have happened.
         """
         if not stored_events:
             return []
         try:
             with self.connection() as conn:
                 if given:
-                    (event,) = stored_events
+                    (event,), () = stored_events, also
                     return _insert_if(conn, event, given)
                 if not also and not self._locks_table:
                     return _insert(conn, stored_events)

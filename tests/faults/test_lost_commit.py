@@ -8,16 +8,30 @@ import psycopg
 import pytest
 
 from commands.api_keys import IssueKey, issue_key
+from commands.properties import RegisterProperty, register_property
 from domain.errors import Conflict
+from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.event_store import Ticketing, VersionConflict, create
 from infrastructure.postgres import make_pool
+from infrastructure.recorder import OutOfDate
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
-from tests.unit.builders import caller, context
+from tests.unit.builders import OCEAN_DRIVE, caller, context
 
 POOL_SIZE = 4
 DEADLINE_SECONDS = 3.0
+RENAME_WHEN_A_TICKET_IS_OPENED = """
+    CREATE FUNCTION rename() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO es.stored_events (originator_id, originator_version, topic, state)
+        SELECT originator_id, 2, 'property.renamed', 'another'
+          FROM es.stored_events WHERE originator_id = 'p1';
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER rename AFTER INSERT ON es.stored_events
+       FOR EACH ROW WHEN (NEW.topic = 'ticket.opened') EXECUTE FUNCTION rename()
+"""
 
 
 @pytest.fixture
@@ -114,6 +128,24 @@ def test_a_new_aggregate_whose_commit_is_not_answered_is_no_conflict_with_itself
 
     assert proxy.losses == 1
     assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_since(proxy, far_pool, conn):
+    store = Ticketing(far_pool)
+    seaside = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
+    register_property(store, seaside, context())
+    store.load(Property, "p1")
+    place, ticket = store.remembered(Property, "p1"), a_ticket()
+    conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)
+    proxy.lose_reply_to(b"A leaking tap")
+
+    store.save(ticket, given=[place])
+
+    assert proxy.losses == 1
+    assert [row[1:] for row in log(conn)] == [("p1", 1), ("t1", 1), ("p1", 2)]
+    assert ticket.position == log(conn)[1][0]
+    with pytest.raises(OutOfDate):
+        store.save(a_ticket("t2"), given=[place])
 
 
 def test_a_request_that_never_arrived_is_sent_again(proxy, far_store, conn):

@@ -39,7 +39,7 @@ from event_stream.position import (
 )
 from event_stream.unfinished import take_over
 from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_producer
-from infrastructure.postgres import Connection, connect
+from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.recorder import read_log
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.topics import events_topic, position_topic, relay_transactional_id
@@ -219,22 +219,14 @@ def is_fenced(error: KafkaError) -> bool:
 
 
 def _connect(settings: Settings) -> Connection:
-    """The copy of the position is for monitoring: its commits need not wait for the disk. The keepalives
-    let either end notice that the other's host has vanished."""
+    """The copy of the position is for monitoring: its commits need not wait for the disk."""
     if not settings.database_url:
         raise BadSettings("DATABASE_URL is not set; the relay has no log to publish.")
-    options = (
-        "-c synchronous_commit=off -c statement_timeout=60s"
-        " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-    )
+    options = f"-c synchronous_commit=off -c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     return connect(
         settings.database_url,
         application="ticketing-relay",
         options=options,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
         prepare_threshold=0,
     )
 

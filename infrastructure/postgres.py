@@ -80,6 +80,18 @@ class Pool(ConnectionPool[PooledConnection]):
 REQUEST_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
 
 
+# For those who hold a lock as long as they are connected: when their host has vanished, it is free soon.
+NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+# And the other way: no thread waits longer than some twenty seconds for a server that has vanished.
+_NOTICE_LOST_SERVERS = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
 def named_queries(path: Path) -> dict[str, LiteralString]:
     """Read a .sql file of statements that each start with `-- name: some_name`."""
     _, *parts = _NAME.split(path.read_text())
@@ -90,8 +102,13 @@ def named_queries(path: Path) -> dict[str, LiteralString]:
 
 def connect(dsn: str, *, application: str, **options: Any) -> Connection:
     """Open one direct, autocommitting connection, for leaders, listeners and one-off commands."""
-    conninfo = make_conninfo(dsn, connect_timeout=3, application_name=application)
-    return psycopg.connect(conninfo, autocommit=True, **options)
+    return psycopg.connect(address(dsn, application=application), autocommit=True, **options)
+
+
+def address(dsn: str, *, application: str, options: str = "") -> str:
+    """The address with what every connection of ours asks for. `options` are settings of the session."""
+    given = {"options": options} if options else {}
+    return make_conninfo(dsn, application_name=application, **_NOTICE_LOST_SERVERS, **given)
 
 
 def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQUEST_TIMEOUTS) -> Pool:
@@ -100,9 +117,8 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
     Call it after the fork. `timeout=1` and `reconnect_timeout=5` (seconds) make a request that finds
     PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return.
     """
-    conninfo = make_conninfo(dsn, connect_timeout=3, application_name=application, options=timeouts)
     return Pool(
-        conninfo,
+        address(dsn, application=application, options=timeouts),
         connection_class=PooledConnection,
         kwargs={"autocommit": True, "prepare_threshold": 1},
         min_size=1,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from infrastructure.postgres import Connection, connect
+from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.settings import Settings
 from infrastructure.vault import Vault, load_vault
 from notary.pages import PAGE_EVENTS, Row, chain_page, read_end, sql
@@ -29,7 +29,8 @@ log = structlog.get_logger()
 def run_notary(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop` is set; a second notary stands by until the first is gone. Raises on any error, for
     a supervisor to start it again."""
-    with connect(settings.database_url or "", application="ticketing-notary") as conn:
+    options = f"-c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
+    with connect(settings.database_url or "", application="ticketing-notary", options=options) as conn:
         while not stop.is_set():
             row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
             if row and row[0]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from infrastructure.postgres import Connection, connect
+from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
 from projections.project_past_tickets import PastStates
 from projections.schema import LIVE
@@ -28,11 +28,11 @@ def connect_projector(dsn: str, schema: str = LIVE) -> Connection:
     """Open a connection for `catch_up` on the read tables in `schema`.
 
     Commits do not wait for the disk: after a crash the position is as old as the rows, and the log is
-    read again from there. The keepalives let the server notice a leader whose host has vanished.
+    read again from there.
     """
     options = (
         f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout=60s -c TimeZone=UTC"
-        " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+        f" {NOTICE_LOST_CLIENTS}"
     )
     return connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
 

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from infrastructure.event_store import Ticketing, decode
 from infrastructure.kafka import make_consumer
-from infrastructure.postgres import Connection, connect
+from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.recorder import read_log
 from infrastructure.settings import Settings
 from infrastructure.topics import events_topic
@@ -163,10 +163,7 @@ class Consumer:
 
 
 def _connect(settings: Settings) -> Connection:
-    options = (
-        "-c statement_timeout=60s -c TimeZone=UTC"
-        " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-    )
+    options = f"-c statement_timeout=60s -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     return connect(
         settings.database_url or "",
         application="ticketing-webhook-consumer",

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 import structlog
-from psycopg.conninfo import make_conninfo
 
-from infrastructure.postgres import named_queries
+from infrastructure.postgres import address, named_queries
 from infrastructure.vault import Vault
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, record
@@ -253,9 +252,7 @@ class Deliveries:
 async def _connect(dsn: str) -> Connection:
     """Commits need not wait for the disk: what a crash of PostgreSQL undoes is delivered once more."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c TimeZone=UTC"
-    conninfo = make_conninfo(
-        dsn, connect_timeout=3, application_name="ticketing-webhook-deliveries", options=options
-    )
+    conninfo = address(dsn, application="ticketing-webhook-deliveries", options=options)
     return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 
 import psycopg
@@ -13,7 +15,7 @@ from domain.errors import Conflict
 from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.event_store import Ticketing, VersionConflict, create
-from infrastructure.postgres import make_pool
+from infrastructure.postgres import connect, make_pool
 from infrastructure.recorder import OutOfDate
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
@@ -209,6 +211,20 @@ def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save
     assert len(log(conn)) == 5
     with far_store.turn("t1"):
         assert far_store.load(Ticket, "t1").version == 5
+
+
+def test_no_connection_waits_for_ever_for_a_host_that_has_vanished(proxy, far_pool):
+    with connect(proxy.dsn, application="tests") as direct, far_pool.connection() as pooled:
+        for one in (direct, pooled):
+            with socket.socket(fileno=os.dup(one.fileno())) as end:
+                unanswered = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1_000
+                idle, interval, count = (
+                    end.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                )
+
+            assert 0 < unanswered <= 30
+            assert idle + interval * count <= 30
 
 
 def test_a_save_outlives_a_pool_full_of_dead_connections(far_pool, far_store, conn):

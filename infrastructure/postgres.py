@@ -78,8 +78,6 @@ class Pool(ConnectionPool[PooledConnection]):
 
 # A request never waits for the database longer than this in any one statement.
 REQUEST_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
-
-
 # For those who hold a lock as long as they are connected: when their host has vanished, it is free soon.
 NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
 # And the other way: no thread waits longer than some twenty seconds for a server that has vanished.

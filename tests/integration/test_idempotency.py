@@ -134,6 +134,20 @@ def test_a_failure_is_not_kept_but_its_command_id_is(post, registered):
     assert registered() == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "is_kept"), [("not_found", True), ("conflict", False), ("precondition_failed", False)]
+)
+def test_a_refusal_that_may_not_come_again_is_not_kept(post, registered, code, is_kept):
+    body = f'{{"name": "A", "refusal": "{code}"}}'
+    first = post(body)
+
+    second = post(body)
+
+    assert first.json["error"]["code"] == second.json["error"]["code"] == code
+    assert ("idempotent-replayed" in second.headers) is is_kept
+    assert registered() == 1
+
+
 def test_another_request_does_not_take_over(post, pool):
     post()
     forget_the_answer(pool)

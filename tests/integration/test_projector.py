@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -22,6 +25,11 @@ from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
 OPEN_FILES = 1_100
+OF_LISTENERS = "application_name = 'ticketing-visibility' AND datname = current_database()"
+LISTENING = (
+    f"EXISTS (SELECT FROM pg_stat_activity WHERE {OF_LISTENERS}"
+    " AND state = 'idle' AND query LIKE '%projector_position%')"
+)  # one has read the position and waits for notifications
 
 
 @pytest.fixture
@@ -134,13 +142,22 @@ def test_who_must_not_wait_does_not_while_another_projects(store, projector, con
     assert catch_up(projector, wait=False) > 0
 
 
-# What no projection can digest: it cannot be decoded; PostgreSQL refuses the value; a version is missing.
+# What no projection can digest: it cannot be decoded; PostgreSQL refuses the value, or its size; a
+# version is missing.
 def undecodable(event):
     return StoredEvent(event.originator_id, event.originator_version, event.topic, b'{"type": "no.such"}')
 
 
 def indigestible(event):
     state = event.state.replace(b'"title":"', b'"title":"\\u0000')
+    assert state != event.state
+    return StoredEvent(event.originator_id, event.originator_version, event.topic, state)
+
+
+def too_large(event):
+    """For an index, whose entries have a limit."""
+    category = b"".join(sha256(b"%d" % number).hexdigest().encode() for number in range(200))
+    state = event.state.replace(b'"property_id":"', b'"property_id":"' + category)
     assert state != event.state
     return StoredEvent(event.originator_id, event.originator_version, event.topic, state)
 
@@ -154,7 +171,9 @@ def ahead(event):
     return StoredEvent(event.originator_id, version, event.topic, state)
 
 
-@pytest.mark.parametrize("spoil", [undecodable, indigestible, ahead], ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize(
+    "spoil", [undecodable, indigestible, too_large, ahead], ids=lambda spoil: spoil.__name__
+)
 @pytest.mark.parametrize("batch_size", [1, 500])
 def test_a_poison_event_is_parked_with_what_follows_it_and_the_others_go_on(
     store, projector, conn, spoil, batch_size
@@ -299,6 +318,28 @@ def test_a_process_with_many_open_files_hears_of_what_is_projected(
         visibility.close()
 
     assert len(listeners) == 1
+
+
+def test_who_waits_is_woken_by_what_is_projected(store, projector, conn, database, pool, monkeypatch):
+    """Not by looking now and then, which is for notifications that were lost."""
+    for limit in ("WAIT_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(f"projections.visibility.{limit}", float(LIMIT_SECONDS))
+    last = append(store, History(14).grow(20))
+    visibility = Visibility(database, pool)
+    with connect(database, application="tests") as leader, ThreadPoolExecutor(1) as thread:
+        leader.execute("SELECT pg_advisory_lock(%s)", [LEADER_KEY])
+        began = time.monotonic()
+        waiting = thread.submit(visibility.wait_for, last)
+        eventually(lambda: conn.execute(f"SELECT {LISTENING}").fetchone()[0])
+
+        while catch_up(projector):
+            pass
+
+        assert waiting.result()
+        assert time.monotonic() - began < LIMIT_SECONDS / 2
+    monkeypatch.undo()
+    conn.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OF_LISTENERS}")
+    visibility.close()
 
 
 def test_a_projector_waits_for_read_tables_that_are_not_there_yet(store, conn, database):

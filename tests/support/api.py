@@ -11,6 +11,7 @@ import falcon
 import msgspec
 
 from api.bodies import read_object, respond, validate
+from api.errors import Refused
 from api.resource import Operation, Resource
 from api.services import Services, make_services
 from commands.properties import RegisterProperty, register_property
@@ -23,6 +24,7 @@ SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="9
 class NewThing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     fails: bool = False
+    refusal: str | None = None
 
 
 class ThingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +54,8 @@ class Things(Resource):
         property = register_property(self.services.store, command, context)
         if thing.fails:
             raise RuntimeError("after the command")
+        if thing.refusal:
+            raise Refused(thing.refusal, "after the command")
         resp.location = f"/v1/things/{property.id}"
         resp.etag = '"1"'
         respond(resp, {"id": property.id, "is_retry": context.is_retry}, status=201)

@@ -3,7 +3,14 @@ from datetime import timedelta
 import pytest
 
 from domain.errors import Conflict, PreconditionFailed
-from domain.ticket import ATTACHMENTS_PER_TICKET, Attachment, Ticket, TicketAssigned, TicketMoved
+from domain.ticket import (
+    ATTACHMENTS_PER_TICKET,
+    COMMENTS_PER_TICKET,
+    Attachment,
+    Ticket,
+    TicketAssigned,
+    TicketMoved,
+)
 from tests.unit.builders import NOON, context
 
 FACTS = {
@@ -115,6 +122,16 @@ def test_the_twenty_first_attachment_is_refused():
 
     with pytest.raises(Conflict):
         ticket.require_room_for_a_file()
+
+
+def test_the_ten_thousandth_comment_is_the_last():
+    ticket = opened()
+    ticket.comment("c0", "Hello", "public", context())
+    ticket.comments *= COMMENTS_PER_TICKET - 1
+    ticket.comment("c1", "Hello", "public", context())
+
+    with pytest.raises(Conflict):
+        ticket.comment("c2", "Hello", "public", context())
 
 
 def test_a_version_other_than_the_expected_one_is_refused():

@@ -1,0 +1,88 @@
+"""Claiming deliveries, statement by statement: what is ours, for how long, and how many at once."""
+
+from datetime import timedelta
+
+import pytest
+
+from infrastructure.event_store import decode
+from infrastructure.recorder import read_log
+from tests.support.webhooks import open_ticket, register, statuses
+from webhook_dispatcher.delivery import sql
+from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
+
+TICKETS = 12
+LEASE = timedelta(seconds=600)
+BREAKER = 10
+
+
+@pytest.fixture
+def webhook(store, conn):
+    """One with a due delivery for each of TICKETS tickets."""
+    webhook = register(store, "https://example.com/hook")
+    for _ in range(TICKETS):
+        open_ticket(store)
+    events = [LoggedEvent(position, decode(state)) for position, *_, state in read_log(conn, 0, 100)]
+    assert Enqueuer(store).enqueue(conn, events) == TICKETS
+    return webhook
+
+
+def claim(conn, *, busy=(), limit=200):
+    """The (delivery, claim number) of each that is ours now."""
+    parameters = {
+        "breaker": BREAKER,
+        "room": 10,
+        "busy_ids": [webhook_id for webhook_id, _ in busy],
+        "busy_posts": [posts for _, posts in busy],
+        "limit": limit,
+        "lease": LEASE,
+    }
+    return [(row[0], row[3]) for row in conn.execute(sql["claim"], parameters)]
+
+
+def finish(conn, claims, status="delivered"):
+    parameters = {
+        "ids": [delivery for delivery, _ in claims],
+        "claims": [number for _, number in claims],
+        "statuses": [status] * len(claims),
+        "failures": [0] * len(claims),
+        "delays": [0.0] * len(claims),
+    }
+    return conn.execute(sql["finish"], parameters).rowcount
+
+
+def end_leases(conn):
+    conn.execute("UPDATE hook.deliveries SET next_at = now(), leased_until = now() WHERE status = 'pending'")
+
+
+def test_a_webhook_gets_as_many_posts_at_once_as_it_has_room_for(webhook, conn):
+    first = claim(conn)
+
+    assert len(first) == 10
+    assert claim(conn, busy=[(webhook.id, 10)]) == []
+    assert len(claim(conn, busy=[(webhook.id, 9)])) == 1
+    assert len(claim(conn, limit=1)) == 1
+
+
+def test_a_webhook_that_failed_often_in_a_row_gets_one_post_at_a_time_after_a_pause(webhook, conn):
+    conn.execute(
+        "INSERT INTO hook.health VALUES (%s, %s, now(), now() + interval '1 hour')", [webhook.id, BREAKER]
+    )
+    assert claim(conn) == []
+
+    conn.execute("UPDATE hook.health SET paused_until = now()")
+
+    assert len(claim(conn)) == 1
+    assert claim(conn, busy=[(webhook.id, 1)]) == []
+
+
+def test_one_whose_lease_ended_cannot_say_how_it_ended(webhook, conn, pool):
+    late = claim(conn, limit=1)
+    end_leases(conn)
+    again = [(delivery, number) for delivery, number in claim(conn) if delivery == late[0][0]]
+    assert (late[0][1], again[0][1]) == (1, 2)
+
+    assert finish(conn, late, "dead") == 0
+    assert statuses(pool) == {"pending": TICKETS}
+    assert finish(conn, again) == 1
+    assert finish(conn, again, "dead") == 0
+    assert statuses(pool) == {"pending": TICKETS - 1, "delivered": 1}

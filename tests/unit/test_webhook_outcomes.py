@@ -1,0 +1,59 @@
+"""What an attempt means for its delivery, and for what else waits for the receiver."""
+
+import pytest
+
+from tests.unit.builders import NOON
+from webhook_dispatcher.outcomes import Done
+from webhook_dispatcher.owners import Endpoint
+from webhook_dispatcher.poster import Outcome
+from webhook_dispatcher.schedule import JITTER
+
+SCHEDULE = (5.0, 300.0)
+ENDPOINT = Endpoint(
+    id="w1",
+    url="https://example.com/hook",
+    event_names=["ticket.*"],
+    registered_position=1,
+    purged_position=0,
+    failures=0,
+    owner_role="admin",
+    owner_auth="cli",
+    owner_user_id=None,
+    owner_credential_id=None,
+    credential_role=None,
+    credential_property_ids=None,
+    has_access=True,
+    user_role=None,
+    user_property_ids=None,
+    sealed_secrets=[],
+)
+
+
+def judged(status, *, asked=None, failures=0):
+    outcome = Outcome(NOON, status, b"", None, 1, asked)
+    return Done.of_attempt(1, ENDPOINT, 1, failures, headers={}, outcome=outcome, schedule=SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "least", "pause"),
+    [
+        (500, None, 5.0, 0.0),
+        (None, None, 5.0, 0.0),
+        (500, 60.0, 60.0, 0.0),
+        (500, 1.0, 5.0, 0.0),
+        (429, 60.0, 60.0, 60.0),
+        (503, 1.0, 5.0, 1.0),
+    ],
+)
+def test_a_failure_waits_for_its_schedule_and_for_as_long_as_the_receiver_asks(status, asked, least, pause):
+    done = judged(status, asked=asked)
+
+    assert (done.status, done.failures, done.pause_seconds) == ("pending", 1, pause)
+    assert least <= done.delay_seconds <= max(least, SCHEDULE[0] * (1 + JITTER))
+
+
+def test_the_schedule_is_followed_to_its_end():
+    assert SCHEDULE[1] <= judged(500, failures=1).delay_seconds <= SCHEDULE[1] * (1 + JITTER)
+    assert judged(500, failures=2).status == "dead"
+    assert judged(410).status == "dead"
+    assert judged(204, failures=2).status == "delivered"

@@ -65,7 +65,7 @@ class Gate:
         elif req.path.startswith(_PROTOCOL):
             context.render_failure = token.render_failure
         if not _PATH.fullmatch(req.path):
-            raise not_found()
+            _lead_to_page(req, resp)
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: Resource, params: dict[str, Any]
@@ -112,6 +112,16 @@ class Gate:
         if operation.scopes and caller.scopes.isdisjoint(operation.scopes):
             message = f"This key lacks the scope {' or '.join(operation.scopes)}."
             raise Refused("insufficient_scope", message)
+
+
+def _lead_to_page(req: falcon.Request, resp: falcon.Response) -> None:
+    """Redirect from a page's address with a slash behind it, as people type it; any other spelling that is
+    not ours is not found."""
+    path = req.path.removesuffix("/")
+    if req.method not in ("GET", "HEAD") or not req.path.startswith(_PAGES) or not _PATH.fullmatch(path):
+        raise not_found()
+    pages.redirect(resp, f"{path}?{req.query_string}" if req.query_string else path)
+    resp.complete = True
 
 
 def _page_of(req: falcon.Request, resource: Resource, params: dict[str, Any]) -> str:

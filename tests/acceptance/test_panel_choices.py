@@ -114,6 +114,18 @@ def test_a_ticket_is_moved_to_another_unit_of_its_property(site, admin):
     assert "No unit, or more than one, is called nowhere." in refused.text
 
 
+@pytest.mark.parametrize(
+    "path", ["/admin/tickets?q=leak&page=9", "/admin/users?page=9", "/admin/properties?page=9"]
+)
+def test_a_page_behind_the_last_one_leads_to_the_last(site, admin, path):
+    site.ticket("guest", title="Leak behind the wall")
+
+    page = admin.open(path)
+
+    assert "The list ends before it." in page.text
+    assert f'href="{path.replace("&", "&amp;").replace("page=9", "page=1")}"' in page.text
+
+
 def test_a_form_that_is_stale_shows_what_it_would_undo_before_it_does(site, admin):
     ticket = site.ticket("guest")
     path = f"/admin/tickets/{ticket['id']}"

@@ -167,6 +167,27 @@ def test_addresses_that_do_not_exist_are_pages_under_admin(page):
     assert page.client.simulate_put("/admin/desk").status_code == 405
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/admin/", "/admin"),
+        ("/admin/desk/?a=b%20c", "/admin/desk?a=b%20c"),
+        ("/admin/nothing/", "/admin/nothing"),
+    ],
+)
+def test_a_slash_behind_the_address_of_a_page_leads_to_the_page(page, path, location):
+    answer = page.open(path)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin//", "//admin/", "/admin//evil.example/", "/admin/%5cevil/", "/desk/"]
+)
+def test_no_other_spelling_of_an_address_leads_anywhere(page, path):
+    assert page.open(path).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/admin/sign-in", "/admin/nothing"])
 def test_a_page_may_do_nothing_but_show_itself_and_send_its_forms(page, path):
     answer = page.open(path)

@@ -34,7 +34,15 @@ Email = Annotated[
         description="An e-mail address.",
     ),
 ]
-Phone = Annotated[str, Meta(min_length=3, max_length=32, pattern=r"^[0-9+(). x/#*-]+\Z")]
+Phone = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=32,
+        pattern=r"^[0-9+(). x/#*-]+\Z",
+        description="Digits, spaces and the signs + ( ) . / # * - and x, such as +1 555 0100 x12.",
+    ),
+]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
 SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to look for.")]

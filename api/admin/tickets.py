@@ -38,7 +38,7 @@ from commands.tickets import (
     delete_ticket,
     restore_ticket,
 )
-from domain.errors import Details, DomainError, Invalid
+from domain.errors import Details, DomainError
 from domain.text import SearchText
 from domain.ticket import PRIORITIES, STATUSES, Priority, Status
 from projections.choices import (
@@ -121,12 +121,10 @@ class TicketOpening(PanelPage):
 
     def _read(self, form: Form, property_id: str | None, details: Details) -> OpenTicket:
         """The command the form asks for; Invalid naming each field that is not what it should be."""
-        if property_id is None:
-            raise Invalid(details)
-        unit_id = chosen_unit(self, property_id, form.text("unit_id"), details)
+        unit_id = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
         names = ("title", "description", "priority", "category")
         fields = {name: form.prose(name) for name in names}
-        given = {**fields, "property_id": property_id, "unit_id": unit_id}
+        given = {**fields, "property_id": property_id or "", "unit_id": unit_id}
         return command_of(checked(given, NewTicket, details))
 
     def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:

@@ -85,6 +85,16 @@ def test_a_unit_is_no_must_and_one_of_another_property_is_refused(site, admin):
     assert "Choose a property." in nowhere.text
 
 
+def test_every_bad_field_is_named_at_once_also_without_a_property(admin):
+    bad = {**TICKET, "title": " ", "category": "Not a slug!", "property_id": ""}
+
+    answer = send(admin, "/admin/tickets/new", bad)
+
+    assert answer.status_code == 422
+    for field in ("title", "category", "property_id"):
+        assert f'id="{field}-error"' in answer.text
+
+
 def test_the_first_button_of_the_form_opens_the_ticket(admin):
     """It is the one that the Enter key presses."""
     page = admin.open("/admin/tickets/new").text

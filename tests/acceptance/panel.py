@@ -61,7 +61,7 @@ def things_to_look_at(site: Site) -> dict[str, str]:
     staff = site.client("staff")
     staff.patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress", "assigned_to": "user101"})
     staff.post(f"/v1/tickets/{ticket['id']}/comments", json={"text": "W" * 200, "visibility": "internal"})
-    site.key(role="staff", name="to look at")
+    site.key(role="staff", name="K" * 120)
     with site.pool.connection() as conn:
         (key_id,) = conn.execute("SELECT max(id) FROM access.api_keys").fetchone()
     return {
@@ -75,7 +75,7 @@ def things_to_look_at(site: Site) -> dict[str, str]:
 
 
 def _webhook_to_look_at(site: Site) -> dict[str, str]:
-    body = {"url": "https://hooks.example/in", "events": ["ticket.*"]}
+    body = {"url": "https://hooks.example/" + "p" * 300, "events": ["ticket.*"]}
     webhook_id = site.client("admin").post("/v1/webhooks", json=body).json()["data"]["id"]
     sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test").json()["data"]
     return {"webhook_id": webhook_id, "delivery_id": sent["id"]}

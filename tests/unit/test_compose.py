@@ -97,7 +97,7 @@ def test_ports_agree():
     host_port, container_port = SERVICES["nginx"]["ports"][0].split(":")
 
     assert f"EXPOSE {port}\n" in DOCKERFILE
-    assert f"server api:{port} " in NGINX
+    assert f"server api:{port} resolve " in NGINX  # again and again: a container made anew moves
     assert f":{port}/health/ready" in OURS["api"]["healthcheck"]["test"][-1]
     assert f"listen {container_port};" in NGINX
     assert f":{container_port}/health/live" in SERVICES["nginx"]["healthcheck"]["test"][-1]
@@ -105,7 +105,7 @@ def test_ports_agree():
 
 
 def test_nginx_proxies_to_a_service():
-    upstream, target = re.search(r"upstream (\w+) \{\s+server (\w+):", NGINX).groups()
+    upstream, target = re.search(r"upstream (\w+) \{\s+zone \w+ 64k;\s+server (\w+):", NGINX).groups()
 
     assert target in OURS
     assert f"proxy_pass http://{upstream};" in NGINX

@@ -7,13 +7,13 @@ import typer
 
 from cli.database import address_of_process, database_address
 from cli.output import note, result
-from cli.stopping import stop_event
+from cli.stopping import failing_in_the_log, stop_event
 from infrastructure.logs import configure_logs
 from infrastructure.postgres import connect
 from infrastructure.settings import load_settings
 from infrastructure.vault import load_vault
 from notary.follower import run_notary, seal
-from notary.places import require_folder
+from notary.places import NotaryRefused, PlaceUnavailable, require_folder
 from notary.signing import last_checkpoint, rotate_key
 
 app = typer.Typer(
@@ -30,7 +30,8 @@ def notary(context: typer.Context) -> None:
         configure_logs(settings.log_level)
         require_folder(settings)
         address = address_of_process(settings)
-        run_notary(msgspec.structs.replace(settings, database_url=address), stop_event())
+        with failing_in_the_log("notary", NotaryRefused, PlaceUnavailable):
+            run_notary(msgspec.structs.replace(settings, database_url=address), stop_event())
 
 
 @app.command()

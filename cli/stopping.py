@@ -1,4 +1,4 @@
-"""Ending in order on Ctrl-C, SIGTERM or a closed terminal."""
+"""Ending in order on Ctrl-C, SIGTERM or a closed terminal, and saying why where it is an error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import psycopg
+import structlog
+import typer
+
 from cli.output import note
 
+UNUSABLE = 2  # cli/main.py lists the exit codes
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,6 +58,19 @@ def stop_event() -> threading.Event:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return stop
+
+
+@contextmanager
+def failing_in_the_log(process: str, *foreseen: type[Exception]) -> Iterator[None]:
+    """A process whose loop an error ends says so in its log, in a line like all others, for its supervisor to
+    start it again. What was not foreseen is told with its traceback."""
+    try:
+        yield
+    except Exception as error:
+        is_foreseen = isinstance(error, (psycopg.OperationalError, *foreseen))
+        reason = str(error).strip() or type(error).__name__
+        structlog.get_logger().error(f"{process}_ended", error=reason, exc_info=not is_foreseen)
+        raise typer.Exit(UNUSABLE if is_foreseen else 1) from None
 
 
 @contextmanager

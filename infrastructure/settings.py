@@ -16,7 +16,7 @@ from psycopg.errors import ProgrammingError
 
 IpNetwork = IPv4Network | IPv6Network
 
-_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
 class BadSettings(Exception):
@@ -177,11 +177,16 @@ def _kafka_prefix(env: Mapping[str, str]) -> str:
 
 def _kafka_servers(env: Mapping[str, str]) -> str | None:
     servers = env.get("KAFKA_BOOTSTRAP_SERVERS") or None
-    if servers is not None and not all(_SERVER.fullmatch(one.strip()) for one in servers.split(",")):
+    if servers is not None and not all(_is_server(one.strip()) for one in servers.split(",")):
         raise BadSettings(
             f"KAFKA_BOOTSTRAP_SERVERS is {servers!r}; it takes servers such as kafka-1:9092,kafka-2:9092."
         )
     return servers
+
+
+def _is_server(text: str) -> bool:
+    found = _SERVER.fullmatch(text)
+    return found is not None and 1 <= int(found[2]) <= 65_535
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

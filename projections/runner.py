@@ -86,7 +86,8 @@ class Projector:
         while not stop.is_set():
             try:
                 with connect_projector(self._dsn) as conn:
-                    self._stand_by(conn, stop)
+                    if not self._stand_by(conn, stop):
+                        return
                     log.info("projector_leads")
                     backoff = SHORTEST_PAUSE_SECONDS
                     self._lead(conn, stop)
@@ -95,13 +96,15 @@ class Projector:
                 stop.wait(backoff)
                 backoff = min(max(backoff * 2, 0.1), LONGEST_BACKOFF_SECONDS)
 
-    def _stand_by(self, conn: Connection, stop: threading.Event) -> None:
-        """Return when we lead. Leadership is a lock of this very session: it ends with it."""
+    def _stand_by(self, conn: Connection, stop: threading.Event) -> bool:
+        """Return True when we lead, False when asked to stop before that. Leadership is a lock of this very
+        session: it ends with it."""
         while not stop.is_set():
             row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
             if row and row[0]:
-                return
+                return True
             stop.wait(STANDBY_SECONDS)
+        return False
 
     def _lead(self, conn: Connection, stop: threading.Event) -> None:
         """After a page, rest for as long as it took: what is written meanwhile makes one page, which costs

@@ -233,6 +233,25 @@ def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, p
     assert stdout.read_text() == ""
 
 
+def test_what_ends_a_process_is_a_line_of_its_log_too(database, conn, tmp_path):
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
+    log = tmp_path / "stderr"
+    running = forks.Ticketing("notary", environ=environ, stderr=log)
+    try:
+        eventually(lambda: "notary_leads" in log.read_text(), within=60)
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'ticketing-notary' AND datname = current_database()"
+        )
+        code = running.wait(60)
+    finally:
+        running.kill()
+
+    last = [json.loads(line) for line in log.read_text().splitlines()][-1]
+    assert (code, last["event"], last["level"], "exception" in last) == (2, "notary_ended", "error", False)
+    assert "terminating connection" in last["error"]
+
+
 @pytest.mark.parametrize("process", ["migrate", "api", "projector"])
 def test_a_process_without_a_database_address_exits_with_2(tmp_path, process):
     done = ticketing(process, environ=environment(TICKETING_HOME=str(tmp_path)))

@@ -18,6 +18,8 @@ UNUSABLE = [
     ("MIGRATE_DATABASE_URL", "nonsense"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,,kafka-2:9092"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,kafka-2:90920"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "kafka:0"),
     ("KAFKA_PREFIX", "a b"),
     ("KAFKA_REPLICATION_FACTOR", "0"),
     ("LOG_LEVEL", "LOUD"),

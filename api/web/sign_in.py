@@ -9,8 +9,8 @@ import falcon
 from api.errors import Refused
 from api.resource import Operation, Resource
 from api.web import pages, sessions
-from api.web.forms import read_form, require_own_form, token_for
-from api.web.unsent import Unsent, carried_form, show_unsent
+from api.web.forms import Form, is_from_own_page, read_form, require_own_form, token_for
+from api.web.unsent import carried_form, show_unsent
 from commands.sign_in import SignIn, SignInRefused, TooManyAttempts, end_session, sign_in
 from domain.access import Caller
 from infrastructure.passwords import HashingBusy
@@ -36,12 +36,14 @@ class SignInPage(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         form = read_form(req)
         token = sessions.given_form_token(req, self.services)
+        before = sessions.find_session(req, self.services)
+        if token is None and before is not None and is_from_own_page(req, self.services):
+            self._go_on(req, resp, form, before.csrf_token)  # sent again, by loading the next page anew
+            return
         if token is None:
             message = "The browser sent no cookie along: allow cookies for this site and open the page again."
             raise Refused("forbidden", message)
         require_own_form(req, self.services, form, token)
-        next_path, unsent = sessions.local_path(form.value("next")), carried_form(form)
-        before = sessions.find_session(req, self.services)
         req.context.caller = _NOBODY
         command = SignIn(
             account=form.text("account"),
@@ -52,23 +54,20 @@ class SignInPage(Resource):
         try:
             signed_in = sign_in(self.services.store, self.services.pool, command, req.context.command())
         except (SignInRefused, TooManyAttempts, HashingBusy) as refusal:
-            self._ask_again(req, resp, next_path, command.account, refusal, unsent)
+            self._ask_again(req, resp, form, refusal)
             return
         sessions.set_session(resp, self.services, signed_in.secret)
-        if unsent is not None:
-            show_unsent(req, resp, unsent, next_path, token_for(signed_in.secret), status=200)
-            return
-        pages.redirect(resp, next_path)
+        self._go_on(req, resp, form, token_for(signed_in.secret))
 
-    def _ask_again(
-        self,
-        req: falcon.Request,
-        resp: falcon.Response,
-        next_path: str,
-        account: str,
-        refusal: Exception,
-        unsent: Unsent | None,
-    ) -> None:
+    def _go_on(self, req: falcon.Request, resp: falcon.Response, form: Form, csrf_token: str) -> None:
+        """To the page one wanted, or to what was sent when the session had ended."""
+        next_path, unsent = sessions.local_path(form.value("next")), carried_form(form)
+        if unsent is None:
+            pages.redirect(resp, next_path)
+            return
+        show_unsent(req, resp, unsent, next_path, csrf_token, status=200)
+
+    def _ask_again(self, req: falcon.Request, resp: falcon.Response, form: Form, refusal: Exception) -> None:
         status, complaint = 403, str(refusal)
         if isinstance(refusal, TooManyAttempts):
             status = 429
@@ -80,11 +79,11 @@ class SignInPage(Resource):
             req,
             resp,
             self.services,
-            next_path,
+            sessions.local_path(form.value("next")),
             status=status,
-            account=account,
+            account=form.text("account"),
             complaint=complaint,
-            unsent=unsent,
+            unsent=carried_form(form),
         )
 
 

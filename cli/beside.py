@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -64,6 +65,7 @@ def beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
 
 
 def _run(work: Callable[[Progress], Any], sending: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; who waits ends this one
     try:
         result = work(lambda reached, end: sending.send(("reached", (reached, end))))
     except Exception as error:

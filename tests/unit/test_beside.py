@@ -39,6 +39,15 @@ def test_a_killed_one_is_told_of():
         other.wait(lambda *reached: None)
 
 
+def test_a_ctrl_c_is_for_the_one_who_waits():
+    def work(progress):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "done"
+
+    with beside(work) as other:
+        assert other.wait(lambda *reached: None) == "done"
+
+
 def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
     started = tmp_path / "started"
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli import options
 from cli.database import Database, open_database
-from cli.output import WIDTH_OF_A_PIPE, result
+from cli.output import ANY_WIDTH, result
 from domain.changes import Change
 from domain.ticket import Ticket
 from infrastructure.settings import load_settings
@@ -35,8 +35,7 @@ def history(
     if as_json:
         result(msgspec.json.format(msgspec.json.encode(entries)).decode())
         return
-    width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, width=ANY_WIDTH, markup=False, highlight=False, soft_wrap=True)
     console.print(_title(ticket))
     for entry in entries:
         for line in _timeline(entry):

@@ -12,7 +12,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
-WIDTH_OF_A_PIPE = 400  # a table that is read by a program is never folded
+ANY_WIDTH = 1_000_000  # nothing is cut or folded: ids are copied from tables, and programs read them
 
 
 def note(text: str) -> None:
@@ -26,11 +26,12 @@ def result(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, to_stderr: bool = False) -> None:
-    """Write rows under their column names; the cells are shown as they are, markup is not read."""
+    """Write rows under their column names; the cells are shown as they are, markup is not read.
+
+    A row is one line, whatever its length: a terminal wraps it.
+    """
     stream = sys.stderr if to_stderr else sys.stdout
-    console = Console(
-        file=stream, width=None if stream.isatty() else WIDTH_OF_A_PIPE, markup=False, highlight=False
-    )
+    console = Console(file=stream, width=ANY_WIDTH, markup=False, highlight=False)
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))

@@ -1,9 +1,13 @@
 """The command line as a person meets it: real processes on a real database."""
 
 import json
+import os
+import pty
 import re
+import select
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +94,25 @@ def test_without_an_id_a_new_one_is_made_and_printed(run, pool):
 
     assert re.fullmatch(r"[0-9a-f-]{36}\n", done.stdout)
     assert shown(pool, "users", done.stdout.strip()) == ("Jane Smith",)
+
+
+def test_a_narrow_terminal_leaves_a_key_in_one_line(run, database, tmp_path):
+    """Its id is copied from there."""
+    run("key", "create", "--name", "first", "--role", "admin")
+    terminal, end = pty.openpty()
+    environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path), COLUMNS="40")
+
+    running = forks.Ticketing("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
+
+    shown = b""
+    while shown.count(b"\n") < 2 and select.select([terminal], [], [], 30)[0]:
+        shown += os.read(terminal, 65_536)
+    os.close(terminal)
+    os.close(end)
+    assert running.wait(60) == 0
+    row = shown.decode().splitlines()[1]
+    assert re.match(r"key_[0-9a-f-]{36}  ", row)
+    assert "tickets:read tickets:write users:read" in row
 
 
 def test_a_revoked_key_is_listed_as_revoked(run, pool):

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
+from infrastructure import metrics
 from tests.support.settings import names_read
 
 ROOT = Path(__file__).parent.parent
@@ -16,6 +18,16 @@ def test_every_setting_is_documented_and_no_other():
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
 
     assert sorted(rows) == sorted(names_read())
+
+
+def test_every_metric_is_documented_as_what_it_is():
+    page = (ROOT / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| `(ticketing_\w+)` \| (\w+) \| ([\w`, ]*)\|", page, re.MULTILINE)
+    ours = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+
+    assert sorted(
+        (name.removesuffix("_total"), kind, re.findall(r"\w+", labels)) for name, kind, labels in rows
+    ) == (sorted((one._name, one._type, list(one._labelnames)) for one in ours))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

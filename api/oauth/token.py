@@ -28,6 +28,7 @@ _FIELDS = frozenset(
         "token_type_hint",
     )
 )
+MAX_BYTES = 65_536  # of a body; tokens and codes are short
 _CHALLENGE = 'Basic realm="oauth", charset="UTF-8"'
 _ERROR_OF = {
     "rate_limited": "temporarily_unavailable",
@@ -87,7 +88,7 @@ def _read_fields(req: falcon.Request, resp: falcon.Response, *, needs: str) -> l
     Only these reach oauthlib, which takes any field for an attribute of the request. Fields without a value
     count as not sent, and none may come twice (RFC 6749 section 3.2).
     """
-    form = read_form(req)
+    form = read_form(req, max_bytes=MAX_BYTES)
     fields = [(name, value) for name in sorted(_FIELDS) for value in form.values(name) if value]
     twice = _sent_twice(form)
     if twice:

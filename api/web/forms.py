@@ -52,12 +52,12 @@ class Form:
         return [(name, value) for name, values in self._values.items() for value in values]
 
 
-def read_form(req: falcon.Request) -> Form:
+def read_form(req: falcon.Request, *, max_bytes: int = MAX_FORM_BYTES) -> Form:
     """The fields of the body, or Refused with 415, 413 or 400."""
     media_type = (req.content_type or "").partition(";")[0].strip().lower()
     if media_type != _FORM:
         raise Refused("unsupported_media_type", f"Send the form as {_FORM}.")
-    raw = read_bytes(req, MAX_FORM_BYTES)
+    raw = read_bytes(req, max_bytes)
     try:
         pairs = parse_qsl(
             raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"

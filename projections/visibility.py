@@ -87,6 +87,7 @@ class Visibility:
                 options = f"-c search_path={LIVE}"
                 with connect(self._dsn, application="ticketing-visibility", options=options) as conn:
                     conn.execute(f"LISTEN {CHANNEL}")
+                    self._position = 0  # the server was gone: what stands in for it may not be as far
                     while not self._closing.is_set():
                         self._look(conn)
                         self._follow(conn, until=time.monotonic() + LOOK_SECONDS)

@@ -320,6 +320,28 @@ def test_a_process_with_many_open_files_hears_of_what_is_projected(
     assert len(listeners) == 1
 
 
+def test_a_server_that_is_not_as_far_as_the_one_before_is_not_taken_for_it(store, conn, database, pool):
+    """A copy takes over that lacks the last commits, or the projector's last ones were lost in a crash."""
+    last = append(store, History(15).grow(20))
+    visibility = Visibility(database, pool)
+    try:
+        assert eventually(lambda: visibility.wait_for(last), LIMIT_SECONDS)
+        drop_read_schema(conn, LIVE)
+        create_read_schema(conn)
+        conn.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {OF_LISTENERS}")
+
+        def is_shown():
+            return visibility.wait_for(last) and position_of(conn) == last
+
+        assert eventually(is_shown, LIMIT_SECONDS)
+    finally:
+        visibility.close()
+
+
+def position_of(conn):
+    return conn.execute("SELECT position FROM read.projector_position").fetchone()[0]
+
+
 def test_who_waits_is_woken_by_what_is_projected(store, projector, conn, database, pool, monkeypatch):
     """Not by looking now and then, which is for notifications that were lost."""
     for limit in ("WAIT_SECONDS", "LOOK_SECONDS"):

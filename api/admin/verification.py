@@ -29,6 +29,8 @@ from projections.verification import NothingToVerify, verify
 
 RUN_KEY = 7_305_877  # the session advisory lock of the one verification of this kind under way
 NOTE_EVERY_SECONDS = 0.5
+TURN_SECONDS = 5.0
+LOOK_SECONDS = 0.05
 STARTS_WITHIN = timedelta(seconds=15)
 LISTED_RUNS = 10
 LISTED_FINDINGS = 100
@@ -95,8 +97,7 @@ def main(run_id: str) -> None:
     configure_logs(settings.log_level)
     dsn = settings.database_url or ""
     with connect(dsn, application="ticketing-verification") as conn:
-        row = conn.execute(_sql["take_turn"], {"key": RUN_KEY}).fetchone()
-        if row is None or not row[0]:
+        if not _take_turn(conn):
             _fail(conn, run_id, "Another verification was under way.")
             return
         try:
@@ -119,6 +120,16 @@ def main(run_id: str) -> None:
             }
             conn.execute(_sql["note_outcome"], outcome)
             log.info("verified", run_id=run_id, position=report.position, differences=outcome["differences"])
+
+
+def _take_turn(conn: Connection) -> bool:
+    """Be the one verification under way. The one before may have told its outcome and not be gone yet."""
+    deadline = time.monotonic() + TURN_SECONDS
+    while not conn.execute(_sql["take_turn"], {"key": RUN_KEY}).fetchall()[0][0]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
 
 
 def _run(row: Any, *, is_locked: bool) -> Run:

@@ -1,0 +1,34 @@
+"""One verification at a time, also for who starts the next as soon as the one before has told its outcome."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from api.admin import verification
+from infrastructure.postgres import connect
+from tests.support.waiting import eventually
+
+
+def test_the_next_waits_until_the_one_before_is_gone(database):
+    with (
+        connect(database, application="tests") as before,
+        connect(database, application="tests") as next_one,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        assert verification._take_turn(before)
+        waiting = executor.submit(verification._take_turn, next_one)
+        assert eventually(waiting.running)
+        before.close()
+
+        assert waiting.result() is True
+
+
+def test_the_next_is_told_no_while_another_goes_on(database, monkeypatch):
+    monkeypatch.setattr(verification, "TURN_SECONDS", 0.1)
+    with (
+        connect(database, application="tests") as before,
+        connect(database, application="tests") as next_one,
+    ):
+        assert verification._take_turn(before)
+
+        assert verification._take_turn(next_one) is False

@@ -30,6 +30,11 @@ def still_running(processes, within):
     return [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
+def heed_interrupts():
+    """As under a terminal: a shell has what it runs in the background ignore them, and its children too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Up:
     """A running `ticketing up`, in a process group of its own as under a terminal."""
 
@@ -46,6 +51,7 @@ class Up:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=heed_interrupts,
             )
 
     @property

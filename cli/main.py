@@ -20,6 +20,7 @@ from cli.history import history
 from cli.output import note
 from cli.rebuild import rebuild
 from cli.relay import RelayStopped
+from cli.stopping import UNUSABLE
 from cli.up import CannotStart, up
 from cli.verify import verify
 from domain.errors import DomainError, Invalid
@@ -30,7 +31,6 @@ from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify
 
 REFUSED = 1
-UNUSABLE = 2
 COMMANDS_LOG_LEVEL = "WARNING"
 
 app = typer.Typer(

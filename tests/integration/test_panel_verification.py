@@ -17,7 +17,8 @@ def test_the_next_waits_until_the_one_before_is_gone(database):
     ):
         assert verification._take_turn(before)
         waiting = executor.submit(verification._take_turn, next_one)
-        assert eventually(waiting.running)
+        asked = "SELECT query LIKE '%%advisory%%' FROM pg_stat_activity WHERE pid = %s"
+        assert eventually(lambda: before.execute(asked, [next_one.info.backend_pid]).fetchone()[0])
         before.close()
 
         assert waiting.result() is True

@@ -9,7 +9,7 @@ from typing import Any
 from api.errors import Refused
 from api.rate_limit import RateWindow
 from commands.api_keys import checksum_ok
-from domain.access import AuthKind, Caller, lesser_role
+from domain.access import AuthKind, Caller, rights_of_credential, rights_of_person
 from infrastructure.postgres import Pool, named_queries
 from infrastructure.tokens import OAUTH_ACCESS, digest, has_form
 
@@ -67,26 +67,24 @@ def _caller(row: Any, kind: AuthKind) -> Caller:
     The same goes for an OAuth client, which stands here in the place of the key.
     """
     key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
-    reach = own = frozenset(property_ids) if property_ids else None
+    rights = own = rights_of_credential(role, property_ids)
     is_narrowed = False
     if user_id is not None:
         if user_role is None:  # registered this moment, and the read tables do not show it yet
             message = "The user of this key is not known here yet. Try again."
             raise Refused("unavailable", message, headers={"Retry-After": "1"})
-        role = lesser_role(role, user_role)
-        users = None if user_role == "admin" else frozenset(user_property_ids)
-        if users is not None:
-            reach = users if reach is None else reach & users
-        is_narrowed = (role, reach) != (user_role, users)
+        persons = rights_of_person(user_role, user_property_ids)
+        rights = own.limited_to(persons)
+        is_narrowed = rights != persons
     return Caller(
         principal_id=user_id or key_id,
         name=user_name or name,
-        role=role,
+        role=rights.role,
         auth=kind,
         credential_id=key_id,
         user_id=user_id,
-        property_ids=reach,
-        key_property_ids=own,
+        property_ids=rights.property_ids,
+        key_property_ids=own.property_ids,
         is_narrowed=is_narrowed,
         scopes=frozenset(scopes),
     )

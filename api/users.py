@@ -91,7 +91,7 @@ class Users(Resource):
         ),
         "POST": Operation(
             summary="Register a user",
-            roles="manager and above; managers, people of their own properties up to their own role",
+            roles="manager and above; people whose role and properties lie within the caller's own",
             scope="users:write",
             body=NewUser,
             body_example=examples.NEW_USER,
@@ -148,9 +148,10 @@ class UserItem(Resource):
         ),
         "PATCH": Operation(
             summary="Change a user",
-            description="Absent fields stay as they are, `null` clears the phone. `property_ids` replaces"
-            " those within the caller's reach, `preferences` all of them.",
-            roles="manager and above; not someone who outranks them",
+            description="Absent fields stay as they are, `null` clears the phone. `property_ids` and"
+            " `preferences` are replaced as a whole.",
+            roles="manager and above; people whose role and properties, before and after, lie within the"
+            " caller's own",
             scope="users:write",
             body=UserChanges,
             body_example=examples.USER_CHANGES,
@@ -203,7 +204,7 @@ class UserErasure(Resource):
             " in every backup and in Kafka; scrubs every copy of them; stops the person's keys and sessions."
             " What they did and were assigned stays under their id. It cannot be undone. A user who is"
             " erased already stays so. A body is not looked at.",
-            roles="admin",
+            roles="admin; people whose role and properties lie within the caller's own",
             scope="users:write",
             answer=UserDetail,
             answer_example=examples.ERASED_USER,

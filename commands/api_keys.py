@@ -12,7 +12,7 @@ from typing import LiteralString, NamedTuple
 import msgspec
 
 from commands.shown_once import create_once, only_attempt
-from domain.access import SCOPES, Context, Role, at_least
+from domain.access import SCOPES, Caller, Context, Rights, Role, at_least, rights_of_credential
 from domain.api_key import ApiKey
 from domain.errors import Details, Invalid
 from domain.property import Property
@@ -53,6 +53,9 @@ def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKe
     """Make a key. Raises Invalid for an unknown user, property or scope, or a role above the user's, and
     SecretWasShown for a repeat of the command."""
     context.caller.require("admin", "issue API keys")
+    rights = rights_of_credential(command.role, command.property_ids)
+    _require_may_hold(store, context.caller, rights, command.user_id, "issue an API key")
+    context.caller.require_scopes(SCOPES if command.scopes is None else command.scopes, "issue an API key")
     context = only_attempt(context)
     _require_valid(store, command, context)
     api_key = ApiKey.issue(
@@ -91,6 +94,7 @@ def revoke_key(store: Ticketing, key_id: str, context: Context) -> ApiKey:
 
     def attempt() -> ApiKey:
         api_key = store.load(ApiKey, key_id)
+        _require_may_hold(store, context.caller, api_key.rights, api_key.user_id, "revoke an API key")
         api_key.revoke(context)
         store.save(api_key, also=[(_REVOKE, (context.at, key_id))])
         return api_key
@@ -105,6 +109,17 @@ def make_secret() -> str:
 def checksum_ok(key: str) -> bool:
     """Whether the text has the form of a key of ours at all."""
     return has_form(key, API_KEY)
+
+
+def _require_may_hold(
+    store: Ticketing, caller: Caller, rights: Rights, user_id: str | None, action: str
+) -> None:
+    """Refuse unless the caller's rights include those of the key, and of the person it acts as."""
+    user = store.find(User, user_id) if user_id is not None else None
+    if user is not None:
+        caller.require_rights(user.rights, f"{action} for a person")
+        rights = rights.limited_to(user.rights)
+    caller.require_rights(rights, action)
 
 
 def _require_valid(store: Ticketing, command: IssueKey, context: Context) -> None:

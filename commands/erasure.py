@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from commands.users import require_reaches_all_of, visible_user
+from commands.users import visible_user
 from domain.access import Context
 from domain.user import User
 from infrastructure.event_store import Ticketing, decide
@@ -31,7 +31,7 @@ def erase_user(store: Ticketing, command: EraseUser, context: Context) -> User:
     def attempt() -> User:
         user = visible_user(store, context.caller, command.user_id)
         context.caller.require("admin", "erase people")
-        require_reaches_all_of(context.caller, user)
+        context.caller.require_rights(user.rights, "erase a person")
         user.erase(context)
         if user.pending:
             store.save(user, also=_traces(store, user.id, context))

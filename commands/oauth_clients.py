@@ -15,7 +15,7 @@ import msgspec
 from commands.api_keys import MAX_RATE_LIMIT
 from commands.shown_once import create_once, only_attempt, require_unanswered
 from domain import redirect_uri
-from domain.access import SCOPES, Context, Role
+from domain.access import SCOPES, Context, Role, rights_of_credential
 from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
 from domain.property import Property
@@ -55,7 +55,11 @@ class RegisteredClient(NamedTuple):
 def register_client(store: Ticketing, command: RegisterClient, context: Context) -> RegisteredClient:
     """Register an application. Raises Invalid naming every bad field, and SecretWasShown for a repeat of a
     command that drew a secret."""
-    context.caller.require("admin", "register OAuth clients")
+    caller = context.caller
+    caller.require("admin", "register OAuth clients")
+    rights = rights_of_credential(command.role, command.property_ids)
+    caller.require_rights(rights, "register an OAuth client")
+    caller.require_scopes(command.scopes, "register an OAuth client")
     _require_valid(store, command)
     is_public = command.client_kind == "public"
     context = context if is_public else only_attempt(context)
@@ -101,6 +105,7 @@ def rotate_client_secret(store: Ticketing, client_id: str, context: Context) -> 
 
     def attempt() -> OAuthClient:
         client = store.load(OAuthClient, client_id)
+        context.caller.require_rights(client.rights, "change an OAuth client")
         require_unanswered(store, OAuthClient, client_id, context, _OTHERWISE)
         client.rotate_secret(context)
         store.save(client, also=[(_sql["replace_secret"], {"id": client_id, **_kept(secret)})])
@@ -117,6 +122,7 @@ def revoke_client(store: Ticketing, client_id: str, context: Context) -> OAuthCl
 
     def attempt() -> OAuthClient:
         client = store.load(OAuthClient, client_id)
+        context.caller.require_rights(client.rights, "revoke an OAuth client")
         client.revoke(context)
         store.save(client, also=[(_sql[name], parameters) for name in names])
         return client

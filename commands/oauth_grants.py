@@ -16,7 +16,9 @@ import msgspec
 from commands.shown_once import create_once, only_attempt
 from domain.access import Context
 from domain.errors import NotFound
+from domain.oauth_client import OAuthClient
 from domain.oauth_grant import EndReason, OAuthGrant
+from domain.user import User
 from infrastructure.event_store import Ticketing, decide
 from infrastructure.postgres import Pool, Statement, named_queries
 from infrastructure.tokens import OAUTH_CODE, digest, make_token
@@ -56,6 +58,9 @@ def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
     caller = context.caller
     if caller.user_id is None:
         raise NotFound("user")
+    client, person = store.load(OAuthClient, command.client_id), store.load(User, caller.user_id)
+    caller.require_rights(client.rights.limited_to(person.rights), "let an application act")
+    caller.require_scopes(command.scopes, "let an application act")
     grant = OAuthGrant.give(
         f"grant_{context.command_id}",
         context,

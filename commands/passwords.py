@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from domain.access import Context
-from domain.errors import Forbidden, Invalid
+from domain.access import Caller, Context
+from domain.errors import Invalid
 from domain.user import User
 from infrastructure.event_store import Ticketing, decide
 from infrastructure.passwords import MAX_BYTES, guessability, hash_password
@@ -32,14 +32,13 @@ class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
 def change_password(store: Ticketing, command: ChangePassword, context: Context) -> User:
     """Set the password and end every session of the person, in one commit.
 
-    An admin sets anyone's, everyone else their own (the page that asks them has checked the old one).
-    Raises Invalid for a password that is too short, too long or easily guessed, HashingBusy when too many
-    are being hashed.
+    An admin sets those of people within the admin's own rights, everyone else their own (the page that asks
+    them has checked the old one). Raises Invalid for a password that is too short, too long or easily
+    guessed, HashingBusy when too many are being hashed.
     """
-    caller = context.caller
-    if command.user_id != caller.user_id and not caller.is_at_least("admin"):
-        raise Forbidden("Only an admin may set someone else's password.")
-    user = store.load(User, command.user_id)
+    if command.user_id != context.caller.user_id:
+        context.caller.require("admin", "set someone else's password")
+    user = _permitted_user(store, context.caller, command.user_id)
     require_good_password(command.password, user.name, user.email)
     parameters = {
         "user_id": command.user_id,
@@ -49,12 +48,19 @@ def change_password(store: Ticketing, command: ChangePassword, context: Context)
     also = [(_sql["save_password"], parameters), (_sql["delete_sessions_of_user"], parameters)]
 
     def attempt() -> User:
-        user = store.load(User, command.user_id)
+        user = _permitted_user(store, context.caller, command.user_id)
         user.change_password(context)
         store.save(user, also=also)
         return user
 
     return decide(store, command.user_id, attempt)
+
+
+def _permitted_user(store: Ticketing, caller: Caller, user_id: str) -> User:
+    """The person, if the caller may set their password: whoever does so can sign in with all their rights."""
+    user = store.load(User, user_id)
+    caller.require_rights(user.rights, "set the password of a person")
+    return user
 
 
 def require_good_password(password: str, name: str, email: str) -> None:

@@ -1,7 +1,7 @@
-"""What may be asked of users, and how it is carried out.
+"""Registering and changing people.
 
-A manager works within their own reach: they register and change people of their own properties,
-never give a role above their own, and never see or touch the properties beyond.
+Nobody registers or changes a person whose role or reach, before or after, exceeds their own: a manager, or
+a key that is restricted to properties, works with people who belong to no other property.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.access import Caller, Context, Role, at_least
-from domain.errors import Details, Forbidden, Invalid, NotFound
+from domain.access import Caller, Context, Role, rights_of_person
+from domain.errors import Details, Invalid, NotFound
 from domain.property import Property
 from domain.user import Preferences, User
 from infrastructure.event_store import Ticketing, create, decide
@@ -29,7 +29,7 @@ class RegisterUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields left UNSET stay as they are; `property_ids` replaces those within the caller's reach."""
+    """Fields left UNSET stay as they are; `property_ids` replaces all of them."""
 
     user_id: str
     expected_versions: frozenset[int] | None = None
@@ -42,12 +42,12 @@ class ChangeUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register_user(store: Ticketing, command: RegisterUser, context: Context) -> User:
-    """Register a person. A manager registers people of their own properties only."""
+    """Register a person, whose role and properties lie within the caller's own."""
     caller = context.caller
     caller.require("manager", "register users")
     if done := store.done_before(User, command.user_id, context):
         return done
-    _require_may_give(caller, command.role)
+    caller.require_rights(rights_of_person(command.role, ()), "register a person")
     if caller.property_ids is not None and not command.property_ids:
         raise Invalid({"property_ids": ["Name at least one of your properties."]})
     if details := property_problems(store, caller, command.property_ids):
@@ -90,19 +90,11 @@ def visible_user(store: Ticketing, caller: Caller, user_id: str) -> User:
 
 
 def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSET) -> None:
-    """Managers change those who do not outrank them, and a role only where all of it is theirs."""
+    """Refuse unless the person, as they are and with the role `role`, lies within the caller's rights."""
     caller.require("manager", "change users")
-    if not at_least(caller.role, user.role):
-        raise Forbidden("A manager may not change an admin.")
-    if role is not UNSET and role != user.role:
-        _require_may_give(caller, role)
-        require_reaches_all_of(caller, user)
-
-
-def require_reaches_all_of(caller: Caller, user: User) -> None:
-    """What changes the person everywhere is for those who reach every property of theirs."""
-    if not all(caller.reaches(property_id) for property_id in user.property_ids):
-        raise Forbidden("This person also belongs to properties beyond your reach: ask an admin.")
+    caller.require_rights(user.rights, "change a person")
+    if role is not UNSET:
+        caller.require_rights(rights_of_person(role, user.property_ids), "change a person to one")
 
 
 def property_problems(store: Ticketing, caller: Caller, property_ids: tuple[str, ...]) -> Details:
@@ -115,18 +107,12 @@ def property_problems(store: Ticketing, caller: Caller, property_ids: tuple[str,
     return {"property_ids": [UNKNOWN_PROPERTY.format(id) for id in unknown]} if unknown else {}
 
 
-def _require_may_give(caller: Caller, role: Role) -> None:
-    if not at_least(caller.role, role):
-        raise Forbidden(f"The role {caller.role} may not make anyone {role}.")
-
-
 def _apply_change(store: Ticketing, user: User, command: ChangeUser, context: Context) -> None:
     if command.property_ids is not UNSET:
         new = tuple(id for id in command.property_ids if id not in user.property_ids)
         if details := property_problems(store, context.caller, new):
             raise Invalid(details)
-        beyond = tuple(id for id in user.property_ids if not context.caller.reaches(id))
-        user.change_properties((*command.property_ids, *beyond), context)
+        user.change_properties(command.property_ids, context)
     if command.name is not UNSET:
         user.change_name(command.name, context)
     if command.email is not UNSET:

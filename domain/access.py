@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -37,6 +38,43 @@ def at_least(role: Role, needed: Role) -> bool:
     return _RANK[role] >= _RANK[needed]
 
 
+class Rights(msgspec.Struct, frozen=True, kw_only=True):
+    """A role and the properties it holds for; `property_ids` None means every property."""
+
+    role: Role
+    property_ids: frozenset[str] | None
+
+    def include(self, other: Rights) -> bool:
+        """Whether neither the role nor the reach of `other` exceeds these."""
+        return at_least(self.role, other.role) and self.reach_includes(other)
+
+    def reach_includes(self, other: Rights) -> bool:
+        """Whether `other` reaches no property that these do not reach."""
+        if self.property_ids is None:
+            return True
+        return other.property_ids is not None and other.property_ids <= self.property_ids
+
+    def limited_to(self, other: Rights) -> Rights:
+        """What both allow: the lesser role, for the properties that both reach."""
+        reach = self.property_ids
+        if other.property_ids is not None:
+            reach = other.property_ids if reach is None else reach & other.property_ids
+        return Rights(role=lesser_role(self.role, other.role), property_ids=reach)
+
+
+def rights_of_person(role: Role, property_ids: Iterable[str]) -> Rights:
+    """The rights of a person: an admin reaches every property, whatever their list says."""
+    return Rights(role=role, property_ids=None if role == "admin" else frozenset(property_ids))
+
+
+def rights_of_credential(role: Role, property_ids: Iterable[str]) -> Rights:
+    """The most an API key or OAuth client allows: with an empty list it reaches every property.
+
+    When it acts for a person, its rights are these `limited_to` the person's.
+    """
+    return Rights(role=role, property_ids=frozenset(property_ids) or None)
+
+
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who did it, as it is stored in every event: ids only, never names."""
 
@@ -68,6 +106,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def actor(self) -> Actor:
         return Actor(user_id=self.user_id, role=self.role, auth=self.auth, credential_id=self.credential_id)
+
+    @property
+    def rights(self) -> Rights:
+        return Rights(role=self.role, property_ids=self.property_ids)
 
     @property
     def is_auditor(self) -> bool:
@@ -119,6 +161,23 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse unless the role is `role` or above; `action` completes "may not ..."."""
         if not self.is_at_least(role):
             raise Forbidden(f"The role {self.role} may not {action}; {role} or above may.")
+
+    def require_rights(self, needed: Rights, action: str) -> None:
+        """Refuse unless `needed` lies within this caller's own rights: nobody creates, changes, erases or
+        issues anything whose role or reach exceeds their own. `action` completes "may not ..."."""
+        if not at_least(self.role, needed.role):
+            raise Forbidden(f"The role {self.role} may not {action} with the role {needed.role}.")
+        if not self.rights.reach_includes(needed):
+            raise Forbidden(
+                f"You may not {action} with access to properties beyond your reach."
+                " Ask an admin who reaches all of them."
+            )
+
+    def require_scopes(self, needed: Iterable[str], action: str) -> None:
+        """Refuse unless this caller has all of these scopes itself; unknown ones are for others to refuse.
+        `action` completes "may not ..."."""
+        if missing := sorted(set(SCOPES).intersection(needed) - self.scopes):
+            raise Forbidden(f"You may not {action} with scopes that you lack: {', '.join(missing)}.")
 
     def require_full_reach(self, action: str) -> None:
         """Refuse whoever reaches some properties only; `action` completes "may not ..."."""

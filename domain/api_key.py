@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from domain.access import Context, Role
+from domain.access import Context, Rights, Role, rights_of_credential
 from domain.aggregate import Aggregate, DomainEvent
 
 
@@ -68,6 +68,11 @@ class ApiKey(Aggregate):
             expires_at=expires_at,
         )
         return key
+
+    @property
+    def rights(self) -> Rights:
+        """The most the key allows, whoever it belongs to."""
+        return rights_of_credential(self.role, self.property_ids)
 
     def revoke(self, context: Context) -> None:
         if not self.is_revoked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, get_args
 
-from domain.access import Context, Role
+from domain.access import Context, Rights, Role, rights_of_credential
 from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict
 
@@ -86,6 +86,11 @@ class OAuthClient(Aggregate):
             rate_limit=rate_limit,
         )
         return client
+
+    @property
+    def rights(self) -> Rights:
+        """The most the client may do, whoever it acts for."""
+        return rights_of_credential(self.role, self.property_ids)
 
     def rotate_secret(self, context: Context) -> None:
         if self.client_kind == "public":

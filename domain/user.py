@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from domain.access import Context, Role
+from domain.access import Context, Rights, Role, rights_of_person
 from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict
 
@@ -132,6 +132,10 @@ class User(Aggregate):
             preferences=preferences,
         )
         return user
+
+    @property
+    def rights(self) -> Rights:
+        return rights_of_person(self.role, self.property_ids)
 
     def may_work_on(self, property_id: str) -> bool:
         """Whether tickets of that property may be assigned to this person. Guests only request."""

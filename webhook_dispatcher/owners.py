@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, cast
 
-from domain.access import AuthKind, Caller, Role, lesser_role
+from domain.access import AuthKind, Caller, Rights, Role, rights_of_credential, rights_of_person
 
 Verdict = Literal["allowed", "withheld", "unknown"]
 
@@ -58,22 +58,21 @@ def may_receive(
 def _caller(endpoint: Endpoint) -> Caller:
     """As api/auth.py sees it: a key or application never reaches further than its user, nor the webhook than
     that."""
-    role = cast(Role, endpoint.owner_role)
+    rights = Rights(role=cast(Role, endpoint.owner_role), property_ids=None)
     if endpoint.credential_role is not None:
-        role = lesser_role(role, cast(Role, endpoint.credential_role))
-    reach = own = frozenset(endpoint.credential_property_ids) if endpoint.credential_property_ids else None
+        role = cast(Role, endpoint.credential_role)
+        rights = rights.limited_to(rights_of_credential(role, endpoint.credential_property_ids or ()))
+    own = rights.property_ids
     if endpoint.user_role is not None:
-        role = lesser_role(role, cast(Role, endpoint.user_role))
-        if endpoint.user_role != "admin":
-            users = frozenset(endpoint.user_property_ids or ())
-            reach = users if reach is None else reach & users
+        role = cast(Role, endpoint.user_role)
+        rights = rights.limited_to(rights_of_person(role, endpoint.user_property_ids or ()))
     principal_id = endpoint.owner_user_id or endpoint.owner_credential_id or ""
     return Caller(
         principal_id=principal_id,
         name=principal_id,
-        role=role,
+        role=rights.role,
         auth=cast(AuthKind, endpoint.owner_auth),
-        property_ids=reach,
+        property_ids=rights.property_ids,
         key_property_ids=own,
     )
 

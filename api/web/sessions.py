@@ -18,7 +18,7 @@ from api.web import pages
 from api.web.forms import has_token, is_from_own_page, read_form, require_own_form, token_for
 from api.web.unsent import Unsent, show_unsent, unsent_form
 from commands.sign_in import ABSOLUTE, IDLE
-from domain.access import Caller
+from domain.access import Caller, rights_of_person
 from infrastructure.postgres import Pool, named_queries
 from infrastructure.settings import Settings
 from infrastructure.tokens import FORM, SESSION, digest, has_form, make_token
@@ -185,7 +185,7 @@ def _find(pool: Pool, secret: str) -> WebSession | None:
         auth="session",
         credential_id=session_id,
         user_id=user_id,
-        property_ids=None if role == "admin" else frozenset(property_ids),
+        property_ids=rights_of_person(role, property_ids).property_ids,
     )
     return WebSession(id=session_id, started_at=started_at, caller=caller, csrf_token=token_for(secret))
 

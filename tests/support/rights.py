@@ -1,0 +1,87 @@
+"""An oracle for tests: whether a credential may act on something of a given role and reach.
+
+It restates the rule of domain/access.py with plain sets: every property is {"A", "B", "C"}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+RANK = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
+EVERYTHING = frozenset("ABC")
+LISTS: tuple[tuple[str, ...], ...] = ((), ("A",), ("A", "B"), ("B",))  # of people, keys and applications
+
+
+class Held(NamedTuple):
+    """A role and the properties it holds for."""
+
+    role: str
+    reach: frozenset[str]
+
+    def covers(self, other: Held) -> bool:
+        return RANK[self.role] >= RANK[other.role] and self.reach >= other.reach
+
+    def both(self, other: Held) -> Held:
+        role = min(self.role, other.role, key=lambda role: RANK[role])
+        return Held(role, self.reach & other.reach)
+
+
+class Person(NamedTuple):
+    """`listed` are the properties on the person's list."""
+
+    role: str
+    listed: tuple[str, ...]
+
+    @property
+    def held(self) -> Held:
+        return Held(self.role, EVERYTHING if self.role == "admin" else frozenset(self.listed))
+
+
+class Credential(NamedTuple):
+    """`role` and `listed` are what the key or application was given; of a session they are None."""
+
+    kind: str
+    role: str | None
+    listed: tuple[str, ...] | None
+    person: Person | None
+
+    @property
+    def held(self) -> Held:
+        """The rights of whoever comes with it."""
+        if self.role is None or self.listed is None:
+            assert self.person is not None
+            return self.person.held
+        own = Held(self.role, frozenset(self.listed) or EVERYTHING)
+        return own if self.person is None else own.both(self.person.held)
+
+    @property
+    def is_narrowed(self) -> bool:
+        return self.person is not None and self.held != self.person.held
+
+    def sees(self, person: Person) -> bool:
+        if self.held.role == "guest":
+            return False
+        return self.held.reach == EVERYTHING or not self.held.reach.isdisjoint(person.listed)
+
+    def may_act_on(self, *things: Held, least: str) -> bool:
+        """Whether the role is `least` or above, and none of the things exceeds these rights."""
+        held = self.held
+        return RANK[held.role] >= RANK[least] and all(held.covers(thing) for thing in things)
+
+
+def people() -> list[Person]:
+    return [Person(role, listed) for role, listed in product(RANK, LISTS)]
+
+
+def credentials() -> Iterator[Credential]:
+    """Every kind of credential in every role and reach; those of people, for people as strong or stronger."""
+    own = list(product(RANK, ((), ("A",), ("A", "B"))))
+    for kind in ("service key", "application"):
+        yield from (Credential(kind, role, listed, None) for role, listed in own)
+    for kind in ("key of a person", "application for a person"):
+        for role, listed in own:
+            yield Credential(kind, role, listed, Person("admin", ("A",)))
+            yield Credential(kind, role, listed, Person("manager", ("A", "B")))
+    yield from (Credential("session", None, None, Person(role, listed)) for role, listed in own)

@@ -15,33 +15,67 @@ PASSWORD = "otter violin quartz bramble"
 
 class PageForm:
     """One form of a page: where it goes, the fields as the server filled them, and the names of those that a
-    person fills in or chooses."""
+    person fills in or chooses. `pairs` is all that a browser sends of it, also of lists and text areas."""
 
     def __init__(self, action: str, method: str) -> None:
         self.action, self.method = action, method
         self.fields: dict[str, str] = {}
+        self.pairs: list[tuple[str, str]] = []
         self.buttons: list[tuple[str, str]] = []
         self.typed: list[str] = []
+
+    def with_typed(self, **typed: str) -> list[tuple[str, str]]:
+        """What a browser sends when a person has changed these fields and left the others."""
+        return [*((name, value) for name, value in self.pairs if name not in typed), *typed.items()]
 
 
 class _Forms(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[PageForm] = []
+        self._options: list[tuple[str, bool]] = []
+        self._select = self._area = ""
+        self._text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
+        name = given.get("name", "")
         if tag == "form":
             self.forms.append(PageForm(given.get("action", ""), given.get("method", "get")))
-        elif tag == "input" and self.forms and given.get("name"):
+        elif tag == "option" and self._select:
+            self._options.append((given.get("value", ""), "selected" in given))
+        elif not self.forms or not name:
+            return
+        elif tag == "input":
             if given.get("type") not in ("checkbox", "radio") or "checked" in given:
-                self.forms[-1].fields[given["name"]] = given.get("value", "")
+                self.forms[-1].fields[name] = given.get("value", "")
+                self.forms[-1].pairs.append((name, given.get("value", "")))
             if given.get("type") != "hidden":
-                self.forms[-1].typed.append(given["name"])
-        elif tag in ("textarea", "select") and self.forms and given.get("name"):
-            self.forms[-1].typed.append(given["name"])
-        elif tag == "button" and self.forms and given.get("name"):
-            self.forms[-1].buttons.append((given["name"], given.get("value", "")))
+                self.forms[-1].typed.append(name)
+        elif tag == "select":
+            self._select, self._options = name, []
+            self.forms[-1].typed.append(name)
+        elif tag == "textarea":
+            self._area, self._text = name, []
+            self.forms[-1].typed.append(name)
+        elif tag == "button":
+            self.forms[-1].buttons.append((name, given.get("value", "")))
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self._text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "select" and self._select and self._options:
+            chosen = [value for value, is_selected in self._options if is_selected]
+            self.forms[-1].pairs.append((self._select, chosen[-1] if chosen else self._options[0][0]))
+        elif tag == "textarea" and self._area:
+            text = "".join(self._text).removeprefix("\n")  # as the HTML standard has it
+            self.forms[-1].pairs.append((self._area, text.replace("\n", "\r\n")))
+        if tag == "select":
+            self._select = ""
+        elif tag == "textarea":
+            self._area = ""
 
 
 def forms_of(page: str) -> list[PageForm]:
@@ -62,7 +96,9 @@ class Browser:
     def open(self, path: str) -> requests.Response:
         return self.http.get(urljoin(self.base_url, path), allow_redirects=False, timeout=20)
 
-    def send(self, path: str, fields: dict[str, str], **headers: str) -> requests.Response:
+    def send(
+        self, path: str, fields: dict[str, str] | list[tuple[str, str]], **headers: str
+    ) -> requests.Response:
         """Post a form as a page of the same site does."""
         sent = {
             "Content-Type": "application/x-www-form-urlencoded",

@@ -129,6 +129,13 @@ class Ticketing(Application[Any]):
         events = self.opened([decode(state) for _, state in recorded])
         return list(events) if events and isinstance(events[0], kind.first_event) else []
 
+    def at_version(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
+        """The aggregate as it was at that version; None where it has no such version."""
+        if version < 1:
+            return None
+        events = self.history(kind, aggregate_id, version)
+        return kind.fold(None, events) if len(events) == version else None
+
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """The aggregate as the command of that id left it, or None when the log knows no such command."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)

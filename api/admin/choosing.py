@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import falcon
 
 from api.admin.page import PanelPage
-from api.web.forms import Form
 from domain.errors import Details
 from projections.choices import Choices, find_properties, find_unit
-from projections.views import Reference
 
 
 def chosen_property(page: PanelPage, req: falcon.Request, details: Details) -> str | None:
@@ -20,13 +20,14 @@ def chosen_property(page: PanelPage, req: falcon.Request, details: Details) -> s
     return found
 
 
-def chosen_properties(page: PanelPage, req: falcon.Request, details: Details) -> list[str]:
-    """The ids of the ticked properties, or of those typed one a line; `details` names the others."""
-    texts = _lines(req.context.form)
+def chosen_properties(
+    page: PanelPage, req: falcon.Request, texts: Sequence[str], details: Details
+) -> list[str]:
+    """The ids of the properties that were ticked, or typed one a line; `details` names the others."""
     found = find_properties(page.services.pool, req.context.caller, texts)
     if unknown := [text for text in texts if text not in found]:
         details["property_ids"] = [_nothing_called("property", text) for text in unknown]
-    return [found[text] for text in texts if text in found]
+    return list(dict.fromkeys(found[text] for text in texts if text in found))
 
 
 def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) -> str | None:
@@ -37,14 +38,9 @@ def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) 
     return found
 
 
-def as_chosen(choices: Choices, places: list[Reference]) -> list[str]:
-    """Properties as the form's field has them: ids to tick, or lines to read and change."""
-    return [f"{place.id} {place.name}" if choices.is_cut else place.id for place in places]
-
-
-def _lines(form: Form) -> list[str]:
-    lines = [line.strip() for value in form.values("property_ids") for line in value.splitlines()]
-    return list(dict.fromkeys(line for line in lines if line))
+def as_chosen(choices: Choices, property_ids: Sequence[str], lines: Mapping[str, str]) -> list[str]:
+    """Properties as the form's field has them: ids to tick, or the `lines` by id, to read and change."""
+    return [lines.get(id, id) if choices.is_cut else id for id in property_ids]
 
 
 def _nothing_called(what: str, text: str) -> str:

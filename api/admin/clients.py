@@ -8,11 +8,12 @@ import falcon
 
 from api.admin.choosing import chosen_properties
 from api.admin.keys import DEFAULT_RATE_LIMIT, rate_limit_of
-from api.admin.page import REFUSALS, PanelPage, filled, page_of
+from api.admin.page import REFUSALS, PanelPage, page_of, refused_form, status_of
 from api.oauth.clients import ListedClient, list_clients
 from api.oauth.words import WORDS
 from api.resource import Operation
 from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values
 from commands.oauth_clients import (
     RegisterClient,
     RegisteredClient,
@@ -34,6 +35,17 @@ KIND_WORDS = {
     "confidential": "Runs on a server and keeps a secret",
     "public": "Runs on people's devices, without a secret",
 }
+NEW_CLIENT: Values = {
+    "name": "",
+    "client_kind": "confidential",
+    "grant_types": ["authorization_code", "refresh_token"],
+    "redirect_uris": "",
+    "scopes": ["tickets:read"],
+    "role": "staff",
+    "property_ids": [],
+    "rate_limit": str(DEFAULT_RATE_LIMIT),
+    "requires_pkce": [],
+}
 
 
 class ClientList(PanelPage):
@@ -54,21 +66,16 @@ class ClientRegistration(PanelPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        values = filled(
-            client_kind="confidential",
-            role="staff",
-            scopes=("tickets:read",),
-            grant_types=("authorization_code", "refresh_token"),
-            rate_limit=str(DEFAULT_RATE_LIMIT),
-        )
-        self.show(req, resp, "client_new.html", values=values, **self._choices(req))
+        self.show(req, resp, "client_new.html", form=ShownForm(NEW_CLIENT), **self._choices(req))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
             command = _read(self, req)
             registered = register_client(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            self.show_again(req, resp, "client_new.html", refusal, **self._choices(req))
+            again = refused_form(NEW_CLIENT, req.context.form, refusal)
+            status = status_of(refusal)
+            self.show(req, resp, "client_new.html", status=status, form=again, **self._choices(req))
             return
         show_secret(self, req, resp, registered, "is registered")
 
@@ -162,20 +169,20 @@ def _read(page: PanelPage, req: falcon.Request) -> RegisterClient:
         details["role"] = ["Choose a role."]
     if form.value("client_kind") not in CLIENT_KINDS:
         details["client_kind"] = ["Choose what kind of application it is."]
-    if not set(form.values("grant_types")) <= set(GRANT_TYPES):
+    if not set(form.lines("grant_types")) <= set(GRANT_TYPES):
         details["grant_types"] = ["Choose among these."]
     rate_limit = rate_limit_of(form.text("rate_limit"), details)
-    property_ids = tuple(chosen_properties(page, req, details))
+    property_ids = tuple(chosen_properties(page, req, form.lines("property_ids"), details))
     if details:
         raise Invalid(details)
     return RegisterClient(
         name=form.text("name"),
         client_kind=form.value("client_kind"),  # type: ignore[arg-type]
-        scopes=tuple(form.values("scopes")),
+        scopes=tuple(form.lines("scopes")),
         role=form.value("role"),  # type: ignore[arg-type]
         redirect_uris=tuple(form.prose("redirect_uris").split()),
-        grant_types=tuple(form.values("grant_types")),  # type: ignore[arg-type]
-        requires_pkce=bool(form.value("requires_pkce")),
+        grant_types=tuple(form.lines("grant_types")),  # type: ignore[arg-type]
+        requires_pkce=bool(form.lines("requires_pkce")),
         property_ids=property_ids,
         rate_limit=rate_limit,
     )

@@ -8,10 +8,20 @@ from typing import Any, ClassVar
 import falcon
 
 from api.admin.choosing import chosen_properties
-from api.admin.page import REFUSALS, ListQuery, PanelPage, filled, page_of, pages_of, read_filters
+from api.admin.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    page_of,
+    pages_of,
+    read_filters,
+    refused_form,
+    status_of,
+)
 from api.oauth.words import WORDS
 from api.resource import Operation
 from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import ROLES, SCOPES
 from domain.errors import Details, Invalid, NotFound
@@ -19,6 +29,15 @@ from projections.api_keys import get_key, list_keys
 from projections.choices import find_person, people_choices, property_choices
 
 DEFAULT_RATE_LIMIT = 1_000
+NEW_KEY: Values = {
+    "name": "",
+    "user": "",
+    "role": "staff",
+    "scopes": list(SCOPES),
+    "property_ids": [],
+    "rate_limit": str(DEFAULT_RATE_LIMIT),
+    "expires_at": "",
+}
 
 
 class KeyList(PanelPage):
@@ -39,15 +58,16 @@ class KeyCreation(PanelPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        values = filled(role="staff", scopes=SCOPES, rate_limit=str(DEFAULT_RATE_LIMIT))
-        self.show(req, resp, "key_new.html", values=values, **self._choices(req))
+        self.show(req, resp, "key_new.html", form=ShownForm(NEW_KEY), **self._choices(req))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
             command = self._read(req)
             issued = issue_key(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            self.show_again(req, resp, "key_new.html", refusal, **self._choices(req))
+            again = refused_form(NEW_KEY, req.context.form, refusal)
+            status = status_of(refusal)
+            self.show(req, resp, "key_new.html", status=status, form=again, **self._choices(req))
             return
         self.show(
             req,
@@ -67,7 +87,8 @@ class KeyCreation(PanelPage):
             details["user"] = ["No one person has this e-mail address or id."]
         if form.value("role") not in ROLES:
             details["role"] = ["Choose a role."]
-        if not form.values("scopes"):
+        scopes = tuple(form.lines("scopes"))
+        if not scopes:
             details["scopes"] = ["Choose at least one; a key without scopes may do nothing."]
         rate_limit = rate_limit_of(form.text("rate_limit"), details)
         expires_at = _midnight(form.text("expires_at"), details)
@@ -75,8 +96,8 @@ class KeyCreation(PanelPage):
             name=form.text("name"),
             role=form.value("role"),  # type: ignore[arg-type]
             user_id=user_id,
-            property_ids=tuple(chosen_properties(self, req, details)),
-            scopes=tuple(form.values("scopes")),
+            property_ids=tuple(chosen_properties(self, req, form.lines("property_ids"), details)),
+            scopes=scopes,
             rate_limit=rate_limit,
             expires_at=expires_at,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -11,29 +11,25 @@ import falcon
 import msgspec
 
 from api.admin import flash
+from api.admin.editing import Edit, details_of, save_edit
 from api.bodies import validate
 from api.paging import PageQuery, PerPage
 from api.queries import pairs_of, parse_query
 from api.resource import Operation, Resource
 from api.web import pages
 from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values, sent_values
 from domain.access import Context, Role
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Forbidden, Invalid, PreconditionFailed
-from infrastructure.ids import new_id
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
 
 PER_PAGE = 25
 REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # what a form is shown again for
 _STATUS = {Invalid: 422, Forbidden: 403, Conflict: 409, PreconditionFailed: 412}
-_CHANGED_MEANWHILE = (
-    "This was changed after you had opened the page, so nothing is saved yet. What is different now stands"
-    " below each field: compare, and save again."
-)
-_NOT_TYPED = frozenset(("csrf_token", "command_id", "version", "step"))
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -91,42 +87,34 @@ class PanelPage(Resource):
     def show(
         self, req: falcon.Request, resp: falcon.Response, template: str, *, status: int = 200, **values: Any
     ) -> None:
-        """Answer with a page of the panel. `values` the template has a default for may be left out."""
+        """Answer with a page of the panel. Each form with fields is a ShownForm among `values`; `blank` makes
+        one for a form that has only a button."""
         caller = req.context.caller
         given = {
             "viewer": caller,
             "sections": [section for section in SECTIONS if caller.is_at_least(section.least_role)],
             "done": flash.take(req, resp, self.services),
-            "command_id": new_id(),
-            "values": filled(),
-            "errors": {},
+            "blank": ShownForm,
         }
         pages.render(req, resp, template, status=status, **{**given, **values})
 
-    def show_again(
+    def save(
         self,
         req: falcon.Request,
-        resp: falcon.Response,
-        template: str,
-        refusal: DomainError,
-        *,
-        now: Form | None = None,
-        called: Mapping[str, str] | None = None,
-        **values: Any,
-    ) -> None:
-        """Show a form again as it was sent, with what was wrong beside its fields. When something has changed
-        since it was shown, that is what its fields are `now`, and what those values are `called`."""
-        form: Form = req.context.form
-        status = next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
-        errors = details_of(refusal)
-        if isinstance(refusal, PreconditionFailed) and now is not None:
-            errors = _beside_what_is(form, now, called or {})
-        given = {
-            "values": form,
-            "errors": errors,
-            "command_id": form.value("command_id") or new_id(),
-        }
-        self.show(req, resp, template, status=status, **{**given, **values})
+        kind: type[A],
+        aggregate_id: str,
+        read: Callable[[], Edit],
+        change: Callable[[Edit], A],
+    ) -> A:
+        """The aggregate after the edit of the form (see save_edit). A form that was sent before, and was
+        saved then, is not asked about again."""
+        try:
+            return save_edit(read, change)
+        except PreconditionFailed:
+            done = self.services.store.done_before(kind, aggregate_id, self.command(req))
+            if done is None:
+                raise
+            return done
 
     def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
         """See Other after a change, with a word about it there; once the read tables show it `after` it."""
@@ -157,41 +145,16 @@ def checked(given: dict[str, Any], kind: type[T], details: Details) -> T:
     return valid
 
 
-def versions_of(form: Form) -> frozenset[int]:
-    """The version the form was shown at; what is no version matches none."""
-    version = form.value("version")
-    return frozenset((int(version),)) if _VERSION.fullmatch(version) else frozenset()
+def status_of(refusal: DomainError) -> int:
+    """The HTTP status of a page with a form that was refused."""
+    return next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
 
 
-def filled(**fields: str | Sequence[str] | None) -> Form:
-    """A form as it is first shown: each field with its value, or its values."""
-    pairs = []
-    for name, value in fields.items():
-        texts = [value] if isinstance(value, str) else value or ()
-        pairs += [(name, text) for text in texts]
-    return Form(pairs)
-
-
-def details_of(refusal: DomainError) -> Details:
-    """What was wrong by field; under "" what concerns none of them."""
-    return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
-
-
-def _beside_what_is(form: Form, now: Form, called: Mapping[str, str]) -> Details:
-    """For a form shown at an older version: what is `now`, beside each field that would change it when it is
-    sent again. Values are shown as they are `called`."""
-    details: Details = {"": [_CHANGED_MEANWHILE]}
-    for name in dict([*now.pairs(), *form.pairs()]).keys() - _NOT_TYPED:
-        present = _lines(now, name)
-        if sorted(_lines(form, name)) != sorted(present):
-            shown = ", ".join(called.get(line, line) for line in present)
-            details[name] = [f"Now it is: {shown or 'empty'}."]
-    return details
-
-
-def _lines(form: Form, name: str) -> list[str]:
-    lines = [line.strip() for value in form.values(name) for line in value.splitlines()]
-    return [line for line in lines if line]
+def refused_form(fields: Values, sent: Form, refusal: DomainError) -> ShownForm:
+    """The form to show again as it was sent, with what was wrong beside its fields. `fields` are those of the
+    form, with the values it was first shown with."""
+    errors = details_of(refusal)
+    return ShownForm(sent_values(fields, sent), errors=errors, command_id=sent.value("command_id"))
 
 
 def read_filters(req: falcon.Request, kind: type[T]) -> T:
@@ -199,9 +162,10 @@ def read_filters(req: falcon.Request, kind: type[T]) -> T:
     return parse_query(urlencode(_given(req)), kind)
 
 
-def typed_filters(req: falcon.Request) -> Form:
-    """The query of a list as it was typed, for showing its form again."""
-    return Form(_given(req))
+def typed_filters(req: falcon.Request, kind: type[msgspec.Struct]) -> ShownForm:
+    """The form of a list's filters as it was typed. Its fields are those of `kind`."""
+    given = Form(_given(req))
+    return ShownForm({field.name: given.value(field.name) for field in msgspec.structs.fields(kind)})
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:

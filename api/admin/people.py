@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 import falcon
 from msgspec.structs import asdict
 
 from api.admin.choosing import as_chosen, chosen_properties
+from api.admin.editing import Edit, details_of, read_edit, refused_edit
 from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
     checked,
-    filled,
     page_of,
     pages_of,
     read_filters,
+    refused_form,
+    status_of,
     typed_filters,
-    versions_of,
 )
 from api.queries import narrowed
 from api.resource import Operation
 from api.users import NewUser, UserChanges
-from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values, sent_values
 from commands.erasure import EraseUser, erase_user
 from commands.passwords import ChangePassword, change_password
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.access import ROLES, Caller, Role, at_least
-from domain.errors import Details, DomainError, Invalid, NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.text import SearchText
-from domain.user import Notifications, Preferences
+from domain.user import Notifications, Preferences, User
 from infrastructure.passwords import HashingBusy
-from projections.choices import find_properties, property_choices
+from projections.choices import Choices, find_properties, property_choices
 from projections.users import UserQuery, UserRow, get_user, list_users
 
-T = TypeVar("T")
+NEW_PERSON: Values = {
+    "name": "",
+    "email": "",
+    "phone": "",
+    "role": "staff",
+    "property_ids": [],
+    "notify_email": ["yes"],
+    "notify_sms": [],
+}
+NEW_PASSWORD: Values = {"password": "", "again": ""}
+_BUSY = Invalid({"": ["Many passwords are being checked just now. Try again in a second."]})
 
 
 class PeopleFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +72,7 @@ class People(PanelPage):
             "people.html",
             people=page.items,
             pages=pages_of(req, filters, page.total),
-            values=typed_filters(req),
+            filters=typed_filters(req, PeopleFilters),
             roles=ROLES,
             properties=property_choices(pool, caller),
         )
@@ -72,12 +85,13 @@ class PersonRegistration(PanelPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        values = filled(role="staff", notify_email="yes")
-        self.show(req, resp, "person_new.html", values=values, **choices(self, req))
+        self.show(req, resp, "person_new.html", form=ShownForm(NEW_PERSON), **choices(self, req))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        form, details = req.context.form, Details()
+        values = sent_values({**NEW_PERSON, "role": ""}, form)
         try:
-            new = _checked_person(self, req, NewUser)
+            new = checked(_fields(self, req, values, details), NewUser, details)
             context = self.command(req)
             command = RegisterUser(
                 user_id=context.command_id,
@@ -86,11 +100,13 @@ class PersonRegistration(PanelPage):
                 phone=new.phone,
                 role=new.role,
                 property_ids=new.property_ids,
-                preferences=_preferences(req.context.form),
+                preferences=_preferences(values),
             )
             user = register_user(self.services.store, command, context)
         except REFUSALS as refusal:
-            self.show_again(req, resp, "person_new.html", refusal, **choices(self, req))
+            again = refused_form(NEW_PERSON, form, refusal)
+            status = status_of(refusal)
+            self.show(req, resp, "person_new.html", status=status, form=again, **choices(self, req))
             return
         self.go(resp, f"/admin/users/{user.id}", "user-registered", after=user)
 
@@ -105,29 +121,6 @@ class PersonPage(PanelPage):
             raise NotFound("user")
         return row
 
-    def show_person(
-        self, req: falcon.Request, resp: falcon.Response, row: UserRow, refusal: DomainError | None = None
-    ) -> None:
-        """The person's form, as they are or, when it was refused, as it was sent."""
-        given = {"person": row.detail, "version": row.version, **choices(self, req)}
-        detail = row.detail
-        places = [place for place in detail.properties if req.context.caller.reaches(place.id)]
-        notifications = detail.preferences.notifications if detail.preferences else Notifications()
-        values = filled(
-            name=detail.name,
-            email=detail.email,
-            phone=detail.phone,
-            role=detail.role,
-            property_ids=as_chosen(given["properties"], places),
-            notify_email="yes" if notifications.email else None,
-            notify_sms="yes" if notifications.sms else None,
-        )
-        if refusal is not None:
-            names = {place.id: place.name for place in places}
-            self.show_again(req, resp, "person.html", refusal, now=values, called=names, **given)
-            return
-        self.show(req, resp, "person.html", values=values, **given)
-
 
 class PersonItem(PersonPage):
     operations: ClassVar[dict[str, Operation]] = {
@@ -136,20 +129,46 @@ class PersonItem(PersonPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        self.show_person(req, resp, self.visible(req, user_id))
+        row, given = self.visible(req, user_id), choices(self, req)
+        user = self.services.store.load(User, user_id)
+        values = _as_shown(person_values(user, req.context.caller), given["properties"], _lines_of(row))
+        form = ShownForm(values, version=user.version)
+        self.show(req, resp, "person.html", person=row.detail, form=form, **given)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        row = self.visible(req, user_id)
+        row, form = self.visible(req, user_id), req.context.form
+        found = find_properties(self.services.pool, req.context.caller, form.lines("property_ids"))
+
+        def read() -> Edit:
+            sent = form.with_lines("property_ids", found)
+            values_of = partial(person_values, caller=req.context.caller)
+            return read_edit(self.services.store, User, user_id, sent, values_of)
+
+        def change(edit: Edit) -> User:
+            return self._change(req, user_id, edit)
+
         try:
-            changes = asdict(_checked_person(self, req, UserChanges))
-            changes["preferences"] = _preferences(req.context.form)
-            expected = versions_of(req.context.form)
-            command = ChangeUser(user_id=user_id, expected_versions=expected, **changes)
-            user = change_user(self.services.store, command, self.command(req))
+            user = self.save(req, User, user_id, read, change)
         except REFUSALS as refusal:
-            self.show_person(req, resp, row, refusal)
+            edit, given = read(), choices(self, req)
+            lines = _lines_of(row) | {property_id: text for text, property_id in found.items()}
+            names = {place.id: place.name for place in row.detail.properties}
+            shown = edit._replace(values=_as_shown(edit.values, given["properties"], lines))
+            again = refused_edit(shown, form, refusal, names)
+            status = status_of(refusal)
+            self.show(req, resp, "person.html", status=status, person=row.detail, form=again, **given)
             return
         self.go(resp, f"/admin/users/{user_id}", "user-saved", after=user)
+
+    def _change(self, req: falcon.Request, user_id: str, edit: Edit) -> User:
+        details: Details = {}
+        given = _fields(self, req, edit.changed, details)
+        changes = asdict(checked(given, UserChanges, details))
+        if edit.changed.keys() & {"notify_email", "notify_sms"}:
+            changes["preferences"] = _preferences(edit.values)
+        expected = frozenset((edit.version,))
+        command = ChangeUser(user_id=user_id, expected_versions=expected, **changes)
+        return change_user(self.services.store, command, self.command(req))
 
 
 class PersonPassword(PersonPage):
@@ -159,7 +178,8 @@ class PersonPassword(PersonPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        self.show(req, resp, "person_password.html", person=self.visible(req, user_id).detail)
+        person = self.visible(req, user_id).detail
+        self.show(req, resp, "person_password.html", person=person, form=ShownForm(NEW_PASSWORD))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         person = self.visible(req, user_id).detail
@@ -169,12 +189,11 @@ class PersonPassword(PersonPage):
                 raise Invalid({"again": ["The two do not match."]})
             command = ChangePassword(user_id=user_id, password=password)
             change_password(self.services.store, command, self.command(req))
-        except REFUSALS as refusal:
-            self.show_again(req, resp, "person_password.html", refusal, values=filled(), person=person)
-            return
-        except HashingBusy:
-            busy = Invalid({"": ["Many passwords are being checked just now. Try again in a second."]})
-            self.show_again(req, resp, "person_password.html", busy, values=filled(), person=person)
+        except (*REFUSALS, HashingBusy) as error:
+            refusal = _BUSY if isinstance(error, HashingBusy) else error
+            form = ShownForm(NEW_PASSWORD, errors=details_of(refusal))  # a password is typed again
+            status = status_of(refusal)
+            self.show(req, resp, "person_password.html", status=status, person=person, form=form)
             return
         self.go(resp, f"/admin/users/{user_id}", "password-set")
 
@@ -214,19 +233,39 @@ def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
     }
 
 
-def _checked_person(page: PanelPage, req: falcon.Request, kind: type[T]) -> T:
-    """The form as a NewUser or UserChanges; Invalid naming each field that is not what it should be."""
-    form, details = req.context.form, Details()
-    fields = {
-        "name": form.value("name"),
-        "email": form.value("email"),
-        "phone": form.text("phone") or None,
-        "role": form.value("role"),
-        "property_ids": chosen_properties(page, req, details),
+def person_values(user: User, caller: Caller) -> Values:
+    """The values of the form about a person, with the properties within the caller's reach by id."""
+    notifications = user.preferences.notifications
+    return {
+        "name": user.name,
+        "email": user.email,
+        "phone": user.phone or "",
+        "role": user.role,
+        "property_ids": [property_id for property_id in user.property_ids if caller.reaches(property_id)],
+        "notify_email": ["yes"] if notifications.email else [],
+        "notify_sms": ["yes"] if notifications.sms else [],
     }
-    return checked(fields, kind, details)
 
 
-def _preferences(form: Form) -> Preferences:
-    notifications = Notifications(email=bool(form.value("notify_email")), sms=bool(form.value("notify_sms")))
+def _as_shown(values: Values, properties: Choices, lines: Mapping[str, str]) -> Values:
+    return {**values, "property_ids": as_chosen(properties, values["property_ids"], lines)}
+
+
+def _lines_of(row: UserRow) -> dict[str, str]:
+    """What stands for each property of a person where properties are typed one a line."""
+    return {place.id: f"{place.id} {place.name}" for place in row.detail.properties}
+
+
+def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Details) -> dict[str, Any]:
+    """These values of the form as fields of a NewUser or UserChanges; `details` names unknown properties."""
+    given: dict[str, Any] = {name: values[name] for name in ("name", "email", "role") if name in values}
+    if "phone" in values:
+        given["phone"] = str(values["phone"]).strip() or None
+    if "property_ids" in values:
+        given["property_ids"] = chosen_properties(page, req, values["property_ids"], details)
+    return given
+
+
+def _preferences(values: Values) -> Preferences:
+    notifications = Notifications(email=bool(values["notify_email"]), sms=bool(values["notify_sms"]))
     return Preferences(notifications=notifications)

@@ -7,20 +7,21 @@ from typing import Any, ClassVar
 import falcon
 from msgspec.structs import asdict
 
+from api.admin.editing import Edit, read_edit, refused_edit
 from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
-    filled,
     page_of,
     pages_of,
     read_filters,
-    versions_of,
+    refused_form,
+    status_of,
 )
 from api.bodies import validate
 from api.properties import NewProperty, NewUnit
 from api.resource import Operation
-from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values, sent_values
 from commands.properties import (
     AddUnit,
     ChangeProperty,
@@ -30,10 +31,12 @@ from commands.properties import (
     register_property,
 )
 from domain.errors import Details, DomainError, Invalid, NotFound
-from domain.property import Address
+from domain.property import Address, Property
 from projections.properties import PropertyRow, get_property, list_properties, list_units
 
 _ADDRESS = ("street", "city", "state", "zip", "country")
+NEW_PROPERTY: Values = dict.fromkeys(("name", *_ADDRESS), "")
+NEW_UNIT: Values = {"unit_name": ""}
 
 
 class PropertyList(PanelPage):
@@ -52,18 +55,19 @@ class PropertyRegistration(PanelPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        self.show(req, resp, "property_new.html")
+        self.show(req, resp, "property_new.html", form=ShownForm(NEW_PROPERTY))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
-            new = validate(_fields(req.context.form), NewProperty)
+            new = validate(_fields(sent_values(NEW_PROPERTY, req.context.form)), NewProperty)
             context = self.command(req)
             command = RegisterProperty(
                 property_id=context.command_id, name=new.name, address=Address(**asdict(new.address))
             )
             property = register_property(self.services.store, command, context)
         except REFUSALS as refusal:
-            self.show_again(req, resp, "property_new.html", _flat(refusal))
+            again = refused_form(NEW_PROPERTY, req.context.form, _flat(refusal))
+            self.show(req, resp, "property_new.html", status=status_of(refusal), form=again)
             return
         self.go(resp, f"/admin/properties/{property.id}", "property-registered", after=property)
 
@@ -78,22 +82,33 @@ class PropertyPage(PanelPage):
         return row
 
     def show_property(
-        self, req: falcon.Request, resp: falcon.Response, row: PropertyRow, refusal: DomainError | None = None
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        row: PropertyRow,
+        *,
+        status: int = 200,
+        place: ShownForm | None = None,
+        adding: ShownForm | None = None,
     ) -> None:
-        detail = row.detail
+        """The property with its two forms: `place` (name and address) and `adding` (a unit) where they were
+        refused, or as they begin."""
         query = read_filters(req, ListQuery)
-        units = list_units(self.services.pool, detail.id, query.limit, query.offset)
-        given: dict[str, Any] = {
-            "property": detail,
-            "version": row.version,
-            "units": units.items,
-            "pages": pages_of(req, query, units.total),
-        }
-        values = filled(name=detail.name, **asdict(detail.address))
-        if refusal is not None:
-            self.show_again(req, resp, "property.html", _flat(refusal), now=values, **given)
-            return
-        self.show(req, resp, "property.html", values=values, **given)
+        units = list_units(self.services.pool, row.detail.id, query.limit, query.offset)
+        if place is None:
+            property = self.services.store.load(Property, row.detail.id)
+            place = ShownForm(place_values(property), version=property.version)
+        self.show(
+            req,
+            resp,
+            "property.html",
+            status=status,
+            property=row.detail,
+            units=units.items,
+            pages=pages_of(req, query, units.total),
+            place=place,
+            adding=adding or ShownForm(NEW_UNIT),
+        )
 
 
 class PropertyItem(PropertyPage):
@@ -106,18 +121,26 @@ class PropertyItem(PropertyPage):
         self.show_property(req, resp, self.visible(req, property_id))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
-        row = self.visible(req, property_id)
-        try:
-            changes = validate(_fields(req.context.form), NewProperty)
+        row, form = self.visible(req, property_id), req.context.form
+
+        def read() -> Edit:
+            return read_edit(self.services.store, Property, property_id, form, place_values)
+
+        def change(edit: Edit) -> Property:
+            changes = validate(_fields(edit.values), NewProperty)
             command = ChangeProperty(
                 property_id=property_id,
-                expected_versions=versions_of(req.context.form),
+                expected_versions=frozenset((edit.version,)),
                 name=changes.name,
                 address=Address(**asdict(changes.address)),
             )
-            property = change_property(self.services.store, command, self.command(req))
+            return change_property(self.services.store, command, self.command(req))
+
+        try:
+            property = self.save(req, Property, property_id, read, change)
         except REFUSALS as refusal:
-            self.show_property(req, resp, row, refusal)
+            again = refused_edit(read(), form, _flat(refusal))
+            self.show_property(req, resp, row, status=status_of(refusal), place=again)
             return
         self.go(resp, f"/admin/properties/{property_id}", "property-saved", after=property)
 
@@ -137,16 +160,19 @@ class UnitAddition(PropertyPage):
         except REFUSALS as refusal:
             if isinstance(refusal, Invalid):
                 refusal = Invalid({"unit_name": refusal.details["name"]})
-            self.show_property(req, resp, row, refusal)
+            again = refused_form(NEW_UNIT, req.context.form, refusal)
+            self.show_property(req, resp, row, status=status_of(refusal), adding=again)
             return
         self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=property)
 
 
-def _fields(form: Form) -> dict[str, Any]:
-    return {
-        "name": form.value("name"),
-        "address": {line: form.value(line) for line in _ADDRESS},
-    }
+def place_values(property: Property) -> Values:
+    """The values of the form with a property's name and address."""
+    return {**NEW_PROPERTY, "name": property.name, **(asdict(property.address) if property.address else {})}
+
+
+def _fields(values: Values) -> dict[str, Any]:
+    return {"name": values["name"], "address": {line: values[line] for line in _ADDRESS}}
 
 
 def _flat(refusal: DomainError) -> DomainError:

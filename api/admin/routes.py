@@ -12,9 +12,9 @@ from api.admin.people import People, PersonErasure, PersonItem, PersonPassword, 
 from api.admin.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
 from api.admin.ticket_history import TicketHistoryPage
 from api.admin.tickets import (
-    Ticket,
     TicketComments,
     TicketDeletion,
+    TicketItem,
     TicketList,
     TicketOpening,
     TicketRestoring,
@@ -35,7 +35,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin", Overview),
     ("/admin/tickets", TicketList),
     ("/admin/tickets/new", TicketOpening),
-    ("/admin/tickets/{ticket_id}", Ticket),
+    ("/admin/tickets/{ticket_id}", TicketItem),
     ("/admin/tickets/{ticket_id}/comments", TicketComments),
     ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
     ("/admin/tickets/{ticket_id}/delete", TicketDeletion),

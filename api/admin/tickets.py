@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import falcon
+from msgspec.structs import asdict
 
 from api.admin.choosing import chosen_property, chosen_unit
+from api.admin.editing import Edit, read_edit, refused_edit
 from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
     checked,
-    filled,
     page_of,
     pages_of,
     read_filters,
+    refused_form,
+    status_of,
     typed_filters,
-    versions_of,
 )
 from api.bodies import validate
 from api.comments import NewComment
@@ -27,6 +29,7 @@ from api.ticket_rows import visible_row
 from api.tickets import NewTicket, TicketChanges, command_of
 from api.web.filters import labelled
 from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values, sent_values
 from commands.ticket_opening import OpenTicket, open_ticket
 from commands.tickets import (
     ChangeTicket,
@@ -38,9 +41,9 @@ from commands.tickets import (
     delete_ticket,
     restore_ticket,
 )
-from domain.errors import Details, DomainError
+from domain.errors import Details
 from domain.text import SearchText
-from domain.ticket import PRIORITIES, STATUSES, Priority, Status
+from domain.ticket import PRIORITIES, STATUSES, Priority, Status, Ticket
 from projections.choices import (
     Choices,
     assignee_choices,
@@ -51,6 +54,16 @@ from projections.choices import (
 )
 from projections.ticket_query import Order, Sort
 from projections.tickets import TicketQuery, TicketRow, list_tickets
+
+NEW_TICKET: Values = {
+    "title": "",
+    "description": "",
+    "property_id": "",
+    "unit_id": "",
+    "priority": "medium",
+    "category": "general",
+}
+NEW_COMMENT: Values = {"text": "", "visibility": "public"}
 
 
 class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +96,7 @@ class TicketList(PanelPage):
             "tickets.html",
             tickets=page.items,
             pages=pages_of(req, filters, page.total),
-            values=typed_filters(req),
+            filters=typed_filters(req, TicketFilters),
             properties=property_choices(pool, caller),
         )
 
@@ -99,9 +112,9 @@ class TicketOpening(PanelPage):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         choices = self._choices(req)
         property_id = req.get_param("property_id") or _only(choices["properties"])
-        values = filled(priority="medium", category="general", property_id=property_id)
+        form = ShownForm({**NEW_TICKET, "property_id": property_id or ""})
         units = self._units(req, property_id)
-        self.show(req, resp, "ticket_new.html", values=values, units=units, **choices)
+        self.show(req, resp, "ticket_new.html", form=form, units=units, **choices)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         form, details = req.context.form, Details()
@@ -109,13 +122,15 @@ class TicketOpening(PanelPage):
         given = {"units": self._units(req, property_id), **self._choices(req)}
         try:
             if form.value("step") == "units" and not details:
-                self.show(req, resp, "ticket_new.html", values=form, **given)
+                values = {**sent_values(NEW_TICKET, form), "unit_id": ""}  # one of the property before
+                self.show(req, resp, "ticket_new.html", form=ShownForm(values), **given)
                 return
             ticket = open_ticket(
                 self.services.store, self._read(form, property_id, details), self.command(req)
             )
         except REFUSALS as refusal:
-            self.show_again(req, resp, "ticket_new.html", refusal, **given)
+            again = refused_form(NEW_TICKET, form, refusal)
+            self.show(req, resp, "ticket_new.html", status=status_of(refusal), form=again, **given)
             return
         self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened", after=ticket)
 
@@ -147,34 +162,35 @@ class TicketPage(PanelPage):
     """Base of the pages of one ticket."""
 
     def show_ticket(
-        self, req: falcon.Request, resp: falcon.Response, ticket_id: str, refusal: DomainError | None = None
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        row: TicketRow,
+        *,
+        status: int = 200,
+        work: ShownForm | None = None,
+        comment: ShownForm | None = None,
     ) -> None:
-        """The ticket; with what was wrong when a form of it was refused."""
-        caller = req.context.caller
-        row = visible_row(self.services, caller, ticket_id)
+        """The ticket with its two forms: `work` and `comment` where they were refused, or as they begin."""
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
-        detail = row.detail
-        given: dict[str, Any] = {
-            "ticket": detail,
-            "version": row.version,
-            "statuses": STATUSES,
-            "priorities": PRIORITIES,
-            "assignees": self._assignees(req, row),
-            "units": unit_choices(self.services.pool, row.property_id),
-        }
-        values = filled(
-            status=detail.status,
-            priority=detail.priority,
-            assigned_to=detail.assigned_to.id if detail.assigned_to else "",
-            unit_id=detail.unit.id if detail.unit else "",
+        if work is None:
+            ticket = self.services.store.load(Ticket, row.detail.id)
+            work = ShownForm(work_values(ticket), version=ticket.version)
+        self.show(
+            req,
+            resp,
+            "ticket.html",
+            status=status,
+            ticket=row.detail,
+            version=row.version,
+            statuses=STATUSES,
+            priorities=PRIORITIES,
+            assignees=self._assignees(req, row),
+            units=unit_choices(self.services.pool, row.property_id),
+            work=work,
+            commenting=comment or ShownForm(NEW_COMMENT),
         )
-        if refusal is not None:
-            chosen = [one for one in (detail.assigned_to, detail.unit) if one is not None]
-            names = dict(labelled((*STATUSES, *PRIORITIES))) | {one.id: one.name for one in chosen}
-            self.show_again(req, resp, "ticket.html", refusal, now=values, called=names, **given)
-            return
-        self.show(req, resp, "ticket.html", values=values, **given)
 
     def _assignees(self, req: falcon.Request, row: TicketRow) -> Choices:
         """Whom it may be given to, and who has it."""
@@ -185,41 +201,48 @@ class TicketPage(PanelPage):
         return found
 
 
-class Ticket(TicketPage):
+class TicketItem(TicketPage):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": page_of("staff", "Read a ticket"),
         "POST": page_of("staff", "Change a ticket"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        self.show_ticket(req, resp, ticket_id)
+        self.show_ticket(req, resp, visible_row(self.services, req.context.caller, ticket_id))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        form, details = req.context.form, Details()
-        person = form.text("assigned_to")
-        given = {
-            "status": form.value("status"),
-            "priority": form.value("priority"),
-            "assigned_to": (find_person(self.services.pool, person) or person) if person else None,
-        }
-        if form.values("unit_id"):  # not there where the property has no units
-            place = visible_row(self.services, req.context.caller, ticket_id).property_id
-            given["unit_id"] = chosen_unit(self, place, form.text("unit_id"), details)
+        row = visible_row(self.services, req.context.caller, ticket_id)
+
+        def read() -> Edit:
+            form = req.context.form
+            return read_edit(self.services.store, Ticket, ticket_id, form, work_values)
+
+        def change(edit: Edit) -> Ticket:
+            return self._change(req, row, edit)
+
         try:
-            changes = checked(given, TicketChanges, details)
-            command = ChangeTicket(
-                ticket_id=ticket_id,
-                expected_versions=versions_of(req.context.form),
-                status=changes.status,
-                priority=changes.priority,
-                assigned_to=changes.assigned_to,
-                unit_id=changes.unit_id,
-            )
-            ticket = change_ticket(self.services.store, command, self.command(req))
+            ticket = self.save(req, Ticket, ticket_id, read, change)
         except REFUSALS as refusal:
-            self.show_ticket(req, resp, ticket_id, refusal)
+            row = visible_row(self.services, req.context.caller, ticket_id)
+            chosen = [one for one in (row.detail.assigned_to, row.detail.unit) if one is not None]
+            names = dict(labelled((*STATUSES, *PRIORITIES))) | {one.id: one.name for one in chosen}
+            again = refused_edit(read(), req.context.form, refusal, names)
+            self.show_ticket(req, resp, row, status=status_of(refusal), work=again)
             return
         self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-saved", after=ticket)
+
+    def _change(self, req: falcon.Request, row: TicketRow, edit: Edit) -> Ticket:
+        details: Details = {}
+        given: dict[str, Any] = dict(edit.changed)
+        if "assigned_to" in given:
+            person = given["assigned_to"]
+            given["assigned_to"] = (find_person(self.services.pool, person) or person) if person else None
+        if "unit_id" in given:
+            given["unit_id"] = chosen_unit(self, row.property_id, given["unit_id"], details)
+        changes = checked(given, TicketChanges, details)
+        expected = frozenset((edit.version,))
+        command = ChangeTicket(ticket_id=row.detail.id, expected_versions=expected, **asdict(changes))
+        return change_ticket(self.services.store, command, self.command(req))
 
 
 class TicketComments(TicketPage):
@@ -235,9 +258,21 @@ class TicketComments(TicketPage):
             command = CommentOnTicket(ticket_id=ticket_id, text=new.text, visibility=new.visibility)
             ticket = comment_on_ticket(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            self.show_ticket(req, resp, ticket_id, refusal)
+            row = visible_row(self.services, req.context.caller, ticket_id)
+            again = refused_form(NEW_COMMENT, form, refusal)
+            self.show_ticket(req, resp, row, status=status_of(refusal), comment=again)
             return
         self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added", after=ticket)
+
+
+def work_values(ticket: Ticket) -> Values:
+    """The values of the form to work on a ticket."""
+    return {
+        "status": ticket.status,
+        "priority": ticket.priority,
+        "assigned_to": ticket.assignee_id or "",
+        "unit_id": ticket.unit_id or "",
+    }
 
 
 class TicketDeletion(PanelPage):

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import falcon
 
+from api.admin.editing import Edit, read_edit, refused_edit
 from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
-    filled,
     page_of,
     pages_of,
     read_filters,
-    versions_of,
+    refused_form,
+    status_of,
 )
 from api.bodies import validate
 from api.resource import Operation
-from api.web.forms import Form
+from api.web.shown_form import ShownForm, Values
 from api.webhooks import NewWebhook, WebhookChanges, handlers
 from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, owned_webhook
-from domain.errors import Conflict, DomainError, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.webhook import WEBHOOK_EVENT_NAMES, Webhook
 from infrastructure.privacy import process_vault
 from webhook_dispatcher.reading import (
@@ -45,6 +46,7 @@ EXPLAINED = {
     "gone": "switched off, because it answered 410 Gone",
     "failing": "switched off, because it failed for days",
 }
+NEW_WEBHOOK: Values = {"url": "", "events": ["ticket.*"], "secret": ""}
 
 
 class DeliveryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,17 +70,19 @@ class WebhookRegistration(PanelPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        values = filled(events=("ticket.*",))
-        self.show(req, resp, "webhook_new.html", values=values, names=EVENT_WORDS)
+        self.show(req, resp, "webhook_new.html", form=ShownForm(NEW_WEBHOOK), names=EVENT_WORDS)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         form = req.context.form
         try:
-            new = validate({**_fields(form), "secret": form.text("secret") or None}, NewWebhook)
+            given = {"url": form.value("url"), "events": form.lines("events")}
+            new = validate({**given, "secret": form.text("secret") or None}, NewWebhook)
             command = RegisterWebhook(url=new.url, event_names=new.events, secret=new.secret)
             webhook = handlers(self.services).register(command, self.command(req))
         except REFUSALS as refusal:
-            self.show_again(req, resp, "webhook_new.html", refusal, names=EVENT_WORDS)
+            again = refused_form(NEW_WEBHOOK, form, refusal)
+            status = status_of(refusal)
+            self.show(req, resp, "webhook_new.html", status=status, form=again, names=EVENT_WORDS)
             return
         _show_secret(self, req, resp, webhook, "webhook-registered")
 
@@ -100,9 +104,15 @@ class WebhookPage(PanelPage):
             raise Conflict("The webhook is switched off: switch it on first.")
 
     def show_webhook(
-        self, req: falcon.Request, resp: falcon.Response, row: WebhookRow, refusal: DomainError | None = None
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        row: WebhookRow,
+        form: ShownForm,
+        *,
+        status: int = 200,
     ) -> None:
-        """The webhook with its deliveries; with what was wrong when its form was refused."""
+        """The webhook with its deliveries, and the form of what is sent where."""
         view = row.view
         filters = read_filters(req, DeliveryFilters)
         total, deliveries = list_deliveries(
@@ -113,20 +123,19 @@ class WebhookPage(PanelPage):
             limit=filters.limit,
             offset=filters.offset,
         )
-        given: dict[str, Any] = {
-            "webhook": view,
-            "version": row.version,
-            "names": EVENT_WORDS,
-            "why": EXPLAINED.get(view.disabled_reason or ""),
-            "deliveries": deliveries,
-            "chosen": ",".join(filters.status),
-            "pages": pages_of(req, filters, total),
-        }
-        values = filled(url=view.url, events=view.events)
-        if refusal is not None:
-            self.show_again(req, resp, "webhook.html", refusal, now=values, **given)
-            return
-        self.show(req, resp, "webhook.html", values=values, **given)
+        self.show(
+            req,
+            resp,
+            "webhook.html",
+            status=status,
+            webhook=view,
+            form=form,
+            names=EVENT_WORDS,
+            why=EXPLAINED.get(view.disabled_reason or ""),
+            deliveries=deliveries,
+            chosen=",".join(filters.status),
+            pages=pages_of(req, filters, total),
+        )
 
 
 class WebhookItemPage(WebhookPage):
@@ -136,21 +145,32 @@ class WebhookItemPage(WebhookPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        self.show_webhook(req, resp, self.visible(req, webhook_id))
+        row = self.visible(req, webhook_id)
+        webhook = self.services.store.load(Webhook, webhook_id)
+        form = ShownForm(webhook_values(webhook), version=webhook.version)
+        self.show_webhook(req, resp, row, form)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        row = self.visible(req, webhook_id)
-        try:
-            changes = validate(_fields(req.context.form), WebhookChanges)
+        row, form = self.visible(req, webhook_id), req.context.form
+
+        def read() -> Edit:
+            return read_edit(self.services.store, Webhook, webhook_id, form, webhook_values)
+
+        def change(edit: Edit) -> Webhook:
+            changes = validate(dict(edit.changed), WebhookChanges)
             command = ChangeWebhook(
                 webhook_id=webhook_id,
-                expected_versions=versions_of(req.context.form),
+                expected_versions=frozenset((edit.version,)),
                 url=changes.url,
                 event_names=changes.events,
             )
-            handlers(self.services).change(command, self.command(req))
+            return handlers(self.services).change(command, self.command(req))
+
+        try:
+            self.save(req, Webhook, webhook_id, read, change)
         except REFUSALS as refusal:
-            self.show_webhook(req, resp, row, refusal)
+            again = refused_edit(read(), form, refusal)
+            self.show_webhook(req, resp, row, again, status=status_of(refusal))
             return
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-saved")
 
@@ -163,7 +183,10 @@ class WebhookSwitch(WebhookPage):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        is_enabled = req.context.form.value("enabled") == "yes"
+        enabled = req.context.form.value("enabled")
+        if enabled not in ("yes", "no"):
+            raise Invalid({"enabled": ["Say whether to switch it on or off."]})
+        is_enabled = enabled == "yes"
         command = ChangeWebhook(webhook_id=webhook_id, is_enabled=is_enabled)
         handlers(self.services).change(command, self.command(req))
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-on" if is_enabled else "webhook-off")
@@ -261,5 +284,6 @@ def _show_secret(
     page.show(req, resp, "webhook_secret.html", webhook=webhook, secret=secret)
 
 
-def _fields(form: Form) -> dict[str, Any]:
-    return {"url": form.value("url"), "events": form.values("events")}
+def webhook_values(webhook: Webhook) -> Values:
+    """The values of the form of what is sent where."""
+    return {"url": webhook.url, "events": list(webhook.event_names)}

@@ -7,6 +7,7 @@ comes from, and every form carries a token that only pages shown to this very br
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from hmac import compare_digest
 from typing import NoReturn
 from urllib.parse import parse_qsl, urlsplit
@@ -43,9 +44,26 @@ class Form:
         """The field's value with plain line ends; browsers send each as carriage return and line feed."""
         return self.value(name).replace("\r\n", "\n")
 
+    def has(self, name: str) -> bool:
+        """Whether the field was sent at all. Of check boxes our pages send an empty value before the ticked
+        ones, so that a list with nothing ticked is not taken for one that was not there."""
+        return name in self._values
+
     def values(self, name: str) -> list[str]:
-        """Every value of a field that may be sent several times, such as a list of check boxes."""
+        """Every value of a field that may be sent several times."""
         return self._values.get(name, [])
+
+    def lines(self, name: str) -> list[str]:
+        """What was ticked in a list of check boxes, or typed one a line; without repeats and empty ones."""
+        lines = [line.strip() for value in self.values(name) for line in value.splitlines()]
+        return list(dict.fromkeys(line for line in lines if line))
+
+    def with_lines(self, name: str, meanings: Mapping[str, str]) -> Form:
+        """The form with each line of a field replaced by what it means; others stay."""
+        if not self.has(name):
+            return self
+        lines = [meanings.get(line, line) for line in self.lines(name)]
+        return Form([*(pair for pair in self.pairs() if pair[0] != name), (name, "\n".join(lines))])
 
     def pairs(self) -> list[tuple[str, str]]:
         """Every field with every value."""

@@ -136,35 +136,6 @@ def test_a_page_behind_the_last_one_leads_to_the_last(site, admin, path):
     assert f'href="{path.replace("&", "&amp;").replace("page=9", "page=1")}"' in page.text
 
 
-def test_a_form_that_is_stale_shows_what_it_would_undo_before_it_does(site, admin):
-    ticket = site.ticket("guest")
-    path = f"/admin/tickets/{ticket['id']}"
-    fields = forms_of(admin.open(path).text)[-1].fields
-    site.client("staff").patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress"})
-
-    sent = {**fields, "status": "open", "priority": "critical", "assigned_to": "", "unit_id": ""}
-    answer = admin.send(path, sent)
-
-    assert answer.status_code == 412
-    assert "This was changed after you had opened the page" in answer.text
-    assert 'id="status-error">Now it is: In progress.' in answer.text
-    assert "If-Match" not in answer.text
-    assert 'id="assigned_to-error"' not in answer.text
-
-
-def test_a_stale_property_form_shows_what_it_would_undo(site, admin):
-    path = "/admin/properties/abc123"
-    fields = forms_of(admin.open(path).text)
-    stale = next(form.fields for form in fields if "version" in form.fields)
-    assert admin.send(path, {**stale, "city": "Otherwhere", "command_id": ""}).status_code == 303
-
-    answer = admin.send(path, {**stale, "command_id": ""})
-
-    assert answer.status_code == 412
-    assert 'id="city-error">Now it is: Otherwhere.' in answer.text
-    assert 'id="street-error"' not in answer.text
-
-
 @pytest.fixture(scope="module")
 def crowd(site):
     """More properties, units and people than a list offers."""

@@ -1,0 +1,299 @@
+"""The panel's forms beside each other and beside other people: none saves what nobody meant to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from api.admin.routes import PANEL
+from tests.acceptance.panel import (
+    browser_of,
+    give_passwords,
+    sign_in_there,
+    things_to_look_at,
+)
+from tests.support.browser import forms_of
+
+TEMPLATES = Path(__file__).parents[2] / "api" / "admin" / "templates"
+# Every template with more than one form, and its page. A new one belongs here.
+SEVERAL_FORMS = {
+    "ticket.html": "/admin/tickets/{ticket_id}",
+    "ticket_history.html": "/admin/tickets/{deleted_id}/history",
+    "property.html": "/admin/properties/{property_id}",
+    "webhook.html": "/admin/webhooks/{webhook_id}",
+}
+OF_A_FORM = ("csrf_token", "command_id")  # another in each form, and each time it is shown
+
+
+class Work(NamedTuple):
+    """A form that changes something, and what the API is sent and says of the same thing."""
+
+    page: str
+    api: str
+    odd: dict  # what the form may show in other words than it is stored
+    mine: dict[str, str]
+    theirs: dict
+    both: dict  # what the API says after the two changes
+    my_text: str  # for the first field of `mine`,
+    their_clash: dict  # which this changes too
+
+
+def address(**lines):
+    seaside = {"street": "123 Ocean Drive", "city": "Beachtown", "state": "CA", "zip": "90210"}
+    return {"address": {**seaside, "country": "USA", **lines}}
+
+
+WORK = {
+    "ticket": Work(
+        "/admin/tickets/{ticket_id}",
+        "/v1/tickets/{ticket_id}",
+        {},
+        {"priority": "critical"},
+        {"status": "closed", "unit_id": None, "assigned_to": None},
+        {"priority": "critical", "status": "closed", "unit": None, "assigned_to": None},
+        "medium",
+        {"priority": "low", "status": "open"},
+    ),
+    "property": Work(
+        "/admin/properties/{property_id}",
+        "/v1/properties/{property_id}",
+        {"name": "Two\nlines"},
+        {"city": "Otherwhere"},
+        {"name": "By the sea", **address(street="1 New Road")},
+        {"name": "By the sea", **address(city="Otherwhere", street="1 New Road")},
+        "My town",
+        {"name": "Theirs", **address(city="Their town", zip="1")},
+    ),
+    "person": Work(
+        "/admin/users/{user_id}",
+        "/v1/users/{user_id}",
+        {"name": "Jane\nSmith"},
+        {"name": "Jane Jones", "notify_sms": "yes"},
+        {"role": "manager", "phone": "555-0199", "preferences": {"notifications": {"email": False}}},
+        {
+            "name": "Jane Jones",
+            "role": "manager",
+            "phone": "555-0199",
+            "preferences": {"notifications": {"email": False, "sms": True}},
+        },
+        "Jane Smith-Jones",
+        {"name": "J. Smith", "role": "staff", "property_ids": ["abc123", "def456"]},
+    ),
+    "webhook": Work(
+        "/admin/webhooks/{webhook_id}",
+        "/v1/webhooks/{webhook_id}",
+        {"events": ["ticket.deleted", "ticket.created"]},
+        {"url": "https://hooks.example/mine"},
+        {"events": ["ticket.resolved", "ticket.created"], "enabled": False},
+        {"url": "https://hooks.example/mine", "events": ["ticket.resolved", "ticket.created"]},
+        "https://hooks.example/my-second",
+        {"url": "https://hooks.example/theirs", "events": ["ticket.*"]},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def ids(site):
+    give_passwords(site)
+    deleted = site.ticket("guest")["id"]
+    assert site.client().delete(f"/v1/tickets/{deleted}").status_code == 200
+    return {**things_to_look_at(site), "deleted_id": deleted}
+
+
+@pytest.fixture(scope="module")
+def admin(site, ids):
+    return browser_of(site, "admin")
+
+
+def posted(page, path):
+    """The page's forms without the one to sign out, by where each is sent and its place among those."""
+    forms = [form for form in forms_of(page) if form.action != "/admin/sign-out"]
+    return {(form.action or path, number): form for number, form in enumerate(forms)}
+
+
+def held(form):
+    return [pair for pair in form.pairs if pair[0] not in OF_A_FORM]
+
+
+def work_form(page):
+    """The form that changes what the page is about."""
+    return next(form for form in forms_of(page.text) if "version" in form.fields)
+
+
+def count_events(site):
+    """Every event but those that say who has read what."""
+    with site.pool.connection() as conn:
+        query = "SELECT count(*) FROM es.stored_events WHERE topic NOT LIKE 'audit.%'"
+        return conn.execute(query).fetchone()[0]
+
+
+def ways_to_send(form):
+    """Without any field; with every field empty; with every field wrong."""
+    bare = [pair for pair in form.pairs if pair[0] in OF_A_FORM]
+    hidden = [pair for pair in form.pairs if pair[0] not in form.typed]
+    for text in (None, "", "\N{WRENCH}" * 300):
+        yield bare if text is None else hidden + [(name, text) for name in dict.fromkeys(form.typed)]
+
+
+def test_every_page_with_several_forms_is_known_here(site, ids, admin):
+    templates = {path.name for path in TEMPLATES.glob("*.html") if path.read_text().count("<form") > 1}
+    pages = [path for path, resource in PANEL if "GET" in resource.operations]
+    shown = {path for path in pages if len(posted(admin.open(path.format(**ids)).text, path)) > 1}
+
+    assert templates == set(SEVERAL_FORMS)
+    assert shown <= {path.replace("deleted_id", "ticket_id") for path in SEVERAL_FORMS.values()}
+
+
+@pytest.mark.parametrize("path", SEVERAL_FORMS.values(), ids=SEVERAL_FORMS)
+def test_a_refused_form_leaves_the_others_as_they_were(site, ids, admin, path):
+    path = path.format(**ids)
+    before = posted(admin.open(path).text, path)
+    assert len(before) > 1
+    events, refusals = count_events(site), 0
+    for key, form in before.items():
+        if form.method != "post" or not (form.typed or form.buttons):
+            continue  # a button alone has nothing to be refused
+        for sent in ways_to_send(form):
+            answer = admin.send(key[0], sent)
+            after = posted(answer.text, path) if answer.status_code != 303 else {}
+            refusals += answer.status_code != 303
+            for other in before.keys() & after.keys() - {key}:
+                assert held(after[other]) == held(before[other]), (key, sent, other)
+                if after[other].typed and after[other].method == "post":
+                    admin.send(other[0], after[other].pairs)
+            assert count_events(site) == events, (key, sent)
+
+    assert refusals or path.endswith("/history")
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_a_form_saved_as_it_is_or_without_its_fields_changes_nothing(site, ids, admin, work):
+    path, api = work.page.format(**ids), work.api.format(**ids)
+    assert site.client().patch(api, json=work.odd).status_code == 200
+    form = work_form(admin.open(path))
+    events = count_events(site)
+
+    whole = [(name, value.replace("\n", "")) for name, value in form.pairs]  # of a field of one line
+    bare = [pair for pair in form.pairs if pair[0] in (*OF_A_FORM, "version")]
+    answers = [admin.send(path, sent) for sent in (whole, bare, bare[:1])]
+
+    assert [answer.status_code for answer in answers] == [303] * 3
+    assert count_events(site) == events
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_what_two_people_change_in_different_fields_is_all_kept(site, ids, admin, work):
+    path, api = work.page.format(**ids), work.api.format(**ids)
+    form = work_form(admin.open(path))
+    assert site.client().patch(api, json=work.theirs).status_code == 200
+
+    answers = [admin.send(path, form.with_typed(**work.mine)) for _ in range(2)]  # as by a double click
+
+    assert [answer.status_code for answer in answers] == [303, 303], answers[0].text
+    now = site.client().get(api).json()["data"]
+    assert {name: now[name] for name in work.both} == work.both
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_a_field_that_two_people_change_is_asked_about_and_no_other(site, ids, admin, work):
+    path, api = work.page.format(**ids), work.api.format(**ids)
+    field = next(iter(work.mine))
+    form = work_form(admin.open(path))
+    assert site.client().patch(api, json=work.their_clash).status_code == 200
+    present = dict(held(work_form(admin.open(path))))
+
+    asked = admin.send(path, form.with_typed(**{field: work.my_text}))
+    again = work_form(asked)
+    saved = admin.send(path, again.pairs)
+
+    assert (asked.status_code, saved.status_code) == (412, 303), asked.text
+    assert f'id="{field}-error">Now it is: ' in asked.text
+    assert asked.text.count(">Now it is: ") == 1
+    assert dict(held(again)) == {**present, field: work.my_text}
+    assert dict(work_form(admin.open(path)).pairs)[field] == work.my_text
+
+
+def test_what_is_wrong_in_a_stale_form_is_mended_without_undoing_what_others_did(site, admin):
+    ticket = site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}"
+    form = work_form(admin.open(path))
+    site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "closed"})
+
+    refused = admin.send(path, form.with_typed(assigned_to="nobody@example.com", priority="low"))
+    mended = admin.send(path, work_form(refused).with_typed(assigned_to="user101"))
+
+    assert (refused.status_code, mended.status_code) == (422, 303)
+    now = site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]
+    assert (now["status"], now["priority"], now["assigned_to"]["id"]) == ("closed", "low", "user101")
+
+
+def test_a_stale_form_kept_through_the_sign_in_undoes_nothing(site, ids):
+    admin, ticket = browser_of(site, "admin"), site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}"
+    form = work_form(admin.open(path))
+    site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "closed"})
+    admin.http.cookies.clear()
+
+    kept = sign_in_there(admin, admin.send(path, form.with_typed(priority="low")))
+    unsent = next(form for form in forms_of(kept.text) if form.action == path)
+    refused = admin.send(path, unsent.with_typed(unit_id="nowhere"))
+    saved = admin.send(path, work_form(refused).with_typed(unit_id=""))
+
+    assert (refused.status_code, saved.status_code) == (422, 303)
+    assert dict(forms_of(refused.text)[1].pairs)["text"] == ""
+    now = site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]
+    assert (now["status"], now["priority"], now["unit"]) == ("closed", "low", None)
+
+
+def test_ticks_of_two_people_in_one_list_are_all_kept(site, admin):
+    body = {"url": "https://hooks.example/ticks", "events": ["ticket.created", "ticket.deleted"]}
+    webhook_id = site.client().post("/v1/webhooks", json=body).json()["data"]["id"]
+    path = f"/admin/webhooks/{webhook_id}"
+    form = work_form(admin.open(path))
+    theirs = {"events": ["ticket.created", "ticket.deleted", "ticket.assigned"]}
+    site.client().patch(f"/v1/webhooks/{webhook_id}", json=theirs)
+
+    without = [pair for pair in form.pairs if pair != ("events", "ticket.deleted")]
+    assert admin.send(path, [*without, ("events", "ticket.updated")]).status_code == 303
+
+    now = site.client().get(f"/v1/webhooks/{webhook_id}").json()["data"]["events"]
+    assert now == ["ticket.created", "ticket.assigned", "ticket.updated"]
+
+
+def test_a_form_sent_again_after_others_went_on_is_not_asked_about(site, admin):
+    ticket = site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}"
+    sent = work_form(admin.open(path)).with_typed(status="closed")
+
+    first = admin.send(path, sent)
+    site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress"})
+    second = admin.send(path, sent)
+
+    assert (first.status_code, second.status_code) == (303, 303)
+    assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("version", ["", "x", "999", "-1"])
+def test_a_form_of_no_version_there_ever_was_is_asked_about_whatever_it_changes(site, admin, version):
+    ticket = site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}"
+    form = work_form(admin.open(path))
+
+    asked = admin.send(path, form.with_typed(priority="low", version=version))
+
+    assert asked.status_code == 412
+    assert asked.text.count(">Now it is: ") == 1
+    assert 'id="priority-error">Now it is: High.' in asked.text
+    assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["priority"] == "high"
+
+
+def test_a_webhook_is_not_switched_off_by_a_form_that_does_not_say_so(site, ids, admin):
+    body = {"url": "https://hooks.example/on", "events": ["ticket.created"]}
+    webhook_id = site.client().post("/v1/webhooks", json=body).json()["data"]["id"]
+    path = f"/admin/webhooks/{webhook_id}"
+    token = work_form(admin.open(path)).fields["csrf_token"]
+
+    assert admin.send(f"{path}/switch", {"csrf_token": token}).status_code == 422
+    assert site.client().get(f"/v1/webhooks/{webhook_id}").json()["data"]["enabled"] is True

@@ -1,0 +1,123 @@
+"""Pages with two forms in a real Chromium: what one shows and saves after the other was refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.panel import give_passwords
+from tests.acceptance.site import PEOPLE
+from tests.support.browser import PASSWORD
+from tests.support.chromium import DESKTOP, PHONE, barriers, keep_picture, new_page, running_chromium
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def ready(site):
+    give_passwords(site)
+    return site
+
+
+@pytest.fixture
+def page(chromium, ready):
+    page = new_page(chromium, ready.base_url, viewport={**DESKTOP, "width": 1440})
+    sign_in(page)
+    yield page
+    page.context.close()
+
+
+def sign_in(page):
+    page.goto("/admin/sign-in")
+    page.get_by_label("E-mail address").fill(f"{PEOPLE['admin'][0]}@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/admin")
+
+
+def is_too_wide(page):
+    return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+
+
+def a_ticket_worked_on(site):
+    """One whose values are none that a form begins with."""
+    ticket = site.ticket("guest")
+    work = {"status": "in_progress", "priority": "critical", "assigned_to": "user101"}
+    assert site.client().patch(f"/v1/tickets/{ticket['id']}", json=work).status_code == 200
+    return ticket["id"]
+
+
+def version_of(site, path):
+    return site.client().get(path).headers["ETag"]
+
+
+def test_saving_beside_an_empty_comment_changes_nothing_of_the_ticket(page, ready):
+    ticket_id = a_ticket_worked_on(ready)
+    before = version_of(ready, f"/v1/tickets/{ticket_id}")
+    page.goto(f"/admin/tickets/{ticket_id}")
+
+    page.get_by_role("button", name="Comment").click()
+    shown = [page.get_by_label(name).input_value() for name in ("Status", "Priority", "Assignee", "Unit")]
+    complaint = page.locator("#text-error").inner_text()
+    page.get_by_role("button", name="Save").click()
+
+    assert complaint
+    assert shown == ["in_progress", "critical", "user101", "unit456"]
+    assert "is saved" in page.get_by_role("status").inner_text()
+    assert version_of(ready, f"/v1/tickets/{ticket_id}") == before
+
+
+def test_saving_beside_a_unit_without_a_name_changes_nothing_of_the_property(page, ready):
+    before = version_of(ready, "/v1/properties/abc123")
+    page.goto("/admin/properties/abc123")
+
+    page.get_by_role("button", name="Add unit").click()
+    labels = ("Name", "Street", "Postal code", "City", "State", "Country")
+    shown = [page.get_by_label(label, exact=True).input_value() for label in labels]
+    complaint = page.locator("#unit_name-error").inner_text()
+    page.get_by_role("button", name="Save").click()
+
+    assert complaint
+    assert shown == ["Seaside Apartments", "123 Ocean Drive", "90210", "Beachtown", "CA", "USA"]
+    assert "are saved" in page.get_by_role("status").inner_text()
+    assert version_of(ready, "/v1/properties/abc123") == before
+
+
+def test_a_comment_that_was_typed_waits_while_the_ticket_is_not_asked_for(page, ready):
+    """The other way round: the refused form keeps what was typed, also with quotes and line ends."""
+    page.goto(f"/admin/tickets/{a_ticket_worked_on(ready)}")
+    page.get_by_label("Add a comment").fill("x" * 65_536 + '\n"<b>')
+    page.get_by_role("button", name="Comment").click()
+
+    assert page.get_by_label("Add a comment").input_value() == "x" * 65_536 + '\n"<b>'
+    assert page.get_by_label("Status").input_value() == "in_progress"
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [({**DESKTOP, "width": 1440}, "light"), (PHONE, "dark")])
+def test_only_what_two_people_changed_is_asked_for(chromium, ready, viewport, scheme):
+    options = {"viewport": viewport, "color_scheme": scheme, "bypass_csp": True}  # for axe-core
+    page = new_page(chromium, ready.base_url, **options)
+    sign_in(page)
+    ticket_id = a_ticket_worked_on(ready)
+    page.goto(f"/admin/tickets/{ticket_id}")
+    theirs = {"status": "open", "priority": "low", "unit_id": None}
+    assert ready.client("staff").patch(f"/v1/tickets/{ticket_id}", json=theirs).status_code == 200
+
+    page.get_by_label("Status").select_option("closed")
+    page.get_by_role("button", name="Save").click()
+    asked = page.locator("form[aria-labelledby=work] .error").all_inner_texts()
+    shown = [page.get_by_label(name).input_value() for name in ("Status", "Priority", "Assignee", "Unit")]
+    keep_picture(page, f"ticket-conflict-{viewport['width']}")
+    problems, too_wide = barriers(page), is_too_wide(page)
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("status").wait_for()
+    page.context.close()
+
+    assert asked == ["Now it is: Open."]
+    assert shown == ["closed", "low", "user101", ""]
+    assert (problems, too_wide) == ([], False)
+    now = ready.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
+    assert (now["status"], now["priority"], now["unit"]) == ("closed", "low", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -124,11 +125,11 @@ class PanelPage(Resource):
         pages.redirect(resp, path)
 
     def command(self, req: falcon.Request) -> Context:
-        """The circumstances of the form's command. The form carries the command's id, so that one sent
-        twice, by a double click or a reload, is carried out once."""
-        given = req.context.form.value("command_id")
-        if _COMMAND_ID.fullmatch(given):
-            req.context.command_id = given
+        """The circumstances of the form's command. The same form sent twice, by a double click or a reload,
+        is the same command and is carried out once."""
+        form: Form = req.context.form
+        if _COMMAND_ID.fullmatch(form.value("command_id")):
+            req.context.command_id = _id_of(form)
             req.context.is_retry = True
         context: Context = req.context.command()
         return context
@@ -184,6 +185,19 @@ def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
         previous=address(min(number - 1, count)) if number > 1 else None,
         next=address(number + 1) if number < count else None,
     )
+
+
+def _id_of(form: Form) -> str:
+    """The id of the command that these values ask for.
+
+    It is a UUIDv7 (RFC 9562, 5.7) with the time of the form's own id; its random bits follow from the values.
+    A browser that goes back shows the old form with its old id: with other values it is another command.
+    """
+    given = form.value("command_id")
+    values = sorted(pair for pair in form.pairs() if pair[0] != "csrf_token")
+    digest = hashlib.sha256(repr(values).encode()).hexdigest()
+    variant = "89ab"[int(digest[3], 16) % 4]
+    return f"{given[:15]}{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
 
 
 def _given(req: falcon.Request) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from api.web.shown_form import ShownForm, Values, sent_values
 from commands.erasure import EraseUser, erase_user
 from commands.passwords import ChangePassword, change_password
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
-from domain.access import ROLES, Caller, Role, at_least
+from domain.access import ROLES, Caller, Role, at_least, rights_of_person
 from domain.errors import Details, Invalid, NotFound
 from domain.text import SearchText
 from domain.user import Notifications, Preferences, User
@@ -129,7 +129,8 @@ class PersonItem(PersonPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        row, given = self.visible(req, user_id), choices(self, req)
+        row = self.visible(req, user_id)
+        given = choices(self, req) | {"may_change": _may_change(req.context.caller, row)}
         user = self.services.store.load(User, user_id)
         values = _as_shown(person_values(user, req.context.caller), given["properties"], _lines_of(row))
         form = ShownForm(values, version=user.version)
@@ -150,7 +151,8 @@ class PersonItem(PersonPage):
         try:
             user = self.save(req, User, user_id, read, change)
         except REFUSALS as refusal:
-            edit, given = read(), choices(self, req)
+            edit = read()
+            given = choices(self, req) | {"may_change": _may_change(req.context.caller, row)}
             lines = _lines_of(row) | {property_id: text for text, property_id in found.items()}
             names = {place.id: place.name for place in row.detail.properties}
             shown = edit._replace(values=_as_shown(edit.values, given["properties"], lines))
@@ -231,6 +233,10 @@ def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
         "roles": [role for role in ROLES if at_least(caller.role, role)],
         "properties": property_choices(page.services.pool, caller),
     }
+
+
+def _may_change(caller: Caller, row: UserRow) -> bool:
+    return caller.rights.include(rights_of_person(row.detail.role, row.property_ids))
 
 
 def person_values(user: User, caller: Caller) -> Values:

@@ -275,6 +275,26 @@ def test_a_form_sent_again_after_others_went_on_is_not_asked_about(site, admin):
     assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["status"] == "in_progress"
 
 
+def test_an_old_form_that_is_filled_in_anew_is_another_command(site, admin):
+    """A browser that goes back shows the form as it was, with the command id that was carried out."""
+    ticket = site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}"
+    page = admin.open(path)
+    work = work_form(page)
+    comment = next(form for form in forms_of(page.text) if form.action.endswith("/comments"))
+    assert admin.send(path, work.with_typed(status="closed")).status_code == 303
+
+    saved = admin.send(path, work.with_typed(priority="low"))
+    asked = admin.send(path, work.with_typed(status="in_progress"))
+    for text in ("first", "second", "second"):
+        assert admin.send(comment.action, comment.with_typed(text=text)).status_code == 303
+
+    assert (saved.status_code, asked.status_code) == (303, 412)
+    now = site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]
+    assert (now["status"], now["priority"]) == ("closed", "low")
+    assert [each["text"] for each in now["comments"]] == ["first", "second"]
+
+
 @pytest.mark.parametrize("version", ["", "x", "999", "-1"])
 def test_a_form_of_no_version_there_ever_was_is_asked_about_whatever_it_changes(site, admin, version):
     ticket = site.ticket("guest")

@@ -154,6 +154,8 @@ def test_people_in_the_panel(site, cast, session):
             (f"/admin/users/{user_id}/password", {"password": "bad", "again": "bad"}, "admin"),
             (f"/admin/users/{user_id}/erase", {}, "admin"),
         )
+        may = seen and session.may_act_on(target.held, least="manager")
+        assert ("<button>Save</button>" in browser.open(f"/admin/users/{user_id}").text) == may, target
         for path, typed, least in forms:
             may = (seen or path.endswith("/new")) and session.may_act_on(target.held, least=least)
             version = site.store.load(User, user_id).version

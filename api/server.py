@@ -16,7 +16,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from api.services import Services, make_services, read_signing_key
 from api.worker import Worker
-from infrastructure.logs import JsonFormatter, configure_logs
+from infrastructure.logs import LineHandler, configure_logs
 from infrastructure.settings import Settings
 
 KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
@@ -103,8 +103,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        for handler in self.error_log.handlers:
-            handler.setFormatter(JsonFormatter())
+        self.error_log.handlers = [LineHandler()]
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 

@@ -26,6 +26,7 @@ from cli.verify import verify
 from domain.errors import DomainError, Invalid
 from infrastructure.logs import configure_logs
 from infrastructure.settings import BadSettings
+from infrastructure.standard_error import protect_standard_error
 from notary.places import NotaryRefused, PlaceUnavailable
 from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify
@@ -61,6 +62,7 @@ app.command(rich_help_panel="Audit")(history)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    protect_standard_error()
     configure_logs(COMMANDS_LOG_LEVEL)  # what runs for long sets its own
     try:
         app()

@@ -7,7 +7,6 @@ the position moves in the same transaction as the events: nothing is ever sent a
 from __future__ import annotations
 
 import faulthandler
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +37,7 @@ from event_stream.position import (
     starting_position,
 )
 from event_stream.unfinished import take_over
+from infrastructure import standard_error
 from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_producer
 from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.recorder import read_log
@@ -253,7 +253,7 @@ def _deadline(seconds: float) -> Iterator[None]:
 
     For kafka-python's calls that wait without a timeout. The timer is a C thread that needs no lock.
     """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.stderr)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=standard_error.output.fileno())
     try:
         yield
     finally:

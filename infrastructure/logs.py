@@ -1,16 +1,21 @@
-"""Logs: JSON lines on standard error, one line an outcome, with nothing secret in them."""
+"""Logs: JSON lines on standard error, one line an outcome, with nothing secret in them.
+
+Logging never raises, whatever it is given and wherever standard error leads: a line that cannot be written is
+counted instead (infrastructure/standard_error.py).
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 import structlog
+
+from infrastructure import standard_error
 
 _SECRET = re.compile(r"mt[a-z]_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
 _SECRET_NAME = re.compile(r"authorization|password|secret|token|signing_key|api_key\Z", re.IGNORECASE)
@@ -22,7 +27,8 @@ Event = MutableMapping[str, Any]
 
 
 def configure_logs(level: str) -> None:
-    """Set up structlog and LIBRARIES for this process. Every logger made before or after follows."""
+    """Set up structlog and the standard library's logging for this process. Every logger made before or after
+    follows."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -31,10 +37,12 @@ def configure_logs(level: str) -> None:
             redact,
             render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(level)),
+        logger_factory=_LineLogger,
         cache_logger_on_first_use=True,
     )
+    logging.raiseExceptions = False
+    logging.lastResort = LineHandler(logging.WARNING)  # for loggers that nobody has set up
     for name in LIBRARIES:
         _configure_library(name, max(logging.getLevelNamesMapping()[level], logging.WARNING))
 
@@ -48,16 +56,36 @@ def redact(logger: object, method: str, event: Event) -> Event:
             if _may_hold_secret(value):
                 event[name] = _SECRET.sub(REDACTED, value)
         elif value is not None and not isinstance(value, (int, float)):
-            event[name] = _SECRET.sub(REDACTED, str(value))
+            event[name] = _SECRET.sub(REDACTED, _text_of(value))
     return event
 
 
 def render(logger: object, method: str, event: Event) -> bytes:
-    return msgspec.json.encode({name: value for name, value in event.items() if value is not None})
+    """The line without its end. What JSON cannot hold is shown as text: half a surrogate pair, say."""
+    told = {name: value for name, value in event.items() if value is not None}
+    try:
+        return msgspec.json.encode(told)
+    except Exception:  # which of them it is, is the library's affair
+        return msgspec.json.encode({_text_of(name): _text_of(value) for name, value in told.items()})
+
+
+class LineHandler(logging.Handler):
+    """The same lines for what libraries log through the standard library."""
+
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode()
+        except Exception as error:  # the arguments do not fit the message, say
+            line = _not_shown(record.msg, error)
+        standard_error.output.write(line + b"\n")
 
 
 class JsonFormatter(logging.Formatter):
-    """The same lines for what libraries log through the standard library."""
+    """A record of the standard library as such a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         event: Event = {
@@ -71,13 +99,50 @@ class JsonFormatter(logging.Formatter):
         return render(None, "", redact(None, "", event)).decode()
 
 
+class _LineLogger:
+    """What structlog hands finished lines to."""
+
+    def __init__(self, *names: object) -> None:
+        """structlog passes on the names that a logger was asked for by."""
+
+    def msg(self, line: bytes) -> None:
+        standard_error.output.write(line + b"\n")
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _never_raising(bound_logger: Any) -> Any:
+    """The class of loggers, with a guard around what makes a line of an event."""
+
+    class Guarded(bound_logger):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
+            try:
+                super()._proxy_to_logger(method_name, event, **fields)
+            except Exception as error:
+                standard_error.output.write(_not_shown(event, error) + b"\n")
+
+    return Guarded
+
+
+def _not_shown(event: object, error: Exception) -> bytes:
+    """The line for an event of which no line can be made."""
+    told = {"event": "log_event_not_shown", "level": "error", "of": event, "error": type(error).__name__}
+    return render(None, "", redact(None, "", told))
+
+
 def _configure_library(name: str, level: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
     logger = logging.getLogger(name)
-    logger.handlers = [handler]
+    logger.handlers = [LineHandler()]
     logger.setLevel(level)
     logger.propagate = False
+
+
+def _text_of(value: object) -> str:
+    """The value as text that JSON can hold."""
+    try:
+        return str(value).encode(errors="backslashreplace").decode()
+    except Exception:
+        return f"<{type(value).__name__} without text>"
 
 
 def _may_hold_secret(text: str) -> bool:

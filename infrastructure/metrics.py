@@ -22,6 +22,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
+from infrastructure import standard_error
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -43,6 +45,9 @@ webhook_deliveries_due = Gauge(
 webhooks_failing = Gauge(
     "ticketing_webhooks_failing", "Webhooks whose last post failed", multiprocess_mode="mostrecent"
 )
+
+log_lines_lost = Counter("ticketing_log_lines_lost_total", "Lines that standard error did not take")
+standard_error.output.on_lost = log_lines_lost.inc
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:

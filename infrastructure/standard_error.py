@@ -1,0 +1,202 @@
+"""Standard error as every process writes it: without raising, and without waiting for long.
+
+The disk of a log file can be full; the reader of a pipe can be gone, or can have stopped reading. Then lines
+are lost, and never requests: they are counted, and the next line that can be written says how many were lost.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import socket
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+DESCRIPTOR = 2
+WAIT_SECONDS = 0.5  # for a full pipe; once in vain, lines are lost at once until there is room again
+
+
+class LineOutput:
+    """Writes whole lines to a file descriptor, from any thread. `lost` counts the lines that were lost.
+
+    A line of which only the beginning could be written is finished before the next one.
+    """
+
+    def __init__(self, descriptor: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.descriptor = descriptor
+        self.lost = 0
+        self.on_lost: Callable[[], None] | None = None
+        self._wait_seconds = wait_seconds
+        self._own: int | None = None
+        self._untold = 0
+        self._rest = b""
+        self._is_stuck = False
+        self.renew()
+        self._write_to(descriptor)
+
+    def open(self) -> LineOutput:
+        """Never block in a pipe from here on, also where other processes write to it. For a process that
+        leaves its descriptor where it is."""
+        self._own = _own_end_of_pipe(self.descriptor)
+        self._write_to(self.fileno())
+        return self
+
+    def _write_to(self, descriptor: int) -> None:
+        self._put = _put_into(descriptor)
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+
+    def renew(self) -> None:
+        """Make the locks anew: after a fork, another thread may hold them for ever."""
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+
+    def write(self, line: bytes) -> None:
+        """Write a line with its end, or count it as lost."""
+        if not self._turn.acquire(timeout=self._wait_seconds):
+            self._lose()
+            return
+        try:
+            self._write(line)
+        except OSError:
+            self._lose()
+        finally:
+            self._turn.release()
+
+    def fileno(self) -> int:
+        """Where to write without waiting, for what cannot use `write`."""
+        return self.descriptor if self._own is None else self._own
+
+    def _write(self, line: bytes) -> None:
+        """Write what is left of the line before, how many were lost, and the line. Raises OSError when
+        nothing of it could be written."""
+        self._push()
+        if untold := self._untold:
+            self._begin(_lines_lost(untold))
+            with self._counting:
+                self._untold -= untold
+        self._begin(line)
+
+    def _begin(self, line: bytes) -> None:
+        self._rest = line
+        try:
+            self._push()
+        except OSError:
+            if len(self._rest) == len(line):
+                self._rest = b""
+                raise
+
+    def _push(self) -> None:
+        """Write the rest of the line that was begun; raise OSError when that cannot be done in time."""
+        deadline = time.monotonic() + (0.0 if self._is_stuck else self._wait_seconds)
+        while self._rest:
+            try:
+                if not self._room.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                self._rest = self._rest[self._put(self._rest) :]
+                self._is_stuck = False
+            except BlockingIOError:  # another process may have been faster
+                if time.monotonic() >= deadline:
+                    self._is_stuck = True
+                    raise
+
+    def _lose(self) -> None:
+        with self._counting:
+            self.lost += 1
+            self._untold += 1
+        if self.on_lost is not None:
+            with suppress(Exception):
+                self.on_lost()
+
+
+class _Bytes(io.RawIOBase):
+    """What a text stream writes its bytes to."""
+
+    def __init__(self, output: LineOutput) -> None:
+        self._output = output
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        line = bytes(data)  # type: ignore[call-overload]
+        self._output.write(line)
+        return len(line)
+
+    def fileno(self) -> int:
+        return self._output.descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._output.descriptor)
+
+
+def text_stream(output: LineOutput) -> io.TextIOWrapper:
+    """A stream for `print` and others that writes line by line and never raises."""
+    buffer: Any = _Bytes(output)
+    return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def protect_standard_error() -> None:
+    """From here on nothing that this process says on standard error can fail it, whoever says it.
+
+    A standard stream that is closed is made to lead to the null device: the next file or socket to be opened
+    would get its number, and with it what is meant for the stream.
+    """
+    for descriptor in (0, 1, DESCRIPTOR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    output.open()
+    sys.stderr = text_stream(output)
+
+
+def protect_standard_output() -> None:
+    """The same for standard output, in a process that must outlive those who read it."""
+    sys.stdout = text_stream(LineOutput(1).open())
+
+
+def _own_end_of_pipe(descriptor: int) -> int | None:
+    """A descriptor of our own for the same pipe that does not block; None for what is no pipe, and where
+    there is no such thing. The given descriptor is left as it is: other processes share it."""
+    try:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return None
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def _put_into(descriptor: int) -> Callable[[bytes], int]:
+    try:
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):  # as under systemd
+            connection = socket.socket(fileno=os.dup(descriptor))
+            return lambda data: connection.send(data, socket.MSG_DONTWAIT)
+    except OSError:
+        pass
+    return partial(os.write, descriptor)
+
+
+def _lines_lost(count: int) -> bytes:
+    event = {
+        "event": "log_lines_lost",
+        "level": "warning",
+        "lines": count,
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+    return msgspec.json.encode(event) + b"\n"
+
+
+output = LineOutput(DESCRIPTOR)
+os.register_at_fork(after_in_child=output.renew)

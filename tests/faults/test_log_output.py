@@ -1,0 +1,143 @@
+"""Standard error that cannot be written: every process goes on with its work.
+
+As when the disk of the log files is full, when the reader of the pipe is gone, as after
+`ticketing api 2>&1 | head -8`, or when it has stopped reading.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+import requests
+
+from infrastructure.kafka import create_topics
+from notary.places import FILE
+from tests.support.api import SEASIDE
+from tests.support.keys import bearer, make_key
+from tests.support.processes import Processes
+from tests.support.receivers import running_receiver
+from tests.support.server import free_port
+from tests.support.stream import stream_settings
+from tests.support.waiting import eventually
+from tests.support.webhooks import open_ticket, register, statuses
+
+pytestmark = pytest.mark.faults
+
+REQUESTS = 2_500 if os.environ.get("FAULTS_FULL") == "1" else 250
+ANSWER_SECONDS = 5
+LINES_READ = 8
+
+
+@contextmanager
+def full_disk():
+    yield "/dev/full"
+
+
+@contextmanager
+def reader_gone():
+    """As with `head -8`: the reader goes when it has read so much."""
+    reading, writing = os.pipe()
+
+    def head():
+        with open(reading, "rb") as lines:
+            for _ in range(LINES_READ):
+                lines.readline()
+
+    threading.Thread(target=head, daemon=True).start()
+    yield f"/proc/{os.getpid()}/fd/{writing}"
+    os.close(writing)
+
+
+@contextmanager
+def reader_asleep():
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
+    yield f"/proc/{os.getpid()}/fd/{writing}"
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("output", [full_disk, reader_gone, reader_asleep])
+def test_every_request_is_answered_and_every_post_arrives(output, database, store, tmp_path):
+    port = free_port()
+    make_property(store)
+    headers = bearer(make_key(store).key)
+    with output() as target, running_receiver() as receiver:
+        register(store, receiver.url(), "ticket.created")
+        (tmp_path / "processes.log").symlink_to(target)
+        processes = Processes(database, tmp_path, PORT=str(port), WORKERS="2")
+        try:
+            names = ("api", "projector", "webhook-dispatcher", "notary")
+            running = {name: processes.start(name) for name in names}
+            address = f"http://127.0.0.1:{port}"
+            eventually(lambda: is_ready(address), otherwise="the API does not become ready")
+            answered = [ask(address, headers, number) for number in range(REQUESTS)]
+            created = answered.count(201)
+            eventually(lambda: len(receiver.posts) >= created)
+            eventually(lambda: signed(tmp_path))
+            ended = {name for name, process in running.items() if process.poll() is not None}
+        finally:
+            processes.close()
+
+    assert answered == [200, 200, 201, 200, 404] * (REQUESTS // 5)
+    assert len({post.id for post in receiver.posts}) == created
+    assert ended == set()
+
+
+def make_property(store):
+    from commands.properties import RegisterProperty, register_property
+    from tests.support.keys import operator
+
+    register_property(store, RegisterProperty(property_id="p1", name="Seaside", address=SEASIDE), operator())
+
+
+def is_ready(address):
+    with suppress(requests.RequestException):
+        return requests.get(f"{address}/health/ready", timeout=ANSWER_SECONDS).status_code == 200
+    return False
+
+
+def ask(address, headers, number):
+    """The status of one request of many kinds."""
+    ticket = {"title": f"Leak {number}", "property_id": "p1"}
+    method, path, body = (
+        ("GET", "/health/live", None),
+        ("GET", "/health/ready", None),
+        ("POST", "/v1/tickets", ticket),
+        ("GET", "/v1/tickets", None),
+        ("GET", "/v1/tickets/none", None),
+    )[number % 5]
+    return requests.request(
+        method, address + path, headers=headers, json=body, timeout=ANSWER_SECONDS
+    ).status_code
+
+
+def signed(home):
+    file = home / "notary" / FILE
+    return file.exists() and [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_the_relay_publishes(database, store, pool, kafka, kafka_prefix, tmp_path):
+    settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
+    create_topics(settings)
+    (tmp_path / "processes.log").symlink_to("/dev/full")
+    processes = Processes(database, tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_PREFIX=kafka_prefix)
+    with running_receiver() as receiver:
+        register(store, receiver.url())
+        open_ticket(store)
+        try:
+            relay, dispatcher = processes.start("relay"), processes.start("webhook-dispatcher")
+            eventually(lambda: receiver.posts)
+            open_ticket(store)
+            eventually(lambda: len(receiver.posts) == 2)
+            eventually(lambda: statuses(pool) == {"delivered": 2})
+            codes = (relay.poll(), dispatcher.poll())
+        finally:
+            processes.close()
+
+    assert codes == (None, None)

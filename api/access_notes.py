@@ -22,6 +22,7 @@ from commands.audit import NoteAuditReading, NoteDenial, note_audit_reading, not
 from domain.access import Context
 from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
+from infrastructure.threads import start_watched
 
 WINDOW_SECONDS = 60.0
 WRITTEN_AT_ONCE = 10  # a window, for each credential
@@ -104,9 +105,8 @@ class AccessNotes:
                 self._windows[note.credential] = window
             if window.takes(note):
                 self._enqueue(note, 1)
-            if not self._closing and (self._writer is None or not self._writer.is_alive()):
-                self._writer = threading.Thread(target=self._write, name="access-notes", daemon=True)
-                self._writer.start()
+            if not self._closing and self._writer is None:
+                self._writer = start_watched(self._write, name="access-notes")
             self._changed.notify()
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class AccessNotes:
         if len(self._waiting) < NOTES_WAITING:
             self._waiting.append((note, times))
         else:
-            log.error("access_not_recorded", route=note.route, key_id=note.credential, times=times)
+            _give_up(note, times, error="too many are waiting")
 
     def _write(self) -> None:
         while True:
@@ -152,6 +152,8 @@ class AccessNotes:
                     if self._closing:
                         return
                     self._changed.wait(RETRY_SECONDS)
+            except Exception as error:  # it will not be otherwise the next time; the other notes go on
+                _give_up(note, times, error=repr(error)[:500])
 
     def _until_next_end(self) -> float | None:
         window = next(iter(self._windows.values()), None)
@@ -171,3 +173,7 @@ class AccessNotes:
                 times=times,
             )
             note_denial(self._store, denial, context)
+
+
+def _give_up(note: Note, times: int, *, error: str) -> None:
+    log.error("access_not_recorded", route=note.route, key_id=note.credential, times=times, error=error)

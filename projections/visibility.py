@@ -9,6 +9,7 @@ import psycopg
 import structlog
 
 from infrastructure.postgres import Connection, Pool, connect
+from infrastructure.threads import start_watched
 from projections.batch import sql
 from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE
@@ -78,8 +79,7 @@ class Visibility:
             return
         with self._changed:
             if self._listener is None:
-                self._listener = threading.Thread(target=self._listen, name="visibility", daemon=True)
-                self._listener.start()
+                self._listener = start_watched(self._listen, name="visibility")
 
     def _listen(self) -> None:
         while not self._closing.is_set():
@@ -91,7 +91,7 @@ class Visibility:
                     while not self._closing.is_set():
                         self._look(conn)
                         self._follow(conn, until=time.monotonic() + LOOK_SECONDS)
-            except psycopg.Error as error:
+            except Exception as error:  # whatever it is, those who wait need this thread
                 log.warning("visibility_disconnected", error=type(error).__name__)
                 self._closing.wait(RECONNECT_SECONDS)
 

@@ -21,6 +21,21 @@ MAY_IMPORT = {
 DOMAIN_LIBRARIES = {"msgspec"}
 
 
+# Where threads are started, and how it is noticed that one of them has ended.
+THREADS = {
+    "infrastructure/threads.py": "watched: an error ends the process",
+    "infrastructure/postgres.py": "psycopg's pool, whose threads log errors and go on",
+    "infrastructure/metrics.py": "answers requests for metrics; an error ends one answer",
+    "api/health.py": "each look is waited for, and its error raised, by the request",
+    "cli/verify.py": "the result is waited for",
+    "projections/verification.py": "the result is waited for",
+    "webhook_dispatcher/address_guard.py": "each look-up is waited for by the post",
+    "webhook_dispatcher/delivery.py": "the result is waited for",
+    "webhook_dispatcher/dispatcher.py": "waits for the watched threads to end",
+}
+STARTS_THREADS = {"Thread", "Timer", "ThreadPoolExecutor", "ConnectionPool", "start_http_server", "to_thread"}
+
+
 def imported_names(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -44,6 +59,23 @@ def test_the_domain_knows_no_library_but_msgspec():
     for path in (ROOT / "domain").rglob("*.py"):
         foreign = imported_names(path) - set(sys.stdlib_module_names) - {"domain"}
         assert foreign <= DOMAIN_LIBRARIES, path
+
+
+def starts_threads(path: Path) -> bool:
+    """Whether the file calls, or derives a class from, anything of STARTS_THREADS."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        used = [node.func] if isinstance(node, ast.Call) else getattr(node, "bases", [])
+        for name in used:
+            name = name.value if isinstance(name, ast.Subscript) else name
+            if getattr(name, "attr", getattr(name, "id", None)) in STARTS_THREADS:
+                return True
+    return False
+
+
+def test_threads_are_started_only_where_their_end_is_noticed():
+    files = [path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")]
+
+    assert {str(path.relative_to(ROOT)) for path in files if starts_threads(path)} == THREADS.keys()
 
 
 def test_no_file_grows_past_400_lines():

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -98,8 +99,10 @@ class Deliveries:
         self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, through restarts of PostgreSQL."""
+        """Work until `stop` is set, through restarts of PostgreSQL. Raises when results cannot be written for
+        another reason than the database: claims would be held for ever."""
         writer = asyncio.create_task(self._write_results())
+        writer.add_done_callback(lambda _: stop.set())
         backoff = 0.1
         while not stop.is_set():
             try:
@@ -113,6 +116,8 @@ class Deliveries:
                 backoff = 0.1
         await self._finish_in_time()
         writer.cancel()
+        with suppress(asyncio.CancelledError):
+            await writer
 
     async def _claim_until(self, stop: asyncio.Event, conn: Connection) -> None:
         while not stop.is_set():

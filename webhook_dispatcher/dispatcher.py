@@ -12,6 +12,7 @@ from infrastructure.logs import configure_logs
 from infrastructure.postgres import make_pool
 from infrastructure.privacy import process_vault
 from infrastructure.settings import Settings
+from infrastructure.threads import start_watched
 from webhook_dispatcher.address_guard import AddressGuard
 from webhook_dispatcher.consumer import Consumer
 from webhook_dispatcher.delivery import Deliveries, Options
@@ -44,12 +45,8 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
         deliveries = Deliveries(dsn, poster, process_vault(), options, partial(disable, store))
         consumer = Consumer(settings, store, deliveries.wake)
-        taking = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
-        taking.start()
-        purging = threading.Thread(
-            target=keep_in_bounds, args=(settings, stop), name="retention", daemon=True
-        )
-        purging.start()
+        taking = start_watched(partial(consumer.run, stop), name="consumer")
+        purging = start_watched(partial(keep_in_bounds, settings, stop), name="retention")
         sending = asyncio.create_task(deliveries.run(stopping))
         while not stop.is_set() and not sending.done():
             await asyncio.sleep(STOP_LOOK_SECONDS)

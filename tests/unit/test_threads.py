@@ -1,0 +1,44 @@
+"""A thread that fails ends its process, so that a supervisor starts it again."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from infrastructure.threads import THREAD_FAILED
+
+PROGRAM = """
+import threading
+from infrastructure.logs import configure_logs
+from infrastructure.threads import start_watched
+
+def fail():
+    raise {error}
+
+configure_logs("INFO")
+start_watched(fail, name="worker")
+threading.Event().wait()
+"""
+WAIT_SECONDS = 60
+
+
+@pytest.mark.parametrize("error", ["ValueError('broken')", "SystemExit(0)", "MemoryError()"])
+def test_an_error_that_escapes_ends_the_process(error):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(error=error)], capture_output=True, timeout=WAIT_SECONDS
+    )
+
+    line = json.loads(done.stderr)
+    assert done.returncode == THREAD_FAILED
+    assert (line["event"], line["thread"]) == ("thread_failed", "worker")
+    assert error.partition("(")[0] in line["exception"]
+
+
+def test_it_does_so_where_nothing_can_be_logged():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(error="OSError")], stderr=full, timeout=WAIT_SECONDS
+        )
+
+    assert done.returncode == THREAD_FAILED

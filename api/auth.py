@@ -4,48 +4,73 @@ from __future__ import annotations
 
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from psycopg.rows import TupleRow
+
+from api import read_only
 from api.errors import Refused
 from api.rate_limit import RateWindow
 from commands.api_keys import checksum_ok
 from domain.access import AuthKind, Caller, rights_of_credential, rights_of_person
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.postgres import Pool, PooledConnection, named_queries
 from infrastructure.tokens import OAUTH_ACCESS, digest, has_form
 
 _sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
+
+
+class _Statements(NamedTuple):
+    find_and_count: str
+    open_window: str
+    find: str
+
+
+_OF_KEYS = _Statements("authenticate_and_count", "open_window", "authenticate")
+_OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "authenticate_token")
 
 
 def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
     """The caller the key stands for, and its rate window with this request counted.
 
     One statement: a revoked key, a demoted user and a spent limit are known to every worker with the
-    commit that made them so. Raises Refused with 401.
+    commit that made them so. While the database can write nothing, requests are let pass uncounted: reading
+    goes on, and so do revocations. Raises Refused with 401.
     """
     key = _bearer(authorization)
     if has_form(key, OAUTH_ACCESS):
         kind: AuthKind = "oauth"
-        statements = ("authenticate_token_and_count", "open_token_window")
+        statements = _OF_TOKENS
     elif checksum_ok(key):
-        kind, statements = "api_key", ("authenticate_and_count", "open_window")
+        kind, statements = "api_key", _OF_KEYS
     else:
         raise _unauthenticated("The API key or token is not one of ours, or was not copied whole.")
     key_digest = digest(key)
-    row = _find_and_count(pool, key_digest, *statements)
+    row = _find(pool, key_digest, statements)
     if row is None or not compare_digest(row[1], key_digest):
         raise _unauthenticated("The API key or token is unknown, expired or revoked.")
     return _caller(row, kind), RateWindow(*row[10:14])
 
 
-def _find_and_count(pool: Pool, key_digest: bytes, find_and_count: str, open_window: str) -> Any:
-    """The row of a good key, or None. A key's first request takes more than one statement."""
+def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> Any:
+    """The row of a good key, or None."""
     parameters = {"digest": key_digest}
     with pool.connection() as conn:
-        rows = conn.fetch(_sql[find_and_count], parameters)
-        if not rows:  # also when another request opens the window just now: then this waits for it
-            conn.execute(_sql[open_window], parameters)
-            rows = conn.fetch(_sql[find_and_count], parameters)
+        rows = read_only.instead_of(
+            lambda: _find_and_count(conn, parameters, statements),
+            lambda: conn.fetch(_sql[statements.find], parameters),
+        )
     return rows[0] if rows else None
+
+
+def _find_and_count(
+    conn: PooledConnection, parameters: dict[str, bytes], statements: _Statements
+) -> list[TupleRow]:
+    """A key's first request takes more than one statement."""
+    rows = conn.fetch(_sql[statements.find_and_count], parameters)
+    if not rows:  # also when another request opens the window just now: then this waits for it
+        conn.execute(_sql[statements.open_window], parameters)
+        rows = conn.fetch(_sql[statements.find_and_count], parameters)
+    return rows
 
 
 def _bearer(authorization: str | None) -> str:

@@ -46,6 +46,10 @@ webhooks_failing = Gauge(
     "ticketing_webhooks_failing", "Webhooks whose last post failed", multiprocess_mode="mostrecent"
 )
 
+requests_uncounted = Counter(
+    "ticketing_http_requests_uncounted_total",
+    "Requests that the rate limit did not count",
+)
 log_lines_lost = Counter("ticketing_log_lines_lost_total", "Lines that standard error did not take")
 standard_error.output.on_lost = log_lines_lost.inc
 
@@ -55,6 +59,11 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
     known = method if method in _METHODS else "other"
     _counter(known, route, status).inc()
     _timer(known, route).observe(seconds)
+
+
+def count_uncounted() -> None:
+    """Count a request that the rate limit did not."""
+    requests_uncounted.inc()
 
 
 def exposition() -> bytes:

@@ -20,6 +20,19 @@ RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.proper
           coalesce(key.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
           date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
 
+-- The same without counting, for when nothing can be written. A key without a window has a new one.
+-- name: authenticate
+SELECT key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
+       person.name, person.role, person.property_ids,
+       coalesce(key.rate_limit, 2147483647), coalesce(rate.used, 0),
+       date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now())
+  FROM access.api_keys AS key
+  LEFT JOIN read.users AS person ON person.id = key.user_id
+  LEFT JOIN access.rate_windows AS rate ON rate.key_id = key.id AND rate.started_at > now() - interval '1 hour'
+ WHERE key.secret_sha256 = %(digest)s
+   AND key.revoked_at IS NULL
+   AND (key.expires_at IS NULL OR key.expires_at > now());
+
 -- name: open_window
 INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
 SELECT id, now(), 0, now() FROM access.api_keys WHERE secret_sha256 = %(digest)s
@@ -45,6 +58,21 @@ RETURNING client.id, token.token_sha256, client.name, client.role, token.user_id
           token.scopes, person.name, person.role, person.property_ids,
           coalesce(client.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
           date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
+
+-- name: authenticate_token
+SELECT client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,
+       token.scopes, person.name, person.role, person.property_ids,
+       coalesce(client.rate_limit, 2147483647), coalesce(rate.used, 0),
+       date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now())
+  FROM access.oauth_tokens AS token
+  JOIN access.oauth_clients AS client ON client.id = token.client_id
+  LEFT JOIN read.users AS person ON person.id = token.user_id
+  LEFT JOIN access.rate_windows AS rate
+         ON rate.key_id = token.rate_key AND rate.started_at > now() - interval '1 hour'
+ WHERE token.token_sha256 = %(digest)s
+   AND NOT token.is_refresh
+   AND token.expires_at > now()
+   AND client.revoked_at IS NULL;
 
 -- name: open_token_window
 INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)

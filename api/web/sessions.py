@@ -11,6 +11,7 @@ from urllib.parse import quote
 import falcon
 import msgspec
 
+from api import read_only
 from api.rate_limit import count_action
 from api.resource import Operation
 from api.services import Services
@@ -174,7 +175,10 @@ def _find(pool: Pool, secret: str) -> WebSession | None:
     secret_sha256 = digest(secret)
     parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
     with pool.connection() as conn:
-        row = conn.execute(_sql["use_session"], parameters).fetchone()
+        row = read_only.instead_of(
+            lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
+            lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
+        )
     if row is None or not compare_digest(row[1], secret_sha256):
         return None
     session_id, _, started_at, user_id, name, role, property_ids, _ = row

@@ -1,3 +1,13 @@
+-- As use_session, for when nothing can be written.
+-- name: find_session
+SELECT session.id, session.secret_sha256, session.started_at, person.id, person.name, person.role,
+       person.property_ids, ''::text
+  FROM access.sessions AS session
+  JOIN read.users AS person ON person.id = session.user_id
+ WHERE session.secret_sha256 = %(digest)s
+   AND session.last_seen_at > now() - %(idle)s
+   AND session.started_at > now() - %(absolute)s;
+
 -- Finds the session with its person as they are now, and notes that it was used. Not waiting for the disk:
 -- a crash may only make a session seem idle for longer.
 -- name: use_session

@@ -33,6 +33,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = _ID
 _PAGES = ("/admin", "/oauth/authorize", "/oauth/applications")  # where errors are pages
 _PROTOCOL = "/oauth/"  # where else they are those of RFC 6749
+FULL_DISK_RETRY_SECONDS = 5
 _FILTER_CHARACTERS = 100  # of a parameter, in the record of an audit that was read
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; where we are known by https
@@ -90,7 +91,10 @@ class Gate:
         elif not operation.public:
             self._admit(req, resp, operation)
             _require_known_parameters(req, operation)
-            idempotency.begin(self._pool, req, resp, operation)
+        if not resp.complete:
+            self._require_disk_space(req, operation)
+            if not (operation.session or operation.public):
+                idempotency.begin(self._pool, req, resp, operation)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
@@ -103,6 +107,13 @@ class Gate:
         operation = resource.operation(req.method) if isinstance(resource, Resource) else None
         if operation is not None and (note := _note_of(req, resp, context, operation)):
             self._services.access_notes.leave(note)
+
+    def _require_disk_space(self, req: falcon.Request, operation: Operation) -> None:
+        """Refuse what would write while PostgreSQL's disk is nearly full: when it is, reading ends too."""
+        is_read = req.method in ("GET", "HEAD") or operation.changes_nothing
+        if not is_read and self._services.disk_space.is_low():
+            message = "The disk is nearly full: nothing can be changed until there is room. Try again later."
+            raise Refused("unavailable", message, headers={"Retry-After": str(FULL_DISK_RETRY_SECONDS)})
 
     def _admit(self, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
         caller, window = authenticate(self._pool, req.env.get("HTTP_AUTHORIZATION"))

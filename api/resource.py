@@ -32,8 +32,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `media_type` is not JSON, unused. `body` and `query` are the closed structs handed to `validate` and
     `read_query`. With `has_etag` answers carry their version; with `answers_not_modified` If-None-Match
     counts too, for what looks the same as long as its version is. `is_recorded` makes each answer an event:
-    that someone read the audit. `errors` are codes of api.errors.STATUS_OF beyond those every operation can
-    give.
+    that someone read the audit. With `changes_nothing` it is a read, whatever its verb. `errors` are codes of
+    api.errors.STATUS_OF beyond those every operation can give.
     """
 
     summary: str
@@ -59,6 +59,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answers_not_modified: bool = False
     takes_if_match: bool = False
     is_recorded: bool = False
+    changes_nothing: bool = False
     status: int = 200
     errors: tuple[str, ...] = ()
 

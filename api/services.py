@@ -9,6 +9,7 @@ import msgspec
 from api.access_notes import AccessNotes
 from api.file_urls import sign
 from infrastructure.attachment_store import AttachmentStore, make_attachment_store
+from infrastructure.disk_space import DiskSpace
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import Pool, connect, make_pool
 from infrastructure.settings import Settings
@@ -25,6 +26,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     attachments: AttachmentStore
     signing_key: bytes
     access_notes: AccessNotes
+    disk_space: DiskSpace
 
     def file_url(self, attachment_id: str) -> str:
         """The address an attachment can be downloaded from for a while, by whoever has it."""
@@ -50,6 +52,7 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
         attachments=make_attachment_store(settings),
         signing_key=signing_key,
         access_notes=AccessNotes(store),
+        disk_space=DiskSpace(settings.postgres_data_dir),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 from cli.output import note
 from cli.supervisor import delay_after
+from infrastructure.disk_space import Reserve
 from infrastructure.embedded import EmbeddedFailed, EmbeddedServer
 
 LOOK_EVERY_SECONDS = 1.0
@@ -13,10 +15,11 @@ LOOK_EVERY_SECONDS = 1.0
 
 class DatabaseKeeper:
     """Starts the server again when it is gone: killed for want of memory, say. The processes that use it
-    find it again by themselves."""
+    find it again by themselves. Where the disk is full, it starts in the room that `reserve` sets free."""
 
-    def __init__(self, server: EmbeddedServer) -> None:
+    def __init__(self, server: EmbeddedServer, reserve: Reserve) -> None:
         self._server = server
+        self._reserve = reserve
         self._failures = 0
         self._look_at = 0.0
 
@@ -28,11 +31,14 @@ class DatabaseKeeper:
         delay = LOOK_EVERY_SECONDS
         if self._server.is_running():
             self._failures = 0
+            self._reserve.keep()
         else:
             note(f"PostgreSQL ended; starting it again. Its log: {self._server.data_dir / 'server.log'}")
+            if self._reserve.release():
+                note("The disk is nearly full: PostgreSQL starts in the room that was kept for that.")
             try:
                 self._server.start_again()
-            except EmbeddedFailed as error:
+            except (EmbeddedFailed, OSError, subprocess.SubprocessError) as error:
                 self._failures += 1
                 delay = delay_after(self._failures)
                 note(f"PostgreSQL does not start: {error}\nTrying again in {delay:g} s.")

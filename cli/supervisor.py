@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cli.output import note
 
@@ -37,9 +38,7 @@ class Child:
         self._restart_at = 0.0
 
     def start(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        _make_room(self.log)
-        with self.log.open("ab") as output:
+        with _open_log(self.log) as output:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environ,
@@ -61,7 +60,16 @@ class Child:
             self._restart_at = now + delay
             note(f"{self.name} ended ({_said(code)}); starting it again in {delay:g} s. Its log: {self.log}")
         if self._process is None and now >= self._restart_at:
-            self.start()
+            try:
+                self.start()
+            except OSError as error:
+                self.failures += 1
+                self._restart_at = now + delay_after(self.failures)
+                note(f"{self.name} cannot be started: {error}; trying again.")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def ask_to_stop(self) -> None:
         if self._process is not None:
@@ -133,6 +141,17 @@ def _die_with(parent: int) -> Callable[[], None]:
                 os._exit(1)
 
     return before_exec
+
+
+def _open_log(log: Path) -> BinaryIO:
+    """The log, to be appended to; where it cannot be opened, what is written is lost."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(log)
+        return log.open("ab")
+    except OSError as error:
+        note(f"{log} cannot be written: {error.strerror}.")
+        return open(os.devnull, "ab")
 
 
 def _make_room(log: Path) -> None:

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -26,9 +26,11 @@ from cli.output import note, result
 from cli.stopping import Signals, stopping_on_signals
 from cli.supervisor import Child, Supervisor, ourselves
 from commands.api_keys import IssueKey, issue_key
+from infrastructure.disk_space import Reserve
 from infrastructure.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
 from infrastructure.roles import APPLICATION
 from infrastructure.settings import Settings, load_settings
+from infrastructure.standard_error import protect_standard_output
 from infrastructure.tokens import digest
 from notary.places import require_folder
 
@@ -61,12 +63,15 @@ def up(
     if workers is not None:
         environ["WORKERS"] = str(workers)
     settings = load_settings(environ)
+    protect_standard_output()  # whoever started this may have stopped reading long ago
     environ["TICKETING_HOME"] = str(settings.home)
     with stopping_on_signals() as signals, _only_one(settings.home):
         require_folder(settings)
         _require_free_ports(settings)
         with _database(settings, signals) as (dsn, owner, keeper):
             environ["DATABASE_URL"] = dsn
+            if keeper is not None:
+                environ["POSTGRES_DATA_DIR"] = str(settings.home / "postgres")
             environ.pop("MIGRATE_DATABASE_URL", None)  # not for those who serve
             prepared = msgspec.structs.replace(load_settings(environ), migrate_database_url=owner)
             _run(prepared, environ, signals, keeper, with_demo=demo_data)
@@ -132,9 +137,9 @@ def _only_one(home: Path) -> Iterator[None]:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             raise CannotStart(f"`ticketing up` is running in {home} already (process {holder}).") from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        with suppress(OSError):  # on a full disk a second `up` cannot say which is the first
+            os.truncate(lock.fileno(), 0)
+            os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         yield
 
 
@@ -158,13 +163,15 @@ def _database(
         yield settings.database_url, settings.migrate_database_url, None
         return
     server: EmbeddedServer | None = None
+    reserve = Reserve(settings.home)
+    reserve.release()
     try:
         deadline = time.monotonic() + OTHERS_FINISH_WITHIN_SECONDS
         while server is None or not server.is_owner:
             _wait_for_its_owner(server, deadline)
             with signals.deferred():  # half-way, a server would be left behind
                 server = start_embedded(settings.home / "postgres")
-        yield server.dsn(role=APPLICATION), server.dsn(), DatabaseKeeper(server)
+        yield server.dsn(role=APPLICATION), server.dsn(), DatabaseKeeper(server, reserve)
     except (EmbeddedFailed, OSError) as error:
         raise CannotStart(f"The embedded PostgreSQL does not start: {error}") from None
     finally:

@@ -19,18 +19,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import psutil  # type: ignore[import-untyped]
 import psycopg
 from psycopg import sql
 
+from infrastructure.disk_space import LEAST_FREE_BYTES, has_room
+
 SETTINGS = {
     "listen_addresses": "",  # a unix socket only the owner can reach
     "max_connections": "200",
     "shared_buffers": "256MB",
+    "min_wal_size": "128MB",  # what is kept as segments for later use
     "max_wal_size": "2GB",
+    "max_active_replication_origins": "0",  # a checkpoint writes a file for them, and fails on a full disk
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
@@ -41,8 +45,11 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
+WAL_SEGMENTS = 7  # of 16 MB, made in advance: PostgreSQL ends when it cannot make one
+_WAL_BYTES = WAL_SEGMENTS * 16 * 1024 * 1024
 START_SECONDS = 60
 STOP_SECONDS = 30
+_COUNT_SEGMENTS = "SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_LIMIT = 100  # the kernel's is 107 bytes, macOS's 103
 _UNPRIVILEGED_ACCOUNT = "embedded_postgres"  # PostgreSQL refuses to run as root
@@ -81,6 +88,19 @@ class EmbeddedServer:
         also while what a killed server left behind still ends."""
         _forget_dead_server(self.data_dir, self.socket_dir)
         _start(self.data_dir)
+
+    def make_wal_in_advance(self) -> None:
+        """Have WAL_SEGMENTS at least, as far as the disk has room: the server uses them again and again, and
+        can go on without new ones when the disk is full."""
+        if not has_room(self.data_dir, _WAL_BYTES + LEAST_FREE_BYTES):
+            return
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as conn:
+            (segments,) = conn.execute(_COUNT_SEGMENTS).fetchone() or (WAL_SEGMENTS,)
+            if segments < WAL_SEGMENTS:
+                for _ in range(WAL_SEGMENTS):
+                    conn.execute("SELECT pg_logical_emit_message(false, 'ticketing', '')")
+                    conn.execute("SELECT pg_switch_wal()")
+                conn.execute("CHECKPOINT")  # makes those that are behind us into segments for later
 
     def stop(self) -> None:
         """Stop the server: transactions under way are rolled back, everything committed is kept.
@@ -122,13 +142,16 @@ def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) ->
     except BaseException:
         os.close(lock)
         raise
-    return EmbeddedServer(data_dir, socket_dir, is_owner=True, _owner_lock=lock)
+    server = EmbeddedServer(data_dir, socket_dir, is_owner=True, _owner_lock=lock)
+    server.make_wal_in_advance()
+    return server
 
 
 def _create_database(conn: psycopg.Connection[Any], database: str) -> None:
     # Both errors say that another process created it in this moment.
     with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        conn.execute("CHECKPOINT")  # its files have holes until then, which a full disk could not fill
 
 
 def _take_owner_lock(data_dir: Path) -> int | None:
@@ -196,13 +219,17 @@ def _create_cluster(data_dir: Path) -> None:
 
 
 def _write_settings(data_dir: Path, settings: dict[str, str], socket_dir: Path) -> None:
-    """Written anew at every start. The directory's own postgresql.conf includes it."""
+    """Written at every start that finds others. The directory's own postgresql.conf includes it."""
     values = {**settings, "unix_socket_directories": str(socket_dir)}
     lines = [f"{name} = '{_escape(value)}'\n" for name, value in values.items()]
     path = data_dir / "ticketing.conf"
-    path.write_text("".join(lines))
-    path.chmod(0o600)
-    _give_to_account(path)
+    if path.exists() and path.read_text() == "".join(lines):
+        return  # on a full disk it could not be written
+    fresh = path.with_suffix(".new")
+    fresh.write_text("".join(lines))
+    fresh.chmod(0o600)
+    _give_to_account(fresh)
+    fresh.replace(path)
 
 
 def _escape(value: str) -> str:
@@ -220,9 +247,9 @@ def _start(data_dir: Path) -> None:
 
 def _run(program: str, *arguments: object) -> None:
     """Run one of the wheel's programs. Its output goes to a file: a pipe would be held open by the
-    server that pg_ctl leaves behind."""
+    server that pg_ctl leaves behind. Where there is no room for a file, nobody reads it."""
     command = [str(postgres_programs() / program), *map(str, arguments)]
-    with tempfile.TemporaryFile("w+") as output:
+    with _output_file() as output:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -235,6 +262,13 @@ def _run(program: str, *arguments: object) -> None:
         if done.returncode != 0:
             output.seek(0)
             raise EmbeddedFailed(f"{program} failed with {done.returncode}: {output.read()[-2_000:]}")
+
+
+def _output_file() -> IO[str]:
+    try:
+        return tempfile.TemporaryFile("w+")
+    except OSError:
+        return open(os.devnull, "w+")
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path
     database_url: str | None = None
+    postgres_data_dir: Path | None = None
     migrate_database_url: str | None = None
     port: int = 8000
     host: str = "127.0.0.1"
@@ -74,6 +75,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=_database_address(env, "DATABASE_URL"),
+        postgres_data_dir=Path(env["POSTGRES_DATA_DIR"]) if env.get("POSTGRES_DATA_DIR") else None,
         migrate_database_url=_database_address(env, "MIGRATE_DATABASE_URL"),
         port=port,
         host=host,

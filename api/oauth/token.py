@@ -67,7 +67,9 @@ class RevocationEndpoint(Resource):
 class IntrospectionEndpoint(Resource):
     """A confidential client asks about one of its own tokens (RFC 7662)."""
 
-    operations: ClassVar[dict[str, Operation]] = {"POST": Operation(summary="Describe a token", public=True)}
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(summary="Describe a token", public=True, changes_nothing=True)
+    }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         fields = _read_fields(req, resp, needs="token")

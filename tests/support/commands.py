@@ -15,6 +15,7 @@ from tests.support.forks import Ticketing
 TICKETING = Path(sys.executable).with_name("ticketing")
 NEVER_INHERITED = (
     "DATABASE_URL",
+    "POSTGRES_DATA_DIR",
     "TICKETING_HOME",
     "PORT",
     "HOST",

@@ -1,0 +1,82 @@
+"""Room on the disk of PostgreSQL's data directory, where that is on this machine.
+
+PostgreSQL ends when it cannot extend its write-ahead log, and does not start again on a full disk; then
+nothing can be read either. So writes are refused before the disk is full, and a file keeps room for a new
+start.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+LEAST_FREE_BYTES = 64 * 1024 * 1024  # for what was under way, and for those who follow the log
+LEAST_FREE_FILES = 100
+RESERVE_BYTES = 32 * 1024 * 1024  # less than LEAST_FREE_BYTES: what it sets free lets nobody write again
+RESERVE = "disk-reserve"
+
+log = structlog.get_logger()
+
+
+class DiskSpace:
+    """Of a folder's disk; None is a disk elsewhere, which is never low as far as we know."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._was_low = False
+
+    def is_low(self) -> bool:
+        """Whether too little is left to take writes. A look costs microseconds: nothing is remembered."""
+        if self._folder is None:
+            return False
+        is_low = not has_room(self._folder, LEAST_FREE_BYTES)
+        if is_low != self._was_low:
+            self._was_low = is_low
+            if is_low:
+                log.error("disk_nearly_full", folder=str(self._folder), least_free_bytes=LEAST_FREE_BYTES)
+            else:
+                log.info("disk_has_room_again", folder=str(self._folder))
+        return is_low
+
+
+class Reserve:
+    """A file that keeps room on the disk, to be set free when PostgreSQL has to start on a full one."""
+
+    def __init__(self, home: Path) -> None:
+        self._file = home / RESERVE
+        self._home = home
+
+    def keep(self) -> None:
+        """Make the file, unless it is there or the disk has no room for it."""
+        if self._file.exists() or not has_room(self._home, RESERVE_BYTES + LEAST_FREE_BYTES):
+            return
+        with suppress(OSError):
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+            except OSError:
+                self._file.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
+
+    def release(self) -> bool:
+        """Set the room free where the disk is nearly full; whether there was any."""
+        if has_room(self._home, LEAST_FREE_BYTES):
+            return False
+        with suppress(OSError):
+            self._file.unlink()
+            return True
+        return False
+
+
+def has_room(folder: Path, wanted_bytes: int) -> bool:
+    """Whether so much is free for users who are not root. True where that cannot be told."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return True
+    has_files = not disk.f_files or disk.f_favail >= LEAST_FREE_FILES  # some file systems count none
+    return has_files and disk.f_bavail * disk.f_frsize >= wanted_bytes

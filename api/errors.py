@@ -13,6 +13,7 @@ import structlog
 
 from domain.errors import Details, DomainError, Invalid
 from infrastructure.attachment_store import AttachmentsUnavailable
+from infrastructure.recorder import outcome_is_unknown
 
 STATUS_OF: dict[str, int] = {
     "bad_request": 400,
@@ -46,6 +47,7 @@ _UNAVAILABLE = (
     psycopg_pool.PoolClosed,
     AttachmentsUnavailable,
 )
+_SAFE = ("GET", "HEAD", "OPTIONS")
 NOTHING_HERE = "There is nothing at this address; /docs lists the addresses there are."
 _encode = msgspec.json.Encoder().encode
 
@@ -152,6 +154,11 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         reason=str(error) if isinstance(error, AttachmentsUnavailable) else None,
     )
     message = "The service cannot reach what it stores things in just now. Try again."
+    if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
+        message = (
+            "The service got no answer from what it stores things in, so it may have made the change or not."
+            " Send it again with the same Idempotency-Key, or look first."
+        )
     fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
 
 

@@ -24,6 +24,7 @@ from api.queries import NoQuery, pairs_of, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from api.web import pages, sessions
+from infrastructure.deadlines import allow_last_step, lift_request_limit, limit_request
 from infrastructure.ids import new_id
 from infrastructure.metrics import count_request
 
@@ -52,6 +53,7 @@ class Gate:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         context = cast(RequestContext, req.context)
         context.started_at = perf_counter()
+        limit_request()
         context.remote_addr = client_address(
             req.env.get("REMOTE_ADDR"),
             req.env.get("HTTP_X_FORWARDED_FOR"),
@@ -100,7 +102,9 @@ class Gate:
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
     ) -> None:
         context = cast(RequestContext, req.context)
+        allow_last_step()
         idempotency.finish(self._pool, req, resp)
+        lift_request_limit()  # an answer that is streamed reads on, page by page
         if context.body_file is not None:
             context.body_file.close()
         _log_and_count(req, resp, context)

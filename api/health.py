@@ -136,7 +136,9 @@ class Check:
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
             dsn = self._settings.database_url or ""
-            self._conn = connect(dsn, application="ticketing-health", options=_OPTIONS)
+            self._conn = connect(
+                dsn, application="ticketing-health", limit_seconds=CHECK_SECONDS, options=_OPTIONS
+            )
         return self._conn
 
     def _look_at(self, conn: Connection) -> Readiness | Details:
@@ -152,7 +154,12 @@ def measure(settings: Settings) -> None:
     """Set the gauges of /metrics to how things are now. What cannot be told keeps its last value."""
     with (
         suppress(psycopg.Error),
-        connect(settings.database_url or "", application="ticketing-metrics", options=_OPTIONS) as conn,
+        connect(
+            settings.database_url or "",
+            application="ticketing-metrics",
+            limit_seconds=CHECK_SECONDS,
+            options=_OPTIONS,
+        ) as conn,
     ):
         measured(conn, has_kafka=bool(settings.kafka_bootstrap_servers))
 

@@ -77,7 +77,7 @@ def begin(pool: Pool, req: falcon.Request, resp: falcon.Response, operation: Ope
 def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
     """Keep the answer for 24 hours when it is definite; otherwise let the next try have the claim.
 
-    Never fails the request: a claim that is left behind is taken over after 30 seconds.
+    Never fails the request: a claim that is left behind is taken over after 10 seconds.
     """
     context = cast(RequestContext, req.context)
     if not context.is_claimed:

@@ -42,7 +42,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 def make_services(settings: Settings, signing_key: bytes) -> Services:
     """Make a worker's services. It does not wait for the database: requests do, and answer 503."""
     dsn = settings.database_url or ""
-    pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 1)
+    pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 2)
     store = Ticketing(pool, lock=settings.event_log_lock)
     return Services(
         settings=settings,

@@ -19,6 +19,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-
 
 from api.draining import draining
 from api.errors import STATUS_OF, error_body
+from api.health_lanes import HealthLanes
+from infrastructure.deadlines import note_queued
 from infrastructure.ids import new_id
 
 READ_SECONDS = 10.0  # for the head of a request, and to begin with for its body
@@ -77,6 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lingering: deque[tuple[float, DeadlineSocket]] = deque()
+        self._health_lanes = HealthLanes()
 
     def accept(self, listener: socket.socket) -> None:
         """Wait for the first bytes in the poller; gunicorn would wait for them in a thread."""
@@ -94,6 +97,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.timeout = time.monotonic() + READ_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """As gunicorn, but health checks have threads of their own, and the time in the queue is measured."""
+        conn.queued_at = time.monotonic()
+        lane = self._health_lanes.lane_of(conn.sock) or self.tpool
+        future = lane.submit(self.handle, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def handle(self, conn: TConn) -> Any:
+        """In a thread: what the request has waited for it counts towards the request's time."""
+        note_queued(time.monotonic() - conn.queued_at)
+        return super().handle(conn)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         draining.set()

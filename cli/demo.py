@@ -14,6 +14,7 @@ from cli import demo_data
 from cli.database import Database, open_database
 from cli.output import Progress, note
 from domain.aggregate import Aggregate
+from infrastructure.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import Connection, connect, named_queries
 from infrastructure.settings import load_settings
@@ -74,7 +75,10 @@ def load(database: Database, *, tickets: int, seed: int) -> None:
     people_and_places = chain[Aggregate](demo_data.properties(today), demo_data.users(today))
     made = demo_data.tickets(seed, tickets, today)
     in_bulk = tickets > SAVED_ONE_BY_ONE
-    with connect(database.dsn, application="ticketing-demo") as conn, Progress("Storing events") as progress:
+    with (
+        connect(database.dsn, application="ticketing-demo", limit_seconds=LONG_STATEMENT_SECONDS) as conn,
+        Progress("Storing events") as progress,
+    ):
         new_around = _store_missing(conn, database.store, people_and_places, in_bulk=False)
         new_tickets = 0
         for done, batch in enumerate(_batches(made, BATCH_TICKETS), start=1):

@@ -13,6 +13,7 @@ import typer
 from cli.beside import Beside, beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
+from infrastructure.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.garbage import collecting_rarely
 from infrastructure.postgres import connect
 from infrastructure.settings import Settings, load_settings
@@ -73,7 +74,7 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
 
     def work(progress: ShowProgress) -> Checked:
         with collecting_rarely():
-            with connect(dsn, application="ticketing-verify") as conn:
+            with connect(dsn, application="ticketing-verify", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
                 report = verify_log(conn, outside, progress)
             return Checked(report, verify_audit(dsn, progress) if audit else Differences())
 

@@ -27,6 +27,7 @@ import psycopg
 from psycopg import sql
 
 from infrastructure.disk_space import LEAST_FREE_BYTES, has_room
+from infrastructure.postgres import connect
 
 SETTINGS = {
     "listen_addresses": "",  # a unix socket only the owner can reach
@@ -74,7 +75,7 @@ class EmbeddedServer:
 
     def dsn(self, database: str = "ticketing", *, role: str = "postgres") -> str:
         """The connection string of a database, which is created if absent."""
-        with psycopg.connect(self._dsn("postgres"), autocommit=True) as conn:
+        with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
             known = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
             if known is None:
                 _create_database(conn, database)
@@ -94,7 +95,7 @@ class EmbeddedServer:
         can go on without new ones when the disk is full."""
         if not has_room(self.data_dir, _WAL_BYTES + LEAST_FREE_BYTES):
             return
-        with psycopg.connect(self._dsn("postgres"), autocommit=True) as conn:
+        with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
             (segments,) = conn.execute(_COUNT_SEGMENTS).fetchone() or (WAL_SEGMENTS,)
             if segments < WAL_SEGMENTS:
                 for _ in range(WAL_SEGMENTS):

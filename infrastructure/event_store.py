@@ -214,6 +214,7 @@ class Ticketing(Application[Any]):
     ) -> Sequence[int]:
         recorder = cast(WatermarkRecorder, self.recorder)
         give_up_at = time.monotonic() + APPEND_SECONDS
+        unknown: psycopg.OperationalError | None = None
         while True:
             try:
                 return recorder.insert_events(stored, also=also, given=given)
@@ -224,7 +225,10 @@ class Ticketing(Application[Any]):
                     return self._own_success(events)
                 raise
             except psycopg.OperationalError as error:
-                if not outcome_is_unknown(error) or time.monotonic() > give_up_at:
+                if not outcome_is_unknown(error):
+                    raise unknown or error from None
+                unknown = error
+                if time.monotonic() > give_up_at:
                     raise
 
     def _own_success(self, events: Sequence[DomainEvent]) -> Sequence[int]:
@@ -270,5 +274,7 @@ def create(
     try:
         store.save(aggregate, also=also, given=given)
     except VersionConflict:
+        if done := store.done_before(kind, aggregate.id, context):  # by an append that was still under way
+            return done
         raise Conflict(f"The id {aggregate.id} is already in use.") from None
     return aggregate

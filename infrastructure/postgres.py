@@ -1,19 +1,34 @@
-"""Connections to PostgreSQL, SQL files, and migrations."""
+"""Connections to PostgreSQL, SQL files, and migrations.
+
+No connection of ours waits for PostgreSQL without a limit (infrastructure/deadlines.py).
+"""
 
 from __future__ import annotations
 
 import re
 import select
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from infrastructure.deadlines import (
+    LONG_STATEMENT_SECONDS,
+    REQUEST_SECONDS,
+    STATEMENT_SECONDS,
+    Breaker,
+    DeadlineExceeded,
+    seconds_left,
+    spend,
+)
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _MIGRATION_LOCK = 7_305_871  # any constant: one migration at a time over the whole cluster
@@ -22,11 +37,50 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 Connection = psycopg.Connection[TupleRow]
 Query = LiteralString | sql.Composed
 Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
+T = TypeVar("T")
+
+_WAKE_SECONDS = 0.1  # psycopg's own default: how often a wait looks for a Ctrl-C
+_OVERDUE = "PostgreSQL did not answer in time; the connection is closed"
 
 
-class PooledConnection(psycopg.Connection[TupleRow]):
+class LimitedConnection(psycopg.Connection[TupleRow]):
+    """A connection on which each wait for the server has a limit: `limit_seconds`, or less where less is left
+    to the request. A wait in vain closes it: an answer that comes late would be taken for another's."""
+
+    limit_seconds = STATEMENT_SECONDS
+    is_overdue = False
+
+    def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
+        if timeout is not None:  # the caller's own limit, as of a wait for notifications
+            return super().wait(gen, interval, timeout)
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, seconds_left(self.limit_seconds))
+        except psycopg.errors._WaitTimeout:
+            self.is_overdue = True
+            self.close()
+            raise DeadlineExceeded(_OVERDUE) from None
+        finally:
+            spend(time.monotonic() - began)
+
+
+class LimitedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
+    """As LimitedConnection, for asyncio."""
+
+    async def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, STATEMENT_SECONDS)
+        except psycopg.errors._WaitTimeout:
+            await self.close()
+            raise DeadlineExceeded(_OVERDUE) from None
+
+
+class PooledConnection(LimitedConnection):
     """A connection that keeps a cursor: making one takes a quarter of the time of a short statement."""
 
+    limit_seconds = REQUEST_SECONDS
     _kept: psycopg.Cursor[TupleRow] | None = None
 
     def fetch(
@@ -51,7 +105,14 @@ class PooledConnection(psycopg.Connection[TupleRow]):
 
 
 class Pool(ConnectionPool[PooledConnection]):
-    """The library's pool for connections that commit by themselves: nothing is committed on return."""
+    """The library's pool for connections that commit by themselves: nothing is committed on return.
+
+    While PostgreSQL does not answer, it gives no connections: those who ask get PoolTimeout at once.
+    """
+
+    def __init__(self, conninfo: str, **options: Any) -> None:
+        self._breaker = Breaker(self._ask)
+        super().__init__(conninfo, connection_class=PooledConnection, **options)
 
     def fetch(self, statement: Query, parameters: Mapping[str, Any] | None = None) -> list[TupleRow]:
         """As PooledConnection.fetch, on a connection that is free."""
@@ -60,29 +121,53 @@ class Pool(ConnectionPool[PooledConnection]):
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[PooledConnection]:
+        if self._breaker.is_open:
+            self._breaker.require_answers()
         conn = self._open_connection(timeout)
         try:
             yield conn
         finally:
+            if conn.is_overdue:
+                self._breaker.suspect()
             self.putconn(conn)
 
     def _open_connection(self, timeout: float | None) -> PooledConnection:
         """One that the server has not ended meanwhile: after a restart it has ended all that lay idle."""
         for _ in range(self.max_size):
-            conn = self.getconn(timeout)
+            conn = self._take_connection(timeout)
             if not conn.was_ended():
                 return conn
             self.putconn(conn)
-        return self.getconn(timeout)
+        return self._take_connection(timeout)
+
+    def _take_connection(self, timeout: float | None) -> PooledConnection:
+        began = time.monotonic()
+        try:
+            return self.getconn(seconds_left(self.timeout if timeout is None else timeout))
+        except PoolTimeout:
+            self._breaker.suspect()
+            raise
+        finally:
+            spend(time.monotonic() - began)
+
+    def _ask(self) -> None:
+        """Raise unless PostgreSQL answers on a connection of the pool, which is what requests need."""
+        conn = self.getconn()
+        try:
+            conn.execute("SELECT 1")
+        finally:
+            self.putconn(conn)
 
 
-# A request never waits for the database longer than this in any one statement.
-REQUEST_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
+# The server ends a statement of a request before the request's own time is up, and tells its outcome.
+REQUEST_TIMEOUTS = "-c statement_timeout=3500ms -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
 # For those who hold a lock as long as they are connected: when their host has vanished, it is free soon.
 NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+CONNECT_SECONDS = 3
+LEAST_CONNECT_SECONDS = 2  # psycopg and libpq know no less
 # And the other way: no thread waits longer than some twenty seconds for a server that has vanished.
 _NOTICE_LOST_SERVERS = {
-    "connect_timeout": 3,
+    "connect_timeout": CONNECT_SECONDS,  # for each host of the address
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -98,9 +183,37 @@ def named_queries(path: Path) -> dict[str, LiteralString]:
     }
 
 
-def connect(dsn: str, *, application: str, **options: Any) -> Connection:
-    """Open one direct, autocommitting connection, for leaders, listeners and one-off commands."""
-    return psycopg.connect(address(dsn, application=application), autocommit=True, **options)
+def connect(
+    dsn: str, *, application: str, limit_seconds: float = STATEMENT_SECONDS, **options: Any
+) -> LimitedConnection:
+    """Open one direct, autocommitting connection, for leaders, listeners and one-off commands.
+
+    No wait on it is longer than `limit_seconds` (DeadlineExceeded). A request opens it in the time that is
+    left to the request, or not at all.
+    """
+    began = time.monotonic()
+    conninfo = make_conninfo(address(dsn, application=application), connect_timeout=_connect_seconds(dsn))
+    try:
+        conn = LimitedConnection.connect(conninfo, autocommit=True, **options)
+    finally:
+        spend(time.monotonic() - began)
+    conn.limit_seconds = limit_seconds
+    return conn
+
+
+async def connect_async(dsn: str, *, application: str, **options: Any) -> LimitedAsyncConnection:
+    """As `connect`, for asyncio."""
+    conninfo = address(dsn, application=application)
+    return await LimitedAsyncConnection.connect(conninfo, autocommit=True, **options)
+
+
+def _connect_seconds(dsn: str) -> int:
+    """The connect_timeout for each of the hosts in the address, which are tried one after the other."""
+    hosts = str(conninfo_to_dict(dsn).get("host") or "").count(",") + 1
+    seconds = int(seconds_left(CONNECT_SECONDS * hosts) / hosts)
+    if seconds < LEAST_CONNECT_SECONDS:
+        raise DeadlineExceeded("No time is left to connect to PostgreSQL")
+    return seconds
 
 
 def address(dsn: str, *, application: str, options: str = "") -> str:
@@ -113,11 +226,11 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
     """Open a pool of autocommitting connections.
 
     Call it after the fork. `timeout=1` and `reconnect_timeout=5` (seconds) make a request that finds
-    PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return.
+    PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return. Leave
+    room in `max_size` for one connection more than there are users: the pool probes with it.
     """
     return Pool(
         address(dsn, application=application, options=timeouts),
-        connection_class=PooledConnection,
         kwargs={"autocommit": True, "prepare_threshold": 1},
         min_size=1,
         max_size=max_size,
@@ -135,7 +248,7 @@ def migrate(dsn: str) -> list[str]:
     one transaction.
     """
     applied: list[str] = []
-    with connect(dsn, application="ticketing-migrate") as conn:
+    with connect(dsn, application="ticketing-migrate", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
         conn.execute(
             "CREATE TABLE IF NOT EXISTS public.ticketing_migrations ("

@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from infrastructure.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.postgres import connect
 
 APPLICATION = "ticketing_app"  # of the embedded server
@@ -20,7 +21,10 @@ def grant_to_application(owner_dsn: str, application_dsn: str) -> None:
     role = str(application.get("user") or "")
     if not role or role == conninfo_to_dict(owner_dsn).get("user"):
         return
-    with connect(owner_dsn, application="ticketing-migrate") as conn, conn.transaction():
+    with (
+        connect(owner_dsn, application="ticketing-migrate", limit_seconds=LONG_STATEMENT_SECONDS) as conn,
+        conn.transaction(),
+    ):
         conn.execute("SELECT pg_advisory_xact_lock(7305877)")  # one at a time: GRANTs get in each other's way
         if not conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
             make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from infrastructure.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.garbage import collecting_rarely
 from infrastructure.postgres import Connection, connect, named_queries
 from projections.project_past_tickets import PastStates
@@ -67,7 +68,10 @@ def rebuild(dsn: str, progress: Progress) -> RebuildReport:
 @contextmanager
 def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
     """An empty copy of the read tables: a connection that administers, and one that fills the copy."""
-    with collecting_rarely(), connect(dsn, application="ticketing-rebuild") as control:
+    with (
+        collecting_rarely(),
+        connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
+    ):
         if not control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()[0][0]:
             raise RebuildRunning("A rebuild or verification is under way already.")
         drop_read_schema(control, COPY)  # both are what a killed rebuild left
@@ -77,6 +81,7 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
         try:
             with connect_projector(dsn, COPY) as copy:
                 copy.execute("SET statement_timeout TO 0")
+                copy.limit_seconds = LONG_STATEMENT_SECONDS
                 yield control, copy
         finally:
             _patiently(lambda: drop_read_schema(control, COPY))

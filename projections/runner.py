@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
 from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
 from projections.project_past_tickets import PastStates
 from projections.schema import LIVE
@@ -24,7 +24,7 @@ LONGEST_BACKOFF_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-def connect_projector(dsn: str, schema: str = LIVE) -> Connection:
+def connect_projector(dsn: str, schema: str = LIVE) -> LimitedConnection:
     """Open a connection for `catch_up` on the read tables in `schema`.
 
     Commits do not wait for the disk: after a crash the position is as old as the rows, and the log is

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import msgspec
 import psycopg
 
+from infrastructure.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.postgres import connect
 from projections.comparison import Difference, Differences, compare_tables
 from projections.live_rows import AuditCheck, PastTicketsCheck
@@ -58,8 +59,8 @@ def verify_tables(dsn: str, progress: Progress) -> VerifyReport:
     started = time.monotonic()
     with (
         fresh_copy(dsn) as (control, copy),
-        connect(dsn, application=APPLICATION) as reader,
-        connect(dsn, application=APPLICATION) as looking,
+        connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as reader,
+        connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as looking,
     ):
         if read_schema_state(control) != "current":
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
@@ -86,7 +87,7 @@ def verify_tables(dsn: str, progress: Progress) -> VerifyReport:
 
 def verify_audit(dsn: str, progress: Progress, stopping: threading.Event | None = None) -> Differences:
     """Compare the table `audit_events` with the log, up to where the live tables are."""
-    with connect(dsn, application=APPLICATION) as conn:
+    with connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         if read_schema_state(conn) != "current":
             return Differences()  # verify_tables says so
         check = AuditCheck(conn)

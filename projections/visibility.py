@@ -8,6 +8,7 @@ import time
 import psycopg
 import structlog
 
+from infrastructure.deadlines import spend
 from infrastructure.postgres import Connection, Pool, connect
 from infrastructure.threads import start_watched
 from projections.batch import sql
@@ -17,6 +18,7 @@ from projections.schema import LIVE
 WAIT_SECONDS = 0.25
 HELP_SECONDS = 0.25
 LOOK_SECONDS = 1.0  # how often the position is read although no notification came
+LISTEN_LIMIT_SECONDS = 5.0  # what the listener asks is answered at once or not at all
 RECONNECT_SECONDS = 1.0
 BUSY_PAUSE_SECONDS = 0.01  # when another process is projecting
 CHANNEL = "ticketing_projected"
@@ -53,6 +55,7 @@ class Visibility:
         if self._position >= position:
             return True
         self._start()
+        began = time.monotonic()
         with self._changed:
             self._waiters += 1
             self._is_wanted.set()
@@ -62,6 +65,7 @@ class Visibility:
             self._waiters -= 1
             if not self._waiters and not self._closing.is_set():
                 self._is_wanted.clear()
+        spend(time.monotonic() - began)
         return self._position >= position or self._help(position)
 
     def close(self) -> None:
@@ -85,7 +89,12 @@ class Visibility:
         while not self._closing.is_set():
             try:
                 options = f"-c search_path={LIVE}"
-                with connect(self._dsn, application="ticketing-visibility", options=options) as conn:
+                with connect(
+                    self._dsn,
+                    application="ticketing-visibility",
+                    limit_seconds=LISTEN_LIMIT_SECONDS,
+                    options=options,
+                ) as conn:
                     conn.execute(f"LISTEN {CHANNEL}")
                     self._position = 0  # the server was gone: what stands in for it may not be as far
                     while not self._closing.is_set():
@@ -121,9 +130,11 @@ class Visibility:
 
     def _help(self, position: int) -> bool:
         """Project in this thread until `position` is reached, by whomever, or time is up."""
-        deadline = time.monotonic() + HELP_SECONDS
+        began = time.monotonic()
+        deadline = began + HELP_SECONDS
         if not self._helping.acquire(timeout=HELP_SECONDS):
             return self._position >= position
+        spend(time.monotonic() - began)
         try:
             if self._helper is None or self._helper.closed:
                 self._helper = connect_projector(self._dsn)

@@ -20,7 +20,7 @@ import msgspec
 import psycopg
 import structlog
 
-from infrastructure.postgres import address, named_queries
+from infrastructure.postgres import connect_async, named_queries
 from infrastructure.vault import Vault
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, record
@@ -257,8 +257,9 @@ class Deliveries:
 async def _connect(dsn: str) -> Connection:
     """Commits need not wait for the disk: what a crash of PostgreSQL undoes is delivered once more."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c TimeZone=UTC"
-    conninfo = address(dsn, application="ticketing-webhook-deliveries", options=options)
-    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=1)
+    return await connect_async(
+        dsn, application="ticketing-webhook-deliveries", options=options, prepare_threshold=1
+    )
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

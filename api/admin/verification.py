@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from infrastructure.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.logs import configure_logs
 from infrastructure.postgres import Connection, Pool, connect, named_queries
 from infrastructure.settings import Settings, load_settings
@@ -161,7 +162,7 @@ class _Notes:
 def _altered(dsn: str, settings: Settings, notes: _Notes) -> list[Difference]:
     """Where the log is not what the notary chained, and signed in its file if this machine has that."""
     file = StatementFile.of(settings)
-    with connect(dsn, application="ticketing-verification") as conn:
+    with connect(dsn, application="ticketing-verification", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         report = verify_log(conn, {str(file.path): file.lines()}, notes.show)
     return [
         Difference(table="log", id=str(finding.position or "-"), columns=(), problem=finding.problem)

@@ -1,5 +1,7 @@
 -- A new claim, or one taken over: expired ones start anew; one without an answer whose holder gave up
--- (claimed_at is -infinity) or died is taken over by the same request, under the same command id.
+-- (claimed_at is -infinity) or died is taken over by the same request, under the same command id. Holders are
+-- done sooner: a request waits for the database 4 s in all. One that is not, as it was frozen, does no harm:
+-- what is done under one command id is done once.
 -- name: claim
 INSERT INTO access.idempotency AS claim
        (key_id, idempotency_key, request_sha256, command_id, claimed_at, expires_at)
@@ -14,7 +16,7 @@ VALUES (%(key_id)s, %(idempotency_key)s, %(request_sha256)s, %(command_id)s, now
        response_body = NULL
  WHERE claim.expires_at <= now()
     OR (claim.response_status IS NULL
-        AND claim.claimed_at <= now() - interval '30 seconds'
+        AND claim.claimed_at <= now() - interval '10 seconds'
         AND claim.request_sha256 = excluded.request_sha256)
 RETURNING command_id;
 

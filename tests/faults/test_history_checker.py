@@ -36,7 +36,7 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 CLIENTS, REQUESTS_EACH, FAULTS = (12, 400, 160) if IS_FULL else (4, 30, 8)
-PATIENCE_SECONDS = 45.0 if IS_FULL else 1.0  # the claim of a worker that was killed is held for 30 s
+PATIENCE_SECONDS = 45.0 if IS_FULL else 1.0  # the claim of a worker that was killed is held for 10 s
 SOON_SECONDS = 30
 SETTLE_SECONDS = 300 if IS_FULL else 90
 WEBHOOKS = ("/one", "/two")

@@ -1,0 +1,41 @@
+"""Threads that only answer health checks, so that these never queue behind other requests."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+HEAD_BYTES = 2_048  # a longer head is no health check's, and goes with the other requests
+READY_THREADS = 4  # one look takes up to a second, and those who ask meanwhile share it
+_METHODS = (b"GET", b"HEAD")
+_HAS_BODY = (b"\ncontent-length:", b"\ntransfer-encoding:")
+
+
+class HealthLanes:
+    """One lane for /health/live, which waits for nothing, and one for /health/ready, which waits a second."""
+
+    def __init__(self) -> None:
+        live = ThreadPoolExecutor(1, thread_name_prefix="live")
+        ready = ThreadPoolExecutor(READY_THREADS, thread_name_prefix="ready")
+        lanes = {b"/health/live": live, b"/health/ready": ready}
+        self._lanes = {
+            b"%b %b " % (method, path): lane for method in _METHODS for path, lane in lanes.items()
+        }
+        self._beginnings = tuple(self._lanes)
+
+    def lane_of(self, client: socket.socket) -> ThreadPoolExecutor | None:
+        """The lane for the request that has come in on this connection, or None if it is no health check.
+
+        Only for one that is there wholly: a slow client would hold the thread.
+        """
+        if client.gettimeout() != 0:  # a look at it would wait
+            return None
+        try:
+            head = socket.socket.recv(client, HEAD_BYTES, socket.MSG_PEEK)
+        except OSError:
+            return None
+        if not head.startswith(self._beginnings) or b"\r\n\r\n" not in head:
+            return None
+        if any(field in head.lower() for field in _HAS_BODY):
+            return None
+        return self._lanes[head[: head.index(b" ", 5) + 1]]

@@ -15,6 +15,8 @@ import psycopg
 import structlog
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from infrastructure.threads import start_watched
+
 REQUEST_SECONDS = 4.0  # all waits of one request; with what else it does it is answered within 5 s
 LEAST_REQUEST_SECONDS = 0.5  # for a request that has spent its time in the queue for a thread
 LAST_STEP_SECONDS = 0.25  # for what follows the answer
@@ -32,48 +34,48 @@ class DeadlineExceeded(psycopg.OperationalError):
 
 
 class _Thread(threading.local):
-    """`seconds_left` is None outside requests."""
+    """`seconds_left` is how long the request of this thread may still wait; None outside requests."""
 
     seconds_left: float | None = None
     queued_seconds = 0.0
 
 
-_this_thread = _Thread()
+this_thread = _Thread()
 
 
 def note_queued(seconds: float) -> None:
     """Have the next request of this thread wait that much less: it has waited for the thread."""
-    _this_thread.queued_seconds = seconds
+    this_thread.queued_seconds = seconds
 
 
 def limit_request(seconds: float = REQUEST_SECONDS) -> None:
     """Let this thread wait for PostgreSQL no longer than this in all, until the limit is lifted."""
-    queued_seconds, _this_thread.queued_seconds = _this_thread.queued_seconds, 0.0
-    _this_thread.seconds_left = max(LEAST_REQUEST_SECONDS, seconds - queued_seconds)
+    queued_seconds, this_thread.queued_seconds = this_thread.queued_seconds, 0.0
+    this_thread.seconds_left = max(LEAST_REQUEST_SECONDS, seconds - queued_seconds)
 
 
 def lift_request_limit() -> None:
     """From now on each wait of this thread has a limit of its own."""
-    _this_thread.seconds_left = None
+    this_thread.seconds_left = None
 
 
 def allow_last_step() -> None:
     """Give a request that has used up its time a moment for what it must leave in order."""
-    if _this_thread.seconds_left is not None:
-        _this_thread.seconds_left = max(_this_thread.seconds_left, LAST_STEP_SECONDS)
+    if this_thread.seconds_left is not None:
+        this_thread.seconds_left = max(this_thread.seconds_left, LAST_STEP_SECONDS)
 
 
 def seconds_left(limit_seconds: float) -> float:
     """How long the next wait may take: `limit_seconds`, or what is left to the request."""
-    left = _this_thread.seconds_left
-    return limit_seconds if left is None else min(left, limit_seconds)
+    left = this_thread.seconds_left
+    return limit_seconds if left is None else max(0.0, min(left, limit_seconds))
 
 
 def spend(seconds: float) -> None:
     """Take a wait that is over from what is left to the request."""
-    left = _this_thread.seconds_left
+    left = this_thread.seconds_left
     if left is not None:
-        _this_thread.seconds_left = max(0.0, left - seconds)
+        this_thread.seconds_left = left - seconds
 
 
 class Breaker:
@@ -97,7 +99,7 @@ class Breaker:
                 return
             self._opened_at = time.monotonic()
             self._has_answered.clear()
-            threading.Thread(target=self._probe_until_answered, name="postgres-probe", daemon=True).start()
+            start_watched(self._probe_until_answered, name="postgres-probe")
             self.is_open = True
 
     def require_answers(self) -> None:

@@ -28,6 +28,7 @@ from infrastructure.deadlines import (
     DeadlineExceeded,
     seconds_left,
     spend,
+    this_thread,
 )
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -53,15 +54,17 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:  # the caller's own limit, as of a wait for notifications
             return super().wait(gen, interval, timeout)
+        left, limit = this_thread.seconds_left, self.limit_seconds  # here at every statement: no calls
         began = time.monotonic()
         try:
-            return super().wait(gen, interval, seconds_left(self.limit_seconds))
+            return super().wait(gen, interval, limit if left is None or left > limit else left)
         except psycopg.errors._WaitTimeout:
             self.is_overdue = True
             self.close()
             raise DeadlineExceeded(_OVERDUE) from None
         finally:
-            spend(time.monotonic() - began)
+            if left is not None:
+                this_thread.seconds_left = left - (time.monotonic() - began)
 
 
 class LimitedAsyncConnection(psycopg.AsyncConnection[TupleRow]):

@@ -27,6 +27,7 @@ THREADS = {
     "infrastructure/postgres.py": "psycopg's pool, whose threads log errors and go on",
     "infrastructure/metrics.py": "answers requests for metrics; an error ends one answer",
     "api/health.py": "each look is waited for, and its error raised, by the request",
+    "api/health_lanes.py": "the worker's loop is told how each answer ended",
     "cli/verify.py": "the result is waited for",
     "projections/verification.py": "the result is waited for",
     "webhook_dispatcher/address_guard.py": "each look-up is waited for by the post",
@@ -76,6 +77,18 @@ def test_threads_are_started_only_where_their_end_is_noticed():
     files = [path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")]
 
     assert {str(path.relative_to(ROOT)) for path in files if starts_threads(path)} == THREADS.keys()
+
+
+def test_every_connection_to_postgresql_is_made_where_its_waits_are_limited():
+    """infrastructure/postgres.py: a connection of psycopg's own waits for a frozen server for ever."""
+    unlimited = ("psycopg.connect(", "Connection.connect(", "ConnectionPool(")
+    making = {
+        str(path.relative_to(ROOT))
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+        if any(call in path.read_text() for call in unlimited)
+    }
+    assert making == {"infrastructure/postgres.py"}
 
 
 def test_no_file_grows_past_400_lines():

@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
-STALL_SECONDS = 45 if IS_FULL else 10
+STALL_SECONDS = 45 if IS_FULL else 9
 CLIENTS = 24 if IS_FULL else 12
 ANSWER_SECONDS = 5.0
 READY_SECONDS = 2.0

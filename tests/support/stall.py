@@ -54,8 +54,8 @@ def frozen(postmaster_pid: int) -> Iterator[None]:
 
 
 class Callers:
-    """`count` threads that send the requests in turn until `stop`, each waiting for its answer. An answer that
-    never came has the status 0."""
+    """`count` threads that send the requests in turn until `stop`, each waiting for its answer. An answer
+    that never came has the status 0."""
 
     def __init__(self, wanted: Sequence[Request], count: int, pause_seconds: float = PAUSE_SECONDS) -> None:
         self.answers: list[Answer] = []

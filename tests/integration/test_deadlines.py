@@ -1,0 +1,236 @@
+"""No wait for PostgreSQL is longer than it may be, and what was waited for in vain is not used again."""
+
+import asyncio
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+
+from domain.property import Property
+from infrastructure import deadlines
+from infrastructure.deadlines import DeadlineExceeded, lift_request_limit, limit_request
+from infrastructure.event_store import Ticketing, create
+from infrastructure.postgres import connect, connect_async, make_pool
+from infrastructure.recorder import outcome_is_unknown
+from tests.support.api import SEASIDE
+from tests.support.keys import operator
+from tests.support.proxy import Proxy
+from tests.support.server import free_port
+from tests.support.waiting import eventually
+
+SECONDS = 0.3
+AT_ONCE = 5.0  # what takes no time at all, on a machine that is busy
+
+
+@pytest.fixture
+def proxy(database):
+    with Proxy(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def far_pool(proxy):
+    with make_pool(proxy.dsn, application="tests", max_size=3) as opened:
+        yield opened
+
+
+@contextmanager
+def a_request(seconds=SECONDS):
+    """What this thread waits for in the block is a request's, which may wait so long."""
+    limit_request(seconds)
+    try:
+        yield
+    finally:
+        lift_request_limit()
+
+
+@pytest.fixture(autouse=True)
+def no_least_time(monkeypatch):
+    monkeypatch.setattr(deadlines, "LEAST_REQUEST_SECONDS", 0.0)
+
+
+@contextmanager
+def in_time(seconds=AT_ONCE):
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def test_a_connection_is_closed_when_the_server_does_not_answer(proxy):
+    with in_time(), connect(proxy.dsn, application="tests", limit_seconds=SECONDS) as conn:
+        conn.execute("SELECT 1")
+        proxy.become("blackhole")
+        with pytest.raises(DeadlineExceeded):
+            conn.execute("SELECT 1")
+
+        assert conn.closed
+
+
+def test_a_transaction_ends_with_the_connection(proxy):
+    with (
+        in_time(),
+        connect(proxy.dsn, application="tests", limit_seconds=SECONDS) as conn,
+        pytest.raises(DeadlineExceeded),
+        conn.transaction(),
+    ):
+        conn.execute("SELECT 1")
+        proxy.become("blackhole")
+        conn.execute("SELECT 1")
+
+
+def test_rows_that_are_copied_have_the_limit_too(proxy):
+    with (
+        in_time(),
+        connect(proxy.dsn, application="tests", limit_seconds=SECONDS) as conn,
+        conn.cursor() as cursor,
+        pytest.raises(DeadlineExceeded),
+        cursor.copy("COPY (SELECT repeat('x', 10000) FROM generate_series(1, 20000)) TO STDOUT") as copy,
+    ):
+        proxy.become("blackhole")
+        list(copy)
+
+
+def test_a_wait_for_notifications_keeps_its_own_limit(conn):
+    conn.limit_seconds = 0.0
+    with in_time():
+        assert list(conn.notifies(timeout=SECONDS)) == []
+
+    assert not conn.closed
+
+
+def test_an_async_connection_has_a_limit(proxy, monkeypatch):
+    monkeypatch.setattr("infrastructure.postgres.STATEMENT_SECONDS", SECONDS)
+
+    async def ask():
+        async with await connect_async(proxy.dsn, application="tests") as conn:
+            await conn.execute("SELECT 1")
+            proxy.become("blackhole")
+            with pytest.raises(DeadlineExceeded):
+                await conn.execute("SELECT 1")
+            return conn.closed
+
+    with in_time():
+        assert asyncio.run(ask())
+
+
+def test_the_waits_of_a_request_have_one_limit_together(pool):
+    with a_request(0.5), pool.connection() as conn:
+        conn.execute("SELECT pg_sleep(0.3)")
+        with pytest.raises(DeadlineExceeded):
+            conn.execute("SELECT pg_sleep(0.3)")
+
+    with pool.connection() as conn:
+        conn.execute("SELECT pg_sleep(0.3)")
+        conn.execute("SELECT pg_sleep(0.3)")
+
+
+def test_the_time_in_the_queue_is_part_of_the_request(pool):
+    deadlines.note_queued(10.0)
+    with a_request(10.1), pool.connection() as conn, pytest.raises(DeadlineExceeded):
+        conn.execute("SELECT pg_sleep(2)")
+    with a_request(10.1), pool.connection() as conn:  # the next one has not been in the queue
+        conn.execute("SELECT pg_sleep(0.2)")
+
+
+def test_a_connection_that_was_waited_for_in_vain_is_not_used_again(proxy, far_pool):
+    with a_request(), far_pool.connection() as conn:
+        lost = conn.fetch("SELECT pg_backend_pid()")
+        proxy.become("blackhole")
+        with pytest.raises(DeadlineExceeded):
+            conn.fetch("SELECT 'this answer comes late'")
+    proxy.become("pass")
+
+    assert eventually(lambda: ask(far_pool, "SELECT pg_backend_pid()")) != lost
+
+
+def test_while_the_server_does_not_answer_the_next_request_is_refused_at_once(proxy, far_pool):
+    far_pool.fetch("SELECT 1")
+    proxy.become("blackhole")
+    with a_request(), pytest.raises(DeadlineExceeded):
+        far_pool.fetch("SELECT 1")
+    eventually(lambda: far_pool._breaker.is_open)
+
+    with in_time():
+        for _ in range(100):
+            with a_request(60.0), pytest.raises(PoolTimeout):
+                far_pool.fetch("SELECT 1")
+    proxy.become("pass")
+
+    assert eventually(lambda: ask(far_pool, "SELECT 7")) == [(7,)]
+
+
+def test_one_slow_statement_refuses_nobody(pool):
+    with a_request(), pool.connection() as slow, pytest.raises(DeadlineExceeded):
+        slow.execute("SELECT pg_sleep(3)")
+
+    assert pool.fetch("SELECT 7") == [(7,)]
+
+
+def test_without_a_server_the_next_request_is_refused_at_once():
+    with make_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", application="tests", max_size=3) as pool:
+        with a_request(60.0), pytest.raises(PoolTimeout):
+            pool.fetch("SELECT 1")
+
+        with in_time():
+            for _ in range(100):
+                with a_request(60.0), pytest.raises(PoolTimeout):
+                    pool.fetch("SELECT 1")
+
+
+def test_a_request_connects_in_the_time_it_has_left():
+    """Each host of the address takes at least two seconds to give up."""
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        ports = ",".join(str(server.getsockname()[1]) for server in silent)
+        dsn = f"host=127.0.0.1,127.0.0.1 port={ports} user=nobody dbname=x"
+        with a_request(4.0):
+            with in_time(5.0), pytest.raises(psycopg.OperationalError):
+                connect(dsn, application="tests")
+            with in_time(1.0), pytest.raises(DeadlineExceeded):
+                connect(dsn, application="tests")
+
+
+def test_an_append_that_is_not_answered_may_be_stored_and_is_not_stored_again(proxy, far_pool, conn):
+    store, first_try = Ticketing(far_pool), operator()
+    far_pool.fetch("SELECT 1")
+    proxy.become("delay", delay_seconds=1.0)  # the server gets it, after we have given up
+    with a_request(), pytest.raises(DeadlineExceeded) as caught:
+        store.save(a_property(first_try))
+    assert outcome_is_unknown(caught.value)
+    stored = "SELECT count(*) FROM es.stored_events"
+    eventually(lambda: conn.execute(stored).fetchone() == (1,))
+    proxy.become("pass")
+
+    eventually(lambda: ask(far_pool, "SELECT 1"))
+    create(store, a_property(first_try), msgspec.structs.replace(first_try, is_retry=True))
+
+    assert conn.execute(stored).fetchone() == (1,)
+
+
+def test_a_pool_closes_while_the_server_does_not_answer(proxy):
+    pool = make_pool(proxy.dsn, application="tests", max_size=3)
+    pool.fetch("SELECT 1")
+    proxy.become("blackhole")
+    with a_request(), pytest.raises(DeadlineExceeded):
+        pool.fetch("SELECT 1")
+
+    with in_time(10.0):
+        pool.close()
+
+    eventually(lambda: "postgres-probe" not in {thread.name for thread in threading.enumerate()})
+
+
+def a_property(context):
+    return Property.register("p1", context, name="P", address=SEASIDE)
+
+
+def ask(pool, statement):
+    try:
+        return pool.fetch(statement)
+    except PoolTimeout:
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -112,16 +113,19 @@ class Check:
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._running: Future[Readiness | Details] | None = None
+        self._began = 0.0
         self._conn: Connection | None = None
 
     def outcome(self) -> Readiness | Details:
-        """How things are now, or what is wrong."""
+        """How things are now, or what is wrong. Who asks while a look is overdue is answered at once: many
+        who each waited a second would wait for one another's threads."""
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = self._thread.submit(self._look)
-            running = self._running
+                self._began = time.monotonic()
+            running, seconds_left = self._running, self._began + CHECK_SECONDS - time.monotonic()
         try:
-            return running.result(CHECK_SECONDS)
+            return running.result(max(0.0, seconds_left))
         except TimeoutError:
             return {"database": [f"PostgreSQL did not answer within {CHECK_SECONDS:g} s."]}
 

@@ -8,6 +8,8 @@ that decides only in which form an error is told.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, cast
 
@@ -101,16 +103,23 @@ class Gate:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
     ) -> None:
+        """Do what follows an answer. The answer is decided: no failure here may turn it into another one."""
         context = cast(RequestContext, req.context)
-        allow_last_step()
-        idempotency.finish(self._pool, req, resp)
+        with _harmless("keep_answer", context):
+            allow_last_step()
+            idempotency.finish(self._pool, req, resp)
         lift_request_limit()  # an answer that is streamed reads on, page by page
-        if context.body_file is not None:
-            context.body_file.close()
-        _log_and_count(req, resp, context)
-        operation = resource.operation(req.method) if isinstance(resource, Resource) else None
-        if operation is not None and (note := _note_of(req, resp, context, operation)):
-            self._services.access_notes.leave(note)
+        with _harmless("close_body", context):
+            if context.body_file is not None:
+                context.body_file.close()
+        with _harmless("count", context):
+            _count(req, resp, context)
+        with _harmless("log", context):
+            _log(req, resp, context)
+        with _harmless("note_access", context):
+            operation = resource.operation(req.method) if isinstance(resource, Resource) else None
+            if operation is not None and (note := _note_of(req, resp, context, operation)):
+                self._services.access_notes.leave(note)
 
     def _require_disk_space(self, req: falcon.Request, operation: Operation) -> None:
         """Refuse what would write while PostgreSQL's disk is nearly full: when it is, reading ends too."""
@@ -152,17 +161,31 @@ def _require_known_parameters(req: falcon.Request, operation: Operation) -> None
         read_query(req, NoQuery)
 
 
-def _log_and_count(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
-    """One line of the log and one count: which address, by its template, and how it ended."""
+@contextmanager
+def _harmless(step: str, context: RequestContext) -> Iterator[None]:
+    """Run a step whose failure is logged and nothing else."""
+    try:
+        yield
+    except Exception as error:
+        with suppress(Exception):
+            log.error("after_answer_failed", step=step, request_id=context.request_id, exc_info=error)
+
+
+def _count(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
+    """Count the answer, by the template of its address and how it ended."""
     seconds = perf_counter() - context.started_at
-    route = req.uri_template or "none"
-    count_request(req.method, route, resp.status_code, seconds)
+    count_request(req.method, req.uri_template or "none", resp.status_code, seconds)
+
+
+def _log(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
+    """Write the one line of the log that each request has."""
+    seconds = perf_counter() - context.started_at
     caller = getattr(context, "caller", None)
     log.info(
         "request",
         request_id=context.request_id,
         method=req.method,
-        route=route,
+        route=req.uri_template or "none",
         status=resp.status_code,
         error=context.error_code,
         milliseconds=round(seconds * 1_000, 2),

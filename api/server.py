@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
+import socket
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,41 +17,44 @@ from api.services import Services, make_services, read_signing_key
 from api.worker import Worker
 from infrastructure.logs import LineHandler, configure_logs
 from infrastructure.settings import Settings
+from infrastructure.shared_metrics import SharedMetrics, free_place
 
 KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
 GRACEFUL_SECONDS = 20
 SILENT_WORKER_SECONDS = 30
 MAX_HEADER_BYTES = 8_190
-_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat and the metrics must not wait for a disk
+_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
 
 
 def serve(settings: Settings) -> None:
     """Serve the API in the foreground until a signal ends it."""
     configure_logs(settings.log_level)
-    metrics_dir = tempfile.mkdtemp(prefix="ticketing-metrics-", dir=_memory())
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
-    import api.app  # noqa: F401 - only now: the metrics look at the variable when they are imported
+    metrics = SharedMetrics(_memory())
+    import api.app  # noqa: F401 - only now: metrics made before that would not be shared
 
-    try:
-        _Server(settings, read_signing_key(settings)).run()
+    try:  # a worker is a fork made in run(), and leaves it too when it ends
+        _Server(settings, read_signing_key(settings), metrics).run()
     finally:
-        shutil.rmtree(metrics_dir, ignore_errors=True)
+        metrics.delete()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
     """gunicorn's programmatic application: `load` runs in each worker, after the fork."""
 
-    def __init__(self, settings: Settings, signing_key: bytes) -> None:
+    def __init__(self, settings: Settings, signing_key: bytes, metrics: SharedMetrics) -> None:
         self._settings = settings
         self._signing_key = signing_key
+        self._metrics = metrics
         self._services: Services | None = None
+        self._metrics_socket: socket.socket | None = None
         super().__init__()
 
     def load_config(self) -> None:
         for name, value in options(self._settings).items():
             self.cfg.set(name, value)
+        self.cfg.set("pre_fork", self._choose_place)
+        self.cfg.set("post_fork", self._take_place)
         self.cfg.set("worker_exit", self._close)
-        self.cfg.set("child_exit", _forget_metrics)
         self.cfg.set("when_ready", self._serve_metrics)
 
     def load(self) -> Any:
@@ -63,12 +65,25 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def _serve_metrics(self, arbiter: Arbiter) -> None:
         """In the process that starts the workers, before it forks the first of them."""
-        if self._settings.metrics_port is not None:
+        settings = self._settings
+        if settings.metrics_port is not None:
             from api.health import measure
             from infrastructure.metrics import serve_metrics
 
-            settings = self._settings
-            serve_metrics(settings.host, self._settings.metrics_port, before_each=partial(measure, settings))
+            before_each = partial(measure, settings)
+            self._metrics_socket = serve_metrics(
+                settings.host, settings.metrics_port, before_each=before_each
+            )
+
+    def _choose_place(self, arbiter: Arbiter, worker: Worker) -> None:
+        """Find a place in the shared metrics that no living worker has."""
+        worker.place = free_place(one.place for one in arbiter.WORKERS.values())
+
+    def _take_place(self, arbiter: Arbiter, worker: Worker) -> None:
+        """In the worker, after the fork."""
+        self._metrics.count_at(worker.place)
+        if self._metrics_socket is not None:
+            self._metrics_socket.close()
 
     def _close(self, arbiter: Arbiter, worker: Worker) -> None:
         if self._services is not None:
@@ -109,9 +124,3 @@ class JsonLogger(Logger):  # type: ignore[misc]
 
 def _memory() -> str | None:
     return str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None
-
-
-def _forget_metrics(arbiter: Arbiter, worker: Worker) -> None:
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -74,7 +74,12 @@ class DeadlineSocket(socket.socket):
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """A thread is taken only by a connection that has something to say, and not for long."""
+    """A thread is taken only by a connection that has something to say, and not for long.
+
+    `place` is where this worker counts in the shared metrics; api/server.py sets it before the fork.
+    """
+
+    place: int = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

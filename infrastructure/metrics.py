@@ -1,12 +1,13 @@
 """What is measured, and giving it to Prometheus.
 
-With PROMETHEUS_MULTIPROC_DIR set before this module is imported, the workers of one server count
-together (api/server.py does so); otherwise each process counts for itself.
+Where SharedMetrics was made before this module is imported, the workers of one server count together
+(api/server.py does so); otherwise each process counts for itself.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable
 from functools import cache
 
@@ -71,14 +72,16 @@ def exposition() -> bytes:
     return generate_latest(_registry())
 
 
-def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> None:
+def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> socket.socket:
     """Serve the same at every path of a port of its own, without a key, from a thread of this process.
 
-    `before_each` is called when somebody asks, to bring the gauges up to date.
+    `before_each` is called when somebody asks, to bring the gauges up to date. Returns the listening socket,
+    for forked processes to close: otherwise they hold the port when this process has ended.
     """
     registry = CollectorRegistry()
     registry.register(_Fresh(_registry(), before_each))
-    start_http_server(port, host, registry)
+    server, _ = start_http_server(port, host, registry)
+    return server.socket
 
 
 class _Fresh(Collector):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from infrastructure.shared_metrics import SharedMetrics, free_place
 
 KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
 GRACEFUL_SECONDS = 20
-SILENT_WORKER_SECONDS = 30
 MAX_HEADER_BYTES = 8_190
 _MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
 
@@ -75,6 +75,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
                 settings.host, settings.metrics_port, before_each=before_each
             )
 
+    def run(self) -> None:
+        _Arbiter(self).run()
+
     def _choose_place(self, arbiter: Arbiter, worker: Worker) -> None:
         """Find a place in the shared metrics that no living worker has."""
         worker.place = free_place(one.place for one in arbiter.WORKERS.values())
@@ -90,6 +93,24 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self._services.close()
 
 
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, which does not blame workers for the time in which it was stopped itself."""
+
+    _looked_at = 0.0
+    _patient_until = 0.0
+
+    def murder_workers(self) -> None:
+        """Kill workers that were silent for too long, about once a second. After a longer pause this process
+        was stopped too, and probably all of them (`docker pause`): workers then have time for a sign of life
+        first."""
+        now = time.monotonic()
+        if now - self._looked_at > self.timeout / 2:
+            self._patient_until = now + self.timeout / 2
+        self._looked_at = now
+        if now >= self._patient_until:
+            super().murder_workers()
+
+
 def options(settings: Settings) -> dict[str, Any]:
     """Every gunicorn option that is not its default. The benchmarks serve their bare handlers with it."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -101,7 +122,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "logger_class": JsonLogger,
         "loglevel": settings.log_level.lower(),
         "keepalive": KEEPALIVE_SECONDS,
-        "timeout": SILENT_WORKER_SECONDS,
+        "timeout": settings.worker_timeout_seconds,
         "graceful_timeout": GRACEFUL_SECONDS,
         "limit_request_line": MAX_HEADER_BYTES,
         "limit_request_field_size": MAX_HEADER_BYTES,

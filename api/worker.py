@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+import signal
 import socket
 import time
 from collections import deque
@@ -28,6 +29,7 @@ SLOWEST_BYTES_PER_SECOND = 16_384  # a body may take longer as long as it flows 
 SEND_SECONDS = 30.0  # for each piece of an answer
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 65_536
+ENDING_LOOK_SECONDS = 0.2
 
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (
     (http_errors.LimitRequestLine, "uri_too_long", "The address of the request is too long."),
@@ -54,13 +56,12 @@ class DeadlineSocket(socket.socket):
             self._deadline = time.monotonic() + READ_SECONDS
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise _too_slow(ENOTCONN)
-        self.settimeout(remaining)
+        """What has come or still comes in time. What came before the deadline is returned after it too: this
+        process may have been stopped meanwhile, not the client slow."""
+        self.settimeout(max(0.0, self._deadline - time.monotonic()))
         try:
             data = super().recv(size, flags)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise _too_slow(ENOTCONN) from None
         self._deadline += len(data) / SLOWEST_BYTES_PER_SECOND
         return data
@@ -116,8 +117,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle(conn)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        draining.set()
-        super().handle_exit(sig, frame)
+        if self.alive:  # only once: a second signal may arrive while the first is being handled
+            super().handle_exit(sig, frame)
+            draining.set()
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """End as on SIGTERM. The master sends SIGABRT to a worker that was silent for too long. One that gets
+        as far as this runs again and can answer what it holds; the others get SIGKILL a second later."""
+        self.handle_exit(sig, frame)
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there. Without it, answers close their connections as on SIGTERM, and the
+        port is free for the next master at once."""
+        if super().is_parent_alive():
+            return True
+        self.handle_exit(signal.SIGTERM, None)
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        return False
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
@@ -127,10 +145,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """As gunicorn, but a connection to be closed is drained in the poller: gunicorn would stop this
         loop, and so all clients of the worker, for up to two seconds."""
         if future.cancelled() or future.exception() is not None or not future.result():
-            self.nr_conns -= 1
             self._linger(conn.sock)
         else:
             super().finish_request(conn, future)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Called when the worker begins to end. A connection that has not yet brought a request gets the same
+        time for one as a connection that is kept alive."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """As gunicorn, which looks once a second whether connections have run out of time; a worker that ends
+        looks more often, because it is waited for."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, ENDING_LOOK_SECONDS))
 
     def murder_pending(self) -> None:
         super().murder_pending()
@@ -165,6 +194,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             client.setblocking(False)
             self.poller.register(client, selectors.EVENT_READ, partial(self._drain, bytearray()))
         except (OSError, ValueError):
+            self.nr_conns -= 1
             client.close()
         else:
             self._lingering.append((time.monotonic() + LINGER_SECONDS, client))
@@ -181,6 +211,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(client)
 
     def _drop(self, client: DeadlineSocket) -> None:
+        self.nr_conns -= 1
         self.poller.unregister(client)
         client.close()
 

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = "http://127.0.0.1:8000"
     workers: int = 4
     threads: int = 8
+    worker_timeout_seconds: int = 30
     event_log_lock: Literal["watermark", "table"] = "watermark"
     kafka_bootstrap_servers: str | None = None
     kafka_prefix: str = "ticketing"
@@ -82,6 +83,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         base_url=(_web_address(env, "BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
         workers=_integer(env, "WORKERS", 4, 1, 64),
         threads=_integer(env, "THREADS", 8, 1, 256),
+        worker_timeout_seconds=_integer(env, "WORKER_TIMEOUT_SECONDS", 30, 3, 600),
         event_log_lock=_one_of(env, "EVENT_LOG_LOCK", "watermark", "table"),  # type: ignore[arg-type]
         kafka_bootstrap_servers=_kafka_servers(env),
         kafka_prefix=_kafka_prefix(env),

@@ -96,7 +96,7 @@ class SharedMetrics:
 
 
 def _allocate(path: Path, size: int) -> None:
-    """Make a file of so many bytes, unless it is there. Raises OSError when there is no room, and leaves none."""
+    """Make a file of so many bytes, unless it is there. Leaves none when there is no room (OSError)."""
     if path.exists():
         return
     new = path.with_suffix(".new")

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api.worker import READ_SECONDS
+from api import worker
+from api.worker import READ_SECONDS, DeadlineSocket
 from infrastructure.event_store import Ticketing
 from infrastructure.postgres import make_pool
 from tests.support.keys import make_key
@@ -270,3 +271,15 @@ def test_slow_clients_lose_their_thread(address):
 
         assert time.monotonic() - began < READ_SECONDS + 2
         assert all(future.result()[0] < READ_SECONDS + 3 for future in ended)
+
+
+def test_what_came_while_the_server_was_stopped_did_not_come_too_late(monkeypatch):
+    monkeypatch.setattr(worker, "READ_SECONDS", 0.0)  # the time is over when the first look is taken
+    ours, theirs = socket.socketpair()
+    with ours, theirs, DeadlineSocket(fileno=ours.detach()) as client:
+        client.setblocking(True)
+        theirs.sendall(b"GET / HTTP/1.1\r\n")
+        assert client.recv(1_024) == b"GET / HTTP/1.1\r\n"
+        client.setblocking(True)
+        with pytest.raises(TimeoutError):
+            client.recv(1_024)

@@ -35,6 +35,7 @@ UNUSABLE = [
     ("METRICS_PORT", "-1"),
     ("WORKERS", "many"),
     ("THREADS", "257"),
+    ("WORKER_TIMEOUT_SECONDS", "2"),
 ]
 # The rest take any text, or only where they are used can it be told that they cannot be (test_cli.py).
 FOUND_OUT_LATER = {

@@ -1,0 +1,253 @@
+"""Workers of the API end in every way there is while clients ask: nobody notices, and nothing is lost."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from infrastructure.event_store import decode
+from infrastructure.postgres import connect
+from tests.acceptance.site import Site
+from tests.support.postgres import cloned_database
+from tests.support.processes import Processes, kill
+from tests.support.server import free_port
+from tests.support.steady_load import SteadyLoad
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.faults
+
+IS_FULL = os.environ.get("FAULTS_FULL") == "1"
+WORKERS = 3
+TIMEOUT_SECONDS, FREEZE_SECONDS = (30, 40) if IS_FULL else (3, 4)
+END_SECONDS = 8  # within which a worker ends that has only idle connections; each gets 2 s for a request
+RELEASE_SECONDS = 10  # within which workers without a master free its port
+REQUESTS = 1_000 if IS_FULL else 100  # before a fault, and after it
+OPENED = ("ticketing_http_requests_total", "POST", "/v1/tickets", "201")
+
+
+@pytest.fixture(scope="module")
+def system(postgres, template, tmp_path_factory):
+    """An API of several workers with its projector, and what a test needs to stop them."""
+    home = tmp_path_factory.mktemp("workers")
+    with cloned_database(postgres, template) as dsn:
+        port, metrics_port = free_port(), free_port()
+        processes = Processes(
+            dsn,
+            home,
+            PORT=str(port),
+            METRICS_PORT=str(metrics_port),
+            WORKERS=str(WORKERS),
+            WORKER_TIMEOUT_SECONDS=str(TIMEOUT_SECONDS),
+        )
+        api = processes.start("api")
+        processes.start("projector")
+        site = Site(dsn, f"http://127.0.0.1:{port}")
+        site.populate()
+        try:
+            eventually(lambda: is_ready(site))
+            yield SimpleNamespace(
+                site=site,
+                api=api,
+                processes=processes,
+                metrics=f"http://127.0.0.1:{metrics_port}",
+                ticket_id=site.ticket()["id"],
+            )
+        finally:
+            site.pool.close()
+            processes.close()
+
+
+def is_ready(site):
+    try:
+        return requests.get(f"{site.base_url}/health/ready", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def master_of(system):
+    return psutil.Process(system.api.pid)
+
+
+def workers_of(system):
+    return master_of(system).children()
+
+
+def ports_of(process):
+    """The clients' ends of the connections that a process holds."""
+    return {connection.raddr.port for connection in process.net_connections("tcp") if connection.raddr}
+
+
+def reload(system):
+    """SIGHUP to the master: every worker is replaced."""
+    workers = workers_of(system)
+    master_of(system).send_signal(signal.SIGHUP)
+    return workers, set()
+
+
+def end_one(system):
+    worker = workers_of(system)[0]
+    worker.terminate()
+    return [worker], set()
+
+
+def abort_one(system):
+    worker = workers_of(system)[0]
+    worker.send_signal(signal.SIGABRT)
+    return [worker], set()
+
+
+def kill_one(system):
+    worker = workers_of(system)[0]
+    worker.suspend()  # from now on its connections do not change
+    lost = ports_of(worker)
+    worker.kill()
+    return [worker], lost
+
+
+def freeze_workers(system):
+    """Until the master kills them, because they were silent for TIMEOUT_SECONDS."""
+    workers = workers_of(system)
+    for worker in workers:
+        worker.suspend()
+    return workers, set().union(*(ports_of(worker) for worker in workers))
+
+
+def freeze_all(system):
+    """As `docker pause` does. The workers are well afterwards: nothing excuses a request that is lost."""
+    everyone = [master_of(system), *workers_of(system)]
+    for process in everyone:
+        process.suspend()
+    time.sleep(FREEZE_SECONDS)  # the fault itself; nothing is waited for
+    for process in everyone:
+        process.resume()
+    return [], set()
+
+
+@pytest.mark.parametrize("fault", [reload, end_one, abort_one, kill_one, freeze_workers, freeze_all])
+def test_clients_do_not_notice_that_workers_end(system, fault):
+    before = counted(system)
+    with SteadyLoad(system.site, system.ticket_id) as load:
+        load.go_on(REQUESTS)
+        ended, lost = fault(system)
+        eventually(lambda: not any(worker.is_running() for worker in ended))
+        load.go_on(REQUESTS)
+        eventually(lambda: len(workers_of(system)) == WORKERS)
+    after = counted(system)
+    opened, maybe_opened = load.titles(acknowledged=True), load.titles(acknowledged=False)
+    in_log = titles_in_log(system.site)
+
+    print(f"{load.report()}; {len(maybe_opened & in_log.keys())} of {len(maybe_opened)} written unanswered")
+    assert load.unserved(lost) == []
+    assert [series for series in before if after[series] < before[series]] == []
+    assert len(opened) <= after[OPENED] - before.get(OPENED, 0) <= len(opened | maybe_opened)
+    assert {title: in_log[title] for title in opened if in_log[title] != 1} == {}
+    assert {title: in_log[title] for title in maybe_opened if in_log[title] > 1} == {}
+
+
+def counted(system):
+    """Every count by its name and labels. A worker tells it, and then the master does."""
+    from_worker = counts(system.site.client().get("/metrics"))
+    from_master = counts(requests.get(system.metrics, timeout=10))
+    assert [series for series in from_worker if from_master[series] < from_worker[series]] == []
+    return from_master
+
+
+def counts(answer):
+    assert answer.status_code == 200, answer.text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if family.type in ("counter", "histogram")
+    }
+
+
+def titles_in_log(site):
+    """How many tickets of each title the log has."""
+    with connect(site.dsn, application="tests") as conn:
+        rows = conn.execute("SELECT state FROM es.stored_events WHERE topic LIKE 'ticket.opened%'")
+        return Counter(decode(state).title for (state,) in rows)
+
+
+def test_the_files_that_workers_count_in_have_no_holes(system):
+    """A write through a memory map into a hole kills the writer (SIGBUS) when the disk has no room for it."""
+    mapped = {Path(one.path) for worker in workers_of(system) for one in worker.memory_maps()}
+    counting = [path.stat() for path in mapped if path.suffix == ".db"]
+
+    assert len(counting) >= 3 * len(workers_of(system))
+    assert [file for file in counting if file.st_blocks * 512 < file.st_size] == []
+
+
+def test_a_worker_that_ends_answers_on_the_connections_it_holds_and_then_closes_them(system):
+    worker = workers_of(system)[0]
+    with ExitStack() as stack:
+        busy, idle = (connection_to(worker, system, stack, asked_once=True) for _ in range(2))
+        silent = connection_to(worker, system, stack, asked_once=False)
+        worker.terminate()
+
+        eventually(lambda: connection_after(busy) == "close")
+        assert connection_after(idle) == "close"
+        eventually(lambda: not worker.is_running(), END_SECONDS)
+        assert silent.sock.recv(1) == b""
+
+
+def connection_to(worker, system, stack, *, asked_once):
+    """A client's connection that `worker` has accepted."""
+
+    def connect_once():
+        client = http.client.HTTPConnection(system.site.base_url.removeprefix("http://"), timeout=60)
+        stack.enter_context(closing(client))
+        client.connect()
+        client.auto_open = False
+        if asked_once:
+            assert connection_after(client) == "keep-alive"
+        holder = eventually(lambda: holder_of(client.sock.getsockname()[1], system))
+        return client if holder == worker else None
+
+    return eventually(connect_once)
+
+
+def holder_of(port, system):
+    return next((worker for worker in workers_of(system) if port in ports_of(worker)), None)
+
+
+def connection_after(client):
+    """What the server says of the connection in its answer to a request."""
+    client.request("GET", "/health/live")
+    answer = client.getresponse()
+    answer.read()
+    assert answer.status == 200
+    return answer.getheader("Connection")
+
+
+def test_the_api_can_be_started_again_as_soon_as_its_master_was_killed(system):
+    orphans = workers_of(system)
+    with SteadyLoad(system.site, system.ticket_id) as load:
+        load.go_on(REQUESTS)
+        kill(system.api)
+        eventually(lambda: not any(is_listening(worker) for worker in orphans), RELEASE_SECONDS)
+        system.api = system.processes.start("api")
+        eventually(lambda: not any(worker.is_running() for worker in orphans))
+        eventually(lambda: is_ready(system.site))
+        load.go_on(REQUESTS)
+
+    print(load.report())
+    assert {one.status for one in load.unserved(set())} <= {None}  # nobody was there; that is no fault
+
+
+def is_listening(process):
+    try:
+        return any(one.status == psutil.CONN_LISTEN for one in process.net_connections("tcp"))
+    except psutil.NoSuchProcess:
+        return False

@@ -274,7 +274,5 @@ def create(
     try:
         store.save(aggregate, also=also, given=given)
     except VersionConflict:
-        if done := store.done_before(kind, aggregate.id, context):  # by an append that was still under way
-            return done
         raise Conflict(f"The id {aggregate.id} is already in use.") from None
     return aggregate

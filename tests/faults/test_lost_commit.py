@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -34,6 +35,10 @@ RENAME_WHEN_A_TICKET_IS_OPENED = """
     CREATE TRIGGER rename AFTER INSERT ON es.stored_events
        FOR EACH ROW WHEN (NEW.topic = 'ticket.opened') EXECUTE FUNCTION rename()
 """
+WAITING_INSERTS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT%'
+"""
 
 
 @pytest.fixture
@@ -54,10 +59,10 @@ def far_store(far_pool, request):
     return Ticketing(far_pool, lock=request.param)
 
 
-def a_ticket(ticket_id="t1", title="A leaking tap"):
+def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
     return Ticket.open(
         ticket_id,
-        context(),
+        by or context(),
         title=title,
         description="",
         priority="medium",
@@ -129,6 +134,25 @@ def test_a_new_aggregate_whose_commit_is_not_answered_is_no_conflict_with_itself
     ticket = create(far_store, a_ticket(), context())
 
     assert proxy.losses == 1
+    assert log(conn) == [(ticket.position, "t1", 1)]
+
+
+def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(store, pool, conn):
+    """The first try was given up, but reaches the server after all: at the same time as the second."""
+    tried = context(command_id="c1")
+    (stored,) = [store.mapper.to_stored_event(event) for event in a_ticket(by=tried).collect_events()]
+    again = context(command_id="c1", is_retry=True)
+    with ThreadPoolExecutor(1) as executor:
+        with conn.transaction():
+            conn.execute(
+                "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+                " VALUES (%s, %s, %s, %s)",
+                (stored.originator_id, stored.originator_version, stored.topic, stored.state),
+            )
+            second = executor.submit(create, store, a_ticket(by=again), again)
+            eventually(lambda: pool.fetch(WAITING_INSERTS) == [(1,)])
+        ticket = second.result()
+
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 

@@ -1,12 +1,12 @@
-"""Threads that only answer health checks, so that these never queue behind other requests."""
+"""Threads that answer health checks only, so that these never queue behind other requests."""
 
 from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-HEAD_BYTES = 2_048  # a longer head is no health check's, and goes with the other requests
-READY_THREADS = 4  # one look takes up to a second, and those who ask meanwhile share it
+HEAD_BYTES = 2_048  # a request with a longer head is treated as any other request
+READY_THREADS = 4  # a check takes up to a second, and requests that arrive meanwhile share its result
 _METHODS = (b"GET", b"HEAD")
 _HAS_BODY = (b"\ncontent-length:", b"\ntransfer-encoding:")
 

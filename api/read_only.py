@@ -1,7 +1,7 @@
-"""Reading while the database can write nothing: its disk is full, or it is a standby.
+"""Authenticating reads while the database cannot write: its disk is full, or it is a standby.
 
-Every request with a key or a session is noted in a table. That this cannot be done must not keep anyone from
-reading: for a while the request is looked up without being noted.
+Every request with a key or a session updates a row (the rate limit, the last use). When that fails, the key
+or session is looked up without the update, so that reads are still answered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from infrastructure.metrics import count_uncounted
 
 T = TypeVar("T")
 
-RETRY_SECONDS = 5.0  # PostgreSQL writes each failure into its own log, on the same disk
+RETRY_SECONDS = 5.0  # each failed attempt adds lines to PostgreSQL's own log, on the same disk
 
 _CANNOT_WRITE = (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction)
 _retry_at = 0.0
@@ -26,7 +26,8 @@ log = structlog.get_logger()
 
 
 def instead_of(writing: Callable[[], T], reading: Callable[[], T]) -> T:
-    """The result of `writing`, or that of `reading` for RETRY_SECONDS after the database could not write."""
+    """Return the result of `writing`; for RETRY_SECONDS after the database could not write, that of
+    `reading`."""
     global _retry_at
     if time.monotonic() >= _retry_at:
         try:

@@ -1,8 +1,7 @@
-"""How long this process waits for PostgreSQL.
+"""Limits on how long this process waits for PostgreSQL.
 
-The server enforces `statement_timeout`. A server that is frozen, or behind a network that passes nothing on,
-enforces nothing, so the client has limits too: one for all the waits of a request together, and elsewhere one
-for each wait. docs/operating.md says what operators see.
+A server that is frozen or cut off does not enforce its `statement_timeout`, so the client has limits too: in
+a request one limit for all its waits together, elsewhere one for each wait. See docs/operating.md.
 """
 
 from __future__ import annotations
@@ -17,20 +16,21 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from infrastructure.threads import start_watched
 
-REQUEST_SECONDS = 4.0  # all waits of one request; with what else it does it is answered within 5 s
+REQUEST_SECONDS = 4.0  # all waits of one request together, so that it is answered within 5 s
 LEAST_REQUEST_SECONDS = 0.5  # for a request that has spent its time in the queue for a thread
-LAST_STEP_SECONDS = 0.25  # for what follows the answer
-STATEMENT_SECONDS = 65.0  # longer than any statement_timeout of ours: a server that works speaks first
+LAST_STEP_SECONDS = 0.25  # for the steps after the answer
+STATEMENT_SECONDS = 65.0  # longer than every statement_timeout: a working server ends the statement first
 LONG_STATEMENT_SECONDS = 3_600.0  # for operators' commands, whose statements the server does not limit
 PROBE_SECONDS = 1.0
 PROBE_PAUSE_SECONDS = 0.25
-GRACE_SECONDS = 0.25  # a server that works answers the probe sooner, and nobody is refused
+GRACE_SECONDS = 0.25  # a working server answers the probe within this time, and no request is refused
 
 log = structlog.get_logger()
 
 
 class DeadlineExceeded(psycopg.OperationalError):
-    """PostgreSQL did not answer in time. The connection is closed; what was asked may be carried out yet."""
+    """PostgreSQL did not answer in time. The connection is closed; the server may still execute the
+    statement."""
 
 
 class _Thread(threading.local):
@@ -44,45 +44,46 @@ this_thread = _Thread()
 
 
 def note_queued(seconds: float) -> None:
-    """Have the next request of this thread wait that much less: it has waited for the thread."""
+    """Deduct the time that the next request of this thread has waited in the queue from its limit."""
     this_thread.queued_seconds = seconds
 
 
 def limit_request(seconds: float = REQUEST_SECONDS) -> None:
-    """Let this thread wait for PostgreSQL no longer than this in all, until the limit is lifted."""
+    """Limit all further waits of this thread for PostgreSQL to this time in total, until it is lifted."""
     queued_seconds, this_thread.queued_seconds = this_thread.queued_seconds, 0.0
     this_thread.seconds_left = max(LEAST_REQUEST_SECONDS, seconds - queued_seconds)
 
 
 def lift_request_limit() -> None:
-    """From now on each wait of this thread has a limit of its own."""
+    """Give each further wait of this thread its own limit again."""
     this_thread.seconds_left = None
 
 
 def allow_last_step() -> None:
-    """Give a request that has used up its time a moment for what it must leave in order."""
+    """Give a request that has used up its time LAST_STEP_SECONDS for the steps after its answer."""
     if this_thread.seconds_left is not None:
         this_thread.seconds_left = max(this_thread.seconds_left, LAST_STEP_SECONDS)
 
 
 def seconds_left(limit_seconds: float) -> float:
-    """How long the next wait may take: `limit_seconds`, or what is left to the request."""
+    """How long the next wait may take: `limit_seconds`, or less when less is left to the request."""
     left = this_thread.seconds_left
     return limit_seconds if left is None else max(0.0, min(left, limit_seconds))
 
 
 def spend(seconds: float) -> None:
-    """Take a wait that is over from what is left to the request."""
+    """Deduct a wait from the time that is left to the request."""
     left = this_thread.seconds_left
     if left is not None:
         this_thread.seconds_left = left - seconds
 
 
 class Breaker:
-    """Refuses requests at once while PostgreSQL does not answer: if each waited for its own deadline, those
-    behind it in the queue would wait many times as long.
+    """A circuit breaker: refuses requests at once while PostgreSQL does not answer. If each request waited
+    for its own deadline, those in the queue behind it would wait several times as long.
 
-    A wait in vain opens it. Then a thread asks PostgreSQL, by `probe`, until there is an answer.
+    A wait that exceeds its limit opens it. A thread then calls `probe` until PostgreSQL answers, and closes
+    it.
     """
 
     def __init__(self, probe: Callable[[], object]) -> None:
@@ -93,7 +94,7 @@ class Breaker:
         self._has_answered = threading.Event()
 
     def suspect(self) -> None:
-        """Note that PostgreSQL did not answer somebody in time."""
+        """Open the breaker: PostgreSQL did not answer in time."""
         with self._lock:
             if self.is_open:
                 return
@@ -103,8 +104,8 @@ class Breaker:
             self.is_open = True
 
     def require_answers(self) -> None:
-        """Raise PoolTimeout while PostgreSQL does not answer. One slow statement is no such case: then the
-        probe, which this waits for, is answered in the first moment."""
+        """Raise PoolTimeout while PostgreSQL does not answer. After a single slow statement it does not: this
+        waits up to GRACE_SECONDS for the answer to the probe."""
         grace_seconds = self._opened_at + GRACE_SECONDS - time.monotonic()
         if not self._has_answered.wait(max(0.0, grace_seconds)):
             raise PoolTimeout("PostgreSQL does not answer")
@@ -128,6 +129,6 @@ class Breaker:
             self._probe()
         except PoolClosed:
             pass
-        except Exception:  # whatever it is, requests would meet it too
+        except Exception:  # any error would hit requests too
             return False
         return True

@@ -1,8 +1,7 @@
-"""Room on the disk of PostgreSQL's data directory, where that is on this machine.
+"""Free space on the disk of PostgreSQL's data directory, when that is on this machine.
 
-PostgreSQL ends when it cannot extend its write-ahead log, and does not start again on a full disk; then
-nothing can be read either. So writes are refused before the disk is full, and a file keeps room for a new
-start.
+PostgreSQL ends when it cannot extend its write-ahead log and does not start on a full disk; then reads fail
+too. So the API refuses writes before the disk is full, and a reserve file keeps space for a new start.
 """
 
 from __future__ import annotations
@@ -13,23 +12,23 @@ from pathlib import Path
 
 import structlog
 
-LEAST_FREE_BYTES = 64 * 1024 * 1024  # for what was under way, and for those who follow the log
+LEAST_FREE_BYTES = 64 * 1024 * 1024  # for requests under way, and for the processes that follow the log
 LEAST_FREE_FILES = 100
-RESERVE_BYTES = 32 * 1024 * 1024  # less than LEAST_FREE_BYTES: what it sets free lets nobody write again
+RESERVE_BYTES = 32 * 1024 * 1024  # less than LEAST_FREE_BYTES: releasing it does not allow writes again
 RESERVE = "disk-reserve"
 
 log = structlog.get_logger()
 
 
 class DiskSpace:
-    """Of a folder's disk; None is a disk elsewhere, which is never low as far as we know."""
+    """The free space on the disk of a folder; with None, a disk on another machine, it is never low."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._was_low = False
 
     def is_low(self) -> bool:
-        """Whether too little is left to take writes. A look costs microseconds: nothing is remembered."""
+        """Whether too little is left to accept writes. Asks the system each time (some microseconds)."""
         if self._folder is None:
             return False
         is_low = not has_room(self._folder, LEAST_FREE_BYTES)
@@ -43,14 +42,14 @@ class DiskSpace:
 
 
 class Reserve:
-    """A file that keeps room on the disk, to be set free when PostgreSQL has to start on a full one."""
+    """A file that occupies disk space, to be deleted when PostgreSQL has to start on a full disk."""
 
     def __init__(self, home: Path) -> None:
         self._file = home / RESERVE
         self._home = home
 
     def keep(self) -> None:
-        """Make the file, unless it is there or the disk has no room for it."""
+        """Create the file, unless it exists or the disk has no space for it."""
         if self._file.exists() or not has_room(self._home, RESERVE_BYTES + LEAST_FREE_BYTES):
             return
         with suppress(OSError):
@@ -63,7 +62,7 @@ class Reserve:
                 os.close(descriptor)
 
     def release(self) -> bool:
-        """Set the room free where the disk is nearly full; whether there was any."""
+        """Delete the file when the disk is nearly full; return whether it was deleted."""
         if has_room(self._home, LEAST_FREE_BYTES):
             return False
         with suppress(OSError):
@@ -73,7 +72,7 @@ class Reserve:
 
 
 def has_room(folder: Path, wanted_bytes: int) -> bool:
-    """Whether so much is free for users who are not root. True where that cannot be told."""
+    """Whether so much is free for users other than root. True when the system cannot tell."""
     try:
         disk = os.statvfs(folder)
     except OSError:

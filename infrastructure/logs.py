@@ -61,16 +61,17 @@ def redact(logger: object, method: str, event: Event) -> Event:
 
 
 def render(logger: object, method: str, event: Event) -> bytes:
-    """The line without its end. What JSON cannot hold is shown as text: half a surrogate pair, say."""
+    """Encode the event as one line of JSON, without the line feed. Values that JSON cannot hold, such as half
+    a surrogate pair, become text."""
     told = {name: value for name, value in event.items() if value is not None}
     try:
         return msgspec.json.encode(told)
-    except Exception:  # which of them it is, is the library's affair
+    except Exception:
         return msgspec.json.encode({_text_of(name): _text_of(value) for name, value in told.items()})
 
 
 class LineHandler(logging.Handler):
-    """The same lines for what libraries log through the standard library."""
+    """Writes the records of the standard library's logging as the same JSON lines."""
 
     def __init__(self, level: int = logging.NOTSET) -> None:
         super().__init__(level)
@@ -79,13 +80,13 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record).encode()
-        except Exception as error:  # the arguments do not fit the message, say
+        except Exception as error:  # for example, arguments that do not fit the message
             line = _not_shown(record.msg, error)
         standard_error.output.write(line + b"\n")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record of the standard library as such a line."""
+    """Formats a record of the standard library as such a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         event: Event = {
@@ -100,10 +101,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class _LineLogger:
-    """What structlog hands finished lines to."""
+    """structlog's output: writes the finished lines."""
 
     def __init__(self, *names: object) -> None:
-        """structlog passes on the names that a logger was asked for by."""
+        """Ignores the names that structlog.get_logger was called with."""
 
     def msg(self, line: bytes) -> None:
         standard_error.output.write(line + b"\n")
@@ -112,7 +113,7 @@ class _LineLogger:
 
 
 def _never_raising(bound_logger: Any) -> Any:
-    """The class of loggers, with a guard around what makes a line of an event."""
+    """The class of loggers, extended to write a line about the error when an event cannot be formatted."""
 
     class Guarded(bound_logger):  # type: ignore[misc]
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
@@ -125,7 +126,7 @@ def _never_raising(bound_logger: Any) -> Any:
 
 
 def _not_shown(event: object, error: Exception) -> bytes:
-    """The line for an event of which no line can be made."""
+    """The line that stands for an event that cannot be formatted."""
     told = {"event": "log_event_not_shown", "level": "error", "of": event, "error": type(error).__name__}
     return render(None, "", redact(None, "", told))
 

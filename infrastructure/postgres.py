@@ -45,8 +45,9 @@ _OVERDUE = "PostgreSQL did not answer in time; the connection is closed"
 
 
 class LimitedConnection(psycopg.Connection[TupleRow]):
-    """A connection on which each wait for the server has a limit: `limit_seconds`, or less where less is left
-    to the request. A wait in vain closes it: an answer that comes late would be taken for another's."""
+    """A connection on which each wait for the server has a limit: `limit_seconds`, or less when less is left
+    to the request. A wait that exceeds it closes the connection: a late answer would be taken for the answer
+    to the next statement."""
 
     limit_seconds = STATEMENT_SECONDS
     is_overdue = False

@@ -1,7 +1,7 @@
-"""Standard error as every process writes it: without raising, and without waiting for long.
+"""Writing to standard error without raising and without blocking for long.
 
-The disk of a log file can be full; the reader of a pipe can be gone, or can have stopped reading. Then lines
-are lost, and never requests: they are counted, and the next line that can be written says how many were lost.
+The disk of a log file can be full, and the reader of a pipe can have ended or stopped reading. Lines are then
+lost and counted, and the next line that can be written gives the number of lost lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 DESCRIPTOR = 2
-WAIT_SECONDS = 0.5  # for a full pipe; once in vain, lines are lost at once until there is room again
+WAIT_SECONDS = 0.5  # for a full pipe; after one such wait lines are dropped at once until there is room
 
 
 class LineOutput:
@@ -46,8 +46,8 @@ class LineOutput:
         self._write_to(descriptor)
 
     def open(self) -> LineOutput:
-        """Never block in a pipe from here on, also where other processes write to it. For a process that
-        leaves its descriptor where it is."""
+        """Write to a pipe through a descriptor that does not block, even when other processes fill the pipe.
+        The process must not move its descriptor afterwards."""
         self._own = _own_end_of_pipe(self.descriptor)
         self._write_to(self.fileno())
         return self
@@ -58,7 +58,7 @@ class LineOutput:
         self._room.register(descriptor, select.POLLOUT)
 
     def renew(self) -> None:
-        """Make the locks anew: after a fork, another thread may hold them for ever."""
+        """Replace the locks: after a fork, a thread that held one no longer exists."""
         self._turn = threading.Lock()
         self._counting = threading.Lock()
 
@@ -75,12 +75,12 @@ class LineOutput:
             self._turn.release()
 
     def fileno(self) -> int:
-        """Where to write without waiting, for what cannot use `write`."""
+        """A descriptor that does not block, for callers that cannot use `write`."""
         return self.descriptor if self._own is None else self._own
 
     def _write(self, line: bytes) -> None:
-        """Write what is left of the line before, how many were lost, and the line. Raises OSError when
-        nothing of it could be written."""
+        """Write the rest of the previous line, the number of lost lines, and the line. Raises OSError when
+        nothing of the line could be written."""
         self._push()
         if untold := self._untold:
             self._begin(_lines_lost(untold))
@@ -98,7 +98,7 @@ class LineOutput:
                 raise
 
     def _push(self) -> None:
-        """Write the rest of the line that was begun; raise OSError when that cannot be done in time."""
+        """Write the rest of a line that is partly written. Raises OSError when there is no room in time."""
         deadline = time.monotonic() + (0.0 if self._is_stuck else self._wait_seconds)
         while self._rest:
             try:
@@ -121,7 +121,7 @@ class LineOutput:
 
 
 class _Bytes(io.RawIOBase):
-    """What a text stream writes its bytes to."""
+    """The binary layer below a text stream."""
 
     def __init__(self, output: LineOutput) -> None:
         self._output = output
@@ -148,10 +148,10 @@ def text_stream(output: LineOutput) -> io.TextIOWrapper:
 
 
 def protect_standard_error() -> None:
-    """From here on nothing that this process says on standard error can fail it, whoever says it.
+    """Replace sys.stderr so that no write to it raises or blocks for long, in libraries and print() too.
 
-    A standard stream that is closed is made to lead to the null device: the next file or socket to be opened
-    would get its number, and with it what is meant for the stream.
+    Opens the null device for each standard stream that is closed: the next file or socket would get its
+    number, and receive what is written to the stream.
     """
     for descriptor in (0, 1, DESCRIPTOR):
         try:
@@ -163,13 +163,13 @@ def protect_standard_error() -> None:
 
 
 def protect_standard_output() -> None:
-    """The same for standard output, in a process that must outlive those who read it."""
+    """The same for standard output, in a process that must survive the end of its reader."""
     sys.stdout = text_stream(LineOutput(1).open())
 
 
 def _own_end_of_pipe(descriptor: int) -> int | None:
-    """A descriptor of our own for the same pipe that does not block; None for what is no pipe, and where
-    there is no such thing. The given descriptor is left as it is: other processes share it."""
+    """A second descriptor for the same pipe, which does not block; None when it is no pipe or cannot be
+    opened. The given descriptor stays as it is, because other processes share its mode."""
     try:
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             return None

@@ -1,4 +1,4 @@
-"""Threads that last as long as their process: none of them ends while the process goes on."""
+"""Threads that run as long as their process: when one of them fails, the process ends."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ log = structlog.get_logger()
 
 
 def start_watched(work: Callable[[], object], *, name: str) -> threading.Thread:
-    """Start a thread whose work returns only when it is asked to.
+    """Start a thread that runs `work` until it returns.
 
-    An exception that escapes the work is logged and ends the process at once with exit code THREAD_FAILED,
-    for its supervisor to start it again: a process that lacks a thread looks alive and does half its work.
+    An exception that escapes `work` is logged and ends the process at once with exit code THREAD_FAILED, so
+    that its supervisor starts it again: a process without one of its threads looks healthy and does half its
+    work.
     """
 
     def watched() -> None:

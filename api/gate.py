@@ -8,8 +8,6 @@ that decides only in which form an error is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, cast
 
@@ -103,29 +101,38 @@ class Gate:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
     ) -> None:
-        """Do what follows an answer. The answer is decided: no failure here may turn it into another one."""
+        """Do what follows an answer. The answer is decided: a step that fails is logged, and changes nothing."""
         context = cast(RequestContext, req.context)
-        with _harmless("keep_answer", context):
+        for step in (self._keep_answer, _close_body, _count, _log, self._note_access):
+            try:
+                step(req, resp, resource, context)
+            except Exception as error:
+                name = step.__name__.lstrip("_")
+                log.error("after_answer_failed", step=name, request_id=context.request_id, exc_info=error)
+
+    def _keep_answer(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
+    ) -> None:
+        """Store the answer for retries with the same Idempotency-Key, as the request's last use of its time."""
+        try:
             allow_last_step()
             idempotency.finish(self._pool, req, resp)
-        lift_request_limit()  # an answer that is streamed reads on, page by page
-        with _harmless("close_body", context):
-            if context.body_file is not None:
-                context.body_file.close()
-        with _harmless("count", context):
-            _count(req, resp, context)
-        with _harmless("log", context):
-            _log(req, resp, context)
-        with _harmless("note_access", context):
-            operation = resource.operation(req.method) if isinstance(resource, Resource) else None
-            if operation is not None and (note := _note_of(req, resp, context, operation)):
-                self._services.access_notes.leave(note)
+        finally:
+            lift_request_limit()  # an answer that is streamed reads on, page by page
+
+    def _note_access(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
+    ) -> None:
+        operation = resource.operation(req.method) if isinstance(resource, Resource) else None
+        if operation is not None and (note := _note_of(req, resp, context, operation)):
+            self._services.access_notes.leave(note)
 
     def _require_disk_space(self, req: falcon.Request, operation: Operation) -> None:
-        """Refuse what would write while PostgreSQL's disk is nearly full: when it is, reading ends too."""
+        """Refuse writes while PostgreSQL's disk is nearly full: on a full disk PostgreSQL ends, and reads
+        fail too."""
         is_read = req.method in ("GET", "HEAD") or operation.changes_nothing
         if not is_read and self._services.disk_space.is_low():
-            message = "The disk is nearly full: nothing can be changed until there is room. Try again later."
+            message = "The disk is nearly full: nothing can be changed until there is space. Try again later."
             raise Refused("unavailable", message, headers={"Retry-After": str(FULL_DISK_RETRY_SECONDS)})
 
     def _admit(self, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
@@ -161,23 +168,20 @@ def _require_known_parameters(req: falcon.Request, operation: Operation) -> None
         read_query(req, NoQuery)
 
 
-@contextmanager
-def _harmless(step: str, context: RequestContext) -> Iterator[None]:
-    """Run a step whose failure is logged and nothing else."""
-    try:
-        yield
-    except Exception as error:
-        with suppress(Exception):
-            log.error("after_answer_failed", step=step, request_id=context.request_id, exc_info=error)
+def _close_body(
+    req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
+) -> None:
+    if context.body_file is not None:
+        context.body_file.close()
 
 
-def _count(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
+def _count(req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext) -> None:
     """Count the answer, by the template of its address and how it ended."""
     seconds = perf_counter() - context.started_at
     count_request(req.method, req.uri_template or "none", resp.status_code, seconds)
 
 
-def _log(req: falcon.Request, resp: falcon.Response, context: RequestContext) -> None:
+def _log(req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext) -> None:
     """Write the one line of the log that each request has."""
     seconds = perf_counter() - context.started_at
     caller = getattr(context, "caller", None)

@@ -101,7 +101,7 @@ class Gate:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
     ) -> None:
-        """Do what follows an answer. The answer is decided: a step that fails is logged, and changes nothing."""
+        """Run the steps after an answer. The answer is decided: a step that fails is only logged."""
         context = cast(RequestContext, req.context)
         for step in (self._keep_answer, _close_body, _count, _log, self._note_access):
             try:
@@ -113,7 +113,7 @@ class Gate:
     def _keep_answer(
         self, req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
     ) -> None:
-        """Store the answer for retries with the same Idempotency-Key, as the request's last use of its time."""
+        """Store the answer for retries with the same Idempotency-Key."""
         try:
             allow_last_step()
             idempotency.finish(self._pool, req, resp)

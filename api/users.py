@@ -245,5 +245,7 @@ def _property_problems(
     present: Collection[str] = (),
 ) -> Details:
     """Which properties are unknown, in a body refused for other fields: a client hears of all at once."""
-    named = right_fields(body, refusal).get("property_ids", ())
-    return property_problems(services.store, caller, tuple(id for id in named if id not in present))
+    fields = right_fields(body, refusal)
+    if "property_ids" not in fields:
+        return {}
+    return property_problems(services.store, caller, tuple(fields["property_ids"]), present)

@@ -54,7 +54,7 @@ def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKe
     SecretWasShown for a repeat of the command."""
     context.caller.require("admin", "issue API keys")
     rights = rights_of_credential(command.role, command.property_ids)
-    _require_may_hold(store, context.caller, rights, command.user_id, "issue an API key")
+    _require_may_hold(store, context.caller, rights, command.user_id, "issue this API key")
     context.caller.require_scopes(SCOPES if command.scopes is None else command.scopes, "issue an API key")
     context = only_attempt(context)
     _require_valid(store, command, context)
@@ -94,7 +94,7 @@ def revoke_key(store: Ticketing, key_id: str, context: Context) -> ApiKey:
 
     def attempt() -> ApiKey:
         api_key = store.load(ApiKey, key_id)
-        _require_may_hold(store, context.caller, api_key.rights, api_key.user_id, "revoke an API key")
+        _require_may_hold(store, context.caller, api_key.rights, api_key.user_id, "revoke this API key")
         api_key.revoke(context)
         store.save(api_key, also=[(_REVOKE, (context.at, key_id))])
         return api_key
@@ -117,7 +117,7 @@ def _require_may_hold(
     """Refuse unless the caller's rights include those of the key, and of the person it acts as."""
     user = store.find(User, user_id) if user_id is not None else None
     if user is not None:
-        caller.require_rights(user.rights, f"{action} for a person")
+        caller.require_rights(user.rights, f"{action} of a person")
         rights = rights.limited_to(user.rights)
     caller.require_rights(rights, action)
 

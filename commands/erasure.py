@@ -31,7 +31,7 @@ def erase_user(store: Ticketing, command: EraseUser, context: Context) -> User:
     def attempt() -> User:
         user = visible_user(store, context.caller, command.user_id)
         context.caller.require("admin", "erase people")
-        context.caller.require_rights(user.rights, "erase a person")
+        context.caller.require_rights(user.rights, "erase this person")
         user.erase(context)
         if user.pending:
             store.save(user, also=_traces(store, user.id, context))

@@ -58,7 +58,7 @@ def register_client(store: Ticketing, command: RegisterClient, context: Context)
     caller = context.caller
     caller.require("admin", "register OAuth clients")
     rights = rights_of_credential(command.role, command.property_ids)
-    caller.require_rights(rights, "register an OAuth client")
+    caller.require_rights(rights, "register this OAuth client")
     caller.require_scopes(command.scopes, "register an OAuth client")
     _require_valid(store, command)
     is_public = command.client_kind == "public"
@@ -105,7 +105,7 @@ def rotate_client_secret(store: Ticketing, client_id: str, context: Context) -> 
 
     def attempt() -> OAuthClient:
         client = store.load(OAuthClient, client_id)
-        context.caller.require_rights(client.rights, "change an OAuth client")
+        context.caller.require_rights(client.rights, "change this OAuth client")
         require_unanswered(store, OAuthClient, client_id, context, _OTHERWISE)
         client.rotate_secret(context)
         store.save(client, also=[(_sql["replace_secret"], {"id": client_id, **_kept(secret)})])
@@ -122,7 +122,7 @@ def revoke_client(store: Ticketing, client_id: str, context: Context) -> OAuthCl
 
     def attempt() -> OAuthClient:
         client = store.load(OAuthClient, client_id)
-        context.caller.require_rights(client.rights, "revoke an OAuth client")
+        context.caller.require_rights(client.rights, "revoke this OAuth client")
         client.revoke(context)
         store.save(client, also=[(_sql[name], parameters) for name in names])
         return client

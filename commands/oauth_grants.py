@@ -59,7 +59,7 @@ def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
     if caller.user_id is None:
         raise NotFound("user")
     client, person = store.load(OAuthClient, command.client_id), store.load(User, caller.user_id)
-    caller.require_rights(client.rights.limited_to(person.rights), "let an application act")
+    caller.require_rights(client.rights.limited_to(person.rights), "let this application act")
     caller.require_scopes(command.scopes, "let an application act")
     grant = OAuthGrant.give(
         f"grant_{context.command_id}",

@@ -59,7 +59,7 @@ def change_password(store: Ticketing, command: ChangePassword, context: Context)
 def _permitted_user(store: Ticketing, caller: Caller, user_id: str) -> User:
     """The person, if the caller may set their password: whoever does so can sign in with all their rights."""
     user = store.load(User, user_id)
-    caller.require_rights(user.rights, "set the password of a person")
+    caller.require_rights(user.rights, "set the password of this person")
     return user
 
 

@@ -6,6 +6,8 @@ a key that is restricted to properties, works with people who belong to no other
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -15,6 +17,7 @@ from domain.property import Property
 from domain.user import Preferences, User
 from infrastructure.event_store import Ticketing, create, decide
 
+NAME_ONE = "Name at least one of your properties."
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."
 
 
@@ -47,9 +50,7 @@ def register_user(store: Ticketing, command: RegisterUser, context: Context) -> 
     caller.require("manager", "register users")
     if done := store.done_before(User, command.user_id, context):
         return done
-    caller.require_rights(rights_of_person(command.role, ()), "register a person")
-    if caller.property_ids is not None and not command.property_ids:
-        raise Invalid({"property_ids": ["Name at least one of your properties."]})
+    caller.require_rights(rights_of_person(command.role, ()), "register this person")
     if details := property_problems(store, caller, command.property_ids):
         raise Invalid(details)
     user = User.register(
@@ -92,25 +93,29 @@ def visible_user(store: Ticketing, caller: Caller, user_id: str) -> User:
 def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSET) -> None:
     """Refuse unless the person, as they are and with the role `role`, lies within the caller's rights."""
     caller.require("manager", "change users")
-    caller.require_rights(user.rights, "change a person")
+    caller.require_rights(user.rights, "change this person")
     if role is not UNSET:
-        caller.require_rights(rights_of_person(role, user.property_ids), "change a person to one")
+        caller.require_rights(rights_of_person(role, user.property_ids), "give this role")
 
 
-def property_problems(store: Ticketing, caller: Caller, property_ids: tuple[str, ...]) -> Details:
-    """Which of these properties the caller cannot give anyone."""
+def property_problems(
+    store: Ticketing, caller: Caller, property_ids: tuple[str, ...], present: Collection[str] = ()
+) -> Details:
+    """Why the caller cannot give a person these properties, where those `present` are theirs already."""
+    if caller.property_ids is not None and not property_ids:
+        return {"property_ids": [NAME_ONE]}  # the caller could not see the person afterwards
     unknown = [
         property_id
         for property_id in dict.fromkeys(property_ids)
-        if not caller.reaches(property_id) or store.find(Property, property_id) is None
+        if property_id not in present
+        and (not caller.reaches(property_id) or store.find(Property, property_id) is None)
     ]
     return {"property_ids": [UNKNOWN_PROPERTY.format(id) for id in unknown]} if unknown else {}
 
 
 def _apply_change(store: Ticketing, user: User, command: ChangeUser, context: Context) -> None:
     if command.property_ids is not UNSET:
-        new = tuple(id for id in command.property_ids if id not in user.property_ids)
-        if details := property_problems(store, context.caller, new):
+        if details := property_problems(store, context.caller, command.property_ids, user.property_ids):
             raise Invalid(details)
         user.change_properties(command.property_ids, context)
     if command.name is not UNSET:

@@ -164,13 +164,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     def require_rights(self, needed: Rights, action: str) -> None:
         """Refuse unless `needed` lies within this caller's own rights: nobody creates, changes, erases or
-        issues anything whose role or reach exceeds their own. `action` completes "may not ..."."""
+        issues anything whose role or reach exceeds their own. `action` completes "may not ..." and names the
+        thing, such as "change this person"."""
         if not at_least(self.role, needed.role):
-            raise Forbidden(f"The role {self.role} may not {action} with the role {needed.role}.")
+            raise Forbidden(f"The role {self.role} may not {action}: that takes the role {needed.role}.")
         if not self.rights.reach_includes(needed):
+            reach = "every property" if needed.property_ids is None else "properties beyond your reach"
             raise Forbidden(
-                f"You may not {action} with access to properties beyond your reach."
-                " Ask an admin who reaches all of them."
+                f"You may not {action}, with access to {reach}. Ask an admin who reaches them all."
             )
 
     def require_scopes(self, needed: Iterable[str], action: str) -> None:

@@ -46,7 +46,7 @@ class World:
         self.store = Ticketing()
         self.numbers = count(1)
         self.webhooks = Webhooks(self.store, Vault([bytes(32)]), allow_private=True)
-        self.persons: dict[Credential, str] = {}
+        self.persons: dict[Person, str] = {}
         for property_id in "ABC":
             facts = RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE)
             register_property(self.store, facts, context())
@@ -59,9 +59,10 @@ class World:
 
     def caller(self, credential: Credential) -> Caller:
         number = CREDENTIALS.index(credential)
-        if credential.person is not None and credential not in self.persons:
-            self.persons[credential] = self.person(credential.person)
-        user_id, held = self.persons.get(credential), credential.held
+        if credential.person is not None and credential.person not in self.persons:
+            self.persons[credential.person] = self.person(credential.person)
+        user_id = self.persons[credential.person] if credential.person else None
+        held = credential.held
         return Caller(
             principal_id=user_id or f"key_{number}",
             name="Casey",
@@ -95,7 +96,8 @@ def on_people(world: World, credential: Credential) -> Iterator[Cell]:
 
         seen = credential.sees(target)
         for name, facts, after in changes(target):
-            may = seen and credential.may_act_on(target.held, after, least="manager")
+            names_enough = facts.get("property_ids") != () or credential.held.reach == EVERYTHING
+            may = seen and names_enough and credential.may_act_on(target.held, after, least="manager")
             user_id = world.person(target)
             change = ChangeUser(user_id=user_id, **facts)
             yield f"{name} of {target}", may, lambda change=change: change_user(store, change, context(by))
@@ -117,6 +119,9 @@ def changes(target: Person) -> Iterator[tuple[str, dict[str, Any], Held]]:
         if listed != target.listed:
             after = Held(target.role, frozenset(listed) | target.held.reach)
             yield f"properties {listed}", {"property_ids": listed}, after
+    for role, listed in product(RANK, LISTS):
+        if role != target.role and listed != target.listed:
+            yield f"{role} {listed}", {"role": role, "property_ids": listed}, Person(role, listed).held
 
 
 def on_oneself(world: World, credential: Credential) -> Iterator[Cell]:

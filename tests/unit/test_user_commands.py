@@ -4,6 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from commands.api_keys import IssueKey, checksum_ok, issue_key, make_secret, revoke_key
+from commands.oauth_clients import RegisterClient, register_client
+from commands.oauth_grants import GiveGrant, give_grant
 from commands.properties import (
     AddUnit,
     ChangeProperty,
@@ -101,19 +103,48 @@ def test_a_refusal_says_whether_role_or_reach_is_exceeded(store):
     register_user(store, person("boss", role="admin"), context())
     register_user(store, person("both", property_ids=("p1", "p2")), context())
 
-    with pytest.raises(Forbidden, match="The role manager may not change a person with the role admin"):
+    with pytest.raises(
+        Forbidden, match="The role manager may not change this person: that takes the role admin"
+    ):
         change_user(store, ChangeUser(user_id="boss", name="X"), context(MANAGER))
     with pytest.raises(Forbidden, match="access to properties beyond your reach"):
         change_user(store, ChangeUser(user_id="both", name="X"), context(MANAGER))
 
 
-def test_a_key_issues_no_scope_that_it_lacks(store):
-    narrow = replace(caller("admin"), scopes=frozenset({"tickets:read"}))
+def test_nobody_gives_a_scope_that_they_lack(store):
+    register_user(store, person(role="admin"), context())
+    narrow = replace(caller("admin", user_id="u1"), scopes=frozenset({"tickets:read"}))
+    app = RegisterClient(
+        name="Board",
+        client_kind="confidential",
+        scopes=("tickets:write",),
+        role="staff",
+        redirect_uris=("https://app.example.com/callback",),
+    )
+    client_id = register_client(store, app, context()).client.id
+    consent = GiveGrant(
+        client_id=client_id,
+        scopes=("tickets:write",),
+        redirect_uri=app.redirect_uris[0],
+        redirect_uri_was_given=True,
+        code_challenge=None,
+    )
 
-    with pytest.raises(Forbidden, match="scopes that you lack: tickets:write"):
-        issue_key(
-            store, IssueKey(name="k", role="staff", scopes=("tickets:read", "tickets:write")), context(narrow)
-        )
+    for give in (
+        lambda: issue_key(store, IssueKey(name="k", role="staff", scopes=app.scopes), context(narrow)),
+        lambda: register_client(store, app, context(narrow)),
+        lambda: give_grant(store, consent, context(narrow)),
+    ):
+        with pytest.raises(Forbidden, match="scopes that you lack: tickets:write"):
+            give()
+
+
+def test_whoever_reaches_some_properties_cannot_take_the_last_one_from_a_person(store):
+    register_user(store, person(), context())
+
+    with pytest.raises(Invalid) as refused:
+        change_user(store, ChangeUser(user_id="u1", property_ids=()), context(MANAGER))
+    assert refused.value.details == {"property_ids": ["Name at least one of your properties."]}
 
 
 def test_a_user_beyond_reach_is_not_found(store):

@@ -152,7 +152,7 @@ class AccessNotes:
                     if self._closing:
                         return
                     self._changed.wait(RETRY_SECONDS)
-            except Exception as error:  # it will not be otherwise the next time; the other notes go on
+            except Exception as error:  # a retry would fail the same way: continue with the next note
                 _give_up(note, times, error=repr(error)[:500])
 
     def _until_next_end(self) -> float | None:

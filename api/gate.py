@@ -8,6 +8,7 @@ that decides only in which form an error is told.
 from __future__ import annotations
 
 import re
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from api.oauth import token
 from api.queries import NoQuery, pairs_of, read_query
 from api.resource import Operation, Resource
 from api.services import Services
-from api.web import pages, sessions
+from api.web import pages, sessions, unsent
 from infrastructure.deadlines import allow_last_step, lift_request_limit, limit_request
 from infrastructure.ids import new_id
 from infrastructure.metrics import count_request
@@ -49,6 +50,7 @@ class Gate:
         self._services = services
         self._headers = _HEADERS | (_HTTPS_ONLY if services.settings.base_url.startswith("https://") else {})
         self._pool = services.pool
+        self._render_page = partial(unsent.render_failure, services)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         context = cast(RequestContext, req.context)
@@ -64,7 +66,7 @@ class Gate:
         resp.set_headers(self._headers)
         resp.set_header("X-Request-Id", context.request_id)
         if req.path.startswith(_PAGES):
-            context.render_failure = pages.render_failure
+            context.render_failure = self._render_page
         elif req.path.startswith(_PROTOCOL):
             context.render_failure = token.render_failure
         if not _PATH.fullmatch(req.path):

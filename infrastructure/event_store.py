@@ -43,6 +43,7 @@ DECISIONS = 3  # how often a command is decided in all when it loses races
 APPEND_SECONDS = 1.0  # how long an append is sent again when connections die under it
 COLLISION_SECONDS = 2.0  # how long commands on one aggregate take turns after a collision
 COLLISIONS_KEPT = 1_024
+TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
 
 encode = msgspec.json.Encoder().encode
 # Personal fields stay sealed; Ticketing.opened opens them.
@@ -255,7 +256,7 @@ def decide(store: Ticketing, aggregate_id: str, attempt: Callable[[], T]) -> T:
             store.note_collision(aggregate_id)
         except psycopg.errors.LockNotAvailable:
             break
-    raise Conflict("Others are changing this at the same time; nothing was changed. Try again.")
+    raise Conflict(TOO_MANY_CHANGES)
 
 
 def create(

@@ -8,12 +8,12 @@ import falcon
 
 from api.admin.choosing import chosen_properties
 from api.admin.keys import DEFAULT_RATE_LIMIT, rate_limit_of
-from api.admin.page import REFUSALS, PanelPage, page_of, refused_form, status_of
+from api.admin.page import REFUSALS, PanelPage, missing_fields, page_of, refused_form, status_of
 from api.oauth.clients import ListedClient, list_clients
 from api.oauth.words import WORDS
 from api.resource import Operation
 from api.web.forms import Form
-from api.web.shown_form import ShownForm, Values
+from api.web.shown_form import ShownForm, Values, sent_values
 from commands.oauth_clients import (
     RegisterClient,
     RegisteredClient,
@@ -22,7 +22,7 @@ from commands.oauth_clients import (
     rotate_client_secret,
 )
 from domain.access import ROLES
-from domain.errors import Details, Invalid, NotFound
+from domain.errors import Invalid, NotFound
 from domain.oauth_client import CLIENT_KINDS, GRANT_TYPES
 from projections.choices import property_choices
 
@@ -164,14 +164,15 @@ def find(page: PanelPage, client_id: str) -> ListedClient:
 def _read(page: PanelPage, req: falcon.Request) -> RegisterClient:
     """The command the form asks for; Invalid naming each field that is not what it should be."""
     form: Form = req.context.form
-    details: Details = {}
+    details = missing_fields(form, "property_ids")
+    limit = str(sent_values(NEW_CLIENT, form)["rate_limit"])
     if form.value("role") not in ROLES:
         details["role"] = ["Choose a role."]
     if form.value("client_kind") not in CLIENT_KINDS:
         details["client_kind"] = ["Choose what kind of application it is."]
     if not set(form.lines("grant_types")) <= set(GRANT_TYPES):
         details["grant_types"] = ["Choose among these."]
-    rate_limit = rate_limit_of(form.text("rate_limit"), details)
+    rate_limit = rate_limit_of(limit.strip(), details)
     property_ids = tuple(chosen_properties(page, req, form.lines("property_ids"), details))
     if details:
         raise Invalid(details)

@@ -14,7 +14,7 @@ from api.web.forms import Form
 from api.web.shown_form import ShownForm, Values
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Invalid, PreconditionFailed
-from infrastructure.event_store import DECISIONS, Ticketing
+from infrastructure.event_store import DECISIONS, TOO_MANY_CHANGES, Ticketing
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -22,7 +22,6 @@ _CHANGED_MEANWHILE = (
     "Somebody else changed this after you had opened the page, so nothing is saved yet. What is stored now"
     " stands below each field that both of you changed: choose, and save again."
 )
-_TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
 _VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -81,7 +80,7 @@ def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
             return change(edit)
         except PreconditionFailed:
             continue
-    raise Conflict(_TOO_MANY_CHANGES)
+    raise Conflict(TOO_MANY_CHANGES)
 
 
 def refused_edit(

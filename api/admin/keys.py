@@ -12,6 +12,7 @@ from api.admin.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
+    missing_fields,
     page_of,
     pages_of,
     read_filters,
@@ -21,7 +22,7 @@ from api.admin.page import (
 from api.oauth.words import WORDS
 from api.resource import Operation
 from api.web.forms import Form
-from api.web.shown_form import ShownForm, Values
+from api.web.shown_form import ShownForm, Values, sent_values
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import ROLES, SCOPES
 from domain.errors import Details, Invalid, NotFound
@@ -81,7 +82,8 @@ class KeyCreation(PanelPage):
     def _read(self, req: falcon.Request) -> IssueKey:
         """The command the form asks for; Invalid naming each field that is not what it should be."""
         form: Form = req.context.form
-        details: Details = {}
+        details = missing_fields(form, "property_ids")
+        limit = str(sent_values(NEW_KEY, form)["rate_limit"])
         user_id = find_person(self.services.pool, person) if (person := form.text("user")) else None
         if person and user_id is None:
             details["user"] = ["No one person has this e-mail address or id."]
@@ -90,7 +92,7 @@ class KeyCreation(PanelPage):
         scopes = tuple(form.lines("scopes"))
         if not scopes:
             details["scopes"] = ["Choose at least one; a key without scopes may do nothing."]
-        rate_limit = rate_limit_of(form.text("rate_limit"), details)
+        rate_limit = rate_limit_of(limit.strip(), details)
         expires_at = _midnight(form.text("expires_at"), details)
         command = IssueKey(
             name=form.text("name"),

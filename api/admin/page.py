@@ -151,6 +151,11 @@ def status_of(refusal: DomainError) -> int:
     return next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
 
 
+def missing_fields(sent: Form, *names: str) -> Details:
+    """A message for each of these fields that was not sent, for fields whose absence would mean no limit."""
+    return {name: ["This field was not sent. Open the page again."] for name in names if not sent.has(name)}
+
+
 def refused_form(fields: Values, sent: Form, refusal: DomainError) -> ShownForm:
     """The form to show again as it was sent, with what was wrong beside its fields. `fields` are those of the
     form, with the values it was first shown with."""

@@ -151,8 +151,9 @@ class PersonItem(PersonPage):
         try:
             user = self.save(req, User, user_id, read, change)
         except REFUSALS as refusal:
-            edit = read()
-            given = choices(self, req) | {"may_change": _may_change(req.context.caller, row)}
+            if not _may_change(req.context.caller, row):
+                raise
+            edit, given = read(), choices(self, req) | {"may_change": True}
             lines = _lines_of(row) | {property_id: text for text, property_id in found.items()}
             names = {place.id: place.name for place in row.detail.properties}
             shown = edit._replace(values=_as_shown(edit.values, given["properties"], lines))
@@ -259,7 +260,7 @@ def _as_shown(values: Values, properties: Choices, lines: Mapping[str, str]) -> 
 
 def _lines_of(row: UserRow) -> dict[str, str]:
     """What stands for each property of a person where properties are typed one a line."""
-    return {place.id: f"{place.id} {place.name}" for place in row.detail.properties}
+    return {place.id: " ".join((place.id, *place.name.split())) for place in row.detail.properties}
 
 
 def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Details) -> dict[str, Any]:

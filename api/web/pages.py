@@ -71,8 +71,10 @@ def redirect(resp: falcon.Response, location: str) -> None:
     resp.set_header("Location", location)
 
 
-def render_failure(req: falcon.Request, resp: falcon.Response, failure: Failure) -> None:
-    """A refusal or failure as a page."""
+def render_failure(
+    req: falcon.Request, resp: falcon.Response, failure: Failure, *, unsent: Any = None
+) -> None:
+    """A refusal or failure as a page, with the form that was sent (api/web/unsent.py), if it is kept."""
     messages = [message for field in (failure.details or {}).values() for message in field]
     render(
         req,
@@ -82,6 +84,7 @@ def render_failure(req: falcon.Request, resp: falcon.Response, failure: Failure)
         title=_TITLES.get(failure.status, "That did not work"),
         messages=messages or [failure.message],
         request_id=failure.request_id,
+        unsent=unsent,
     )
 
 

@@ -1,6 +1,6 @@
-"""A form that came after its session had ended: kept through the sign-in, and shown to be sent again.
+"""A form that could not be carried out, kept to be sent again: its session had ended, or an error came up.
 
-It travels in the pages themselves, as hidden fields of the form to sign in; the server stores nothing.
+It travels in the pages themselves, as hidden fields; the server stores nothing.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import falcon
 import msgspec
 
+from api.errors import Failure
 from api.services import Services
 from api.web import pages
-from api.web.forms import TOKEN_FIELD, Form, is_from_own_page
+from api.web.forms import TOKEN_FIELD, Form, is_from_own_page, read_form
 
 _PATH_FIELD = "unsent"
 _PREFIX = "unsent."
+_PANEL = "/admin"
 _SECRETS = ("password", "again", "secret")  # a form with one of these is filled in anew
-_UNSEEN = frozenset(("command_id", "version", "step"))  # what the form says of itself
+_UNSEEN = frozenset(("command_id", "version", "step", TOKEN_FIELD))  # what the form says of itself
 
 
 class Unsent(msgspec.Struct, frozen=True):
@@ -42,6 +44,23 @@ def unsent_form(req: falcon.Request, services: Services, form: Form) -> Unsent |
         return None
     unsent = Unsent(req.path, [pair for pair in form.pairs() if pair[0] != TOKEN_FIELD])
     return unsent if unsent.typed else None
+
+
+def render_failure(services: Services, req: falcon.Request, resp: falcon.Response, failure: Failure) -> None:
+    """An error as a page, with what the person typed, to be read and sent again."""
+    pages.render_failure(req, resp, failure, unsent=_form_that_failed(req, services))
+
+
+def _form_that_failed(req: falcon.Request, services: Services) -> Unsent | None:
+    """The panel's form that this request sent, with its token; None when there is none to keep."""
+    if req.method != "POST" or not req.path.startswith(_PANEL) or not is_from_own_page(req, services):
+        return None
+    try:
+        form: Form = getattr(req.context, "form", None) or read_form(req)
+    except Exception:  # the error that is being shown may be that the form cannot be read
+        return None
+    kept = unsent_form(req, services, form)
+    return None if kept is None else Unsent(kept.path, [*kept.fields, (TOKEN_FIELD, form.value(TOKEN_FIELD))])
 
 
 def carried_form(form: Form) -> Unsent | None:

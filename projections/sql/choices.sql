@@ -4,23 +4,23 @@ SELECT id, name FROM read.properties
  ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_properties
--- Of several texts those that mean one property within reach: its id, its id with anything behind it, or a
--- name that is its alone.
-SELECT typed.text, min(p.id)
+-- Of several texts those that mean one property within reach: its id, its id with anything behind it, or else a
+-- name that no other property has.
+SELECT typed.text, coalesce(min(p.id) FILTER (WHERE p.id = split_part(typed.text, ' ', 1)), min(p.id))
   FROM unnest(%(texts)s::text[]) AS typed (text)
   JOIN read.properties p
     ON p.id = split_part(typed.text, ' ', 1) OR lower(p.name) = lower(typed.text)
  WHERE %(mine)s::text[] IS NULL OR p.id = ANY(%(mine)s)
  GROUP BY typed.text
-HAVING count(*) = 1;
+HAVING count(*) = 1 OR bool_or(p.id = split_part(typed.text, ' ', 1));
 
 -- name: units
 SELECT id, name FROM read.units WHERE property_id = %(property_id)s ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_unit
-SELECT min(id) FROM read.units
+SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.units
  WHERE property_id = %(property_id)s AND (id = %(text)s OR lower(name) = lower(%(text)s))
-HAVING count(*) = 1;
+HAVING count(*) = 1 OR bool_or(id = %(text)s);
 
 -- name: assignees
 -- Who may work on the property, of the people the caller sees.
@@ -34,6 +34,6 @@ SELECT email, name, role FROM read.users ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_person
 -- By id, or by the e-mail address when it is one person's alone.
-SELECT min(id) FROM read.users
+SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.users
  WHERE id = %(text)s OR lower(email) = lower(%(text)s)
-HAVING count(*) = 1;
+HAVING count(*) = 1 OR bool_or(id = %(text)s);

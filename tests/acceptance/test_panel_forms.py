@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from api.admin.routes import PANEL
+from infrastructure.postgres import connect
 from tests.acceptance.panel import (
     browser_of,
     give_passwords,
@@ -293,6 +294,56 @@ def test_an_old_form_that_is_filled_in_anew_is_another_command(site, admin):
     now = site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]
     assert (now["status"], now["priority"]) == ("closed", "low")
     assert [each["text"] for each in now["comments"]] == ["first", "second"]
+
+
+def test_a_comment_on_a_ticket_that_was_deleted_meanwhile_is_not_lost(site, admin):
+    path = f"/admin/tickets/{site.ticket('guest')['id']}"
+    comment = next(form for form in forms_of(admin.open(path).text) if form.action.endswith("/comments"))
+    site.client().delete(path.replace("/admin/", "/v1/"))
+
+    answer = admin.send(comment.action, comment.with_typed(text="<b>The plumber comes at nine</b>"))
+
+    assert answer.status_code == 404
+    assert "&lt;b&gt;The plumber comes at nine&lt;/b&gt;" in answer.text
+
+
+def test_a_form_that_failed_can_be_sent_again_from_the_error_page(site, admin):
+    person = next(form for form in forms_of(admin.open("/admin/users/new").text) if "name" in form.fields)
+    typed = person.with_typed(
+        name="Kept Person", email="kept@example.com", role="staff", property_ids="abc123"
+    )
+    with connect(site.dsn, application="tests") as conn, conn.transaction():
+        conn.execute("LOCK TABLE es.stored_events IN ACCESS EXCLUSIVE MODE")
+        failed = admin.send("/admin/users/new", typed)
+    again = next(form for form in forms_of(failed.text) if form.action == "/admin/users/new")
+
+    assert failed.status_code == 503
+    assert admin.send(again.action, again.pairs).status_code == 303
+    assert "Kept Person" in admin.open("/admin/users").text
+
+
+def test_a_key_is_not_made_without_restrictions_because_a_field_is_missing(site, admin):
+    form = next(form for form in forms_of(admin.open("/admin/keys/new").text) if "rate_limit" in form.fields)
+    sent = form.with_typed(name="Half a form")
+
+    everywhere = admin.send("/admin/keys/new", [pair for pair in sent if pair[0] != "property_ids"])
+    unlimited = admin.send("/admin/keys/new", [pair for pair in sent if pair[0] != "rate_limit"])
+
+    assert (everywhere.status_code, unlimited.status_code) == (422, 200)
+    assert "This field was not sent" in everywhere.text
+    with site.pool.connection() as conn:
+        made = conn.execute("SELECT rate_limit FROM access.api_keys WHERE name = 'Half a form'").fetchall()
+    assert made == [(1000,)]
+
+
+def test_an_id_means_its_property_even_if_another_has_it_as_its_name(site, admin):
+    address = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
+    site.client().post("/v1/properties", json={"name": "abc123", "address": address})
+    form = next(form for form in forms_of(admin.open("/admin/tickets/new").text) if "title" in form.fields)
+
+    answer = admin.send("/admin/tickets/new", form.with_typed(property_id="abc123"))
+
+    assert "is called abc123" not in answer.text
 
 
 @pytest.mark.parametrize("version", ["", "x", "999", "-1"])

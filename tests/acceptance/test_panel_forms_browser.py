@@ -6,6 +6,8 @@ import pytest
 
 from tests.acceptance.panel import give_passwords
 from tests.acceptance.site import PEOPLE
+from tests.acceptance.test_panel_forms import WORK
+from tests.acceptance.test_panel_forms import ids as ids
 from tests.support.browser import PASSWORD
 from tests.support.chromium import DESKTOP, PHONE, barriers, keep_picture, new_page, running_chromium
 
@@ -121,3 +123,30 @@ def test_only_what_two_people_changed_is_asked_for(chromium, ready, viewport, sc
     assert (problems, too_wide) == ([], False)
     now = ready.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
     assert (now["status"], now["priority"], now["unit"]) == ("closed", "low", None)
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_going_back_shows_what_is_stored_now(page, ready, ids, name):
+    """A browser fills what the form held before into the page that it fetches anew."""
+    work = WORK[name]
+    path, api = work.page.format(**ids), work.api.format(**ids)
+    page.goto(path)
+    page.goto("/admin")
+    assert ready.client().patch(api, json={**work.theirs, **work.their_clash}).status_code == 200
+    theirs = ready.client().get(api).json()["data"]
+
+    page.go_back()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("status").wait_for()
+
+    now = ready.client().get(api).json()["data"]
+    assert {**now, "updated_at": ""} == {**theirs, "updated_at": ""}
+
+
+def test_a_limit_that_is_no_number_makes_no_key_without_a_limit(page):
+    page.goto("/admin/keys/new")
+    page.get_by_role("textbox", name="Name").fill("Mistyped")
+    page.get_by_label("Requests an hour").fill("5e")
+    page.get_by_role("button", name="Create key").click()
+
+    assert page.get_by_text("A whole number, or nothing for no limit.").is_visible()

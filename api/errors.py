@@ -156,8 +156,8 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
     message = "The service cannot reach what it stores things in just now. Try again."
     if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
         message = (
-            "The database did not answer in time, so it is unknown whether the change was made. Send the"
-            " request again with the same Idempotency-Key, or read first what is stored."
+            "The database did not answer or closed the connection, so it is unknown whether the change was"
+            " made. Send the request again with the same Idempotency-Key, or read first what is stored."
         )
     fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
 

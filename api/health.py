@@ -20,6 +20,7 @@ from api.queries import NoQuery, read_query
 from api.resource import Operation, Resource
 from api.services import Services
 from domain.errors import Details
+from infrastructure.deadlines import DeadlineExceeded
 from infrastructure.metrics import (
     parked_events,
     projector_lag,
@@ -130,11 +131,14 @@ class Check:
             return {"database": [f"PostgreSQL did not answer within {CHECK_SECONDS:g} s."]}
 
     def _look(self) -> Readiness | Details:
+        was_connected = self._conn is not None and not self._conn.closed
         try:
             return self._look_at(self._connection())
         except psycopg.Error as error:
             if self._conn is not None:
                 self._conn.close()
+            if was_connected and not isinstance(error, DeadlineExceeded):
+                return self._look()  # the server may have closed an idle connection, as a restart does
             return {"database": [f"PostgreSQL cannot be used: {type(error).__name__}."]}
 
     def _connection(self) -> Connection:

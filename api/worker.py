@@ -116,6 +116,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         note_queued(time.monotonic() - conn.queued_at)
         return super().handle(conn)
 
+    def init_signals(self) -> None:
+        """As gunicorn, but ignore SIGHUP, which a terminal that closes and `pkill` send to workers too: the
+        master is the one to reload."""
+        super().init_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.alive:  # only once: a second signal may arrive while the first is being handled
             super().handle_exit(sig, frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import typer
 
 from cli.output import note
 
+FINISH_SECONDS = 20.0  # docker-compose.yml gives 30 s
 UNUSABLE = 2  # cli/main.py lists the exit codes
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -49,15 +51,28 @@ class Signals:
 
 
 def stop_event() -> threading.Event:
-    """An event that SIGINT and SIGTERM set, for processes that finish what they are doing first."""
+    """An event that SIGINT and SIGTERM set, for processes that finish what they are doing first.
+
+    A process that has not finished FINISH_SECONDS later ends anyway: it may wait for a PostgreSQL that does
+    not answer. What it had not committed is done again after the next start.
+    """
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        if not stop.is_set():
+            deadline = threading.Timer(FINISH_SECONDS, _end_now)
+            deadline.daemon = True
+            deadline.start()
         stop.set()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return stop
+
+
+def _end_now() -> None:
+    structlog.get_logger().error("not_finished_in_time", seconds=FINISH_SECONDS)
+    os._exit(1)
 
 
 @contextmanager

@@ -176,7 +176,10 @@ def _database(
         raise CannotStart(f"The embedded PostgreSQL does not start: {error}") from None
     finally:
         if server is not None:
-            server.stop()
+            try:
+                server.stop()
+            except EmbeddedFailed as error:
+                note(f"PostgreSQL in {server.data_dir} (process {server.pid}) does not stop: {error}")
 
 
 def _wait_for_its_owner(server: EmbeddedServer | None, deadline: float) -> None:

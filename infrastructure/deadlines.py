@@ -100,8 +100,14 @@ class Breaker:
                 return
             self._opened_at = time.monotonic()
             self._has_answered.clear()
-            start_watched(self._probe_until_answered, name="postgres-probe")
-            self.is_open = True
+            try:
+                start_watched(self._probe_until_answered, name="postgres-probe")
+            except (
+                RuntimeError
+            ) as error:  # the system allows no more threads: each request waits for its limit
+                log.error("probe_not_started", error=str(error))
+            else:
+                self.is_open = True
 
     def require_answers(self) -> None:
         """Raise PoolTimeout while PostgreSQL does not answer. After a single slow statement it does not: this
@@ -112,11 +118,14 @@ class Breaker:
 
     def _probe_until_answered(self) -> None:
         failures = 0
-        while not self._is_answered():
-            failures += 1
-            if failures == 1:
-                log.error("database_does_not_answer")
-            time.sleep(PROBE_PAUSE_SECONDS)
+        try:
+            while not self._is_answered():
+                failures += 1
+                if failures == 1:
+                    log.error("database_does_not_answer")
+                time.sleep(PROBE_PAUSE_SECONDS)
+        except PoolClosed:  # this process ends
+            return
         with self._lock:
             self.is_open = False
             self._has_answered.set()
@@ -128,7 +137,7 @@ class Breaker:
         try:
             self._probe()
         except PoolClosed:
-            pass
+            raise
         except Exception:  # any error would hit requests too
             return False
         return True

@@ -97,7 +97,9 @@ class _Fresh(Collector):
 
 
 def _registry() -> CollectorRegistry:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if not os.path.isdir(
+        os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    ):  # not shared, or the folder was deleted
         return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

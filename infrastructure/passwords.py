@@ -8,12 +8,15 @@ the rest for a moment: a flood of sign-ins must not take the machine from everyo
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from infrastructure.deadlines import seconds_left, spend
 
 MAX_BYTES = 1_024  # in UTF-8; checked before anything is hashed
 HASHES_AT_A_TIME = 2
@@ -67,7 +70,10 @@ def guessability(password: str, about: Sequence[str]) -> int:
 
 @contextmanager
 def _a_place() -> Iterator[None]:
-    if not _places.acquire(timeout=WAIT_SECONDS):
+    began = time.monotonic()
+    has_place = _places.acquire(timeout=seconds_left(WAIT_SECONDS))
+    spend(time.monotonic() - began)
+    if not has_place:
         raise HashingBusy
     try:
         yield

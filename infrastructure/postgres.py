@@ -131,9 +131,9 @@ class Pool(ConnectionPool[PooledConnection]):
         try:
             yield conn
         finally:
+            self.putconn(conn)
             if conn.is_overdue:
                 self._breaker.suspect()
-            self.putconn(conn)
 
     def _open_connection(self, timeout: float | None) -> PooledConnection:
         """One that the server has not ended meanwhile: after a restart it has ended all that lay idle."""

@@ -12,7 +12,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ import structlog
 from prometheus_client import values
 
 _FOLDER = "ticketing-metrics-"
-_LOCK = "lock"
 _KILOBYTE = 1_024
 # The files of a process by type (and, of gauges, multiprocess_mode), with room for every address and status.
 _FILE_BYTES = {"counter": 512 * _KILOBYTE, "gauge_mostrecent": 64 * _KILOBYTE, "histogram": 1_024 * _KILOBYTE}
@@ -38,6 +38,7 @@ class SharedMetrics:
         self._owner = os.getpid()
         self._place = 0
         self._is_counting = True
+        self._values: list[Any] = []
         self._changing = threading.Lock()
         # prometheus_client has a lock of its own, which another thread must not hold at a fork.
         os.register_at_fork(
@@ -62,35 +63,48 @@ class SharedMetrics:
         """
         try:
             self.folder.mkdir(exist_ok=True)  # something may have deleted it since
+            _lock(self.folder, fcntl.LOCK_SH)
             for name, size in _FILE_BYTES.items():
                 _allocate(self.folder / f"{name}_{place}.db", size)
         except OSError as error:
-            self._is_counting = False
-            log.error("metrics_incomplete", folder=str(self.folder), error=str(error))
-        else:
-            self._place = place
+            self._give_up(error)
+            return
+        self._place = place
+        for value in self._values[:1]:
+            value.inc(
+                0.0
+            )  # opens the files of all values, so that deleting the folder has no effect from now on
+
+    def _give_up(self, error: Exception) -> None:
+        """Count nothing from now on: counting must not fail what is counted."""
+        self._is_counting = False  # first, because a lost line of the log is counted too
+        log.error("metrics_incomplete", folder=str(self.folder), error=str(error))
+
+    def _do(self, change: Callable[[], None]) -> None:
+        if not self._is_counting:
+            return
+        try:
+            with self._changing:
+                change()
+        except Exception as error:
+            self._give_up(error)
 
     def _value_class(self) -> Any:
         shared = self
         base: Any = values.MultiProcessValue(lambda: shared._place)  # type: ignore[no-untyped-call]
 
         class Value(base):  # type: ignore[misc]
-            """A value in a file, as long as this process counts."""
+            """A value in a file, as long as this process counts. Its methods never raise."""
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
-                if shared._is_counting:
-                    with shared._changing:
-                        super().__init__(*args, **kwargs)
+                shared._do(lambda: super(Value, self).__init__(*args, **kwargs))
+                shared._values.append(self)
 
             def inc(self, amount: float) -> None:
-                if shared._is_counting:
-                    with shared._changing:
-                        super().inc(amount)
+                shared._do(lambda: super(Value, self).inc(amount))
 
             def set(self, value: float, timestamp: float | None = None) -> None:
-                if shared._is_counting:
-                    with shared._changing:
-                        super().set(value, timestamp)
+                shared._do(lambda: super(Value, self).set(value, timestamp))
 
         return Value
 
@@ -113,26 +127,24 @@ def _make_folder(parent: Path) -> Path:
     """Make a folder, locked as long as this process or one of its forks lives, and delete those that servers
     left behind which were killed."""
     for left in parent.glob(f"{_FOLDER}*"):
-        lock = _lock(left)
-        if lock is not None:
+        with suppress(OSError):
+            descriptor = _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
+            os.close(descriptor)
     folder = Path(tempfile.mkdtemp(prefix=f"new-{_FOLDER}", dir=parent))
-    _lock(folder)  # the descriptor stays open, in the forks too
+    _lock(folder, fcntl.LOCK_SH)
     return folder.rename(parent / folder.name.removeprefix("new-"))
 
 
-def _lock(folder: Path) -> int | None:
-    """A descriptor with the lock of a folder; None when a living process has it, or it cannot be opened."""
+def _lock(folder: Path, kind: int) -> int:
+    """Lock the folder until the returned descriptor is closed, in the forks too. Raises OSError when another
+    process holds a lock that excludes this one."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind)
     except OSError:
         os.close(descriptor)
-        return None
+        raise
     return descriptor
 
 

@@ -168,12 +168,12 @@ def protect_standard_output() -> None:
 
 
 def _own_end_of_pipe(descriptor: int) -> int | None:
-    """A second descriptor for the same pipe, which does not block; None when it is no pipe or cannot be
-    opened. The given descriptor stays as it is, because other processes share its mode."""
+    """A second descriptor for the same pipe or terminal, which does not block; None for others, and when it
+    cannot be opened. The given descriptor stays as it is, because other processes share its mode."""
     try:
-        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        if not (stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor)):
             return None
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return None
 

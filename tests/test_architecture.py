@@ -28,6 +28,7 @@ THREADS = {
     "infrastructure/metrics.py": "answers requests for metrics; an error ends one answer",
     "api/health.py": "each look is waited for, and its error raised, by the request",
     "api/health_lanes.py": "the worker's loop is told how each answer ended",
+    "cli/stopping.py": "a timer that ends the process",
     "cli/verify.py": "the result is waited for",
     "projections/verification.py": "the result is waited for",
     "webhook_dispatcher/address_guard.py": "each look-up is waited for by the post",

@@ -162,7 +162,7 @@ def test_many_who_ask_share_one_look(database, tmp_path):
     assert {outcome.status for outcome in outcomes} == {"ready"}
 
 
-def test_it_recovers_when_its_connection_was_cut(database, tmp_path):
+def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
     assert check.outcome().status == "ready"
 
@@ -172,7 +172,6 @@ def test_it_recovers_when_its_connection_was_cut(database, tmp_path):
             " WHERE application_name = 'ticketing-health' AND datname = current_database()"
         )
 
-    assert "database" in check.outcome()
     assert check.outcome().status == "ready"
 
 

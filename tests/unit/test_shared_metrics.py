@@ -2,11 +2,12 @@
 
 import os
 import resource
+import shutil
 import signal
 import threading
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from infrastructure.shared_metrics import SharedMetrics, free_place
@@ -93,6 +94,39 @@ def test_a_process_counts_on_after_something_has_deleted_the_folder(shared):
     in_a_process(lambda: count_at(shared, 1, 2))
 
     assert counted(shared) == 2
+
+
+def test_deleting_the_folder_of_a_process_that_counts_has_no_effect_on_it(shared):
+    requests = counter().labels("/a")
+    gauge = Gauge("lag", "Lag", multiprocess_mode="mostrecent", registry=None)
+
+    def count_without_folder():
+        shared.count_at(1)
+        shutil.rmtree(shared.folder)
+        requests.inc(2)
+        counter().labels("/new").inc()
+        gauge.set(3)
+
+    in_a_process(count_without_folder)
+
+
+def test_a_folder_that_a_process_has_made_anew_is_kept_by_the_next_server(shared, tmp_path):
+    shutil.rmtree(shared.folder)
+    shared.count_at(1)
+
+    SharedMetrics(str(tmp_path))
+
+    assert shared.folder.exists()
+
+
+def test_an_error_while_counting_ends_the_counting_and_nothing_else(shared):
+    requests = counter().labels("/a")
+    requests._value._file.close()
+
+    requests.inc()
+    requests.inc()
+
+    assert counted(shared) == 0
 
 
 def test_a_fork_while_another_thread_counts_leaves_no_lock_behind(shared):

@@ -4,8 +4,10 @@ import fcntl
 import json
 import logging
 import os
+import pty
 import socket
 import time
+import tty
 
 import pytest
 import structlog
@@ -61,12 +63,19 @@ def ends_of_pipe():
     return reading, writing
 
 
+def ends_of_terminal():
+    """One that nobody reads, such as that of a session whose network has gone."""
+    reading, writing = pty.openpty()
+    tty.setraw(writing)
+    return reading, writing
+
+
 def ends_of_socket():
     reading, writing = socket.socketpair()
     return reading.detach(), writing.detach()
 
 
-@pytest.mark.parametrize("ends", [ends_of_pipe, ends_of_socket])
+@pytest.mark.parametrize("ends", [ends_of_pipe, ends_of_socket, ends_of_terminal])
 @pytest.mark.parametrize("size", [1_000, 70_000])
 def test_a_reader_that_sleeps_delays_nobody_and_gets_whole_lines_later(ends, size):
     reading, writing = ends()

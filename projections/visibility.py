@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import structlog
 
-from infrastructure.deadlines import spend
+from infrastructure.deadlines import seconds_left, spend
 from infrastructure.postgres import Connection, Pool, connect
 from infrastructure.threads import start_watched
 from projections.batch import sql
 from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE
 
-WAIT_SECONDS = 0.25
-HELP_SECONDS = 0.25
+WAIT_SECONDS = 0.25  # for the projector, before the thread that waits projects itself
+LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one page
+STUCK_WAIT_SECONDS = 0.5  # in total, after the longest wait has seen nothing projected at all
+RESERVED_SECONDS = 1.0  # of the request's time, or half of it if that is less: for what follows the wait
 LOOK_SECONDS = 1.0  # how often the position is read although no notification came
 LISTEN_LIMIT_SECONDS = 5.0  # what the listener asks is answered at once or not at all
 RECONNECT_SECONDS = 1.0
-BUSY_PAUSE_SECONDS = 0.01  # when another process is projecting
+SHORTEST_PAUSE_SECONDS = 0.01  # when another process is projecting, or an append before ours is under way
+LONGEST_PAUSE_SECONDS = 0.1
 CHANNEL = "ticketing_projected"
 
 log = structlog.get_logger()
@@ -39,6 +44,7 @@ class Visibility:
         self._changed = threading.Condition()
         self._position = 0
         self._is_projector_there = True
+        self._is_stuck = False  # the last thread that gave up saw nothing projected meanwhile
         self._waiters = 0
         self._is_wanted = threading.Event()  # set while anyone waits
         self._listener: threading.Thread | None = None
@@ -47,26 +53,26 @@ class Visibility:
         self._helper: Connection | None = None
 
     def wait_for(self, position: int) -> bool:
-        """Return whether the read tables have reached `position`, waiting up to WAIT_SECONDS.
+        """Return whether the read tables have reached `position`, waiting up to LONGEST_WAIT_SECONDS.
 
-        No database connection is held meanwhile. When the wait was in vain, or no projector runs, this
-        thread projects what is missing itself, if no other process is just doing so.
+        After WAIT_SECONDS, or when no projector runs, this thread projects what is missing itself, if no
+        other process is just doing so. A request waits less when little of its time is left. Where nothing
+        is projected at all, only the first to notice wait so long: threads are needed for other requests.
         """
         if self._position >= position:
             return True
         self._start()
-        began = time.monotonic()
-        with self._changed:
-            self._waiters += 1
-            self._is_wanted.set()
-            self._changed.wait_for(
-                lambda: self._position >= position or not self._is_projector_there, WAIT_SECONDS
+        began, before = time.monotonic(), self._position
+        deadline = began + self._longest_wait_seconds()
+        with self._listening():
+            self._wait_until(
+                lambda: self._position >= position or not self._is_projector_there,
+                min(WAIT_SECONDS, deadline - began),
             )
-            self._waiters -= 1
-            if not self._waiters and not self._closing.is_set():
-                self._is_wanted.clear()
-        spend(time.monotonic() - began)
-        return self._position >= position or self._help(position)
+            self._help(position, deadline)
+        if self._position < position:
+            self._give_up(position, before, time.monotonic() - began)
+        return self._position >= position
 
     def close(self) -> None:
         """Stop listening."""
@@ -77,6 +83,38 @@ class Visibility:
         with self._helping:
             if self._helper is not None:
                 self._helper.close()
+
+    def _longest_wait_seconds(self) -> float:
+        limit = STUCK_WAIT_SECONDS if self._is_stuck else LONGEST_WAIT_SECONDS
+        left = seconds_left(limit + RESERVED_SECONDS)
+        return min(limit, max(left - RESERVED_SECONDS, left / 2))
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """A block in which this thread waits for notifications, and the listener takes them in."""
+        with self._changed:
+            self._waiters += 1
+            self._is_wanted.set()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiters -= 1
+                if not self._waiters and not self._closing.is_set():
+                    self._is_wanted.clear()
+
+    def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait for what other threads change, at most so long. It counts towards the request's time."""
+        began = time.monotonic()
+        with self._changed:
+            self._changed.wait_for(condition, seconds)
+        spend(time.monotonic() - began)
+
+    def _give_up(self, position: int, before: int, seconds: float) -> None:
+        self._is_stuck = self._position <= before
+        log.warning(
+            "change_not_shown_in_time", position=position, shown=self._position, seconds=round(seconds, 2)
+        )
 
     def _start(self) -> None:
         if self._listener is not None:
@@ -123,27 +161,42 @@ class Visibility:
 
     def _note(self, position: int, *, is_projector_there: bool | None = None) -> None:
         with self._changed:
-            self._position = max(self._position, position)
+            if position > self._position:
+                self._position = position
+                self._is_stuck = False
             if is_projector_there is not None:
                 self._is_projector_there = is_projector_there
             self._changed.notify_all()
 
-    def _help(self, position: int) -> bool:
-        """Project in this thread until `position` is reached, by whomever, or time is up."""
-        began = time.monotonic()
-        deadline = began + HELP_SECONDS
-        if not self._helping.acquire(timeout=HELP_SECONDS):
-            return self._position >= position
-        spend(time.monotonic() - began)
-        try:
-            if self._helper is None or self._helper.closed:
-                self._helper = connect_projector(self._dsn)
-            while self._position < position and time.monotonic() < deadline:
-                if not catch_up(self._helper, wait=False):
-                    self._closing.wait(BUSY_PAUSE_SECONDS)
-                self._look(self._helper)
-        except psycopg.Error as error:
-            log.warning("visibility_could_not_help", error=type(error).__name__)
-        finally:
-            self._helping.release()
-        return self._position >= position
+    def _help(self, position: int, deadline: float) -> None:
+        """Return when `position` is reached, by whomever, or time is up. One thread of this process projects
+        at a time; the others wait for what it and the projector do."""
+        while (remaining := self._remaining(position, deadline)) > 0:
+            if not self._helping.acquire(blocking=False):
+                self._wait_until(lambda: self._position >= position or not self._helping.locked(), remaining)
+                continue
+            try:
+                self._project(position, deadline)
+            except psycopg.Error as error:
+                log.warning("visibility_could_not_help", error=type(error).__name__)
+                return
+            finally:
+                self._helping.release()
+                with self._changed:  # one of those that wait goes on
+                    self._changed.notify_all()
+
+    def _project(self, position: int, deadline: float) -> None:
+        if self._helper is None or self._helper.closed:
+            self._helper = connect_projector(self._dsn)
+        pause = SHORTEST_PAUSE_SECONDS
+        while (remaining := self._remaining(position, deadline)) > 0:
+            if not catch_up(self._helper, wait=False):
+                self._wait_until(lambda: self._position >= position, min(pause, remaining))
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            self._look(self._helper)
+
+    def _remaining(self, position: int, deadline: float) -> float:
+        """The time left to wait for `position`; none when there is nothing to wait for."""
+        if self._position >= position or self._closing.is_set():
+            return 0.0
+        return deadline - time.monotonic()

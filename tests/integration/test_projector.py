@@ -344,7 +344,7 @@ def position_of(conn):
 
 def test_who_waits_is_woken_by_what_is_projected(store, projector, conn, database, pool, monkeypatch):
     """Not by looking now and then, which is for notifications that were lost."""
-    for limit in ("WAIT_SECONDS", "LOOK_SECONDS"):
+    for limit in ("WAIT_SECONDS", "LONGEST_WAIT_SECONDS", "LOOK_SECONDS"):
         monkeypatch.setattr(f"projections.visibility.{limit}", float(LIMIT_SECONDS))
     last = append(store, History(14).grow(20))
     visibility = Visibility(database, pool)

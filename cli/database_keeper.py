@@ -23,11 +23,12 @@ class DatabaseKeeper:
         self._failures = 0
         self._look_at = 0.0
 
-    def keep_running(self) -> None:
+    def keep_running(self) -> bool:
         """Look whether it runs, at most once a second, and start it again; a start that fails is repeated
-        later."""
+        later. Return whether it has just been started."""
         if time.monotonic() < self._look_at:
-            return
+            return False
+        has_started = False
         delay = LOOK_EVERY_SECONDS
         if self._server.is_running():
             self._failures = 0
@@ -38,8 +39,10 @@ class DatabaseKeeper:
                 note("The disk is nearly full: PostgreSQL starts in the room that was kept for that.")
             try:
                 self._server.start_again()
+                has_started = True
             except (EmbeddedFailed, OSError, subprocess.SubprocessError) as error:
                 self._failures += 1
                 delay = delay_after(self._failures)
                 note(f"PostgreSQL does not start: {error}\nTrying again in {delay:g} s.")
         self._look_at = time.monotonic() + delay
+        return has_started

@@ -67,6 +67,11 @@ class Child:
                 self._restart_at = now + delay_after(self.failures)
                 note(f"{self.name} cannot be started: {error}; trying again.")
 
+    def forget_failures(self) -> None:
+        """Start it at the next look if it waits for its delay: the reason of its failures is gone."""
+        self.failures = 0
+        self._restart_at = 0.0
+
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -108,6 +113,10 @@ class Supervisor:
     def keep_running(self) -> None:
         for child in self.children:
             child.keep_running()
+
+    def forget_failures(self) -> None:
+        for child in self.children:
+            child.forget_failures()
 
     def stop(self) -> None:
         """Stop all children, at once and within STOP_SECONDS."""

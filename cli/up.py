@@ -104,8 +104,8 @@ def _run(
         supervisor.children.append(child("notary"))  # now, as nobody waits for it
         while True:
             with signals.deferred():
-                if keeper is not None:
-                    keeper.keep_running()
+                if keeper is not None and keeper.keep_running():
+                    supervisor.forget_failures()  # those who need PostgreSQL have failed without it
                 supervisor.keep_running()
             time.sleep(LOOK_EVERY_SECONDS)
     finally:

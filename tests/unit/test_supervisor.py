@@ -33,3 +33,23 @@ def test_a_process_that_cannot_be_started_is_tried_again_later(tmp_path):
     absent.keep_running()
 
     assert absent.failures == 1
+
+
+def test_what_waits_for_its_next_start_starts_at_once_when_its_failures_are_forgotten(tmp_path):
+    """As when PostgreSQL, without which it failed again and again, is back."""
+    program = tmp_path / "program"
+    child = Child("child", [str(program)], os.environ, tmp_path / "child.log")
+    child.failures = 20
+    child.keep_running()
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o700)
+    child.keep_running()
+    assert not child.is_running
+
+    child.forget_failures()
+    child.keep_running()
+
+    try:
+        assert (child.failures, child.is_running) == (0, True)
+    finally:
+        child.wait_or_kill(time.monotonic())

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -22,6 +23,7 @@ from tests.support.waiting import eventually
 START_SECONDS = 120  # for a busy machine
 SECOND_START_SECONDS = 5
 STOP_SECONDS = 30
+LEFT_SECONDS = 10  # for PostgreSQL, whose last act is to delete the file that its end is known by
 
 
 def still_running(processes, within):
@@ -97,7 +99,7 @@ class Up:
         family = self.family()
         os.killpg(self.process.pid, signal_number)
         self.process.wait(STOP_SECONDS)
-        return still_running(family, within=1)
+        return still_running(family, within=LEFT_SECONDS)
 
 
 class Moment:
@@ -186,13 +188,31 @@ def test_a_killed_process_is_started_again(first, name):
     killed = first.child(name)
     killed.kill()
     eventually(lambda: first.child(name) not in (None, killed), START_SECONDS)
-    eventually(lambda: is_answering(first), START_SECONDS)
+    wait_until_answering(first)
 
 
-def is_answering(up):
-    with suppress(requests.RequestException):
-        return up.get("/v1/tickets", up.key).status_code == 200
-    return False
+def wait_until_answering(up):
+    """Wait for the first 200; where none comes, fail with the other outcomes and what the processes wrote."""
+    outcomes = Counter()
+
+    def is_answering():
+        outcomes[outcome := outcome_of_request(up)] += 1
+        return outcome == 200
+
+    eventually(is_answering, START_SECONDS, otherwise=lambda: f"{dict(outcomes)}\n{what_was_written(up)}")
+
+
+def outcome_of_request(up):
+    try:
+        return up.get("/v1/tickets", up.key).status_code
+    except requests.RequestException as error:
+        return type(error).__name__
+
+
+def what_was_written(up):
+    """The ends of all logs."""
+    logs = [up.log, up.home / "postgres" / "server.log", *sorted((up.home / "logs").iterdir())]
+    return "\n".join(f"== {log}\n{log.read_text(errors='replace')[-3_000:]}" for log in logs)
 
 
 def test_a_killed_postgresql_is_started_again(first):
@@ -201,7 +221,7 @@ def test_a_killed_postgresql_is_started_again(first):
     killed.kill()
 
     eventually(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE)
-    eventually(lambda: is_answering(first), START_SECONDS)
+    wait_until_answering(first)
     assert first.postgresql().pid != killed.pid
     assert "PostgreSQL ended; starting it again" in first.output
 

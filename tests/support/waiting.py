@@ -12,10 +12,15 @@ LOOK_SECONDS = 0.01
 WAIT_SECONDS = 60.0
 
 
-def eventually(condition: Callable[[], T], within: float = WAIT_SECONDS, *, otherwise: str = "") -> T:
-    """The condition's value as soon as it holds; fail when it does not `within` seconds."""
+def eventually(
+    condition: Callable[[], T], within: float = WAIT_SECONDS, *, otherwise: str | Callable[[], str] = ""
+) -> T:
+    """The condition's value as soon as it holds; fail when it does not `within` seconds, with the message
+    `otherwise` or what that returns then."""
     deadline = time.monotonic() + within
     while not (value := condition()):
-        assert time.monotonic() < deadline, otherwise or f"not so within {within} s"
+        if time.monotonic() >= deadline:
+            message = otherwise() if callable(otherwise) else otherwise
+            raise AssertionError(message or f"not so within {within} s")
         time.sleep(LOOK_SECONDS)
     return value

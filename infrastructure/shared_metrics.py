@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 from prometheus_client import values
 
-_FOLDER = "ticketing-metrics-"
+_FOLDER = "ticketing-counts-"  # another name with another kind of lock: versions run beside one another
 _KILOBYTE = 1_024
 # The files of a process by type (and, of gauges, multiprocess_mode), with room for every address and status.
 _FILE_BYTES = {"counter": 512 * _KILOBYTE, "gauge_mostrecent": 64 * _KILOBYTE, "histogram": 1_024 * _KILOBYTE}

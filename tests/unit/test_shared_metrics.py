@@ -88,6 +88,16 @@ def test_the_folder_of_a_killed_server_is_deleted_by_the_next(shared, tmp_path):
     assert shared.folder.exists(), "it belongs to this process, which lives"
 
 
+def test_the_folder_of_a_server_of_an_earlier_version_is_left_alone(shared, tmp_path):
+    """It has another kind of lock, and without its folder its workers would answer 500."""
+    earlier = tmp_path / "ticketing-metrics-1wa153eo"
+    earlier.mkdir()
+
+    SharedMetrics(str(tmp_path))
+
+    assert list(tmp_path.glob("ticketing-metrics-*")) == [earlier]  # it finds no folder of ours either
+
+
 def test_a_process_counts_on_after_something_has_deleted_the_folder(shared):
     shared.delete()
 

@@ -94,7 +94,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
-    """gunicorn's master, which does not blame workers for the time in which it was stopped itself."""
+    """gunicorn's master. A time in which it was stopped itself does not count as silence of its workers."""
 
     _looked_at = 0.0
     _patient_until = 0.0

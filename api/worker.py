@@ -56,8 +56,8 @@ class DeadlineSocket(socket.socket):
             self._deadline = time.monotonic() + READ_SECONDS
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """What has come or still comes in time. What came before the deadline is returned after it too: this
-        process may have been stopped meanwhile, not the client slow."""
+        """Return what arrives before the deadline. What has arrived is returned after the deadline too: this
+        process may have been stopped meanwhile."""
         self.settimeout(max(0.0, self._deadline - time.monotonic()))
         try:
             data = super().recv(size, flags)
@@ -112,7 +112,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def handle(self, conn: TConn) -> Any:
-        """In a thread: what the request has waited for it counts towards the request's time."""
+        """As gunicorn, in a thread; the time in the queue counts towards the request's limit."""
         note_queued(time.monotonic() - conn.queued_at)
         return super().handle(conn)
 
@@ -128,13 +128,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             draining.set()
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        """End as on SIGTERM. The master sends SIGABRT to a worker that was silent for too long. One that gets
-        as far as this runs again and can answer what it holds; the others get SIGKILL a second later."""
+        """End as on SIGTERM. The master sends SIGABRT to a worker that was silent for too long. A worker that
+        handles the signal runs again and can answer its requests; others get SIGKILL a second later."""
         self.handle_exit(sig, frame)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master is there. Without it, answers close their connections as on SIGTERM, and the
-        port is free for the next master at once."""
+        """Whether the master lives. Without it, the worker closes the port, so that another master can start,
+        and ends as on SIGTERM."""
         if super().is_parent_alive():
             return True
         self.handle_exit(signal.SIGTERM, None)

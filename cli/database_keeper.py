@@ -15,7 +15,7 @@ LOOK_EVERY_SECONDS = 1.0
 
 class DatabaseKeeper:
     """Starts the server again when it is gone: killed for want of memory, say. The processes that use it
-    find it again by themselves. Where the disk is full, it starts in the room that `reserve` sets free."""
+    find it again by themselves. When the disk is full, `reserve` is deleted to make space for the start."""
 
     def __init__(self, server: EmbeddedServer, reserve: Reserve) -> None:
         self._server = server

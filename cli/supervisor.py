@@ -68,7 +68,7 @@ class Child:
                 note(f"{self.name} cannot be started: {error}; trying again.")
 
     def forget_failures(self) -> None:
-        """Start it at the next look if it waits for its delay: the reason of its failures is gone."""
+        """Start the process at the next check without its delay: the reason of its failures is gone."""
         self.failures = 0
         self._restart_at = 0.0
 
@@ -153,7 +153,7 @@ def _die_with(parent: int) -> Callable[[], None]:
 
 
 def _open_log(log: Path) -> BinaryIO:
-    """The log, to be appended to; where it cannot be opened, what is written is lost."""
+    """The log, opened for appending; the null device when it cannot be opened."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         _make_room(log)

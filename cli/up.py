@@ -63,7 +63,7 @@ def up(
     if workers is not None:
         environ["WORKERS"] = str(workers)
     settings = load_settings(environ)
-    protect_standard_output()  # whoever started this may have stopped reading long ago
+    protect_standard_output()  # its reader may have ended
     environ["TICKETING_HOME"] = str(settings.home)
     with stopping_on_signals() as signals, _only_one(settings.home):
         require_folder(settings)
@@ -105,7 +105,7 @@ def _run(
         while True:
             with signals.deferred():
                 if keeper is not None and keeper.keep_running():
-                    supervisor.forget_failures()  # those who need PostgreSQL have failed without it
+                    supervisor.forget_failures()  # children that need PostgreSQL have failed without it
                 supervisor.keep_running()
             time.sleep(LOOK_EVERY_SECONDS)
     finally:

@@ -97,9 +97,8 @@ class _Fresh(Collector):
 
 
 def _registry() -> CollectorRegistry:
-    if not os.path.isdir(
-        os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    ):  # not shared, or the folder was deleted
+    """The metrics of all workers, or of this process alone when they are not shared or the folder is gone."""
+    if not os.path.isdir(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")):
         return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -168,7 +168,7 @@ REQUEST_TIMEOUTS = "-c statement_timeout=3500ms -c lock_timeout=2s -c idle_in_tr
 # For those who hold a lock as long as they are connected: when their host has vanished, it is free soon.
 NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
 CONNECT_SECONDS = 3
-LEAST_CONNECT_SECONDS = 2  # psycopg and libpq know no less
+LEAST_CONNECT_SECONDS = 2  # the least that psycopg and libpq accept
 # And the other way: no thread waits longer than some twenty seconds for a server that has vanished.
 _NOTICE_LOST_SERVERS = {
     "connect_timeout": CONNECT_SECONDS,  # for each host of the address

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 from prometheus_client import values
 
-_FOLDER = "ticketing-counts-"  # another name with another kind of lock: versions run beside one another
+_FOLDER = "ticketing-counts-"  # change it with the kind of lock: other versions may run on this machine
 _KILOBYTE = 1_024
 # The files of a process by type (and, of gauges, multiprocess_mode), with room for every address and status.
 _FILE_BYTES = {"counter": 512 * _KILOBYTE, "gauge_mostrecent": 64 * _KILOBYTE, "histogram": 1_024 * _KILOBYTE}
@@ -38,7 +38,7 @@ class SharedMetrics:
         self._owner = os.getpid()
         self._place = 0
         self._is_counting = True
-        self._values: list[Any] = []
+        self._any_value: Any = None
         self._changing = threading.Lock()
         # prometheus_client has a lock of its own, which another thread must not hold at a fork.
         os.register_at_fork(
@@ -70,10 +70,8 @@ class SharedMetrics:
             self._give_up(error)
             return
         self._place = place
-        for value in self._values[:1]:
-            value.inc(
-                0.0
-            )  # opens the files of all values, so that deleting the folder has no effect from now on
+        if self._any_value is not None:
+            self._any_value.inc(0.0)  # opens the files of all values, so that the folder may be deleted later
 
     def _give_up(self, error: Exception) -> None:
         """Count nothing from now on: counting must not fail what is counted."""
@@ -98,7 +96,7 @@ class SharedMetrics:
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 shared._do(lambda: super(Value, self).__init__(*args, **kwargs))
-                shared._values.append(self)
+                shared._any_value = self
 
             def inc(self, amount: float) -> None:
                 shared._do(lambda: super(Value, self).inc(amount))
@@ -124,8 +122,8 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def _make_folder(parent: Path) -> Path:
-    """Make a folder, locked as long as this process or one of its forks lives, and delete those that servers
-    left behind which were killed."""
+    """Make a folder, locked as long as this process or one of its forks lives. Delete the folders that killed
+    servers left behind."""
     for left in parent.glob(f"{_FOLDER}*"):
         with suppress(OSError):
             descriptor = _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)

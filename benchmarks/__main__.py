@@ -11,8 +11,8 @@ from rich.console import Console
 
 from benchmarks import audit, comparison, event_log, http_requests, relay, webhooks
 from benchmarks.comparison import Comparison
-from infrastructure.embedded import EmbeddedServer, start_embedded
-from infrastructure.postgres import connect, migrate
+from infrastructure.storage.embedded import EmbeddedServer, start_embedded
+from infrastructure.storage.postgres import connect, migrate
 from projections.schema import create_read_schema
 from tests.support.kafka_server import KafkaUnavailable
 

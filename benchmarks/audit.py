@@ -17,9 +17,9 @@ from benchmarks.comparison import Comparison, compare
 from cli.database import Database
 from cli.demo import load
 from cli.verify import check, checking
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import Connection, connect, make_pool
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Connection, connect, make_pool
 from notary.export import data, digest, find_range, manifest
 from notary.follower import seal
 from notary.pages import Row, sql

@@ -14,11 +14,11 @@ import falcon
 import msgspec
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from api.server import options
 from infrastructure.ids import new_id
-from infrastructure.postgres import Pool, make_pool, named_queries
 from infrastructure.settings import Settings, load_settings
+from infrastructure.storage.postgres import Pool, make_pool, named_queries
 from projections.views import AttachmentView, CommentView, Reference, TicketDetail, TicketSummary
+from server.gunicorn_server import options
 
 sql = named_queries(Path(__file__).parent / "sql" / "bare.sql")
 encode = msgspec.json.Encoder().encode

@@ -11,10 +11,10 @@ from benchmarks.comparison import Comparison, compare
 from benchmarks.stock import StockTicket, make_stock
 from benchmarks.tickets import FIELDS, benchmark_context, grow
 from domain.ticket import Ticket
-from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
-from infrastructure.postgres import connect, make_pool
-from infrastructure.snapshots import REMEMBERED
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import connect, make_pool
+from infrastructure.storage.snapshots import REMEMBERED
 
 EVENTS = 30
 FEW_TICKETS = 100

@@ -18,7 +18,7 @@ from benchmarks.clients import Clients, Operations
 from benchmarks.comparison import Comparison, compare
 from benchmarks.http_client import HttpClient
 from benchmarks.tickets import FIELDS
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from tests.support.commands import environment, ticketing
 from tests.support.server import free_port, running_api
 

@@ -19,14 +19,14 @@ from event_stream.envelope import StoredRow, to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING
 from event_stream.relay import PAGE_SIZE, Relay, transactions
-from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
-from infrastructure.kafka import DELIVERY_SECONDS, create_topics
-from infrastructure.logs import configure_logs
-from infrastructure.postgres import Connection, connect, make_pool
-from infrastructure.recorder import read_log
+from infrastructure.process.logs import configure_logs
 from infrastructure.settings import Settings, load_settings
-from infrastructure.topics import events_topic
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics
+from infrastructure.storage.postgres import Connection, connect, make_pool
+from infrastructure.storage.recorder import read_log
+from infrastructure.storage.topics import events_topic
 from tests.support.kafka_server import KafkaServer
 
 TICKETS, EVENTS_EACH = 2_000, 10

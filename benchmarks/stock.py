@@ -9,7 +9,7 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from psycopg.conninfo import conninfo_to_dict
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 
 SCHEMA = "stock"
 

@@ -22,10 +22,10 @@ from benchmarks.http_client import HttpClient
 from benchmarks.tickets import FIELDS, benchmark_context
 from commands.webhooks import RegisterWebhook, Webhooks
 from domain.ticket import Ticket
-from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
-from infrastructure.postgres import connect, make_pool
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import connect, make_pool
 from tests.support.commands import MASTER_KEY, TICKETING, environment
 
 ENDPOINTS = 20

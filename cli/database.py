@@ -13,14 +13,14 @@ import psycopg
 
 from cli.output import Progress
 from domain.access import Context, system_context
-from infrastructure.embedded import EmbeddedFailed, start_embedded
-from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
-from infrastructure.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
-from infrastructure.recorder import WatermarkMissing, verify_triggers
-from infrastructure.roles import APPLICATION, grant_to_application
+from infrastructure.keys.vault import is_sealed, load_vault, make_key_file, verify_vault
 from infrastructure.settings import Settings
-from infrastructure.vault import is_sealed, load_vault, make_key_file, verify_vault
+from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
+from infrastructure.storage.recorder import WatermarkMissing, verify_triggers
+from infrastructure.storage.roles import APPLICATION, grant_to_application
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema, read_schema_state

@@ -7,8 +7,8 @@ import time
 
 from cli.output import note
 from cli.supervisor import delay_after
-from infrastructure.disk_space import Reserve
-from infrastructure.embedded import EmbeddedFailed, EmbeddedServer
+from infrastructure.storage.disk_space import Reserve
+from infrastructure.storage.embedded import EmbeddedFailed, EmbeddedServer
 
 LOOK_EVERY_SECONDS = 1.0
 

@@ -14,10 +14,10 @@ from cli import demo_data
 from cli.database import Database, open_database
 from cli.output import Progress, note
 from domain.aggregate import Aggregate
-from infrastructure.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import Connection, connect, named_queries
+from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.settings import load_settings
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Connection, connect, named_queries
 from projections.rebuild import rebuild
 
 DEFAULT_TICKETS = 250

@@ -16,8 +16,8 @@ from cli import options
 from cli.database import Database, open_database
 from cli.output import Progress, note, result
 from domain.errors import Invalid
+from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.settings import load_settings
-from infrastructure.vault import Vault, load_vault
 from notary.export import COLUMNS, Content, Format, data, digest, find_range, manifest
 from notary.proofs import prove
 from notary.window import Range

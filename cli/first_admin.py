@@ -11,8 +11,8 @@ from commands.passwords import ChangePassword, change_password
 from commands.users import RegisterUser, register_user
 from domain.user import User
 from infrastructure.ids import new_id
-from infrastructure.passwords import verify_password
-from infrastructure.postgres import named_queries
+from infrastructure.keys.passwords import verify_password
+from infrastructure.storage.postgres import named_queries
 
 sql = named_queries(Path(__file__).parent / "sql" / "first_admin.sql")
 

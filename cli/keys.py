@@ -13,8 +13,8 @@ from cli.database import open_database, operator_context
 from cli.output import note, print_table, result
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import Role
-from infrastructure.postgres import Pool, named_queries
 from infrastructure.settings import load_settings
+from infrastructure.storage.postgres import Pool, named_queries
 
 sql = named_queries(Path(__file__).parent / "sql" / "keys.sql")
 

@@ -24,9 +24,9 @@ from cli.stopping import UNUSABLE
 from cli.up import CannotStart, up
 from cli.verify import verify
 from domain.errors import DomainError, Invalid
-from infrastructure.logs import configure_logs
+from infrastructure.process.logs import configure_logs
+from infrastructure.process.standard_error import protect_standard_error
 from infrastructure.settings import BadSettings
-from infrastructure.standard_error import protect_standard_error
 from notary.places import NotaryRefused, PlaceUnavailable
 from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify

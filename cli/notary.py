@@ -8,10 +8,10 @@ import typer
 from cli.database import address_of_process, database_address
 from cli.output import note, result
 from cli.stopping import failing_in_the_log, stop_event
-from infrastructure.logs import configure_logs
-from infrastructure.postgres import connect
+from infrastructure.keys.vault import load_vault
+from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
-from infrastructure.vault import load_vault
+from infrastructure.storage.postgres import connect
 from notary.follower import run_notary, seal
 from notary.places import NotaryRefused, PlaceUnavailable, require_folder
 from notary.signing import last_checkpoint, rotate_key

@@ -7,7 +7,7 @@ from getpass import getpass
 
 import typer
 
-from infrastructure.passwords import MAX_BYTES
+from infrastructure.keys.passwords import MAX_BYTES
 
 
 def read_password() -> str:

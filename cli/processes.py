@@ -8,7 +8,7 @@ from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_our_host
 from cli.output import note
 from cli.stopping import failing_in_the_log, stop_event
-from infrastructure.logs import configure_logs
+from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
 from projections.runner import Projector
 
@@ -27,7 +27,7 @@ def migrate() -> None:
 
 def api() -> None:
     """Serve the HTTP API in the foreground, with WORKERS processes of THREADS threads each."""
-    from api.server import serve  # loads the frameworks no other command needs
+    from server.gunicorn_server import serve  # loads the frameworks no other command needs
 
     settings = load_settings()
     require_our_host(settings)

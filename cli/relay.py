@@ -12,7 +12,7 @@ import typer
 from cli.database import address_of_process
 from cli.output import note
 from cli.stopping import failing_in_the_log, stop_event
-from infrastructure.logs import configure_logs
+from infrastructure.process.logs import configure_logs
 from infrastructure.settings import BadSettings, Settings, load_settings
 
 app = typer.Typer(
@@ -67,7 +67,7 @@ def _telling_why() -> Iterator[None]:
     from kafka.errors import KafkaError  # type: ignore[import-untyped]
 
     from event_stream.position import RelayRefused
-    from infrastructure.kafka import WrongTopic
+    from infrastructure.storage.kafka import WrongTopic
 
     try:
         yield

@@ -26,12 +26,12 @@ from cli.output import note, result
 from cli.stopping import Signals, stopping_on_signals
 from cli.supervisor import Child, Supervisor, ourselves
 from commands.api_keys import IssueKey, issue_key
-from infrastructure.disk_space import Reserve
-from infrastructure.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
-from infrastructure.roles import APPLICATION
+from infrastructure.keys.tokens import digest
+from infrastructure.process.standard_error import protect_standard_output
 from infrastructure.settings import Settings, load_settings
-from infrastructure.standard_error import protect_standard_output
-from infrastructure.tokens import digest
+from infrastructure.storage.disk_space import Reserve
+from infrastructure.storage.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
+from infrastructure.storage.roles import APPLICATION
 from notary.places import require_folder
 
 READY_WITHIN_SECONDS = 60.0

@@ -13,10 +13,10 @@ import typer
 from cli.beside import Beside, beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
-from infrastructure.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.garbage import collecting_rarely
-from infrastructure.postgres import connect
+from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.process.garbage import collecting_rarely
 from infrastructure.settings import Settings, load_settings
+from infrastructure.storage.postgres import connect
 from notary.places import StatementFile
 from notary.verification import Report, verify_log
 from projections.comparison import Differences

@@ -1,6 +1,6 @@
 """Issuing and revoking API keys.
 
-A key has the form of infrastructure/tokens.py. It is shown once; only its SHA-256 is kept, in a row
+A key has the form of infrastructure/keys/tokens.py. It is shown once; only its SHA-256 is kept, in a row
 written in the same commit as the event.
 """
 
@@ -17,8 +17,8 @@ from domain.api_key import ApiKey
 from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.user import User
-from infrastructure.event_store import Ticketing, decide
-from infrastructure.tokens import API_KEY, digest, has_form, make_token
+from infrastructure.keys.tokens import API_KEY, digest, has_form, make_token
+from infrastructure.storage.event_store import Ticketing, decide
 
 MAX_RATE_LIMIT = 2_147_483_646
 

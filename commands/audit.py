@@ -6,7 +6,7 @@ import msgspec
 
 from domain.access import Context
 from domain.audit import AuditReading, Denial
-from infrastructure.event_store import Ticketing, create
+from infrastructure.storage.event_store import Ticketing, create
 
 
 class NoteAuditReading(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ import msgspec
 from commands.users import visible_user
 from domain.access import Context
 from domain.user import User
-from infrastructure.event_store import Ticketing, decide
-from infrastructure.postgres import Statement, named_queries
+from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.postgres import Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "erasure.sql")
 _encode = msgspec.json.Encoder().encode

@@ -1,6 +1,6 @@
 """Registering applications for OAuth 2.0, giving them another secret, and shutting them out.
 
-A confidential client gets a secret of the form of infrastructure/tokens.py, shown once and kept as its
+A confidential client gets a secret of the form of infrastructure/keys/tokens.py, shown once and kept as its
 SHA-256. A public one, such as an app on a phone, could keep none, and proves itself by PKCE instead.
 """
 
@@ -19,9 +19,9 @@ from domain.access import SCOPES, Context, Role, rights_of_credential
 from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
 from domain.property import Property
-from infrastructure.event_store import Ticketing, create, decide
-from infrastructure.postgres import named_queries
-from infrastructure.tokens import OAUTH_CLIENT_SECRET, digest, make_token
+from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, make_token
+from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.postgres import named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
 

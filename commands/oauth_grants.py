@@ -19,9 +19,9 @@ from domain.errors import NotFound
 from domain.oauth_client import OAuthClient
 from domain.oauth_grant import EndReason, OAuthGrant
 from domain.user import User
-from infrastructure.event_store import Ticketing, decide
-from infrastructure.postgres import Pool, Statement, named_queries
-from infrastructure.tokens import OAUTH_CODE, digest, make_token
+from infrastructure.keys.tokens import OAUTH_CODE, digest, make_token
+from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.postgres import Pool, Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_grants.sql")
 

@@ -13,9 +13,9 @@ import msgspec
 from domain.access import Caller, Context
 from domain.errors import Invalid
 from domain.user import User
-from infrastructure.event_store import Ticketing, decide
-from infrastructure.passwords import MAX_BYTES, guessability, hash_password
-from infrastructure.postgres import named_queries
+from infrastructure.keys.passwords import MAX_BYTES, guessability, hash_password
+from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.postgres import named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "passwords.sql")
 

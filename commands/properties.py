@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from domain.access import Caller, Context
 from domain.errors import NotFound
 from domain.property import Address, Property
-from infrastructure.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import Ticketing, create, decide
 
 
 class RegisterProperty(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ import msgspec
 from domain.access import Context
 from domain.aggregate import Aggregate
 from domain.errors import Conflict
-from infrastructure.event_store import Ticketing, create
 from infrastructure.ids import new_id
-from infrastructure.postgres import Statement
+from infrastructure.storage.event_store import Ticketing, create
+from infrastructure.storage.postgres import Statement
 
 A = TypeVar("A", bound=Aggregate)
 

@@ -22,10 +22,10 @@ from psycopg import Rollback
 from domain.access import Caller, Context
 from domain.errors import DomainError
 from domain.session import EndReason, FailedSignIn, Session
-from infrastructure.event_store import Ticketing, create, decide
-from infrastructure.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
-from infrastructure.postgres import Connection, Pool, named_queries
-from infrastructure.tokens import SESSION, digest, make_token
+from infrastructure.keys.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
+from infrastructure.keys.tokens import SESSION, digest, make_token
+from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.postgres import Connection, Pool, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "sign_in.sql")
 

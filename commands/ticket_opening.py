@@ -17,8 +17,8 @@ from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.ticket import Priority, Ticket
 from domain.user import User
-from infrastructure.event_store import Remembered, Ticketing, create
-from infrastructure.recorder import OutOfDate
+from infrastructure.storage.event_store import Remembered, Ticketing, create
+from infrastructure.storage.recorder import OutOfDate
 
 UNKNOWN_REQUESTER = "No user with that id is within your reach."
 

@@ -17,7 +17,7 @@ from domain.errors import Details, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
 from domain.user import User
-from infrastructure.event_store import Ticketing, decide
+from infrastructure.storage.event_store import Ticketing, decide
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."

@@ -15,7 +15,7 @@ from domain.access import Caller, Context, Role, rights_of_person
 from domain.errors import Details, Invalid, NotFound
 from domain.property import Property
 from domain.user import Preferences, User
-from infrastructure.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import Ticketing, create, decide
 
 NAME_ONE = "Name at least one of your properties."
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."

@@ -20,9 +20,9 @@ from domain.access import Actor, Caller, Context
 from domain.errors import Details, Invalid, NotFound
 from domain.web_address import web_address_problem
 from domain.webhook import Webhook
-from infrastructure.event_store import Ticketing, create, decide
-from infrastructure.postgres import Statement, named_queries
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.postgres import Statement, named_queries
 
 PREFIX = "whsec_"
 SECRET_PURPOSE = "webhook secret"  # noqa: S105 - what it is sealed for, not a secret

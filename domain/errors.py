@@ -1,4 +1,4 @@
-"""Refusals the domain can give. `code` is what a client sees; api/errors.py picks the HTTP status."""
+"""Refusals the domain can give. `code` is what a client sees; api/http/errors.py picks the HTTP status."""
 
 from __future__ import annotations
 

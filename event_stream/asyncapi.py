@@ -8,7 +8,7 @@ from domain.aggregate import DomainEvent
 from event_stream.envelope import schema_path
 from event_stream.event_types import components, event_types
 from infrastructure.settings import Settings
-from infrastructure.topics import PARTITIONS, events_topic
+from infrastructure.storage.topics import PARTITIONS, events_topic
 
 Document = dict[str, Any]
 

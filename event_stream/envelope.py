@@ -18,7 +18,7 @@ Headers = list[tuple[str, bytes]]
 
 
 class StoredRow(NamedTuple):
-    """A row of the log, as infrastructure.recorder.read_log gives it."""
+    """A row of the log, as infrastructure.storage.recorder.read_log gives it."""
 
     position: int
     aggregate_id: str

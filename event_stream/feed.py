@@ -11,8 +11,8 @@ import msgspec
 
 from domain.errors import Invalid
 from event_stream.envelope import StoredRow, as_cloudevent, to_record
-from infrastructure.postgres import Pool, named_queries
-from infrastructure.recorder import read_log
+from infrastructure.storage.postgres import Pool, named_queries
+from infrastructure.storage.recorder import read_log
 
 MAX_PAGE_BYTES = 4_194_304  # of stored events; a page has at least one
 SHORTEST_PAUSE_SECONDS = 0.02

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from event_stream.position import sql
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 
 LEADER_KEY = 7_305_874  # the session advisory lock of the relay that leads
 LOOK_SECONDS = 0.5

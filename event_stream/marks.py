@@ -12,8 +12,8 @@ from typing import Self
 
 from kafka import TopicPartition  # type: ignore[import-untyped]
 
-from infrastructure.kafka import make_consumer
 from infrastructure.settings import Settings
+from infrastructure.storage.kafka import make_consumer
 
 WAIT_SECONDS = 10.0
 PAUSE_SECONDS = 0.001

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
-from infrastructure.kafka import absent_topics, make_consumer
-from infrastructure.postgres import Connection, named_queries
 from infrastructure.settings import Settings
-from infrastructure.topics import position_topic
+from infrastructure.storage.kafka import absent_topics, make_consumer
+from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.topics import position_topic
 
 KEY = b"relay"
 READ_SECONDS = 30.0

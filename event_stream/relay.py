@@ -37,12 +37,12 @@ from event_stream.position import (
     starting_position,
 )
 from event_stream.unfinished import take_over
-from infrastructure import standard_error
-from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_producer
-from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
-from infrastructure.recorder import read_log
+from infrastructure.process import standard_error
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.topics import events_topic, position_topic, relay_transactional_id
+from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_producer
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.storage.recorder import read_log
+from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
 
 PAGE_SIZE = 1_000
 SHORTEST_PAUSE_SECONDS = 0.001

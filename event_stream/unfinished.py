@@ -20,11 +20,11 @@ from kafka.admin import TransactionState  # type: ignore[import-untyped]
 from kafka.errors import ClusterAuthorizationFailedError, KafkaError  # type: ignore[import-untyped]
 
 from event_stream.position import NOTHING, READ_SECONDS, RelayRefused, decode_position, read_position, sql
-from infrastructure.kafka import make_consumer
-from infrastructure.kafka_transactions import end_transactions, transaction_state
-from infrastructure.postgres import Connection
 from infrastructure.settings import Settings
-from infrastructure.topics import PARTITIONS, events_topic, position_topic, relay_transactional_id
+from infrastructure.storage.kafka import make_consumer
+from infrastructure.storage.kafka_transactions import end_transactions, transaction_state
+from infrastructure.storage.postgres import Connection
+from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic, relay_transactional_id
 
 LOOK_SECONDS = 0.1
 _UNDER_WAY = {

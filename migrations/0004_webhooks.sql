@@ -19,7 +19,7 @@ CREATE TABLE hook.endpoints (
     deleted_at timestamptz
 );
 
--- Sealed under the master key; infrastructure/vault.py, purpose "webhook secret". During a rotation two
+-- Sealed under the master key; infrastructure/keys/vault.py, purpose "webhook secret". During a rotation two
 -- are alive: the old one until expires_at.
 CREATE TABLE hook.secrets (
     endpoint_id text NOT NULL,

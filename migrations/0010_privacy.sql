@@ -1,5 +1,5 @@
 -- A key for each person, under which the personal fields of their events are sealed
--- (infrastructure/privacy.py). The key itself is sealed under the master key. Erasing a person destroys
+-- (infrastructure/keys/privacy.py). The key itself is sealed under the master key. Erasing a person destroys
 -- it: sealed_key becomes NULL, and what the log holds of them can no longer be read by anyone.
 CREATE SCHEMA privacy;
 

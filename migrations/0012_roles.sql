@@ -6,7 +6,7 @@ $$;
 
 -- Let `role` do what the processes do, and no more: read and append the log and what the notary writes,
 -- read and write the other tables, and own the read tables, which are dropped and refilled at will. Called
--- after each migration (infrastructure/roles.py).
+-- after each migration (infrastructure/storage/roles.py).
 CREATE FUNCTION public.ticketing_grant(role text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     name text;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 from notary.pages import read_log_id, sql
 from notary.statements import BadStatement, Reader, without_repeats
 

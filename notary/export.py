@@ -21,8 +21,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from domain.errors import Invalid
-from infrastructure.postgres import Connection, Pool
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.postgres import Connection, Pool
 from notary import merkle
 from notary.follower import seal
 from notary.pages import Page, Row, read_end, read_log_id, read_page, sql

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.settings import Settings
-from infrastructure.vault import Vault, load_vault
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from notary.pages import PAGE_EVENTS, Row, chain_page, read_end, sql
 from notary.places import NotaryRefused, Place, PlaceUnavailable, places
 from notary.signing import last_checkpoint, sign_checkpoint, sign_erasure, take_turn

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from domain.errors import Conflict, NotFound
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 from notary import merkle
 from notary.pages import Row, read_page, sql
 from notary.statements import parse

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infrastructure.postgres import Connection
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.postgres import Connection
 from notary.pages import TURN_KEY, End, read_log_id, sql
 from notary.statements import Statement, key_id, line_hash, parse, signed
 

@@ -8,9 +8,9 @@ from contextlib import closing
 from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 from kafka.errors import KafkaError  # type: ignore[import-untyped]
 
-from infrastructure.kafka import DELIVERY_SECONDS, create_topics, make_consumer, make_producer
 from infrastructure.settings import Settings
-from infrastructure.topics import checkpoints_topic
+from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_consumer, make_producer
+from infrastructure.storage.topics import checkpoints_topic
 from notary.places import PlaceUnavailable
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from notary import merkle
 from notary.pages import Page, Row, read_log_id, span_of_times, sql
 from notary.statements import BadStatement, Reader, Statement, without_repeats

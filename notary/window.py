@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.errors import Invalid
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 from notary.pages import Row, sql
 
 

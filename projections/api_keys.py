@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from domain.access import Role
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, named_queries
 from projections.views import Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "api_keys.sql")

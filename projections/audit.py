@@ -13,8 +13,8 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from domain.aggregate import DomainEvent
-from infrastructure.event_store import Ticketing, decode
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.postgres import Pool, named_queries
 from projections.history import ActorView, AuthView, actor_of, auth_of
 from projections.ticket_query import Order
 from projections.tickets import author_names

@@ -14,10 +14,10 @@ import structlog
 from domain.aggregate import DomainEvent
 from domain.property import PropertyRenamed
 from domain.user import UserErased, UserNameChanged
-from infrastructure.event_store import decode
-from infrastructure.postgres import Connection, named_queries
-from infrastructure.privacy import open_events
+from infrastructure.keys.privacy import open_events
 from infrastructure.settings import BadSettings
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
 from projections.project_past_tickets import PastStates
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from domain.access import Caller
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, named_queries
 from projections.views import Reference
 
 MOST_CHOICES = 200

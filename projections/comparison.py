@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from psycopg import sql
 
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from projections.schema import COPY, LIVE
 
 # Each table's key and the columns that may differ, beside the generated ones, which follow from others.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from domain.aggregate import Aggregate, DomainEvent
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=DomainEvent)

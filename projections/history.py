@@ -12,8 +12,8 @@ from domain.access import AuthKind, Role
 from domain.aggregate import DomainEvent
 from domain.changes import Change, Changes, ticket_steps
 from domain.ticket import Ticket
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import Pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Pool
 from projections.ticket_query import Order
 from projections.tickets import author_names
 from projections.views import Page, Reference, whole_seconds

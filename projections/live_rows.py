@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from infrastructure.event_store import decode
-from infrastructure.postgres import Connection, named_queries
-from infrastructure.recorder import read_log
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.recorder import read_log
 from projections import project_audit, project_past_tickets
 from projections.comparison import Difference, Differences
 from projections.project_audit import Homes, Positioned

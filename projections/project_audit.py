@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.aggregate import DomainEvent
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_properties
 from projections.folding import Cursor, write_rows
 

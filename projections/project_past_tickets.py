@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.aggregate import DomainEvent
 from domain.ticket import PRIORITIES, Ticket, TicketDescriptionChanged, TicketTitleChanged
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import fold, write_rows
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.aggregate import DomainEvent
 from domain.property import Address, Property, PropertyEvent, PropertyRenamed, UnitAdded
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, already_there, by_aggregate, fold, kinds_of, write_rows
 
 KINDS = kinds_of(PropertyEvent)

@@ -19,7 +19,7 @@ from domain.ticket import (
     TicketFileAttached,
     TicketTitleChanged,
 )
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, already_there, by_aggregate, kinds_of, write_rows
 from projections.project_past_tickets import PRIORITY_RANK, PastStates
 

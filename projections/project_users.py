@@ -10,7 +10,7 @@ import msgspec
 
 from domain.aggregate import DomainEvent
 from domain.user import Preferences, User, UserErased, UserEvent, UserNameChanged
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, already_there, by_aggregate, fold, kinds_of, write_rows
 
 KINDS = kinds_of(UserEvent)

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.access import Caller
 from domain.property import Address
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, named_queries
 from projections.views import Page, PropertyDetail, PropertySummary, Reference, UnitView
 
 UNITS_IN_DETAIL = 1_000

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import psycopg
 
-from infrastructure.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.garbage import collecting_rarely
-from infrastructure.postgres import Connection, connect, named_queries
+from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.process.garbage import collecting_rarely
+from infrastructure.storage.postgres import Connection, connect, named_queries
 from projections.project_past_tickets import PastStates
 from projections.runner import catch_up, connect_projector
 from projections.schema import (

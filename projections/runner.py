@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
 from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
 from projections.project_past_tickets import PastStates
 from projections.schema import LIVE

@@ -8,7 +8,7 @@ from typing import Literal
 
 from psycopg import sql
 
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 
 LIVE = "read"  # what the API reads
 COPY = "read_next"  # what a rebuild fills

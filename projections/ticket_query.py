@@ -12,7 +12,7 @@ import msgspec
 from psycopg import sql
 
 from domain.access import Caller
-from infrastructure.postgres import named_queries
+from infrastructure.storage.postgres import named_queries
 
 Sort = Literal["created_at", "updated_at", "priority"]
 Order = Literal["asc", "desc"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.access import Caller
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, named_queries
 from projections.ticket_query import TicketQuery, build_list, sort_key
 from projections.views import (
     AttachmentView,

@@ -11,7 +11,7 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from domain.user import Preferences
-from infrastructure.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, named_queries
 from projections.views import Page, Reference, UserDetail, UserSummary, whole_seconds
 
 _sql = named_queries(Path(__file__).parent / "sql" / "users.sql")

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import msgspec
 import psycopg
 
-from infrastructure.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.postgres import connect
+from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.storage.postgres import connect
 from projections.comparison import Difference, Differences, compare_tables
 from projections.live_rows import AuditCheck, PastTicketsCheck
 from projections.rebuild import Progress, fill, fresh_copy, number, project_all, sql

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import psycopg
 import structlog
 
-from infrastructure.deadlines import seconds_left, spend
-from infrastructure.postgres import Connection, Pool, connect
-from infrastructure.threads import start_watched
+from infrastructure.process.deadlines import seconds_left, spend
+from infrastructure.process.threads import start_watched
+from infrastructure.storage.postgres import Connection, Pool, connect
 from projections.batch import sql
 from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE

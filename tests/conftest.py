@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import Connection, Pool, connect, make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Connection, Pool, connect, make_pool
 from tests.support.commands import MASTER_KEY
 from tests.support.kafka_fixture import kafka, kafka_prefix, kafka_server  # noqa: F401 - fixtures
 from tests.support.postgres import cloned_database, drop_database, make_template, running_server

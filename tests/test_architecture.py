@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVERS = {"domain", "infrastructure"}
+PARTS = {"commands", "projections", "event_stream", "notary", "webhook_dispatcher"}
 MAY_IMPORT = {
     "domain": set(),
     "infrastructure": {"domain"},
@@ -15,19 +16,21 @@ MAY_IMPORT = {
     "event_stream": SERVERS,
     "notary": SERVERS,
     "webhook_dispatcher": SERVERS | {"event_stream"},
-    "api": SERVERS | {"commands", "projections", "event_stream", "notary", "webhook_dispatcher"},
-    "cli": SERVERS | {"commands", "projections", "event_stream", "notary", "webhook_dispatcher", "api"},
+    "api": SERVERS | PARTS,
+    "pages": SERVERS | PARTS | {"api"},
+    "server": SERVERS | {"projections", "api", "pages"},
+    "cli": SERVERS | PARTS | {"api", "server"},
 }
 DOMAIN_LIBRARIES = {"msgspec"}
 
 
 # Where threads are started, and how it is noticed that one of them has ended.
 THREADS = {
-    "infrastructure/threads.py": "watched: an error ends the process",
-    "infrastructure/postgres.py": "psycopg's pool, whose threads log errors and go on",
-    "infrastructure/metrics.py": "answers requests for metrics; an error ends one answer",
-    "api/health.py": "each look is waited for, and its error raised, by the request",
-    "api/health_lanes.py": "the worker's loop is told how each answer ended",
+    "infrastructure/process/threads.py": "watched: an error ends the process",
+    "infrastructure/storage/postgres.py": "psycopg's pool, whose threads log errors and go on",
+    "infrastructure/process/metrics.py": "answers requests for metrics; an error ends one answer",
+    "api/monitoring/health.py": "each look is waited for, and its error raised, by the request",
+    "server/health_lanes.py": "the worker's loop is told how each answer ended",
     "cli/stopping.py": "a timer that ends the process",
     "cli/verify.py": "the result is waited for",
     "projections/verification.py": "the result is waited for",
@@ -81,7 +84,7 @@ def test_threads_are_started_only_where_their_end_is_noticed():
 
 
 def test_every_connection_to_postgresql_is_made_where_its_waits_are_limited():
-    """infrastructure/postgres.py: a connection of psycopg's own waits for a frozen server for ever."""
+    """A connection made with psycopg alone waits for a frozen server without a limit."""
     unlimited = ("psycopg.connect(", "Connection.connect(", "ConnectionPool(")
     making = {
         str(path.relative_to(ROOT))
@@ -89,7 +92,7 @@ def test_every_connection_to_postgresql_is_made_where_its_waits_are_limited():
         for path in (ROOT / package).rglob("*.py")
         if any(call in path.read_text() for call in unlimited)
     }
-    assert making == {"infrastructure/postgres.py"}
+    assert making == {"infrastructure/storage/postgres.py"}
 
 
 def test_no_file_grows_past_400_lines():

@@ -16,12 +16,12 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from infrastructure.event_store import Ticketing, decode
-from infrastructure.kafka import make_consumer
-from infrastructure.postgres import NOTICE_LOST_CLIENTS, Connection, connect
-from infrastructure.recorder import read_log
 from infrastructure.settings import Settings
-from infrastructure.topics import events_topic
+from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.kafka import make_consumer
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.storage.recorder import read_log
+from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
 from webhook_dispatcher.membership import group_of, hand_over, name_of, take_seat, tell_behind

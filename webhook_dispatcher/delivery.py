@@ -20,8 +20,8 @@ import msgspec
 import psycopg
 import structlog
 
-from infrastructure.postgres import connect_async, named_queries
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.postgres import connect_async, named_queries
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, record
 from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive

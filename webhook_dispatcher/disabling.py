@@ -9,8 +9,8 @@ import structlog
 
 from domain.access import system_context
 from domain.webhook import DisabledReason, Webhook
-from infrastructure.event_store import Ticketing, decide
 from infrastructure.ids import new_id
+from infrastructure.storage.event_store import Ticketing, decide
 from webhook_dispatcher.outcomes import sql
 
 log = structlog.get_logger()

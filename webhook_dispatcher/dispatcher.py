@@ -7,12 +7,12 @@ import asyncio
 import threading
 from functools import partial
 
-from infrastructure.event_store import Ticketing
-from infrastructure.logs import configure_logs
-from infrastructure.postgres import make_pool
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
+from infrastructure.process.logs import configure_logs
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import Settings
-from infrastructure.threads import start_watched
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
 from webhook_dispatcher.address_guard import AddressGuard
 from webhook_dispatcher.consumer import Consumer
 from webhook_dispatcher.delivery import Deliveries, Options

@@ -9,8 +9,8 @@ from domain.aggregate import DomainEvent
 from domain.property import Property
 from domain.ticket import TicketEvent
 from domain.user import User
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import Connection
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Connection
 from webhook_dispatcher.histories import Histories, Wanted, sql
 from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
 from webhook_dispatcher.payloads import (

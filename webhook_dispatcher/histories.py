@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from domain.aggregate import DomainEvent
 from domain.ticket import Ticket, TicketOpened
-from infrastructure.event_store import decode
-from infrastructure.postgres import Connection, named_queries
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import Connection, named_queries
 from webhook_dispatcher.payloads import TicketStep
 
 REMEMBERED = 1_024  # tickets

@@ -16,9 +16,9 @@ from typing import Any
 import structlog
 from kafka.errors import KafkaError  # type: ignore[import-untyped]
 
-from infrastructure.kafka import leave_group
-from infrastructure.postgres import Connection, named_queries
 from infrastructure.settings import Settings
+from infrastructure.storage.kafka import leave_group
+from infrastructure.storage.postgres import Connection, named_queries
 
 SEAT_CLASS = 7_305_880
 SEATS = 1_000

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from infrastructure.postgres import named_queries
+from infrastructure.storage.postgres import named_queries
 from webhook_dispatcher.owners import Endpoint
 from webhook_dispatcher.poster import Outcome
 from webhook_dispatcher.schedule import delay_seconds

@@ -56,8 +56,8 @@ def may_receive(
 
 
 def _caller(endpoint: Endpoint) -> Caller:
-    """As api/auth.py sees it: a key or application never reaches further than its user, nor the webhook than
-    that."""
+    """The owner as a caller. A key or application never reaches further than its user, and a webhook never
+    further than its owner."""
     rights = Rights(role=cast(Role, endpoint.owner_role), property_ids=None)
     if endpoint.credential_role is not None:
         role = cast(Role, endpoint.credential_role)

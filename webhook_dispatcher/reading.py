@@ -11,8 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 from domain.access import Caller
-from infrastructure.postgres import Pool, named_queries
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.postgres import Pool, named_queries
 from webhook_dispatcher.enqueue import select_endpoints
 from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.signing import SECRET_PURPOSE

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from infrastructure.event_store import Ticketing, decode
-from infrastructure.postgres import Connection, Pool
-from infrastructure.recorder import read_log
+from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.postgres import Connection, Pool
+from infrastructure.storage.recorder import read_log
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
 from webhook_dispatcher.payloads import make_test_message
 from webhook_dispatcher.reading import sql

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from infrastructure.postgres import Connection, connect, named_queries
 from infrastructure.settings import Settings
+from infrastructure.storage.postgres import Connection, connect, named_queries
 
 LOOK_SECONDS = 3_600.0
 BATCH_SIZE = 1_000

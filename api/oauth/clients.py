@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from domain.access import Role
-from infrastructure.postgres import Pool, named_queries
-from infrastructure.tokens import OAUTH_CLIENT_SECRET, digest, has_form
+from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, has_form
+from infrastructure.storage.postgres import Pool, named_queries
 
 sql = named_queries(Path(__file__).parent / "sql" / "oauth.sql")
 

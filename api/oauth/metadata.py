@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import falcon
 
-from api.bodies import encode
-from api.resource import Operation, Resource
+from api.http.bodies import encode
+from api.http.resource import Operation, Resource
 from domain.access import SCOPES
 from domain.oauth_client import GRANT_TYPES
 

@@ -21,11 +21,11 @@ from oauthlib.oauth2 import (  # type: ignore[import-untyped]
 from oauthlib.oauth2.rfc6749.errors import InvalidRequestError, UnauthorizedClientError  # type: ignore[import-untyped]
 from oauthlib.oauth2.rfc6749.grant_types.authorization_code import code_challenge_method_s256  # type: ignore[import-untyped]
 
-from api.context import RequestContext
+from api.http.context import RequestContext
+from api.http.services import Services
 from api.oauth.validator import Validator
-from api.services import Services
 from commands.oauth_grants import ACCESS_LIFETIME
-from infrastructure.tokens import OAUTH_ACCESS, OAUTH_REFRESH, make_token
+from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_REFRESH, make_token
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # a SHA-256 in base64url (RFC 7636 section 4.2)
 

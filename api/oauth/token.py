@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import falcon
 from oauthlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
 
-from api.errors import Failure
+from api.http.errors import Failure
+from api.http.forms import Form, read_form
+from api.http.resource import Operation, Resource
 from api.oauth.server import Server
-from api.resource import Operation, Resource
-from api.web.forms import Form, read_form
 from commands.oauth_grants import purge
 
 _FIELDS = frozenset(

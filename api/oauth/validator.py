@@ -18,10 +18,10 @@ from oauthlib.common import Request  # type: ignore[import-untyped]
 from oauthlib.oauth2 import RequestValidator  # type: ignore[import-untyped]
 from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError  # type: ignore[import-untyped]
 
-from api.context import RequestContext
+from api.http.context import RequestContext
+from api.http.rate_limit import count_action
+from api.http.services import Services
 from api.oauth.clients import Client, find_client, sql
-from api.rate_limit import count_action
-from api.services import Services
 from commands.oauth_grants import (
     GiveGrant,
     NewTokens,
@@ -36,7 +36,7 @@ from commands.oauth_grants import (
 from domain.access import Caller, Role
 from domain.errors import Conflict
 from domain.oauth_grant import EndReason, OAuthGrant
-from infrastructure.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
+from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
 
 TOKENS_AN_HOUR = 1_000  # for each person, and for the client itself
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")

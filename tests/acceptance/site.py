@@ -15,8 +15,8 @@ from commands.properties import AddUnit, RegisterProperty, add_unit, register_pr
 from commands.users import RegisterUser, register_user
 from domain.access import Context, system_context
 from domain.property import Address
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
 from tests.support.server import running_api
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
-from api import file_urls
+from api.http import file_urls
 from tests.acceptance.site import Site
 from tests.support.postgres import cloned_database
 

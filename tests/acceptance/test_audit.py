@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 
 ENTRY = [
     "id",

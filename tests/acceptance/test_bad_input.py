@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK
 
 LONG = "x" * 70_000

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from commands.oauth_clients import rotate_client_secret
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from tests.acceptance.site import Site
 from tests.support.browser import Browser, forms_of, give_password
 from tests.support.commands import MASTER_KEY

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK, Site
 from tests.support.postgres import cloned_database
 

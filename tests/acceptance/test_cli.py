@@ -14,8 +14,8 @@ import pytest
 from commands.api_keys import checksum_ok
 from domain.property import Property
 from domain.user import User
-from infrastructure.event_store import Ticketing
-from infrastructure.tokens import digest
+from infrastructure.keys.tokens import digest
+from infrastructure.storage.event_store import Ticketing
 from tests.support import forks
 from tests.support.commands import environment, ticketing
 from tests.support.waiting import eventually

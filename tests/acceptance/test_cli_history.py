@@ -5,7 +5,7 @@ import json
 import pytest
 
 from domain.ticket import Ticket
-from infrastructure.event_store import Ticketing
+from infrastructure.storage.event_store import Ticketing
 from tests.support.commands import environment, ticketing
 from tests.unit.builders import context
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from infrastructure.tokens import OAUTH_CLIENT_SECRET, digest, has_form
+from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, has_form
 from tests.support.commands import environment, ticketing
 
 CREATE = ("oauth-client", "create", "--name", "Board", "--role", "staff", "--scopes", "tickets:read")

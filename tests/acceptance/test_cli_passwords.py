@@ -3,8 +3,8 @@
 import pytest
 
 from domain.user import UserPasswordChanged
-from infrastructure.event_store import Ticketing
-from infrastructure.passwords import verify_password
+from infrastructure.keys.passwords import verify_password
+from infrastructure.storage.event_store import Ticketing
 from tests.support.commands import environment, ticketing
 from tests.support.log import events_after
 

@@ -6,9 +6,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from commands.erasure import EraseUser, erase_user
 from commands.users import RegisterUser, register_user
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import connect, make_pool
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import connect, make_pool
 from notary.follower import seal
 from notary.pages import sql
 from tests.support.commands import environment, ticketing

@@ -12,8 +12,8 @@ from cloudevents.core.formats.json import JSONFormat
 
 from domain.access import SCOPES
 from event_stream.envelope import StoredRow, as_cloudevent, to_record
-from infrastructure.postgres import connect
-from infrastructure.recorder import read_log
+from infrastructure.storage.postgres import connect
+from infrastructure.storage.recorder import read_log
 from tests.acceptance.site import LEAK, Site
 from tests.support.postgres import cloned_database
 from tests.support.waiting import eventually

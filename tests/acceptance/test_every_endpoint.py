@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from api.app import ROUTES
-from api.resource import JSON
-from infrastructure.postgres import connect
+from api.http.resource import JSON
+from infrastructure.storage.postgres import connect
+from server.app import ROUTES
 
 ABSENT = "01999999-9999-7999-8999-999999999999"
 NUL, LONE_SURROGATE = "a\0b", "\ud800"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from projections.runner import Projector
 from tests.acceptance.site import LEAK, Site
 from tests.support.postgres import cloned_database

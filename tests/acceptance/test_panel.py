@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.admin.routes import PANEL
+from pages.panel.routes import PANEL
 from tests.acceptance.panel import (
     SIGNED_IN,
     browser_of,

@@ -12,7 +12,7 @@ import requests
 from markupsafe import escape
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from api.admin.routes import PANEL
+from pages.panel.routes import PANEL
 from tests.acceptance.hostile import SCRIPT, fill
 from tests.acceptance.panel import browser_of, give_passwords, things_to_look_at
 from tests.acceptance.site import PEOPLE, Site

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from api.admin.routes import PANEL
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
+from pages.panel.routes import PANEL
 from tests.acceptance.panel import (
     browser_of,
     give_passwords,

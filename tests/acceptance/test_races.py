@@ -10,8 +10,8 @@ from threading import Barrier
 import pytest
 
 from domain.ticket import Ticket, TicketTitleChanged
-from infrastructure.event_store import decode
-from infrastructure.postgres import connect
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import connect
 from tests.acceptance.site import Site
 from tests.support.postgres import cloned_database
 

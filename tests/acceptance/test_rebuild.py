@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK, Site
 from tests.support.commands import environment, ticketing
 from tests.support.forks import Ticketing

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.app import ROUTES
+from server.app import ROUTES
 from tests.acceptance.site import LEAK
 
 ROLES = ("admin", "manager", "staff", "guest")

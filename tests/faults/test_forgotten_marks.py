@@ -14,11 +14,11 @@ from event_stream.envelope import StoredRow, to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
-from infrastructure.kafka import create_topics, make_producer
-from infrastructure.kafka_transactions import end_transactions, transaction_state
-from infrastructure.postgres import connect
-from infrastructure.recorder import read_log
-from infrastructure.topics import PARTITIONS, events_topic, relay_transactional_id
+from infrastructure.storage.kafka import create_topics, make_producer
+from infrastructure.storage.kafka_transactions import end_transactions, transaction_state
+from infrastructure.storage.postgres import connect
+from infrastructure.storage.recorder import read_log
+from infrastructure.storage.topics import PARTITIONS, events_topic, relay_transactional_id
 from tests.support.broken_producers import ForgottenAborts, ForgottenMarks
 from tests.support.history import History, append
 from tests.support.stream import (

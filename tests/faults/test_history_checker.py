@@ -14,9 +14,9 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from infrastructure.event_store import decode
-from infrastructure.postgres import connect
-from infrastructure.topics import PARTITIONS
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import connect
+from infrastructure.storage.topics import PARTITIONS
 from tests.acceptance.site import Site
 from tests.support.chaos import System
 from tests.support.client_history import Clients

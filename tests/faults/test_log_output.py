@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 import pytest
 import requests
 
-from infrastructure.kafka import create_topics
+from infrastructure.storage.kafka import create_topics
 from notary.places import FILE
 from tests.support.api import SEASIDE
 from tests.support.keys import bearer, make_key

@@ -15,9 +15,9 @@ from commands.properties import RegisterProperty, register_property
 from domain.errors import Conflict
 from domain.property import Property
 from domain.ticket import Ticket
-from infrastructure.event_store import Ticketing, VersionConflict, create
-from infrastructure.postgres import connect, make_pool
-from infrastructure.recorder import OutOfDate
+from infrastructure.storage.event_store import Ticketing, VersionConflict, create
+from infrastructure.storage.postgres import connect, make_pool
+from infrastructure.storage.recorder import OutOfDate
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 from tests.unit.builders import OCEAN_DRIVE, caller, context

@@ -17,10 +17,10 @@ from event_stream.envelope import StoredRow, to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
-from infrastructure.kafka import create_topics
-from infrastructure.postgres import connect
-from infrastructure.recorder import read_log
-from infrastructure.topics import events_topic
+from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.postgres import connect
+from infrastructure.storage.recorder import read_log
+from infrastructure.storage.topics import events_topic
 from tests.acceptance.site import LEAK, Site
 from tests.support import impatient_relay
 from tests.support.broken_producers import CutHalfWay

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from infrastructure.embedded import start_embedded
-from infrastructure.postgres import connect, migrate
+from infrastructure.storage.embedded import start_embedded
+from infrastructure.storage.postgres import connect, migrate
 from projections.schema import create_read_schema
 from tests.acceptance.site import LEAK, PEOPLE, Site
 from tests.support.browser import Browser, give_password

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import connect
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import connect
 from notary.follower import seal
 from notary.pages import sql
 from notary.verification import check_log, verify_log
@@ -36,7 +36,7 @@ def in_one(appends):
 @pytest.fixture(scope="module")
 def log(postgres, template):
     """A database with a long log, chained and signed in several steps, and the lines that stand outside."""
-    from infrastructure.postgres import make_pool
+    from infrastructure.storage.postgres import make_pool
     from tests.support.postgres import cloned_database
 
     with cloned_database(postgres, template) as dsn:

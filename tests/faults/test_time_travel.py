@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 import pytest
 from falcon.testing import TestClient
 
-from api.app import create_app
 from commands.properties import RegisterProperty, register_property
 from commands.users import RegisterUser, register_user
 from domain.ticket import PRIORITIES, STATUSES
-from infrastructure.event_store import Ticketing
+from infrastructure.storage.event_store import Ticketing
 from projections.verification import verify
+from server.app import create_app
 from tests.support.api import SEASIDE, services_on
 from tests.support.history import WORDS
 from tests.support.keys import bearer, make_key, operator

@@ -9,8 +9,8 @@ from collections import defaultdict
 import pytest
 from kafka import KafkaProducer
 
-from infrastructure.kafka import create_topics
-from infrastructure.topics import events_topic
+from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.topics import events_topic
 from tests.support.processes import Processes
 from tests.support.receivers import running_receiver
 from tests.support.stream import stream_settings

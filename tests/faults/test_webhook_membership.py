@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from infrastructure.topics import PARTITIONS
+from infrastructure.storage.topics import PARTITIONS
 from tests.support.processes import Processes, end, kill
 from tests.support.receivers import running_receiver
 from tests.support.waiting import eventually

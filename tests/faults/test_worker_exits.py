@@ -16,8 +16,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from infrastructure.event_store import decode
-from infrastructure.postgres import connect
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import connect
 from tests.acceptance.site import Site
 from tests.support.postgres import cloned_database
 from tests.support.processes import Processes, kill

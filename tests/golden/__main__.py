@@ -16,7 +16,7 @@ from msgspec import inspect
 
 from domain.aggregate import DomainEvent
 from event_stream.event_types import event_types
-from infrastructure.event_store import encode
+from infrastructure.storage.event_store import encode
 
 FOLDER = Path(__file__).parent
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)

@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from falcon.testing import TestClient
 
-from api.app import create_app
 from commands.users import RegisterUser, register_user
 from domain.access import Role
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
+from server.app import create_app
 from tests.support.api import services_on
 from tests.support.browser import give_password
 from tests.support.keys import operator

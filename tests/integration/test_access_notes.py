@@ -5,10 +5,10 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from api.access_notes import WRITTEN_AT_ONCE, AccessNotes, Note
+from api.http.access_notes import WRITTEN_AT_ONCE, AccessNotes, Note
 from domain.audit import AccessDenied, AuditRead
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
 from tests.support.log import events_after
 from tests.support.proxy import Proxy
 from tests.unit.builders import caller, context

@@ -9,10 +9,10 @@ import falcon
 import pytest
 from falcon.testing import TestClient
 
-from api.app import create_app
-from api.bodies import read_object, respond, validate
-from api.errors import Refused
-from api.resource import Operation, Resource
+from api.http.bodies import read_object, respond, validate
+from api.http.errors import Refused
+from api.http.resource import Operation, Resource
+from server.app import create_app
 from tests.support.api import NewThing, services_on
 from tests.support.keys import bearer, make_key
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import connect, make_pool
-from infrastructure.privacy import process_vault
-from infrastructure.roles import APPLICATION, grant_to_application
+from infrastructure.keys.privacy import process_vault
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import connect, make_pool
+from infrastructure.storage.roles import APPLICATION, grant_to_application
 from notary.follower import seal
 from notary.signing import rotate_key
 from projections.rebuild import rebuild

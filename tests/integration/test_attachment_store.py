@@ -12,7 +12,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from infrastructure.attachment_store import (
+from infrastructure.settings import load_settings
+from infrastructure.storage.attachment_store import (
     ATTACHMENT_BYTES,
     AttachmentsUnavailable,
     BucketAttachments,
@@ -22,7 +23,6 @@ from infrastructure.attachment_store import (
     TooLarge,
     make_attachment_store,
 )
-from infrastructure.settings import load_settings
 
 BUCKET = "attachments"
 

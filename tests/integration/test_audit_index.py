@@ -7,7 +7,7 @@ from domain.api_key import ApiKeyIssued
 from domain.property import PropertyEvent
 from domain.ticket import TicketMoved, TicketOpened
 from domain.user import UserPropertiesChanged, UserRegistered
-from infrastructure.event_store import decode
+from infrastructure.storage.event_store import decode
 from projections import live_rows, project_audit, project_past_tickets
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector

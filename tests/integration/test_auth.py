@@ -7,11 +7,11 @@ from threading import Barrier
 import pytest
 from falcon.testing import TestClient
 
-from api.app import create_app
 from commands.api_keys import make_secret, revoke_key
 from commands.properties import RegisterProperty, register_property
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.api_key import ApiKey
+from server.app import create_app
 from tests.support.api import ROUTES, SEASIDE, services_on
 from tests.support.keys import bearer, make_key, operator
 

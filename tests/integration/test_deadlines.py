@@ -12,11 +12,11 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from domain.property import Property
-from infrastructure import deadlines
-from infrastructure.deadlines import DeadlineExceeded, lift_request_limit, limit_request
-from infrastructure.event_store import Ticketing, create
-from infrastructure.postgres import connect, connect_async, make_pool
-from infrastructure.recorder import outcome_is_unknown
+from infrastructure.process import deadlines
+from infrastructure.process.deadlines import DeadlineExceeded, lift_request_limit, limit_request
+from infrastructure.storage.event_store import Ticketing, create
+from infrastructure.storage.postgres import connect, connect_async, make_pool
+from infrastructure.storage.recorder import outcome_is_unknown
 from tests.support.api import SEASIDE
 from tests.support.keys import operator
 from tests.support.proxy import Proxy
@@ -104,7 +104,7 @@ def test_a_wait_for_notifications_keeps_its_own_limit(conn):
 
 
 def test_an_async_connection_has_a_limit(proxy, monkeypatch):
-    monkeypatch.setattr("infrastructure.postgres.STATEMENT_SECONDS", SECONDS)
+    monkeypatch.setattr("infrastructure.storage.postgres.STATEMENT_SECONDS", SECONDS)
 
     async def ask():
         async with await connect_async(proxy.dsn, application="tests") as conn:

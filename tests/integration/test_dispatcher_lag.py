@@ -3,8 +3,8 @@
 import pytest
 from kafka import KafkaProducer
 
-from infrastructure.kafka import create_topics, make_consumer
-from infrastructure.topics import events_topic
+from infrastructure.storage.kafka import create_topics, make_consumer
+from infrastructure.storage.topics import events_topic
 from projections.overview import system_state
 from tests.support.stream import stream_settings
 from tests.support.waiting import eventually

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from infrastructure.embedded import start_embedded
-from infrastructure.postgres import connect
+from infrastructure.storage.embedded import start_embedded
+from infrastructure.storage.postgres import connect
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Ticket
-from infrastructure import snapshots
-from infrastructure.event_store import Ticketing, VersionConflict
-from infrastructure.recorder import OutOfDate
+from infrastructure.storage import snapshots
+from infrastructure.storage.event_store import Ticketing, VersionConflict
+from infrastructure.storage.recorder import OutOfDate
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ticket import Ticket
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
 from notary import merkle
 from notary.export import FORMATS, data, digest, find_range, manifest
 from notary.follower import chain_next, seal

@@ -8,8 +8,8 @@ import pytest
 from domain.errors import Invalid
 from domain.ticket import Ticket
 from event_stream.feed import MAX_PAGE_BYTES, read_feed, wait_for_feed
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
 from tests.support.history import History, append
 from tests.unit.builders import context
 

@@ -12,13 +12,13 @@ import psutil
 import requests
 from falcon.testing import TestClient
 
-from api.app import create_app
-from api.health import Check
+from api.monitoring.health import Check
 from commands.properties import RegisterProperty, register_property
-from infrastructure.postgres import connect
 from infrastructure.settings import Settings
+from infrastructure.storage.postgres import connect
 from projections.overview import system_state
 from projections.schema import drop_read_schema
+from server.app import create_app
 from tests.support.api import ROUTES, SEASIDE, services_on
 from tests.support.keys import bearer, make_key, operator
 from tests.support.server import free_port, running_api

@@ -6,8 +6,8 @@ import threading
 import pytest
 from falcon.testing import TestClient
 
-from api.app import create_app
 from domain.property import Property
+from server.app import create_app
 from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key
 
@@ -214,7 +214,7 @@ def test_the_command_id_names_what_was_made(post, store, pool):
 def test_expired_answers_are_purged_now_and_then(post, pool, monkeypatch):
     post()
     age(pool, 24 * 3_600 + 1)
-    monkeypatch.setattr("api.idempotency._PURGE_ONE_IN", 1)
+    monkeypatch.setattr("api.http.idempotency._PURGE_ONE_IN", 1)
 
     post(idempotency_key="k2")
 

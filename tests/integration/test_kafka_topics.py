@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from kafka import KafkaAdminClient
 
-from infrastructure.kafka import WrongTopic, absent_topics, create_topics
-from infrastructure.topics import events_topic
+from infrastructure.storage.kafka import WrongTopic, absent_topics, create_topics
+from infrastructure.storage.topics import events_topic
 from tests.support.stream import stream_settings
 
 

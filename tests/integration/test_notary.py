@@ -12,9 +12,9 @@ import msgspec
 import psycopg
 import pytest
 
-from infrastructure.postgres import connect
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
 from infrastructure.settings import Settings
+from infrastructure.storage.postgres import connect
 from notary import merkle
 from notary.follower import Notary, seal
 from notary.pages import PAGE_EVENTS, read_end, sql
@@ -235,7 +235,7 @@ def test_checkpoints_stand_in_kafka_too(kafka, kafka_prefix, settings, conn, sto
 
 
 def test_with_kafka_away_the_file_is_written_all_the_same(settings, conn, monkeypatch):
-    monkeypatch.setattr("infrastructure.kafka.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("infrastructure.storage.kafka.CONNECT_SECONDS", 1)
     nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
 
     Notary(conn, process_vault(), nowhere).step()
@@ -244,7 +244,7 @@ def test_with_kafka_away_the_file_is_written_all_the_same(settings, conn, monkey
 
 
 def test_with_kafka_away_its_lines_are_said_to_be_out_of_reach(settings, monkeypatch):
-    monkeypatch.setattr("infrastructure.kafka.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("infrastructure.storage.kafka.CONNECT_SECONDS", 1)
     nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
 
     with pytest.raises(PlaceUnavailable, match="Kafka"):

@@ -9,7 +9,7 @@ from falcon.testing import TestClient
 import api.oauth.validator
 import commands.oauth_grants
 import commands.sign_in
-from api.app import create_app
+from server.app import create_app
 from tests.support.api import services_on
 from tests.support.oauth import make_app
 from tests.support.pages import FORM, Page

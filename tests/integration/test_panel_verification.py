@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from api.admin import verification
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
+from pages.panel import verification
 from tests.support.waiting import eventually
 
 

@@ -9,9 +9,9 @@ from commands.erasure import EraseUser, erase_user
 from commands.users import ChangeUser, change_user
 from domain.errors import Conflict
 from domain.user import ERASED_EMAIL, ERASED_NAME, Preferences, User, UserNameChanged, UserRegistered
-from infrastructure.event_store import Ticketing, VersionConflict, decode, encode
-from infrastructure.privacy import PREFIX, open_events
-from infrastructure.vault import CannotOpen
+from infrastructure.keys.privacy import PREFIX, open_events
+from infrastructure.keys.vault import CannotOpen
+from infrastructure.storage.event_store import Ticketing, VersionConflict, decode, encode
 from tests.support.log import events_after
 from tests.unit.builders import caller, context
 

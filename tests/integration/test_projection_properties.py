@@ -13,8 +13,8 @@ from commands import properties, ticket_opening, tickets, users
 from domain.errors import DomainError
 from domain.ticket import PRIORITIES, STATUSES, Attachment
 from domain.user import Notifications, Preferences
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
 from tests.support.history import append
 from tests.support.log import events_after

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from projections.batch import Overtaken, project_page, read_page
 from projections.runner import LEADER_KEY, Projector, catch_up, connect_projector
 from projections.schema import LIVE, create_read_schema, drop_read_schema

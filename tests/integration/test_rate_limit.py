@@ -10,9 +10,9 @@ import pytest
 import requests
 from falcon.testing import TestClient
 
-from api.app import create_app
-from api.auth import authenticate
-from infrastructure.postgres import make_pool
+from api.http.auth import authenticate
+from infrastructure.storage.postgres import make_pool
+from server.app import create_app
 from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key
 from tests.support.server import running_api

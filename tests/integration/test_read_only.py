@@ -9,15 +9,15 @@ import psycopg
 import pytest
 from falcon.testing import TestClient
 
-from api import read_only
-from api.app import create_app
-from api.errors import STATUS_OF
+from api.http import read_only
+from api.http.errors import STATUS_OF
 from commands.api_keys import revoke_key
-from infrastructure import disk_space
-from infrastructure.disk_space import DiskSpace, Reserve, has_room
-from infrastructure.metrics import requests_uncounted
-from infrastructure.postgres import connect
-from infrastructure.tokens import OAUTH_ACCESS, digest, make_token
+from infrastructure.keys.tokens import OAUTH_ACCESS, digest, make_token
+from infrastructure.process.metrics import requests_uncounted
+from infrastructure.storage import disk_space
+from infrastructure.storage.disk_space import DiskSpace, Reserve, has_room
+from infrastructure.storage.postgres import connect
+from server.app import create_app
 from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key, operator
 from tests.support.oauth import make_app

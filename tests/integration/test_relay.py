@@ -16,10 +16,10 @@ from domain.events import StoredDomainEvent
 from event_stream.marks import Marks
 from event_stream.position import RelayRefused, read_position
 from event_stream.relay import Relay, is_fenced, republish, run_relay, transactions
-from infrastructure.event_store import Ticketing, decode
-from infrastructure.kafka import create_topics
-from infrastructure.postgres import connect, make_pool
-from infrastructure.topics import PARTITIONS, events_topic, position_topic
+from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.postgres import connect, make_pool
+from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic
 from tests.support import impatient_relay
 from tests.support.commands import environment, ticketing
 from tests.support.history import History, append

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api import worker
-from api.worker import READ_SECONDS, DeadlineSocket
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import make_pool
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import make_pool
+from server import worker
+from server.worker import READ_SECONDS, DeadlineSocket
 from tests.support.keys import make_key
 from tests.support.postgres import cloned_database
 from tests.support.server import running_api

@@ -13,8 +13,8 @@ from commands.oauth_grants import GiveGrant, give_grant
 from commands.shown_once import SecretWasShown
 from commands.users import RegisterUser, register_user
 from domain.errors import Conflict
-from infrastructure.event_store import Ticketing
-from infrastructure.tokens import digest
+from infrastructure.keys.tokens import digest
+from infrastructure.storage.event_store import Ticketing
 from tests.unit.builders import caller, context
 
 CLIENT = RegisterClient(

@@ -22,8 +22,8 @@ from domain.errors import Forbidden, NotFound
 from domain.session import FailedSignIn, Session, SessionEnded, SessionStarted, SignInsFailed
 from domain.user import User, UserPasswordChanged
 from infrastructure.ids import new_id
-from infrastructure.passwords import HashingBusy
-from infrastructure.tokens import digest
+from infrastructure.keys.passwords import HashingBusy
+from infrastructure.keys.tokens import digest
 from tests.support.browser import PASSWORD, give_password
 from tests.support.keys import operator
 from tests.support.log import events_after

@@ -7,8 +7,8 @@ import pytest
 from falcon.testing import TestClient
 from structlog.testing import capture_logs
 
-from api.app import create_app
-from api.resource import MAX_BODY_BYTES
+from api.http.resource import MAX_BODY_BYTES
+from server.app import create_app
 from tests.support.api import services_on
 from tests.support.keys import bearer, make_key
 

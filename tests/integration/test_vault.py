@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
+from infrastructure.keys.vault import CannotOpen, Vault, is_sealed, load_vault, make_key_file, verify_vault
 from infrastructure.settings import BadSettings, load_settings
-from infrastructure.vault import CannotOpen, Vault, is_sealed, load_vault, make_key_file, verify_vault
 
 ONE, OTHER = bytes(range(32)), bytes(range(1, 33))
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from infrastructure.deadlines import lift_request_limit, limit_request, seconds_left
-from infrastructure.postgres import connect
+from infrastructure.process.deadlines import lift_request_limit, limit_request, seconds_left
+from infrastructure.storage.postgres import connect
 from projections.visibility import Visibility
 from tests.support.history import History, append
 from tests.support.waiting import eventually

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from infrastructure.event_store import Ticketing
-from infrastructure.postgres import connect
-from infrastructure.recorder import WatermarkMissing, WatermarkRecorder, read_log, verify_triggers
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import connect
+from infrastructure.storage.recorder import WatermarkMissing, WatermarkRecorder, read_log, verify_triggers
 from tests.support.log_writers import INSERT, Follower, read_without_watermark, write
 
 FULL = os.environ.get("FAULTS_FULL") == "1"

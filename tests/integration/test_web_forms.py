@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.web import pages, sessions
+from pages.common import rendering as pages
+from pages.common import sessions
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.pages import FORM, Page
 from tests.support.postgres import cloned_database

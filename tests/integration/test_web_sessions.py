@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from falcon.testing import TestClient
 
-from api.app import create_app
 from commands.users import ChangeUser, change_user
 from domain.session import SessionEnded, SessionStarted
+from server.app import create_app
 from tests.support.api import services_on
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.keys import operator

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from commands.oauth_clients import RegisterClient, register_client
 from commands.webhooks import ChangeWebhook, RotateSecret
 from domain.webhook import Webhook
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
 from tests.support import receivers
 from tests.support.receivers import answer, running_receiver, self_signed
 from tests.support.waiting import eventually

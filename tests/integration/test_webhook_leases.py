@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from infrastructure.event_store import decode
-from infrastructure.recorder import read_log
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.recorder import read_log
 from tests.support.webhooks import open_ticket, register, statuses
 from webhook_dispatcher.delivery import sql
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent

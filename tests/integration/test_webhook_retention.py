@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from commands.webhooks import RotateSecret
-from infrastructure.event_store import decode
-from infrastructure.recorder import read_log
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.recorder import read_log
 from tests.support.receivers import answer, running_receiver
 from tests.support.waiting import eventually
 from tests.support.webhooks import (

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import falcon
 import msgspec
 
-from api.bodies import read_object, respond, validate
-from api.errors import Refused
-from api.resource import Operation, Resource
-from api.services import Services, make_services
+from api.http.bodies import read_object, respond, validate
+from api.http.errors import Refused
+from api.http.resource import Operation, Resource
+from api.http.services import Services, make_services
 from commands.properties import RegisterProperty, register_property
 from domain.property import Address
 from infrastructure.settings import Settings

@@ -8,7 +8,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from infrastructure.settings import Settings
-from infrastructure.topics import PARTITIONS, events_topic, position_topic
+from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic
 from tests.support.kafka_server import KafkaProxy
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urljoin
 
 import requests
 
-from infrastructure.event_store import Ticketing
+from infrastructure.storage.event_store import Ticketing
 from tests.support.keys import operator
 
 PASSWORD = "otter violin quartz bramble"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import psutil
 
-from infrastructure.postgres import connect
+from infrastructure.storage.postgres import connect
 from tests.support.processes import Processes, kill
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually

@@ -7,7 +7,7 @@ import subprocess
 import psycopg
 from psycopg import sql
 
-from infrastructure.embedded import postgres_programs
+from infrastructure.storage.embedded import postgres_programs
 
 
 def everything(dsn: str) -> dict[str, bytes]:

@@ -22,7 +22,9 @@ Program = Callable[[], object]
 _NOWHERE = Path(os.devnull)
 _lock = threading.Lock()  # multiprocessing reads an exit code once, in whichever thread looks first
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["cli.main", "api.server", "aiohttp", "kafka", "tests.support.forks"])
+_forks.set_forkserver_preload(
+    ["cli.main", "server.gunicorn_server", "aiohttp", "kafka", "tests.support.forks"]
+)
 
 
 def ticketing() -> None:

@@ -11,7 +11,7 @@ from domain.aggregate import Aggregate, DomainEvent
 from domain.property import Property
 from domain.ticket import PRIORITIES, STATUSES, Attachment, Ticket
 from domain.user import Preferences, User
-from infrastructure.event_store import Ticketing
+from infrastructure.storage.event_store import Ticketing
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 WORDS = ("leak", "ceiling", "heater", "broken", "window", "mouse", "kitchen", "élan", "noise", "lift")

@@ -7,14 +7,14 @@ from functools import partial
 
 import cli.main
 import event_stream.relay
-import infrastructure.kafka
+import infrastructure.storage.kafka
 
 HUNG_AFTER_SECONDS = 1.5
 DELIVERY_SECONDS = 3.0
 
 
 def main() -> None:
-    infrastructure.kafka.CONNECT_SECONDS = 2
+    infrastructure.storage.kafka.CONNECT_SECONDS = 2
     event_stream.relay.run_relay = partial(
         event_stream.relay.run_relay, delivery_seconds=DELIVERY_SECONDS, hung_after_seconds=HUNG_AFTER_SECONDS
     )

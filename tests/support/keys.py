@@ -7,8 +7,8 @@ from typing import Any
 
 from commands.api_keys import IssuedKey, IssueKey, issue_key
 from domain.access import Context, system_context
-from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
+from infrastructure.storage.event_store import Ticketing
 
 
 def operator() -> Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from domain.aggregate import DomainEvent
-from infrastructure.event_store import Ticketing, decode
+from infrastructure.storage.event_store import Ticketing, decode
 
 
 class Recorded(NamedTuple):

@@ -15,8 +15,8 @@ from contextlib import suppress
 import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from infrastructure.postgres import Connection, connect, make_pool
-from infrastructure.recorder import WatermarkRecorder
+from infrastructure.storage.postgres import Connection, connect, make_pool
+from infrastructure.storage.recorder import WatermarkRecorder
 
 SHARED_STREAMS = 4
 INSERT = (

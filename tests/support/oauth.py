@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import requests
 
 from commands.oauth_clients import RegisterClient, register_client
-from infrastructure.event_store import Ticketing
+from infrastructure.storage.event_store import Ticketing
 from tests.support.browser import Browser, forms_of
 from tests.support.keys import operator
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import falcon
 from falcon.testing import Result, TestClient
 
-from api.resource import Operation, Resource
+from api.http.resource import Operation, Resource
 from domain.errors import Forbidden
 from tests.support.browser import PASSWORD, forms_of
 

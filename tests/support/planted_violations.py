@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from infrastructure.topics import PARTITIONS
+from infrastructure.storage.topics import PARTITIONS
 from tests.support.client_history import Operation
 from tests.support.history_checker import Evidence
 

@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from infrastructure.embedded import start_embedded
-from infrastructure.postgres import connect, migrate
+from infrastructure.storage.embedded import start_embedded
+from infrastructure.storage.postgres import connect, migrate
 from projections.schema import create_read_schema
 
 TEMPLATE = f"ticketing_template_{os.getpid()}"

@@ -11,9 +11,9 @@ from domain.aggregate import DomainEvent
 from domain.property import Property, PropertyEvent
 from domain.ticket import PRIORITIES, Ticket, TicketEvent
 from domain.user import User, UserEvent
-from infrastructure.event_store import decode
-from infrastructure.postgres import Connection
-from infrastructure.privacy import open_events
+from infrastructure.keys.privacy import open_events
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import Connection
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
 KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from event_stream.envelope import StoredRow, to_record
-from infrastructure.kafka import make_consumer
-from infrastructure.postgres import connect
-from infrastructure.recorder import read_log
 from infrastructure.settings import Settings
-from infrastructure.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
+from infrastructure.storage.kafka import make_consumer
+from infrastructure.storage.postgres import connect
+from infrastructure.storage.recorder import read_log
+from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 from tests.support.commands import environment
 from tests.support.forks import Program, Ticketing, ticketing
 from tests.support.waiting import eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from infrastructure.postgres import Connection
+from infrastructure.storage.postgres import Connection
 from notary import merkle
 from notary.pages import Page, Row, read_log_id, sql
 

@@ -13,11 +13,11 @@ from commands.webhooks import RegisterWebhook, Webhooks
 from domain.access import Context, system_context
 from domain.ticket import Ticket
 from domain.webhook import Webhook
-from infrastructure.event_store import Ticketing
 from infrastructure.ids import new_id
-from infrastructure.postgres import Pool
-from infrastructure.privacy import process_vault
+from infrastructure.keys.privacy import process_vault
 from infrastructure.settings import Settings
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Pool
 from tests.support.waiting import WAIT_SECONDS
 from webhook_dispatcher.dispatcher import run_dispatcher
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, UnsetType
 
-from api.bodies import MAX_DEPTH, read_object, validate
-from api.context import Request
-from api.errors import Refused
-from api.resource import MAX_BODY_BYTES
+from api.http.bodies import MAX_DEPTH, read_object, validate
+from api.http.errors import Refused
+from api.http.resource import MAX_BODY_BYTES
 from domain.errors import Invalid
+from pages.common.context import Request
 
 JSON = "application/json"
 

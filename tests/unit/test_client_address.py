@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from api.context import client_address
+from api.http.context import client_address
 from infrastructure.settings import BadSettings, load_settings
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

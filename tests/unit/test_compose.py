@@ -8,7 +8,7 @@ import crossplane
 import typer
 import yaml
 
-from api.errors import STATUS_OF, error_body
+from api.http.errors import STATUS_OF, error_body
 from cli.main import app
 from infrastructure.settings import load_settings
 from tests.support.settings import names_read

@@ -3,7 +3,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api.file_urls import sign, verify
+from api.http.file_urls import sign, verify
 from tests.unit.builders import NOON
 
 KEY = b"a signing key of any length"

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from infrastructure.garbage import OBJECTS, collecting_rarely
+from infrastructure.process.garbage import OBJECTS, collecting_rarely
 
 
 def test_the_threshold_is_high_within_and_as_before_afterwards() -> None:

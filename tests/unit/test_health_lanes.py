@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from api.health_lanes import HealthLanes
+from server.health_lanes import HealthLanes
 
 
 @pytest.fixture

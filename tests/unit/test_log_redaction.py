@@ -2,9 +2,9 @@
 
 import pytest
 
-from infrastructure import tokens
-from infrastructure.logs import REDACTED, redact, render
-from infrastructure.tokens import make_token
+from infrastructure.keys import tokens
+from infrastructure.keys.tokens import make_token
+from infrastructure.process.logs import REDACTED, redact, render
 
 PREFIXES = sorted(
     value for name, value in vars(tokens).items() if name.isupper() and str(value).startswith("mt")

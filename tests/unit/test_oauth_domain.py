@@ -9,8 +9,8 @@ from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.oauth_client import OAuthClient
 from domain.oauth_grant import OAuthGrant
 from domain.redirect_uri import complaint, origin
-from infrastructure.event_store import Ticketing
-from infrastructure.tokens import OAUTH_CLIENT_SECRET, has_form
+from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, has_form
+from infrastructure.storage.event_store import Ticketing
 from tests.unit.builders import NOON, caller, context
 
 

@@ -8,12 +8,12 @@ import pytest
 from msgspec import Meta
 from openapi_spec_validator import validate
 
-from api.app import ROUTES
-from api.docs import _render
-from api.errors import STATUS_OF
-from api.openapi import describe
-from api.paging import PageQuery
-from api.resource import BadDeclaration, Operation, Resource, verify
+from api.http.errors import STATUS_OF
+from api.http.openapi import describe
+from api.http.paging import PageQuery
+from api.http.resource import BadDeclaration, Operation, Resource, verify
+from pages.docs import _render
+from server.app import ROUTES
 
 
 class NewThing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,8 +7,7 @@ from falcon.testing import create_environ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.context import Request
-from api.paging import (
+from api.http.paging import (
     PageQuery,
     binding_of,
     cursor_meta,
@@ -17,8 +16,9 @@ from api.paging import (
     pagination_meta,
     read_cursor,
 )
-from api.queries import read_query
+from api.http.queries import read_query
 from domain.errors import Invalid
+from pages.common.context import Request
 
 BASE = "https://api.example.com"
 KEY = b"k" * 32

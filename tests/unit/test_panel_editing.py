@@ -2,14 +2,14 @@
 
 import pytest
 
-from api.admin.editing import merge, read_edit, save_edit
-from api.admin.places import place_values
-from api.web.forms import Form
-from api.web.shown_form import ShownForm
+from api.http.forms import Form
 from commands.properties import ChangeProperty, RegisterProperty, change_property, register_property
 from domain.errors import Conflict, PreconditionFailed
 from domain.property import Property
-from infrastructure.event_store import DECISIONS, Ticketing
+from infrastructure.storage.event_store import DECISIONS, Ticketing
+from pages.common.shown_form import ShownForm
+from pages.panel.editing import merge, read_edit, save_edit
+from pages.panel.places import place_values
 from tests.unit.builders import OCEAN_DRIVE, context
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from commands.passwords import require_good_password
 from domain.errors import Invalid
-from infrastructure import passwords
-from infrastructure.passwords import HashingBusy, hash_password, verify_password
+from infrastructure.keys import passwords
+from infrastructure.keys.passwords import HashingBusy, hash_password, verify_password
 
 GOOD = "otter violin quartz bramble"
 LONG = "".join(f"{number} sheep, " for number in range(90))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from api.context import Request
-from api.queries import NoQuery, read_query
+from api.http.queries import NoQuery, read_query
 from domain.errors import Invalid
+from pages.common.context import Request
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,8 +22,8 @@ from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, Webhooks
 from domain.access import Caller, Context
 from domain.errors import Forbidden, Invalid, NotFound
-from infrastructure.event_store import Ticketing
-from infrastructure.vault import Vault
+from infrastructure.keys.vault import Vault
+from infrastructure.storage.event_store import Ticketing
 from tests.support.rights import EVERYTHING, LISTS, RANK, Credential, Held, Person, credentials, people
 from tests.unit.builders import OCEAN_DRIVE, context
 

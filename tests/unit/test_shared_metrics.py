@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from infrastructure.shared_metrics import SharedMetrics, free_place
+from infrastructure.process.shared_metrics import SharedMetrics, free_place
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import tty
 import pytest
 import structlog
 
-from infrastructure import standard_error
-from infrastructure.logs import LineHandler, configure_logs
-from infrastructure.standard_error import LineOutput, text_stream
+from infrastructure.process import standard_error
+from infrastructure.process.logs import LineHandler, configure_logs
+from infrastructure.process.standard_error import LineOutput, text_stream
 
 LINES = 300
 ANSWER_SECONDS = 5

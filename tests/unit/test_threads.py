@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from infrastructure.threads import THREAD_FAILED
+from infrastructure.process.threads import THREAD_FAILED
 
 PROGRAM = """
 import threading
-from infrastructure.logs import configure_logs
-from infrastructure.threads import start_watched
+from infrastructure.process.logs import configure_logs
+from infrastructure.process.threads import start_watched
 
 def fail():
     raise {error}

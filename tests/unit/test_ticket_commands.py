@@ -19,7 +19,7 @@ from commands.tickets import (
 from commands.users import RegisterUser, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from domain.ticket import Attachment, Ticket
-from infrastructure.event_store import Ticketing, VersionConflict, decide
+from infrastructure.storage.event_store import Ticketing, VersionConflict, decide
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])

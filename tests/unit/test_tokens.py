@@ -2,7 +2,7 @@
 
 import pytest
 
-from infrastructure.tokens import API_KEY, SESSION, digest, has_form, make_token
+from infrastructure.keys.tokens import API_KEY, SESSION, digest, has_form, make_token
 
 
 def test_a_new_secret_has_its_form_and_256_bits():

@@ -18,8 +18,8 @@ from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.user import Notifications, Preferences, User
-from infrastructure.event_store import Ticketing
-from infrastructure.tokens import digest
+from infrastructure.keys.tokens import digest
+from infrastructure.storage.event_store import Ticketing
 from tests.unit.builders import OCEAN_DRIVE, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])

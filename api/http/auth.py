@@ -1,0 +1,115 @@
+"""Who is asking: from the Authorization header to a Caller."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from psycopg.rows import TupleRow
+
+from api.http import read_only
+from api.http.errors import Refused
+from api.http.rate_limit import RateWindow
+from commands.api_keys import checksum_ok
+from domain.access import AuthKind, Caller, rights_of_credential, rights_of_person
+from infrastructure.keys.tokens import OAUTH_ACCESS, digest, has_form
+from infrastructure.storage.postgres import Pool, PooledConnection, named_queries
+
+_sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
+
+
+class _Statements(NamedTuple):
+    find_and_count: str
+    open_window: str
+    find: str
+
+
+_OF_KEYS = _Statements("authenticate_and_count", "open_window", "authenticate")
+_OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "authenticate_token")
+
+
+def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
+    """The caller the key stands for, and its rate window with this request counted.
+
+    One statement: a revoked key, a demoted user and a spent limit are known to every worker with the
+    commit that made them so. While the database can write nothing, requests are let pass uncounted: reading
+    goes on, and so do revocations. Raises Refused with 401.
+    """
+    key = _bearer(authorization)
+    if has_form(key, OAUTH_ACCESS):
+        kind: AuthKind = "oauth"
+        statements = _OF_TOKENS
+    elif checksum_ok(key):
+        kind, statements = "api_key", _OF_KEYS
+    else:
+        raise _unauthenticated("The API key or token is not one of ours, or was not copied whole.")
+    key_digest = digest(key)
+    row = _find(pool, key_digest, statements)
+    if row is None or not compare_digest(row[1], key_digest):
+        raise _unauthenticated("The API key or token is unknown, expired or revoked.")
+    return _caller(row, kind), RateWindow(*row[10:14])
+
+
+def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> Any:
+    """The row of a good key, or None."""
+    parameters = {"digest": key_digest}
+    with pool.connection() as conn:
+        rows = read_only.instead_of(
+            lambda: _find_and_count(conn, parameters, statements),
+            lambda: conn.fetch(_sql[statements.find], parameters),
+        )
+    return rows[0] if rows else None
+
+
+def _find_and_count(
+    conn: PooledConnection, parameters: dict[str, bytes], statements: _Statements
+) -> list[TupleRow]:
+    """A key's first request takes more than one statement."""
+    rows = conn.fetch(_sql[statements.find_and_count], parameters)
+    if not rows:  # also when another request opens the window just now: then this waits for it
+        conn.execute(_sql[statements.open_window], parameters)
+        rows = conn.fetch(_sql[statements.find_and_count], parameters)
+    return rows
+
+
+def _bearer(authorization: str | None) -> str:
+    if not authorization:
+        raise _unauthenticated("Send an API key: Authorization: Bearer YOUR_API_KEY.")
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise _unauthenticated("The Authorization header must be: Bearer YOUR_API_KEY.")
+    return credential.strip()
+
+
+def _unauthenticated(message: str) -> Refused:
+    return Refused("unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _caller(row: Any, kind: AuthKind) -> Caller:
+    """A key never reaches further than its user, and with properties of its own no further than those.
+
+    The same goes for an OAuth client, which stands here in the place of the key.
+    """
+    key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
+    rights = own = rights_of_credential(role, property_ids)
+    is_narrowed = False
+    if user_id is not None:
+        if user_role is None:  # registered this moment, and the read tables do not show it yet
+            message = "The user of this key is not known here yet. Try again."
+            raise Refused("unavailable", message, headers={"Retry-After": "1"})
+        persons = rights_of_person(user_role, user_property_ids)
+        rights = own.limited_to(persons)
+        is_narrowed = rights != persons
+    return Caller(
+        principal_id=user_id or key_id,
+        name=user_name or name,
+        role=rights.role,
+        auth=kind,
+        credential_id=key_id,
+        user_id=user_id,
+        property_ids=rights.property_ids,
+        key_property_ids=own.property_ids,
+        is_narrowed=is_narrowed,
+        scopes=frozenset(scopes),
+    )

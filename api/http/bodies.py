@@ -1,0 +1,256 @@
+"""Request bodies in, envelopes out."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any, TypeVar
+
+import falcon
+import msgspec
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+
+from api.http.errors import Refused
+from api.http.problems import problems
+from api.http.queries import NoQuery, read_query
+from api.http.resource import MAX_BODY_BYTES
+from domain.errors import Invalid
+from infrastructure.storage.attachment_store import disk_errors
+
+__all__ = [
+    "NoQuery",
+    "encode",
+    "read_bytes",
+    "read_file",
+    "read_object",
+    "read_query",
+    "require_plain",
+    "respond",
+    "right_fields",
+    "validate",
+]
+
+T = TypeVar("T")
+
+MAX_DEPTH = 32
+MAX_DIGITS = 100
+CHUNK_BYTES = 65_536
+CLOSE_CONNECTION = {"Connection": "close"}
+_JSON_CONTENT_TYPES = frozenset(("application/json", "application/json; charset=utf-8"))
+
+encode = msgspec.json.Encoder().encode
+
+
+class NotJson(ValueError):
+    """The message says what is wrong with the body."""
+
+
+def read_object(req: falcon.Request) -> dict[str, Any]:
+    """The body as a JSON object, or Refused with 415, 413 or 400.
+
+    Stricter than Python's own parser: UTF-8 only, no duplicate keys, no NaN, nothing nested deeper
+    than MAX_DEPTH. Strings come as sent; `validate` trims and checks them.
+    """
+    _require_json(req)
+    try:
+        return _parse(read_bytes(req))
+    except NotJson as error:
+        raise Refused("invalid_json", str(error)) from None
+
+
+def validate(given: dict[str, Any], kind: type[T]) -> T:
+    """The object as a `kind`, strings trimmed. Raises Invalid naming every bad field at once."""
+    try:
+        return msgspec.convert(_trimmed(given), kind)
+    except (msgspec.ValidationError, UnicodeError):
+        raise Invalid(problems(given, kind, noun="field")) from None
+
+
+def right_fields(given: dict[str, Any], refusal: Invalid) -> dict[str, Any]:
+    """The fields of a refused object that are right by themselves, to see what else would be wrong."""
+    wrong = {name.partition(".")[0] for name in refusal.details}
+    return {name: _trimmed(value) for name, value in given.items() if name not in wrong}
+
+
+def respond(
+    resp: falcon.Response, data: object, *, status: int = 200, meta: dict[str, Any] | None = None
+) -> None:
+    """Answer with `data` in the envelope of the API reference."""
+    envelope = {"status": "success", "data": data}
+    if meta is not None:
+        envelope["meta"] = meta
+    resp.status = status
+    resp.data = encode(envelope)
+
+
+def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body, however it is framed; Refused with 413 when it is over `limit` bytes.
+
+    It is kept: the idempotency check and the resource both read it.
+    """
+    kept: bytes | None = getattr(req.context, "body", None)
+    if kept is None:
+        kept = b"".join(_chunks(req, limit))
+        req.context.body = kept
+    return kept
+
+
+def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
+    """The whole body as a temporary file at its beginning, for uploads; Refused with 413 over `limit`.
+
+    Raises AttachmentsUnavailable when there is no room for it.
+    """
+    file: IO[bytes] | None = getattr(req.context, "body_file", None)
+    if file is None:
+        file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - the gate closes it
+        with disk_errors():
+            for chunk in _chunks(req, limit):
+                file.write(chunk)
+            file.flush()
+        req.context.body_file = file
+    file.seek(0)
+    return file
+
+
+def require_plain(req: falcon.Request) -> None:
+    """Refuse a compressed body with 415, and say in what form it is taken (RFC 9110 section 12.5.3)."""
+    coding = req.get_header("Content-Encoding")
+    if coding is not None and coding.strip().lower() != "identity":
+        raise Refused(
+            "unsupported_media_type",
+            "Send the body as it is, without a Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
+
+
+def _require_json(req: falcon.Request) -> None:
+    require_plain(req)
+    given = req.content_type
+    if given is None:
+        if req.content_length or req.env.get("HTTP_TRANSFER_ENCODING"):
+            raise _unsupported()
+        return
+    if given in _JSON_CONTENT_TYPES:
+        return
+    media_type, _, parameter = given.lower().partition(";")
+    if media_type.strip() != "application/json" or parameter.strip() not in (
+        "",
+        "charset=utf-8",
+        'charset="utf-8"',
+    ):
+        raise _unsupported()
+
+
+def _unsupported() -> Refused:
+    return Refused(
+        "unsupported_media_type", "Send the body as application/json in UTF-8, with that Content-Type."
+    )
+
+
+def _chunks(req: falcon.Request, limit: int) -> Iterator[bytes]:
+    """The body in pieces. A declared length is checked before anything is read."""
+    length = req.content_length
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    is_chunked = length is None and req.env.get("HTTP_TRANSFER_ENCODING") is not None
+    remaining = limit + 1 if is_chunked else length or 0
+    taken = 0
+    while remaining:
+        chunk = _read(req, min(remaining, CHUNK_BYTES))
+        if not chunk:
+            if not is_chunked:
+                raise Refused(
+                    "bad_request", "The body ended before its Content-Length.", headers=CLOSE_CONNECTION
+                )
+            return
+        remaining -= len(chunk)
+        taken += len(chunk)
+        if taken > limit:
+            raise _too_large(limit)
+        yield chunk
+
+
+def _read(req: falcon.Request, size: int) -> bytes:
+    """As the stream's read; a body broken off, broken or too slow is Refused."""
+    try:
+        return req.stream.read(size)
+    except (OSError, ParseException):
+        message = "The body could not be read: it broke off, came too slowly or is badly framed."
+        raise Refused("bad_request", message, headers=CLOSE_CONNECTION) from None
+
+
+def _too_large(limit: int) -> Refused:
+    message = f"The body may not be larger than {limit:,} bytes."
+    return Refused("payload_too_large", message, headers=CLOSE_CONNECTION)
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    if not raw:
+        raise NotJson("The body is empty; it must be a JSON object.")
+    try:
+        parsed = _decoder.decode(raw.decode())
+    except UnicodeDecodeError:
+        raise NotJson("The body is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise NotJson(f"The body is not valid JSON: line {error.lineno}, column {error.colno}.") from None
+    except RecursionError:
+        raise NotJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
+    if not isinstance(parsed, dict):
+        raise NotJson("The body must be a JSON object.")
+    if _is_deeper(parsed, MAX_DEPTH):
+        raise NotJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    return parsed
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return not levels or any(_is_deeper(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return not levels or any(_is_deeper(item, levels - 1) for item in value)
+    return False
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NotJson("An object in the body has the same key twice.")
+    return members
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise NotJson(f"A number in the body has more than {MAX_DIGITS} digits.")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotJson("A number in the body is out of range.")
+    return number
+
+
+def _constant(name: str) -> float:
+    raise NotJson(f"{name} is not JSON.")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=_constant
+)
+
+
+def _trimmed(value: Any) -> Any:
+    """The value with every string in it trimmed; UnicodeError for text that cannot be stored."""
+    if isinstance(value, str):
+        if not value.isascii():
+            value.encode()  # a lone surrogate cannot be
+        if "\0" in value:
+            raise UnicodeError
+        return value.strip()
+    if isinstance(value, dict):
+        return {name: _trimmed(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_trimmed(item) for item in value]
+    return value

@@ -1,0 +1,167 @@
+"""Every refusal and failure in the one envelope of the API reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import falcon
+import msgspec
+import psycopg
+import psycopg_pool
+import structlog
+
+from domain.errors import Details, DomainError, Invalid
+from infrastructure.storage.attachment_store import AttachmentsUnavailable
+from infrastructure.storage.recorder import outcome_is_unknown
+
+STATUS_OF: dict[str, int] = {
+    "bad_request": 400,
+    "invalid_json": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "insufficient_scope": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "invalid_transition": 409,
+    "idempotency_in_progress": 409,
+    "precondition_failed": 412,
+    "payload_too_large": 413,
+    "uri_too_long": 414,
+    "unsupported_media_type": 415,
+    "validation_error": 422,
+    "idempotency_key_reused": 422,
+    "rate_limited": 429,
+    "headers_too_large": 431,
+    "internal_error": 500,
+    "not_implemented": 501,
+    "unavailable": 503,
+}
+_CODE_OF = {status: code for code, status in reversed(STATUS_OF.items())}
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg_pool.PoolClosed,
+    AttachmentsUnavailable,
+)
+_SAFE = ("GET", "HEAD", "OPTIONS")
+NOTHING_HERE = "There is nothing at this address; /docs lists the addresses there are."
+_encode = msgspec.json.Encoder().encode
+
+log = structlog.get_logger()
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong, for whoever puts it into an answer."""
+
+    status: int
+    code: str
+    message: str
+    details: Details | None = None
+    request_id: str | None = None
+
+
+RenderFailure = Callable[[falcon.Request, falcon.Response, Failure], None]
+
+
+class Refused(Exception):
+    """The HTTP layer says no. `code` is one of STATUS_OF; `headers` go into the answer."""
+
+    def __init__(
+        self, code: str, message: str, *, details: Details | None = None, headers: Mapping[str, str] = {}
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = details
+        self.headers = headers
+
+
+def not_found() -> Refused:
+    return Refused("not_found", NOTHING_HERE)
+
+
+def error_body(code: str, message: str, details: Details | None, request_id: str | None) -> bytes:
+    """The error envelope as bytes."""
+    error = {"code": code, "message": message, "details": details or {}, "request_id": request_id}
+    return _encode({"status": "error", "error": error})
+
+
+def fail(
+    req: falcon.Request,
+    resp: falcon.Response,
+    code: str,
+    message: str,
+    *,
+    details: Details | None = None,
+    headers: Mapping[str, str] = {},
+) -> None:
+    """Make `resp` this error, whatever a resource had put into it before.
+
+    In the envelope, unless the gate has found that the address answers in another form.
+    """
+    for name in ("ETag", "Location", "Content-Disposition"):
+        resp.delete_header(name)
+    resp.status = STATUS_OF[code]
+    resp.content_type = falcon.MEDIA_JSON
+    resp.text = resp.stream = None
+    request_id = getattr(req.context, "request_id", None)
+    resp.data = error_body(code, message, details, request_id)
+    req.context.error_code = code
+    for name, value in headers.items():
+        resp.set_header(name, value)
+    render: RenderFailure | None = getattr(req.context, "render_failure", None)
+    if render is not None:
+        failure = Failure(
+            status=STATUS_OF[code], code=code, message=message, details=details, request_id=request_id
+        )
+        render(req, resp, failure)
+
+
+def add_error_handlers(app: falcon.App[Any, Any]) -> None:
+    """From here on no answer of `app` has another form than the envelope."""
+    app.add_error_handler(Exception, _on_anything_else)
+    app.add_error_handler(falcon.HTTPError, _on_http_error)
+    app.add_error_handler(_UNAVAILABLE, _on_unavailable)
+    app.add_error_handler(DomainError, _on_domain_error)
+    app.add_error_handler(Refused, _on_refused)
+
+
+def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
+    fail(req, resp, error.code, str(error), details=error.details, headers=error.headers)
+
+
+def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
+    details = error.details if isinstance(error, Invalid) else None
+    fail(req, resp, error.code, str(error), details=details)
+
+
+def _on_http_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
+    """What Falcon itself refuses: no route, no such method, a broken multipart body."""
+    code = _CODE_OF.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
+    message = NOTHING_HERE if code == "not_found" else error.description or f"{error.title}."
+    fail(req, resp, code, message, headers=dict(error.headers or {}))
+
+
+def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
+    log.warning(
+        "unavailable",
+        request_id=getattr(req.context, "request_id", None),
+        error=type(error).__name__,
+        sqlstate=getattr(error, "sqlstate", None),
+        reason=str(error) if isinstance(error, AttachmentsUnavailable) else None,
+    )
+    message = "The service cannot reach what it stores things in just now. Try again."
+    if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
+        message = (
+            "The database did not answer or closed the connection, so it is unknown whether the change was"
+            " made. Send the request again with the same Idempotency-Key, or read first what is stored."
+        )
+    fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
+
+
+def _on_anything_else(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
+    log.error("request_failed", request_id=getattr(req.context, "request_id", None), exc_info=error)
+    fail(req, resp, "internal_error", "Something went wrong on our side; it has been logged.")

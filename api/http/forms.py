@@ -1,0 +1,78 @@
+"""HTML forms: the fields of a request body of the type application/x-www-form-urlencoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+import falcon
+
+from api.http.bodies import read_bytes
+from api.http.errors import Refused
+
+MAX_FORM_BYTES = 1_048_576  # room for the longest text: a character takes up to twelve, as in %F0%9F%94%A7
+MAX_FIELDS = 500
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Form:
+    """The fields of a form, each with the values it was sent with."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
+
+    def value(self, name: str) -> str:
+        """The field's value as typed, "" when it was not sent; the first of several."""
+        return self._values.get(name, [""])[0]
+
+    def text(self, name: str) -> str:
+        """The field's value without spaces around it."""
+        return self.value(name).strip()
+
+    def prose(self, name: str) -> str:
+        """The field's value with plain line ends; browsers send each as carriage return and line feed."""
+        return self.value(name).replace("\r\n", "\n")
+
+    def has(self, name: str) -> bool:
+        """Whether the field was sent at all. Of check boxes our pages send an empty value before the ticked
+        ones, so that a list with nothing ticked is not taken for one that was not there."""
+        return name in self._values
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a field that may be sent several times."""
+        return self._values.get(name, [])
+
+    def lines(self, name: str) -> list[str]:
+        """What was ticked in a list of check boxes, or typed one a line; without repeats and empty ones."""
+        lines = [line.strip() for value in self.values(name) for line in value.splitlines()]
+        return list(dict.fromkeys(line for line in lines if line))
+
+    def with_lines(self, name: str, meanings: Mapping[str, str]) -> Form:
+        """The form with each line of a field replaced by what it means; others stay."""
+        if not self.has(name):
+            return self
+        lines = [meanings.get(line, line) for line in self.lines(name)]
+        return Form([*(pair for pair in self.pairs() if pair[0] != name), (name, "\n".join(lines))])
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every field with every value."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
+
+def read_form(req: falcon.Request, *, max_bytes: int = MAX_FORM_BYTES) -> Form:
+    """The fields of the body, or Refused with 415, 413 or 400."""
+    media_type = (req.content_type or "").partition(";")[0].strip().lower()
+    if media_type != _FORM:
+        raise Refused("unsupported_media_type", f"Send the form as {_FORM}.")
+    raw = read_bytes(req, max_bytes)
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
+    except ValueError:  # also what is not ASCII, or not UTF-8 behind its percent signs
+        raise Refused("bad_request", "The form is not valid.") from None
+    if any("\0" in text for pair in pairs for text in pair):
+        raise Refused("bad_request", "The form holds a NUL character.")
+    return Form(pairs)

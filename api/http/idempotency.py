@@ -1,0 +1,169 @@
+"""`Idempotency-Key`: a request sent twice is carried out once, and answered the same both times.
+
+A claim is durable before the command runs and names the command's id. A retry after a crash runs the
+command again under that id, by which the command finds what it has already done.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import re
+from pathlib import Path
+from typing import cast
+
+import falcon
+import psycopg
+import structlog
+from psycopg.types.json import Jsonb
+
+from api.http.bodies import read_bytes, read_file
+from api.http.context import RequestContext
+from api.http.errors import Refused
+from api.http.resource import JSON, Operation
+from domain.errors import Invalid
+from infrastructure.ids import new_id
+from infrastructure.keys.privacy import process_vault
+from infrastructure.storage.postgres import Pool, named_queries
+
+_sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_METHODS = frozenset(("POST", "PATCH"))
+_KEPT_HEADERS = ("location", "etag", "content-type")
+# These may end otherwise the next time: 412 and 415 with another If-Match, Content-Type or Content-Encoding.
+_NOT_DEFINITE = frozenset((401, 408, 409, 412, 415, 429))
+_PURGE_ONE_IN = 200
+_HEADER = "Idempotency-Key"
+_SEALED = b"sealed:"  # no JSON begins so
+_PURPOSE = "kept answer"
+
+log = structlog.get_logger()
+
+
+def begin(pool: Pool, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
+    """Claim the request's Idempotency-Key, if it has one, or put the kept answer into `resp`.
+
+    Raises Invalid for a malformed key, Refused when the key belongs to another request (422) or the
+    first one is under way (409).
+    """
+    key = req.get_header(_HEADER)
+    if key is None or req.method not in _METHODS:
+        return
+    if not _KEY.fullmatch(key):
+        raise Invalid({_HEADER: ["The Idempotency-Key header takes 1 to 255 printable ASCII characters."]})
+    context = cast(RequestContext, req.context)
+    parameters = {
+        "key_id": context.caller.holder,
+        "idempotency_key": key,
+        "request_sha256": _request_sha256(req, operation),
+        "command_id": new_id(),
+    }
+    with pool.connection() as conn:
+        claimed = conn.execute(_sql["claim"], parameters).fetchone()
+        kept = None if claimed else conn.execute(_sql["select_claim"], parameters).fetchone()
+        if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
+            conn.execute(_sql["purge"])
+    if claimed:
+        context.command_id = claimed[0]
+        context.is_retry = claimed[0] != parameters["command_id"]
+        context.is_claimed = True
+        return
+    if kept is None:  # purged between the two statements
+        raise _in_progress()
+    _replay(resp, context, parameters["request_sha256"], *kept)
+
+
+def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
+    """Keep the answer for 24 hours when it is definite; otherwise let the next try have the claim.
+
+    Never fails the request: a claim that is left behind is taken over after 10 seconds.
+    """
+    context = cast(RequestContext, req.context)
+    if not context.is_claimed:
+        return
+    status = resp.status_code
+    parameters = {
+        "key_id": context.caller.holder,
+        "idempotency_key": req.get_header(_HEADER),
+        "command_id": context.command_id,
+    }
+    try:
+        with pool.connection() as conn:
+            if status >= 500 or status in _NOT_DEFINITE:
+                conn.execute(_sql["give_up"], parameters)
+            else:
+                answer = {
+                    "status": status,
+                    "headers": Jsonb(_kept_headers(resp)),
+                    "body": _kept_body(resp.data, context),
+                }
+                conn.execute(_sql["keep_answer"], parameters | answer)
+    except psycopg.Error as error:
+        log.warning("answer_not_kept", request_id=context.request_id, error=type(error).__name__)
+
+
+def _kept_body(body: bytes | None, context: RequestContext) -> bytes | None:
+    """The body as it is stored: sealed if it shows a secret, which must not stay readable for a day."""
+    if body is None or not context.answer_is_secret:
+        return body
+    return _SEALED + base64.b64encode(process_vault().seal(body, purpose=_PURPOSE))
+
+
+def _opened(body: bytes | None) -> bytes | None:
+    if body is None or not bytes(body).startswith(_SEALED):
+        return body
+    return process_vault().open(base64.b64decode(bytes(body).removeprefix(_SEALED)), purpose=_PURPOSE)
+
+
+def _kept_headers(resp: falcon.Response) -> dict[str, str]:
+    headers = {name: value for name in _KEPT_HEADERS if (value := resp.get_header(name))}
+    if resp.status_code >= 400:  # the body of an error names its request
+        headers["x-request-id"] = resp.get_header("x-request-id") or ""
+    return headers
+
+
+def _replay(
+    resp: falcon.Response,
+    context: RequestContext,
+    request_sha256: object,
+    kept_sha256: bytes,
+    status: int | None,
+    headers: dict[str, str],
+    body: bytes | None,
+) -> None:
+    if kept_sha256 != request_sha256:
+        raise Refused("idempotency_key_reused", "This Idempotency-Key was used for another request.")
+    if status is None:
+        raise _in_progress()
+    resp.status = status
+    resp.data = _opened(body)
+    for name, value in headers.items():
+        resp.set_header(name, value)
+    resp.set_header("Idempotent-Replayed", "true")
+    resp.complete = True
+
+
+def _in_progress() -> Refused:
+    message = "The first request with this Idempotency-Key is still under way. Try again."
+    return Refused("idempotency_in_progress", message, headers={"Retry-After": "1"})
+
+
+def _request_sha256(req: falcon.Request, operation: Operation) -> bytes:
+    """What makes two requests the same: method, address and body."""
+    digest = hashlib.sha256()
+    for part in (req.method, req.path, req.query_string):
+        digest.update(part.encode(errors="replace") + b"\0")
+    if operation.body_media_type == JSON:
+        digest.update(read_bytes(req, operation.max_body_bytes))
+    else:
+        digest.update(_without_boundary(req, operation))
+    return digest.digest()
+
+
+def _without_boundary(req: falcon.Request, operation: Operation) -> bytes:
+    """A multipart body without its boundary, which clients draw anew for each try."""
+    body = read_file(req, operation.max_body_bytes).read()
+    _, _, boundary = (req.content_type or "").partition("boundary=")
+    boundary = boundary.partition(";")[0].strip('" ')
+    return body.replace(boundary.encode(errors="replace"), b"") if boundary else body

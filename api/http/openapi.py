@@ -1,0 +1,298 @@
+"""/v1/openapi.json: the OpenAPI 3.1 document, generated from what serves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, ClassVar
+
+import falcon
+import msgspec
+from msgspec import inspect
+
+from api.http.errors import STATUS_OF
+from api.http.openapi_parts import (
+    COMMON_SCHEMAS,
+    DESCRIPTION,
+    ERROR_RESPONSES,
+    HEADERS,
+    PARAMETERS,
+    TAGS,
+    for_requests,
+    oauth2_scheme,
+)
+from api.http.queries import NoQuery, read_query
+from api.http.resource import JSON, Operation, Resource
+from api.http.services import Services
+from domain.access import SCOPES
+
+_REF = "#/components/schemas/{name}"
+_TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
+
+Document = dict[str, Any]
+
+
+class OpenApi(Resource):
+    """The document as JSON."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="This document", public=True, query=NoQuery)
+    }
+
+    def __init__(self, services: Services, document: Document) -> None:
+        super().__init__(services)
+        self._data = msgspec.json.encode(document)
+        self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        read_query(req, NoQuery)
+        answer_cached(req, resp, self._data, self._etag)
+
+
+def answer_cached(req: falcon.Request, resp: falcon.Response, data: bytes, etag: str) -> None:
+    """Answer with `data`, or 304 to who has it. Clients keep it, and ask whether it is still the same."""
+    resp.set_header("ETag", etag)
+    resp.set_header("Cache-Control", "no-cache")
+    if etag in (req.get_header("If-None-Match") or ""):
+        resp.status = falcon.HTTP_304
+    else:
+        resp.data = data
+
+
+def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Document:
+    """The document of these routes."""
+    operations = [
+        (path, method, resource, operation)
+        for path, resource in routes
+        for method, operation in resource.operations.items()
+        if isinstance(operation, Operation)
+    ]
+    kinds = {id(kind): kind for *_, operation in operations for kind in _kinds(operation)}
+    schemas, components = msgspec.json.schema_components(list(kinds.values()), ref_template=_REF)
+    schema_of = dict(zip(kinds, schemas, strict=True))
+    for info in inspect.multi_type_info(kinds.values()):
+        _mark_times(info, components, set())
+    for *_, operation in operations:
+        if operation.body is not None:
+            for_requests(schema_of[id(operation.body)], components)
+    paths: Document = {}
+    for path, method, resource, operation in operations:
+        described = _operation(path, method, resource, operation, schema_of, components)
+        paths.setdefault(path, {})[method.lower()] = described
+    for *_, operation in operations:  # they are parameters now
+        if operation.query is not None:
+            components.pop(operation.query.__name__, None)
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Modern Management Ticketing System API",
+            "version": "1.0.0",
+            "description": DESCRIPTION,
+        },
+        "servers": [{"url": base_url}],
+        "tags": [tag for tag in TAGS if any(f"/{tag['name']}" in path for path in paths)],
+        "security": [{"bearer": []}, {"oauth2": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {**COMMON_SCHEMAS, **dict(sorted(components.items()))},
+            "responses": ERROR_RESPONSES,
+            "headers": HEADERS,
+            "parameters": PARAMETERS,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key. Its scopes: " + ", ".join(SCOPES) + ".",
+                },
+                "oauth2": oauth2_scheme(base_url),
+            },
+        },
+    }
+    plain: Document = msgspec.json.decode(msgspec.json.encode(document))
+    return plain
+
+
+def _mark_times(info: Any, components: Mapping[str, Any], seen: set[type]) -> None:
+    """Say of every time in these structs that it is one: msgspec does so only where a zone is asked for."""
+    if isinstance(info, inspect.StructType) and info.cls not in seen:
+        seen.add(info.cls)
+        properties = components[info.cls.__name__]["properties"]
+        for field in info.fields:
+            schema = properties[field.encode_name]
+            kinds = _members(field.type)
+            if any(isinstance(kind, inspect.DateTimeType) for kind in kinds):
+                for branch in (schema, *schema.get("anyOf", ())):
+                    if branch.get("type") == "string":
+                        branch["format"] = "date-time"
+            for kind in kinds:
+                _mark_times(getattr(kind, "item_type", kind), components, seen)
+
+
+def _members(info: Any) -> list[Any]:
+    """The types a field may have, whatever is said about them taken off."""
+    if isinstance(info, inspect.Metadata):
+        return _members(info.type)
+    if isinstance(info, inspect.UnionType):
+        return [member for each in info.types for member in _members(each)]
+    return [info]
+
+
+def _kinds(operation: Operation) -> list[Any]:
+    return [kind for kind in (operation.body, operation.query, operation.answer) if kind is not None]
+
+
+def _operation(
+    path: str,
+    method: str,
+    resource: type[Resource],
+    operation: Operation,
+    schema_of: Mapping[int, Any],
+    components: Mapping[str, Any],
+) -> Document:
+    described: Document = {
+        "operationId": f"{method.lower()}{resource.__name__}",
+        "summary": operation.summary,
+        "tags": [_tag(path)],
+        "parameters": _parameters(path, method, operation, schema_of, components),
+        "responses": _responses(path, method, operation, schema_of),
+    }
+    if text := _described(operation):
+        described["description"] = text
+    if operation.public:
+        described["security"] = []
+    elif operation.scopes:
+        described["security"] = [{"bearer": []}, *({"oauth2": [scope]} for scope in operation.scopes)]
+    if operation.body is not None:
+        content: Document = {"schema": schema_of[id(operation.body)]}
+        if operation.body_example is not None:
+            content["example"] = operation.body_example
+        described["requestBody"] = {"required": True, "content": {operation.body_media_type: content}}
+    return described
+
+
+def _tag(path: str) -> str:
+    names = [tag["name"] for tag in TAGS]
+    return next((part for part in path.split("/") if part in names), "health")
+
+
+def _described(operation: Operation) -> str:
+    lines = [operation.description] if operation.description else []
+    if operation.scopes:
+        lines.append(f"Scope: {' or '.join(f'`{scope}`' for scope in operation.scopes)}.")
+    if operation.roles:
+        lines.append(f"Roles: {operation.roles}.")
+    return "\n\n".join(lines)
+
+
+def _parameters(
+    path: str,
+    method: str,
+    operation: Operation,
+    schema_of: Mapping[int, Any],
+    components: Mapping[str, Any],
+) -> list[Document]:
+    parameters: list[Document] = [
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
+        for name in _TEMPLATE_FIELD.findall(path)
+    ]
+    if operation.query is not None:
+        parameters += _query_parameters(schema_of[id(operation.query)], components)
+    references = ["RequestId"]
+    if method in ("POST", "PATCH") and not operation.public:
+        references.append("IdempotencyKey")
+    if operation.takes_if_match:
+        references.append("IfMatch")
+    if operation.answers_not_modified:
+        references.append("IfNoneMatch")
+    return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in references]
+
+
+def _path_schema(name: str) -> Document:
+    kind = "Id" if name.endswith("_id") else "DottedName"
+    return {"$ref": f"#/components/schemas/{kind}"}
+
+
+def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any]) -> list[Document]:
+    """One parameter a field. A query string knows no null, and no empty list."""
+    schema = components[reference["$ref"].rpartition("/")[2]]
+    parameters = []
+    for name, found in schema["properties"].items():
+        field = dict(found)
+        branches = [branch for branch in field.pop("anyOf", []) if branch != {"type": "null"}]
+        if len(branches) == 1:
+            field |= branches[0]
+        elif branches:
+            field["anyOf"] = branches
+        parameter: Document = {"name": name, "in": "query", "required": name in schema.get("required", ())}
+        if description := field.pop("description", None):
+            parameter["description"] = description
+        if field.get("type") == "array":
+            field.pop("default", None)
+            field |= {"minItems": 1}
+            parameter |= {"style": "form", "explode": False}
+        if field.get("default", 0) is None:
+            del field["default"]
+        for_requests(field, components)
+        parameters.append(parameter | {"schema": field})
+    return parameters
+
+
+def _responses(path: str, method: str, operation: Operation, schema_of: Mapping[int, Any]) -> Document:
+    responses: Document = {str(operation.status): _success(operation, schema_of)}
+    if operation.answers_not_modified:
+        responses["304"] = {"description": "What you have is still current.", "headers": _headers(operation)}
+    statuses = sorted({STATUS_OF[code] for code in _codes(path, method, operation)})
+    return responses | {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in statuses}
+
+
+def _codes(path: str, method: str, operation: Operation) -> set[str]:
+    codes = {*operation.errors, "internal_error", "bad_request"}
+    if not operation.public:
+        codes |= {"unauthenticated", "rate_limited", "unavailable"}
+        if method in ("POST", "PATCH"):
+            codes |= {"idempotency_in_progress", "idempotency_key_reused"}
+    if operation.scope is not None:
+        codes.add("insufficient_scope")
+    if operation.query is not None or operation.body is not None or method == "DELETE":
+        codes.add("validation_error")  # a DELETE takes no parameters, and says so
+    if operation.body is not None:
+        codes |= {"invalid_json", "payload_too_large", "unsupported_media_type"}
+    if operation.takes_if_match:
+        codes.add("precondition_failed")
+    if "{" in path:
+        codes.add("not_found")
+    return codes
+
+
+def _success(operation: Operation, schema_of: Mapping[int, Any]) -> Document:
+    described: Document = {"description": operation.summary + ".", "headers": _headers(operation)}
+    if operation.media_type != JSON:
+        is_json = operation.media_type.endswith("json")
+        described["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
+        return described
+    data = {"type": "null"} if operation.answer is None else schema_of[id(operation.answer)]
+    properties: Document = {"status": {"const": "success"}, "data": data}
+    if operation.is_list:
+        properties["data"] = {"type": "array", "items": data}
+        properties["meta"] = {"$ref": "#/components/schemas/Meta"}
+    envelope = {"type": "object", "required": list(properties), "properties": properties}
+    content: Document = {"schema": envelope}
+    if operation.answer_example is not None:
+        example: Document = {"status": "success", "data": operation.answer_example}
+        if operation.is_list:
+            example["meta"] = COMMON_SCHEMAS["Meta"]["examples"][0]
+        content["example"] = example
+    described["content"] = {JSON: content}
+    return described
+
+
+def _headers(operation: Operation) -> Document:
+    names = ["X-Request-Id"]
+    if not operation.public:
+        names += ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+    if operation.has_etag:
+        names.append("ETag")
+    if operation.status == 201:
+        names.append("Location")
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

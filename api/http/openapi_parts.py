@@ -1,0 +1,265 @@
+"""What every operation of the OpenAPI document shares: errors, headers, parameters, wording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from api.http.errors import STATUS_OF
+from api.oauth.words import WORDS
+
+METADATA_PATH = "/.well-known/oauth-authorization-server"
+
+DESCRIPTION = """\
+Tickets of properties under management: report, assign, discuss and close them.
+
+Send your API key with every request: `Authorization: Bearer YOUR_API_KEY`, or an access token of
+OAuth 2.0 in its place. Answers are JSON, times are UTC, ids are opaque. A key may send 1,000 requests an
+hour unless it was given another limit, and so may an application for each person it acts for; the
+`X-RateLimit-*` headers tell what is left.
+"""
+
+TAGS: list[dict[str, str]] = [
+    {"name": "tickets", "description": "What needs to be done, where, by whom."},
+    {"name": "attachments", "description": "Files of tickets."},
+    {"name": "users", "description": "The people: residents, staff and managers."},
+    {"name": "properties", "description": "What is managed, and the units in it."},
+    {"name": "events", "description": "What happened, for other systems to follow."},
+    {"name": "event-types", "description": "The JSON Schemas of all events. No key needed."},
+    {"name": "webhooks", "description": "Signed posts to your server when something happens."},
+    {"name": "audit", "description": "Who did what: every event of the log."},
+    {"name": "health", "description": "For load balancers and supervisors. No key needed."},
+    {"name": "metrics", "description": "For Prometheus."},
+]
+
+_MEANINGS = {
+    "bad_request": "the request cannot be understood",
+    "invalid_json": "the body is not a JSON object",
+    "unauthenticated": "no key, or one that is unknown, expired or revoked",
+    "forbidden": "the caller's role does not allow it",
+    "insufficient_scope": "the key lacks the scope named in the message",
+    "not_found": "absent, or outside what the caller may see",
+    "method_not_allowed": "the address does not take this method; Allow lists those it takes",
+    "conflict": "the state of things does not allow it now",
+    "invalid_transition": "that status cannot follow the present one",
+    "idempotency_in_progress": "the first request with this Idempotency-Key is under way",
+    "precondition_failed": "If-Match names a version that is no longer current",
+    "payload_too_large": "the body is too large",
+    "uri_too_long": "the address is too long",
+    "unsupported_media_type": "the body is not of the media type this address takes",
+    "validation_error": "some fields or parameters are not valid; details names all of them",
+    "idempotency_key_reused": "the Idempotency-Key was used for another request",
+    "rate_limited": "the key has used up its hour",
+    "headers_too_large": "the headers are too large",
+    "internal_error": "our fault; it has been logged",
+    "not_implemented": "not supported",
+    "unavailable": "cannot be served just now; try again",
+}
+
+
+def _codes_of(status: int) -> list[str]:
+    return [code for code, its_status in STATUS_OF.items() if its_status == status]
+
+
+def _example_of(code: str) -> dict[str, Any]:
+    message, details = f"{_MEANINGS[code].capitalize()}.", {}
+    if code == "validation_error":
+        message = "The title field is required."
+        details = {"title": [message]}
+    request_id = "01890a5d-ac96-774b-bcce-b302099a8057"
+    error = {"code": code, "message": message, "details": details, "request_id": request_id}
+    return {"status": "error", "error": error}
+
+
+def _error_response(status: int) -> dict[str, Any]:
+    codes = _codes_of(status)
+    headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    if status in (429, 503):
+        headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+    if status == 401:
+        headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
+    return {
+        "description": f"{HTTPStatus(status).phrase}. "
+        + " ".join(f"`{code}`: {_MEANINGS[code]}." for code in codes),
+        "headers": headers,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "allOf": [
+                        {"$ref": "#/components/schemas/Error"},
+                        {"properties": {"error": {"properties": {"code": {"enum": codes}}}}},
+                    ]
+                },
+                "example": _example_of(codes[0]),
+            }
+        },
+    }
+
+
+ERROR_RESPONSES = {f"Error{status}": _error_response(status) for status in sorted(set(STATUS_OF.values()))}
+
+_PAGINATION = {
+    "total": 100,
+    "count": 10,
+    "per_page": 10,
+    "current_page": 1,
+    "total_pages": 10,
+    "links": {"next": "https://api.example.com/v1/tickets?page=2"},
+}
+_COUNT = {"type": "integer", "minimum": 0}
+_LINKS = {
+    "type": "object",
+    "properties": {name: {"type": "string", "format": "uri"} for name in ("next", "previous")},
+    "additionalProperties": False,
+}
+COMMON_SCHEMAS: dict[str, Any] = {
+    "Id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "An opaque id"},
+    "DottedName": {
+        "type": "string",
+        "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        "description": "Words joined by dots",
+    },
+    "Error": {
+        "type": "object",
+        "required": ["status", "error"],
+        "properties": {
+            "status": {"const": "error"},
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "details", "request_id"],
+                "properties": {
+                    "code": {"type": "string"},
+                    "message": {"type": "string", "description": "For people"},
+                    "details": {
+                        "type": "object",
+                        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                        "description": "The messages of each bad field; dots lead into nested ones",
+                    },
+                    "request_id": {"type": "string", "description": "The same as X-Request-Id"},
+                },
+            },
+        },
+    },
+    "Meta": {
+        "type": "object",
+        "required": ["pagination"],
+        "properties": {
+            "pagination": {
+                "oneOf": [
+                    {"$ref": "#/components/schemas/Pagination"},
+                    {"$ref": "#/components/schemas/CursorPagination"},
+                ]
+            }
+        },
+        "examples": [{"pagination": _PAGINATION}],
+    },
+    "Pagination": {
+        "type": "object",
+        "required": ["total", "count", "per_page", "current_page", "total_pages", "links"],
+        "properties": {
+            **dict.fromkeys(("total", "count", "per_page", "current_page", "total_pages"), _COUNT),
+            "links": _LINKS,
+        },
+        "additionalProperties": False,
+    },
+    "CursorPagination": {
+        "type": "object",
+        "description": "When `cursor` is given, empty at first: nothing is counted but this page",
+        "required": ["count", "per_page", "next_cursor", "links"],
+        "properties": {
+            "count": _COUNT,
+            "per_page": _COUNT,
+            "next_cursor": {"type": ["string", "null"]},
+            "links": _LINKS,
+        },
+        "additionalProperties": False,
+    },
+}
+
+_TEXT = {"type": "string"}
+HEADERS: dict[str, Any] = {
+    "X-Request-Id": {"description": "Names this request in our logs", "schema": _TEXT},
+    "X-RateLimit-Limit": {"description": "Requests the key may send an hour", "schema": {"type": "integer"}},
+    "X-RateLimit-Remaining": {"description": "How many of them are left", "schema": {"type": "integer"}},
+    "X-RateLimit-Reset": {
+        "description": "When the hour ends, in seconds since 1970",
+        "schema": {"type": "integer"},
+    },
+    "ETag": {"description": 'The version, such as "7"', "schema": _TEXT},
+    "Location": {
+        "description": "The address of what was made",
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
+    "WWW-Authenticate": {"description": "How to authenticate", "schema": {"const": "Bearer"}},
+}
+
+PARAMETERS: dict[str, Any] = {
+    "RequestId": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Your own name for the request, `[A-Za-z0-9_-]{1,64}`; any other is replaced by ours.",
+        "schema": _TEXT,
+    },
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes it safe to send the request again for 24 hours: it is carried out once, and the"
+        " same answer comes back with `Idempotent-Replayed: true`. 1 to 255 printable ASCII characters.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        "example": "7c1f6f0e-4f37-4a5f-9c0e-0f6f2d9b8a11",
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The version you have seen, as its ETag: if it is no longer current, 412.",
+        "schema": _TEXT,
+        "example": '"7"',
+    },
+    "IfNoneMatch": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag of what you have: if it is still current, 304 without a body.",
+        "schema": _TEXT,
+        "example": '"7"',
+    },
+}
+
+
+def oauth2_scheme(base_url: str) -> dict[str, Any]:
+    """The security scheme of OAuth 2.0: where the endpoints are, and the scopes in words."""
+    token_url = f"{base_url}/oauth/token"
+    return {
+        "type": "oauth2",
+        "description": "An access token. It opens what the scope, the role of the person and the role of the"
+        f" application all allow. Clients find the endpoints at {base_url}{METADATA_PATH}.",
+        "flows": {
+            "authorizationCode": {
+                "authorizationUrl": f"{base_url}/oauth/authorize",
+                "tokenUrl": token_url,
+                "refreshUrl": token_url,
+                "scopes": WORDS,
+            },
+            "clientCredentials": {"tokenUrl": token_url, "scopes": WORDS},
+        },
+    }
+
+
+_NO_NUL = "^[^\\u0000]*$"
+_NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+
+
+def for_requests(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
+    """Say of every text in a request what our checks ask beyond msgspec's: no NUL, not only spaces."""
+    if "$ref" in schema:
+        schema = components[schema["$ref"].rpartition("/")[2]]
+    if schema.get("type") == "string" and not schema.keys() & {"enum", "format"}:
+        pattern = schema.get("pattern", _NOT_BLANK if schema.get("minLength") else _NO_NUL)
+        schema["pattern"] = pattern.replace("\\Z", "$").replace("\\z", "$")
+    for inner in (
+        *schema.get("properties", {}).values(),
+        *schema.get("anyOf", ()),
+        *([schema["items"]] if "items" in schema else ()),
+    ):
+        for_requests(inner, components)

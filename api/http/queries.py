@@ -1,0 +1,176 @@
+"""Query strings in: parsed by ourselves, for Falcon drops and joins what we must refuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote_to_bytes
+
+import falcon
+import msgspec
+from msgspec import inspect
+
+from api.http.problems import problems, unknown
+from domain.errors import Details, Invalid
+
+T = TypeVar("T")
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
+_OFFSET_AFTER_SPACE = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)", re.ASCII)
+_A_TIME = "The {} parameter must be a time with its offset, such as 2023-01-15T15:30:00Z."
+_A_POSITION_OR_TIME = _A_TIME.replace("must be", "must be a position of the log, such as 1000, or")
+
+
+class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For an address that takes no parameters."""
+
+
+def read_query(req: falcon.Request, kind: type[T]) -> T:
+    """The query string as a `kind`, a closed struct. Raises Invalid naming every bad parameter at once.
+
+    A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time, and one of
+    `int | datetime` either.
+    """
+    return parse_query(req.query_string, kind)
+
+
+def parse_query(query_string: str, kind: type[T]) -> T:
+    """As `read_query`."""
+    if not query_string and (defaults := _defaults(cast(Any, kind))) is not None:
+        return cast(T, defaults)
+    found: Details = {}
+    given: dict[str, Any] = {}
+    conversions = _conversions(cast(Any, kind))
+    for name, text in _decoded(query_string, found):
+        if name not in conversions:
+            found[name] = [unknown(name, "parameter")]
+        elif name in given:
+            found[name] = [f"The {name} parameter is given more than once."]
+        else:
+            _take(name, text, conversions[name], given, found)
+    try:
+        query = msgspec.convert(given, kind)
+    except msgspec.ValidationError:
+        found = {**problems(given, kind, noun="parameter"), **found}
+    if found:
+        raise Invalid(found)
+    return query
+
+
+def narrowed(query: object, kind: type[T], **others: Any) -> T:
+    """A `kind` with `others` and, under each other name it knows, what the query has."""
+    names = [
+        name for name in cast(Any, kind).__struct_fields__ if name not in others and hasattr(query, name)
+    ]
+    return kind(**{name: getattr(query, name) for name in names}, **others)
+
+
+def pairs_of(query_string: str) -> list[tuple[str, str]]:
+    """The names and values in order, decoded; what cannot be decoded is replaced."""
+    return [
+        (_bytes_of(name).decode(errors="replace"), _bytes_of(text).decode(errors="replace"))
+        for name, _, text in (part.partition("=") for part in query_string.split("&") if part)
+    ]
+
+
+@cache
+def _defaults(kind: Any) -> Any:
+    """The query of a request without parameters, or None where it needs some."""
+    try:
+        return msgspec.convert({}, kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def _decoded(query_string: str, found: Details) -> list[tuple[str, str]]:
+    """As `pairs_of`, without those that are not text, which are noted in `found`."""
+    pairs = []
+    for part in query_string.split("&"):
+        raw_name, _, raw_text = part.partition("=")
+        name = _bytes_of(raw_name).decode(errors="replace").replace("\0", "\\0")[:64]
+        try:
+            text = _bytes_of(raw_text).decode().strip()
+        except UnicodeDecodeError:
+            found[name] = [f"The {name} parameter is not UTF-8."]
+            continue
+        if "\0" in text:
+            found[name] = [f"The {name} parameter must not contain the NUL character."]
+        elif part:
+            pairs.append((name, text))
+    return pairs
+
+
+def _bytes_of(text: str) -> bytes:
+    return unquote_to_bytes(text.replace("+", " "))
+
+
+def _take(name: str, text: str, convert: Callable[[str], Any], given: dict[str, Any], found: Details) -> None:
+    try:
+        given[name] = convert(text)
+    except ValueError as error:
+        found[name] = [str(error).format(name)]
+
+
+@cache
+def _conversions(kind: Any) -> dict[str, Callable[[str], Any]]:
+    struct = cast(inspect.StructType, inspect.type_info(kind))
+    return {field.encode_name: _conversion(field.type) for field in struct.fields}
+
+
+def _conversion(info: Any) -> Callable[[str], Any]:
+    """How the text of a parameter becomes what msgspec can check against the field's type."""
+    if isinstance(info, inspect.Metadata):
+        return _conversion(info.type)
+    if isinstance(info, inspect.UnionType):
+        members = [member for member in info.types if not isinstance(member, inspect.NoneType)]
+        return _position_or_time if len(members) > 1 else _conversion(members[0])
+    match info:
+        case inspect.VarTupleType():
+            return _list
+        case inspect.IntType():
+            return _whole_number
+        case inspect.BoolType():
+            return _truth
+        case inspect.DateTimeType():
+            return _time
+        case _:
+            return str
+
+
+def _list(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",")]
+
+
+def _whole_number(text: str) -> int:
+    if not _WHOLE_NUMBER.match(text):
+        raise ValueError("The {} parameter must be a whole number of at most 18 digits.")
+    return int(text)
+
+
+def _position_or_time(text: str) -> int | datetime:
+    if _WHOLE_NUMBER.match(text):
+        return int(text)
+    try:
+        return _time(text)
+    except ValueError:
+        raise ValueError(_A_POSITION_OR_TIME) from None
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("The {} parameter must be true or false.")
+    return text == "true"
+
+
+def _time(text: str) -> datetime:
+    """A `+` in a query string means a space; who wrote `+02:00` unescaped is understood all the same."""
+    try:
+        moment = msgspec.convert(_OFFSET_AFTER_SPACE.sub("+", text), datetime)
+        if moment.tzinfo is None:
+            raise ValueError(_A_TIME)
+        return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        raise ValueError(_A_TIME) from None

@@ -1,0 +1,134 @@
+"""What a path is: a class with one method a verb, and a declaration of each.
+
+The declarations serve and document alike: the gate (api/http/gate.py) lets only declared operations
+through, with the scope they name, and api/http/openapi.py describes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import falcon
+import msgspec
+
+from api.http import admission
+from api.http.errors import STATUS_OF, Refused
+from api.http.services import Services
+from domain.access import Scope
+
+JSON = falcon.MEDIA_JSON
+MULTIPART = falcon.MEDIA_MULTIPART
+MAX_BODY_BYTES = 1_048_576
+
+
+class Verb(msgspec.Struct, frozen=True, kw_only=True):
+    """What is declared of every verb on every path.
+
+    With `changes_nothing` it is a read, whatever its verb. With `is_recorded` each answer becomes an event:
+    somebody read the audit trail.
+    """
+
+    summary: str
+    media_type: str = JSON
+    changes_nothing: bool = False
+    is_recorded: bool = False
+
+
+class Operation(Verb, frozen=True, kw_only=True):
+    """One verb on one path of the API, as it is served and as the OpenAPI document describes it.
+
+    `scope` or `or_scope` is what a credential needs; None accepts a credential of any scope, `public=True`
+    needs none. `body` and `query` are the closed structs handed to `validate` and `read_query`. `answer` is
+    the type of the envelope's `data` (None: null; of one item when `is_list`), or, when `media_type` is not
+    JSON, unused. With `has_etag` answers carry their version; with `answers_not_modified` If-None-Match is
+    honoured too. `errors` are codes of api.http.errors.STATUS_OF beyond those every operation can give.
+    """
+
+    description: str = ""
+    roles: str = ""
+    scope: Scope | None = None
+    or_scope: Scope | None = None
+    public: bool = False
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    body_media_type: str = JSON
+    max_body_bytes: int = MAX_BODY_BYTES
+    body_example: Any = None
+    answer: Any = None
+    answer_example: Any = None
+    is_list: bool = False
+    has_etag: bool = False
+    answers_not_modified: bool = False
+    takes_if_match: bool = False
+    status: int = 200
+    errors: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes of which a credential needs one; empty when it needs none."""
+        return tuple(scope for scope in (self.scope, self.or_scope) if scope is not None)
+
+
+class Resource:
+    """Base of every path. A subclass has `on_get`, `on_post`... and declares each of them.
+
+    Paths of the API declare Operations, pages for people PageOperations (pages/common/page.py).
+    """
+
+    operations: ClassVar[Mapping[str, Verb]] = {}
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def __init_subclass__(cls) -> None:
+        """HEAD is GET without the body, which Falcon leaves out by itself."""
+        if hasattr(cls, "on_get"):
+            cls.on_head = cls.on_get  # type: ignore[attr-defined]
+
+    @classmethod
+    def operation(cls, method: str) -> Verb | None:
+        """The declaration of `method` on this path, or None where it is not allowed."""
+        return cls.operations.get("GET" if method == "HEAD" else method)
+
+    @classmethod
+    def allow(cls) -> str:
+        """The value of the Allow header."""
+        methods = {*cls.operations, "OPTIONS"} | ({"HEAD"} if "GET" in cls.operations else set())
+        return ", ".join(sorted(methods))
+
+    def admit(
+        self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]
+    ) -> None:
+        """Authenticate the caller and check what they may do; raise Refused, or complete the answer."""
+        if isinstance(verb, Operation) and not verb.public:
+            admission.admit(self.services.pool, req, resp, verb.scopes)
+
+    def refuse_method(self, req: falcon.Request, resp: falcon.Response, params: Mapping[str, Any]) -> None:
+        """Refuse a method that is not declared with 405."""
+        message = f"This address does not take {req.method[:16]}."
+        raise Refused("method_not_allowed", message, headers={"Allow": self.allow()})
+
+    def on_options(self, req: falcon.Request, resp: falcon.Response, **params: str) -> None:
+        resp.status = falcon.HTTP_204
+        resp.set_header("Allow", self.allow())
+
+
+class BadDeclaration(Exception):
+    """A resource's methods and its `operations` do not agree. Found when the process starts."""
+
+
+def verify(resource: type[Resource]) -> None:
+    """Raise BadDeclaration unless exactly the declared operations can be reached."""
+    defined = {
+        name.removeprefix("on_").upper()
+        for name in dir(resource)
+        if name.startswith("on_") and name not in ("on_head", "on_options")
+    }
+    if defined != set(resource.operations):
+        raise BadDeclaration(
+            f"{resource.__name__} has {sorted(defined)}, declared are {sorted(resource.operations)}"
+        )
+    for operation in resource.operations.values():
+        if isinstance(operation, Operation) and (unknown := set(operation.errors) - STATUS_OF.keys()):
+            raise BadDeclaration(f"{resource.__name__} declares unknown error codes {sorted(unknown)}")

@@ -1,0 +1,67 @@
+"""What resources work with: one of each per process, made after the fork."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from api.http.access_notes import AccessNotes
+from api.http.file_urls import sign
+from infrastructure.settings import Settings
+from infrastructure.storage.attachment_store import AttachmentStore, make_attachment_store
+from infrastructure.storage.disk_space import DiskSpace
+from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.postgres import Pool, connect, make_pool
+from projections.visibility import Visibility
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """`signing_key` signs cursors and attachment addresses; every process has the same one."""
+
+    settings: Settings
+    store: Ticketing
+    pool: Pool
+    visibility: Visibility
+    attachments: AttachmentStore
+    signing_key: bytes
+    access_notes: AccessNotes
+    disk_space: DiskSpace
+
+    def file_url(self, attachment_id: str) -> str:
+        """The address an attachment can be downloaded from for a while, by whoever has it."""
+        return sign(self.settings.base_url, attachment_id, self.signing_key, datetime.now(UTC))
+
+    def close(self) -> None:
+        self.access_notes.close()
+        self.visibility.close()
+        self.store.close()
+        self.pool.close()
+
+
+def make_services(settings: Settings, signing_key: bytes) -> Services:
+    """Make a worker's services. It does not wait for the database: requests do, and answer 503."""
+    dsn = settings.database_url or ""
+    pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 2)
+    store = Ticketing(pool, lock=settings.event_log_lock)
+    return Services(
+        settings=settings,
+        store=store,
+        pool=pool,
+        visibility=Visibility(dsn, pool),
+        attachments=make_attachment_store(settings),
+        signing_key=signing_key,
+        access_notes=AccessNotes(store),
+        disk_space=DiskSpace(settings.postgres_data_dir),
+    )
+
+
+def read_signing_key(settings: Settings) -> bytes:
+    """SIGNING_KEY, or the key that all processes on one database share."""
+    if settings.signing_key:
+        return settings.signing_key.encode()
+    with connect(settings.database_url or "", application="ticketing-api") as conn:
+        row = conn.execute("SELECT value FROM access.secrets WHERE name = 'signing'").fetchone()
+    if row is None:
+        raise LookupError("The database has lost its signing key: set SIGNING_KEY.")
+    return bytes(row[0])

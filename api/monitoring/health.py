@@ -1,0 +1,206 @@
+"""/health: for load balancers and supervisors. Open to all, and says nothing they need not know."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import falcon
+import msgspec
+import psycopg
+
+from api.http.bodies import respond
+from api.http.errors import Refused
+from api.http.queries import NoQuery, read_query
+from api.http.resource import Operation, Resource
+from api.http.services import Services
+from domain.errors import Details
+from infrastructure.process.deadlines import DeadlineExceeded
+from infrastructure.process.metrics import (
+    parked_events,
+    projector_lag,
+    relay_lag,
+    webhook_deliveries_due,
+    webhooks_failing,
+)
+from infrastructure.settings import Settings
+from infrastructure.storage.postgres import Connection, connect, named_queries, pending_migrations
+from projections.schema import read_schema_state
+
+CHECK_SECONDS = 1.0
+KAFKA_SECONDS = 0.3
+_OPTIONS = "-c statement_timeout=900ms -c default_transaction_read_only=on"
+
+_sql = named_queries(Path(__file__).parent / "sql" / "health.sql")
+
+
+KafkaState = Literal["reachable", "unreachable", "not configured"]
+
+
+class Liveness(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["live"] = "live"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """`projector_lag` counts the events not yet in the read tables, `parked_events` those that could not
+    be projected, `relay_lag` those not yet in Kafka (null without Kafka), `webhook_deliveries_due` up to
+    10,000 that wait to be posted, `webhooks_failing` those whose last post failed. None of them makes the
+    API unready, and neither does Kafka."""
+
+    status: Literal["ready"] = "ready"
+    projector_lag: int
+    parked_events: int
+    kafka: KafkaState
+    relay_lag: int | None
+    webhook_deliveries_due: int
+    webhooks_failing: int
+
+
+class Live(Resource):
+    """The process answers."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Whether the process answers at all", public=True, query=NoQuery, answer=Liveness
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        read_query(req, NoQuery)
+        respond(resp, Liveness())
+
+
+class Ready(Resource):
+    """Requests can be served."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Whether requests can be served",
+            description="When not, 503 names what is wrong in `details`.",
+            public=True,
+            query=NoQuery,
+            answer=Readiness,
+            errors=("unavailable",),
+        )
+    }
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._check = Check(services.settings)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        read_query(req, NoQuery)
+        outcome = self._check.outcome()
+        if isinstance(outcome, Readiness):
+            respond(resp, outcome)
+            return
+        message = next(iter(outcome.values()))[0]
+        raise Refused("unavailable", message, details=outcome, headers={"Retry-After": "1"})
+
+
+class Check:
+    """Looks at what requests need, on a connection and a thread of its own.
+
+    A server that hangs holds that thread, not those of requests, and the answer is out after a second.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
+        self._running: Future[Readiness | Details] | None = None
+        self._began = 0.0
+        self._conn: Connection | None = None
+
+    def outcome(self) -> Readiness | Details:
+        """How things are now, or what is wrong. Who asks while a look is overdue is answered at once: many
+        who each waited a second would wait for one another's threads."""
+        with self._lock:
+            if self._running is None or self._running.done():
+                self._running = self._thread.submit(self._look)
+                self._began = time.monotonic()
+            running, seconds_left = self._running, self._began + CHECK_SECONDS - time.monotonic()
+        try:
+            return running.result(max(0.0, seconds_left))
+        except TimeoutError:
+            return {"database": [f"PostgreSQL did not answer within {CHECK_SECONDS:g} s."]}
+
+    def _look(self) -> Readiness | Details:
+        was_connected = self._conn is not None and not self._conn.closed
+        try:
+            return self._look_at(self._connection())
+        except psycopg.Error as error:
+            if self._conn is not None:
+                self._conn.close()
+            if was_connected and not isinstance(error, DeadlineExceeded):
+                return self._look()  # the server may have closed an idle connection, as a restart does
+            return {"database": [f"PostgreSQL cannot be used: {type(error).__name__}."]}
+
+    def _connection(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            dsn = self._settings.database_url or ""
+            self._conn = connect(
+                dsn, application="ticketing-health", limit_seconds=CHECK_SECONDS, options=_OPTIONS
+            )
+        return self._conn
+
+    def _look_at(self, conn: Connection) -> Readiness | Details:
+        if pending := pending_migrations(conn):
+            return {"migrations": [f"Not applied yet: {', '.join(pending)}. Run `ticketing migrate`."]}
+        if (state := read_schema_state(conn)) != "current":
+            return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
+        servers = self._settings.kafka_bootstrap_servers
+        return measured(conn, has_kafka=bool(servers), kafka=_kafka(servers))
+
+
+def measure(settings: Settings) -> None:
+    """Set the gauges of /metrics to how things are now. What cannot be told keeps its last value."""
+    with (
+        suppress(psycopg.Error),
+        connect(
+            settings.database_url or "",
+            application="ticketing-metrics",
+            limit_seconds=CHECK_SECONDS,
+            options=_OPTIONS,
+        ) as conn,
+    ):
+        measured(conn, has_kafka=bool(settings.kafka_bootstrap_servers))
+
+
+def measured(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
+    """How things are, which the gauges tell from now on too."""
+    row = conn.execute(_sql["select_state"]).fetchone()
+    lag, parked, unpublished, due, failing = row or (0, 0, 0, 0, 0)
+    projector_lag.set(max(0, lag))
+    parked_events.set(parked)
+    webhook_deliveries_due.set(due)
+    webhooks_failing.set(failing)
+    if has_kafka:
+        relay_lag.set(max(0, unpublished))
+    return Readiness(
+        projector_lag=max(0, lag),
+        parked_events=parked,
+        kafka=kafka,
+        relay_lag=max(0, unpublished) if has_kafka else None,
+        webhook_deliveries_due=due,
+        webhooks_failing=failing,
+    )
+
+
+def _kafka(servers: str | None) -> KafkaState:
+    """Whether any bootstrap server takes a connection."""
+    if not servers:
+        return "not configured"
+    for server in servers.split(",")[:3]:
+        host, _, port = server.strip().rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=KAFKA_SECONDS):
+                return "reachable"
+        except (OSError, ValueError):
+            continue
+    return "unreachable"

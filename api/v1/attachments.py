@@ -1,0 +1,253 @@
+"""/v1/tickets/{id}/attachments, and downloads by signed address."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any, BinaryIO, ClassVar, cast
+
+import falcon
+import msgspec
+from falcon.errors import DelimiterError
+from falcon.media import MultipartFormHandler
+from falcon.media.multipart import BodyPart
+from msgspec import Meta
+
+from api.http import file_urls
+from api.http.bodies import read_file, require_plain, respond
+from api.http.errors import Refused
+from api.http.problems import required, unknown
+from api.http.queries import NoQuery, read_query
+from api.http.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
+from api.http.services import Services
+from api.v1 import examples
+from api.v1.ticket_rows import visible_row
+from commands.tickets import AttachFile, attach_file, visible_ticket
+from domain.errors import Details, Invalid
+from domain.ticket import Attachment
+from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
+from projections.tickets import get_attachment, list_attachments
+from projections.views import AttachmentView, whole_seconds
+
+FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the full size, and the form around it
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)
+_UNKNOWN_TYPE = "application/octet-stream"
+_LONGEST_FILENAME = 255
+
+
+class FileUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The one part of the form, at most 25 MB, with its filename."""
+
+    file: Annotated[
+        str, Meta(extra_json_schema={"format": "binary", "contentMediaType": "application/octet-stream"})
+    ]
+
+
+class FileAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the signed address carries; it is made by us and used as it is."""
+
+    expires: str
+    signature: str
+
+
+class Attachments(Resource):
+    """The files of a ticket."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List the files of a ticket, oldest first",
+            description="All of them: a ticket holds at most 20.",
+            roles="all who see the ticket",
+            scope="tickets:read",
+            query=NoQuery,
+            answer=list[AttachmentView],
+            answer_example=[examples.ATTACHMENT],
+        ),
+        "POST": Operation(
+            summary="Attach a file to a ticket",
+            description="A form with one part named `file`: at most 25 MB, and 20 files a ticket.",
+            roles="all who see the ticket",
+            scope="tickets:write",
+            body=FileUpload,
+            body_media_type=MULTIPART,
+            max_body_bytes=FORM_BYTES,
+            answer=AttachmentView,
+            answer_example=examples.ATTACHMENT,
+            status=201,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        visible_row(self.services, req.context.caller, ticket_id)
+        read_query(req, NoQuery)
+        files = list_attachments(self.services.pool, ticket_id)
+        respond(
+            resp,
+            [
+                AttachmentView(
+                    id=file.id,
+                    filename=file.filename,
+                    url=self.services.file_url(file.id),
+                    size=file.size_bytes,
+                    content_type=file.content_type,
+                    created_at=file.created_at,
+                )
+                for file in files
+            ],
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        form = _Form(req)
+        context = req.context.command()
+        ticket = visible_ticket(self.services.store, context.caller, ticket_id)
+        upload = form.the_file()
+        if not context.is_retry:
+            ticket.require_room_for_a_file()
+        attachment = self._keep(context.command_id, upload, context.at)
+        ticket = attach_file(
+            self.services.store, AttachFile(ticket_id=ticket_id, attachment=attachment), context
+        )
+        self.services.visibility.wait_for(ticket.position)
+        view = AttachmentView(
+            id=attachment.id,
+            filename=attachment.filename,
+            url=self.services.file_url(attachment.id),
+            size=attachment.size_bytes,
+            content_type=attachment.content_type,
+            created_at=whole_seconds(ticket.updated_at),
+        )
+        resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/attachments"
+        respond(resp, view, status=201)
+
+    def _keep(self, attachment_id: str, upload: _Upload, at: datetime) -> Attachment:
+        """Store the bytes before the event that names them. What a crash in between leaves is harmless:
+        nothing points to it, and a retry writes it again under the same id."""
+        try:
+            stored = self.services.attachments.put(attachment_id, upload.stream)
+        except TooLarge:
+            message = f"The file may not be larger than {ATTACHMENT_BYTES:,} bytes."
+            raise Refused("payload_too_large", message) from None
+        return Attachment(
+            attachment_id, upload.filename, upload.content_type, stored.size_bytes, stored.sha256, at
+        )
+
+
+class AttachmentFile(Resource):
+    """One file, for whoever has its signed address."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Download a file by its signed address",
+            description="The address comes with the ticket and works for 15 to 30 minutes, without a key."
+            " The file always comes as a download.",
+            public=True,
+            query=FileAddress,
+            media_type="application/octet-stream",
+            errors=("not_found", "unavailable"),
+        )
+    }
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._key = services.signing_key
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, attachment_id: str) -> None:
+        query = read_query(req, FileAddress)
+        now = datetime.now(UTC)
+        if not file_urls.verify(attachment_id, query.expires, query.signature, self._key, now):
+            raise _no_such_file()
+        row = get_attachment(self.services.pool, attachment_id)
+        if row is None:
+            raise _no_such_file()
+        try:
+            file = self.services.attachments.open(attachment_id)
+        except NoSuchFile:
+            raise _no_such_file() from None
+        resp.content_type = row.content_type
+        resp.downloadable_as = row.filename
+        resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+        if req.method == "HEAD":
+            file.stream.close()
+            resp.content_length = file.size_bytes
+        else:
+            resp.set_stream(file.stream, file.size_bytes)
+
+
+class _Upload(msgspec.Struct, frozen=True):
+    filename: str
+    content_type: str
+    stream: BinaryIO
+
+
+class _Form:
+    """A multipart body, read whole; Refused with 415, 413 or 400 when it is none or broken.
+
+    What is in it is judged only by `the_file`, because 404 comes before 422.
+    """
+
+    def __init__(self, req: falcon.Request) -> None:
+        content_type = req.content_type or ""
+        if content_type.partition(";")[0].strip().lower() != MULTIPART:
+            message = "Send the file as multipart/form-data, in a part named file."
+            raise Refused("unsupported_media_type", message)
+        require_plain(req)
+        body: Any = read_file(req, FORM_BYTES)
+        length = body.seek(0, os.SEEK_END)
+        body.seek(0)
+        self._upload: _Upload | None = None
+        self._details: Details = {}
+        try:
+            for part in MultipartFormHandler().deserialize(body, content_type, length):
+                self._take(part)
+        except (UnicodeDecodeError, DelimiterError):
+            raise Refused("bad_request", "The form is broken off, or its headers are not UTF-8.") from None
+
+    def the_file(self) -> _Upload:
+        """The part named `file`; raise Invalid unless it is the only one, and has a name."""
+        details = self._details
+        if self._upload is None:
+            details = {"file": [required("file", "field")], **details}
+        elif not self._upload.filename:
+            details = {"file": ["The file field needs a filename."], **details}
+        if details or self._upload is None:
+            raise Invalid(details)
+        return self._upload
+
+    def _take(self, part: BodyPart) -> None:
+        """Keep a copy: its own stream ends where the next part is looked for."""
+        if part.name == "file" and self._upload is None:
+            file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - kept for `put`
+            copy = cast(BinaryIO, file)
+            with disk_errors():
+                shutil.copyfileobj(part.stream, copy)
+                copy.seek(0)
+            self._upload = _Upload(_filename(part.filename or ""), _media_type(part.content_type), copy)
+        elif part.name == "file":
+            self._details["file"] = ["The file field is given more than once."]
+        else:
+            name = (part.name or "")[:64]
+            self._details[name] = [unknown(name, "field")]
+
+
+def _filename(given: str) -> str:
+    """The name without folders and without what cannot be shown; empty when nothing is left."""
+    name = PurePosixPath(given.replace("\\", "/")).name
+    name = "".join(character for character in name if character.isprintable()).strip()
+    return name[-_LONGEST_FILENAME:] if name.strip(".") else ""
+
+
+def _media_type(given: str) -> str:
+    media_type = given.partition(";")[0].strip().lower()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN_TYPE
+
+
+def _no_such_file() -> Refused:
+    return Refused(
+        "not_found",
+        "There is no file at this address, or the address has expired: read the ticket again for a new one.",
+    )

@@ -1,0 +1,99 @@
+"""/v1/audit/events: what was done, by whom, to anything."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+import falcon
+import msgspec
+from msgspec import Meta
+
+from api.http.paging import CursorQuery, read_cursor, respond_with_page
+from api.http.queries import read_query
+from api.http.resource import Operation, Resource
+from api.v1 import examples
+from domain.errors import Invalid
+from domain.events import ACTIONS
+from projections.audit import AuditEntry, AuditQuery, list_audit_events
+from projections.ticket_query import Order
+
+_KINDS = sorted({action.partition(".")[0] for action in ACTIONS})
+_CHOICES = (*ACTIONS, *(f"{kind}.*" for kind in _KINDS))
+_ACTION_HELP = f"Kinds of event, or all of a noun: {', '.join(f'`{kind}.*`' for kind in _KINDS)}"
+
+
+_PATTERN = "|".join(map(re.escape, _CHOICES))
+Action = Annotated[str, Meta(pattern=rf"^({_PATTERN})\Z", description=f"It takes {', '.join(_CHOICES)}.")]
+
+
+class AuditEventsQuery(CursorQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to look for. Filters combine with AND."""
+
+    actor: Annotated[str, Meta(description="The id of a user or of a key, or `cli`, or `system`")] | None = (
+        None
+    )
+    property_id: str | None = None
+    action: Annotated[tuple[Action, ...], Meta(description=_ACTION_HELP)] = ()
+    ticket_id: str | None = None
+    request_id: str | None = None
+    since: Annotated[datetime | None, Meta(description="Included")] = msgspec.field(name="from", default=None)
+    until: Annotated[datetime | None, Meta(description="Not included")] = msgspec.field(
+        name="to", default=None
+    )
+    order: Order = "desc"
+
+
+class AuditEvents(Resource):
+    """Every event of the log: tickets, users, properties, keys, sign-ins, and what else there is."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Search the audit trail",
+            description="Every event of the log that matches, in the order of the log, newest first unless"
+            " `order=asc`. It begins at `from`, which is included, and ends before `to`. Follow `links.next`;"
+            " nothing is counted. `facts` are what the event says itself. Reading this is recorded as"
+            " `audit.read`, and refused writes as `access.denied`; what repeats within a minute is counted"
+            " in `times` of one event.",
+            roles="admin; managers read what concerns their properties",
+            scope="audit:read",
+            query=AuditEventsQuery,
+            answer=AuditEntry,
+            answer_example=examples.AUDIT_EVENTS,
+            is_list=True,
+            is_recorded=True,
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        caller.require("manager", "read the audit trail")
+        query = read_query(req, AuditEventsQuery)
+        if query.since is not None and query.until is not None and query.until < query.since:
+            raise Invalid({"to": ["The to parameter lies before from."]})
+        wanted = AuditQuery(
+            actor=query.actor,
+            property_id=query.property_id,
+            actions=_known_actions(query.action),
+            subject_id=query.ticket_id,
+            request_id=query.request_id,
+            since=query.since,
+            until=query.until,
+            order=query.order,
+            limit=query.limit,
+            after=read_cursor(query, self.services.signing_key),
+        )
+        page = list_audit_events(self.services.pool, self.services.store, caller, wanted)
+        respond_with_page(req, resp, page, query, self.services)
+
+
+def _known_actions(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The kinds of event asked for, `noun.*` written out."""
+    return tuple(
+        one
+        for action in asked
+        for one in ACTIONS
+        if one == action or (action.endswith(".*") and one.startswith(action.removesuffix("*")))
+    )

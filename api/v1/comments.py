@@ -1,0 +1,91 @@
+"""/v1/tickets/{id}/comments."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import falcon
+import msgspec
+
+from api.http.bodies import read_object, respond, validate
+from api.http.paging import PageQuery, respond_with_page
+from api.http.queries import read_query
+from api.http.resource import Operation, Resource
+from api.v1 import examples
+from api.v1.ticket_rows import visible_row
+from commands.tickets import CommentOnTicket, comment_on_ticket, require_may_comment, visible_ticket
+from domain.errors import Invalid
+from domain.text import CommentText
+from domain.ticket import Visibility
+from projections.tickets import list_comments
+from projections.views import CommentView, Reference, whole_seconds
+
+
+class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. Guests never see internal comments, anywhere."""
+
+    text: CommentText
+    visibility: Visibility = "public"
+
+
+class Comments(Resource):
+    """What people said on a ticket, oldest first."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List the comments of a ticket, oldest first",
+            roles="all who see the ticket; guests see no internal comments",
+            scope="tickets:read",
+            query=PageQuery,
+            answer=CommentView,
+            answer_example=[examples.COMMENT],
+            is_list=True,
+        ),
+        "POST": Operation(
+            summary="Comment on a ticket",
+            roles="all who see the ticket; internal comments: staff and above",
+            scope="tickets:write",
+            body=NewComment,
+            body_example=examples.NEW_COMMENT,
+            answer=CommentView,
+            answer_example=examples.COMMENT,
+            status=201,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        caller = req.context.caller
+        visible_row(self.services, caller, ticket_id)
+        query = read_query(req, PageQuery)
+        page = list_comments(
+            self.services.pool,
+            ticket_id,
+            include_internal=caller.role != "guest",
+            limit=query.limit,
+            offset=query.offset,
+        )
+        respond_with_page(req, resp, page, query, self.services)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        try:
+            new = validate(body, NewComment)
+        except Invalid:  # 404 and 403 come before 422
+            visible_ticket(self.services.store, context.caller, ticket_id)
+            require_may_comment(context.caller, str(body.get("visibility")))
+            raise
+        command = CommentOnTicket(ticket_id=ticket_id, text=new.text, visibility=new.visibility)
+        ticket = comment_on_ticket(self.services.store, command, context)
+        self.services.visibility.wait_for(ticket.position)
+        comment = ticket.comments[-1]
+        view = CommentView(
+            id=comment.id,
+            text=comment.text,
+            user=Reference(context.caller.principal_id, context.caller.name),
+            visibility=comment.visibility,
+            created_at=whole_seconds(comment.created_at),
+        )
+        resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/comments"
+        respond(resp, view, status=201)

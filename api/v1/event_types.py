@@ -1,0 +1,117 @@
+"""/v1/event-types: the JSON Schemas of all events, and /v1/asyncapi.json: the Kafka topic. Open to all."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import ClassVar
+
+import falcon
+import msgspec
+
+from api.http.bodies import respond
+from api.http.errors import not_found
+from api.http.openapi import answer_cached
+from api.http.queries import NoQuery, read_query
+from api.http.resource import Operation, Resource
+from api.http.services import Services
+from api.v1.examples import EVENT_TYPE
+from domain.aggregate import DomainEvent
+from event_stream.asyncapi import describe_stream
+from event_stream.envelope import VERSION, schema_path
+from event_stream.event_types import event_types, schema_of, versioned
+
+SCHEMA_JSON = "application/schema+json"
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is the address part of the schema, `type` what CloudEvents call type."""
+
+    name: str
+    type: str
+    version: int
+    title: str
+    schema: str
+
+
+class EventTypes(Resource):
+    """What can happen."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List the types of events",
+            description="`schema` is the address of the JSON Schema of the event's data, as in `dataschema`."
+            " `/v1/asyncapi.json` describes the Kafka topic they are published to.",
+            public=True,
+            query=NoQuery,
+            answer=list[EventType],
+            answer_example=[EVENT_TYPE],
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        read_query(req, NoQuery)
+        base_url = self.services.settings.base_url
+        respond(resp, [_event_type(name, kind, base_url) for name, kind in event_types().items()])
+
+
+class EventSchema(Resource):
+    """The schema of one of them."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read the JSON Schema of a type of events",
+            description="Such as `ticket.opened.v1`. A schema only grows: fields that need not be there, and"
+            " words of enumerations. Ignore what you do not know.",
+            public=True,
+            query=NoQuery,
+            media_type=SCHEMA_JSON,
+        )
+    }
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._schemas = {versioned(name): _cached(schema_of(kind)) for name, kind in event_types().items()}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
+        if name not in self._schemas:
+            raise not_found()
+        read_query(req, NoQuery)
+        resp.content_type = SCHEMA_JSON
+        answer_cached(req, resp, *self._schemas[name])
+
+
+class AsyncApi(Resource):
+    """The Kafka topic."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="The AsyncAPI document of the Kafka topic",
+            public=True,
+            query=NoQuery,
+            media_type="application/vnd.aai.asyncapi+json",
+        )
+    }
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._document = _cached(describe_stream(services.settings))
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        read_query(req, NoQuery)
+        resp.content_type = "application/vnd.aai.asyncapi+json;version=3.0.0"
+        answer_cached(req, resp, *self._document)
+
+
+def _event_type(name: str, kind: type[DomainEvent], base_url: str) -> EventType:
+    return EventType(
+        name=versioned(name),
+        type=name,
+        version=VERSION,
+        title=kind.__name__,
+        schema=f"{base_url}{schema_path(name)}",
+    )
+
+
+def _cached(document: object) -> tuple[bytes, str]:
+    data = msgspec.json.encode(document)
+    return data, f'"{sha256(data).hexdigest()[:32]}"'

@@ -1,0 +1,67 @@
+"""/v1/tickets/{id}/history."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import falcon
+
+from api.http.paging import PageQuery, read_cursor, respond_with_page
+from api.http.queries import read_query
+from api.http.resource import Operation, Resource
+from api.v1 import examples
+from domain.access import Caller
+from domain.errors import NotFound
+from domain.ticket import Ticket
+from infrastructure.storage.event_store import Ticketing
+from projections.history import HistoryEntry, HistoryQuery, ticket_history
+from projections.ticket_query import Order
+
+
+class HistoryPageQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`order` is that of the versions: `asc` begins with the opening."""
+
+    order: Order = "asc"
+    cursor: str | None = None
+
+
+class TicketHistory(Resource):
+    """Everything that ever happened to a ticket."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read the history of a ticket",
+            description="One entry an event, by version, from the log itself: who did it, by which key, in"
+            " which request, and what it changed. Every field is null before the ticket is opened, so that"
+            " the changes, applied one after the other, give the ticket. A comment or file that was added is"
+            " a field of its own, `comments.ID` or `attachments.ID`. The history of a ticket that is deleted"
+            " asks for the scope `audit:read`.",
+            roles="staff and above, for tickets of their properties",
+            scope="audit:read",
+            or_scope="tickets:read",
+            query=HistoryPageQuery,
+            answer=HistoryEntry,
+            answer_example=examples.HISTORY,
+            is_list=True,
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        ticket = readable_ticket(self.services.store, req.context.caller, ticket_id)
+        query = read_query(req, HistoryPageQuery)
+        after = read_cursor(query, self.services.signing_key)
+        wanted = HistoryQuery(order=query.order, limit=query.limit, offset=query.offset, after=after)
+        page = ticket_history(self.services.pool, self.services.store, ticket, wanted)
+        respond_with_page(req, resp, page, query, self.services)
+
+
+def readable_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
+    """The ticket whose history this caller may read; a history shows internal comments, so no guest may."""
+    ticket = store.load(Ticket, ticket_id)
+    if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):
+        raise NotFound("ticket")
+    if ticket.is_deleted and not caller.is_auditor:
+        raise NotFound("ticket")
+    caller.require("staff", "read the history of tickets")
+    return ticket

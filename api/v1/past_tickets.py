@@ -1,0 +1,72 @@
+"""A ticket as it was: at a version, or at a moment."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from copy import copy
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from api.http.moments import moment_of
+from api.http.services import Services
+from api.v1.shapes import ticket_row
+from domain.access import Caller
+from domain.errors import Invalid, NotFound
+from domain.ticket import Ticket
+from projections.tickets import TicketRow
+
+AS_OF = Annotated[
+    datetime | None,
+    Meta(
+        description="A time of the past; one without a fraction means that second to its end",
+        extra_json_schema={"format": "date-time"},  # which msgspec leaves out where there is a Meta
+    ),
+]
+
+
+class MomentQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At most one of the two; without either, now."""
+
+    as_of: AS_OF = None
+    version: Annotated[int, Meta(ge=1, description="A version of the past")] | None = None
+
+
+def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQuery) -> TicketRow:
+    """The ticket as it was, named with the names of today.
+
+    A past state is seen by who sees the ticket now and by who would have seen it then; when the ticket is
+    deleted now, by auditors only. Raises NotFound when there is nothing to be seen.
+    """
+    then, now = _then_and_now(services, ticket_id, query)
+    if not _may_see(caller, then, now):
+        raise NotFound("ticket")
+    if query.version is not None and now is not None and query.version > now.version:
+        raise NotFound(f"version of this ticket; the newest is {now.version}")
+    if then is None or then.is_deleted:
+        raise NotFound("ticket at that moment")
+    return ticket_row(services.pool, then)
+
+
+def _then_and_now(
+    services: Services, ticket_id: str, query: MomentQuery
+) -> tuple[Ticket | None, Ticket | None]:
+    if query.as_of is not None and query.version is not None:
+        raise Invalid({"version": ["The version parameter cannot be combined with as_of."]})
+    moment = None if query.as_of is None else moment_of(query.as_of)
+    events = services.store.history(Ticket, ticket_id)
+    if moment is not None:
+        count = bisect_right(events, moment, key=lambda event: event.occurred_at)
+    else:
+        count = query.version or len(events)
+    then = Ticket.fold(None, events[:count])
+    return then, Ticket.fold(copy(then), events[count:])
+
+
+def _may_see(caller: Caller, then: Ticket | None, now: Ticket | None) -> bool:
+    if now is None or (now.is_deleted and not caller.is_auditor):
+        return False
+    states = (now,) if then is None else (now, then)
+    return any(caller.may_see_ticket(state.property_id, state.requester_id) for state in states)

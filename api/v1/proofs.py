@@ -1,0 +1,182 @@
+"""/v1/audit: the log as a file that proves itself, and the proof of one event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+import falcon
+import msgspec
+from msgspec import Meta
+
+from api.http.bodies import respond
+from api.http.paging import MAX_NUMBER
+from api.http.queries import NoQuery, read_query
+from api.http.resource import JSON, Operation, Resource
+from domain.access import Caller
+from infrastructure.keys.privacy import process_vault
+from infrastructure.process.deadlines import lift_request_limit
+from notary.export import MEDIA_TYPES, Format, data, digest, find_range, manifest
+from notary.proofs import prove
+from notary.window import Range
+
+WHO = "admin, with a key that is not restricted to properties"
+DESCRIPTION = """\
+Events as they were stored, in the order of the log: names, e-mail addresses and phone numbers are sealed.
+
+`from` and `to` take a position of the log or a time, and may be mixed. Positions are both included. A time is
+compared with `occurred_at`: `from` is included and `to` is not, so that one day's `to` is the next day's
+`from` and every event is in one of the two. Without `to` it ends at the last signed position; a later `to`
+has it signed first. `X-Export-From` and `X-Export-To` tell the positions of the first and the last event.
+
+The same words give the same bytes each time. Only where times are asked for can there be more at the end:
+what was stored since, though it occurred before `to`. To go on after a broken transfer, repeat the request
+with `after`, the position in the last whole line. The manifest that proves the file is at
+/v1/audit/export/manifest with the same parameters, without `after`; check both with tools/verify_export.py.
+"""
+
+Position = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+First = Annotated[Position | datetime, Meta(description="The first position, or the first moment")]
+Last = Annotated[
+    Position | datetime | None,
+    Meta(
+        description="The last position, or the moment before which it ends. Default: the last signed position"
+    ),
+]
+
+
+class ManifestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which part of the log."""
+
+    first: First = msgspec.field(default=1, name="from")
+    last: Last = msgspec.field(default=None, name="to")
+    format: Literal["ndjson", "csv"] = "ndjson"
+
+
+class ExportQuery(ManifestQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    after: Annotated[
+        Position | None, Meta(description="Only what follows this position, without a header")
+    ] = None
+
+
+class ProofStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What is hashed with the event on the way to `root`, and whether it stands to the left."""
+
+    left: bool
+    hash: str
+
+
+class EventProof(msgspec.Struct, frozen=True, kw_only=True):
+    """From an event's hash up to a signed checkpoint: notary/proofs.py tells how it is checked. Each of
+    `pages` has its number, first and last position, count of events, and root."""
+
+    event_id: str
+    position: int
+    aggregate_id: str
+    version: int
+    type: str
+    stored: str
+    leaf: str
+    path: list[ProofStep]
+    root: str
+    chain_before: str
+    pages: list[tuple[int, int, int, int, str]]
+    checkpoint: str
+    keys: list[str]
+
+
+class Export(Resource):
+    """The log as a file."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Export the event log",
+            description=DESCRIPTION,
+            roles=WHO,
+            scope="audit:read",
+            query=ExportQuery,
+            media_type=MEDIA_TYPES["ndjson"],
+            is_recorded=True,
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        require_auditor(req.context.caller)
+        query = read_query(req, ExportQuery)
+        chosen = self._range(query)
+        resp.content_type = MEDIA_TYPES[query.format]
+        resp.downloadable_as = f"events-{chosen.first}-{chosen.last}.{query.format}"
+        resp.set_header("X-Export-From", str(chosen.first))
+        resp.set_header("X-Export-To", str(chosen.last))
+        if query.after is not None:
+            chosen = chosen.following(query.after)
+        if req.method != "HEAD":
+            resp.stream = self._pieces(chosen, query.format, with_header=query.after is None)
+
+    def _pieces(self, chosen: Range, format: Format, *, with_header: bool = True) -> Iterator[bytes]:
+        return data(self.services.pool, chosen, format, with_header=with_header)
+
+    def _range(self, query: ManifestQuery) -> Range:
+        with self.services.pool.connection() as conn:
+            return find_range(conn, process_vault(), query.first, query.last)
+
+
+class ExportManifest(Export):
+    """What proves the file."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="The signed manifest of an export",
+            description="Reads the whole range to hash it, so give it the time that the export takes."
+            " Of a range by positions the hashes prove that nothing is missing. Where times are asked for,"
+            " they prove each event, and the signature vouches that the others occurred at other times.",
+            roles=WHO,
+            scope="audit:read",
+            query=ManifestQuery,
+            media_type=f"{JSON}; charset=utf-8",
+            is_recorded=True,
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        require_auditor(req.context.caller)
+        query = read_query(req, ManifestQuery)
+        chosen = self._range(query)
+        lift_request_limit()  # it reads the whole range, however long that takes
+        content = digest(self._pieces(chosen, query.format), query.format)
+        with self.services.pool.connection() as conn:
+            resp.data = manifest(conn, process_vault(), chosen, content)
+        resp.content_type = f"{JSON}; charset=utf-8"
+
+
+class EventProofs(Resource):
+    """The proof of one event."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Prove that an event is in the signed log",
+            description="The event's hash, its neighbours up to the root of its page, and the chain from"
+            " there to a checkpoint that the notary has signed. A new event is signed within minutes;"
+            " until then the answer is 404 or 409.",
+            roles=WHO,
+            scope="audit:read",
+            query=NoQuery,
+            answer=EventProof,
+            is_recorded=True,
+            errors=("forbidden", "not_found", "conflict"),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
+        require_auditor(req.context.caller)
+        read_query(req, NoQuery)
+        with self.services.pool.connection() as conn:
+            respond(resp, prove(conn, event_id))
+
+
+def require_auditor(caller: Caller) -> None:
+    caller.require("admin", "read the whole log")
+    caller.require_full_reach("read the whole log")

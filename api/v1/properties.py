@@ -1,0 +1,226 @@
+"""/v1/properties: what is managed, and the units in it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import falcon
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict
+
+from api.http.bodies import read_object, respond, validate
+from api.http.etags import etag, expected_versions
+from api.http.paging import PageQuery, respond_with_page
+from api.http.queries import NoQuery, read_query
+from api.http.resource import Operation, Resource
+from api.http.services import Services
+from api.v1 import examples
+from api.v1.shapes import property_detail
+from commands.properties import (
+    AddUnit,
+    ChangeProperty,
+    RegisterProperty,
+    add_unit,
+    change_property,
+    register_property,
+    require_may_register,
+    visible_property,
+)
+from domain.errors import Invalid, NotFound
+from domain.property import Address, Property
+from domain.text import AddressLine, Name
+from projections.properties import get_property, list_properties, list_units
+from projections.views import PropertyDetail, PropertySummary, UnitView
+
+
+class AddressBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    street: AddressLine
+    city: AddressLine
+    state: AddressLine
+    zip: AddressLine
+    country: AddressLine
+
+
+class NewProperty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes."""
+
+    name: Name
+    address: AddressBody
+
+
+class PropertyChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is; the address is replaced whole."""
+
+    name: Name | UnsetType = UNSET
+    address: AddressBody | UnsetType = UNSET
+
+
+class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Name
+
+
+class Properties(Resource):
+    """The properties within the caller's reach."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List properties",
+            description="`active_tickets_count` counts the tickets that are open or in progress.",
+            roles="all; those within reach",
+            scope="properties:read",
+            query=PageQuery,
+            answer=PropertySummary,
+            answer_example=[examples.PROPERTY],
+            is_list=True,
+        ),
+        "POST": Operation(
+            summary="Register a property",
+            roles="admin, with a key that is not restricted to properties",
+            scope="properties:write",
+            body=NewProperty,
+            body_example=examples.NEW_PROPERTY,
+            answer=PropertyDetail,
+            answer_example=examples.PROPERTY_DETAIL,
+            has_etag=True,
+            status=201,
+            errors=("forbidden",),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        query = read_query(req, PageQuery)
+        page = list_properties(self.services.pool, req.context.caller, query.limit, query.offset)
+        respond_with_page(req, resp, page, query, self.services)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        require_may_register(context.caller)
+        new = validate(body, NewProperty)
+        command = RegisterProperty(
+            property_id=context.command_id, name=new.name, address=Address(**asdict(new.address))
+        )
+        property = register_property(self.services.store, command, context)
+        resp.location = f"{self.services.settings.base_url}/v1/properties/{property.id}"
+        respond_with_property(resp, self.services, property, status=201)
+
+
+class PropertyItem(Resource):
+    """One property."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read a property with its units",
+            description="At most the first 1,000 units by name; the list of units has all of them.",
+            roles="all who reach it",
+            scope="properties:read",
+            query=NoQuery,
+            answer=PropertyDetail,
+            answer_example=examples.PROPERTY_DETAIL,
+            has_etag=True,
+        ),
+        "PATCH": Operation(
+            summary="Rename a property or correct its address",
+            description="Absent fields stay as they are; the address is replaced whole.",
+            roles="manager and above",
+            scope="properties:write",
+            body=PropertyChanges,
+            body_example={"name": "Seaside Residences"},
+            answer=PropertyDetail,
+            answer_example=examples.PROPERTY_DETAIL | {"name": "Seaside Residences"},
+            has_etag=True,
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        row = get_property(self.services.pool, property_id)
+        if row is None or not req.context.caller.reaches(property_id):
+            raise NotFound("property")
+        read_query(req, NoQuery)
+        resp.etag = etag(row.version)
+        respond(resp, row.detail)
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        body = read_object(req)
+        expected = expected_versions(req)
+        context = req.context.command()
+        try:
+            changes = validate(body, PropertyChanges)
+        except Invalid:  # 404, 403 and 412 come before 422
+            property = visible_property(self.services.store, context.caller, property_id)
+            context.caller.require("manager", "change properties")
+            property.require_version(expected)
+            raise
+        command = ChangeProperty(
+            property_id=property_id,
+            expected_versions=expected,
+            name=changes.name,
+            address=UNSET if changes.address is UNSET else Address(**asdict(changes.address)),
+        )
+        respond_with_property(resp, self.services, change_property(self.services.store, command, context))
+
+
+class Units(Resource):
+    """The units of a property."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List the units of a property, by name",
+            roles="all who reach it",
+            scope="properties:read",
+            query=PageQuery,
+            answer=UnitView,
+            answer_example=[examples.UNIT],
+            is_list=True,
+        ),
+        "POST": Operation(
+            summary="Add a unit to a property",
+            roles="manager and above",
+            scope="properties:write",
+            body=NewUnit,
+            body_example={"name": "Unit 101"},
+            answer=UnitView,
+            answer_example=examples.UNIT,
+            status=201,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        if (
+            not req.context.caller.reaches(property_id)
+            or get_property(self.services.pool, property_id) is None
+        ):
+            raise NotFound("property")
+        query = read_query(req, PageQuery)
+        page = list_units(self.services.pool, property_id, query.limit, query.offset)
+        respond_with_page(req, resp, page, query, self.services)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        try:
+            new = validate(body, NewUnit)
+        except Invalid:  # 404 and 403 come before 422
+            visible_property(self.services.store, context.caller, property_id)
+            context.caller.require("manager", "add units")
+            raise
+        command = AddUnit(property_id=property_id, unit_id=context.command_id, name=new.name)
+        property = add_unit(self.services.store, command, context)
+        self.services.visibility.wait_for(property.position)
+        resp.location = f"{self.services.settings.base_url}/v1/properties/{property_id}/units"
+        respond(resp, UnitView(id=command.unit_id, name=property.units[command.unit_id]), status=201)
+
+
+def respond_with_property(
+    resp: falcon.Response, services: Services, property: Property, *, status: int = 200
+) -> None:
+    """Answer with the property as the command left it, once every reader can see it."""
+    services.visibility.wait_for(property.position)
+    row = get_property(services.pool, property.id)
+    active_tickets_count = row.detail.active_tickets_count if row else 0
+    resp.etag = etag(property.version)
+    respond(resp, property_detail(property, active_tickets_count=active_tickets_count), status=status)

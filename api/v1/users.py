@@ -1,0 +1,251 @@
+"""/v1/users: people, their roles and the properties they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar
+
+import falcon
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import asdict
+
+from api.http.bodies import read_object, respond, right_fields, validate
+from api.http.etags import etag, expected_versions
+from api.http.paging import PageQuery, respond_with_page
+from api.http.queries import NoQuery, narrowed, read_query
+from api.http.resource import Operation, Resource
+from api.http.services import Services
+from api.v1 import examples
+from api.v1.shapes import user_detail
+from commands.erasure import EraseUser, erase_user
+from commands.users import (
+    ChangeUser,
+    RegisterUser,
+    change_user,
+    property_problems,
+    register_user,
+    require_may_change,
+    visible_user,
+)
+from domain.access import Caller, Role
+from domain.errors import Details, Invalid, NotFound
+from domain.text import Email, Name, Phone
+from domain.user import Preferences, User
+from projections.properties import property_names
+from projections.users import UserQuery, get_user, list_users
+from projections.views import UserDetail, UserSummary
+
+PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is looked up
+
+
+class NotificationsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    email: bool = True
+    sms: bool = False
+
+
+class PreferencesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    notifications: NotificationsBody = NotificationsBody()
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. A manager names at least one property of their own."""
+
+    name: Name
+    email: Email
+    role: Role
+    phone: Phone | None = None
+    property_ids: PropertyIds = ()
+    preferences: PreferencesBody = PreferencesBody()
+
+
+class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is, null clears; lists and preferences are replaced whole."""
+
+    name: Name | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    phone: Phone | UnsetType | None = UNSET
+    role: Role | UnsetType = UNSET
+    property_ids: PropertyIds | UnsetType = UNSET
+    preferences: PreferencesBody | UnsetType = UNSET
+
+
+class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    role: tuple[Role, ...] = ()
+    property_id: str | None = None
+
+
+class Users(Resource):
+    """The people within the caller's sight."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List users",
+            roles="staff and above; the people of their properties, and themselves",
+            scope="users:read",
+            query=UserListQuery,
+            answer=UserSummary,
+            answer_example=[examples.USER],
+            is_list=True,
+            errors=("forbidden",),
+        ),
+        "POST": Operation(
+            summary="Register a user",
+            roles="manager and above; people whose role and properties lie within the caller's own",
+            scope="users:write",
+            body=NewUser,
+            body_example=examples.NEW_USER,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+            status=201,
+            errors=("forbidden",),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        caller.require("staff", "list users")
+        query = read_query(req, UserListQuery)
+        page = list_users(self.services.pool, caller, narrowed(query, UserQuery))
+        respond_with_page(req, resp, page, query, self.services)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = read_object(req)
+        context = req.context.command()
+        context.caller.require("manager", "register users")
+        try:
+            new = validate(body, NewUser)
+        except Invalid as refusal:
+            raise refusal.beside(_property_problems(self.services, body, refusal, context.caller)) from None
+        command = RegisterUser(
+            user_id=context.command_id,
+            name=new.name,
+            email=new.email,
+            phone=new.phone,
+            role=new.role,
+            property_ids=new.property_ids,
+            preferences=msgspec.convert(asdict(new.preferences), Preferences, from_attributes=True),
+        )
+        user = register_user(self.services.store, command, context)
+        resp.location = f"{self.services.settings.base_url}/v1/users/{user.id}"
+        respond_with_user(resp, self.services, user, context.caller, status=201)
+
+
+class UserItem(Resource):
+    """One person."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read a user",
+            description="`phone` and `preferences` are null for staff who read someone else.",
+            roles="all, of themselves; staff and above, of the people of their properties",
+            scope="users:read",
+            query=NoQuery,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+        ),
+        "PATCH": Operation(
+            summary="Change a user",
+            description="Absent fields stay as they are, `null` clears the phone. `property_ids` and"
+            " `preferences` are replaced as a whole.",
+            roles="manager and above; people whose role and properties, before and after, lie within the"
+            " caller's own",
+            scope="users:write",
+            body=UserChanges,
+            body_example=examples.USER_CHANGES,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        caller = req.context.caller
+        row = get_user(self.services.pool, user_id)
+        if row is None or not caller.may_see_user(user_id, row.property_ids):
+            raise NotFound("user")
+        read_query(req, NoQuery)
+        resp.etag = etag(row.version)
+        respond(resp, shown_to(caller, row.detail))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        body = read_object(req)
+        expected = expected_versions(req)
+        context = req.context.command()
+        try:
+            changes = validate(body, UserChanges)
+        except Invalid as refusal:  # 404, 403 and 412 come before 422
+            user = visible_user(self.services.store, context.caller, user_id)
+            require_may_change(context.caller, user)
+            user.require_version(expected)
+            more = _property_problems(self.services, body, refusal, context.caller, user.property_ids)
+            raise refusal.beside(more) from None
+        facts = asdict(changes)
+        if changes.preferences is not UNSET:
+            facts["preferences"] = msgspec.convert(
+                asdict(changes.preferences), Preferences, from_attributes=True
+            )
+        command = ChangeUser(user_id=user_id, expected_versions=expected, **facts)
+        user = change_user(self.services.store, command, context)
+        respond_with_user(resp, self.services, user, context.caller)
+
+
+class UserErasure(Resource):
+    """Forgetting a person for good."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(
+            summary="Erase a user",
+            description="Destroys the key that name, e-mail address and phone are sealed under, in the log,"
+            " in every backup and in Kafka; scrubs every copy of them; stops the person's keys and sessions."
+            " What they did and were assigned stays under their id. It cannot be undone. A user who is"
+            " erased already stays so. A body is not looked at.",
+            roles="admin; people whose role and properties lie within the caller's own",
+            scope="users:write",
+            answer=UserDetail,
+            answer_example=examples.ERASED_USER,
+            has_etag=True,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        context = req.context.command()
+        user = erase_user(self.services.store, EraseUser(user_id=user_id), context)
+        respond_with_user(resp, self.services, user, context.caller)
+
+
+def shown_to(caller: Caller, detail: UserDetail) -> UserDetail:
+    """The detail as this caller may see it: no properties beyond their reach, no private fields."""
+    detail.properties = [place for place in detail.properties if caller.reaches(place.id)]
+    if not caller.sees_private_fields_of(detail.id):
+        detail.phone = detail.preferences = None
+    return detail
+
+
+def respond_with_user(
+    resp: falcon.Response, services: Services, user: User, caller: Caller, *, status: int = 200
+) -> None:
+    """Answer with the user as the command left them, once every reader can see it."""
+    services.visibility.wait_for(user.position)
+    resp.etag = etag(user.version)
+    detail = user_detail(user, property_names(services.pool, user.property_ids))
+    respond(resp, shown_to(caller, detail), status=status)
+
+
+def _property_problems(
+    services: Services,
+    body: dict[str, Any],
+    refusal: Invalid,
+    caller: Caller,
+    present: Collection[str] = (),
+) -> Details:
+    """Which properties are unknown, in a body refused for other fields: a client hears of all at once."""
+    fields = right_fields(body, refusal)
+    if "property_ids" not in fields:
+        return {}
+    return property_problems(services.store, caller, tuple(fields["property_ids"]), present)

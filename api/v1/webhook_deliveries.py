@@ -1,0 +1,213 @@
+"""/v1/webhooks/{id}/deliveries, and sending again what was sent or never was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import falcon
+import msgspec
+
+from api.http.bodies import read_object, respond, validate
+from api.http.paging import PageQuery, respond_with_page
+from api.http.queries import NoQuery, read_query
+from api.http.resource import Operation, Resource
+from api.v1 import examples
+from commands.webhooks import owned_webhook
+from domain.errors import Conflict, Invalid, NotFound
+from domain.webhook import WebhookEventName
+from projections.views import Page
+from webhook_dispatcher.reading import DeliveryStatus, DeliveryView, get_delivery, list_deliveries
+from webhook_dispatcher.replays import Replayed, recover, redeliver, replay_missing, send_test
+
+_ROLES = "manager and above, of those they manage"
+
+
+class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    status: tuple[DeliveryStatus, ...] = ()
+    event: tuple[WebhookEventName, ...] = ()
+
+
+class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From when on. With its offset, as every time."""
+
+    since: datetime
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+    """How many dead deliveries are due again."""
+
+    queued: int
+
+
+def _sending(summary: str, description: str) -> Operation:
+    """What answers with a delivery that is due at once."""
+    return Operation(
+        summary=summary,
+        description=f"{description} A body is not looked at.",
+        roles=_ROLES,
+        scope="webhooks:write",
+        answer=DeliveryView,
+        answer_example=examples.DELIVERY,
+        status=202,
+        errors=("forbidden", "conflict"),
+    )
+
+
+class WebhookDeliveries(Resource):
+    """What was sent to a webhook, and what came back."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="List the deliveries of a webhook, newest first",
+            description="Each with its request, and its last 50 attempts: status, first 2 kB of the answer,"
+            " time taken. Lists in filters are separated by commas.",
+            roles=_ROLES,
+            scope="webhooks:read",
+            query=DeliveryQuery,
+            answer=DeliveryView,
+            answer_example=[examples.DELIVERY],
+            is_list=True,
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        owned_webhook(self.services.store, req.context.caller, webhook_id)
+        query = read_query(req, DeliveryQuery)
+        total, items = list_deliveries(
+            self.services.pool,
+            webhook_id,
+            statuses=query.status,
+            names=query.event,
+            limit=query.limit,
+            offset=query.offset,
+        )
+        respond_with_page(req, resp, Page(items=items, total=total), query, self.services)
+
+
+class WebhookDelivery(Resource):
+    """One delivery."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read a delivery with its attempts",
+            roles=_ROLES,
+            scope="webhooks:read",
+            query=NoQuery,
+            answer=DeliveryView,
+            answer_example=examples.DELIVERY,
+            errors=("forbidden",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
+        owned_webhook(self.services.store, req.context.caller, webhook_id)
+        delivery = _found(get_delivery(self.services.pool, webhook_id, delivery_id))
+        read_query(req, NoQuery)
+        respond(resp, delivery)
+
+
+class WebhookRedelivery(Resource):
+    """Sending one delivery again."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": _sending(
+            "Send a delivery again",
+            "The same bytes under the same `webhook-id`, from the beginning of the schedule.",
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
+        _enabled(self, req, webhook_id)
+        _found(get_delivery(self.services.pool, webhook_id, delivery_id))
+        redeliver(self.services.pool, webhook_id, delivery_id)
+        respond(resp, _found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
+
+
+class WebhookTest(Resource):
+    """Trying a webhook out."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": _sending("Send a test", "A signed `webhook.test`; what came of it is among the deliveries.")
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        _enabled(self, req, webhook_id)
+        context = req.context.command()
+        delivery_id = send_test(self.services.pool, webhook_id, context.command_id, datetime.now(UTC))
+        respond(resp, _found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
+
+
+class WebhookRecovery(Resource):
+    """Sending again what failed for good."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(
+            summary="Send again the deliveries that are dead",
+            description="Those made since the given time.",
+            roles=_ROLES,
+            scope="webhooks:write",
+            body=Since,
+            body_example={"since": "2023-01-15T15:30:00Z"},
+            answer=Recovered,
+            answer_example={"queued": 3},
+            status=202,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        since = _since(self, req, webhook_id)
+        respond(resp, Recovered(queued=recover(self.services.pool, webhook_id, since)), status=202)
+
+
+class WebhookReplay(Resource):
+    """Sending what was never sent."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(
+            summary="Send the events that have no delivery",
+            description="Computed from the event log: every event since the given time that the webhook asks"
+            " for and its owner may read, also from before it was registered. Deliveries that finished long"
+            " ago are deleted (after 90 days, unless the operator chose otherwise); what lies before the last"
+            " of them is not sent again. When `complete` is false, ask again with `continue_from`.",
+            roles=_ROLES,
+            scope="webhooks:write",
+            body=Since,
+            body_example={"since": "2023-01-15T15:30:00Z"},
+            answer=Replayed,
+            answer_example={"queued": 3, "complete": True, "continue_from": None},
+            status=202,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        since = _since(self, req, webhook_id)
+        replayed = replay_missing(self.services.pool, self.services.store, webhook_id, since)
+        respond(resp, replayed, status=202)
+
+
+def _enabled(resource: Resource, req: falcon.Request, webhook_id: str) -> None:
+    """NotFound or Forbidden as ever; Conflict where nothing would be sent."""
+    webhook = owned_webhook(resource.services.store, req.context.caller, webhook_id)
+    if not webhook.is_enabled:
+        raise Conflict("The webhook is switched off: PATCH it with enabled true first.")
+
+
+def _since(resource: Resource, req: falcon.Request, webhook_id: str) -> datetime:
+    body = read_object(req)
+    owned_webhook(resource.services.store, req.context.caller, webhook_id)
+    since = validate(body, Since).since
+    if since.tzinfo is None:
+        message = "The since field must be a time with its offset, such as 2023-01-15T15:30:00Z."
+        raise Invalid({"since": [message]})
+    _enabled(resource, req, webhook_id)
+    return since
+
+
+def _found(delivery: DeliveryView | None) -> DeliveryView:
+    if delivery is None:
+        raise NotFound("delivery")
+    return delivery

@@ -1,0 +1,151 @@
+"""Logs: JSON lines on standard error, one line an outcome, with nothing secret in them.
+
+Logging never raises, whatever it is given and wherever standard error leads: a line that cannot be written is
+counted instead (infrastructure/process/standard_error.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import structlog
+
+from infrastructure.process import standard_error
+
+_SECRET = re.compile(r"mt[a-z]_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
+_SECRET_NAME = re.compile(r"authorization|password|secret|token|signing_key|api_key\Z", re.IGNORECASE)
+_is_secret_name = lru_cache(maxsize=256)(_SECRET_NAME.search)  # the program has few words for fields
+REDACTED = "[redacted]"
+LIBRARIES = ("asyncio", "kafka", "psycopg")  # what they have to say comes out as the same lines
+
+Event = MutableMapping[str, Any]
+
+
+def configure_logs(level: str) -> None:
+    """Set up structlog and the standard library's logging for this process. Every logger made before or after
+    follows."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            redact,
+            render,
+        ],
+        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(level)),
+        logger_factory=_LineLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.raiseExceptions = False
+    logging.lastResort = LineHandler(logging.WARNING)  # for loggers that nobody has set up
+    for name in LIBRARIES:
+        _configure_library(name, max(logging.getLevelNamesMapping()[level], logging.WARNING))
+
+
+def redact(logger: object, method: str, event: Event) -> Event:
+    """Take out what looks like a credential, by the name of the field or by its form."""
+    for name, value in event.items():
+        if _is_secret_name(name):
+            event[name] = REDACTED
+        elif isinstance(value, str):
+            if _may_hold_secret(value):
+                event[name] = _SECRET.sub(REDACTED, value)
+        elif value is not None and not isinstance(value, (int, float)):
+            event[name] = _SECRET.sub(REDACTED, _text_of(value))
+    return event
+
+
+def render(logger: object, method: str, event: Event) -> bytes:
+    """Encode the event as one line of JSON, without the line feed. Values that JSON cannot hold, such as half
+    a surrogate pair, become text."""
+    told = {name: value for name, value in event.items() if value is not None}
+    try:
+        return msgspec.json.encode(told)
+    except Exception:
+        return msgspec.json.encode({_text_of(name): _text_of(value) for name, value in told.items()})
+
+
+class LineHandler(logging.Handler):
+    """Writes the records of the standard library's logging as the same JSON lines."""
+
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode()
+        except Exception as error:  # for example, arguments that do not fit the message
+            line = _not_shown(record.msg, error)
+        standard_error.output.write(line + b"\n")
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record of the standard library as such a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: Event = {
+            "event": record.getMessage(),
+            "logger": record.name,
+            "level": record.levelname.lower(),
+            "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return render(None, "", redact(None, "", event)).decode()
+
+
+class _LineLogger:
+    """structlog's output: writes the finished lines."""
+
+    def __init__(self, *names: object) -> None:
+        """Ignores the names that structlog.get_logger was called with."""
+
+    def msg(self, line: bytes) -> None:
+        standard_error.output.write(line + b"\n")
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _never_raising(bound_logger: Any) -> Any:
+    """The class of loggers, extended to write a line about the error when an event cannot be formatted."""
+
+    class Guarded(bound_logger):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
+            try:
+                super()._proxy_to_logger(method_name, event, **fields)
+            except Exception as error:
+                standard_error.output.write(_not_shown(event, error) + b"\n")
+
+    return Guarded
+
+
+def _not_shown(event: object, error: Exception) -> bytes:
+    """The line that stands for an event that cannot be formatted."""
+    told = {"event": "log_event_not_shown", "level": "error", "of": event, "error": type(error).__name__}
+    return render(None, "", redact(None, "", told))
+
+
+def _configure_library(name: str, level: int) -> None:
+    logger = logging.getLogger(name)
+    logger.handlers = [LineHandler()]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def _text_of(value: object) -> str:
+    """The value as text that JSON can hold."""
+    try:
+        return str(value).encode(errors="backslashreplace").decode()
+    except Exception:
+        return f"<{type(value).__name__} without text>"
+
+
+def _may_hold_secret(text: str) -> bool:
+    """A quick look that spares most values the expression."""
+    return "mt" in text or "whsec_" in text or "earer" in text or "EARER" in text

@@ -1,0 +1,118 @@
+"""What is measured, and giving it to Prometheus.
+
+Where SharedMetrics was made before this module is imported, the workers of one server count together
+(server/gunicorn_server.py does so); otherwise each process counts for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY, Collector
+
+from infrastructure.process import standard_error
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+requests_total = Counter("ticketing_http_requests_total", "Requests answered", ("method", "route", "status"))
+request_seconds = Histogram(
+    "ticketing_http_request_seconds", "Time to answer", ("method", "route"), buckets=_SECONDS
+)
+projector_lag = Gauge(
+    "ticketing_projector_lag_events", "Events the read tables lack", multiprocess_mode="mostrecent"
+)
+relay_lag = Gauge("ticketing_relay_lag_events", "Events Kafka lacks", multiprocess_mode="mostrecent")
+parked_events = Gauge(
+    "ticketing_parked_events", "Events that could not be projected", multiprocess_mode="mostrecent"
+)
+
+webhook_deliveries_due = Gauge(
+    "ticketing_webhook_deliveries_due", "Deliveries that wait to be posted", multiprocess_mode="mostrecent"
+)
+webhooks_failing = Gauge(
+    "ticketing_webhooks_failing", "Webhooks whose last post failed", multiprocess_mode="mostrecent"
+)
+
+requests_uncounted = Counter(
+    "ticketing_http_requests_uncounted_total",
+    "Requests that the rate limit did not count",
+)
+log_lines_lost = Counter("ticketing_log_lines_lost_total", "Lines that standard error did not take")
+standard_error.output.on_lost = log_lines_lost.inc
+
+
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answer. `route` is the template, so that the number of series stays small."""
+    known = method if method in _METHODS else "other"
+    _counter(known, route, status).inc()
+    _timer(known, route).observe(seconds)
+
+
+def count_uncounted() -> None:
+    """Count a request that the rate limit did not."""
+    requests_uncounted.inc()
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format, those of every worker added up."""
+    return generate_latest(_registry())
+
+
+def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> socket.socket:
+    """Serve the same at every path of a port of its own, without a key, from a thread of this process.
+
+    `before_each` is called when somebody asks, to bring the gauges up to date. Returns the listening socket,
+    for forked processes to close: otherwise they hold the port when this process has ended.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Fresh(_registry(), before_each))
+    server, _ = start_http_server(port, host, registry)
+    return server.socket
+
+
+class _Fresh(Collector):
+    """The metrics of a registry, after `before` has been called."""
+
+    def __init__(self, registry: CollectorRegistry, before: Callable[[], None]) -> None:
+        self._registry = registry
+        self._before = before
+
+    def collect(self) -> Iterable[Metric]:
+        self._before()
+        return self._registry.collect()
+
+
+def _registry() -> CollectorRegistry:
+    """The metrics of all workers, or of this process alone when they are not shared or the folder is gone."""
+    if not os.path.isdir(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")):
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+_METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
+
+
+@cache
+def _counter(method: str, route: str, status: int) -> Counter:
+    return requests_total.labels(method, route, str(status))
+
+
+@cache
+def _timer(method: str, route: str) -> Histogram:
+    return request_seconds.labels(method, route)

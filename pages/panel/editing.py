@@ -1,0 +1,130 @@
+"""Saving a form about something that others change too.
+
+The form carries the version it was shown at. What the aggregate was then, what it is now and what was sent
+are compared field by field (a three-way merge): a field that the form does not change stays as it is now.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+from api.http.forms import Form
+from domain.aggregate import Aggregate
+from domain.errors import Conflict, Details, DomainError, Invalid, PreconditionFailed
+from infrastructure.storage.event_store import DECISIONS, TOO_MANY_CHANGES, Ticketing
+from pages.common.shown_form import ShownForm, Values
+
+A = TypeVar("A", bound=Aggregate)
+
+_CHANGED_MEANWHILE = (
+    "Somebody else changed this after you had opened the page, so nothing is saved yet. What is stored now"
+    " stands below each field that both of you changed: choose, and save again."
+)
+_VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+class Edit(NamedTuple):
+    """`values` has every field: as sent where the form changes it, otherwise as it is now, at `version`.
+
+    `conflicts` has the fields that the form changes and that somebody else has changed to another value since
+    the form was shown, with the value they have now.
+    """
+
+    version: int
+    values: Values
+    changed: Values
+    conflicts: Values
+
+
+def read_edit(
+    store: Ticketing, kind: type[A], aggregate_id: str, sent: Form, values_of: Callable[[A], Values]
+) -> Edit:
+    """What the form changes of the aggregate as it is now. `values_of` gives the values of the form's fields;
+    a form with a version that never was is taken to change every field that differs."""
+    now = store.load(kind, aggregate_id)
+    version = _version_of(sent)
+    base = now if version == now.version else store.at_version(kind, aggregate_id, version)
+    return merge(values_of(base) if base else {}, sent, values_of(now), now.version)
+
+
+def merge(base: Values, sent: Form, now: Values, version: int) -> Edit:
+    """The edit that a form asks for which was shown with the values `base`."""
+    values: Values = {}
+    conflicts: Values = {}
+    for name, present in now.items():
+        before = base.get(name)
+        if not sent.has(name):
+            values[name] = present
+        elif isinstance(present, list):
+            values[name] = _merged_list(before, sent.lines(name), present)
+        else:
+            values[name] = _merged_text(before, sent.text(name), present)
+        if values[name] != present and (before is None or (isinstance(before, str) and before != present)):
+            conflicts[name] = present
+    changed = {name: value for name, value in values.items() if value != now[name]}
+    return Edit(version, values, changed, conflicts)
+
+
+def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
+    """What `change` makes of the edit, which is read again where another change comes in between.
+
+    `change` is to expect the edit's version. Raises PreconditionFailed for an edit with conflicts.
+    """
+    for _ in range(DECISIONS):
+        edit = read()
+        if edit.conflicts:
+            raise PreconditionFailed(edit.version)
+        try:
+            return change(edit)
+        except PreconditionFailed:
+            continue
+    raise Conflict(TOO_MANY_CHANGES)
+
+
+def refused_edit(
+    edit: Edit, sent: Form, refusal: DomainError, called: Mapping[str, str] | None = None
+) -> ShownForm:
+    """The form to show again: what the person changed, the other fields as they are now, and what was wrong.
+    Beside each conflict stands the value there is now, as it is `called`."""
+    errors: Details = {}
+    if edit.conflicts or isinstance(refusal, PreconditionFailed):
+        errors[""] = [_CHANGED_MEANWHILE]
+    for name, present in edit.conflicts.items():
+        texts = [present] if isinstance(present, str) else present
+        shown = ", ".join((called or {}).get(text, text) for text in texts)
+        errors[name] = [f"Now it is: {shown or 'empty'}."]
+    if not isinstance(refusal, PreconditionFailed):
+        for name, messages in details_of(refusal).items():
+            errors[name] = [*messages, *errors.get(name, [])]
+    return ShownForm(edit.values, errors=errors, version=edit.version, command_id=sent.value("command_id"))
+
+
+def details_of(refusal: DomainError) -> Details:
+    """What was wrong by field; under "" what concerns none of them."""
+    return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
+
+
+def _merged_list(before: str | list[str] | None, sent: list[str], present: list[str]) -> list[str]:
+    """The present list with what the form adds and without what it takes away."""
+    known = present if before is None else before
+    added = [value for value in sent if value not in known and value not in present]
+    return [value for value in present if value in sent or value not in known] + added
+
+
+def _merged_text(before: str | list[str] | None, sent: str, present: str) -> str:
+    """The text as sent, or `present` where the form leaves it as it was or as it is."""
+    left = [_one_line(text) for text in (before, present) if isinstance(text, str)]
+    return present if _one_line(sent) in left else sent
+
+
+def _one_line(text: str) -> str:
+    """The text as a browser sends it back from a field of one line."""
+    return text.replace("\r", "").replace("\n", "").strip()
+
+
+def _version_of(sent: Form) -> int:
+    """The version the form was shown at; 0, which no aggregate has, for what is no version."""
+    text = sent.value("version")
+    return int(text) if _VERSION.fullmatch(text) else 0

@@ -1,0 +1,40 @@
+"""/admin: how things stand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import falcon
+
+from pages.common.page_operation import PageOperation
+from pages.panel.page import PanelPage, page_of
+from projections.overview import opened_by_day, system_state, ticket_counts
+from projections.tickets import TicketQuery, list_tickets
+
+SHOWN_DAYS = 13
+SHOWN_TICKETS = 6
+
+
+class Overview(PanelPage):
+    """What waits to be done and, for admins, how far behind the log its followers are."""
+
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "How things stand")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller, pool = req.context.caller, self.services.pool
+        urgent = TicketQuery(
+            status=("open", "in_progress"), sort="priority", limit=SHOWN_TICKETS, count=False
+        )
+        days = opened_by_day(pool, caller, datetime.now(UTC), SHOWN_DAYS)
+        self.show(
+            req,
+            resp,
+            "overview.html",
+            counts=ticket_counts(pool, caller),
+            days=days,
+            most=max(1, *(day.tickets for day in days)),
+            urgent=list_tickets(pool, caller, urgent).items,
+            system=system_state(pool) if caller.is_at_least("admin") else None,
+            has_kafka=self.services.settings.kafka_bootstrap_servers is not None,
+        )

@@ -1,0 +1,204 @@
+"""What the pages of the panel have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import falcon
+import msgspec
+
+from api.http.bodies import validate
+from api.http.forms import Form
+from api.http.paging import PageQuery, PerPage
+from api.http.queries import pairs_of, parse_query
+from api.http.redirects import redirect
+from domain.access import Context, Role
+from domain.aggregate import Aggregate
+from domain.errors import Conflict, Details, DomainError, Forbidden, Invalid, PreconditionFailed
+from pages.common import rendering as pages
+from pages.common.page import Page
+from pages.common.page_operation import PageOperation
+from pages.common.shown_form import ShownForm, Values, sent_values
+from pages.panel import flash
+from pages.panel.editing import Edit, details_of, save_edit
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
+
+PER_PAGE = 25
+REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # what a form is shown again for
+_STATUS = {Invalid: 422, Forbidden: 403, Conflict: 409, PreconditionFailed: 412}
+_COMMAND_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+class Section(msgspec.Struct, frozen=True):
+    """An entry of the navigation, for those of `least_role` and above."""
+
+    path: str
+    name: str
+    icon: str
+    least_role: Role
+
+
+SECTIONS = (
+    Section("/admin", "Overview", "overview", "staff"),
+    Section("/admin/tickets", "Tickets", "tickets", "staff"),
+    Section("/admin/properties", "Properties", "properties", "manager"),
+    Section("/admin/users", "People", "people", "manager"),
+    Section("/admin/webhooks", "Webhooks", "webhooks", "manager"),
+    Section("/admin/keys", "API keys", "keys", "admin"),
+    Section("/admin/clients", "Applications", "apps", "admin"),
+    Section("/admin/checks", "Checks", "checks", "admin"),
+)
+
+
+class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As the API's lists, with longer pages; a subclass adds filters."""
+
+    per_page: PerPage = PER_PAGE
+
+
+class Pages(msgspec.Struct, frozen=True):
+    """Where a page of a list stands among the others, and the addresses of its neighbours."""
+
+    number: int
+    count: int
+    total: int
+    previous: str | None
+    next: str | None
+
+
+def page_of(least_role: Role, summary: str, *, form_page: str = "") -> PageOperation:
+    """The declaration of a verb of the panel."""
+    return PageOperation(summary=summary, least_role=least_role, form_page=form_page, keeps_form=True)
+
+
+class PanelPage(Page):
+    """Base of the panel's pages."""
+
+    def show(
+        self, req: falcon.Request, resp: falcon.Response, template: str, *, status: int = 200, **values: Any
+    ) -> None:
+        """Answer with a page of the panel. Each form with fields is a ShownForm among `values`; `blank` makes
+        one for a form that has only a button."""
+        caller = req.context.caller
+        given = {
+            "viewer": caller,
+            "sections": [section for section in SECTIONS if caller.is_at_least(section.least_role)],
+            "done": flash.take(req, resp, self.services),
+            "blank": ShownForm,
+        }
+        pages.render(req, resp, template, status=status, **{**given, **values})
+
+    def save(
+        self,
+        req: falcon.Request,
+        kind: type[A],
+        aggregate_id: str,
+        read: Callable[[], Edit],
+        change: Callable[[Edit], A],
+    ) -> A:
+        """The aggregate after the edit of the form (see save_edit). A form that was sent before, and was
+        saved then, is not asked about again."""
+        try:
+            return save_edit(read, change)
+        except PreconditionFailed:
+            done = self.services.store.done_before(kind, aggregate_id, self.command(req))
+            if done is None:
+                raise
+            return done
+
+    def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
+        """See Other after a change, with a word about it there; once the read tables show it `after` it."""
+        if after is not None:
+            self.services.visibility.wait_for(after.position)
+        flash.leave(resp, self.services, done)
+        redirect(resp, path)
+
+    def command(self, req: falcon.Request) -> Context:
+        """The circumstances of the form's command. The same form sent twice, by a double click or a reload,
+        is the same command and is carried out once."""
+        form: Form = req.context.form
+        if _COMMAND_ID.fullmatch(form.value("command_id")):
+            req.context.command_id = _id_of(form)
+            req.context.is_retry = True
+        context: Context = req.context.command()
+        return context
+
+
+def checked(given: dict[str, Any], kind: type[T], details: Details) -> T:
+    """The fields as a `kind`; Invalid naming what is wrong with them and what `details` names already."""
+    try:
+        valid = validate(given, kind)
+    except Invalid as refusal:
+        raise Invalid({**refusal.details, **details}) from None
+    if details:
+        raise Invalid(details)
+    return valid
+
+
+def status_of(refusal: DomainError) -> int:
+    """The HTTP status of a page with a form that was refused."""
+    return next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
+
+
+def missing_fields(sent: Form, *names: str) -> Details:
+    """A message for each of these fields that was not sent, for fields whose absence would mean no limit."""
+    return {name: ["This field was not sent. Open the page again."] for name in names if not sent.has(name)}
+
+
+def refused_form(fields: Values, sent: Form, refusal: DomainError) -> ShownForm:
+    """The form to show again as it was sent, with what was wrong beside its fields. `fields` are those of the
+    form, with the values it was first shown with."""
+    errors = details_of(refusal)
+    return ShownForm(sent_values(fields, sent), errors=errors, command_id=sent.value("command_id"))
+
+
+def read_filters(req: falcon.Request, kind: type[T]) -> T:
+    """The query of a list. Forms send fields that were left empty; those count as not given."""
+    return parse_query(urlencode(_given(req)), kind)
+
+
+def typed_filters(req: falcon.Request, kind: type[msgspec.Struct]) -> ShownForm:
+    """The form of a list's filters as it was typed. Its fields are those of `kind`."""
+    given = Form(_given(req))
+    return ShownForm({field.name: given.value(field.name) for field in msgspec.structs.fields(kind)})
+
+
+def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
+    """The neighbours of this page of a list, under the same filters."""
+    number, size = query.page, query.limit
+    count = max(1, -(-(total or 0) // size))
+    others = [pair for pair in _given(req) if pair[0] != "page"]
+
+    def address(page: int) -> str:
+        return f"{req.path}?{urlencode([*others, ('page', str(page))])}"
+
+    return Pages(
+        number=number,
+        count=count,
+        total=total or 0,
+        previous=address(min(number - 1, count)) if number > 1 else None,
+        next=address(number + 1) if number < count else None,
+    )
+
+
+def _id_of(form: Form) -> str:
+    """The id of the command that these values ask for.
+
+    It is a UUIDv7 (RFC 9562, 5.7) with the time of the form's own id; its random bits follow from the values.
+    A browser that goes back shows the old form with its old id: with other values it is another command.
+    """
+    given = form.value("command_id")
+    values = sorted(pair for pair in form.pairs() if pair[0] != "csrf_token")
+    digest = hashlib.sha256(repr(values).encode()).hexdigest()
+    variant = "89ab"[int(digest[3], 16) % 4]
+    return f"{given[:15]}{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
+
+
+def _given(req: falcon.Request) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in pairs_of(req.query_string) if value.strip()]

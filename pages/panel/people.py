@@ -1,0 +1,278 @@
+"""/admin/users: the people who work with tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import falcon
+from msgspec.structs import asdict
+
+from api.http.queries import narrowed
+from api.v1.users import NewUser, UserChanges
+from commands.erasure import EraseUser, erase_user
+from commands.passwords import ChangePassword, change_password
+from commands.users import ChangeUser, RegisterUser, change_user, register_user
+from domain.access import ROLES, Caller, Role, at_least, rights_of_person
+from domain.errors import Details, Invalid, NotFound
+from domain.text import SearchText
+from domain.user import Notifications, Preferences, User
+from infrastructure.keys.passwords import HashingBusy
+from pages.common.page_operation import PageOperation
+from pages.common.shown_form import ShownForm, Values, sent_values
+from pages.panel.choosing import as_chosen, chosen_properties
+from pages.panel.editing import Edit, details_of, read_edit, refused_edit
+from pages.panel.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    checked,
+    page_of,
+    pages_of,
+    read_filters,
+    refused_form,
+    status_of,
+    typed_filters,
+)
+from projections.choices import Choices, find_properties, property_choices
+from projections.users import UserQuery, UserRow, get_user, list_users
+
+NEW_PERSON: Values = {
+    "name": "",
+    "email": "",
+    "phone": "",
+    "role": "staff",
+    "property_ids": [],
+    "notify_email": ["yes"],
+    "notify_sms": [],
+}
+NEW_PASSWORD: Values = {"password": "", "again": ""}
+_BUSY = Invalid({"": ["Many passwords are being checked just now. Try again in a second."]})
+
+
+class PeopleFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    role: tuple[Role, ...] = ()
+    property_id: str | None = None
+    q: SearchText | None = None
+
+
+class People(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("manager", "Find people")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        filters = read_filters(req, PeopleFilters)
+        caller, pool, place = req.context.caller, self.services.pool, filters.property_id
+        property_id = place and find_properties(pool, caller, [place]).get(place, place)
+        query = narrowed(filters, UserQuery, property_id=property_id)
+        page = list_users(pool, caller, query)
+        self.show(
+            req,
+            resp,
+            "people.html",
+            people=page.items,
+            pages=pages_of(req, filters, page.total),
+            filters=typed_filters(req, PeopleFilters),
+            roles=ROLES,
+            properties=property_choices(pool, caller),
+        )
+
+
+class PersonRegistration(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Describe a new person"),
+        "POST": page_of("manager", "Register a person"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self.show(req, resp, "person_new.html", form=ShownForm(NEW_PERSON), **choices(self, req))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        form, details = req.context.form, Details()
+        values = sent_values({**NEW_PERSON, "role": ""}, form)
+        try:
+            new = checked(_fields(self, req, values, details), NewUser, details)
+            context = self.command(req)
+            command = RegisterUser(
+                user_id=context.command_id,
+                name=new.name,
+                email=new.email,
+                phone=new.phone,
+                role=new.role,
+                property_ids=new.property_ids,
+                preferences=_preferences(values),
+            )
+            user = register_user(self.services.store, command, context)
+        except REFUSALS as refusal:
+            again = refused_form(NEW_PERSON, form, refusal)
+            status = status_of(refusal)
+            self.show(req, resp, "person_new.html", status=status, form=again, **choices(self, req))
+            return
+        self.go(resp, f"/admin/users/{user.id}", "user-registered", after=user)
+
+
+class PersonPage(PanelPage):
+    """Base of the pages of one person."""
+
+    def visible(self, req: falcon.Request, user_id: str) -> UserRow:
+        """The person, or NotFound when absent or outside the caller's sight."""
+        row = get_user(self.services.pool, user_id)
+        if row is None or not req.context.caller.may_see_user(user_id, row.property_ids):
+            raise NotFound("user")
+        return row
+
+
+class PersonItem(PersonPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Read about a person"),
+        "POST": page_of("manager", "Change a person"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        row = self.visible(req, user_id)
+        given = choices(self, req) | {"may_change": _may_change(req.context.caller, row)}
+        user = self.services.store.load(User, user_id)
+        values = _as_shown(person_values(user, req.context.caller), given["properties"], _lines_of(row))
+        form = ShownForm(values, version=user.version)
+        self.show(req, resp, "person.html", person=row.detail, form=form, **given)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        row, form = self.visible(req, user_id), req.context.form
+        found = find_properties(self.services.pool, req.context.caller, form.lines("property_ids"))
+
+        def read() -> Edit:
+            sent = form.with_lines("property_ids", found)
+            values_of = partial(person_values, caller=req.context.caller)
+            return read_edit(self.services.store, User, user_id, sent, values_of)
+
+        def change(edit: Edit) -> User:
+            return self._change(req, user_id, edit)
+
+        try:
+            user = self.save(req, User, user_id, read, change)
+        except REFUSALS as refusal:
+            if not _may_change(req.context.caller, row):
+                raise
+            edit, given = read(), choices(self, req) | {"may_change": True}
+            lines = _lines_of(row) | {property_id: text for text, property_id in found.items()}
+            names = {place.id: place.name for place in row.detail.properties}
+            shown = edit._replace(values=_as_shown(edit.values, given["properties"], lines))
+            again = refused_edit(shown, form, refusal, names)
+            status = status_of(refusal)
+            self.show(req, resp, "person.html", status=status, person=row.detail, form=again, **given)
+            return
+        self.go(resp, f"/admin/users/{user_id}", "user-saved", after=user)
+
+    def _change(self, req: falcon.Request, user_id: str, edit: Edit) -> User:
+        details: Details = {}
+        given = _fields(self, req, edit.changed, details)
+        changes = asdict(checked(given, UserChanges, details))
+        if edit.changed.keys() & {"notify_email", "notify_sms"}:
+            changes["preferences"] = _preferences(edit.values)
+        expected = frozenset((edit.version,))
+        command = ChangeUser(user_id=user_id, expected_versions=expected, **changes)
+        return change_user(self.services.store, command, self.command(req))
+
+
+class PersonPassword(PersonPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("admin", "Choose a password for a person"),
+        "POST": page_of("admin", "Set a person's password"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        person = self.visible(req, user_id).detail
+        self.show(req, resp, "person_password.html", person=person, form=ShownForm(NEW_PASSWORD))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        person = self.visible(req, user_id).detail
+        password = req.context.form.value("password")
+        try:
+            if password != req.context.form.value("again"):
+                raise Invalid({"again": ["The two do not match."]})
+            command = ChangePassword(user_id=user_id, password=password)
+            change_password(self.services.store, command, self.command(req))
+        except (*REFUSALS, HashingBusy) as error:
+            refusal = _BUSY if isinstance(error, HashingBusy) else error
+            form = ShownForm(NEW_PASSWORD, errors=details_of(refusal))  # a password is typed again
+            status = status_of(refusal)
+            self.show(req, resp, "person_password.html", status=status, person=person, form=form)
+            return
+        self.go(resp, f"/admin/users/{user_id}", "password-set")
+
+
+class PersonErasure(PersonPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("admin", "Ask before a person is erased"),
+        "POST": page_of("admin", "Erase a person"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        person = self.visible(req, user_id).detail
+        self.show(
+            req,
+            resp,
+            "confirm.html",
+            title="Erase this person?",
+            name=person.name,
+            consequence="Name, e-mail address and phone are destroyed everywhere, in the log and in backups"
+            " too, and their keys and sessions stop. What they did stays under their id. It cannot be"
+            " undone.",
+            action="Erase person",
+            back=f"/admin/users/{user_id}",
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        user = erase_user(self.services.store, EraseUser(user_id=user_id), self.command(req))
+        self.go(resp, "/admin/users", "user-erased", after=user)
+
+
+def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
+    """The roles the caller may give, and the properties within reach."""
+    caller: Caller = req.context.caller
+    return {
+        "roles": [role for role in ROLES if at_least(caller.role, role)],
+        "properties": property_choices(page.services.pool, caller),
+    }
+
+
+def _may_change(caller: Caller, row: UserRow) -> bool:
+    return caller.rights.include(rights_of_person(row.detail.role, row.property_ids))
+
+
+def person_values(user: User, caller: Caller) -> Values:
+    """The values of the form about a person, with the properties within the caller's reach by id."""
+    notifications = user.preferences.notifications
+    return {
+        "name": user.name,
+        "email": user.email,
+        "phone": user.phone or "",
+        "role": user.role,
+        "property_ids": [property_id for property_id in user.property_ids if caller.reaches(property_id)],
+        "notify_email": ["yes"] if notifications.email else [],
+        "notify_sms": ["yes"] if notifications.sms else [],
+    }
+
+
+def _as_shown(values: Values, properties: Choices, lines: Mapping[str, str]) -> Values:
+    return {**values, "property_ids": as_chosen(properties, values["property_ids"], lines)}
+
+
+def _lines_of(row: UserRow) -> dict[str, str]:
+    """What stands for each property of a person where properties are typed one a line."""
+    return {place.id: " ".join((place.id, *place.name.split())) for place in row.detail.properties}
+
+
+def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Details) -> dict[str, Any]:
+    """These values of the form as fields of a NewUser or UserChanges; `details` names unknown properties."""
+    given: dict[str, Any] = {name: values[name] for name in ("name", "email", "role") if name in values}
+    if "phone" in values:
+        given["phone"] = str(values["phone"]).strip() or None
+    if "property_ids" in values:
+        given["property_ids"] = chosen_properties(page, req, values["property_ids"], details)
+    return given
+
+
+def _preferences(values: Values) -> Preferences:
+    notifications = Notifications(email=bool(values["notify_email"]), sms=bool(values["notify_sms"]))
+    return Preferences(notifications=notifications)

@@ -1,0 +1,183 @@
+"""/admin/properties: what is managed, and the units in it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import falcon
+from msgspec.structs import asdict
+
+from api.http.bodies import validate
+from api.v1.properties import NewProperty, NewUnit
+from commands.properties import (
+    AddUnit,
+    ChangeProperty,
+    RegisterProperty,
+    add_unit,
+    change_property,
+    register_property,
+)
+from domain.errors import Details, DomainError, Invalid, NotFound
+from domain.property import Address, Property
+from pages.common.page_operation import PageOperation
+from pages.common.shown_form import ShownForm, Values, sent_values
+from pages.panel.editing import Edit, read_edit, refused_edit
+from pages.panel.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    page_of,
+    pages_of,
+    read_filters,
+    refused_form,
+    status_of,
+)
+from projections.properties import PropertyRow, get_property, list_properties, list_units
+
+_ADDRESS = ("street", "city", "state", "zip", "country")
+NEW_PROPERTY: Values = dict.fromkeys(("name", *_ADDRESS), "")
+NEW_UNIT: Values = {"unit_name": ""}
+
+
+class PropertyList(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("manager", "List properties")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        query = read_filters(req, ListQuery)
+        page = list_properties(self.services.pool, req.context.caller, query.limit, query.offset)
+        self.show(req, resp, "properties.html", properties=page.items, pages=pages_of(req, query, page.total))
+
+
+class PropertyRegistration(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("admin", "Describe a new property"),
+        "POST": page_of("admin", "Register a property"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self.show(req, resp, "property_new.html", form=ShownForm(NEW_PROPERTY))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        try:
+            new = validate(_fields(sent_values(NEW_PROPERTY, req.context.form)), NewProperty)
+            context = self.command(req)
+            command = RegisterProperty(
+                property_id=context.command_id, name=new.name, address=Address(**asdict(new.address))
+            )
+            property = register_property(self.services.store, command, context)
+        except REFUSALS as refusal:
+            again = refused_form(NEW_PROPERTY, req.context.form, _flat(refusal))
+            self.show(req, resp, "property_new.html", status=status_of(refusal), form=again)
+            return
+        self.go(resp, f"/admin/properties/{property.id}", "property-registered", after=property)
+
+
+class PropertyPage(PanelPage):
+    """Base of the pages of one property."""
+
+    def visible(self, req: falcon.Request, property_id: str) -> PropertyRow:
+        row = get_property(self.services.pool, property_id)
+        if row is None or not req.context.caller.reaches(property_id):
+            raise NotFound("property")
+        return row
+
+    def show_property(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        row: PropertyRow,
+        *,
+        status: int = 200,
+        place: ShownForm | None = None,
+        adding: ShownForm | None = None,
+    ) -> None:
+        """The property with its two forms: `place` (name and address) and `adding` (a unit) where they were
+        refused, or as they begin."""
+        query = read_filters(req, ListQuery)
+        units = list_units(self.services.pool, row.detail.id, query.limit, query.offset)
+        if place is None:
+            property = self.services.store.load(Property, row.detail.id)
+            place = ShownForm(place_values(property), version=property.version)
+        self.show(
+            req,
+            resp,
+            "property.html",
+            status=status,
+            property=row.detail,
+            units=units.items,
+            pages=pages_of(req, query, units.total),
+            place=place,
+            adding=adding or ShownForm(NEW_UNIT),
+        )
+
+
+class PropertyItem(PropertyPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Read about a property"),
+        "POST": page_of("manager", "Change a property"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        self.show_property(req, resp, self.visible(req, property_id))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        row, form = self.visible(req, property_id), req.context.form
+
+        def read() -> Edit:
+            return read_edit(self.services.store, Property, property_id, form, place_values)
+
+        def change(edit: Edit) -> Property:
+            changes = validate(_fields(edit.values), NewProperty)
+            command = ChangeProperty(
+                property_id=property_id,
+                expected_versions=frozenset((edit.version,)),
+                name=changes.name,
+                address=Address(**asdict(changes.address)),
+            )
+            return change_property(self.services.store, command, self.command(req))
+
+        try:
+            property = self.save(req, Property, property_id, read, change)
+        except REFUSALS as refusal:
+            again = refused_edit(read(), form, _flat(refusal))
+            self.show_property(req, resp, row, status=status_of(refusal), place=again)
+            return
+        self.go(resp, f"/admin/properties/{property_id}", "property-saved", after=property)
+
+
+class UnitAddition(PropertyPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "POST": page_of("manager", "Add a unit", form_page="/admin/properties/{property_id}")
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
+        row = self.visible(req, property_id)
+        try:
+            new = validate({"name": req.context.form.value("unit_name")}, NewUnit)
+            context = self.command(req)
+            command = AddUnit(property_id=property_id, unit_id=context.command_id, name=new.name)
+            property = add_unit(self.services.store, command, context)
+        except REFUSALS as refusal:
+            if isinstance(refusal, Invalid):
+                refusal = Invalid({"unit_name": refusal.details["name"]})
+            again = refused_form(NEW_UNIT, req.context.form, refusal)
+            self.show_property(req, resp, row, status=status_of(refusal), adding=again)
+            return
+        self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=property)
+
+
+def place_values(property: Property) -> Values:
+    """The values of the form with a property's name and address."""
+    return {**NEW_PROPERTY, "name": property.name, **(asdict(property.address) if property.address else {})}
+
+
+def _fields(values: Values) -> dict[str, Any]:
+    return {"name": values["name"], "address": {line: values[line] for line in _ADDRESS}}
+
+
+def _flat(refusal: DomainError) -> DomainError:
+    """The form has the lines of the address beside the name, not within a field of their own."""
+    if not isinstance(refusal, Invalid):
+        return refusal
+    details: Details = {name.removeprefix("address."): text for name, text in refusal.details.items()}
+    return Invalid(details)

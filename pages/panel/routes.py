@@ -1,0 +1,68 @@
+"""The panel's table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api.http.resource import Resource
+from pages.panel.checks import Checks
+from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
+from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
+from pages.panel.overview import Overview
+from pages.panel.people import People, PersonErasure, PersonItem, PersonPassword, PersonRegistration
+from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
+from pages.panel.ticket_history import TicketHistoryPage
+from pages.panel.tickets import (
+    TicketComments,
+    TicketDeletion,
+    TicketItem,
+    TicketList,
+    TicketOpening,
+    TicketRestoring,
+)
+from pages.panel.webhooks import (
+    DeliveryPage,
+    WebhookDeletion,
+    WebhookItemPage,
+    WebhookPages,
+    WebhookRegistration,
+    WebhookRotation,
+    WebhookSwitch,
+    WebhookTrial,
+)
+
+PANEL: Sequence[tuple[str, type[Resource]]] = (
+    ("/admin", Overview),
+    ("/admin/tickets", TicketList),
+    ("/admin/tickets/new", TicketOpening),
+    ("/admin/tickets/{ticket_id}", TicketItem),
+    ("/admin/tickets/{ticket_id}/comments", TicketComments),
+    ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
+    ("/admin/tickets/{ticket_id}/delete", TicketDeletion),
+    ("/admin/tickets/{ticket_id}/restore", TicketRestoring),
+    ("/admin/properties", PropertyList),
+    ("/admin/properties/new", PropertyRegistration),
+    ("/admin/properties/{property_id}", PropertyItem),
+    ("/admin/properties/{property_id}/units", UnitAddition),
+    ("/admin/users", People),
+    ("/admin/users/new", PersonRegistration),
+    ("/admin/users/{user_id}", PersonItem),
+    ("/admin/users/{user_id}/password", PersonPassword),
+    ("/admin/users/{user_id}/erase", PersonErasure),
+    ("/admin/keys", KeyList),
+    ("/admin/keys/new", KeyCreation),
+    ("/admin/keys/{key_id}/revoke", KeyRevocation),
+    ("/admin/clients", ClientList),
+    ("/admin/clients/new", ClientRegistration),
+    ("/admin/clients/{client_id}/rotate", ClientRotation),
+    ("/admin/clients/{client_id}/revoke", ClientRevocation),
+    ("/admin/webhooks", WebhookPages),
+    ("/admin/webhooks/new", WebhookRegistration),
+    ("/admin/webhooks/{webhook_id}", WebhookItemPage),
+    ("/admin/webhooks/{webhook_id}/switch", WebhookSwitch),
+    ("/admin/webhooks/{webhook_id}/rotate", WebhookRotation),
+    ("/admin/webhooks/{webhook_id}/delete", WebhookDeletion),
+    ("/admin/webhooks/{webhook_id}/test", WebhookTrial),
+    ("/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", DeliveryPage),
+    ("/admin/checks", Checks),
+)

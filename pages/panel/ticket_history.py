@@ -1,0 +1,161 @@
+"""/admin/tickets/{id}/history: every change with before and after, and the ticket at any version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+import falcon
+import msgspec
+from msgspec import Meta
+
+from api.v1.history import readable_ticket
+from api.v1.past_tickets import MomentQuery, past_row
+from domain.changes import Change
+from domain.errors import NotFound
+from domain.property import Property
+from domain.ticket import Ticket
+from pages.common.page_operation import PageOperation
+from pages.panel.page import ListQuery, PanelPage, page_of, pages_of, read_filters
+from projections.history import HistoryEntry, HistoryQuery, ticket_history
+from projections.tickets import author_names
+from projections.views import TicketDetail
+
+_LABELS = {
+    "assigned_to": "Assignee",
+    "property_id": "Property",
+    "unit_id": "Unit",
+    "requester_id": "Requester",
+}
+_ACTIONS = {
+    "ticket.opened": "opened the ticket",
+    "ticket.title_changed": "changed the title",
+    "ticket.description_changed": "changed the description",
+    "ticket.category_changed": "changed the category",
+    "ticket.priority_changed": "changed the priority",
+    "ticket.status_changed": "changed the status",
+    "ticket.assigned": "assigned the ticket",
+    "ticket.unassigned": "took the ticket from its assignee",
+    "ticket.moved": "moved the ticket",
+    "ticket.commented": "commented",
+    "ticket.file_attached": "attached a file",
+    "ticket.deleted": "deleted the ticket",
+    "ticket.restored": "restored the ticket",
+}
+_AUTH = {
+    "api_key": "with an API key",
+    "oauth": "through an app",
+    "session": "in the admin panel",
+    "cli": "on the command line",
+    "system": "by the system",
+}
+
+
+class HistoryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`version` is the one to be shown beside the timeline."""
+
+    version: Annotated[int, Meta(ge=1)] | None = None
+
+
+class ShownChange(msgspec.Struct, frozen=True):
+    """One field in words; None where there was or is nothing."""
+
+    label: str
+    before: str | None
+    after: str | None
+
+
+class ShownEntry(msgspec.Struct, frozen=True):
+    entry: HistoryEntry
+    who: str
+    did: str
+    how: str
+    changes: list[ShownChange]
+
+
+class TicketHistoryPage(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "Read the history of a ticket")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        filters = read_filters(req, HistoryFilters)
+        caller, pool = req.context.caller, self.services.pool
+        ticket = readable_ticket(self.services.store, caller, ticket_id)
+        query = HistoryQuery(order="desc", limit=filters.limit, offset=filters.offset)
+        page = ticket_history(pool, self.services.store, ticket, query)
+        self.show(
+            req,
+            resp,
+            "ticket_history.html",
+            ticket=ticket,
+            entries=_shown(page.items, self._names(ticket, page.items)),
+            pages=pages_of(req, filters, page.total),
+            version=filters.version or ticket.version,
+            past=self._past(req, ticket_id, filters.version or ticket.version),
+        )
+
+    def _past(self, req: falcon.Request, ticket_id: str, version: int) -> TicketDetail | None:
+        """The ticket as it was; None where it was deleted."""
+        try:
+            row = past_row(self.services, req.context.caller, ticket_id, MomentQuery(version=version))
+        except NotFound:
+            return None
+        return row.detail
+
+    def _names(self, ticket: Ticket, entries: Iterable[HistoryEntry]) -> dict[str, str]:
+        """What the ids in the changes are called now."""
+        ids: dict[str, set[str]] = {
+            "property_id": {ticket.property_id},
+            "assigned_to": set(),
+            "requester_id": set(),
+        }
+        for entry in entries:
+            for field, change in entry.changes.items():
+                if field in ids:
+                    ids[field].update(filter(None, (change.before, change.after)))
+        names = author_names(self.services.pool, list(ids["assigned_to"] | ids["requester_id"]))
+        for place in (self.services.store.find(Property, key) for key in ids["property_id"]):
+            if place is not None:
+                names |= {place.id: place.name, **place.units}
+        return names
+
+
+def _shown(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[ShownEntry]:
+    return [
+        ShownEntry(
+            entry=entry,
+            who=entry.actor.user.name if entry.actor.user else entry.auth.key_id or "Operator",
+            did=_ACTIONS.get(entry.action, entry.action),
+            how=_AUTH[entry.auth.kind],
+            changes=[
+                _change(field, change, names)
+                for field, change in entry.changes.items()
+                if entry.version > 1 or change.after not in (False, "", None)
+            ],
+        )
+        for entry in entries
+    ]
+
+
+def _change(field: str, change: Change, names: dict[str, str]) -> ShownChange:
+    kind, _, member_id = field.partition(".")
+    if member_id:
+        label = "Comment" if kind == "comments" else "File"
+        return ShownChange(label, _member(change.before), _member(change.after))
+    label = _LABELS.get(field, field.replace("_", " ").capitalize())
+    return ShownChange(label, _value(change.before, names), _value(change.after, names))
+
+
+def _member(value: Any) -> str | None:
+    """A comment's text, with a word when it is internal, or a file's name."""
+    if value is None:
+        return None
+    if "filename" in value:
+        return str(value["filename"])
+    return f"{value['text']} (internal)" if value["visibility"] == "internal" else str(value["text"])
+
+
+def _value(value: Any, names: dict[str, str]) -> str | None:
+    if value is None or isinstance(value, bool):
+        return None if value is None else "yes" if value else "no"
+    text = str(value)
+    return names.get(text, text.replace("_", " ") if text == "in_progress" else text)

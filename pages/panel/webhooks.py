@@ -1,0 +1,289 @@
+"""/admin/webhooks: who is told what, where, and what became of each delivery."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import falcon
+
+from api.http.bodies import validate
+from api.v1.webhooks import NewWebhook, WebhookChanges, handlers
+from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, owned_webhook
+from domain.errors import Conflict, Invalid, NotFound
+from domain.webhook import WEBHOOK_EVENT_NAMES, Webhook
+from infrastructure.keys.privacy import process_vault
+from pages.common.page_operation import PageOperation
+from pages.common.shown_form import ShownForm, Values
+from pages.panel.editing import Edit, read_edit, refused_edit
+from pages.panel.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    page_of,
+    pages_of,
+    read_filters,
+    refused_form,
+    status_of,
+)
+from webhook_dispatcher.reading import (
+    DeliveryStatus,
+    WebhookRow,
+    get_delivery,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+    made_secret,
+)
+from webhook_dispatcher.replays import redeliver, send_test
+
+EVENT_WORDS = {
+    name: "Everything" if name == "ticket.*" else f"Ticket {name.partition('.')[2]}"
+    for name in WEBHOOK_EVENT_NAMES
+}
+EXPLAINED = {
+    "owner": "switched off by hand",
+    "gone": "switched off, because it answered 410 Gone",
+    "failing": "switched off, because it failed for days",
+}
+NEW_WEBHOOK: Values = {"url": "", "events": ["ticket.*"], "secret": ""}
+
+
+class DeliveryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    status: tuple[DeliveryStatus, ...] = ()
+
+
+class WebhookPages(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("manager", "List webhooks")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        query = read_filters(req, ListQuery)
+        total, rows = list_webhooks(self.services.pool, req.context.caller, query.limit, query.offset)
+        webhooks = [row.view for row in rows]
+        self.show(req, resp, "webhooks.html", webhooks=webhooks, pages=pages_of(req, query, total))
+
+
+class WebhookRegistration(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Describe a new webhook"),
+        "POST": page_of("manager", "Register a webhook"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self.show(req, resp, "webhook_new.html", form=ShownForm(NEW_WEBHOOK), names=EVENT_WORDS)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        form = req.context.form
+        try:
+            given = {"url": form.value("url"), "events": form.lines("events")}
+            new = validate({**given, "secret": form.text("secret") or None}, NewWebhook)
+            command = RegisterWebhook(url=new.url, event_names=new.events, secret=new.secret)
+            webhook = handlers(self.services).register(command, self.command(req))
+        except REFUSALS as refusal:
+            again = refused_form(NEW_WEBHOOK, form, refusal)
+            status = status_of(refusal)
+            self.show(req, resp, "webhook_new.html", status=status, form=again, names=EVENT_WORDS)
+            return
+        _show_secret(self, req, resp, webhook, "webhook-registered")
+
+
+class WebhookPage(PanelPage):
+    """Base of the pages of one webhook."""
+
+    def visible(self, req: falcon.Request, webhook_id: str) -> WebhookRow:
+        """The webhook, or NotFound when it is absent or not the caller's to manage."""
+        owned_webhook(self.services.store, req.context.caller, webhook_id)
+        row = get_webhook(self.services.pool, webhook_id)
+        if row is None:
+            raise NotFound("webhook")
+        return row
+
+    def enabled(self, req: falcon.Request, webhook_id: str) -> None:
+        """As `visible`; Conflict where nothing would be sent."""
+        if not self.visible(req, webhook_id).view.enabled:
+            raise Conflict("The webhook is switched off: switch it on first.")
+
+    def show_webhook(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        row: WebhookRow,
+        form: ShownForm,
+        *,
+        status: int = 200,
+    ) -> None:
+        """The webhook with its deliveries, and the form of what is sent where."""
+        view = row.view
+        filters = read_filters(req, DeliveryFilters)
+        total, deliveries = list_deliveries(
+            self.services.pool,
+            view.id,
+            statuses=filters.status,
+            names=(),
+            limit=filters.limit,
+            offset=filters.offset,
+        )
+        self.show(
+            req,
+            resp,
+            "webhook.html",
+            status=status,
+            webhook=view,
+            form=form,
+            names=EVENT_WORDS,
+            why=EXPLAINED.get(view.disabled_reason or ""),
+            deliveries=deliveries,
+            chosen=",".join(filters.status),
+            pages=pages_of(req, filters, total),
+        )
+
+
+class WebhookItemPage(WebhookPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Read about a webhook and its deliveries"),
+        "POST": page_of("manager", "Change a webhook"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        row = self.visible(req, webhook_id)
+        webhook = self.services.store.load(Webhook, webhook_id)
+        form = ShownForm(webhook_values(webhook), version=webhook.version)
+        self.show_webhook(req, resp, row, form)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        row, form = self.visible(req, webhook_id), req.context.form
+
+        def read() -> Edit:
+            return read_edit(self.services.store, Webhook, webhook_id, form, webhook_values)
+
+        def change(edit: Edit) -> Webhook:
+            changes = validate(dict(edit.changed), WebhookChanges)
+            command = ChangeWebhook(
+                webhook_id=webhook_id,
+                expected_versions=frozenset((edit.version,)),
+                url=changes.url,
+                event_names=changes.events,
+            )
+            return handlers(self.services).change(command, self.command(req))
+
+        try:
+            self.save(req, Webhook, webhook_id, read, change)
+        except REFUSALS as refusal:
+            again = refused_edit(read(), form, refusal)
+            self.show_webhook(req, resp, row, again, status=status_of(refusal))
+            return
+        self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-saved")
+
+
+class WebhookSwitch(WebhookPage):
+    """Off and on again."""
+
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "POST": page_of("manager", "Switch a webhook on or off", form_page="/admin/webhooks/{webhook_id}")
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        enabled = req.context.form.value("enabled")
+        if enabled not in ("yes", "no"):
+            raise Invalid({"enabled": ["Say whether to switch it on or off."]})
+        is_enabled = enabled == "yes"
+        command = ChangeWebhook(webhook_id=webhook_id, is_enabled=is_enabled)
+        handlers(self.services).change(command, self.command(req))
+        self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-on" if is_enabled else "webhook-off")
+
+
+class WebhookRotation(WebhookPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Ask before a webhook gets another secret"),
+        "POST": page_of("manager", "Give a webhook another secret"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        self.show(
+            req,
+            resp,
+            "confirm.html",
+            title="Rotate the secret?",
+            name=self.visible(req, webhook_id).view.url,
+            consequence="The new secret is shown once, on the next page. For 24 hours posts are signed with"
+            " both, so that nothing is lost while you change it over.",
+            action="Make a new secret",
+            back=f"/admin/webhooks/{webhook_id}",
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        command = RotateSecret(webhook_id=webhook_id)
+        webhook = handlers(self.services).rotate_secret(command, self.command(req))
+        _show_secret(self, req, resp, webhook, "webhook-saved")
+
+
+class WebhookDeletion(WebhookPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Ask before a webhook is deleted"),
+        "POST": page_of("manager", "Delete a webhook"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        self.show(
+            req,
+            resp,
+            "confirm.html",
+            title="Delete this webhook?",
+            name=self.visible(req, webhook_id).view.url,
+            consequence="Nothing more is sent there, not even what is due. It cannot be undone.",
+            action="Delete webhook",
+            back=f"/admin/webhooks/{webhook_id}",
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        handlers(self.services).delete(webhook_id, self.command(req))
+        self.go(resp, "/admin/webhooks", "webhook-deleted")
+
+
+class WebhookTrial(WebhookPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "POST": page_of("manager", "Send a test", form_page="/admin/webhooks/{webhook_id}")
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
+        self.enabled(req, webhook_id)
+        send_test(self.services.pool, webhook_id, self.command(req).command_id, datetime.now(UTC))
+        self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-tested")
+
+
+class DeliveryPage(WebhookPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Read a delivery and its attempts"),
+        "POST": page_of("manager", "Send a delivery again"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
+        webhook = self.visible(req, webhook_id).view
+        delivery = get_delivery(self.services.pool, webhook_id, delivery_id)
+        if delivery is None:
+            raise NotFound("delivery")
+        self.show(req, resp, "delivery.html", webhook=webhook, delivery=delivery)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
+        self.enabled(req, webhook_id)
+        if get_delivery(self.services.pool, webhook_id, delivery_id) is None:
+            raise NotFound("delivery")
+        redeliver(self.services.pool, webhook_id, delivery_id)
+        self.go(resp, f"/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", "delivery-repeated")
+
+
+def _show_secret(
+    page: PanelPage, req: falcon.Request, resp: falcon.Response, webhook: Webhook, otherwise: str
+) -> None:
+    """The secret that this command had made, this once; without one go on to the webhook."""
+    command_id = req.context.command().command_id
+    secret = made_secret(page.services.pool, process_vault(), webhook.id, command_id)
+    if secret is None:
+        page.go(resp, f"/admin/webhooks/{webhook.id}", otherwise)
+        return
+    page.show(req, resp, "webhook_secret.html", webhook=webhook, secret=secret)
+
+
+def webhook_values(webhook: Webhook) -> Values:
+    """The values of the form of what is sent where."""
+    return {"url": webhook.url, "events": list(webhook.event_names)}

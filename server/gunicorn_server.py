@@ -1,0 +1,147 @@
+"""The API as a server: gunicorn, configured here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from api.http.services import Services, make_services, read_signing_key
+from infrastructure.process.logs import LineHandler, configure_logs
+from infrastructure.process.shared_metrics import SharedMetrics, free_place
+from infrastructure.settings import Settings
+from server.worker import Worker
+
+KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
+GRACEFUL_SECONDS = 20
+MAX_HEADER_BYTES = 8_190
+_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
+
+
+def serve(settings: Settings) -> None:
+    """Serve the API in the foreground until a signal ends it."""
+    configure_logs(settings.log_level)
+    metrics = SharedMetrics(_memory())
+    import server.app  # noqa: F401 - only now: metrics made before that would not be shared
+
+    try:  # a worker is a fork made in run(), and leaves it too when it ends
+        _Server(settings, read_signing_key(settings), metrics).run()
+    finally:
+        metrics.delete()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn's programmatic application: `load` runs in each worker, after the fork."""
+
+    def __init__(self, settings: Settings, signing_key: bytes, metrics: SharedMetrics) -> None:
+        self._settings = settings
+        self._signing_key = signing_key
+        self._metrics = metrics
+        self._services: Services | None = None
+        self._metrics_socket: socket.socket | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in options(self._settings).items():
+            self.cfg.set(name, value)
+        self.cfg.set("pre_fork", self._choose_place)
+        self.cfg.set("post_fork", self._take_place)
+        self.cfg.set("worker_exit", self._close)
+        self.cfg.set("when_ready", self._serve_metrics)
+
+    def load(self) -> Any:
+        from server.app import create_app
+
+        self._services = make_services(self._settings, self._signing_key)
+        return create_app(self._services)
+
+    def _serve_metrics(self, arbiter: Arbiter) -> None:
+        """In the process that starts the workers, before it forks the first of them."""
+        settings = self._settings
+        if settings.metrics_port is not None:
+            from api.monitoring.health import measure
+            from infrastructure.process.metrics import serve_metrics
+
+            before_each = partial(measure, settings)
+            self._metrics_socket = serve_metrics(
+                settings.host, settings.metrics_port, before_each=before_each
+            )
+
+    def run(self) -> None:
+        _Arbiter(self).run()
+
+    def _choose_place(self, arbiter: Arbiter, worker: Worker) -> None:
+        """Find a place in the shared metrics that no living worker has."""
+        worker.place = free_place(one.place for one in arbiter.WORKERS.values())
+
+    def _take_place(self, arbiter: Arbiter, worker: Worker) -> None:
+        """In the worker, after the fork."""
+        self._metrics.count_at(worker.place)
+        if self._metrics_socket is not None:
+            self._metrics_socket.close()
+
+    def _close(self, arbiter: Arbiter, worker: Worker) -> None:
+        if self._services is not None:
+            self._services.close()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master. A time in which it was stopped itself does not count as silence of its workers."""
+
+    _looked_at = 0.0
+    _patient_until = 0.0
+
+    def murder_workers(self) -> None:
+        """Kill workers that were silent for too long, about once a second. After a longer pause this process
+        was stopped too, and probably all of them (`docker pause`): workers then have time for a sign of life
+        first."""
+        now = time.monotonic()
+        if now - self._looked_at > self.timeout / 2:
+            self._patient_until = now + self.timeout / 2
+        self._looked_at = now
+        if now >= self._patient_until:
+            super().murder_workers()
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Every gunicorn option that is not its default. The benchmarks serve their bare handlers with it."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "workers": settings.workers,
+        "threads": settings.threads,
+        "worker_class": Worker,
+        "logger_class": JsonLogger,
+        "loglevel": settings.log_level.lower(),
+        "keepalive": KEEPALIVE_SECONDS,
+        "timeout": settings.worker_timeout_seconds,
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "limit_request_line": MAX_HEADER_BYTES,
+        "limit_request_field_size": MAX_HEADER_BYTES,
+        "limit_request_fields": 64,
+        "forwarded_allow_ips": "",  # nobody may tell us another scheme, script name or path
+        "forwarder_headers": "",
+        "control_socket_disable": True,
+        "worker_tmp_dir": _memory(),
+    }
+
+
+class JsonLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own messages as JSON lines."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = [LineHandler()]
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+def _memory() -> str | None:
+    return str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None

@@ -1,0 +1,256 @@
+"""gunicorn's threaded worker with time limits on slow clients, and our envelope for its own errors."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from concurrent.futures import Future
+from errno import EAGAIN, ECONNABORTED, ENOTCONN, EPIPE, EWOULDBLOCK
+from functools import partial
+from http import HTTPStatus
+from types import FrameType
+from typing import Any
+
+import structlog
+from gunicorn.http import errors as http_errors  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from api.http.draining import draining
+from api.http.errors import STATUS_OF, error_body
+from infrastructure.ids import new_id
+from infrastructure.process.deadlines import note_queued
+from server.health_lanes import HealthLanes
+
+READ_SECONDS = 10.0  # for the head of a request, and to begin with for its body
+SLOWEST_BYTES_PER_SECOND = 16_384  # a body may take longer as long as it flows at this rate
+SEND_SECONDS = 30.0  # for each piece of an answer
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 65_536
+ENDING_LOOK_SECONDS = 0.2
+
+_CODES: tuple[tuple[type[Exception], str, str], ...] = (
+    (http_errors.LimitRequestLine, "uri_too_long", "The address of the request is too long."),
+    (http_errors.LimitRequestHeaders, "headers_too_large", "The headers of the request are too large."),
+    (http_errors.UnsupportedTransferCoding, "not_implemented", "That transfer coding is not supported."),
+    (http_errors.ParseException, "bad_request", "The request is not valid HTTP."),
+)
+
+log = structlog.get_logger()
+
+
+class DeadlineSocket(socket.socket):
+    """A client's socket whose reads together have READ_SECONDS, and more only for bytes that come.
+
+    The time starts when gunicorn hands the connection to a thread, which it does with
+    `setblocking(True)`. Without it one byte every few seconds holds a thread for ever.
+    """
+
+    _deadline = 0.0
+
+    def setblocking(self, flag: bool) -> None:
+        super().setblocking(flag)
+        if flag:
+            self._deadline = time.monotonic() + READ_SECONDS
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return what arrives before the deadline. What has arrived is returned after the deadline too: this
+        process may have been stopped meanwhile."""
+        self.settimeout(max(0.0, self._deadline - time.monotonic()))
+        try:
+            data = super().recv(size, flags)
+        except (TimeoutError, BlockingIOError):
+            raise _too_slow(ENOTCONN) from None
+        self._deadline += len(data) / SLOWEST_BYTES_PER_SECOND
+        return data
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self.settimeout(SEND_SECONDS)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            raise _too_slow(EPIPE) from None
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """A thread is taken only by a connection that has something to say, and not for long.
+
+    `place` is where this worker counts in the shared metrics; the master sets it before the fork.
+    """
+
+    place: int = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lingering: deque[tuple[float, DeadlineSocket]] = deque()
+        self._health_lanes = HealthLanes()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Wait for the first bytes in the poller; gunicorn would wait for them in a thread."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (EAGAIN, ECONNABORTED, EWOULDBLOCK):
+                raise
+            return
+        client = DeadlineSocket(fileno=accepted.detach())
+        if client.family != socket.AF_UNIX:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.nr_conns += 1
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.timeout = time.monotonic() + READ_SECONDS
+        self.pending_conns.append(conn)
+        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """As gunicorn, but health checks have threads of their own, and the time in the queue is measured."""
+        conn.queued_at = time.monotonic()
+        lane = self._health_lanes.lane_of(conn.sock) or self.tpool
+        future = lane.submit(self.handle, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def handle(self, conn: TConn) -> Any:
+        """As gunicorn, in a thread; the time in the queue counts towards the request's limit."""
+        note_queued(time.monotonic() - conn.queued_at)
+        return super().handle(conn)
+
+    def init_signals(self) -> None:
+        """As gunicorn, but ignore SIGHUP, which a terminal that closes and `pkill` send to workers too: the
+        master is the one to reload."""
+        super().init_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.alive:  # only once: a second signal may arrive while the first is being handled
+            super().handle_exit(sig, frame)
+            draining.set()
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """End as on SIGTERM. The master sends SIGABRT to a worker that was silent for too long. A worker that
+        handles the signal runs again and can answer its requests; others get SIGKILL a second later."""
+        self.handle_exit(sig, frame)
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master lives. Without it, the worker closes the port, so that another master can start,
+        and ends as on SIGTERM."""
+        if super().is_parent_alive():
+            return True
+        self.handle_exit(signal.SIGTERM, None)
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        return False
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi: Any = _closing_when_told(self.wsgi)
+
+    def finish_request(self, conn: TConn, future: Future[Any]) -> None:
+        """As gunicorn, but a connection to be closed is drained in the poller: gunicorn would stop this
+        loop, and so all clients of the worker, for up to two seconds."""
+        if future.cancelled() or future.exception() is not None or not future.result():
+            self._linger(conn.sock)
+        else:
+            super().finish_request(conn, future)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Called when the worker begins to end. A connection that has not yet brought a request gets the same
+        time for one as a connection that is kept alive."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """As gunicorn, which looks once a second whether connections have run out of time; a worker that ends
+        looks more often, because it is waited for."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, ENDING_LOOK_SECONDS))
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        now = time.monotonic()
+        while self._lingering and self._lingering[0][0] <= now:
+            _, client = self._lingering.popleft()
+            if client.fileno() >= 0:
+                self._drop(client)
+
+    def handle_error(self, req: Any, client: socket.socket, address: Any, error: Exception) -> None:
+        """Answer what never reached the application, or broke out of it, in the envelope."""
+        code, message = "internal_error", "Something went wrong on our side; it has been logged."
+        for kind, its_code, its_message in _CODES:
+            if isinstance(error, kind):
+                code, message = its_code, its_message
+                break
+        request_id = new_id()
+        if code == "internal_error":
+            log.error("server_failed", request_id=request_id, exc_info=error)
+        else:
+            log.info("request_refused", request_id=request_id, error=code, reason=type(error).__name__)
+        try:
+            client.sendall(_answer(code, message, request_id))
+        except OSError:
+            log.debug("client_gone", request_id=request_id)
+
+    def _linger(self, client: DeadlineSocket) -> None:
+        """Say goodbye, then read what is still coming: closing at once would reset the connection and
+        could take our last answer with it (RFC 9112 section 9.6)."""
+        try:
+            client.shutdown(socket.SHUT_WR)
+            client.setblocking(False)
+            self.poller.register(client, selectors.EVENT_READ, partial(self._drain, bytearray()))
+        except (OSError, ValueError):
+            self.nr_conns -= 1
+            client.close()
+        else:
+            self._lingering.append((time.monotonic() + LINGER_SECONDS, client))
+
+    def _drain(self, seen: bytearray, client: DeadlineSocket) -> None:
+        try:
+            data = socket.socket.recv(client, LINGER_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        seen.extend(data)
+        if not data or len(seen) > LINGER_BYTES:
+            self._drop(client)
+
+    def _drop(self, client: DeadlineSocket) -> None:
+        self.nr_conns -= 1
+        self.poller.unregister(client)
+        client.close()
+
+
+def _closing_when_told(application: Any) -> Any:
+    """gunicorn ignores a `Connection: close` of the application's; here it closes."""
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if ("connection", "close") in headers:
+                start_response.__self__.force_close()
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return wsgi
+
+
+def _answer(code: str, message: str, request_id: str) -> bytes:
+    status = HTTPStatus(STATUS_OF[code])
+    body = error_body(code, message, None, request_id)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        f"X-Request-Id: {request_id}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _too_slow(errno: int) -> TimeoutError:
+    """With an errno that gunicorn takes for a client gone, which it is as good as."""
+    return TimeoutError(errno, "The client is too slow")

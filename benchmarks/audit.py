@@ -18,7 +18,7 @@ from cli.database import Database
 from cli.demo import load
 from cli.verify import check, checking
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, connect, make_pool
 from notary.export import data, digest, find_range, manifest
 from notary.follower import seal
@@ -113,7 +113,7 @@ def _seed(dsn: str) -> int:
     """Demo tickets in bulk, chained and signed; how many events that makes."""
     os.environ.setdefault("MASTER_KEY", MASTER_KEY)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
-        store = Ticketing(pool)
+        store = EventStore(pool)
         load(Database(dsn, pool, store), tickets=int(EVENTS / EVENTS_OF_A_TICKET), seed=1)
         store.close()
     with connect(dsn, application="benchmarks") as conn:

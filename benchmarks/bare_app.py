@@ -12,7 +12,7 @@ from typing import Any
 
 import falcon
 import msgspec
-from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.app.base import BaseApplication
 
 from infrastructure.ids import new_id
 from infrastructure.settings import Settings, load_settings

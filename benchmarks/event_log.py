@@ -12,7 +12,7 @@ from benchmarks.stock import StockTicket, make_stock
 from benchmarks.tickets import FIELDS, benchmark_context, grow
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.snapshots import REMEMBERED
 
@@ -65,7 +65,7 @@ def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
     stock: list[UUID] = []
     application = make_stock(dsn, create=True)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
-        store = Ticketing(pool)
+        store = EventStore(pool)
         for _ in range(MANY_TICKETS):
             ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
             grow(ticket, EVENTS)
@@ -82,7 +82,7 @@ def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
 
 
 def _prepare_append(number: int, dsn: str) -> Operations:
-    store = Ticketing(make_pool(dsn, application="benchmarks", max_size=2))
+    store = EventStore(make_pool(dsn, application="benchmarks", max_size=2))
     stock = make_stock(dsn)
     return {
         APPEND: lambda: store.save(Ticket.open(new_id(), benchmark_context(), **FIELDS)),
@@ -91,7 +91,7 @@ def _prepare_append(number: int, dsn: str) -> Operations:
 
 
 def _prepare_load(number: int, dsn: str, ours: list[str], stock: list[UUID]) -> Operations:
-    store = Ticketing(make_pool(dsn, application="benchmarks", max_size=2))
+    store = EventStore(make_pool(dsn, application="benchmarks", max_size=2))
     application = make_stock(dsn)
     first = number * len(ours) // 8  # clients begin at different tickets
     all_ours, few_ours = cycle(ours[first:] + ours[:first]), cycle(ours[:FEW_TICKETS])

@@ -22,7 +22,7 @@ from event_stream.relay import PAGE_SIZE, Relay, transactions
 from infrastructure.ids import new_id
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import Settings, load_settings
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics
 from infrastructure.storage.postgres import Connection, connect, make_pool
 from infrastructure.storage.recorder import read_log
@@ -91,7 +91,7 @@ def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, s
 
 def _seed(dsn: str) -> None:
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
-        store = Ticketing(pool)
+        store = EventStore(pool)
         for _ in range(TICKETS):
             ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
             grow(ticket, EVENTS_EACH)

@@ -24,7 +24,7 @@ from commands.webhooks import RegisterWebhook, Webhooks
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from tests.support.commands import MASTER_KEY, TICKETING, environment
 
@@ -56,7 +56,7 @@ def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> lis
     """Prints absolute figures: there is nothing plain to compare a dispatcher with."""
     console = Console()
     with make_pool(dsn, application="benchmarks", max_size=4) as pool, _receiver() as receiver:
-        store = Ticketing(pool)
+        store = EventStore(pool)
         for number in range(ENDPOINTS):
             _register(store, receiver.url(f"/{number}"))
         console.print(f"deliveries: {_backlog_rate(dsn, store, receiver):,.0f}/s to {ENDPOINTS} receivers")
@@ -95,7 +95,7 @@ def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: 
     return _percentiles([arrivals[id] - at for id, at in sent.items()])
 
 
-def _backlog_rate(dsn: str, store: Ticketing, receiver: Receiver) -> float:
+def _backlog_rate(dsn: str, store: EventStore, receiver: Receiver) -> float:
     ids = {_open(store).id for _ in range(BACKLOG)}
     with _dispatcher(dsn):
         for number in range(ENDPOINTS):
@@ -104,7 +104,7 @@ def _backlog_rate(dsn: str, store: Ticketing, receiver: Receiver) -> float:
     return len(arrivals) / (max(arrivals) - min(arrivals))
 
 
-def _paced_p99(dsn: str, store: Ticketing, receiver: Receiver) -> float:
+def _paced_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
     sent = {}
     with _dispatcher(dsn):
         receiver.wait_for("/1", {_open(store).id})  # it has started
@@ -126,13 +126,13 @@ def _percentiles(values: list[float]) -> tuple[float, float]:
     return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
 
 
-def _open(store: Ticketing) -> Ticket:
+def _open(store: EventStore) -> Ticket:
     ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
     store.save(ticket)
     return ticket
 
 
-def _register(store: Ticketing, url: str) -> None:
+def _register(store: EventStore, url: str) -> None:
     import base64
 
     handlers = Webhooks(store, Vault([base64.b64decode(MASTER_KEY)]), allow_private=True)
@@ -259,7 +259,7 @@ def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list
         env=settings, check=True, capture_output=True, text=True,
     )  # fmt: skip
     with make_pool(dsn, application="benchmarks", max_size=2) as pool, _receiver() as receiver:
-        _register(Ticketing(pool), receiver.url("/latency"))
+        _register(EventStore(pool), receiver.url("/latency"))
         with connect(dsn, application="benchmarks") as conn:
             conn.execute("VACUUM ANALYZE")
         with running_api(dsn, workers=2, threads=8, forked=False) as base_url, _dispatcher(dsn):

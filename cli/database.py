@@ -17,7 +17,7 @@ from infrastructure.ids import new_id
 from infrastructure.keys.vault import is_sealed, load_vault, make_key_file, verify_vault
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
 from infrastructure.storage.recorder import WatermarkMissing, verify_triggers
 from infrastructure.storage.roles import APPLICATION, grant_to_application
@@ -38,7 +38,7 @@ class Database(NamedTuple):
 
     dsn: str
     pool: Pool
-    store: Ticketing
+    store: EventStore
 
     def wait_until_shown(self, position: int) -> None:
         """Return when the read tables, and so the API, show everything up to that position of the log.
@@ -65,7 +65,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
     """
     with database_address(settings) as dsn:
         pool = make_pool(dsn, application="ticketing-cli", max_size=2)
-        store = Ticketing(pool, lock=settings.event_log_lock)
+        store = EventStore(pool, lock=settings.event_log_lock)
         try:
             yield Database(dsn, pool, store)
         finally:

@@ -16,7 +16,7 @@ from cli.output import Progress, note
 from domain.aggregate import Aggregate
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.settings import load_settings
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, connect, named_queries
 from projections.rebuild import rebuild
 
@@ -99,7 +99,7 @@ def _show(database: Database, *, in_bulk: bool) -> None:
 
 
 def _store_missing(
-    conn: Connection, store: Ticketing, aggregates: Iterable[Aggregate], *, in_bulk: bool
+    conn: Connection, store: EventStore, aggregates: Iterable[Aggregate], *, in_bulk: bool
 ) -> int:
     """Store the events of those aggregates whose id the log does not know; return how many these are."""
     wanted = list(aggregates)
@@ -114,7 +114,7 @@ def _store_missing(
     return len(missing)
 
 
-def _copy(conn: Connection, store: Ticketing, aggregates: Iterable[Aggregate]) -> None:
+def _copy(conn: Connection, store: EventStore, aggregates: Iterable[Aggregate]) -> None:
     """Append all pending events in one commit. The log's triggers see a COPY as they see an INSERT."""
     events, statements = store.sealed([event for one in aggregates for event in one.collect_events()])
     with conn.transaction(), conn.cursor() as cur:

@@ -64,7 +64,7 @@ def republish(
 
 @contextmanager
 def _telling_why() -> Iterator[None]:
-    from kafka.errors import KafkaError  # type: ignore[import-untyped]
+    from kafka.errors import KafkaError
 
     from event_stream.position import RelayRefused
     from infrastructure.storage.kafka import WrongTopic

@@ -18,7 +18,7 @@ from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.user import User
 from infrastructure.keys.tokens import API_KEY, digest, has_form, make_token
-from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.event_store import EventStore, decide
 
 MAX_RATE_LIMIT = 2_147_483_646
 
@@ -49,7 +49,7 @@ class IssuedKey(NamedTuple):
     api_key: ApiKey
 
 
-def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKey:
+def issue_key(store: EventStore, command: IssueKey, context: Context) -> IssuedKey:
     """Make a key. Raises Invalid for an unknown user, property or scope, or a role above the user's, and
     SecretWasShown for a repeat of the command."""
     context.caller.require("admin", "issue API keys")
@@ -88,7 +88,7 @@ def issue_key(store: Ticketing, command: IssueKey, context: Context) -> IssuedKe
     return IssuedKey(key, api_key)
 
 
-def revoke_key(store: Ticketing, key_id: str, context: Context) -> ApiKey:
+def revoke_key(store: EventStore, key_id: str, context: Context) -> ApiKey:
     """Stop a key for good: from the commit on, every worker refuses it."""
     context.caller.require("admin", "revoke API keys")
 
@@ -112,7 +112,7 @@ def checksum_ok(key: str) -> bool:
 
 
 def _require_may_hold(
-    store: Ticketing, caller: Caller, rights: Rights, user_id: str | None, action: str
+    store: EventStore, caller: Caller, rights: Rights, user_id: str | None, action: str
 ) -> None:
     """Refuse unless the caller's rights include those of the key, and of the person it acts as."""
     user = store.find(User, user_id) if user_id is not None else None
@@ -122,7 +122,7 @@ def _require_may_hold(
     caller.require_rights(rights, action)
 
 
-def _require_valid(store: Ticketing, command: IssueKey, context: Context) -> None:
+def _require_valid(store: EventStore, command: IssueKey, context: Context) -> None:
     details: Details = {}
     if not 1 <= len(command.name.strip()) <= 255:
         details["name"] = ["The name field takes 1 to 255 characters."]

@@ -6,7 +6,7 @@ import msgspec
 
 from domain.access import Context
 from domain.audit import AuditReading, Denial
-from infrastructure.storage.event_store import Ticketing, create
+from infrastructure.storage.event_store import EventStore, create
 
 
 class NoteAuditReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class NoteDenial(msgspec.Struct, frozen=True, kw_only=True):
     times: int = 1
 
 
-def note_audit_reading(store: Ticketing, command: NoteAuditReading, context: Context) -> AuditReading:
+def note_audit_reading(store: EventStore, command: NoteAuditReading, context: Context) -> AuditReading:
     """Record that the audit was read; the record's id is the command's."""
     reading = AuditReading.note(
         context.command_id, context, route=command.route, filters=command.filters, times=command.times
@@ -31,7 +31,7 @@ def note_audit_reading(store: Ticketing, command: NoteAuditReading, context: Con
     return create(store, reading, context)
 
 
-def note_denial(store: Ticketing, command: NoteDenial, context: Context) -> Denial:
+def note_denial(store: EventStore, command: NoteDenial, context: Context) -> Denial:
     """Record that a known caller was refused; the record's id is the command's."""
     denial = Denial.note(
         context.command_id,

@@ -10,7 +10,7 @@ import msgspec
 from commands.users import visible_user
 from domain.access import Context
 from domain.user import User
-from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.event_store import EventStore, decide
 from infrastructure.storage.postgres import Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "erasure.sql")
@@ -21,7 +21,7 @@ class EraseUser(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
 
 
-def erase_user(store: Ticketing, command: EraseUser, context: Context) -> User:
+def erase_user(store: EventStore, command: EraseUser, context: Context) -> User:
     """Erase a person; one who is erased already is left as they are.
 
     In one commit the log is told, the key of their personal fields is destroyed, their API keys stop, and
@@ -40,7 +40,7 @@ def erase_user(store: Ticketing, command: EraseUser, context: Context) -> User:
     return decide(store, command.user_id, attempt)
 
 
-def _traces(store: Ticketing, user_id: str, context: Context) -> list[Statement]:
+def _traces(store: EventStore, user_id: str, context: Context) -> list[Statement]:
     literals = _literals(store, user_id)
     parameters = {
         "user_id": user_id,
@@ -51,7 +51,7 @@ def _traces(store: Ticketing, user_id: str, context: Context) -> list[Statement]
     return [(statement, parameters) for statement in _sql.values()]
 
 
-def _literals(store: Ticketing, user_id: str) -> dict[str, str]:
+def _literals(store: EventStore, user_id: str) -> dict[str, str]:
     """Every personal value the log holds of them, in JSON, with the JSON of its placeholder."""
     literals: dict[str, str] = {}
     for event in store.history(User, user_id):

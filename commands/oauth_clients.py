@@ -20,7 +20,7 @@ from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
 from domain.property import Property
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, make_token
-from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import EventStore, create, decide
 from infrastructure.storage.postgres import named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
@@ -52,7 +52,7 @@ class RegisteredClient(NamedTuple):
     client: OAuthClient
 
 
-def register_client(store: Ticketing, command: RegisterClient, context: Context) -> RegisteredClient:
+def register_client(store: EventStore, command: RegisterClient, context: Context) -> RegisteredClient:
     """Register an application. Raises Invalid naming every bad field, and SecretWasShown for a repeat of a
     command that drew a secret."""
     caller = context.caller
@@ -96,7 +96,7 @@ def register_client(store: Ticketing, command: RegisterClient, context: Context)
     return RegisteredClient(secret, create_once(store, client, context, also=also, otherwise=_OTHERWISE))
 
 
-def rotate_client_secret(store: Ticketing, client_id: str, context: Context) -> RegisteredClient:
+def rotate_client_secret(store: EventStore, client_id: str, context: Context) -> RegisteredClient:
     """Give the client another secret; the old one is refused from the commit on. Raises SecretWasShown for a
     repeat of the command."""
     context.caller.require("admin", "change OAuth clients")
@@ -114,7 +114,7 @@ def rotate_client_secret(store: Ticketing, client_id: str, context: Context) -> 
     return RegisteredClient(secret, decide(store, client_id, attempt))
 
 
-def revoke_client(store: Ticketing, client_id: str, context: Context) -> OAuthClient:
+def revoke_client(store: EventStore, client_id: str, context: Context) -> OAuthClient:
     """Shut the client out for good: from the commit on none of its tokens is taken."""
     context.caller.require("admin", "revoke OAuth clients")
     parameters = {"id": client_id, "at": context.at}
@@ -134,7 +134,7 @@ def _kept(secret: str | None) -> dict[str, bytes | str | None]:
     return {"secret_sha256": digest(secret) if secret else None, "hint": secret[-4:] if secret else None}
 
 
-def _require_valid(store: Ticketing, command: RegisterClient) -> None:
+def _require_valid(store: EventStore, command: RegisterClient) -> None:
     details: Details = {}
     name = command.name.strip()
     if not 1 <= len(name) <= 255 or any(unicodedata.category(letter).startswith("C") for letter in name):

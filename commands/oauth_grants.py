@@ -20,7 +20,7 @@ from domain.oauth_client import OAuthClient
 from domain.oauth_grant import EndReason, OAuthGrant
 from domain.user import User
 from infrastructure.keys.tokens import OAUTH_CODE, digest, make_token
-from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.event_store import EventStore, decide
 from infrastructure.storage.postgres import Pool, Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_grants.sql")
@@ -51,7 +51,7 @@ class NewTokens(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str | None = None
 
 
-def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
+def give_grant(store: EventStore, command: GiveGrant, context: Context) -> str:
     """Record the consent and return the code for it, which lives for CODE_LIFETIME. Raises SecretWasShown for
     a repeat of the command."""
     context = only_attempt(context)
@@ -87,7 +87,7 @@ def give_grant(store: Ticketing, command: GiveGrant, context: Context) -> str:
     return code
 
 
-def redeem_code(store: Ticketing, grant_id: str, tokens: NewTokens, context: Context) -> bool:
+def redeem_code(store: EventStore, grant_id: str, tokens: NewTokens, context: Context) -> bool:
     """Whether the grant's code was good, and the tokens with it. A second time it ends the grant."""
 
     def attempt() -> bool:
@@ -99,7 +99,7 @@ def redeem_code(store: Ticketing, grant_id: str, tokens: NewTokens, context: Con
     return decide(store, grant_id, attempt)
 
 
-def refresh(store: Ticketing, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
+def refresh(store: EventStore, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
     """Whether the refresh token of that number was good, and the new tokens with it.
 
     A second time it ends the grant.
@@ -115,7 +115,7 @@ def refresh(store: Ticketing, grant_id: str, generation: int, tokens: NewTokens,
 
 
 def end_grant(
-    store: Ticketing, grant_id: str, reason: EndReason, context: Context, *, user_id: str | None = None
+    store: EventStore, grant_id: str, reason: EndReason, context: Context, *, user_id: str | None = None
 ) -> OAuthGrant:
     """End a grant with all its tokens. With `user_id`, only if it is that person's, else NotFound."""
 

@@ -14,7 +14,7 @@ from domain.access import Caller, Context
 from domain.errors import Invalid
 from domain.user import User
 from infrastructure.keys.passwords import MAX_BYTES, guessability, hash_password
-from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.event_store import EventStore, decide
 from infrastructure.storage.postgres import named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "passwords.sql")
@@ -29,7 +29,7 @@ class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
     password: str
 
 
-def change_password(store: Ticketing, command: ChangePassword, context: Context) -> User:
+def change_password(store: EventStore, command: ChangePassword, context: Context) -> User:
     """Set the password and end every session of the person, in one commit.
 
     An admin sets those of people within the admin's own rights, everyone else their own (the page that asks
@@ -56,7 +56,7 @@ def change_password(store: Ticketing, command: ChangePassword, context: Context)
     return decide(store, command.user_id, attempt)
 
 
-def _permitted_user(store: Ticketing, caller: Caller, user_id: str) -> User:
+def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:
     """The person, if the caller may set their password: whoever does so can sign in with all their rights."""
     user = store.load(User, user_id)
     caller.require_rights(user.rights, "set the password of this person")

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from domain.access import Caller, Context
 from domain.errors import NotFound
 from domain.property import Address, Property
-from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import EventStore, create, decide
 
 
 class RegisterProperty(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class AddUnit(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-def register_property(store: Ticketing, command: RegisterProperty, context: Context) -> Property:
+def register_property(store: EventStore, command: RegisterProperty, context: Context) -> Property:
     """Take a property under management."""
     require_may_register(context.caller)
     property = Property.register(command.property_id, context, name=command.name, address=command.address)
@@ -45,7 +45,7 @@ def require_may_register(caller: Caller) -> None:
     caller.require_full_reach("register properties")
 
 
-def change_property(store: Ticketing, command: ChangeProperty, context: Context) -> Property:
+def change_property(store: EventStore, command: ChangeProperty, context: Context) -> Property:
     """Rename a property or correct its address."""
 
     def attempt() -> Property:
@@ -64,7 +64,7 @@ def change_property(store: Ticketing, command: ChangeProperty, context: Context)
     return decide(store, command.property_id, attempt)
 
 
-def add_unit(store: Ticketing, command: AddUnit, context: Context) -> Property:
+def add_unit(store: EventStore, command: AddUnit, context: Context) -> Property:
     """Add a unit to a property."""
 
     def attempt() -> Property:
@@ -79,7 +79,7 @@ def add_unit(store: Ticketing, command: AddUnit, context: Context) -> Property:
     return decide(store, command.property_id, attempt)
 
 
-def visible_property(store: Ticketing, caller: Caller, property_id: str) -> Property:
+def visible_property(store: EventStore, caller: Caller, property_id: str) -> Property:
     """The property, or NotFound when it is absent or outside the caller's reach."""
     if not caller.reaches(property_id):
         raise NotFound("property")

@@ -15,7 +15,7 @@ from domain.access import Context
 from domain.aggregate import Aggregate
 from domain.errors import Conflict
 from infrastructure.ids import new_id
-from infrastructure.storage.event_store import Ticketing, create
+from infrastructure.storage.event_store import EventStore, create
 from infrastructure.storage.postgres import Statement
 
 A = TypeVar("A", bound=Aggregate)
@@ -34,7 +34,7 @@ def only_attempt(context: Context) -> Context:
 
 
 def create_once(
-    store: Ticketing, aggregate: A, context: Context, *, also: Sequence[Statement], otherwise: str
+    store: EventStore, aggregate: A, context: Context, *, also: Sequence[Statement], otherwise: str
 ) -> A:
     """Save a new aggregate, recorded under `only_attempt`, with the row of its secret. Raises SecretWasShown
     for a repeat, Conflict when its id is taken by something else."""
@@ -46,7 +46,7 @@ def create_once(
 
 
 def require_unanswered(
-    store: Ticketing, kind: type[Aggregate], aggregate_id: str, context: Context, otherwise: str
+    store: EventStore, kind: type[Aggregate], aggregate_id: str, context: Context, otherwise: str
 ) -> None:
     """Raise SecretWasShown if the log knows this command already."""
     if store.outcome_of(kind, aggregate_id, context.command_id) is not None:

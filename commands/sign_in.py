@@ -24,7 +24,7 @@ from domain.errors import DomainError
 from domain.session import EndReason, FailedSignIn, Session
 from infrastructure.keys.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
 from infrastructure.keys.tokens import SESSION, digest, make_token
-from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import EventStore, create, decide
 from infrastructure.storage.postgres import Connection, Pool, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "sign_in.sql")
@@ -93,7 +93,7 @@ class _Account(NamedTuple):
     hash: str
 
 
-def sign_in(store: Ticketing, pool: Pool, command: SignIn, context: Context) -> SignedIn:
+def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) -> SignedIn:
     """Begin a session under a new secret, and end the one the browser had.
 
     `context` names nobody yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
@@ -128,7 +128,7 @@ def sign_in(store: Ticketing, pool: Pool, command: SignIn, context: Context) -> 
 
 
 def end_session(
-    store: Ticketing, session_id: str, context: Context, *, reason: EndReason = "signed_out"
+    store: EventStore, session_id: str, context: Context, *, reason: EndReason = "signed_out"
 ) -> Session:
     """End a session on the server: from the commit on its secret opens nothing."""
 
@@ -141,7 +141,7 @@ def end_session(
     return decide(store, session_id, attempt)
 
 
-def _start(store: Ticketing, user_id: str, context: Context) -> SignedIn:
+def _start(store: EventStore, user_id: str, context: Context) -> SignedIn:
     session = Session.start(f"session_{context.command_id}", user_id, context)
     secret = make_token(SESSION)
     row = {"secret_sha256": digest(secret), "session_id": session.id, "user_id": user_id}
@@ -202,7 +202,7 @@ def _give_back(pool: Pool, *buckets: bytes) -> None:
 
 
 def _note_failure(
-    store: Ticketing, pool: Pool, account: _Account | None, address: bytes, context: Context
+    store: EventStore, pool: Pool, account: _Account | None, address: bytes, context: Context
 ) -> None:
     """Put it on record, but only so often: the log must not be filled by guessing.
 

@@ -17,7 +17,7 @@ from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.ticket import Priority, Ticket
 from domain.user import User
-from infrastructure.storage.event_store import Remembered, Ticketing, create
+from infrastructure.storage.event_store import EventStore, Remembered, create
 from infrastructure.storage.recorder import OutOfDate
 
 UNKNOWN_REQUESTER = "No user with that id is within your reach."
@@ -41,7 +41,7 @@ class _Around(NamedTuple):
     given: tuple[Remembered[Any], ...] = ()
 
 
-def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Ticket:
+def open_ticket(store: EventStore, command: OpenTicket, context: Context) -> Ticket:
     """Open a ticket; its id is the command's. The requester is the caller unless a manager names one."""
     caller = context.caller
     property_id, requester_id = command.property_id, command.requester_id
@@ -60,7 +60,7 @@ def open_ticket(store: Ticketing, command: OpenTicket, context: Context) -> Tick
 
 
 def opening_problems(
-    store: Ticketing, caller: Caller, property_id: str, unit_id: str | None, requester_id: str | None
+    store: EventStore, caller: Caller, property_id: str, unit_id: str | None, requester_id: str | None
 ) -> Details:
     """Why a ticket cannot be opened at this place, or for this requester."""
     around = _read_around(store, caller, property_id, requester_id)
@@ -72,7 +72,7 @@ def _names_another(caller: Caller, requester_id: str | None) -> bool:
 
 
 def _remembered_around(
-    store: Ticketing, caller: Caller, property_id: str, requester_id: str | None
+    store: EventStore, caller: Caller, property_id: str, requester_id: str | None
 ) -> _Around | None:
     """As this process knows it already, if it does, to be saved under the condition that it is still so."""
     place = store.remembered(Property, property_id)
@@ -84,7 +84,7 @@ def _remembered_around(
     return None if requester is None else _Around(place.aggregate, requester.aggregate, (place, requester))
 
 
-def _read_around(store: Ticketing, caller: Caller, property_id: str, requester_id: str | None) -> _Around:
+def _read_around(store: EventStore, caller: Caller, property_id: str, requester_id: str | None) -> _Around:
     if not _names_another(caller, requester_id):
         return _Around(store.find(Property, property_id), None)
     return _Around(*store.find_both(Property, property_id, User, requester_id or ""))
@@ -102,7 +102,7 @@ def _problems(caller: Caller, around: _Around, unit_id: str | None, requester_id
     return details
 
 
-def _open(store: Ticketing, command: OpenTicket, context: Context, around: _Around) -> Ticket:
+def _open(store: EventStore, command: OpenTicket, context: Context, around: _Around) -> Ticket:
     ticket = Ticket.open(
         context.command_id,
         context,

@@ -17,7 +17,7 @@ from domain.errors import Details, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
 from domain.user import User
-from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.event_store import EventStore, decide
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
@@ -71,7 +71,7 @@ class AttachFile(msgspec.Struct, frozen=True, kw_only=True):
     attachment: Attachment
 
 
-def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> Ticket:
+def change_ticket(store: EventStore, command: ChangeTicket, context: Context) -> Ticket:
     """Change the given fields; fields that already hold the value record nothing."""
 
     def attempt() -> Ticket:
@@ -89,7 +89,7 @@ def change_ticket(store: Ticketing, command: ChangeTicket, context: Context) -> 
     return decide(store, command.ticket_id, attempt)
 
 
-def delete_ticket(store: Ticketing, command: DeleteTicket, context: Context) -> Ticket:
+def delete_ticket(store: EventStore, command: DeleteTicket, context: Context) -> Ticket:
     """Take a ticket out of sight; its history stays."""
 
     def attempt() -> Ticket:
@@ -103,7 +103,7 @@ def delete_ticket(store: Ticketing, command: DeleteTicket, context: Context) -> 
     return decide(store, command.ticket_id, attempt)
 
 
-def restore_ticket(store: Ticketing, command: RestoreTicket, context: Context) -> Ticket:
+def restore_ticket(store: EventStore, command: RestoreTicket, context: Context) -> Ticket:
     """Bring a deleted ticket back. Only an admin sees deleted tickets at all."""
 
     def attempt() -> Ticket:
@@ -121,7 +121,7 @@ def restore_ticket(store: Ticketing, command: RestoreTicket, context: Context) -
     return decide(store, command.ticket_id, attempt)
 
 
-def comment_on_ticket(store: Ticketing, command: CommentOnTicket, context: Context) -> Ticket:
+def comment_on_ticket(store: EventStore, command: CommentOnTicket, context: Context) -> Ticket:
     """Add a comment; its id is the command's."""
 
     def attempt() -> Ticket:
@@ -136,7 +136,7 @@ def comment_on_ticket(store: Ticketing, command: CommentOnTicket, context: Conte
     return decide(store, command.ticket_id, attempt)
 
 
-def attach_file(store: Ticketing, command: AttachFile, context: Context) -> Ticket:
+def attach_file(store: EventStore, command: AttachFile, context: Context) -> Ticket:
     """Record a file that is already kept in the attachment store."""
 
     def attempt() -> Ticket:
@@ -150,7 +150,7 @@ def attach_file(store: Ticketing, command: AttachFile, context: Context) -> Tick
     return decide(store, command.ticket_id, attempt)
 
 
-def visible_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
+def visible_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
     """The live ticket, or NotFound when it is absent, deleted or outside the caller's sight."""
     ticket = store.load(Ticket, ticket_id)
     if ticket.is_deleted or not _sees(caller, ticket):
@@ -180,7 +180,7 @@ def given_fields(command: ChangeTicket) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not UNSET}
 
 
-def change_problems(store: Ticketing, command: ChangeTicket, ticket: Ticket, caller: Caller) -> Details:
+def change_problems(store: EventStore, command: ChangeTicket, ticket: Ticket, caller: Caller) -> Details:
     """Why the ticket cannot be at the place, or in the hands, that are asked for."""
     property_id, unit_id = _place_after(ticket, command)
     assignee_id = ticket.assignee_id if command.assigned_to is UNSET else command.assigned_to

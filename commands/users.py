@@ -15,7 +15,7 @@ from domain.access import Caller, Context, Role, rights_of_person
 from domain.errors import Details, Invalid, NotFound
 from domain.property import Property
 from domain.user import Preferences, User
-from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import EventStore, create, decide
 
 NAME_ONE = "Name at least one of your properties."
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."
@@ -44,7 +44,7 @@ class ChangeUser(msgspec.Struct, frozen=True, kw_only=True):
     preferences: Preferences | UnsetType = UNSET
 
 
-def register_user(store: Ticketing, command: RegisterUser, context: Context) -> User:
+def register_user(store: EventStore, command: RegisterUser, context: Context) -> User:
     """Register a person, whose role and properties lie within the caller's own."""
     caller = context.caller
     caller.require("manager", "register users")
@@ -66,7 +66,7 @@ def register_user(store: Ticketing, command: RegisterUser, context: Context) -> 
     return create(store, user, context)
 
 
-def change_user(store: Ticketing, command: ChangeUser, context: Context) -> User:
+def change_user(store: EventStore, command: ChangeUser, context: Context) -> User:
     """Change the given fields; fields that already hold the value record nothing."""
 
     def attempt() -> User:
@@ -82,7 +82,7 @@ def change_user(store: Ticketing, command: ChangeUser, context: Context) -> User
     return decide(store, command.user_id, attempt)
 
 
-def visible_user(store: Ticketing, caller: Caller, user_id: str) -> User:
+def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
     """The user, or NotFound when absent or outside the caller's sight."""
     user = store.load(User, user_id)
     if not caller.may_see_user(user.id, user.property_ids):
@@ -99,7 +99,7 @@ def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSE
 
 
 def property_problems(
-    store: Ticketing, caller: Caller, property_ids: tuple[str, ...], present: Collection[str] = ()
+    store: EventStore, caller: Caller, property_ids: tuple[str, ...], present: Collection[str] = ()
 ) -> Details:
     """Why the caller cannot give a person these properties, where those `present` are theirs already."""
     if caller.property_ids is not None and not property_ids:
@@ -113,7 +113,7 @@ def property_problems(
     return {"property_ids": [UNKNOWN_PROPERTY.format(id) for id in unknown]} if unknown else {}
 
 
-def _apply_change(store: Ticketing, user: User, command: ChangeUser, context: Context) -> None:
+def _apply_change(store: EventStore, user: User, command: ChangeUser, context: Context) -> None:
     if command.property_ids is not UNSET:
         if details := property_problems(store, context.caller, command.property_ids, user.property_ids):
             raise Invalid(details)

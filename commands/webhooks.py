@@ -21,7 +21,7 @@ from domain.errors import Details, Invalid, NotFound
 from domain.web_address import web_address_problem
 from domain.webhook import Webhook
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.event_store import Ticketing, create, decide
+from infrastructure.storage.event_store import EventStore, create, decide
 from infrastructure.storage.postgres import Statement, named_queries
 
 PREFIX = "whsec_"
@@ -60,7 +60,7 @@ class RotateSecret(msgspec.Struct, frozen=True, kw_only=True):
 class Webhooks:
     """The handlers, with what all of them need."""
 
-    def __init__(self, store: Ticketing, vault: Vault, *, allow_private: bool) -> None:
+    def __init__(self, store: EventStore, vault: Vault, *, allow_private: bool) -> None:
         self._store = store
         self._vault = vault
         self._allow_private = allow_private
@@ -179,7 +179,7 @@ def owns(caller: Caller, owner: Actor) -> bool:
     return (caller.user_id, caller.credential_id) == (owner.user_id, owner.credential_id)
 
 
-def owned_webhook(store: Ticketing, caller: Caller, webhook_id: str) -> Webhook:
+def owned_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webhook:
     """The webhook, or NotFound when it is absent, deleted or someone else's; Forbidden below manager."""
     require_may_manage(caller)
     webhook = store.load(Webhook, webhook_id)

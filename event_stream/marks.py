@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
-from kafka import TopicPartition  # type: ignore[import-untyped]
+from kafka import TopicPartition
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import make_consumer

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
-from kafka import KafkaProducer, TopicPartition  # type: ignore[import-untyped]
-from kafka.errors import (  # type: ignore[import-untyped]
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import (
     InvalidProducerEpochError,
     KafkaError,
     ProducerFencedError,

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import structlog
-from kafka import KafkaProducer, TopicPartition  # type: ignore[import-untyped]
-from kafka.admin import TransactionState  # type: ignore[import-untyped]
-from kafka.errors import ClusterAuthorizationFailedError, KafkaError  # type: ignore[import-untyped]
+from kafka import KafkaProducer, TopicPartition
+from kafka.admin import TransactionState
+from kafka.errors import ClusterAuthorizationFailedError, KafkaError
 
 from event_stream.position import NOTHING, READ_SECONDS, RelayRefused, decode_position, read_position, sql
 from infrastructure.settings import Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
-from kafka.errors import KafkaError  # type: ignore[import-untyped]
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_consumer, make_producer

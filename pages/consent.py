@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import falcon
-from oauthlib.common import add_params_to_uri  # type: ignore[import-untyped]
-from oauthlib.oauth2 import FatalClientError, OAuth2Error  # type: ignore[import-untyped]
-from oauthlib.oauth2.rfc6749.errors import AccessDeniedError  # type: ignore[import-untyped]
+from oauthlib.common import add_params_to_uri
+from oauthlib.oauth2 import FatalClientError, OAuth2Error
+from oauthlib.oauth2.rfc6749.errors import AccessDeniedError
 
 from api.http.errors import Refused
 from api.http.redirects import redirect

@@ -13,7 +13,7 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from domain.aggregate import DomainEvent
-from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.history import ActorView, AuthView, actor_of, auth_of
 from projections.ticket_query import Order
@@ -76,7 +76,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str | int, str] | None = None
 
 
-def list_audit_events(pool: Pool, store: Ticketing, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
+def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
     """The events that match; where the caller's reach is limited, those that concern a property within."""
     if query.property_id is not None and not caller.reaches(query.property_id):
         return Page(items=[], total=None)

@@ -12,7 +12,7 @@ from domain.access import AuthKind, Role
 from domain.aggregate import DomainEvent
 from domain.changes import Change, Changes, ticket_steps
 from domain.ticket import Ticket
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from projections.ticket_query import Order
 from projections.tickets import author_names
@@ -60,7 +60,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str | int, str] | None = None
 
 
-def ticket_history(pool: Pool, store: Ticketing, ticket: Ticket, query: HistoryQuery) -> Page[HistoryEntry]:
+def ticket_history(pool: Pool, store: EventStore, ticket: Ticket, query: HistoryQuery) -> Page[HistoryEntry]:
     """A page of the history of a ticket, deleted or not, as far as its `version`."""
     after = int(query.after[0]) if query.after else None
     if query.order == "asc":

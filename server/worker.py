@@ -15,8 +15,8 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from gunicorn.http import errors as http_errors  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.http import errors as http_errors
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api.http.draining import draining
 from api.http.errors import STATUS_OF, error_body

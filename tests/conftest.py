@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, Pool, connect, make_pool
 from tests.support.commands import MASTER_KEY
 from tests.support.kafka_fixture import kafka, kafka_prefix, kafka_server  # noqa: F401 - fixtures
@@ -59,8 +59,8 @@ def pool(database: str) -> Iterator[Pool]:
 
 
 @pytest.fixture
-def store(pool: Pool) -> Ticketing:
-    return Ticketing(pool)
+def store(pool: Pool) -> EventStore:
+    return EventStore(pool)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 LOOK_UP_THREADS = 16

@@ -17,7 +17,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from infrastructure.settings import Settings
-from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.storage.recorder import read_log
@@ -53,7 +53,7 @@ class Letter(NamedTuple):
 class Consumer:
     """Runs until `stop`; starts again with back-off whatever happens. `on_enqueued` wakes the deliveries."""
 
-    def __init__(self, settings: Settings, store: Ticketing, on_enqueued: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, store: EventStore, on_enqueued: Callable[[], None]) -> None:
         self._settings = settings
         self._store = store
         self._on_enqueued = on_enqueued

@@ -10,13 +10,13 @@ import structlog
 from domain.access import system_context
 from domain.webhook import DisabledReason, Webhook
 from infrastructure.ids import new_id
-from infrastructure.storage.event_store import Ticketing, decide
+from infrastructure.storage.event_store import EventStore, decide
 from webhook_dispatcher.outcomes import sql
 
 log = structlog.get_logger()
 
 
-def disable(store: Ticketing, webhook_id: str, reason: str) -> None:
+def disable(store: EventStore, webhook_id: str, reason: str) -> None:
     """Post nothing more to it until someone enables it again; what waits goes on waiting."""
     context = system_context(datetime.now(UTC), auth="system", command_id=new_id())
 

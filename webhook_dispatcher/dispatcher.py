@@ -11,7 +11,7 @@ from infrastructure.keys.privacy import process_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.process.threads import start_watched
 from infrastructure.settings import Settings
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from webhook_dispatcher.address_guard import AddressGuard
 from webhook_dispatcher.consumer import Consumer
@@ -40,7 +40,7 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     options = options_of(settings)
     guard = AddressGuard(allow_private=settings.webhook_allow_private_addresses)
     pool = make_pool(dsn, application="ticketing-webhook-dispatcher", max_size=3)
-    store = Ticketing(pool, lock=settings.event_log_lock)
+    store = EventStore(pool, lock=settings.event_log_lock)
     stopping = asyncio.Event()
     async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
         deliveries = Deliveries(dsn, poster, process_vault(), options, partial(disable, store))

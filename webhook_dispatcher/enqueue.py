@@ -9,7 +9,7 @@ from domain.aggregate import DomainEvent
 from domain.property import Property
 from domain.ticket import TicketEvent
 from domain.user import User
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection
 from webhook_dispatcher.histories import Histories, Wanted, sql
 from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
@@ -37,7 +37,7 @@ class Enqueuer:
     `store` knows the names that the read tables do not show yet.
     """
 
-    def __init__(self, store: Ticketing) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
         self._histories = Histories()
 

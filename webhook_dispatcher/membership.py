@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from kafka.errors import KafkaError  # type: ignore[import-untyped]
+from kafka.errors import KafkaError
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import leave_group

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Connection, Pool
 from infrastructure.storage.recorder import read_log
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
@@ -53,7 +53,7 @@ def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
     return count
 
 
-def replay_missing(pool: Pool, store: Ticketing, webhook_id: str, since: datetime) -> Replayed:
+def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: datetime) -> Replayed:
     """Queue what happened since then and has no delivery, also from before the webhook was registered.
 
     Found in the log itself, so that an event which never became a delivery is found too.

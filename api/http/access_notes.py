@@ -22,7 +22,7 @@ from commands.audit import NoteAuditReading, NoteDenial, note_audit_reading, not
 from domain.access import Context
 from infrastructure.ids import new_id
 from infrastructure.process.threads import start_watched
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 
 WINDOW_SECONDS = 60.0
 WRITTEN_AT_ONCE = 10  # a window, for each credential
@@ -87,7 +87,7 @@ class _Window:
 class AccessNotes:
     """One a process. `leave` never waits for the database and never fails; `close` writes what is left."""
 
-    def __init__(self, store: Ticketing, window_seconds: float = WINDOW_SECONDS) -> None:
+    def __init__(self, store: EventStore, window_seconds: float = WINDOW_SECONDS) -> None:
         self._store = store
         self._window_seconds = window_seconds
         self._changed = threading.Condition()

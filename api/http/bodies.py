@@ -10,7 +10,7 @@ from typing import IO, Any, TypeVar
 
 import falcon
 import msgspec
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from gunicorn.http.errors import ParseException
 
 from api.http.errors import Refused
 from api.http.problems import problems

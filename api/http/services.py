@@ -11,7 +11,7 @@ from api.http.file_urls import sign
 from infrastructure.settings import Settings
 from infrastructure.storage.attachment_store import AttachmentStore, make_attachment_store
 from infrastructure.storage.disk_space import DiskSpace
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool, connect, make_pool
 from projections.visibility import Visibility
 
@@ -20,7 +20,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """`signing_key` signs cursors and attachment addresses; every process has the same one."""
 
     settings: Settings
-    store: Ticketing
+    store: EventStore
     pool: Pool
     visibility: Visibility
     attachments: AttachmentStore
@@ -43,7 +43,7 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
     """Make a worker's services. It does not wait for the database: requests do, and answer 503."""
     dsn = settings.database_url or ""
     pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 2)
-    store = Ticketing(pool, lock=settings.event_log_lock)
+    store = EventStore(pool, lock=settings.event_log_lock)
     return Services(
         settings=settings,
         store=store,

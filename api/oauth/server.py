@@ -7,8 +7,8 @@ import re
 from typing import Any, ClassVar, cast
 
 import falcon
-from oauthlib.common import Request  # type: ignore[import-untyped]
-from oauthlib.oauth2 import (  # type: ignore[import-untyped]
+from oauthlib.common import Request
+from oauthlib.oauth2 import (
     AuthorizationCodeGrant,
     AuthorizationEndpoint,
     BearerToken,
@@ -18,8 +18,8 @@ from oauthlib.oauth2 import (  # type: ignore[import-untyped]
     RevocationEndpoint,
     TokenEndpoint,
 )
-from oauthlib.oauth2.rfc6749.errors import InvalidRequestError, UnauthorizedClientError  # type: ignore[import-untyped]
-from oauthlib.oauth2.rfc6749.grant_types.authorization_code import code_challenge_method_s256  # type: ignore[import-untyped]
+from oauthlib.oauth2.rfc6749.errors import InvalidRequestError, UnauthorizedClientError
+from oauthlib.oauth2.rfc6749.grant_types.authorization_code import code_challenge_method_s256
 
 from api.http.context import RequestContext
 from api.http.services import Services

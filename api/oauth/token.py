@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 import falcon
-from oauthlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
+from oauthlib.oauth2 import OAuth2Error
 
 from api.http.errors import Failure
 from api.http.forms import Form, read_form

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from oauthlib.common import Request  # type: ignore[import-untyped]
-from oauthlib.oauth2 import RequestValidator  # type: ignore[import-untyped]
-from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError  # type: ignore[import-untyped]
+from oauthlib.common import Request
+from oauthlib.oauth2 import RequestValidator
+from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
 
 from api.http.context import RequestContext
 from api.http.rate_limit import count_action

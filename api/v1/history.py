@@ -13,7 +13,7 @@ from api.v1 import examples
 from domain.access import Caller
 from domain.errors import NotFound
 from domain.ticket import Ticket
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from projections.history import HistoryEntry, HistoryQuery, ticket_history
 from projections.ticket_query import Order
 
@@ -56,7 +56,7 @@ class TicketHistory(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
 
-def readable_ticket(store: Ticketing, caller: Caller, ticket_id: str) -> Ticket:
+def readable_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
     """The ticket whose history this caller may read; a history shows internal comments, so no guest may."""
     ticket = store.load(Ticket, ticket_id)
     if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):

@@ -6,7 +6,7 @@ from domain.access import Caller
 from domain.property import Address, Property
 from domain.ticket import Ticket
 from domain.user import User
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from projections.tickets import Names, TicketRow, author_names, names_of
 from projections.views import (
@@ -41,7 +41,7 @@ def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
     )
 
 
-def known_names(store: Ticketing, caller: Caller, ticket: Ticket) -> Names | None:
+def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
     """The names in a ticket just opened, from what the command has read to judge it; None when that is no
     longer at hand, or not all of it."""
     place = store.remembered(Property, ticket.property_id)

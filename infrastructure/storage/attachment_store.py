@@ -112,9 +112,9 @@ class BucketAttachments:
 
     def __init__(self, bucket: str, endpoint: str | None) -> None:
         # Imported here: it takes as long to load as everything else together, and most never need it.
-        import boto3  # type: ignore[import-untyped]
-        from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
-        from botocore.config import Config  # type: ignore[import-untyped]
+        import boto3
+        from boto3.s3.transfer import TransferConfig
+        from botocore.config import Config
 
         session = boto3.session.Session()
         self._bucket = bucket
@@ -205,8 +205,8 @@ def disk_errors() -> Iterator[None]:
 
 @contextmanager
 def _bucket_errors(attachment_id: str) -> Iterator[None]:
-    from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
-    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield

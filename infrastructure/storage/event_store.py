@@ -46,7 +46,7 @@ COLLISIONS_KEPT = 1_024
 TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
 
 encode = msgspec.json.Encoder().encode
-# Personal fields stay sealed; Ticketing.opened opens them.
+# Personal fields stay sealed; EventStore.opened opens them.
 decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent).decode
 
 
@@ -62,7 +62,7 @@ class Remembered(NamedTuple, Generic[A]):
 
 
 class MsgspecMapper(Mapper[Any]):
-    """Event to stored row and back, as it is: `Ticketing.sealed` comes before, `opened` after. The row's
+    """Event to stored row and back, as it is: `EventStore.sealed` comes before, `opened` after. The row's
     bytes are also the Kafka message."""
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
@@ -77,7 +77,7 @@ class MsgspecMapper(Mapper[Any]):
         return decode(stored_event.state)
 
 
-class Ticketing(Application[Any]):
+class EventStore(Application[Any]):
     """Loads and saves aggregates. Without a pool everything stays in memory, for tests of commands."""
 
     name = "ticketing"
@@ -242,7 +242,7 @@ class Ticketing(Application[Any]):
         return [position for position, _ in found]
 
 
-def decide(store: Ticketing, aggregate_id: str, attempt: Callable[[], T]) -> T:
+def decide(store: EventStore, aggregate_id: str, attempt: Callable[[], T]) -> T:
     """Run a load-decide-save, and again when another command was faster, `DECISIONS` times in all.
 
     The first try is optimistic. Where commands collide, the later ones take turns for a while: tries
@@ -260,7 +260,7 @@ def decide(store: Ticketing, aggregate_id: str, attempt: Callable[[], T]) -> T:
 
 
 def create(
-    store: Ticketing,
+    store: EventStore,
     aggregate: A,
     context: Context,
     *,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Literal
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer  # type: ignore[import-untyped]
-from kafka.admin import MemberToRemove  # type: ignore[import-untyped]
-from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import MemberToRemove
+from kafka.coordinator.assignors.cooperative_sticky import (
     CooperativeStickyAssignor,
 )
-from kafka.errors import TopicAlreadyExistsError  # type: ignore[import-untyped]
+from kafka.errors import TopicAlreadyExistsError
 
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic

@@ -10,14 +10,14 @@ from collections.abc import Collection
 from contextlib import closing
 from typing import Any
 
-from kafka import KafkaAdminClient, TopicPartition  # type: ignore[import-untyped]
-from kafka.admin import TransactionState  # type: ignore[import-untyped]
-from kafka.errors import (  # type: ignore[import-untyped]
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import TransactionState
+from kafka.errors import (
     NoError,
     TransactionalIdNotFoundError,
     for_code,
 )
-from kafka.protocol.producer.transaction import (  # type: ignore[import-untyped]
+from kafka.protocol.producer.transaction import (
     WriteTxnMarkersRequest,
 )
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from api.http.forms import Form
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Invalid, PreconditionFailed
-from infrastructure.storage.event_store import DECISIONS, TOO_MANY_CHANGES, Ticketing
+from infrastructure.storage.event_store import DECISIONS, TOO_MANY_CHANGES, EventStore
 from pages.common.shown_form import ShownForm, Values
 
 A = TypeVar("A", bound=Aggregate)
@@ -39,7 +39,7 @@ class Edit(NamedTuple):
 
 
 def read_edit(
-    store: Ticketing, kind: type[A], aggregate_id: str, sent: Form, values_of: Callable[[A], Values]
+    store: EventStore, kind: type[A], aggregate_id: str, sent: Form, values_of: Callable[[A], Values]
 ) -> Edit:
     """What the form changes of the aggregate as it is now. `values_of` gives the values of the form's fields;
     a form with a version that never was is taken to change every field that differs."""

@@ -15,7 +15,7 @@ from commands.properties import AddUnit, RegisterProperty, add_unit, register_pr
 from commands.users import RegisterUser, register_user
 from domain.access import Context, system_context
 from domain.property import Address
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
 from tests.support.server import running_api
@@ -52,7 +52,7 @@ class Site:
         self.dsn = dsn
         self.base_url = base_url
         self.pool = make_pool(dsn, application="tests", max_size=4)
-        self.store = Ticketing(self.pool)
+        self.store = EventStore(self.pool)
         self.keys: dict[str, str] = {}
 
     @classmethod

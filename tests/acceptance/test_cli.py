@@ -15,7 +15,7 @@ from commands.api_keys import checksum_ok
 from domain.property import Property
 from domain.user import User
 from infrastructure.keys.tokens import digest
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.support import forks
 from tests.support.commands import environment, ticketing
 from tests.support.waiting import eventually
@@ -84,7 +84,7 @@ def test_fixed_ids_are_kept_and_shown_at_once(run, pool):
     assert shown(pool, "properties", "abc123") == ("Seaside Apartments",)
     assert shown(pool, "units", "unit456") == ("Unit 101",)
     assert shown(pool, "users", "user101") == ("Jane Smith",)
-    store = Ticketing(pool)
+    store = EventStore(pool)
     assert store.load(User, "user101").phone == "555-123-4567"
     assert store.load(Property, "abc123").units == {"unit456": "Unit 101"}
 
@@ -102,7 +102,7 @@ def test_a_narrow_terminal_leaves_a_key_in_one_line(run, database, tmp_path):
     terminal, end = pty.openpty()
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path), COLUMNS="40")
 
-    running = forks.Ticketing("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
+    running = forks.EventStore("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
 
     shown = b""
     while shown.count(b"\n") < 2 and select.select([terminal], [], [], 30)[0]:
@@ -187,7 +187,7 @@ def test_wrong_usage_exits_with_2_and_changes_nothing(run, pool, arguments):
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    assert Ticketing(pool).recorder.max_notification_id() is None
+    assert EventStore(pool).recorder.max_notification_id() is None
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_no_process_works_on_a_log_without_its_triggers(database, conn, tmp_path
 def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, process):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     stdout, log = tmp_path / "stdout", tmp_path / "stderr"
-    running = forks.Ticketing(process, environ=environ, stdout=stdout, stderr=log)
+    running = forks.EventStore(process, environ=environ, stdout=stdout, stderr=log)
     try:
         eventually(lambda: "\n" in log.read_text() + stdout.read_text(), within=60)
     finally:
@@ -259,7 +259,7 @@ def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, p
 def test_what_ends_a_process_is_a_line_of_its_log_too(database, conn, tmp_path):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     log = tmp_path / "stderr"
-    running = forks.Ticketing("notary", environ=environ, stderr=log)
+    running = forks.EventStore("notary", environ=environ, stderr=log)
     try:
         eventually(lambda: "notary_leads" in log.read_text(), within=60)
         conn.execute(

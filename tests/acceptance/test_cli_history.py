@@ -5,7 +5,7 @@ import json
 import pytest
 
 from domain.ticket import Ticket
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.support.commands import environment, ticketing
 from tests.unit.builders import context
 
@@ -33,7 +33,7 @@ def ticket(pool):
     ticket.change_status("in_progress", context())
     ticket.comment("c1", "two\nlines", "internal", context())
     ticket.delete(context())
-    Ticketing(pool).save(ticket)
+    EventStore(pool).save(ticket)
     return ticket
 
 

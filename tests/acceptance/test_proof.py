@@ -10,7 +10,7 @@ import pytest
 from domain.ticket import Ticket
 from tests.support.commands import COMMAND_SECONDS, environment, ticketing
 from tests.support.exports import checked
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 from tests.support.waiting import eventually
 
 PATHS = ("/v1/audit/export", "/v1/audit/export/manifest", "/v1/audit/events/x/proof")
@@ -169,7 +169,7 @@ def test_standard_output_on_a_full_disk_is_told_without_a_traceback(site, tmp_pa
     environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
     files = {"stdin": Path("/dev/null"), "stdout": Path("/dev/full"), "stderr": tmp_path / "stderr"}
 
-    code = Ticketing("export", "--to", "1", environ=environ, **files).wait(COMMAND_SECONDS)
+    code = TicketingProcess("export", "--to", "1", environ=environ, **files).wait(COMMAND_SECONDS)
 
     told = files["stderr"].read_text()
     assert (code, "No space left on device" in told, "Traceback" in told) == (2, True, False)

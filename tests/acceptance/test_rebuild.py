@@ -12,7 +12,7 @@ import pytest
 from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK, Site
 from tests.support.commands import environment, ticketing
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 from tests.support.history import History, append
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
@@ -161,7 +161,7 @@ def test_planted_differences_are_found_and_mended(site, environ):
 def test_a_killed_rebuild_leaves_the_live_tables_as_they_were(site, environ):
     moments = random.Random(1)
     for _ in range(3):
-        process = Ticketing("rebuild", environ=environ)
+        process = TicketingProcess("rebuild", environ=environ)
         eventually(lambda: "read_next" in schemas(site))
         time.sleep(moments.uniform(0, 0.1))  # the moment is arbitrary; nothing is waited for
         process.kill()

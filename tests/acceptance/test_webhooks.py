@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 
 from tests.acceptance.site import Site
 from tests.support.commands import environment
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 from tests.support.postgres import cloned_database
 from tests.support.receivers import answer, running_receiver
 from tests.support.waiting import eventually
@@ -33,7 +33,7 @@ def dispatcher_process(dsn, home, **variables):
         WEBHOOK_RETRY_SECONDS="0.1",
         **variables,
     )
-    process = Ticketing("webhook-dispatcher", environ=settings, stdout=home / "dispatcher.log")
+    process = TicketingProcess("webhook-dispatcher", environ=settings, stdout=home / "dispatcher.log")
     try:
         yield process
     finally:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.commands import environment
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, stored_rows
 from tests.support.waiting import eventually
@@ -29,7 +29,7 @@ def start(database, tmp_path):
     started = []
 
     def process():
-        started.append(Ticketing("projector", environ=environ))
+        started.append(TicketingProcess("projector", environ=environ))
         return started[-1]
 
     yield process

@@ -18,7 +18,7 @@ from projections.schema import create_read_schema
 from tests.acceptance.site import LEAK, PEOPLE, Site
 from tests.support.browser import Browser, give_password
 from tests.support.commands import environment
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 from tests.support.keys import bearer
 from tests.support.oauth import make_app
 from tests.support.proxy import Proxy
@@ -174,7 +174,7 @@ def is_well(site):
 
 @contextmanager
 def running_projector(dsn):
-    projector = Ticketing("projector", environ=environment(DATABASE_URL=dsn))
+    projector = TicketingProcess("projector", environ=environment(DATABASE_URL=dsn))
     try:
         yield
     finally:

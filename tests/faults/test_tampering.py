@@ -8,7 +8,7 @@ import random
 import pytest
 
 from infrastructure.keys.privacy import process_vault
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect
 from notary.follower import seal
 from notary.pages import sql
@@ -42,7 +42,7 @@ def log(postgres, template):
     with cloned_database(postgres, template) as dsn:
         history = History(seed=9)
         with make_pool(dsn, application="tests", max_size=2) as pool, pool.connection() as conn:
-            store = Ticketing(pool)
+            store = EventStore(pool)
             for _ in range(CHECKPOINTS):
                 append(store, in_one(history.grow(APPENDS // CHECKPOINTS)))
                 conn.execute("SELECT nextval('es.stored_events_notification_id_seq')")  # as a rollback does

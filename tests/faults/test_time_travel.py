@@ -14,7 +14,7 @@ from falcon.testing import TestClient
 from commands.properties import RegisterProperty, register_property
 from commands.users import RegisterUser, register_user
 from domain.ticket import PRIORITIES, STATUSES
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from projections.verification import verify
 from server.app import create_app
 from tests.support.api import SEASIDE, services_on
@@ -54,7 +54,7 @@ def site(database, tmp_path):
 class Site:
     """The API in this process, for an admin and for staff of two of the three properties."""
 
-    def __init__(self, client: TestClient, store: Ticketing) -> None:
+    def __init__(self, client: TestClient, store: EventStore) -> None:
         self._client = client
         self._headers = {
             "admin": bearer(make_key(store).key),

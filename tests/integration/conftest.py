@@ -11,7 +11,7 @@ from falcon.testing import TestClient
 
 from commands.users import RegisterUser, register_user
 from domain.access import Role
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
 from server.app import create_app
@@ -32,7 +32,7 @@ def peopled(postgres: str, template: str) -> Iterator[str]:
     """
     with cloned_database(postgres, template) as dsn:
         with make_pool(dsn, application="tests", max_size=2) as pool:
-            store = Ticketing(pool)
+            store = EventStore(pool)
             for user_id, role, name in PEOPLE:
                 command = RegisterUser(user_id=user_id, name=name, email=f"{user_id}@example.com", role=role)
                 register_user(store, command, operator())

@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from infrastructure.keys.privacy import process_vault
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.roles import APPLICATION, grant_to_application
 from notary.follower import seal
@@ -40,7 +40,7 @@ def application(database):
 @pytest.mark.parametrize("lock", ["watermark", "table"])
 def test_it_appends_and_does_all_else_the_processes_do(application, lock):
     with make_pool(application, application="tests", max_size=2) as pool:
-        append(Ticketing(pool, lock=lock), History(seed=1).grow(30))
+        append(EventStore(pool, lock=lock), History(seed=1).grow(30))
     with connect_projector(application) as projector:
         while catch_up(projector):
             pass

@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 from domain.property import Property
 from infrastructure.process import deadlines
 from infrastructure.process.deadlines import DeadlineExceeded, lift_request_limit, limit_request
-from infrastructure.storage.event_store import Ticketing, create
+from infrastructure.storage.event_store import EventStore, create
 from infrastructure.storage.postgres import connect, connect_async, make_pool
 from infrastructure.storage.recorder import outcome_is_unknown
 from tests.support.api import SEASIDE
@@ -196,7 +196,7 @@ def test_a_request_connects_in_the_time_it_has_left():
 
 
 def test_an_append_that_is_not_answered_may_be_stored_and_is_not_stored_again(proxy, far_pool, conn):
-    store, first_try = Ticketing(far_pool), operator()
+    store, first_try = EventStore(far_pool), operator()
     far_pool.fetch("SELECT 1")
     proxy.become("delay", delay_seconds=1.0)  # the server gets it, after we have given up
     with a_request(), pytest.raises(DeadlineExceeded) as caught:

@@ -17,7 +17,7 @@ from domain.errors import Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.storage import snapshots
-from infrastructure.storage.event_store import Ticketing, VersionConflict
+from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
@@ -39,7 +39,7 @@ def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
 @pytest.fixture
 def elsewhere(pool):
     """The store of another process."""
-    return Ticketing(pool)
+    return EventStore(pool)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from domain.errors import Conflict
 from domain.user import ERASED_EMAIL, ERASED_NAME, Preferences, User, UserNameChanged, UserRegistered
 from infrastructure.keys.privacy import PREFIX, open_events
 from infrastructure.keys.vault import CannotOpen
-from infrastructure.storage.event_store import Ticketing, VersionConflict, decode, encode
+from infrastructure.storage.event_store import EventStore, VersionConflict, decode, encode
 from tests.support.log import events_after
 from tests.unit.builders import caller, context
 
@@ -45,7 +45,7 @@ def erase(store, user_id="u1"):
 @pytest.fixture
 def elsewhere(pool):
     """The store of another process."""
-    return Ticketing(pool)
+    return EventStore(pool)
 
 
 def stored_states(conn):
@@ -161,7 +161,7 @@ def test_an_erased_person_is_nowhere_to_be_read(store, elsewhere, conn):
 
     erased = erase(store)
 
-    fresh = Ticketing(store._pool)
+    fresh = EventStore(store._pool)
     for user in (erased, *(one.load(User, "u1") for one in (store, elsewhere, fresh))):
         assert (user.name, user.email, user.phone, user.is_erased) == (ERASED_NAME, ERASED_EMAIL, None, True)
     assert [event.name for event in elsewhere.history(User, "u1")[:2]] == [ERASED_NAME, ERASED_NAME]
@@ -233,7 +233,7 @@ def test_the_schema_tells_which_fields_are_personal(kind):
 
 
 def test_in_memory_events_are_as_they_are():
-    store = Ticketing()
+    store = EventStore()
     register(store)
 
     erase(store)

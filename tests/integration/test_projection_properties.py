@@ -13,7 +13,7 @@ from commands import properties, ticket_opening, tickets, users
 from domain.errors import DomainError
 from domain.ticket import PRIORITIES, STATUSES, Attachment
 from domain.user import Notifications, Preferences
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
 from tests.support.history import append
@@ -155,7 +155,7 @@ def test_the_read_tables_are_the_fold_of_the_log(postgres, template, commands, b
     events = events_of([*FIRST, *commands])
 
     with cloned_database(postgres, template) as dsn, make_pool(dsn, application="tests", max_size=1) as pool:
-        append(Ticketing(pool), [events])
+        append(EventStore(pool), [events])
         with connect_projector(dsn) as projector:
             while catch_up(projector, batch_size):
                 pass
@@ -166,7 +166,7 @@ def test_the_read_tables_are_the_fold_of_the_log(postgres, template, commands, b
 
 def events_of(commands):
     """What the commands caused, a second apart; a refusal is an answer too. Tickets are t0, t1, ..."""
-    store = Ticketing()
+    store = EventStore()
     opened = 0
     for number, (carry_out, command) in enumerate(commands):
         is_opening = carry_out is ticket_opening.open_ticket

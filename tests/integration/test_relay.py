@@ -16,7 +16,7 @@ from domain.events import StoredDomainEvent
 from event_stream.marks import Marks
 from event_stream.position import RelayRefused, read_position
 from event_stream.relay import Relay, is_fenced, republish, run_relay, transactions
-from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import create_topics
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic
@@ -344,7 +344,7 @@ def test_another_log_than_the_topics_is_refused(settings, store, postgres, templ
     publish_all(settings)
 
     with cloned_database(postgres, template) as other, make_pool(other, application="t", max_size=1) as pool:
-        append(Ticketing(pool), History(15).grow(200))
+        append(EventStore(pool), History(15).grow(200))
         with pytest.raises(RelayRefused, match="the topic belongs to another database"):
             publish_all(on(settings, other))
 

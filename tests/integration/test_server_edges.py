@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from server import worker
 from server.worker import READ_SECONDS, DeadlineSocket
@@ -35,7 +35,7 @@ def address(dsn):
 @pytest.fixture(scope="module")
 def key(dsn):
     with make_pool(dsn, application="tests", max_size=1) as pool:
-        return make_key(Ticketing(pool)).key
+        return make_key(EventStore(pool)).key
 
 
 class Answer:

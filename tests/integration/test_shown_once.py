@@ -14,7 +14,7 @@ from commands.shown_once import SecretWasShown
 from commands.users import RegisterUser, register_user
 from domain.errors import Conflict
 from infrastructure.keys.tokens import digest
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import caller, context
 
 CLIENT = RegisterClient(
@@ -34,7 +34,7 @@ KEPT = (
 class Maker:
     """A command that makes a secret: carried out in a context, it returns it."""
 
-    store: Ticketing
+    store: EventStore
     client_id: str
     grant: GiveGrant
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect
 from infrastructure.storage.recorder import WatermarkMissing, WatermarkRecorder, read_log, verify_triggers
 from tests.support.log_writers import INSERT, Follower, read_without_watermark, write
@@ -33,7 +33,7 @@ def other(database):
 
 
 @pytest.fixture
-def recorder(store: Ticketing) -> WatermarkRecorder:
+def recorder(store: EventStore) -> WatermarkRecorder:
     return store.recorder
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urljoin
 
 import requests
 
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.support.keys import operator
 
 PASSWORD = "otter violin quartz bramble"
@@ -119,7 +119,7 @@ class Browser:
         return self.send(form.action, {**form.fields, "account": account, "password": password})
 
 
-def give_password(store: Ticketing, user_id: str, password: str = PASSWORD) -> None:
+def give_password(store: EventStore, user_id: str, password: str = PASSWORD) -> None:
     from commands.passwords import ChangePassword, change_password
 
     change_password(store, ChangePassword(user_id=user_id, password=password), operator())

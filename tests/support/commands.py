@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 
 TICKETING = Path(sys.executable).with_name("ticketing")
 NEVER_INHERITED = (
@@ -42,7 +42,7 @@ def ticketing(
     with tempfile.TemporaryDirectory(prefix="ticketing-command-") as folder:
         stdin, stdout, stderr = (Path(folder) / name for name in ("stdin", "stdout", "stderr"))
         stdin.write_text(given)
-        process = Ticketing(*arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr)
+        process = TicketingProcess(*arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr)
         try:
             code = process.wait(COMMAND_SECONDS)
         finally:

@@ -34,7 +34,7 @@ def ticketing() -> None:
     main()
 
 
-class Ticketing:
+class TicketingProcess:
     """One process, with the methods of subprocess.Popen that tests use."""
 
     def __init__(

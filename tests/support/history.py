@@ -11,7 +11,7 @@ from domain.aggregate import Aggregate, DomainEvent
 from domain.property import Property
 from domain.ticket import PRIORITIES, STATUSES, Attachment, Ticket
 from domain.user import Preferences, User
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 WORDS = ("leak", "ceiling", "heater", "broken", "window", "mouse", "kitchen", "élan", "noise", "lift")
@@ -150,7 +150,7 @@ class History:
         return ticket
 
 
-def append(store: Ticketing, appends: list[list[DomainEvent]]) -> int:
+def append(store: EventStore, appends: list[list[DomainEvent]]) -> int:
     """Store the events as they are; return the last position."""
     position = 0
     for events in appends:

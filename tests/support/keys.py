@@ -8,7 +8,7 @@ from typing import Any
 from commands.api_keys import IssuedKey, IssueKey, issue_key
 from domain.access import Context, system_context
 from infrastructure.ids import new_id
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 
 
 def operator() -> Context:
@@ -16,7 +16,7 @@ def operator() -> Context:
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 
-def make_key(store: Ticketing, **facts: Any) -> IssuedKey:
+def make_key(store: EventStore, **facts: Any) -> IssuedKey:
     """A key, an admin's without user or limit unless `facts` say otherwise."""
     return issue_key(
         store, IssueKey(**{"name": "test", "role": "admin", "rate_limit": None, **facts}), operator()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from domain.aggregate import DomainEvent
-from infrastructure.storage.event_store import Ticketing, decode
+from infrastructure.storage.event_store import EventStore, decode
 
 
 class Recorded(NamedTuple):
@@ -15,7 +15,7 @@ class Recorded(NamedTuple):
     event: DomainEvent
 
 
-def events_after(store: Ticketing, position: int, limit: int) -> list[Recorded]:
+def events_after(store: EventStore, position: int, limit: int) -> list[Recorded]:
     """Up to `limit` events past `position`, with their personal fields readable."""
     rows = store.recorder.select_notifications(position, limit, inclusive_of_start=False)
     events = store.opened([decode(row.state) for row in rows])

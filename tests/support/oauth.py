@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import requests
 
 from commands.oauth_clients import RegisterClient, register_client
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.support.browser import Browser, forms_of
 from tests.support.keys import operator
 
@@ -46,7 +46,7 @@ def make_pkce() -> Pkce:
     return Pkce(verifier, base64.urlsafe_b64encode(sha256).rstrip(b"=").decode())
 
 
-def make_app(store: Ticketing, *, public: bool = False, **facts: Any) -> App:
+def make_app(store: EventStore, *, public: bool = False, **facts: Any) -> App:
     """A client for tickets, an admin's at most, with every grant it can have."""
     given = {
         "name": "Board",

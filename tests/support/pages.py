@@ -8,19 +8,20 @@ from urllib.parse import urlencode
 import falcon
 from falcon.testing import Result, TestClient
 
-from api.http.resource import Operation, Resource
 from domain.errors import Forbidden
+from pages.common import page
+from pages.common.page_operation import PageOperation
 from tests.support.browser import PASSWORD, forms_of
 
 FORM = "application/x-www-form-urlencoded"
 
 
-class Desk(Resource):
+class Desk(page.Page):
     """A page of the tests' own."""
 
-    operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="Look", session=True, media_type="text/html"),
-        "POST": Operation(summary="Do", session=True, media_type="text/html"),
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": PageOperation(summary="Look"),
+        "POST": PageOperation(summary="Do"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

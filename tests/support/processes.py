@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.commands import environment
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 
 STOP_SECONDS = 60
 RESTART_SECONDS = 0.25
@@ -28,12 +28,12 @@ class Processes:
         }
         self._environ = environment(**given | variables)
         self._log = home / "processes.log"
-        self._running: list[Ticketing] = []
+        self._running: list[TicketingProcess] = []
         self._closing = threading.Event()
         self._keepers: list[threading.Thread] = []
 
-    def start(self, *command: str) -> Ticketing:
-        process = Ticketing(*command, environ=self._environ, stdout=self._log)
+    def start(self, *command: str) -> TicketingProcess:
+        process = TicketingProcess(*command, environ=self._environ, stdout=self._log)
         self._running.append(process)
         return process
 
@@ -43,7 +43,7 @@ class Processes:
         keeper.start()
         self._keepers.append(keeper)
 
-    def _keep(self, process: Ticketing, command: tuple[str, ...]) -> None:
+    def _keep(self, process: TicketingProcess, command: tuple[str, ...]) -> None:
         while not self._closing.wait(RESTART_SECONDS):
             if process.poll() is not None:
                 process = self.start(*command)
@@ -66,13 +66,13 @@ class Processes:
             process.wait(STOP_SECONDS)
 
 
-def kill(process: Ticketing) -> None:
+def kill(process: TicketingProcess) -> None:
     """kill -9."""
     process.kill()
     process.wait()
 
 
-def end(process: Ticketing) -> None:
+def end(process: TicketingProcess) -> None:
     """Ask it to stop, as a supervisor does."""
     process.terminate()
     process.wait(STOP_SECONDS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from tests.support.commands import TICKETING, environment
-from tests.support.forks import Ticketing
+from tests.support.forks import TicketingProcess
 
 READY_SECONDS = 120
 STOP_SECONDS = 60
@@ -48,7 +48,7 @@ def running_api(
         )
         log = log or Path(home) / "output.log"
         names = ("api", "projector", *beside) if projector else ("api", *beside)
-        start = Ticketing if forked else _installed
+        start = TicketingProcess if forked else _installed
         processes = [start(name, environ=settings, stdout=log) for name in names]
         try:
             base_url = f"http://127.0.0.1:{port}"
@@ -70,7 +70,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(base_url: str, processes: list[Ticketing], log: Path) -> None:
+def _wait_until_ready(base_url: str, processes: list[TicketingProcess], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
@@ -83,7 +83,7 @@ def _wait_until_ready(base_url: str, processes: list[Ticketing], log: Path) -> N
         time.sleep(0.05)
 
 
-def _stop(processes: list[Ticketing]) -> None:
+def _stop(processes: list[TicketingProcess]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:

@@ -19,7 +19,7 @@ from infrastructure.storage.postgres import connect
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 from tests.support.commands import environment
-from tests.support.forks import Program, Ticketing, ticketing
+from tests.support.forks import Program, TicketingProcess, ticketing
 from tests.support.waiting import eventually
 
 READ_SECONDS = 120
@@ -138,7 +138,7 @@ class RelayProcess:
     def __init__(self, settings: Settings, *, program: Program = ticketing, **variables: str) -> None:
         self.log = settings.home / f"relay-{time.monotonic_ns()}.log"
         environ = environment(**relay_variables(settings), **variables)
-        self.process = Ticketing("relay", environ=environ, stdout=self.log, program=program)
+        self.process = TicketingProcess("relay", environ=environ, stdout=self.log, program=program)
 
     def __enter__(self) -> RelayProcess:
         return self

@@ -16,7 +16,7 @@ from domain.webhook import Webhook
 from infrastructure.ids import new_id
 from infrastructure.keys.privacy import process_vault
 from infrastructure.settings import Settings
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from tests.support.waiting import WAIT_SECONDS
 from webhook_dispatcher.dispatcher import run_dispatcher
@@ -29,12 +29,12 @@ def system() -> Context:
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 
-def handlers(store: Ticketing) -> Webhooks:
+def handlers(store: EventStore) -> Webhooks:
     return Webhooks(store, process_vault(), allow_private=True)
 
 
 def register(
-    store: Ticketing,
+    store: EventStore,
     url: str,
     *event_names: str,
     secret: str | None = SECRET,
@@ -44,7 +44,7 @@ def register(
     return handlers(store).register(command, by or system())
 
 
-def open_ticket(store: Ticketing, **facts: Any) -> Ticket:
+def open_ticket(store: EventStore, **facts: Any) -> Ticket:
     """A ticket, without the checks of a command."""
     fields = {
         "title": "Water leak in bathroom",

@@ -10,7 +10,7 @@ from domain.oauth_client import OAuthClient
 from domain.oauth_grant import OAuthGrant
 from domain.redirect_uri import complaint, origin
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, has_form
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, caller, context
 
 
@@ -97,7 +97,7 @@ def register(store, by=None, **facts):
 
 
 def test_a_confidential_client_gets_a_secret_and_a_public_one_pkce():
-    store = Ticketing()
+    store = EventStore()
 
     confidential, public = register(store), register(store, client_kind="public")
 
@@ -136,13 +136,13 @@ def test_a_confidential_client_gets_a_secret_and_a_public_one_pkce():
 )
 def test_what_cannot_be_registered_names_its_field(facts, field):
     with pytest.raises(Invalid) as refusal:
-        register(Ticketing(), **facts)
+        register(EventStore(), **facts)
 
     assert field in refusal.value.details
 
 
 def test_only_an_admin_registers_rotates_and_revokes():
-    store = Ticketing()
+    store = EventStore()
     client_id = register(store).client.id
     manager = context(caller("manager"))
 
@@ -156,7 +156,7 @@ def test_only_an_admin_registers_rotates_and_revokes():
 
 
 def test_a_secret_can_be_rotated_while_there_is_one():
-    store = Ticketing()
+    store = EventStore()
     confidential, public = register(store), register(store, client_kind="public")
 
     renewed = rotate_client_secret(store, confidential.client.id, context())
@@ -171,7 +171,7 @@ def test_a_secret_can_be_rotated_while_there_is_one():
 
 
 def test_revoking_twice_is_recorded_once():
-    store = Ticketing()
+    store = EventStore()
     client_id = register(store).client.id
 
     revoke_client(store, client_id, context())

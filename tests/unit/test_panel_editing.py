@@ -6,7 +6,7 @@ from api.http.forms import Form
 from commands.properties import ChangeProperty, RegisterProperty, change_property, register_property
 from domain.errors import Conflict, PreconditionFailed
 from domain.property import Property
-from infrastructure.storage.event_store import DECISIONS, Ticketing
+from infrastructure.storage.event_store import DECISIONS, EventStore
 from pages.common.shown_form import ShownForm
 from pages.panel.editing import merge, read_edit, save_edit
 from pages.panel.places import place_values
@@ -15,7 +15,7 @@ from tests.unit.builders import OCEAN_DRIVE, context
 
 @pytest.fixture
 def store():
-    store = Ticketing()
+    store = EventStore()
     command = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
     register_property(store, command, context())
     return store

@@ -23,7 +23,7 @@ from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, Webh
 from domain.access import Caller, Context
 from domain.errors import Forbidden, Invalid, NotFound
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.support.rights import EVERYTHING, LISTS, RANK, Credential, Held, Person, credentials, people
 from tests.unit.builders import OCEAN_DRIVE, context
 
@@ -43,7 +43,7 @@ class World:
     """A store with three properties, and a caller for each credential, whose person is in the store."""
 
     def __init__(self) -> None:
-        self.store = Ticketing()
+        self.store = EventStore()
         self.numbers = count(1)
         self.webhooks = Webhooks(self.store, Vault([bytes(32)]), allow_private=True)
         self.persons: dict[Person, str] = {}
@@ -146,7 +146,7 @@ def on_passwords(world: World, credential: Credential) -> Iterator[Cell]:
         yield f"password of {held}", may, lambda bad=bad: refuse_password(store, bad, context(by))
 
 
-def refuse_password(store: Ticketing, bad: ChangePassword, context: Context) -> None:
+def refuse_password(store: EventStore, bad: ChangePassword, context: Context) -> None:
     with pytest.raises(Invalid, match="at least 8 characters"):
         change_password(store, bad, context)
 

@@ -19,7 +19,7 @@ from commands.tickets import (
 from commands.users import RegisterUser, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from domain.ticket import Attachment, Ticket
-from infrastructure.storage.event_store import Ticketing, VersionConflict, decide
+from infrastructure.storage.event_store import EventStore, VersionConflict, decide
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])
@@ -30,7 +30,7 @@ GUEST = caller("guest", user_id="u-guest", reach=["p1"])
 
 @pytest.fixture
 def store():
-    store = Ticketing()
+    store = EventStore()
     for property_id in ("p1", "p2"):
         register_property(
             store, RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE), context()
@@ -254,7 +254,7 @@ def test_a_lost_race_is_decided_again_three_times_and_then_refused():
         raise VersionConflict("t1")
 
     with pytest.raises(Conflict):
-        decide(Ticketing(), "t1", loses)
+        decide(EventStore(), "t1", loses)
     assert len(attempts) == 3
 
 

@@ -19,7 +19,7 @@ from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.property import Property
 from domain.user import Notifications, Preferences, User
 from infrastructure.keys.tokens import digest
-from infrastructure.storage.event_store import Ticketing
+from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import OCEAN_DRIVE, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])
@@ -28,7 +28,7 @@ STAFF = caller("staff", user_id="u-staff", reach=["p1"])
 
 @pytest.fixture
 def store():
-    store = Ticketing()
+    store = EventStore()
     for property_id in ("p1", "p2"):
         register_property(
             store, RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE), context()

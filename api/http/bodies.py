@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator
-from typing import IO, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Generic, TypeVar
 
 import falcon
 import msgspec
 from gunicorn.http.errors import ParseException
 
 from api.http.errors import Refused
-from api.http.problems import problems
+from api.http.problems import find_problems
 from api.http.queries import NoQuery, read_query
 from api.http.resource import MAX_BODY_BYTES
-from domain.errors import Invalid
+from commands.values import Problems
+from domain.errors import Details, Invalid
 from infrastructure.storage.attachment_store import disk_errors
 
 __all__ = [
     "NoQuery",
+    "SentValues",
     "encode",
     "read_bytes",
     "read_file",
     "read_object",
     "read_query",
+    "read_values",
     "require_plain",
     "respond",
     "right_fields",
@@ -60,12 +63,39 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
         raise Refused("invalid_json", str(error)) from None
 
 
+class SentValues(Generic[T]):
+    """The values of a request body or a form, for a command to validate (commands/values.py)."""
+
+    def __init__(self, fields: Mapping[str, Any], kind: type[T]) -> None:
+        self.fields = fields
+        self._kind = kind
+
+    def read(self, problems: Problems | None = None) -> T:
+        """The values as a T, strings trimmed. Raises Invalid, which names every bad field at once."""
+        try:
+            trimmed = _trimmed(self.fields)
+            values = msgspec.convert(trimmed, self._kind)
+        except (msgspec.ValidationError, UnicodeError):
+            details = find_problems(self.fields, self._kind, noun="field")
+            more = problems(self._valid_fields(details)) if problems is not None else {}
+            raise Invalid(details | {name: more[name] for name in more if name not in details}) from None
+        if problems is not None and (details := problems(trimmed)):
+            raise Invalid(details)
+        return values
+
+    def _valid_fields(self, details: Details) -> dict[str, Any]:
+        wrong = {name.partition(".")[0] for name in details}
+        return {name: _trimmed(value) for name, value in self.fields.items() if name not in wrong}
+
+
+def read_values(req: falcon.Request, kind: type[T]) -> SentValues[T]:
+    """The body, a JSON object, as the values of a command. Raises Refused as `read_object` does."""
+    return SentValues(read_object(req), kind)
+
+
 def validate(given: dict[str, Any], kind: type[T]) -> T:
     """The object as a `kind`, strings trimmed. Raises Invalid naming every bad field at once."""
-    try:
-        return msgspec.convert(_trimmed(given), kind)
-    except (msgspec.ValidationError, UnicodeError):
-        raise Invalid(problems(given, kind, noun="field")) from None
+    return SentValues(given, kind).read()
 
 
 def right_fields(given: dict[str, Any], refusal: Invalid) -> dict[str, Any]:

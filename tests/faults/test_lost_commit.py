@@ -11,16 +11,16 @@ import psycopg
 import pytest
 
 from commands.api_keys import IssueKey, issue_key
-from commands.properties import RegisterProperty, register_property
 from domain.errors import Conflict
 from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore, VersionConflict, create
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.recorder import OutOfDate
+from tests.support.arrange import register_property
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
-from tests.unit.builders import OCEAN_DRIVE, caller, context
+from tests.unit.builders import caller, context
 
 POOL_SIZE = 4
 DEADLINE_SECONDS = 3.0
@@ -158,8 +158,7 @@ def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(s
 
 def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_since(proxy, far_pool, conn):
     store = EventStore(far_pool)
-    seaside = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
-    register_property(store, seaside, context())
+    register_property(store, "p1", context(), name="Seaside")
     store.load(Property, "p1")
     place, ticket = store.remembered(Property, "p1"), a_ticket()
     conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)

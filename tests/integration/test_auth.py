@@ -8,11 +8,11 @@ import pytest
 from falcon.testing import TestClient
 
 from commands.api_keys import make_secret, revoke_key
-from commands.properties import RegisterProperty, register_property
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.api_key import ApiKey
 from server.app import create_app
-from tests.support.api import ROUTES, SEASIDE, services_on
+from tests.support.api import ROUTES, services_on
+from tests.support.arrange import register_property
 from tests.support.keys import bearer, make_key, operator
 
 
@@ -31,8 +31,7 @@ def client(services):
 def people(store, catch_up):
     """Two properties, a manager of the first and an admin."""
     for property_id in ("p1", "p2"):
-        command = RegisterProperty(property_id=property_id, name=property_id, address=SEASIDE)
-        register_property(store, command, operator())
+        register_property(store, property_id, operator(), name=property_id)
     for user_id, role, property_ids in (("max", "manager", ("p1",)), ("ada", "admin", ())):
         command = RegisterUser(
             user_id=user_id, name=user_id, email="a@example.com", role=role, property_ids=property_ids

@@ -9,7 +9,6 @@ from typing import Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
 from commands.ticket_opening import OpenTicket, open_ticket
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.aggregate import Aggregate
@@ -19,6 +18,7 @@ from domain.ticket import Ticket
 from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
+from tests.support.arrange import add_unit, register_property
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 
@@ -243,7 +243,7 @@ def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(
 
 def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(store, elsewhere):
     """Another process adds a unit, and moves the requester away, after this one has read them."""
-    register_property(store, RegisterProperty(property_id="p1", name="S", address=OCEAN_DRIVE), context())
+    register_property(store, "p1", context(), name="S")
     person = RegisterUser(user_id="u1", name="U", email="u@example.com", role="guest", property_ids=("p1",))
     register_user(store, person, context())
     manager = context(caller("manager", reach=["p1"]))
@@ -253,7 +253,7 @@ def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(
         return OpenTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1")
 
     open_ticket(store, leak(None), manager)
-    add_unit(elsewhere, AddUnit(property_id="p1", unit_id="unit1", name="Unit 101"), context())
+    add_unit(elsewhere, "p1", "unit1", context(), name="Unit 101")
     ticket = open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
     change_user(elsewhere, ChangeUser(user_id="u1", property_ids=()), context())
 

@@ -9,18 +9,19 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from commands import properties, ticket_opening, tickets, users
+from commands import ticket_opening, tickets, users
 from domain.errors import DomainError
 from domain.ticket import PRIORITIES, STATUSES, Attachment
 from domain.user import Notifications, Preferences
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
+from tests.support import arrange
 from tests.support.history import append
 from tests.support.log import events_after
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
-from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
+from tests.unit.builders import NOON, caller, context
 
 EXAMPLES = 30
 SMALL = st.integers(0, 2)  # so few things that commands meet on them
@@ -34,6 +35,14 @@ ABSENT = st.just(msgspec.UNSET)
 
 def command_of(kind, carry_out, **fields):
     return st.tuples(st.just(carry_out), st.builds(kind, **fields))
+
+
+def call_of(carry_out, **arguments):
+    return st.tuples(st.just(called(carry_out)), st.fixed_dictionaries(arguments))
+
+
+def called(carry_out):
+    return lambda store, arguments, context: carry_out(store, context=context, **arguments)
 
 
 OPENING = command_of(
@@ -83,26 +92,20 @@ FILE = command_of(
 )
 DELETION = command_of(tickets.DeleteTicket, tickets.delete_ticket, ticket_id=TICKET)
 RESTORATION = command_of(tickets.RestoreTicket, tickets.restore_ticket, ticket_id=TICKET)
-ADDRESS = st.just(OCEAN_DRIVE) | st.builds(
-    lambda text: msgspec.structs.replace(OCEAN_DRIVE, street=text), TEXT
-)
-PLACE = command_of(
-    properties.RegisterProperty,
-    properties.register_property,
+ADDRESS = st.builds(lambda text: msgspec.structs.replace(arrange.ADDRESS, street=text), TEXT)
+PLACE = call_of(
+    arrange.register_property,
     property_id=PROPERTY,
     name=TEXT,
-    address=ADDRESS,
 )
-PLACE_CHANGE = command_of(
-    properties.ChangeProperty,
-    properties.change_property,
+PLACE_CHANGE = call_of(
+    arrange.change_property,
     property_id=PROPERTY,
     name=ABSENT | TEXT,
     address=ABSENT | ADDRESS,
 )
-NEW_UNIT = command_of(
-    properties.AddUnit,
-    properties.add_unit,
+NEW_UNIT = call_of(
+    arrange.add_unit,
     property_id=PROPERTY,
     unit_id=SMALL.map("unit{}".format),
     name=TEXT,
@@ -136,10 +139,7 @@ COMMANDS = st.one_of(
     *(PLACE, PLACE_CHANGE, NEW_UNIT, PERSON, PERSON_CHANGE),
 )
 FIRST = [
-    (
-        properties.register_property,
-        properties.RegisterProperty(property_id="p0", name="P", address=OCEAN_DRIVE),
-    ),
+    (called(arrange.register_property), {"property_id": "p0"}),
     (users.register_user, users.RegisterUser(user_id="u0", name="U", email="u@example.com", role="admin")),
 ]
 

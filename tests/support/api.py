@@ -14,9 +14,9 @@ from api.http.bodies import read_object, respond, validate
 from api.http.errors import Refused
 from api.http.resource import Operation, Resource
 from api.http.services import Services, make_services
-from commands.properties import RegisterProperty, register_property
 from domain.property import Address
 from infrastructure.settings import Settings
+from tests.support.arrange import register_property
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
 
@@ -50,15 +50,14 @@ class Things(Resource):
         body = read_object(req)
         context = req.context.command()
         thing = validate(body, NewThing)
-        command = RegisterProperty(property_id=context.command_id, name=thing.name, address=SEASIDE)
-        property = register_property(self.services.store, command, context)
+        made = register_property(self.services.store, context.command_id, context, name=thing.name)
         if thing.fails:
             raise RuntimeError("after the command")
         if thing.refusal:
             raise Refused(thing.refusal, "after the command")
-        resp.location = f"/v1/things/{property.id}"
+        resp.location = f"/v1/things/{made.id}"
         resp.etag = '"1"'
-        respond(resp, {"id": property.id, "is_retry": context.is_retry}, status=201)
+        respond(resp, {"id": made.id, "is_retry": context.is_retry}, status=201)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         raise RuntimeError("a secret: /etc/passwd")

@@ -17,15 +17,15 @@ from commands.erasure import EraseUser, erase_user
 from commands.oauth_clients import RegisterClient, register_client, revoke_client, rotate_client_secret
 from commands.oauth_grants import GiveGrant, give_grant
 from commands.passwords import ChangePassword, change_password
-from commands.properties import RegisterProperty, register_property
 from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, Webhooks
 from domain.access import Caller, Context
 from domain.errors import Forbidden, Invalid, NotFound
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
+from tests.support.arrange import register_property
 from tests.support.rights import EVERYTHING, LISTS, RANK, Credential, Held, Person, credentials, people
-from tests.unit.builders import OCEAN_DRIVE, context
+from tests.unit.builders import context
 
 AUTH = {
     "service key": "api_key",
@@ -48,8 +48,7 @@ class World:
         self.webhooks = Webhooks(self.store, Vault([bytes(32)]), allow_private=True)
         self.persons: dict[Person, str] = {}
         for property_id in "ABC":
-            facts = RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE)
-            register_property(self.store, facts, context())
+            register_property(self.store, property_id, context(), name="Seaside")
 
     def person(self, person: Person) -> str:
         """The id of such a person, just registered."""

@@ -2,7 +2,6 @@
 
 import pytest
 
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
 from commands.ticket_opening import OpenTicket, open_ticket
 from commands.tickets import (
     AttachFile,
@@ -20,7 +19,8 @@ from commands.users import RegisterUser, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from domain.ticket import Attachment, Ticket
 from infrastructure.storage.event_store import EventStore, VersionConflict, decide
-from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
+from tests.support.arrange import add_unit, register_property
+from tests.unit.builders import NOON, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])
 STAFF = caller("staff", user_id="u-staff", reach=["p1"])
@@ -32,10 +32,8 @@ GUEST = caller("guest", user_id="u-guest", reach=["p1"])
 def store():
     store = EventStore()
     for property_id in ("p1", "p2"):
-        register_property(
-            store, RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE), context()
-        )
-    add_unit(store, AddUnit(property_id="p1", unit_id="unit1", name="Unit 101"), context())
+        register_property(store, property_id, context(), name="Seaside")
+    add_unit(store, "p1", "unit1", context(), name="Unit 101")
     for user_id, role, property_ids in (
         ("u-staff", "staff", ("p1",)),
         ("u-foreign", "staff", ("p2",)),

@@ -1,0 +1,23 @@
+"""The commands that tests begin with, with plain arguments and valid values for what is left out."""
+
+from commands import properties
+from commands.values import ValidValues
+
+ADDRESS = properties.AddressBody(
+    street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA"
+)
+
+
+def register_property(store, property_id, context, *, name="Seaside"):
+    values = ValidValues(properties.NewProperty(name=name, address=ADDRESS))
+    return properties.register_property(store, values, context, property_id=property_id)
+
+
+def change_property(store, property_id, context, expected_versions=None, **changes):
+    values = ValidValues(properties.PropertyChanges(**changes))
+    return properties.change_property(store, property_id, values, context, expected_versions)
+
+
+def add_unit(store, property_id, unit_id, context, *, name="Unit 101"):
+    values = ValidValues(properties.NewUnit(name=name))
+    return properties.add_unit(store, property_id, values, context, unit_id=unit_id)

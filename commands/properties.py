@@ -54,10 +54,8 @@ def change_property(store: EventStore, command: ChangeProperty, context: Context
             return done
         context.caller.require("manager", "change properties")
         property.require_version(command.expected_versions)
-        if command.name is not UNSET:
-            property.rename(command.name, context)
-        if command.address is not UNSET:
-            property.change_address(command.address, context)
+        values = {"name": command.name, "address": command.address}
+        property.change({name: value for name, value in values.items() if value is not UNSET}, context)
         store.save(property)
         return property
 

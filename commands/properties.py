@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from commands.deciding import change
-from commands.values import Values
+from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import NotFound
 from domain.property import Address, Property
@@ -65,11 +65,10 @@ def change_property(
     def decide(managed: Property) -> None:
         context.caller.require("manager", "change properties")
         managed.require_version(expected_versions)
-        changes = values.read()
-        if changes.name is not UNSET:
-            managed.rename(changes.name, context)
-        if changes.address is not UNSET:
-            managed.change_address(_address(changes.address), context)
+        changes = given_values(values.read())
+        if "address" in changes:
+            changes["address"] = _address(changes["address"])
+        managed.change(changes, context)
 
     return change(
         store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide

@@ -7,15 +7,21 @@ it (Forbidden), is it still the version the caller read (PreconditionFailed), ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.access import Caller, Context
-from domain.errors import Details, Forbidden, Invalid, NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.property import Property
-from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
+from domain.ticket import (
+    Attachment,
+    Priority,
+    Status,
+    Ticket,
+    Visibility,
+    require_may_change,
+    require_may_comment,
+)
 from domain.user import User
 from infrastructure.storage.event_store import EventStore, decide
 
@@ -82,7 +88,7 @@ def change_ticket(store: EventStore, command: ChangeTicket, context: Context) ->
         ticket.require_version(command.expected_versions)
         if details := change_problems(store, command, ticket, context.caller):
             raise Invalid(details)
-        _apply_change(ticket, command, context)
+        ticket.change(_values(command), context)
         store.save(ticket)
         return ticket
 
@@ -158,22 +164,6 @@ def visible_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
     return ticket
 
 
-def require_may_change(caller: Caller, changes: Mapping[str, object]) -> None:
-    """Guests close and reopen; staff change all but the property; managers and up change everything.
-
-    `changes` maps field names to wanted values, which need not be valid ones.
-    """
-    if caller.role == "guest" and (changes.keys() - {"status"} or changes.get("status") == "in_progress"):
-        raise Forbidden("The role guest may only close and reopen a ticket.")
-    if "property_id" in changes:
-        caller.require("manager", "move a ticket to another property")
-
-
-def require_may_comment(caller: Caller, visibility: str) -> None:
-    if visibility == "internal":
-        caller.require("staff", "write internal comments")
-
-
 def given_fields(command: ChangeTicket) -> dict[str, object]:
     """The fields a change is asked for, by name."""
     fields = {name: getattr(command, name) for name in _CHANGEABLE}
@@ -218,17 +208,9 @@ def _place_after(ticket: Ticket, command: ChangeTicket) -> tuple[str, str | None
     return property_id, unit_id
 
 
-def _apply_change(ticket: Ticket, command: ChangeTicket, context: Context) -> None:
-    if command.title is not UNSET:
-        ticket.change_title(command.title, context)
-    if command.description is not UNSET:
-        ticket.change_description(command.description, context)
-    if command.category is not UNSET:
-        ticket.change_category(command.category, context)
-    if command.priority is not UNSET:
-        ticket.change_priority(command.priority, context)
-    ticket.move(*_place_after(ticket, command), context)
-    if command.assigned_to is not UNSET:
-        ticket.assign(command.assigned_to, context)
-    if command.status is not UNSET:
-        ticket.change_status(command.status, context)
+def _values(command: ChangeTicket) -> dict[str, object]:
+    """The wanted values by the names of the ticket's fields."""
+    values = given_fields(command)
+    if "assigned_to" in values:
+        values["assignee_id"] = values.pop("assigned_to")
+    return values

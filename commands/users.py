@@ -114,17 +114,10 @@ def property_problems(
 
 
 def _apply_change(store: EventStore, user: User, command: ChangeUser, context: Context) -> None:
-    if command.property_ids is not UNSET:
-        if details := property_problems(store, context.caller, command.property_ids, user.property_ids):
-            raise Invalid(details)
-        user.change_properties(command.property_ids, context)
-    if command.name is not UNSET:
-        user.change_name(command.name, context)
-    if command.email is not UNSET:
-        user.change_email(command.email, context)
-    if command.phone is not UNSET:
-        user.change_phone(command.phone, context)
-    if command.role is not UNSET:
-        user.change_role(command.role, context)
-    if command.preferences is not UNSET:
-        user.change_preferences(command.preferences, context)
+    if command.property_ids is not UNSET and (
+        details := property_problems(store, context.caller, command.property_ids, user.property_ids)
+    ):
+        raise Invalid(details)
+    names = ("name", "email", "phone", "role", "property_ids", "preferences")
+    values = {name: getattr(command, name) for name in names}
+    user.change({name: value for name, value in values.items() if value is not UNSET}, context)

@@ -24,14 +24,23 @@ class Values(Protocol[T_co]):
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The given fields by name, of any type: for guards that depend on which fields are given."""
+        """The given fields by name: for guards that depend on what is asked for.
+
+        They are not validated: a value may have any type. Strings are trimmed.
+        """
 
     def read(self, problems: Problems | None = None) -> T_co:
         """The values as a T. Raises Invalid, which names every bad field at once.
 
         `problems` is called once, with the given fields that are valid by themselves, and returns what else
-        is wrong with them. Strings in them are trimmed; an array may be a list or a tuple.
+        is wrong with them. An array among them is a list or a tuple.
         """
+
+
+def given_values(values: Struct) -> dict[str, Any]:
+    """The fields by name, without those that are UNSET."""
+    fields = {name: getattr(values, name) for name in values.__struct_fields__}
+    return {name: value for name, value in fields.items() if value is not UNSET}
 
 
 class ValidValues(Generic[S]):
@@ -42,8 +51,7 @@ class ValidValues(Generic[S]):
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        given = {name: getattr(self._values, name) for name in self._values.__struct_fields__}
-        return {name: value for name, value in given.items() if value is not UNSET}
+        return given_values(self._values)
 
     def read(self, problems: Problems | None = None) -> S:
         if problems is not None and (details := problems(self.fields)):

@@ -66,20 +66,27 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
 class SentValues(Generic[T]):
     """The values of a request body or a form, for a command to validate (commands/values.py)."""
 
-    def __init__(self, fields: Mapping[str, Any], kind: type[T]) -> None:
-        self.fields = fields
+    fields: Mapping[str, Any]
+
+    def __init__(self, given: Mapping[str, Any], kind: type[T]) -> None:
         self._kind = kind
+        self._is_text = True
+        try:
+            self.fields = _trimmed(given)
+        except UnicodeError:  # `read` will refuse them
+            self.fields, self._is_text = given, False
 
     def read(self, problems: Problems | None = None) -> T:
         """The values as a T, strings trimmed. Raises Invalid, which names every bad field at once."""
         try:
-            trimmed = _trimmed(self.fields)
-            values = msgspec.convert(trimmed, self._kind)
+            values = msgspec.convert(self.fields, self._kind)
         except (msgspec.ValidationError, UnicodeError):
+            values = None
+        if values is None or not self._is_text:
             details = find_problems(self.fields, self._kind, noun="field")
             more = problems(self._valid_fields(details)) if problems is not None else {}
-            raise Invalid(details | {name: more[name] for name in more if name not in details}) from None
-        if problems is not None and (details := problems(trimmed)):
+            raise Invalid(details | {name: more[name] for name in more if name not in details})
+        if problems is not None and (details := problems(self.fields)):
             raise Invalid(details)
         return values
 

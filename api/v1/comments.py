@@ -13,10 +13,10 @@ from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
-from commands.tickets import CommentOnTicket, comment_on_ticket, require_may_comment, visible_ticket
+from commands.tickets import CommentOnTicket, comment_on_ticket, visible_ticket
 from domain.errors import Invalid
 from domain.text import CommentText
-from domain.ticket import Visibility
+from domain.ticket import Visibility, require_may_comment
 from projections.tickets import list_comments
 from projections.views import CommentView, Reference, whole_seconds
 
@@ -74,7 +74,7 @@ class Comments(Resource):
             new = validate(body, NewComment)
         except Invalid:  # 404 and 403 come before 422
             visible_ticket(self.services.store, context.caller, ticket_id)
-            require_may_comment(context.caller, str(body.get("visibility")))
+            require_may_comment(context.caller, body.get("visibility"))
             raise
         command = CommentOnTicket(ticket_id=ticket_id, text=new.text, visibility=new.visibility)
         ticket = comment_on_ticket(self.services.store, command, context)

@@ -29,14 +29,13 @@ from commands.tickets import (
     change_problems,
     change_ticket,
     delete_ticket,
-    require_may_change,
     restore_ticket,
     visible_ticket,
 )
 from domain.access import Caller
 from domain.errors import Details, Invalid
 from domain.text import Category, Description, SearchText, Title
-from domain.ticket import Priority, Status, Ticket
+from domain.ticket import Priority, Status, Ticket, require_may_change
 from projections.ticket_query import Order, Sort
 from projections.tickets import Names, TicketQuery, list_tickets, names_of
 from projections.views import TicketDetail, TicketSummary

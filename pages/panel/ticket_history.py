@@ -34,6 +34,8 @@ _ACTIONS = {
     "ticket.category_changed": "changed the category",
     "ticket.priority_changed": "changed the priority",
     "ticket.status_changed": "changed the status",
+    "ticket.resolved": "closed the ticket",
+    "ticket.reopened": "reopened the ticket",
     "ticket.assigned": "assigned the ticket",
     "ticket.unassigned": "took the ticket from its assignee",
     "ticket.moved": "moved the ticket",

@@ -75,10 +75,10 @@ def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
 
 def change(ticket, title):
     """Four events."""
-    ticket.change_title(title, context())
-    ticket.change_priority("high", context())
-    ticket.change_status("in_progress", context())
-    ticket.assign("u2", context())
+    ticket.change({"title": title}, context())
+    ticket.change({"priority": "high"}, context())
+    ticket.change({"status": "in_progress"}, context())
+    ticket.change({"assignee_id": "u2"}, context())
 
 
 def log(conn):
@@ -200,7 +200,7 @@ def test_a_real_conflict_is_still_one(proxy, far_store, conn):
 def test_a_real_conflict_that_is_not_answered_is_still_one(proxy, far_store, conn, lose):
     far_store.save(a_ticket())
     faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
-    faster.change_title("Faster", context())
+    faster.change({"title": "Faster"}, context())
     change(slower, "Slower")
     far_store.save(faster)
     lose(proxy, b"Slower")

@@ -59,7 +59,7 @@ def fetched(store, monkeypatch):
 
 def test_what_was_saved_is_loaded(store, elsewhere):
     ticket = a_ticket()
-    ticket.change_title("Water everywhere", context())
+    ticket.change({"title": "Water everywhere"}, context())
     store.save(ticket)
 
     loaded = elsewhere.load(Ticket, "t1")
@@ -81,8 +81,8 @@ def test_what_others_wrote_since_is_loaded_and_nothing_else_fetched(store, elsew
     store.save(a_ticket())
     store.load(Ticket, "t1")
     ticket = elsewhere.load(Ticket, "t1")
-    ticket.change_title("Changed elsewhere", context())
-    ticket.change_status("closed", context())
+    ticket.change({"title": "Changed elsewhere"}, context())
+    ticket.change({"status": "closed"}, context())
     elsewhere.save(ticket)
 
     versions = [store.load(Ticket, "t1").version for _ in range(2)]
@@ -147,7 +147,7 @@ def test_loaded_aggregates_share_nothing_that_changes(store):
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_log_restored_from_a_backup_is_believed_and_not_the_memory(store, conn, kept):
     ticket = a_ticket()
-    ticket.change_title("After the backup", context())
+    ticket.change({"title": "After the backup"}, context())
     store.save(ticket)
     store.load(Ticket, "t1")
 
@@ -189,8 +189,8 @@ def test_memory_is_bounded(store, fetched, monkeypatch):
 def test_the_slower_of_two_commands_is_refused(store, elsewhere):
     store.save(a_ticket())
     faster, slower = store.load(Ticket, "t1"), elsewhere.load(Ticket, "t1")
-    faster.change_title("Faster", context())
-    slower.change_title("Slower", context())
+    faster.change({"title": "Faster"}, context())
+    slower.change({"title": "Slower"}, context())
     store.save(faster)
 
     with pytest.raises(VersionConflict):
@@ -213,7 +213,7 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
     ticket = a_ticket(command_id="c1")
     store.save(ticket)
     opened_at = ticket.position
-    ticket.change_title("Later", context(command_id="c2"))
+    ticket.change({"title": "Later"}, context(command_id="c2"))
     store.save(ticket)
 
     outcome = store.outcome_of(Ticket, "t1", "c1")
@@ -231,7 +231,7 @@ def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(
 
     remembered = store.remembered(Property, "p1")
     store.save(a_ticket("t1"), given=[remembered])
-    place.rename("Seaside Residences", context())
+    place.change({"name": "Seaside Residences"}, context())
     elsewhere.save(place)
 
     assert remembered.aggregate.name == "Seaside"

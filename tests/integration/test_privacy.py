@@ -187,7 +187,7 @@ def test_nothing_more_can_be_said_of_the_erased(store):
 def test_a_change_that_races_with_the_erasure_loses(store, elsewhere):
     register(store)
     slower = elsewhere.load(User, "u1")
-    slower.change_name("Zoë Roy", context(command_id="c2"))
+    slower.change({"name": "Zoë Roy"}, context(command_id="c2"))
     erase(store)
 
     with pytest.raises(VersionConflict):

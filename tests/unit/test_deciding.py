@@ -21,7 +21,7 @@ def rename(store, name, command, before_saving=lambda: None):
     """Rename p1 to what `name` returns for its present name."""
 
     def decide(managed):
-        managed.rename(name(managed.name), command)
+        managed.change({"name": name(managed.name)}, command)
         before_saving()
 
     return change(store, "p1", command, lambda: store.load(Property, "p1"), decide)

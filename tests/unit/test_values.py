@@ -24,8 +24,22 @@ def test_sent_values_are_read_trimmed_with_their_defaults():
     assert SentValues({"name": " Seaside "}, Move).read() == Move(name="Seaside")
 
 
-def test_sent_values_keep_the_fields_as_sent_for_guards():
-    assert SentValues({"name": " a ", "other": 1}, Move).fields == {"name": " a ", "other": 1}
+def test_guards_see_every_field_that_was_sent_trimmed_as_it_will_be_read():
+    assert SentValues({"name": " a ", "tags": [" b "], "other": 1}, Move).fields == {
+        "name": "a",
+        "tags": ["b"],
+        "other": 1,
+    }
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud800"])
+def test_text_that_cannot_be_stored_is_refused(text):
+    sent = SentValues({"name": "Seaside", "unit_id": text}, Move)
+
+    assert sent.fields["name"] == "Seaside"
+    with pytest.raises(Invalid) as refused:
+        sent.read()
+    assert list(refused.value.details) == ["unit_id"]
 
 
 def test_every_bad_field_is_named_and_so_is_what_is_wrong_with_the_others():

@@ -64,12 +64,16 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
 
 
 class SentValues(Generic[T]):
-    """The values of a request body or a form, for a command to validate (commands/values.py)."""
+    """The values of a request body or a form, for a command to validate (commands/values.py).
+
+    `details` says what is wrong already, where a form was read into `given`.
+    """
 
     fields: Mapping[str, Any]
 
-    def __init__(self, given: Mapping[str, Any], kind: type[T]) -> None:
+    def __init__(self, given: Mapping[str, Any], kind: type[T], details: Details | None = None) -> None:
         self._kind = kind
+        self._details = details or {}
         self._is_text = True
         try:
             self.fields = _trimmed(given)
@@ -82,13 +86,15 @@ class SentValues(Generic[T]):
             values = msgspec.convert(self.fields, self._kind)
         except (msgspec.ValidationError, UnicodeError):
             values = None
+        if values is not None and self._is_text and not self._details:
+            if problems is not None and (details := problems(self.fields)):
+                raise Invalid(details)
+            return values
+        details = self._details
         if values is None or not self._is_text:
-            details = find_problems(self.fields, self._kind, noun="field")
-            more = problems(self._valid_fields(details)) if problems is not None else {}
-            raise Invalid(details | {name: more[name] for name in more if name not in details})
-        if problems is not None and (details := problems(self.fields)):
-            raise Invalid(details)
-        return values
+            details = find_problems(self.fields, self._kind, noun="field") | details
+        more = problems(self._valid_fields(details)) if problems is not None else {}
+        raise Invalid(details | {name: more[name] for name in more if name not in details})
 
     def _valid_fields(self, details: Details) -> dict[str, Any]:
         wrong = {name.partition(".")[0] for name in details}

@@ -11,13 +11,12 @@ from uuid import uuid4
 import requests
 
 from commands.api_keys import IssueKey, issue_key
-from commands.users import RegisterUser, register_user
 from domain.access import Context, system_context
 from domain.property import Address
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
-from tests.support.arrange import add_unit, register_property
+from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.server import running_api
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
@@ -72,15 +71,16 @@ class Site:
         last = add_unit(self.store, "abc123", "unit456", operator(), name="Unit 101")
         for role, (user_id, name, property_ids) in PEOPLE.items():
             given = "staff" if role == "foreign" else role
-            command = RegisterUser(
-                user_id=user_id,
+            last = register_user(
+                self.store,
+                user_id,
+                operator(),
                 name=name,
                 email=f"{user_id}@example.com",
                 phone="555-123-4567",
                 role=given,
                 property_ids=property_ids,
             )
-            last = register_user(self.store, command, operator())
             self.keys[role] = self.key(role=given, user_id=user_id)
         visibility = Visibility(self.dsn, self.pool)
         assert visibility.wait_for(last.position) or visibility.wait_for(last.position)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from commands.users import RegisterUser, register_user
 from projections.choices import MOST_CHOICES
 from projections.visibility import Visibility
 from tests.acceptance.panel import browser_of, give_passwords, hidden
 from tests.acceptance.site import operator
-from tests.support.arrange import add_unit, register_property
+from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.browser import forms_of
 
 TICKET = {"title": "Leak", "description": "", "priority": "low", "category": "general"}
@@ -140,14 +139,15 @@ def crowd(site):
     """More properties, units and people than a list offers."""
     for number in range(MOST_CHOICES):
         register_property(site.store, f"p{number}", operator(), name=f"House {number:03}")
-        person = RegisterUser(
-            user_id=f"w{number}",
+        last = register_user(
+            site.store,
+            f"w{number}",
+            operator(),
             name=f"Worker {number:03}",
             email=f"w{number}@example.com",
             role="staff",
             property_ids=("abc123",),
         )
-        last = register_user(site.store, person, operator())
     wait_for(site, last)
     add_units(site, "abc123", MOST_CHOICES)
     return site

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from commands.ticket_opening import OpenTicket, open_ticket
-from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound
 from domain.property import Property
@@ -18,7 +17,7 @@ from domain.ticket import Ticket
 from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
-from tests.support.arrange import add_unit, register_property
+from tests.support.arrange import add_unit, change_user, register_property, register_user
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 
@@ -244,8 +243,7 @@ def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(
 def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(store, elsewhere):
     """Another process adds a unit, and moves the requester away, after this one has read them."""
     register_property(store, "p1", context(), name="S")
-    person = RegisterUser(user_id="u1", name="U", email="u@example.com", role="guest", property_ids=("p1",))
-    register_user(store, person, context())
+    register_user(store, "u1", context(), name="U", email="u@example.com", role="guest", property_ids=("p1",))
     manager = context(caller("manager", reach=["p1"]))
     facts = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
 
@@ -255,7 +253,7 @@ def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(
     open_ticket(store, leak(None), manager)
     add_unit(elsewhere, "p1", "unit1", context(), name="Unit 101")
     ticket = open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
-    change_user(elsewhere, ChangeUser(user_id="u1", property_ids=()), context())
+    change_user(elsewhere, "u1", context(), property_ids=())
 
     assert ticket.unit_id == "unit1"
     with pytest.raises(Invalid, match="No user with that id"):

@@ -1,6 +1,6 @@
 """The commands that tests begin with, with plain arguments and valid values for what is left out."""
 
-from commands import properties
+from commands import properties, users
 from commands.values import ValidValues
 
 ADDRESS = properties.AddressBody(
@@ -21,3 +21,13 @@ def change_property(store, property_id, context, expected_versions=None, **chang
 def add_unit(store, property_id, unit_id, context, *, name="Unit 101"):
     values = ValidValues(properties.NewUnit(name=name))
     return properties.add_unit(store, property_id, values, context, unit_id=unit_id)
+
+
+def register_user(store, user_id, context, *, name="Jane", email="jane@example.com", role="staff", **others):
+    values = ValidValues(users.NewUser(name=name, email=email, role=role, **others))
+    return users.register_user(store, values, context, user_id=user_id)
+
+
+def change_user(store, user_id, context, expected_versions=None, **changes):
+    values = ValidValues(users.UserChanges(**changes))
+    return users.change_user(store, user_id, values, context, expected_versions)

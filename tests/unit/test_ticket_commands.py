@@ -15,11 +15,10 @@ from commands.tickets import (
     delete_ticket,
     restore_ticket,
 )
-from commands.users import RegisterUser, register_user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from domain.ticket import Attachment, Ticket
 from infrastructure.storage.event_store import EventStore, VersionConflict, decide
-from tests.support.arrange import add_unit, register_property
+from tests.support.arrange import add_unit, register_property, register_user
 from tests.unit.builders import NOON, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])
@@ -39,10 +38,15 @@ def store():
         ("u-foreign", "staff", ("p2",)),
         ("u-guest", "guest", ("p1",)),
     ):
-        command = RegisterUser(
-            user_id=user_id, name=user_id, email="a@example.com", role=role, property_ids=property_ids
+        register_user(
+            store,
+            user_id,
+            context(),
+            name=user_id,
+            email="a@example.com",
+            role=role,
+            property_ids=property_ids,
         )
-        register_user(store, command, context())
     return store
 
 

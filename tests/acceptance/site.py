@@ -18,6 +18,7 @@ from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
 from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.server import running_api
+from tests.support.vault import VAULT
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
 PEOPLE = {
@@ -51,7 +52,7 @@ class Site:
         self.dsn = dsn
         self.base_url = base_url
         self.pool = make_pool(dsn, application="tests", max_size=4)
-        self.store = EventStore(self.pool)
+        self.store = EventStore(self.pool, VAULT)
         self.keys: dict[str, str] = {}
 
     @classmethod
@@ -82,7 +83,7 @@ class Site:
                 property_ids=property_ids,
             )
             self.keys[role] = self.key(role=given, user_id=user_id)
-        visibility = Visibility(self.dsn, self.pool)
+        visibility = Visibility(self.dsn, self.pool, VAULT)
         assert visibility.wait_for(last.position) or visibility.wait_for(last.position)
         visibility.close()
 

@@ -10,6 +10,7 @@ from tests.acceptance.panel import browser_of, give_passwords, hidden
 from tests.acceptance.site import operator
 from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.browser import forms_of
+from tests.support.vault import VAULT
 
 TICKET = {"title": "Leak", "description": "", "priority": "low", "category": "general"}
 
@@ -33,7 +34,7 @@ def add_units(site, property_id, count):
 
 
 def wait_for(site, aggregate):
-    visibility = Visibility(site.dsn, site.pool)
+    visibility = Visibility(site.dsn, site.pool, VAULT)
     assert visibility.wait_for(aggregate.position) or visibility.wait_for(aggregate.position)
     visibility.close()
 

@@ -18,6 +18,7 @@ from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
 from tests.support.arrange import add_unit, change_user, register_property, register_user
+from tests.support.vault import VAULT
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 
@@ -38,7 +39,7 @@ def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
 @pytest.fixture
 def elsewhere(pool):
     """The store of another process."""
-    return EventStore(pool)
+    return EventStore(pool, VAULT)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The commands that tests begin with, with plain arguments and valid values for what is left out."""
 
-from commands import properties
+from commands import properties, tickets
 from commands.values import ValidValues
 
 ADDRESS = properties.AddressBody(
@@ -21,3 +21,13 @@ def change_property(store, property_id, context, expected_versions=None, **chang
 def add_unit(store, property_id, unit_id, context, *, name="Unit 101"):
     values = ValidValues(properties.NewUnit(name=name))
     return properties.add_unit(store, property_id, values, context, unit_id=unit_id)
+
+
+def change_ticket(store, ticket_id, context, expected_versions=None, **changes):
+    values = ValidValues(tickets.TicketChanges(**changes))
+    return tickets.change_ticket(store, ticket_id, values, context, expected_versions)
+
+
+def comment_on_ticket(store, ticket_id, context, *, text="On my way.", visibility="public"):
+    values = ValidValues(tickets.NewComment(text=text, visibility=visibility))
+    return tickets.comment_on_ticket(store, ticket_id, values, context)

@@ -18,9 +18,10 @@ from domain.ticket import Attachment, Comment, Ticket
 EXCLUDED_FIELDS = frozenset(("id", "version", "created_at", "updated_at", "position", "pending"))
 # Fields that grow by one member at a time: each new member is a change of its own.
 LIST_FIELDS = frozenset(("comments", "attachments"))
-_PUBLIC_NAMES = {"assignee_id": "assigned_to", "is_deleted": "deleted"}
+# Names that the API gives to fields of Ticket.
+PUBLIC_NAMES = {"assignee_id": "assigned_to", "is_deleted": "deleted"}
 _FIELDS = {
-    _PUBLIC_NAMES.get(field, field): field
+    PUBLIC_NAMES.get(field, field): field
     for field in Ticket.__struct_fields__
     if field not in EXCLUDED_FIELDS | LIST_FIELDS
 }

@@ -9,7 +9,8 @@ from typing import Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from commands.ticket_opening import OpenTicket, open_ticket
+from commands.ticket_opening import NewTicket, open_ticket
+from commands.values import ValidValues
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound
 from domain.property import Property
@@ -249,7 +250,7 @@ def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(
     facts = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
 
     def leak(unit_id):
-        return OpenTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1")
+        return ValidValues(NewTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1"))
 
     open_ticket(store, leak(None), manager)
     add_unit(elsewhere, "p1", "unit1", context(), name="Unit 101")

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commands import ticket_opening, tickets
+from commands.values import ValidValues
 from domain.errors import DomainError
 from domain.ticket import PRIORITIES, STATUSES, Attachment
 from domain.user import Notifications, Preferences
@@ -46,20 +47,23 @@ def called(carry_out):
     return lambda store, arguments, context: carry_out(store, context=context, **arguments)
 
 
+def open_ticket(store, fields, context):
+    return ticket_opening.open_ticket(store, ValidValues(ticket_opening.NewTicket(**fields)), context)
+
+
 OPENING = command_of(
-    ticket_opening.OpenTicket,
-    ticket_opening.open_ticket,
+    dict,
+    open_ticket,
     title=TEXT,
     description=TEXT,
     priority=st.sampled_from(PRIORITIES),
     category=st.just("general"),
     property_id=PROPERTY,
     unit_id=UNIT,
-    requester_id=st.none() | USER,
+    requester_id=ABSENT | USER,
 )
-CHANGE = command_of(
-    tickets.ChangeTicket,
-    tickets.change_ticket,
+CHANGE = call_of(
+    arrange.change_ticket,
     ticket_id=TICKET,
     title=ABSENT | TEXT,
     description=ABSENT | TEXT,
@@ -70,15 +74,13 @@ CHANGE = command_of(
     property_id=ABSENT | PROPERTY,
     unit_id=ABSENT | UNIT,
 )
-COMMENT = command_of(
-    tickets.CommentOnTicket,
-    tickets.comment_on_ticket,
+COMMENT = call_of(
+    arrange.comment_on_ticket,
     ticket_id=TICKET,
     text=TEXT,
     visibility=st.sampled_from(["public", "internal"]),
 )
-FILE = command_of(
-    tickets.AttachFile,
+FILE = call_of(
     tickets.attach_file,
     ticket_id=TICKET,
     attachment=st.builds(
@@ -91,8 +93,8 @@ FILE = command_of(
         created_at=st.just(NOON),
     ),
 )
-DELETION = command_of(tickets.DeleteTicket, tickets.delete_ticket, ticket_id=TICKET)
-RESTORATION = command_of(tickets.RestoreTicket, tickets.restore_ticket, ticket_id=TICKET)
+DELETION = call_of(tickets.delete_ticket, ticket_id=TICKET)
+RESTORATION = call_of(tickets.restore_ticket, ticket_id=TICKET)
 ADDRESS = st.builds(lambda text: msgspec.structs.replace(arrange.ADDRESS, street=text), TEXT)
 PLACE = call_of(
     arrange.register_property,
@@ -168,7 +170,7 @@ def events_of(commands):
     store = EventStore()
     opened = 0
     for number, (carry_out, command) in enumerate(commands):
-        is_opening = carry_out is ticket_opening.open_ticket
+        is_opening = carry_out is open_ticket
         command_id = f"t{opened}" if is_opening else f"c{number}"
         at = NOON + timedelta(seconds=number)
         with suppress(DomainError):

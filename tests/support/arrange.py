@@ -1,6 +1,6 @@
 """The commands that tests begin with, with plain arguments and valid values for what is left out."""
 
-from commands import properties, users
+from commands import properties, tickets, users
 from commands.values import ValidValues
 
 ADDRESS = properties.AddressBody(
@@ -31,3 +31,13 @@ def register_user(store, user_id, context, *, name="Jane", email="jane@example.c
 def change_user(store, user_id, context, expected_versions=None, **changes):
     values = ValidValues(users.UserChanges(**changes))
     return users.change_user(store, user_id, values, context, expected_versions)
+
+
+def change_ticket(store, ticket_id, context, expected_versions=None, **changes):
+    values = ValidValues(tickets.TicketChanges(**changes))
+    return tickets.change_ticket(store, ticket_id, values, context, expected_versions)
+
+
+def comment_on_ticket(store, ticket_id, context, *, text="On my way.", visibility="public"):
+    values = ValidValues(tickets.NewComment(text=text, visibility=visibility))
+    return tickets.comment_on_ticket(store, ticket_id, values, context)

@@ -44,10 +44,10 @@ def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
 def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
     """The names in a ticket just opened, from what the command has read to judge it; None when that is no
     longer at hand, or not all of it."""
-    place = store.remembered(Property, ticket.property_id)
+    place = store.recall(Property, ticket.property_id)
     if ticket.requester_id == caller.principal_id:
         requester_name = caller.name
-    elif requester := store.remembered(User, ticket.requester_id):
+    elif requester := store.recall(User, ticket.requester_id):
         requester_name = requester.aggregate.name
     else:
         return None

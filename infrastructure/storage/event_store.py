@@ -34,7 +34,7 @@ from infrastructure.storage.recorder import (
     WatermarkRecorder,
     outcome_is_unknown,
 )
-from infrastructure.storage.snapshots import Snapshot, Snapshots
+from infrastructure.storage.snapshots import Snapshot, Snapshots, decode_events
 
 A = TypeVar("A", bound=Aggregate)
 B = TypeVar("B", bound=Aggregate)
@@ -129,7 +129,7 @@ class EventStore(Application[Any]):
     def history(self, kind: type[Aggregate], aggregate_id: str, last: int = MAX_VERSION) -> list[DomainEvent]:
         """Return the events of the aggregate up to version `last`; none when it is not of that kind."""
         recorded = self.recorder.select_recorded(aggregate_id, 1, last)
-        events = self.decrypt([decode(state) for _, state in recorded])
+        events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
         return list(events) if events and isinstance(events[0], kind.first_event) else []
 
     def at_version(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
@@ -142,7 +142,7 @@ class EventStore(Application[Any]):
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """Return the aggregate as that command left it, or None if the command has stored no event of it."""
         recorded = self.recorder.select_recorded(aggregate_id, 1, MAX_VERSION)
-        events = self.decrypt([decode(state) for _, state in recorded])
+        events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
         versions = [event.originator_version for event in events if event.causation_id == command_id]
         if not versions or not isinstance(events[0], kind.first_event):
             return None

@@ -20,7 +20,22 @@ MAX_BYTES_OF_ONE = 2 * 1024 * 1024  # of events; an aggregate with more is read 
 A = TypeVar("A", bound=Aggregate)
 B = TypeVar("B", bound=Aggregate)
 
-_decode_all: Callable[[bytes], Sequence[DomainEvent]] = msgspec.json.Decoder(list[StoredDomainEvent]).decode
+_decode_list: Callable[[bytes], Sequence[DomainEvent]] = msgspec.json.Decoder(list[StoredDomainEvent]).decode
+
+
+class CannotDecode(Exception):
+    """A stored event has a type or a form that this version does not know."""
+
+
+def decode_events(aggregate_id: str, states: Sequence[bytes]) -> Sequence[DomainEvent]:
+    """Decode the stored events of one aggregate. Raises CannotDecode."""
+    try:
+        return _decode_list(b"[%b]" % b",".join(states))
+    except msgspec.DecodeError as error:
+        raise CannotDecode(
+            f"A stored event of {aggregate_id} cannot be decoded: {error}."
+            " A newer version may have written it."
+        ) from None
 
 
 class StateReader(Protocol):
@@ -91,14 +106,16 @@ class Snapshots:
         """The aggregate after `states`, which follow `_version_before` the snapshot."""
         if snapshot is not None:
             if states and states[0] == snapshot.last_state:
-                return self._advance(kind, snapshot, states[1:])
+                return self._advance(kind, aggregate_id, snapshot, states[1:])
             states = self._reader.select_states(aggregate_id, 0)
-        return self._advance(kind, None, states) if states else None
+        return self._advance(kind, aggregate_id, None, states) if states else None
 
-    def _advance(self, kind: type[A], snapshot: Snapshot[A] | None, newer: list[bytes]) -> A | None:
+    def _advance(
+        self, kind: type[A], aggregate_id: str, snapshot: Snapshot[A] | None, newer: list[bytes]
+    ) -> A | None:
         aggregate = None if snapshot is None else _copy_of(snapshot.aggregate)
         if newer:
-            events = self._decrypt(_decode_all(b"[%b]" % b",".join(newer)))
+            events = self._decrypt(decode_events(aggregate_id, newer))
             if aggregate is None and not isinstance(events[0], kind.first_event):
                 return None
             aggregate = kind.fold(aggregate, events)

@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from commands.api_keys import IssueKey, issue_key
+from commands.deciding import create
 from domain.errors import Conflict
 from domain.property import Property
 from domain.ticket import Ticket
-from infrastructure.storage.event_store import EventStore, VersionConflict, create
+from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.recorder import OutOfDate
 from tests.support.arrange import register_property
@@ -112,6 +113,18 @@ def test_several_events_whose_commit_is_not_answered_are_stored_once(proxy, far_
     assert [row[1:] for row in log(conn)] == [("t1", version) for version in range(1, 6)]
     assert ticket.position == log(conn)[-1][0]
     assert far_store.load(Ticket, "t1").title == "Water everywhere"
+
+
+def test_two_aggregates_whose_commit_is_not_answered_are_stored_once_with_a_position_each(
+    proxy, far_store, conn
+):
+    first, second = a_ticket("t1"), a_ticket("t2", title="A leaking roof")
+    proxy.lose_reply_to(commit_of(far_store, b"A leaking roof"))
+
+    far_store.save(first, second)
+
+    assert proxy.losses == 1
+    assert log(conn) == [(first.position, "t1", 1), (second.position, "t2", 1)]
 
 
 def commit_of(store, event):

@@ -11,10 +11,11 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
+from commands.deciding import create
 from domain.property import Property
 from infrastructure.process import deadlines
 from infrastructure.process.deadlines import DeadlineExceeded, lift_request_limit, limit_request
-from infrastructure.storage.event_store import EventStore, create
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, connect_async, make_pool
 from infrastructure.storage.recorder import outcome_is_unknown
 from tests.support.api import SEASIDE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
@@ -18,9 +19,20 @@ from domain.ticket import Ticket
 from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
+from infrastructure.storage.snapshots import CannotDecode
 from tests.support.arrange import add_unit, change_user, register_property, register_user
 from tests.support.vault import VAULT
+from tests.support.waiting import eventually
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
+
+APPEND_ANOTHER = (
+    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+    " VALUES (%s, 2, 'ticket.exploded', '')"
+)
+WAITING_INSERTS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT%'
+"""
 
 
 def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
@@ -221,6 +233,116 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
 
     assert (outcome.title, outcome.version, outcome.position) == ("A leaking tap", 1, opened_at)
     assert store.outcome_of(Ticket, "t1", "c3") is None
+
+
+def test_several_aggregates_are_saved_in_one_commit_each_with_its_last_position(store, elsewhere, conn):
+    place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
+    place.add_unit("unit1", "Unit 101", context())
+    unchanged, ticket = elsewhere_loaded(elsewhere, a_ticket("t0")), a_ticket("t1")
+
+    store.save(place, unchanged, ticket)
+
+    log = conn.execute(
+        "SELECT originator_id, originator_version, notification_id FROM es.stored_events"
+        " WHERE originator_id <> 't0' ORDER BY notification_id"
+    ).fetchall()
+    assert log == [("p1", 1, log[0][2]), ("p1", 2, place.position), ("t1", 1, ticket.position)]
+    assert unchanged.position == 0
+    assert transactions_of(conn, "p1", "t1") == 1
+
+
+def elsewhere_loaded(elsewhere, aggregate):
+    elsewhere.save(aggregate)
+    return elsewhere.load(type(aggregate), aggregate.id)
+
+
+def transactions_of(conn, *aggregate_ids):
+    """How many transactions stored the events of these aggregates."""
+    (row,) = conn.execute(
+        "SELECT count(DISTINCT xmin::text) FROM es.stored_events WHERE originator_id = ANY(%s)",
+        [list(aggregate_ids)],
+    )
+    return row[0]
+
+
+def test_of_several_aggregates_none_is_saved_when_one_has_changed_meanwhile(store, elsewhere):
+    store.save(a_ticket("t1"))
+    store.save(a_ticket("t2"))
+    first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")
+    faster = elsewhere.load(Ticket, "t2")
+    for ticket in (first, second, faster):
+        ticket.change({"priority": "high"}, context())
+    elsewhere.save(faster)
+
+    with pytest.raises(VersionConflict):
+        store.save(first, second)
+
+    assert [store.load(Ticket, ticket_id).version for ticket_id in ("t1", "t2")] == [1, 2]
+
+
+def test_several_aggregates_are_saved_only_while_what_they_were_decided_on_is_unchanged(store, elsewhere):
+    place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
+    elsewhere.save(place)
+    store.load(Property, "p1")
+    recalled = store.recall(Property, "p1")
+    store.save(a_ticket("t1"), a_ticket("t2"), unless_changed=[recalled])
+    place.add_unit("unit1", "Unit 101", context())
+    elsewhere.save(place)
+
+    with pytest.raises(OutOfDate):
+        store.save(a_ticket("t3"), a_ticket("t4"), unless_changed=[recalled])
+
+    tickets = [store.find(Ticket, ticket_id) for ticket_id in ("t1", "t2", "t3", "t4")]
+    assert [ticket is not None for ticket in tickets] == [True, True, False, False]
+
+
+def test_commands_that_change_the_same_aggregates_in_another_order_do_not_wait_for_each_other(
+    store, pool, conn
+):
+    """PostgreSQL ends one of two appends that wait for each other; its command has lost the race."""
+    store.save(a_ticket("t1"))
+    store.save(a_ticket("t2"))
+    first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")
+    for ticket in (first, second):
+        ticket.change({"priority": "high"}, context())
+    with ThreadPoolExecutor(1) as executor:
+        with conn.transaction():
+            conn.execute(APPEND_ANOTHER, ["t2"])
+            saving = executor.submit(store.save, first, second)
+            eventually(lambda: pool.fetch(WAITING_INSERTS) == [(1,)])
+            conn.execute(APPEND_ANOTHER, ["t1"])
+        with pytest.raises(VersionConflict):
+            saving.result()
+
+
+def test_one_request_may_carry_several_commands_and_a_repeat_of_it_stores_nothing_new(store, elsewhere):
+    """Each command has an id of its own, from which the ids of its events follow."""
+    command_ids = ("request-1/1", "request-1/2")
+    store.save(*(a_ticket(f"t-{number}", command_id=number) for number in command_ids))
+
+    again = [a_ticket(f"t-{number}", command_id=number) for number in command_ids]
+    elsewhere.save(*again)
+
+    assert [store.load(Ticket, ticket.id).version for ticket in again] == [1, 1]
+    assert [store.outcome_of(Ticket, ticket.id, ticket.id[2:]).position for ticket in again] == [
+        ticket.position for ticket in again
+    ]
+
+
+def test_an_aggregate_with_an_event_of_an_unknown_type_is_not_loaded(store, conn):
+    """A newer version has written it, perhaps: to decide without it would be to decide on a wrong state."""
+    store.save(a_ticket())
+    store.load(Ticket, "t1")
+    conn.execute(
+        "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
+        " SELECT originator_id, 2, 'ticket.exploded', convert_to("
+        "  replace(convert_from(state, 'UTF8'), 'ticket.opened', 'ticket.exploded'), 'UTF8')"
+        " FROM es.stored_events"
+    )
+
+    for read in (store.load, store.history, lambda kind, ticket_id: store.outcome_of(kind, ticket_id, "c1")):
+        with pytest.raises(CannotDecode, match=r"stored event of t1 .*'ticket.exploded'.* newer version"):
+            read(Ticket, "t1")
 
 
 def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(store, elsewhere, fetched):

@@ -1,4 +1,4 @@
-"""`ticketing demo load`: people, places and tickets to try the system with."""
+"""`ticketing demo load`: people, properties and tickets for trying out the system."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH_TICKETS = 2_000
 sql = named_queries(Path(__file__).parent / "sql" / "demo.sql")
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=True, help="Data to try the system with.")
+app = typer.Typer(no_args_is_help=True, help="Data for trying out the system.")
 
 
 @app.callback()
@@ -48,7 +48,7 @@ def load_demo(
 ) -> None:
     """Load properties with units, users in every role, and tickets of the past year with comments.
 
-    What is there already is left as it is. Times count back from the start of today (UTC).
+    Data that exists already stays unchanged. Times count back from the start of today (UTC).
     """
     with open_database(load_settings()) as database:
         load(database, tickets=tickets, seed=seed)
@@ -70,7 +70,7 @@ def load_once(database: Database, record: Path) -> None:
 
 
 def load(database: Database, *, tickets: int, seed: int) -> None:
-    """Add what is missing of the demo data, wait until the API shows it, and say what was done."""
+    """Store the demo data that is missing, wait until the API shows it, and print what was stored."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     people_and_places = chain[Aggregate](demo_data.properties(today), demo_data.users(today))
     made = demo_data.tickets(seed, tickets, today)
@@ -101,10 +101,10 @@ def _show(database: Database, *, in_bulk: bool) -> None:
 def _store_missing(
     conn: Connection, store: EventStore, aggregates: Iterable[Aggregate], *, in_bulk: bool
 ) -> int:
-    """Store the events of those aggregates whose id the log does not know; return how many these are."""
+    """Store the aggregates whose ids are not in the log; return how many."""
     wanted = list(aggregates)
     rows = conn.execute(sql["select_taken_ids"], {"ids": [one.id for one in wanted]})
-    taken = {id for (id,) in rows}
+    taken = {taken_id for (taken_id,) in rows}
     missing = [one for one in wanted if one.id not in taken]
     if in_bulk:
         _copy(conn, store, missing)
@@ -115,7 +115,7 @@ def _store_missing(
 
 
 def _copy(conn: Connection, store: EventStore, aggregates: Iterable[Aggregate]) -> None:
-    """Append all pending events in one commit. The log's triggers see a COPY as they see an INSERT."""
+    """Append all pending events in one commit. COPY runs the same triggers of the log as INSERT."""
     events, statements = store.encrypt([event for one in aggregates for event in one.collect_events()])
     with conn.transaction(), conn.cursor() as cur:
         for statement, parameters in statements:

@@ -1,7 +1,7 @@
-"""The demo data: made by the domain's own methods, and the same for the same seed.
+"""The demo data, recorded by the methods of the domain.
 
-People and places are always the same, those of the API reference among them with their ids. Tickets
-depend on the seed and their number alone, but for their times, which count back from `today`.
+People and properties are always the same and include those of the API reference, with their ids. Tickets
+depend only on the seed and the number of tickets, except for their times, which count back from `today`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Person(NamedTuple):
 
 
 def _units(count: int, first_id: str | None = None) -> dict[str, str]:
-    """Ten units a floor: Unit 101 to 110, 201 to 210 ..."""
+    """Ten units on each floor: Unit 101 to 110, 201 to 210 ..."""
     numbers = [100 * (1 + index // 10) + 1 + index % 10 for index in range(count)]
     return {
         first_id if first_id and index == 0 else f"unit-{number}": f"Unit {number}"
@@ -97,7 +97,7 @@ _GUEST_NAMES = (
 
 
 def _guests() -> tuple[Person, ...]:
-    """John Doe of the reference in unit456, and the others spread over all places."""
+    """John Doe of the API reference in unit456, and the other guests spread over all properties."""
     guests = [Person("user789", "John Doe", "guest", ("abc123",), "555-987-6543", ("abc123", "unit456"))]
     for index, name in enumerate(_GUEST_NAMES):
         place = PLACES[index % len(PLACES)]
@@ -111,17 +111,17 @@ PEOPLE = (ADMIN, *MANAGERS, *STAFF, *GUESTS)
 
 
 def properties(today: datetime) -> Iterator[Property]:
-    """The places with their units, each with the events that make it."""
+    """The properties with their units, each with its events pending."""
     for place in PLACES:
         context = _by_system(today - MANAGED_SINCE, f"demo-{place.id}")
-        property = Property.register(place.id, context, name=place.name, address=place.address)
+        managed = Property.register(place.id, context, name=place.name, address=place.address)
         for unit_id, name in place.units.items():
-            property.add_unit(unit_id, name, context)
-        yield property
+            managed.add_unit(unit_id, name, context)
+        yield managed
 
 
 def users(today: datetime) -> Iterator[User]:
-    """The people, each with the event that registers them."""
+    """The people, each with the event of the registration pending."""
     for person in PEOPLE:
         yield User.register(
             person.id,
@@ -136,8 +136,8 @@ def users(today: datetime) -> Iterator[User]:
 
 
 def tickets(seed: int, count: int, today: datetime) -> Iterator[Ticket]:
-    """`count` tickets, older days first, each with the events of its life so far. The last one is the
-    ticket of the API reference."""
+    """`count` tickets, older ones first, each with its events pending. The last one is the ticket of the API
+    reference."""
     for index in range(1, count):
         chance = random.Random(f"{seed}/{index}")  # noqa: S311 - made-up data, not secrets
         day = today - SPREAD + (SPREAD - timedelta(days=1)) * (index / count)
@@ -167,7 +167,7 @@ def _reference_ticket(today: datetime) -> Ticket:
 
 
 class _Life:
-    """One ticket's life, decided by its own random numbers: nothing in it happens after `today`."""
+    """Records the events of one ticket, chosen by its own random numbers, none of them after `today`."""
 
     def __init__(self, chance: random.Random, index: int, created_at: datetime, today: datetime) -> None:
         self._chance = chance
@@ -229,7 +229,7 @@ class _Life:
                 ticket.change({"status": "open"}, self._by(self._guest))
 
     def _passes(self, *, hours: int) -> bool:
-        """Let up to `hours` pass; False when that is beyond today, and nothing more happens."""
+        """Advance the time by up to `hours`; return False when that is after today."""
         self._now += timedelta(seconds=self._chance.randint(600, hours * 3_600))
         return self._now < self._today
 
@@ -237,13 +237,13 @@ class _Life:
         return _by(person, self._now, self._new_id())
 
     def _new_id(self) -> str:
-        """A UUIDv7 (RFC 9562) whose time part depends on nothing but the ticket's place in the order."""
+        """A UUIDv7 (RFC 9562) whose time part depends only on the position of the ticket in the order."""
         low = self._chance.getrandbits(74)
         return str(UUID(int=self._ms << 80 | 7 << 76 | (low >> 62) << 64 | 2 << 62 | low & (1 << 62) - 1))
 
 
 def _by(person: Person, at: datetime, command_id: str) -> Context:
-    """The context of something that person did."""
+    """The context of a command of that person."""
     caller = Caller(
         principal_id=person.id, name=person.name, role=person.role, auth="system", user_id=person.id
     )

@@ -31,8 +31,6 @@ __all__ = [
     "read_values",
     "require_plain",
     "respond",
-    "right_fields",
-    "validate",
 ]
 
 T = TypeVar("T")
@@ -54,7 +52,7 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
     """The body as a JSON object, or Refused with 415, 413 or 400.
 
     Stricter than Python's own parser: UTF-8 only, no duplicate keys, no NaN, nothing nested deeper
-    than MAX_DEPTH. Strings come as sent; `validate` trims and checks them.
+    than MAX_DEPTH. Strings are not trimmed yet.
     """
     _require_json(req)
     try:
@@ -104,17 +102,6 @@ class SentValues(Generic[T]):
 def read_values(req: falcon.Request, kind: type[T]) -> SentValues[T]:
     """The body, a JSON object, as the values of a command. Raises Refused as `read_object` does."""
     return SentValues(read_object(req), kind)
-
-
-def validate(given: dict[str, Any], kind: type[T]) -> T:
-    """The object as a `kind`, strings trimmed. Raises Invalid naming every bad field at once."""
-    return SentValues(given, kind).read()
-
-
-def right_fields(given: dict[str, Any], refusal: Invalid) -> dict[str, Any]:
-    """The fields of a refused object that are right by themselves, to see what else would be wrong."""
-    wrong = {name.partition(".")[0] for name in refusal.details}
-    return {name: _trimmed(value) for name, value in given.items() if name not in wrong}
 
 
 def respond(

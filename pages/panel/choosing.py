@@ -40,7 +40,7 @@ def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) 
 
 def as_chosen(choices: Choices, property_ids: Sequence[str], lines: Mapping[str, str]) -> list[str]:
     """Properties as the form's field has them: ids to tick, or the `lines` by id, to read and change."""
-    return [lines.get(id, id) if choices.is_cut else id for id in property_ids]
+    return [lines.get(place, place) if choices.is_cut else place for place in property_ids]
 
 
 def _nothing_called(what: str, text: str) -> str:

@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import falcon
 import msgspec
 
-from api.http.bodies import validate
 from api.http.forms import Form
 from api.http.paging import PageQuery, PerPage
 from api.http.queries import pairs_of, parse_query
@@ -128,17 +127,6 @@ class PanelPage(Page):
             req.context.is_retry = True
         context: Context = req.context.command()
         return context
-
-
-def checked(given: dict[str, Any], kind: type[T], details: Details) -> T:
-    """The fields as a `kind`; Invalid naming what is wrong with them and what `details` names already."""
-    try:
-        valid = validate(given, kind)
-    except Invalid as refusal:
-        raise Invalid({**refusal.details, **details}) from None
-    if details:
-        raise Invalid(details)
-    return valid
 
 
 def status_of(refusal: DomainError) -> int:

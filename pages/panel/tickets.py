@@ -10,16 +10,17 @@ from api.http.bodies import SentValues
 from api.http.forms import Form
 from api.http.queries import narrowed
 from api.v1.ticket_rows import visible_row
-from commands.ticket_opening import NewTicket, open_ticket
+from commands.ticket_opening import open_ticket
 from commands.tickets import (
     NewComment,
+    NewTicket,
     TicketChanges,
     change_ticket,
     comment_on_ticket,
     delete_ticket,
     restore_ticket,
 )
-from commands.values import ValidValues, Values
+from commands.values import Values
 from domain.changes import PUBLIC_NAMES
 from domain.errors import Details
 from domain.text import SearchText
@@ -34,7 +35,6 @@ from pages.panel.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
-    checked,
     page_of,
     pages_of,
     read_filters,
@@ -127,11 +127,11 @@ class TicketOpening(PanelPage):
         self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened", after=ticket)
 
     def _read(self, form: Form, property_id: str | None, details: Details) -> Values[NewTicket]:
-        """The values of the form. Raises Invalid, which names every field that is not valid."""
+        """The values of the form; `details` says what is wrong already."""
         given = or_none({name: form.prose(name) for name in NEW_TICKET}, NewTicket)
         given["property_id"] = property_id or ""
         given["unit_id"] = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
-        return ValidValues(checked(given, NewTicket, details))
+        return SentValues(given, NewTicket, details)
 
     def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:
         """The units of the chosen property; None when no property within reach is chosen."""
@@ -229,7 +229,7 @@ class TicketItem(TicketPage):
             given["assigned_to"] = find_person(self.services.pool, person) or person
         if unit := given.get("unit_id"):
             given["unit_id"] = chosen_unit(self, row.property_id, unit, details)
-        values = ValidValues(checked(given, TicketChanges, details))
+        values = SentValues(given, TicketChanges, details)
         expected = frozenset((edit.version,))
         return change_ticket(self.services.store, row.detail.id, values, self.command(req), expected)
 

@@ -9,7 +9,7 @@ import falcon
 import pytest
 from falcon.testing import TestClient
 
-from api.http.bodies import read_object, respond, validate
+from api.http.bodies import read_values, respond
 from api.http.errors import Refused
 from api.http.resource import Operation, Resource
 from server.app import create_app
@@ -46,7 +46,7 @@ class Breaking(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        what = validate(read_object(req), NewThing)
+        what = read_values(req, NewThing).read()
         BREAKERS[what.name](req)
         if what.refusal:
             raise Refused(what.refusal, "as asked")

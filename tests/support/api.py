@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import falcon
 import msgspec
 
-from api.http.bodies import read_object, respond, validate
+from api.http.bodies import SentValues, read_object, respond
 from api.http.errors import Refused
 from api.http.resource import Operation, Resource
 from api.http.services import Services, make_services
@@ -50,7 +50,7 @@ class Things(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = read_object(req)
         context = req.context.command()
-        thing = validate(body, NewThing)
+        thing = SentValues(body, NewThing).read()
         made = register_property(self.services.store, context.command_id, context, name=thing.name)
         if thing.fails:
             raise RuntimeError("after the command")

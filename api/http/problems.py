@@ -1,4 +1,4 @@
-"""Every bad field of a body or query at once, in words, where msgspec stops at the first."""
+"""Names every bad field of a body or query at once; msgspec stops at the first."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _A_TIME = "must be a time with its offset, such as 2023-01-15T15:30:00Z"
 
 
 def find_problems(given: Mapping[str, Any], kind: Any, *, noun: str) -> Details:
-    """What is wrong with `given` as a `kind`: dotted field names with their messages, never empty.
+    """The dotted names of the bad fields of `given` as a `kind`, with their messages; never empty.
 
-    `noun` is what a field is called to the client: "field" or "parameter".
+    `noun` is the word for a field in the messages: "field" or "parameter".
     """
     found: Details = {}
     _check_struct(given, inspect.type_info(kind), "", noun, found)
@@ -54,9 +54,9 @@ def _check_struct(given: Mapping[str, Any], info: Any, prefix: str, noun: str, f
 def _check(
     value: Any, info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...] = ()
 ) -> None:
-    """Note in `found` what keeps `value` from being what `info` describes.
+    """Add to `found` what is wrong with `value` as the type `info`.
 
-    `choices` are the words it takes, if it is one of some words, in the order of their declaration.
+    `choices` are the words of a Literal in the order of their declaration.
     """
     label = f"The {path} {noun}"
     description = ""
@@ -84,19 +84,23 @@ def _check(
         case inspect.VarTupleType() | inspect.ListType() as items if isinstance(value, list):
             _check_items(value, items, path, noun, found, choices)
         case plain:
-            if message := _complaint(value, plain, description, choices):
+            if message := _problem(value, plain, description, choices):
                 found[path] = [f"{label} {message}."]
 
 
 def _check_items(
     value: list[Any], info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...]
 ) -> None:
-    """The bad items of a list, all under the list's own name."""
+    """Add the bad items of a list: objects under their index (tickets.0.title), others under the list."""
     messages: dict[str, None] = {}
-    for item in value:
-        inner: Details = {}
-        _check(item, info.item_type, path, noun, inner, choices)
-        messages |= dict.fromkeys(message for each in inner.values() for message in each)
+    are_objects = isinstance(_without_metadata(info.item_type), inspect.StructType)
+    for index, item in enumerate(value):
+        if are_objects:
+            _check(item, info.item_type, f"{path}.{index}", noun, found)
+        else:
+            inner: Details = {}
+            _check(item, info.item_type, path, noun, inner, choices)
+            messages |= dict.fromkeys(message for each in inner.values() for message in each)
     if info.min_length is not None and len(value) < info.min_length:
         items = "one item" if info.min_length == 1 else f"{info.min_length} items"
         messages[f"The {path} {noun} must have at least {items}."] = None
@@ -106,17 +110,21 @@ def _check_items(
         found[path] = list(messages)
 
 
-def _complaint(value: Any, info: Any, description: str, choices: tuple[str, ...]) -> str | None:
-    """What completes "The title field ...", or None when the value is right."""
+def _without_metadata(info: Any) -> Any:
+    return info.type if isinstance(info, inspect.Metadata) else info
+
+
+def _problem(value: Any, info: Any, description: str, choices: tuple[str, ...]) -> str | None:
+    """The end of the sentence "The title field ...", or None for a valid value."""
     match info:
         case inspect.StrType():
-            return _text_complaint(value, info, description)
+            return _text_problem(value, info, description)
         case inspect.LiteralType():
             if value in info.values and isinstance(value, str):
                 return None
             return "must be one of: " + ", ".join(choices)
         case inspect.IntType() | inspect.FloatType():
-            return _number_complaint(value, info)
+            return _number_problem(value, info)
         case inspect.BoolType():
             return None if isinstance(value, bool) else "must be true or false"
         case inspect.DateTimeType():
@@ -129,7 +137,7 @@ def _complaint(value: Any, info: Any, description: str, choices: tuple[str, ...]
             return "is not valid"
 
 
-def _text_complaint(value: Any, info: inspect.StrType, description: str) -> str | None:
+def _text_problem(value: Any, info: inspect.StrType, description: str) -> str | None:
     if not isinstance(value, str):
         return "must be a string"
     if "\0" in value:
@@ -148,7 +156,7 @@ def _text_complaint(value: Any, info: inspect.StrType, description: str) -> str 
     return None
 
 
-def _number_complaint(value: Any, info: Any) -> str | None:
+def _number_problem(value: Any, info: Any) -> str | None:
     kinds = (int,) if isinstance(info, inspect.IntType) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         return "must be a whole number" if kinds == (int,) else "must be a number"
@@ -160,7 +168,7 @@ def _number_complaint(value: Any, info: Any) -> str | None:
 
 
 def _is_moment(value: Any) -> bool:
-    """Whether it is a time with its offset, or the text of one."""
+    """Whether the value is a time with its offset from UTC, or the text of such a time."""
     if isinstance(value, str):
         try:
             value = msgspec.convert(value.strip(), datetime)
@@ -179,7 +187,7 @@ def _is_unicode(text: str) -> bool:
 
 @cache
 def _choices(kind: Any) -> dict[str, tuple[str, ...]]:
-    """The words each field takes. msgspec knows them too, but sorts them."""
+    """The words of each Literal field in the order of their declaration; msgspec sorts them."""
     return {name: _words(hint) for name, hint in get_type_hints(kind).items()}
 
 
@@ -190,5 +198,5 @@ def _words(hint: Any) -> tuple[str, ...]:
 
 
 def _printable(name: str) -> str:
-    """A key of the client's, cut short and safe to send back."""
+    """A key that the client sent, shortened and safe to send back."""
     return name[:64].encode(errors="replace").decode().replace("\0", "\\0")

@@ -20,6 +20,7 @@ from domain.errors import Invalid
 from pages.common.context import Request
 
 JSON = "application/json"
+EMPTY_STREET = "The others.1.street field must not be empty."
 
 
 class Where(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,6 +35,7 @@ class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     unit_id: str | UnsetType | None = UNSET
     where: Where | UnsetType = UNSET
     tags: tuple[Annotated[str, Meta(min_length=2)], ...] = ()
+    others: Annotated[tuple[Where, ...], Meta(max_length=4)] = ()
     urgent: bool = False
 
 
@@ -206,6 +208,11 @@ def test_strings_are_trimmed():
         ({"where": {"street": "A", "x": 1}}, "where.x", "There is no field where.x here."),
         ({"tags": "ab"}, "tags", "The tags field must be a list."),
         ({"tags": ["ab", 1]}, "tags", "The tags field must be a string."),
+        ({"others": [{"street": "A"}, {"street": ""}]}, "others.1.street", EMPTY_STREET),
+        ({"others": [{"street": "A", "x": 1}]}, "others.0.x", "There is no field others.0.x here."),
+        ({"others": [{}]}, "others.0.street", "The others.0.street field is required."),
+        ({"others": ["A"]}, "others.0", "The others.0 field must be an object."),
+        ({"others": [{"street": "A"}] * 5}, "others", "The others field may not have more than 4 items."),
         ({"urgent": 1}, "urgent", "The urgent field must be true or false."),
         ({"colour": "red"}, "colour", "There is no field colour here."),
         ({"a\0\ud800": 1}, "a\\0?", "There is no field a\\0? here."),

@@ -82,3 +82,21 @@ def test_valid_values_have_the_fields_that_are_set_and_are_read_as_they_are():
     assert ValidValues(move).read() is move
     with pytest.raises(Invalid):
         ValidValues(Move(name="Seaside", unit_id="u1")).read(no_such_unit)
+
+
+def test_items_of_lists_are_named_by_index_and_keep_the_list_from_problems():
+    class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        moves: tuple[Move, ...]
+        note: str = ""
+
+    sent = SentValues({"moves": [{"name": "A"}, {"name": " "}, {"tags": 1}], "note": "x"}, Batch)
+
+    with pytest.raises(Invalid) as refused:
+        sent.read(lambda fields: {name: ["Seen."] for name in fields})
+
+    assert refused.value.details == {
+        "moves.1.name": ["The moves.1.name field must not be empty."],
+        "moves.2.name": ["The moves.2.name field is required."],
+        "moves.2.tags": ["The moves.2.tags field must be a list."],
+        "note": ["Seen."],
+    }

@@ -1,4 +1,4 @@
-"""Somebody to sign in as, on the first start of `ticketing up`."""
+"""Makes an administrator on the first start of `ticketing up`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ACCOUNT = "admin"
 
 
 def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
-    """Account and password of the first administrator, who is made unless some admin can sign in already.
+    """Account and password of the first administrator; makes one unless an admin can sign in already.
 
-    Kept in the file for the owner's eyes; None when that password is no longer theirs, or they were made
-    in another way.
+    The file keeps them, readable by its owner only. None when the password has changed since, or when
+    another admin can sign in.
     """
     kept = path.read_text().split() if path.exists() else []
     if len(kept) == 2 and verify_password(_hash(database, kept[0]), kept[1]):
@@ -39,14 +39,14 @@ def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from the start."""
+    """Create a file that only its owner can read."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
 def _account(database: Database) -> str:
-    """An administrator without a password: left by a start that was broken off, or made now."""
+    """The id of an administrator without a password: from an interrupted start, or new."""
     found = database.store.find(User, ACCOUNT)
     if found is not None and found.role == "admin":
         return ACCOUNT

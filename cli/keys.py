@@ -64,9 +64,9 @@ def create_key(
         ),
     ] = None,
 ) -> None:
-    """Issue an API key and print it, and only it, on standard output.
+    """Issue an API key and print nothing else on standard output.
 
-    It is shown this once: only a hash is kept.
+    It cannot be shown again: only a hash is stored.
     """
     command = IssueKey(
         name=name,
@@ -87,7 +87,7 @@ def create_key(
 
 @app.command("list")
 def list_keys() -> None:
-    """List the keys, without the keys themselves: their ids, what they may do, when they were last used."""
+    """List the ids of the keys, what they may do, and when they were last used."""
     with open_database(load_settings()) as database, database.pool.connection() as conn:
         rows = conn.execute(sql["list_keys"]).fetchall()
     columns = ("ID", "ENDS IN", "NAME", "ROLE", "USER", "PROPERTIES", "SCOPES", "PER HOUR")

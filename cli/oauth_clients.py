@@ -89,7 +89,7 @@ def create_client(
         ),
     ] = 1_000,
 ) -> None:
-    """Register an application and print its id and, this once, its secret."""
+    """Register an application and print its id and its secret, which cannot be shown again."""
     command = RegisterClient(
         name=name,
         client_kind=kind,
@@ -108,7 +108,7 @@ def create_client(
 
 @app.command("list")
 def list_clients() -> None:
-    """List the applications, without their secrets: what they may do, and when they were last used."""
+    """List the applications, what they may do, and when they were last used."""
     with open_database(load_settings()) as database:
         clients = select_clients(database.pool)
     columns = ("ID", "NAME", "KIND", "GRANTS", "SCOPES", "ROLE", "PROPERTIES", "REDIRECT URIS", "PER HOUR")
@@ -119,7 +119,7 @@ def list_clients() -> None:
 
 @app.command("rotate-secret")
 def rotate_secret(client_id: ClientId) -> None:
-    """Give an application another secret and print it, this once; the old one is refused at once."""
+    """Replace the secret of an application and print the new one; the old one is refused at once."""
     with open_database(load_settings()) as database:
         registered = rotate_client_secret(database.store, client_id, operator_context())
     _show(registered)
@@ -127,7 +127,7 @@ def rotate_secret(client_id: ClientId) -> None:
 
 @app.command("revoke")
 def revoke(client_id: ClientId) -> None:
-    """Shut an application out: it and all its tokens are refused from now on, for good."""
+    """Revoke an application: it and all its tokens are refused from now on."""
     with open_database(load_settings()) as database:
         client = revoke_client(database.store, client_id, operator_context())
     note(f"Client {client_id} is revoked." if client.position else f"Client {client_id} was revoked already.")

@@ -1,4 +1,4 @@
-"""Reading a password for a command: from standard input, never from the command line, which others see."""
+"""Reads passwords from standard input; other users of the machine can see command lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infrastructure.keys.passwords import MAX_BYTES
 
 
 def read_password() -> str:
-    """The first line of standard input without its end; at a terminal, asked for twice and not shown."""
+    """The first line of standard input. At a terminal it is asked for twice and not shown."""
     if sys.stdin.isatty():
         password = getpass("Password: ")
         if getpass("Again: ") != password:

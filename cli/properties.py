@@ -1,4 +1,4 @@
-"""`ticketing property` and `ticketing unit`: take properties and their units under management."""
+"""`ticketing property` and `ticketing unit`: register properties and add units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from commands.values import ValidValues
 from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Take properties under management.")
+app = typer.Typer(no_args_is_help=True, help="Register properties.")
 units_app = typer.Typer(no_args_is_help=True, help="Add units to properties.")
 
 OwnId = Annotated[
@@ -26,7 +26,7 @@ OwnId = Annotated[
 @app.callback()
 @units_app.callback()
 def _group() -> None:
-    """Keeps the command of each group a subcommand while it is the only one."""
+    """Makes typer keep the only command of each group as a subcommand."""
 
 
 @app.command("create")

@@ -1,7 +1,7 @@
 """Issuing and revoking API keys.
 
-A key has the form of infrastructure/keys/tokens.py. It is shown once; only its SHA-256 is kept, in a row
-written in the same commit as the event.
+A key has the form in infrastructure/keys/tokens.py. It is shown once. Only its SHA-256 is stored, in a row
+that commits with the event.
 """
 
 from __future__ import annotations
@@ -53,8 +53,11 @@ class IssuedKey(NamedTuple):
 
 
 def issue_key(store: EventStore, command: IssueKey, context: Context) -> IssuedKey:
-    """Make a key. Raises Invalid for an unknown user, property or scope, or a role above the user's, and
-    SecretWasShown for a repeat of the command."""
+    """Make a key.
+
+    Raises Invalid for an unknown user, property or scope and for a role above the user's, and SecretWasShown
+    for a repeat of the command.
+    """
     context.caller.require("admin", "issue API keys")
     rights = rights_of_credential(command.role, command.property_ids)
     _require_may_hold(store, context.caller, rights, command.user_id, "issue this API key")
@@ -115,7 +118,7 @@ def checksum_ok(key: str) -> bool:
 def _require_may_hold(
     store: EventStore, caller: Caller, rights: Rights, user_id: str | None, action: str
 ) -> None:
-    """Refuse unless the caller's rights include those of the key, and of the person it acts as."""
+    """Raise Forbidden unless the caller's rights include those of the key and of its person."""
     user = store.find(User, user_id) if user_id is not None else None
     if user is not None:
         caller.require_rights(user.rights, f"{action} of a person")

@@ -33,8 +33,10 @@ BY_CODE: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
 
 
 class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
-    """`role` and `property_ids` are the most the client may do, whoever it acts for; as itself
-    (client_credentials) it has exactly them. `requires_pkce` always holds for public clients."""
+    """`role` and `property_ids` limit what the client may do for a person.
+
+    As itself (client_credentials) it has exactly these rights. Public clients always require PKCE.
+    """
 
     name: str
     client_kind: ClientKind

@@ -30,7 +30,7 @@ _sql = named_queries(Path(__file__).parent / "sql" / "oauth_grants.sql")
 
 CODE_LIFETIME = timedelta(seconds=60)
 ACCESS_LIFETIME = timedelta(hours=1)
-REFRESH_LIFETIME = timedelta(days=30)  # from its issue; each refresh gives a new one, up to LONGEST
+REFRESH_LIFETIME = timedelta(days=30)  # from its issue; each refresh gives a new one
 _PURGE_ONE_IN = 200
 
 
@@ -98,8 +98,10 @@ def redeem_code(store: EventStore, grant_id: str, tokens: NewTokens, context: Co
 
 
 def refresh(store: EventStore, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
-    """Store the tokens and return True if the refresh token of that number is good; a second use ends the
-    grant."""
+    """Store the tokens and return True if the refresh token of that number is good.
+
+    A second use ends the grant.
+    """
     return _use(store, grant_id, tokens, context, lambda grant: grant.refresh(generation, context))
 
 

@@ -19,7 +19,7 @@ from infrastructure.storage.postgres import Statement, named_queries
 _sql = named_queries(Path(__file__).parent / "sql" / "passwords.sql")
 
 MIN_CHARACTERS = 8
-LEAST_GUESSABILITY = 3  # of 4; below it a leaked hash, or a patient guesser, would not need long
+LEAST_GUESSABILITY = 3  # of 4; weaker passwords are found quickly by guessing, or from a leaked hash
 _PRODUCT_WORDS = ("ticketing", "ticket", "maintenance", "property")
 
 
@@ -44,14 +44,14 @@ def change_password(store: EventStore, user_id: str, password: str, context: Con
 
 
 def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:
-    """The person, if the caller may set their password: whoever does so can sign in with all their rights."""
+    """The person, if the caller has all their rights: whoever sets a password can sign in with it."""
     user = store.load(User, user_id)
     caller.require_rights(user.rights, "set the password of this person")
     return user
 
 
 def require_good_password(password: str, name: str, email: str) -> None:
-    """Raise Invalid, naming the field `password`, unless a person of that name may have it."""
+    """Raise Invalid, with details of the field `password`, unless a person of that name may have it."""
     if complaint := _complaint(password, name, email):
         raise Invalid({"password": [complaint]})
 

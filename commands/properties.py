@@ -1,4 +1,4 @@
-"""What may be asked of properties and their units, and how it is carried out."""
+"""Registering and changing properties and their units."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def register_property(
     store: EventStore, values: Values[NewProperty], context: Context, *, property_id: str | None = None
 ) -> Property:
-    """Take a property under management. Its id is the command's unless `property_id` names another."""
+    """Register a property. Its id is the command's unless `property_id` names another."""
     context.caller.require("admin", "register properties")
     context.caller.require_full_reach("register properties")  # a caller with less would not see the property
     new = values.read()
@@ -95,7 +95,7 @@ def add_unit(
 
 
 def visible_property(store: EventStore, caller: Caller, property_id: str) -> Property:
-    """The property, or NotFound when it is absent or outside the caller's reach."""
+    """The property. Raises NotFound when it is absent or outside the caller's reach."""
     if not caller.reaches(property_id):
         raise NotFound("property")
     return store.load(Property, property_id)

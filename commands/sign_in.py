@@ -33,7 +33,7 @@ _sql = named_queries(Path(__file__).parent / "sql" / "sign_in.sql")
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
-RECORDED_FAILURES = 10  # an hour, of those from one network
+RECORDED_FAILURES = 10  # per hour and network
 RECORDED_FAILURES_IN_ALL = 600
 MAX_ACCOUNT_CHARACTERS = 254
 _FORGOTTEN_AFTER = timedelta(hours=1)

@@ -1,7 +1,7 @@
 """Registering and changing people.
 
-Nobody registers or changes a person whose role or reach, before or after, exceeds their own: a manager, or
-a key that is restricted to properties, works with people who belong to no other property.
+The caller's rights must include the role and properties of the person, before and after the change. So a
+manager, or a key that is restricted to properties, works only with people of those properties.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def change_user(
 
 
 def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
-    """The user, or NotFound when absent or outside the caller's sight."""
+    """The user. Raises NotFound when absent or not visible to the caller."""
     user = store.load(User, user_id)
     if not caller.may_see_user(user.id, user.property_ids):
         raise NotFound("user")
@@ -117,7 +117,7 @@ def property_problems(
 ) -> Details:
     """Why the caller cannot give a person these properties; `present` are those the person has already."""
     if caller.property_ids is not None and not property_ids:
-        return {"property_ids": [NAME_ONE]}  # the caller could not see the person afterwards
+        return {"property_ids": [NAME_ONE]}  # otherwise the caller could not see the person
     unknown = [
         property_id
         for property_id in dict.fromkeys(property_ids)

@@ -1,4 +1,4 @@
-"""Request bodies in, envelopes out."""
+"""Reads request bodies and writes response envelopes."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class NotJson(ValueError):
 
 
 def read_object(req: falcon.Request) -> dict[str, Any]:
-    """The body as a JSON object, or Refused with 415, 413 or 400.
+    """The body as a JSON object. Raises Refused with 415, 413 or 400.
 
-    Stricter than Python's own parser: UTF-8 only, no duplicate keys, no NaN, nothing nested deeper
-    than MAX_DEPTH. Strings are not trimmed yet.
+    Stricter than Python's parser: UTF-8 only, no duplicate keys, no NaN, at most MAX_DEPTH levels of nesting.
+    Strings are not trimmed yet.
     """
     _require_json(req)
     try:
@@ -64,7 +64,7 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
 class SentValues(Generic[T]):
     """The values of a request body or a form, for a command to validate (commands/values.py).
 
-    `details` says what is wrong already, where a form was read into `given`.
+    `details` has the problems that were found when a form was read into `given`.
     """
 
     fields: Mapping[str, Any]
@@ -75,11 +75,11 @@ class SentValues(Generic[T]):
         self._is_text = True
         try:
             self.fields = _trimmed(given)
-        except UnicodeError:  # `read` will refuse them
+        except UnicodeError:  # `read` raises Invalid
             self.fields, self._is_text = given, False
 
     def read(self, problems: Problems | None = None) -> T:
-        """The values as a T, strings trimmed. Raises Invalid, which names every bad field at once."""
+        """The values as a T. Raises Invalid, which names every bad field at once."""
         try:
             values = msgspec.convert(self.fields, self._kind)
         except (msgspec.ValidationError, UnicodeError):
@@ -116,9 +116,9 @@ def respond(
 
 
 def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, however it is framed; Refused with 413 when it is over `limit` bytes.
+    """The whole body. Raises Refused with 413 when it has more than `limit` bytes.
 
-    It is kept: the idempotency check and the resource both read it.
+    The request keeps it: the idempotency check and the resource both read it.
     """
     kept: bytes | None = getattr(req.context, "body", None)
     if kept is None:
@@ -128,9 +128,9 @@ def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
-    """The whole body as a temporary file at its beginning, for uploads; Refused with 413 over `limit`.
+    """The whole body as a temporary file, positioned at its start, for uploads.
 
-    Raises AttachmentsUnavailable when there is no room for it.
+    Raises Refused with 413 over `limit` bytes, AttachmentsUnavailable when the disk is full.
     """
     file: IO[bytes] | None = getattr(req.context, "body_file", None)
     if file is None:
@@ -145,7 +145,7 @@ def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
 
 
 def require_plain(req: falcon.Request) -> None:
-    """Refuse a compressed body with 415, and say in what form it is taken (RFC 9110 section 12.5.3)."""
+    """Raise Refused with 415 for a compressed body, with Accept-Encoding (RFC 9110 section 12.5.3)."""
     coding = req.get_header("Content-Encoding")
     if coding is not None and coding.strip().lower() != "identity":
         raise Refused(
@@ -180,7 +180,7 @@ def _unsupported() -> Refused:
 
 
 def _chunks(req: falcon.Request, limit: int) -> Iterator[bytes]:
-    """The body in pieces. A declared length is checked before anything is read."""
+    """The body in chunks. Checks a declared length before it reads."""
     length = req.content_length
     if length is not None and length > limit:
         raise _too_large(limit)
@@ -203,7 +203,7 @@ def _chunks(req: falcon.Request, limit: int) -> Iterator[bytes]:
 
 
 def _read(req: falcon.Request, size: int) -> bytes:
-    """As the stream's read; a body broken off, broken or too slow is Refused."""
+    """Read from the stream. Raises Refused for a body that is incomplete, badly framed or too slow."""
     try:
         return req.stream.read(size)
     except (OSError, ParseException):
@@ -272,10 +272,10 @@ _decoder = json.JSONDecoder(
 
 
 def _trimmed(value: Any) -> Any:
-    """The value with every string in it trimmed; UnicodeError for text that cannot be stored."""
+    """The value with every string trimmed. Raises UnicodeError for text that cannot be stored."""
     if isinstance(value, str):
         if not value.isascii():
-            value.encode()  # a lone surrogate cannot be
+            value.encode()  # raises for a lone surrogate
         if "\0" in value:
             raise UnicodeError
         return value.strip()

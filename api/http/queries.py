@@ -1,4 +1,4 @@
-"""Query strings in: parsed by ourselves, for Falcon drops and joins what we must refuse."""
+"""Reads query strings. Falcon's parser drops or joins parameters that must be refused."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _A_POSITION_OR_TIME = _A_TIME.replace("must be", "must be a position of the log,
 
 
 class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For an address that takes no parameters."""
+    """For a path without parameters."""
 
 
 def read_query(req: falcon.Request, kind: type[T]) -> T:
-    """The query string as a `kind`, a closed struct. Raises Invalid naming every bad parameter at once.
+    """The query string as a `kind`, a closed struct. Raises Invalid, which names every bad parameter.
 
     A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time, and one of
     `int | datetime` either.
@@ -61,7 +61,7 @@ def parse_query(query_string: str, kind: type[T]) -> T:
 
 
 def narrowed(query: object, kind: type[T], **others: Any) -> T:
-    """A `kind` with `others` and, under each other name it knows, what the query has."""
+    """A `kind` with `others`, and with the query's values for its other fields."""
     names = [
         name for name in cast(Any, kind).__struct_fields__ if name not in others and hasattr(query, name)
     ]
@@ -69,7 +69,7 @@ def narrowed(query: object, kind: type[T], **others: Any) -> T:
 
 
 def pairs_of(query_string: str) -> list[tuple[str, str]]:
-    """The names and values in order, decoded; what cannot be decoded is replaced."""
+    """The names and values in order, decoded; invalid UTF-8 is replaced."""
     return [
         (_bytes_of(name).decode(errors="replace"), _bytes_of(text).decode(errors="replace"))
         for name, _, text in (part.partition("=") for part in query_string.split("&") if part)
@@ -78,7 +78,7 @@ def pairs_of(query_string: str) -> list[tuple[str, str]]:
 
 @cache
 def _defaults(kind: Any) -> Any:
-    """The query of a request without parameters, or None where it needs some."""
+    """The query of a request without parameters, or None if a parameter is required."""
     try:
         return msgspec.convert({}, kind)
     except msgspec.ValidationError:
@@ -86,7 +86,7 @@ def _defaults(kind: Any) -> Any:
 
 
 def _decoded(query_string: str, found: Details) -> list[tuple[str, str]]:
-    """As `pairs_of`, without those that are not text, which are noted in `found`."""
+    """As `pairs_of`, but without parameters that are not text; adds these to `found`."""
     pairs = []
     for part in query_string.split("&"):
         raw_name, _, raw_text = part.partition("=")
@@ -121,7 +121,7 @@ def _conversions(kind: Any) -> dict[str, Callable[[str], Any]]:
 
 
 def _conversion(info: Any) -> Callable[[str], Any]:
-    """How the text of a parameter becomes what msgspec can check against the field's type."""
+    """The function that converts the text of a parameter to a value that msgspec can validate."""
     if isinstance(info, inspect.Metadata):
         return _conversion(info.type)
     if isinstance(info, inspect.UnionType):
@@ -166,7 +166,7 @@ def _truth(text: str) -> bool:
 
 
 def _time(text: str) -> datetime:
-    """A `+` in a query string means a space; who wrote `+02:00` unescaped is understood all the same."""
+    """Parse a time. A `+` means a space in a query string; an unescaped `+02:00` is accepted nevertheless."""
     try:
         moment = msgspec.convert(_OFFSET_AFTER_SPACE.sub("+", text), datetime)
         if moment.tzinfo is None:

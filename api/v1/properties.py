@@ -1,4 +1,4 @@
-"""/v1/properties: what is managed, and the units in it."""
+"""/v1/properties: properties and their units."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Units(Resource):
 def respond_with_property(
     resp: falcon.Response, services: Services, managed: Property, *, status: int = 200
 ) -> None:
-    """Answer with the property as the command left it, once every reader can see it."""
+    """Wait until the read tables show the change, and answer with the property."""
     services.visibility.wait_for(managed.position)
     row = get_property(services.pool, managed.id)
     active_tickets_count = row.detail.active_tickets_count if row else 0

@@ -35,7 +35,7 @@ class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Users(Resource):
-    """The people within the caller's sight."""
+    """The people whom the caller may see."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -124,7 +124,7 @@ class UserItem(Resource):
 
 
 class UserErasure(Resource):
-    """Forgetting a person for good."""
+    """Erasing a person."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
@@ -149,7 +149,7 @@ class UserErasure(Resource):
 
 
 def shown_to(caller: Caller, detail: UserDetail) -> UserDetail:
-    """The detail as this caller may see it: no properties beyond their reach, no private fields."""
+    """The detail without the properties and private fields that this caller may not see."""
     detail.properties = [place for place in detail.properties if caller.reaches(place.id)]
     if not caller.sees_private_fields_of(detail.id):
         detail.phone = detail.preferences = None
@@ -159,7 +159,7 @@ def shown_to(caller: Caller, detail: UserDetail) -> UserDetail:
 def respond_with_user(
     resp: falcon.Response, services: Services, user: User, caller: Caller, *, status: int = 200
 ) -> None:
-    """Answer with the user as the command left them, once every reader can see it."""
+    """Wait until the read tables show the change, and answer with the user."""
     services.visibility.wait_for(user.position)
     resp.etag = etag(user.version)
     detail = user_detail(user, property_names(services.pool, user.property_ids))

@@ -44,7 +44,7 @@ class RegisteredWebhook(msgspec.Struct, kw_only=True):
 
 
 class WebhookList(Resource):
-    """The webhooks the caller manages."""
+    """The webhooks that the caller manages."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -155,7 +155,7 @@ class WebhookItem(Resource):
 
 
 class WebhookSecret(Resource):
-    """The secret a webhook is signed with."""
+    """The secret that signs the posts to a webhook."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(

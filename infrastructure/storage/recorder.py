@@ -71,12 +71,12 @@ _READ: LiteralString = (
     "SELECT notification_id, originator_id, originator_version, topic, state"
     "  FROM es.stored_events_read(%b, %b, %b)"
 )
-# The watermark may be a number that no event has, where an append was rolled back or lost in a crash.
+# The watermark may be above the last event, when an append was rolled back or lost in a crash.
 _LOG_END: LiteralString = """
 SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FROM es.stored_events
 """
 
-# Two int4 keys: another key space than the watermark's bigint keys.
+# Two int4 keys: a different key space from the bigint keys of the watermark.
 _LOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_lock(17747, hashtext(%b))"
 _UNLOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_unlock(17747, hashtext(%b))"
 _TRIGGER: LiteralString = (
@@ -278,8 +278,10 @@ class InMemoryRecorder(POPOApplicationRecorder):
 def read_log(
     conn: Connection, after: int, limit: int, topics: Sequence[str] = ()
 ) -> list[tuple[int, str, int, str, bytes]]:
-    """Up to `limit` rows (position, aggregate id, version, topic, state) past `after`, complete and in
-    order up to the watermark. The connection must be at READ COMMITTED."""
+    """Up to `limit` rows (position, aggregate id, version, topic, state) after the position `after`.
+
+    They are in order, complete up to the watermark. The connection must use READ COMMITTED.
+    """
     with conn.cursor(binary=True) as cur:
         return cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
 

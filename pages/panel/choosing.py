@@ -1,4 +1,4 @@
-"""Reading what was chosen from a list, or typed where a list would be too long."""
+"""Reads what was chosen from a list, or typed because the list would be too long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from projections.choices import Choices, find_properties, find_unit
 
 
 def chosen_property(page: PanelPage, req: falcon.Request, details: Details) -> str | None:
-    """The id of the property the form names; None, with a word in `details`, when it names none."""
+    """The id of the property in the form; None, with a message in `details`, when there is none."""
     text = req.context.form.text("property_id")
     found = find_properties(page.services.pool, req.context.caller, [text]).get(text)
     if found is None:
@@ -23,7 +23,7 @@ def chosen_property(page: PanelPage, req: falcon.Request, details: Details) -> s
 def chosen_properties(
     page: PanelPage, req: falcon.Request, texts: Sequence[str], details: Details
 ) -> list[str]:
-    """The ids of the properties that were ticked, or typed one a line; `details` names the others."""
+    """The ids of the properties that were ticked, or typed one per line; adds unknown ones to `details`."""
     found = find_properties(page.services.pool, req.context.caller, texts)
     if unknown := [text for text in texts if text not in found]:
         details["property_ids"] = [_nothing_called("property", text) for text in unknown]
@@ -31,7 +31,7 @@ def chosen_properties(
 
 
 def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) -> str | None:
-    """The id of the unit of that property; None for no unit, or with a word in `details`."""
+    """The id of the unit of that property; None for no unit, or with a message in `details`."""
     found = find_unit(page.services.pool, property_id, text) if text else None
     if text and found is None:
         details["unit_id"] = [_nothing_called("unit", text)]
@@ -39,7 +39,7 @@ def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) 
 
 
 def as_chosen(choices: Choices, property_ids: Sequence[str], lines: Mapping[str, str]) -> list[str]:
-    """Properties as the form's field has them: ids to tick, or the `lines` by id, to read and change."""
+    """The values of the form's field: ids to tick, or the lines of text for a list that is too long."""
     return [lines.get(place, place) if choices.is_cut else place for place in property_ids]
 
 

@@ -58,7 +58,7 @@ class ClientList(PanelPage):
 
 
 class ClientRegistration(PanelPage):
-    """The answer to the form shows the secret: it is the one moment it can be shown."""
+    """The answer to the form shows the secret, which cannot be shown later."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": page_of("admin", "Describe a new application"),
@@ -141,7 +141,7 @@ class ClientRevocation(PanelPage):
 def show_secret(
     page: PanelPage, req: falcon.Request, resp: falcon.Response, registered: RegisteredClient, what: str
 ) -> None:
-    """What an application needs to be told, its secret this once."""
+    """Show what the application needs to know, with its secret, which cannot be shown later."""
     page.show(
         req,
         resp,
@@ -154,7 +154,7 @@ def show_secret(
 
 
 def find(page: PanelPage, client_id: str) -> ListedClient:
-    """The client of that id, or NotFound."""
+    """The client of that id. Raises NotFound."""
     for client in list_clients(page.services.pool):
         if client.client_id == client_id:
             return client
@@ -162,7 +162,7 @@ def find(page: PanelPage, client_id: str) -> ListedClient:
 
 
 def _read(page: PanelPage, req: falcon.Request) -> RegisterClient:
-    """The command the form asks for; Invalid naming each field that is not what it should be."""
+    """The command of the form. Raises Invalid, which names every bad field."""
     form: Form = req.context.form
     details = missing_fields(form, "property_ids")
     limit = str(sent_values(NEW_CLIENT, form)["rate_limit"])

@@ -1,6 +1,6 @@
-"""A word on the next page about what was just done, carried over the redirect by a cookie of a minute.
+"""A message on the page after a redirect about what was just done, in a cookie that lives for a minute.
 
-The cookie names one of the texts below and holds nothing else.
+The cookie contains only the name of one of the texts below.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ TEXTS = {
 
 
 def leave(resp: falcon.Response, services: Services, name: str) -> None:
-    """Say TEXTS[name] on the next page."""
+    """Show TEXTS[name] on the next page."""
     assert name in TEXTS
     set_page_cookie(resp, services.settings, _cookie(services), name, seconds=60)
 
 
 def take(req: falcon.Request, resp: falcon.Response, services: Services) -> str | None:
-    """What was left for this page, once."""
+    """The message for this page, if any; it is shown once."""
     values = req.get_cookie_values(_cookie(services))
     if not values:
         return None

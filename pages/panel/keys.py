@@ -1,4 +1,4 @@
-"""/admin/keys: making API keys and taking them back."""
+"""/admin/keys: issuing and revoking API keys."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class KeyList(PanelPage):
 
 
 class KeyCreation(PanelPage):
-    """The answer to the form shows the key: it is the one moment it can be shown."""
+    """The answer to the form shows the key, which cannot be shown later."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": page_of("admin", "Describe a new API key"),
@@ -80,7 +80,7 @@ class KeyCreation(PanelPage):
         )
 
     def _read(self, req: falcon.Request) -> IssueKey:
-        """The command the form asks for; Invalid naming each field that is not what it should be."""
+        """The command of the form. Raises Invalid, which names every bad field."""
         form: Form = req.context.form
         details = missing_fields(form, "property_ids")
         limit = str(sent_values(NEW_KEY, form)["rate_limit"])
@@ -146,7 +146,7 @@ class KeyRevocation(PanelPage):
 
 
 def rate_limit_of(text: str, details: Details) -> int | None:
-    """Requests an hour; None, without limit, when it is left empty."""
+    """The requests per hour; None (no limit) for an empty field."""
     if not text:
         return None
     if not (text.isascii() and text.isdecimal()) or len(text) > 10:
@@ -156,7 +156,7 @@ def rate_limit_of(text: str, details: Details) -> int | None:
 
 
 def _midnight(text: str, details: Details) -> datetime | None:
-    """The first moment (UTC) of the day a date names; None when it is left empty."""
+    """The start (UTC) of the given day; None for an empty field."""
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the pages of the panel have in common."""
+"""The base class of the panel's pages, and functions for their forms and lists."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ SECTIONS = (
 
 
 class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """As the API's lists, with longer pages; a subclass adds filters."""
+    """The query of a list: that of the API with longer pages; a subclass adds filters."""
 
     per_page: PerPage = PER_PAGE
 
 
 class Pages(msgspec.Struct, frozen=True):
-    """Where a page of a list stands among the others, and the addresses of its neighbours."""
+    """The number of a page of a list, and the addresses of the pages before and after it."""
 
     number: int
     count: int
@@ -82,8 +82,10 @@ class PanelPage(Page):
     def show(
         self, req: falcon.Request, resp: falcon.Response, template: str, *, status: int = 200, **values: Any
     ) -> None:
-        """Answer with a page of the panel. Each form with fields is a ShownForm among `values`; `blank` makes
-        one for a form that has only a button."""
+        """Answer with a page of the panel.
+
+        Each form with fields is a ShownForm among `values`. `blank` makes one for a form with only a button.
+        """
         caller = req.context.caller
         given = {
             "viewer": caller,
@@ -101,8 +103,10 @@ class PanelPage(Page):
         read: Callable[[], Edit],
         change: Callable[[Edit], A],
     ) -> A:
-        """The aggregate after the edit of the form (see save_edit). A form that was sent before, and was
-        saved then, is not asked about again."""
+        """The aggregate after the edit of the form (see save_edit).
+
+        A form that was saved before and is sent again is no conflict with itself.
+        """
         try:
             return save_edit(read, change)
         except PreconditionFailed:
@@ -112,15 +116,17 @@ class PanelPage(Page):
             return done
 
     def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
-        """See Other after a change, with a word about it there; once the read tables show it `after` it."""
+        """Redirect (See Other) with the message `done`, once the read tables show the saved `after`."""
         if after is not None:
             self.services.visibility.wait_for(after.position)
         flash.leave(resp, self.services, done)
         redirect(resp, path)
 
     def command(self, req: falcon.Request) -> Context:
-        """The circumstances of the form's command. The same form sent twice, by a double click or a reload,
-        is the same command and is carried out once."""
+        """The context of the form's command.
+
+        A form that is sent twice, by a double click or a reload, is one command and is carried out once.
+        """
         form: Form = req.context.form
         if _COMMAND_ID.fullmatch(form.value("command_id")):
             req.context.command_id = _id_of(form)
@@ -130,35 +136,37 @@ class PanelPage(Page):
 
 
 def status_of(refusal: DomainError) -> int:
-    """The HTTP status of a page with a form that was refused."""
+    """The HTTP status of a page with a refused form."""
     return next(status for kind, status in _STATUS.items() if isinstance(refusal, kind))
 
 
 def missing_fields(sent: Form, *names: str) -> Details:
-    """A message for each of these fields that was not sent, for fields whose absence would mean no limit."""
+    """A message for each of these fields that was not sent: without them the command would set no limit."""
     return {name: ["This field was not sent. Open the page again."] for name in names if not sent.has(name)}
 
 
 def refused_form(fields: Values, sent: Form, refusal: DomainError) -> ShownForm:
-    """The form to show again as it was sent, with what was wrong beside its fields. `fields` are those of the
-    form, with the values it was first shown with."""
+    """The form to show again as it was sent, with the messages of the refusal at its fields.
+
+    `fields` are the fields of the form with their first values.
+    """
     errors = details_of(refusal)
     return ShownForm(sent_values(fields, sent), errors=errors, command_id=sent.value("command_id"))
 
 
 def read_filters(req: falcon.Request, kind: type[T]) -> T:
-    """The query of a list. Forms send fields that were left empty; those count as not given."""
+    """The query of a list, without the empty fields that forms send."""
     return parse_query(urlencode(_given(req)), kind)
 
 
 def typed_filters(req: falcon.Request, kind: type[msgspec.Struct]) -> ShownForm:
-    """The form of a list's filters as it was typed. Its fields are those of `kind`."""
+    """The form of a list's filters with the values that were sent. Its fields are those of `kind`."""
     given = Form(_given(req))
     return ShownForm({field.name: given.value(field.name) for field in msgspec.structs.fields(kind)})
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
-    """The neighbours of this page of a list, under the same filters."""
+    """This page of a list, and the addresses of its neighbours under the same filters."""
     number, size = query.page, query.limit
     count = max(1, -(-(total or 0) // size))
     others = [pair for pair in _given(req) if pair[0] != "page"]
@@ -176,10 +184,10 @@ def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
 
 
 def _id_of(form: Form) -> str:
-    """The id of the command that these values ask for.
+    """The id of the command with these values.
 
-    It is a UUIDv7 (RFC 9562, 5.7) with the time of the form's own id; its random bits follow from the values.
-    A browser that goes back shows the old form with its old id: with other values it is another command.
+    It is a UUIDv7 (RFC 9562, 5.7) with the time of the form's id and random bits computed from the values.
+    When a browser goes back and sends the old form with other values, that is another command.
     """
     given = form.value("command_id")
     values = sorted(pair for pair in form.pairs() if pair[0] != "csrf_token")

@@ -104,7 +104,7 @@ class PersonPage(PanelPage):
     """Base of the pages of one person."""
 
     def visible(self, req: falcon.Request, user_id: str) -> UserRow:
-        """The person, or NotFound when absent or outside the caller's sight."""
+        """The person. Raises NotFound when absent or not visible to the caller."""
         row = get_user(self.services.pool, user_id)
         if row is None or not req.context.caller.may_see_user(user_id, row.property_ids):
             raise NotFound("user")
@@ -181,7 +181,7 @@ class PersonPassword(PersonPage):
             change_password(self.services.store, user_id, password, self.command(req))
         except (*REFUSALS, HashingBusy) as error:
             refusal = _BUSY if isinstance(error, HashingBusy) else error
-            form = ShownForm(NEW_PASSWORD, errors=details_of(refusal))  # a password is typed again
+            form = ShownForm(NEW_PASSWORD, errors=details_of(refusal))  # passwords are never shown again
             status = status_of(refusal)
             self.show(req, resp, "person_password.html", status=status, person=person, form=form)
             return
@@ -246,12 +246,12 @@ def _as_shown(values: Values, properties: Choices, lines: Mapping[str, str]) -> 
 
 
 def _lines_of(row: UserRow) -> dict[str, str]:
-    """What stands for each property of a person where properties are typed one a line."""
+    """The text of each property of a person, for forms in which properties are typed one per line."""
     return {place.id: " ".join((place.id, *place.name.split())) for place in row.detail.properties}
 
 
 def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Details) -> dict[str, Any]:
-    """These values of the form as fields of a NewUser or UserChanges; `details` names unknown properties."""
+    """These form values as fields of a NewUser or UserChanges; adds unknown properties to `details`."""
     given: dict[str, Any] = {name: values[name] for name in ("name", "email", "role") if name in values}
     if "phone" in values:
         given["phone"] = str(values["phone"]).strip() or None

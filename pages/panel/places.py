@@ -1,4 +1,4 @@
-"""/admin/properties: what is managed, and the units in it."""
+"""/admin/properties: properties and their units."""
 
 from __future__ import annotations
 
@@ -86,8 +86,10 @@ class PropertyPage(PanelPage):
         place: ShownForm | None = None,
         adding: ShownForm | None = None,
     ) -> None:
-        """The property with its two forms: `place` (name and address) and `adding` (a unit) where they were
-        refused, or as they begin."""
+        """Show the property with its two forms: `place` (name and address) and `adding` (a new unit).
+
+        Pass a form that was refused; the default is the form with the present values.
+        """
         query = read_filters(req, ListQuery)
         units = list_units(self.services.pool, row.detail.id, query.limit, query.offset)
         if place is None:
@@ -164,7 +166,7 @@ def _fields(values: Values) -> dict[str, Any]:
 
 
 def _flat(refusal: DomainError) -> DomainError:
-    """The form has the lines of the address beside the name, not within a field of their own."""
+    """The refusal with the names of the form's fields: `street` instead of `address.street`."""
     if not isinstance(refusal, Invalid):
         return refusal
     details: Details = {name.removeprefix("address."): text for name, text in refusal.details.items()}

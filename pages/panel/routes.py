@@ -1,4 +1,4 @@
-"""The panel's table of contents."""
+"""The paths of the panel and their pages."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class WebhookPage(PanelPage):
     """Base of the pages of one webhook."""
 
     def visible(self, req: falcon.Request, webhook_id: str) -> WebhookRow:
-        """The webhook, or NotFound when it is absent or not the caller's to manage."""
+        """The webhook. Raises NotFound when it is absent or the caller does not manage it."""
         owned_webhook(self.services.store, req.context.caller, webhook_id)
         row = get_webhook(self.services.pool, webhook_id)
         if row is None:

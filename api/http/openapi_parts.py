@@ -42,7 +42,7 @@ _MEANINGS = {
     "not_found": "absent, or outside what the caller may see",
     "method_not_allowed": "the address does not take this method; Allow lists those it takes",
     "conflict": "the state of things does not allow it now",
-    "invalid_transition": "that status cannot follow the present one",
+    "invalid_transition": "reserved: today every status may follow every other",
     "idempotency_in_progress": "the first request with this Idempotency-Key is under way",
     "precondition_failed": "If-Match names a version that is no longer current",
     "payload_too_large": "the body is too large",

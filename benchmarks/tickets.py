@@ -29,6 +29,6 @@ def grow(ticket: Ticket, version: int) -> None:
     context = benchmark_context()
     while ticket.version < version:
         if ticket.version % 2:
-            ticket.change_title(f"Water leak in bathroom {ticket.version}", context)
+            ticket.change({"title": f"Water leak in bathroom {ticket.version}"}, context)
         else:
-            ticket.change_status("closed" if ticket.status == "open" else "open", context)
+            ticket.change({"status": "closed" if ticket.status == "open" else "open"}, context)

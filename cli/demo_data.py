@@ -161,7 +161,7 @@ def _reference_ticket(today: datetime) -> Ticket:
         requester_id=john.id,
     )
     half_an_hour_later = _by(jane, opened_at + timedelta(minutes=30), "demo-reference-2")
-    ticket.assign(jane.id, half_an_hour_later)
+    ticket.change({"assignee_id": jane.id}, half_an_hour_later)
     ticket.comment("comment123", demo_texts.STAFF_COMMENTS[0], "public", half_an_hour_later)
     return ticket
 
@@ -182,12 +182,12 @@ class _Life:
     def ticket(self) -> Ticket:
         ticket = self._opened()
         if self._passes(hours=30) and self._chance.random() < 0.95:
-            ticket.assign(self._worker.id, self._by(self._manager))
+            ticket.change({"assignee_id": self._worker.id}, self._by(self._manager))
         for _ in range(self._chance.choice((0, 1, 1, 2, 3))):
             if self._passes(hours=40):
                 self._comment(ticket)
         if ticket.assignee_id and self._passes(hours=20):
-            ticket.change_status("in_progress", self._by(self._worker))
+            ticket.change({"status": "in_progress"}, self._by(self._worker))
             if self._passes(hours=200):
                 self._finish(ticket)
         return ticket
@@ -224,9 +224,9 @@ class _Life:
         if fate < 0.01:
             ticket.delete(self._by(self._manager))
         elif fate < 0.94:
-            ticket.change_status("closed", self._by(self._worker))
+            ticket.change({"status": "closed"}, self._by(self._worker))
             if fate < 0.04 and self._passes(hours=90):
-                ticket.change_status("open", self._by(self._guest))
+                ticket.change({"status": "open"}, self._by(self._guest))
 
     def _passes(self, *, hours: int) -> bool:
         """Let up to `hours` pass; False when that is beyond today, and nothing more happens."""

@@ -7,8 +7,9 @@ import secrets
 from pathlib import Path
 
 from cli.database import Database, operator_context
-from commands.passwords import ChangePassword, change_password
-from commands.users import RegisterUser, register_user
+from commands.passwords import change_password
+from commands.users import NewUser, register_user
+from commands.values import ValidValues
 from domain.user import User
 from infrastructure.ids import new_id
 from infrastructure.keys.passwords import verify_password
@@ -32,9 +33,7 @@ def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
         return None
     account, password = _account(database), secrets.token_urlsafe(18)
     write_secret(path, f"{account} {password}\n")
-    user = change_password(
-        database.store, ChangePassword(user_id=account, password=password), operator_context()
-    )
+    user = change_password(database.store, account, password, operator_context())
     database.wait_until_shown(user.position)
     return account, password
 
@@ -51,13 +50,9 @@ def _account(database: Database) -> str:
     found = database.store.find(User, ACCOUNT)
     if found is not None and found.role == "admin":
         return ACCOUNT
-    command = RegisterUser(
-        user_id=ACCOUNT if found is None else new_id(),
-        name="Administrator",
-        email="admin@example.com",
-        role="admin",
-    )
-    return register_user(database.store, command, operator_context()).id
+    new = ValidValues(NewUser(name="Administrator", email="admin@example.com", role="admin"))
+    user_id = ACCOUNT if found is None else new_id()
+    return register_user(database.store, new, operator_context(), user_id=user_id).id
 
 
 def _hash(database: Database, user_id: str) -> str | None:

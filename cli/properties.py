@@ -9,8 +9,8 @@ import typer
 from cli import options
 from cli.database import open_database, operator_context
 from cli.output import result
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from domain.property import Address
+from commands.properties import AddressBody, NewProperty, NewUnit, add_unit, register_property
+from commands.values import ValidValues
 from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
 
@@ -46,12 +46,12 @@ def create_property(
     property_id: OwnId = None,
 ) -> None:
     """Register a property and print its id."""
-    address = Address(street=street, city=city, state=state, zip=zip_code, country=country)
-    command = RegisterProperty(property_id=property_id or new_id(), name=name, address=address)
+    address = AddressBody(street=street, city=city, state=state, zip=zip_code, country=country)
+    values = ValidValues(NewProperty(name=name, address=address))
     with open_database(load_settings()) as database:
-        property = register_property(database.store, command, operator_context())
-        database.wait_until_shown(property.position)
-    result(property.id)
+        managed = register_property(database.store, values, operator_context(), property_id=property_id)
+        database.wait_until_shown(managed.position)
+    result(managed.id)
 
 
 @units_app.command("add")
@@ -69,8 +69,9 @@ def add(
     unit_id: OwnId = None,
 ) -> None:
     """Add a unit to a property and print the unit's id."""
-    command = AddUnit(property_id=property_id, unit_id=unit_id or new_id(), name=name)
+    unit_id = unit_id or new_id()
+    values = ValidValues(NewUnit(name=name))
     with open_database(load_settings()) as database:
-        property = add_unit(database.store, command, operator_context())
-        database.wait_until_shown(property.position)
-    result(command.unit_id)
+        managed = add_unit(database.store, property_id, values, operator_context(), unit_id=unit_id)
+        database.wait_until_shown(managed.position)
+    result(unit_id)

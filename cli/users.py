@@ -11,12 +11,12 @@ from cli import options
 from cli.database import Database, open_database, operator_context
 from cli.output import note, result
 from cli.passwords import read_password
-from commands.erasure import EraseUser, erase_user
-from commands.passwords import ChangePassword, change_password, require_good_password
-from commands.users import RegisterUser, register_user
+from commands.erasure import erase_user
+from commands.passwords import change_password, require_good_password
+from commands.users import NewUser, register_user
+from commands.values import ValidValues
 from domain.access import Role
 from domain.errors import Invalid, NotFound
-from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
 from notary.erasures import erased_people
 from notary.places import StatementFile
@@ -55,19 +55,11 @@ def create_user(
     password = read_password() if password_stdin else None
     if password is not None:
         require_good_password(password, name, email)
-    command = RegisterUser(
-        user_id=user_id or new_id(),
-        name=name,
-        email=email,
-        phone=phone,
-        role=role,
-        property_ids=tuple(property_ids or ()),
-    )
+    new = NewUser(name=name, email=email, phone=phone, role=role, property_ids=tuple(property_ids or ()))
     with open_database(load_settings()) as database:
-        user = register_user(database.store, command, operator_context())
+        user = register_user(database.store, ValidValues(new), operator_context(), user_id=user_id)
         if password is not None:
-            new = ChangePassword(user_id=user.id, password=password)
-            user = change_password(database.store, new, operator_context())
+            user = change_password(database.store, user.id, password, operator_context())
         database.wait_until_shown(user.position)
     result(user.id)
 
@@ -86,7 +78,7 @@ def erase(
     if not yes:
         typer.confirm(f"Erase {user_id} for good?", abort=True, err=True)
     with open_database(load_settings()) as database:
-        user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
+        user = erase_user(database.store, user_id, operator_context())
         database.wait_until_shown(user.position)
     note(f"{user_id} is erased." if user.position else f"{user_id} was erased already.")
 
@@ -103,8 +95,8 @@ def erase_again(
 ) -> None:
     """After a backup was restored: erase those who had been erased since it was made.
 
-    Who they are stands in the file of signed checkpoints, which is outside the database. Say it before
-    the API serves again. Whoever is erased already is left as they are.
+    The file of signed checkpoints, outside the database, names them. Run it before the API serves again.
+    People who are erased already stay so.
     """
     with open_database(load_settings()) as database:
         with database.pool.connection() as conn:
@@ -120,7 +112,7 @@ def erase_again(
 
 def _erase_again(database: Database, user_id: str) -> None:
     try:
-        user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
+        user = erase_user(database.store, user_id, operator_context())
     except NotFound:
         note(f"{user_id} is not in this database.")
         return
@@ -137,9 +129,11 @@ def set_password(
 ) -> None:
     """Give a person a password, or another one; every session of theirs ends."""
     if not password_stdin:
-        raise typer.BadParameter("Say --password-stdin: on the command line others would see the password.")
-    new = ChangePassword(user_id=user_id, password=read_password())
+        raise typer.BadParameter(
+            "Use --password-stdin: on the command line other users of this machine would see the password."
+        )
+    password = read_password()
     with open_database(load_settings()) as database:
-        user = change_password(database.store, new, operator_context())
+        user = change_password(database.store, user_id, password, operator_context())
         database.wait_until_shown(user.position)
     note(f"{user.name} signs in with that password from now on.")

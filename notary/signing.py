@@ -65,7 +65,7 @@ def _signer(conn: Connection, vault: Vault) -> _Signer:
     row = conn.execute(sql["key_in_use"]).fetchone()
     if row is None:
         return _announce(conn, vault, None)
-    raw = vault.open(bytes(row[1]), purpose=_PURPOSE.format(row[0]))
+    raw = vault.decrypt(bytes(row[1]), purpose=_PURPOSE.format(row[0]))
     return _Signer(row[0], Ed25519PrivateKey.from_private_bytes(raw))
 
 
@@ -80,7 +80,7 @@ def _announce(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:
         {
             "id": new.id,
             "public_key": public_key,
-            "sealed_private_key": vault.seal(key.private_bytes_raw(), purpose=_PURPOSE.format(new.id)),
+            "sealed_private_key": vault.encrypt(key.private_bytes_raw(), purpose=_PURPOSE.format(new.id)),
             "made_at": at,
         },
     )

@@ -14,8 +14,8 @@ import structlog
 from domain.aggregate import DomainEvent
 from domain.property import PropertyRenamed
 from domain.user import UserErased, UserNameChanged
-from infrastructure.keys.privacy import open_events
-from infrastructure.settings import BadSettings
+from infrastructure.keys.privacy import decrypt_events
+from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
@@ -54,7 +54,9 @@ def read_page(conn: Connection, limit: int, up_to: int | None = None) -> Page:
     return Page(rows[0][0], [entry for entry in entries if up_to is None or entry.position <= up_to])
 
 
-def project_page(conn: Connection, page: Page, *, wait: bool, history: bool = True) -> PastStates:
+def project_page(
+    conn: Connection, vault: Vault, page: Page, *, wait: bool, history: bool = True
+) -> PastStates:
     """Project the page and move the position behind it, or change nothing and raise.
 
     Events of an aggregate that has a parked one are parked behind it. Without `history` the tables
@@ -68,7 +70,7 @@ def project_page(conn: Connection, page: Page, *, wait: bool, history: bool = Tr
         audit_rows = project_audit.select_rows(conn, audited) if history else None
         waiting = {entry.position for entry in behind}
         events = [event for position, event in audited if position not in waiting]
-        for _, run in groupby(open_events(conn, events), key=_renames):
+        for _, run in groupby(decrypt_events(conn, vault, events), key=_renames):
             _project_run(conn, list(run), past)
         past.write_texts(conn)
         if history:
@@ -88,13 +90,13 @@ def park_page(conn: Connection, page: Page, error: Exception, *, history: bool =
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same page may pass later: the server was away, busy, or it or we are not set up.
+    """Whether the same page may pass later: the server was away, busy, or is not set up.
 
     What PostgreSQL says about the values themselves (class 22 and 23, and 54: a limit of the program) is
     as lasting as an exception of our own.
     """
     if not isinstance(error, psycopg.Error):
-        return isinstance(error, BadSettings)
+        return False
     return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
 
 

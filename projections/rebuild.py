@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import collecting_rarely
 from infrastructure.storage.postgres import Connection, connect, named_queries
@@ -49,18 +50,18 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def rebuild(dsn: str, progress: Progress) -> RebuildReport:
+def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
     """Replace the read tables, of whatever version or absent, by fresh ones.
 
     The API goes on reading and writing meanwhile; the change is one short transaction.
     """
     started = time.monotonic()
     with fresh_copy(dsn) as (control, copy):
-        events = fill(control, copy, progress)
+        events = fill(control, copy, vault, progress)
         add_for_readers(control, COPY)
         control.execute(sql["analyze_copy"])
         control.execute(sql["summarize_copy"])
-        position, late_events = _swap(copy, read_schema_state(control))
+        position, late_events = _swap(copy, vault, read_schema_state(control))
         _patiently(lambda: drop_read_schema(control, _OLD))
     return RebuildReport(events=events + late_events, position=position, seconds=time.monotonic() - started)
 
@@ -92,6 +93,7 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
 def fill(
     control: Connection,
     copy: Connection,
+    vault: Vault,
     progress: Progress,
     *,
     keep_past: Callable[[PastStates], None] | None = None,
@@ -102,6 +104,7 @@ def fill(
     events = 0
     while projected := catch_up(
         copy,
+        vault,
         REBUILD_BATCH_SIZE,
         up_to=number(control, "read_live_position") if keep_past else None,
         keep_past=keep_past,
@@ -114,13 +117,13 @@ def fill(
     return events
 
 
-def _swap(copy: Connection, live: SchemaState) -> tuple[int, int]:
+def _swap(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
     """Put the copy in the live tables' place; return the position, and how many more events that took."""
     attempt = 0
     while True:
-        events = project_all(copy)  # so that little is left to do under the lock
+        events = project_all(copy, vault)  # so that little is left to do under the lock
         try:
-            position, late_events = _swap_once(copy, live)
+            position, late_events = _swap_once(copy, vault, live)
             return position, events + late_events
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             attempt += 1
@@ -128,14 +131,14 @@ def _swap(copy: Connection, live: SchemaState) -> tuple[int, int]:
                 raise
 
 
-def _swap_once(copy: Connection, live: SchemaState) -> tuple[int, int]:
+def _swap_once(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
     events = 0
     with copy.transaction():
         copy.execute("SET LOCAL lock_timeout TO '2s'")
         copy.execute("SET LOCAL synchronous_commit TO on")  # the old tables are dropped after this
         if live != "absent":
             copy.execute(sql["lock_live_tables"])
-            events = project_all(copy, up_to=number(copy, "lock_live_position"))
+            events = project_all(copy, vault, up_to=number(copy, "lock_live_position"))
         position = number(copy, "read_position")
         if live != "absent":
             copy.execute(sql["set_live_aside"])
@@ -145,11 +148,15 @@ def _swap_once(copy: Connection, live: SchemaState) -> tuple[int, int]:
 
 
 def project_all(
-    copy: Connection, *, up_to: int | None = None, keep_past: Callable[[PastStates], None] | None = None
+    copy: Connection,
+    vault: Vault,
+    *,
+    up_to: int | None = None,
+    keep_past: Callable[[PastStates], None] | None = None,
 ) -> int:
     """Project what is left of the log, or of it up to that position; return how many events."""
     events = 0
-    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
+    while projected := catch_up(copy, vault, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
         events += projected
     return events
 

@@ -17,6 +17,7 @@ from domain.ticket import (
     TicketCommented,
     TicketDeleted,
     TicketOpened,
+    TicketResolved,
     TicketRestored,
     TicketStatusChanged,
 )
@@ -58,7 +59,7 @@ def event_names(event: DomainEvent) -> tuple[str, ...]:
     match event:
         case TicketOpened():
             return ("ticket.created",)
-        case TicketStatusChanged(status="closed"):
+        case TicketResolved() | TicketStatusChanged(status="closed"):  # the latter in old logs
             return ("ticket.updated", "ticket.resolved")
         case TicketAssigned():
             return ("ticket.updated", "ticket.assigned")

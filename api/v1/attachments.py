@@ -26,7 +26,7 @@ from api.http.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
-from commands.tickets import AttachFile, attach_file, visible_ticket
+from commands.tickets import attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
@@ -109,9 +109,7 @@ class Attachments(Resource):
         if not context.is_retry:
             ticket.require_room_for_a_file()
         attachment = self._keep(context.command_id, upload, context.at)
-        ticket = attach_file(
-            self.services.store, AttachFile(ticket_id=ticket_id, attachment=attachment), context
-        )
+        ticket = attach_file(self.services.store, ticket_id, attachment, context)
         self.services.visibility.wait_for(ticket.position)
         view = AttachmentView(
             id=attachment.id,

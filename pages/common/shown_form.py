@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from types import NoneType
+from typing import Any, get_args
+
+import msgspec
 
 from api.http.forms import Form
 from domain.errors import Details
@@ -62,3 +66,18 @@ def sent_values(fields: Values, sent: Form) -> Values:
         else sent.value(name)
         for name, value in fields.items()
     }
+
+
+def first_values(kind: type[msgspec.Struct], *, omitted: Collection[str] = ()) -> Values:
+    """The values with which a form for the fields of `kind` is shown first: their defaults, or empty."""
+    return {
+        field.encode_name: field.default if isinstance(field.default, str) else ""
+        for field in msgspec.structs.fields(kind)
+        if field.name not in omitted
+    }
+
+
+def or_none(values: Values, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The values for the fields of `kind`; a text left empty is None where the field may be None."""
+    may_be_none = {field.name for field in msgspec.structs.fields(kind) if NoneType in get_args(field.type)}
+    return {name: value or (None if name in may_be_none else value) for name, value in values.items()}

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from infrastructure.keys.vault import load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import Settings, load_settings
@@ -104,7 +105,7 @@ def main(run_id: str) -> None:
         try:
             notes = _Notes(conn, run_id)
             altered = _altered(dsn, settings, notes)
-            report = verify(dsn, notes.show)
+            report = verify(dsn, load_vault(settings), notes.show)
         except (RebuildRunning, NothingToVerify) as refusal:
             _fail(conn, run_id, str(refusal))
         except Exception as error:

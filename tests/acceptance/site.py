@@ -11,14 +11,14 @@ from uuid import uuid4
 import requests
 
 from commands.api_keys import IssueKey, issue_key
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from commands.users import RegisterUser, register_user
 from domain.access import Context, system_context
 from domain.property import Address
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
+from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.server import running_api
+from tests.support.vault import VAULT
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
 PEOPLE = {
@@ -52,7 +52,7 @@ class Site:
         self.dsn = dsn
         self.base_url = base_url
         self.pool = make_pool(dsn, application="tests", max_size=4)
-        self.store = EventStore(self.pool)
+        self.store = EventStore(self.pool, VAULT)
         self.keys: dict[str, str] = {}
 
     @classmethod
@@ -68,23 +68,22 @@ class Site:
 
     def populate(self) -> None:
         for property_id, name in (("abc123", "Seaside Apartments"), ("def456", "Hill House")):
-            command = RegisterProperty(property_id=property_id, name=name, address=SEASIDE)
-            register_property(self.store, command, operator())
-        unit = AddUnit(property_id="abc123", unit_id="unit456", name="Unit 101")
-        last = add_unit(self.store, unit, operator())
+            register_property(self.store, property_id, operator(), name=name)
+        last = add_unit(self.store, "abc123", "unit456", operator(), name="Unit 101")
         for role, (user_id, name, property_ids) in PEOPLE.items():
             given = "staff" if role == "foreign" else role
-            command = RegisterUser(
-                user_id=user_id,
+            last = register_user(
+                self.store,
+                user_id,
+                operator(),
                 name=name,
                 email=f"{user_id}@example.com",
                 phone="555-123-4567",
                 role=given,
                 property_ids=property_ids,
             )
-            last = register_user(self.store, command, operator())
             self.keys[role] = self.key(role=given, user_id=user_id)
-        visibility = Visibility(self.dsn, self.pool)
+        visibility = Visibility(self.dsn, self.pool, VAULT)
         assert visibility.wait_for(last.position) or visibility.wait_for(last.position)
         visibility.close()
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from psycopg.conninfo import conninfo_to_dict
 
-from commands.erasure import EraseUser, erase_user
-from commands.users import RegisterUser, register_user
-from infrastructure.keys.privacy import process_vault
+from commands.erasure import erase_user
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from notary.follower import seal
 from notary.pages import sql
+from tests.support.arrange import register_user
 from tests.support.commands import environment, ticketing
 from tests.support.keys import operator
 from tests.support.postgres import cloned_database
+from tests.support.vault import VAULT
 
 PEOPLE = ("u1", "u2", "u3")
 
 
 def register(store, user_id):
-    command = RegisterUser(user_id=user_id, name=f"Name {user_id}", email="a@example.com", role="staff")
-    register_user(store, command, operator())
+    register_user(store, user_id, operator(), name=f"Name {user_id}", email="a@example.com", role="staff")
 
 
 def seal_all(dsn):
     with connect(dsn, application="tests") as conn:
-        seal(conn, process_vault())
+        seal(conn, VAULT)
         return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
 
 
@@ -39,14 +38,14 @@ def test_people_who_were_erased_after_the_backup_are_erased_again(postgres, temp
     with cloned_database(postgres, template) as dsn:
         with make_pool(dsn, application="tests", max_size=2) as pool:
             for user_id in PEOPLE[:2]:
-                register(EventStore(pool), user_id)
+                register(EventStore(pool, VAULT), user_id)
         seal_all(dsn)
         with cloned_database(postgres, conninfo_to_dict(dsn)["dbname"]) as backup:
             with make_pool(dsn, application="tests", max_size=2) as pool:
-                store = EventStore(pool)
+                store = EventStore(pool, VAULT)
                 register(store, "u3")  # whom the backup does not know
                 for user_id in ("u2", "u3"):
-                    erase_user(store, EraseUser(user_id=user_id), operator())
+                    erase_user(store, user_id, operator())
             lines = seal_all(dsn)
             file.write_text("".join(f"{line}\n" for line in lines))
             forged.write_text(file.read_text().replace('"user_id":"u2"', '"user_id":"u1"'))

@@ -11,16 +11,17 @@ import psycopg
 import pytest
 
 from commands.api_keys import IssueKey, issue_key
-from commands.properties import RegisterProperty, register_property
 from domain.errors import Conflict
 from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore, VersionConflict, create
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.recorder import OutOfDate
+from tests.support.arrange import register_property
 from tests.support.proxy import Proxy
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
-from tests.unit.builders import OCEAN_DRIVE, caller, context
+from tests.unit.builders import caller, context
 
 POOL_SIZE = 4
 DEADLINE_SECONDS = 3.0
@@ -56,7 +57,7 @@ def far_pool(proxy):
 
 @pytest.fixture(params=["watermark", "table"])
 def far_store(far_pool, request):
-    return EventStore(far_pool, lock=request.param)
+    return EventStore(far_pool, VAULT, lock=request.param)
 
 
 def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
@@ -75,10 +76,10 @@ def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
 
 def change(ticket, title):
     """Four events."""
-    ticket.change_title(title, context())
-    ticket.change_priority("high", context())
-    ticket.change_status("in_progress", context())
-    ticket.assign("u2", context())
+    ticket.change({"title": title}, context())
+    ticket.change({"priority": "high"}, context())
+    ticket.change({"status": "in_progress"}, context())
+    ticket.change({"assignee_id": "u2"}, context())
 
 
 def log(conn):
@@ -157,9 +158,8 @@ def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(s
 
 
 def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_since(proxy, far_pool, conn):
-    store = EventStore(far_pool)
-    seaside = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
-    register_property(store, seaside, context())
+    store = EventStore(far_pool, VAULT)
+    register_property(store, "p1", context(), name="Seaside")
     store.load(Property, "p1")
     place, ticket = store.remembered(Property, "p1"), a_ticket()
     conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)
@@ -201,7 +201,7 @@ def test_a_real_conflict_is_still_one(proxy, far_store, conn):
 def test_a_real_conflict_that_is_not_answered_is_still_one(proxy, far_store, conn, lose):
     far_store.save(a_ticket())
     faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
-    faster.change_title("Faster", context())
+    faster.change({"title": "Faster"}, context())
     change(slower, "Slower")
     far_store.save(faster)
     lose(proxy, b"Slower")
@@ -292,7 +292,7 @@ def test_a_slow_network_only_delays(proxy, far_store, conn):
 def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
     proxy.become("reset")
     with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as pool:
-        store = EventStore(pool)
+        store = EventStore(pool, VAULT)
         with pytest.raises(psycopg.OperationalError):
             store.load(Ticket, "t1")
 

@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 import pytest
 from falcon.testing import TestClient
 
-from commands.properties import RegisterProperty, register_property
-from commands.users import RegisterUser, register_user
 from domain.ticket import PRIORITIES, STATUSES
 from infrastructure.storage.event_store import EventStore
 from projections.verification import verify
 from server.app import create_app
-from tests.support.api import SEASIDE, services_on
+from tests.support.api import services_on
+from tests.support.arrange import register_property, register_user
 from tests.support.history import WORDS
 from tests.support.keys import bearer, make_key, operator
+from tests.support.vault import VAULT
 
 pytestmark = pytest.mark.faults
 
@@ -36,17 +36,17 @@ def site(database, tmp_path):
     with services_on(database, tmp_path) as services:
         store = services.store
         for property_id in PROPERTIES:
-            command = RegisterProperty(property_id=property_id, name=property_id.upper(), address=SEASIDE)
-            register_property(store, command, operator())
+            register_property(store, property_id, operator(), name=property_id.upper())
         for user_id in PEOPLE:
-            command = RegisterUser(
-                user_id=user_id,
+            last = register_user(
+                store,
+                user_id,
+                operator(),
                 name=f"Name of {user_id}",
                 email="a@example.com",
                 role="staff",
                 property_ids=PROPERTIES,
             )
-            last = register_user(store, command, operator())
         assert services.visibility.wait_for(last.position)
         yield Site(TestClient(create_app(services)), store)
 
@@ -192,6 +192,8 @@ def test_the_past_is_what_it_was(site, database):
         as_of = site.get("/v1/tickets", role, as_of=moment, **parameters)
         assert without_links(as_of.json) == without_links(was), (parameters, role, moment)
         found += len(was["data"])
-    assert verify(database, lambda done, total: None).differences == []  # however the log was cut into pages
+    assert (
+        verify(database, VAULT, lambda done, total: None).differences == []
+    )  # however the log was cut into pages
     assert found > HISTORIES  # the lists were not all empty
     assert sum(was is None for *_, was in histories.tickets) > HISTORIES / 10

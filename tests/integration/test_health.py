@@ -13,13 +13,13 @@ import requests
 from falcon.testing import TestClient
 
 from api.monitoring.health import Check
-from commands.properties import RegisterProperty, register_property
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import connect
 from projections.overview import system_state
 from projections.schema import drop_read_schema
 from server.app import create_app
-from tests.support.api import ROUTES, SEASIDE, services_on
+from tests.support.api import ROUTES, services_on
+from tests.support.arrange import register_property
 from tests.support.keys import bearer, make_key, operator
 from tests.support.server import free_port, running_api
 
@@ -50,7 +50,7 @@ def test_live_needs_nothing(tmp_path):
 
 
 def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catch_up):
-    register_property(store, RegisterProperty(property_id="p1", name="P", address=SEASIDE), operator())
+    register_property(store, "p1", operator(), name="P")
     behind, _ = ready(database, tmp_path)
     catch_up()
     level, _ = ready(database, tmp_path)
@@ -71,7 +71,7 @@ def test_numbers_that_no_event_will_have_are_nothing_to_wait_for(
     database, pool, store, conn, tmp_path, catch_up
 ):
     """Rolled-back appends draw them, and so does a server that crashes."""
-    register_property(store, RegisterProperty(property_id="p1", name="P", address=SEASIDE), operator())
+    register_property(store, "p1", operator(), name="P")
     catch_up()
     conn.execute("UPDATE relay.position SET position = (SELECT max(notification_id) FROM es.stored_events)")
     conn.execute("SELECT nextval('es.stored_events_notification_id_seq') FROM generate_series(1, 21)")
@@ -213,8 +213,7 @@ def test_metrics_tell_how_things_are_though_nobody_asks_for_readiness(database, 
     lags = []
     with running_api(database, projector=False, METRICS_PORT=str(port)) as base_url:
         for address in (f"http://127.0.0.1:{port}/metrics", f"{base_url}/metrics"):
-            place = RegisterProperty(property_id=f"p{len(lags)}", name="P", address=SEASIDE)
-            register_property(store, place, operator())
+            register_property(store, f"p{len(lags)}", operator(), name="P")
             text = requests.get(address, headers=headers, timeout=10).text
             lags.append(float(re.search(r"^ticketing_projector_lag_events (\S+)", text, re.M)[1]))
 

@@ -120,6 +120,6 @@ class Browser:
 
 
 def give_password(store: EventStore, user_id: str, password: str = PASSWORD) -> None:
-    from commands.passwords import ChangePassword, change_password
+    from commands.passwords import change_password
 
-    change_password(store, ChangePassword(user_id=user_id, password=password), operator())
+    change_password(store, user_id, password, operator())

@@ -20,7 +20,7 @@ from infrastructure.storage.recorder import read_log
 from projections import project_audit, project_past_tickets
 from projections.comparison import Difference, Differences
 from projections.project_audit import Homes, Positioned
-from projections.project_past_tickets import PastStates
+from projections.project_past_tickets import PastTickets
 
 BATCH_SIZE = 5_000
 _BEFORE_ALL = -(2**63)
@@ -37,7 +37,7 @@ class PastTicketsCheck:
         self.differences = Differences()
         self._conn = conn
 
-    def compare(self, past: PastStates) -> None:
+    def compare(self, past: PastTickets) -> None:
         spans = [(ticket_id, *span) for ticket_id, span in past.spans.items()]
         if spans:
             ids, first, last = map(list, zip(*spans, strict=True))

@@ -19,7 +19,7 @@ PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, star
 _sql = named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql")
 
 
-class PastStates:
+class PastTickets:
     """Folds tickets one event at a time and keeps what each event put an end to.
 
     `tickets` are rows of the table, in the order of COLUMNS. `spans` tells for each ticket from which of its

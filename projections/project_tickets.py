@@ -21,7 +21,7 @@ from domain.ticket import (
 )
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, already_there, by_aggregate, kinds_of, write_rows
-from projections.project_past_tickets import PRIORITY_RANK, PastStates
+from projections.project_past_tickets import PRIORITY_RANK, PastTickets
 
 _COLUMNS = (
     *("id", "version", "status", "priority", "category", "property_id", "unit_id"),
@@ -41,7 +41,7 @@ def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | Non
 
 
 def project(
-    conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastStates
+    conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastTickets
 ) -> None:
     """Write what the events made of the tickets, and have `past` keep what they were before.
 

@@ -17,7 +17,7 @@ import psycopg
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import collecting_rarely
 from infrastructure.storage.postgres import Connection, connect, named_queries
-from projections.project_past_tickets import PastStates
+from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
     COPY,
@@ -94,7 +94,7 @@ def fill(
     copy: Connection,
     progress: Progress,
     *,
-    keep_past: Callable[[PastStates], None] | None = None,
+    keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
     """Project the whole log into the copy; return how many events. With `keep_past`, which is that of
     catch_up, only what the live tables have of it."""
@@ -145,7 +145,7 @@ def _swap_once(copy: Connection, live: SchemaState) -> tuple[int, int]:
 
 
 def project_all(
-    copy: Connection, *, up_to: int | None = None, keep_past: Callable[[PastStates], None] | None = None
+    copy: Connection, *, up_to: int | None = None, keep_past: Callable[[PastTickets], None] | None = None
 ) -> int:
     """Project what is left of the log, or of it up to that position; return how many events."""
     events = 0

@@ -81,22 +81,12 @@ def project_batch(conn: Connection, batch: Batch, *, wait: bool, history: bool =
     Events of an aggregate that has a parked event are parked too. Without `history` the tables
     `past_tickets` and `audit_events` are not written; the rows for `past_tickets` are returned.
     """
-    past = PastTickets()
-    with conn.pipeline(), conn.transaction():
-        blocked_ids = _claim(conn, batch, wait=wait)
-        blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
-        audited = [(entry.position, _decode(entry)) for entry in batch.entries]
-        audit_rows = project_audit.select_rows(conn, audited) if history else None
-        blocked_positions = {entry.position for entry in blocked}
-        events = [event for position, event in audited if position not in blocked_positions]
-        for _, run in groupby(open_events(conn, events), key=_renames):
-            _project_run(conn, list(run), past)
-        past.write_texts(conn)
-        if history:
-            past.write_tickets(conn)
-            project_audit.project(conn, audited, audit_rows)
-        _park(conn, blocked, "waits behind an earlier event of the same aggregate")
-    return past
+    try:
+        return _project_batch(conn, batch, wait=wait, history=history)
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
+        problem, *_ = str(error).splitlines()
+        log.error("read_tables_outdated", problem=problem, remedy="Run `ticketing migrate`.")
+        raise
 
 
 def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: bool = True) -> None:
@@ -117,6 +107,25 @@ def is_transient(error: Exception) -> bool:
     if not isinstance(error, psycopg.Error):
         return isinstance(error, BadSettings)
     return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
+
+
+def _project_batch(conn: Connection, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
+    past = PastTickets()
+    with conn.pipeline(), conn.transaction():
+        blocked_ids = _claim(conn, batch, wait=wait)
+        blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
+        audited = [(entry.position, _decode(entry)) for entry in batch.entries]
+        audit_rows = project_audit.select_rows(conn, audited) if history else None
+        blocked_positions = {entry.position for entry in blocked}
+        events = [event for position, event in audited if position not in blocked_positions]
+        for _, run in groupby(open_events(conn, events), key=_renames):
+            _project_run(conn, list(run), past)
+        past.write_texts(conn)
+        if history:
+            past.write_tickets(conn)
+            project_audit.project(conn, audited, audit_rows)
+        _park(conn, blocked, "waits behind an earlier event of the same aggregate")
+    return past
 
 
 def _decode(entry: Entry) -> DomainEvent:

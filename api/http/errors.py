@@ -49,6 +49,7 @@ _UNAVAILABLE = (
 )
 _SAFE = ("GET", "HEAD", "OPTIONS")
 NOTHING_HERE = "There is nothing at this address. /docs lists all addresses."
+INTERNAL_ERROR = "The server failed to handle the request. The error has been logged."
 _encode = msgspec.json.Encoder().encode
 
 log = structlog.get_logger()
@@ -164,4 +165,4 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
 
 def _on_anything_else(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     log.error("request_failed", request_id=getattr(req.context, "request_id", None), exc_info=error)
-    fail(req, resp, "internal_error", "The server failed to handle the request. The error has been logged.")
+    fail(req, resp, "internal_error", INTERNAL_ERROR)

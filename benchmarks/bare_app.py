@@ -18,7 +18,7 @@ from infrastructure.ids import new_id
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.postgres import Pool, make_pool, named_queries
 from projections.views import AttachmentView, CommentView, Reference, TicketDetail, TicketSummary
-from server.gunicorn_server import options
+from server.gunicorn_server import make_gunicorn_options
 
 sql = named_queries(Path(__file__).parent / "sql" / "bare.sql")
 encode = msgspec.json.Encoder().encode
@@ -131,7 +131,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        for name, value in options(self._settings).items():
+        for name, value in make_gunicorn_options(self._settings).items():
             self.cfg.set(name, value)
 
     def load(self) -> falcon.App[Any, Any]:

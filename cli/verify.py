@@ -15,7 +15,7 @@ from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
 from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.process.garbage import collecting_rarely
+from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.postgres import connect
 from notary.places import StatementFile
@@ -74,7 +74,7 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
     """Start to check the log, and `audit_events` too if asked for, in a process of its own."""
 
     def work(progress: ShowProgress) -> Checked:
-        with collecting_rarely():
+        with rare_garbage_collection():
             with connect(dsn, application="ticketing-verify", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
                 report = verify_log(conn, outside, progress)
             return Checked(report, verify_audit(dsn, progress) if audit else Differences())

@@ -1,4 +1,4 @@
-"""Scopes in the words of the people who are asked for them."""
+"""Descriptions of the scopes for the people who are asked to allow them."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ WORDS: dict[Scope, str] = {
 
 
 def in_words(scopes: list[str] | tuple[str, ...]) -> list[str]:
-    """One sentence for each scope, in the order of the list above."""
+    """The descriptions of the scopes, in the order of WORDS."""
     return [words for scope, words in WORDS.items() if scope in scopes]

@@ -177,7 +177,7 @@ def _find(pool: Pool, secret: str) -> WebSession | None:
     secret_sha256 = digest(secret)
     parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
     with pool.connection() as conn:
-        row = read_only.instead_of(
+        row = read_only.run_with_fallback(
             lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
             lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
         )

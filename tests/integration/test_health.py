@@ -150,7 +150,7 @@ def test_requests_without_postgresql_are_503(database, store, tmp_path):
 def test_many_who_ask_share_one_look(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
     outcomes = []
-    threads = [threading.Thread(target=lambda: outcomes.append(check.outcome())) for _ in range(10)]
+    threads = [threading.Thread(target=lambda: outcomes.append(check.run())) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -164,7 +164,7 @@ def test_many_who_ask_share_one_look(database, tmp_path):
 
 def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
-    assert check.outcome().status == "ready"
+    assert check.run().status == "ready"
 
     with connect(database, application="tests") as conn:
         conn.execute(
@@ -172,7 +172,7 @@ def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database
             " WHERE application_name = 'ticketing-health' AND datname = current_database()"
         )
 
-    assert check.outcome().status == "ready"
+    assert check.run().status == "ready"
 
 
 def test_metrics_are_for_admins(database, store, tmp_path):

@@ -26,7 +26,7 @@ OwnId = Annotated[
 @app.callback()
 @units_app.callback()
 def _group() -> None:
-    """Keeps the command of each group a subcommand while it is the only one."""
+    """Makes the command of each group a subcommand although it is the only one."""
 
 
 @app.command("create")

@@ -1,4 +1,4 @@
-"""The packages may only import in one direction (docs/decisions/0001-house.md)."""
+"""The packages may only import in one direction (docs/decisions/0015-packages.md)."""
 
 import ast
 from pathlib import Path

@@ -2,14 +2,14 @@
 SELECT pg_try_advisory_lock(%(key)s);
 
 -- name: take_turn
--- Whoever chains or signs does it alone, until the end of the transaction.
+-- One process at a time chains or signs, until the end of its transaction.
 SELECT pg_advisory_xact_lock(%(key)s);
 
 -- name: read_log_id
 SELECT id FROM notary.log;
 
 -- name: count_waiting
--- Events that are not chained yet, counted up to a page, and whether an erasure is among them.
+-- The number of events that are not chained yet, at most a block, and whether an erasure is among them.
 SELECT count(*), coalesce(bool_or(topic = 'user.erased'), false)
   FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
 
@@ -39,7 +39,7 @@ SELECT number, first_position, last_position, positions, leaves, root, chain, ea
   FROM notary.pages WHERE number = %(number)s;
 
 -- name: pages_in_window
--- Where events that occurred in the window can be.
+-- The blocks that may contain events of the time window.
 SELECT number, first_position, last_position FROM notary.pages
  WHERE last_position >= %(first)s AND first_position <= %(last)s
    AND (latest_at >= %(since)s OR latest_at IS NULL OR %(since)s::timestamptz IS NULL)

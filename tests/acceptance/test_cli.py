@@ -103,7 +103,7 @@ def test_a_narrow_terminal_leaves_a_key_in_one_line(run, database, tmp_path):
     terminal, end = pty.openpty()
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path), COLUMNS="40")
 
-    running = forks.EventStore("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
+    running = forks.TicketingProcess("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
 
     shown = b""
     while shown.count(b"\n") < 2 and select.select([terminal], [], [], 30)[0]:
@@ -247,7 +247,7 @@ def test_no_process_works_on_a_log_without_its_triggers(database, conn, tmp_path
 def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, process):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     stdout, log = tmp_path / "stdout", tmp_path / "stderr"
-    running = forks.EventStore(process, environ=environ, stdout=stdout, stderr=log)
+    running = forks.TicketingProcess(process, environ=environ, stdout=stdout, stderr=log)
     try:
         eventually(lambda: "\n" in log.read_text() + stdout.read_text(), within=60)
     finally:
@@ -260,7 +260,7 @@ def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, p
 def test_what_ends_a_process_is_a_line_of_its_log_too(database, conn, tmp_path):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     log = tmp_path / "stderr"
-    running = forks.EventStore("notary", environ=environ, stderr=log)
+    running = forks.TicketingProcess("notary", environ=environ, stderr=log)
     try:
         eventually(lambda: "notary_leads" in log.read_text(), within=60)
         conn.execute(
@@ -303,7 +303,7 @@ def test_demo_data_is_loaded_once_and_the_same_for_the_same_seed(run, pool):
     assert first.returncode == again.returncode == other.returncode == 0, first.stderr + again.stderr
     assert "20 tickets (seed 7)" in first.stderr
     assert "0 tickets (seed 7)" in again.stderr
-    assert "20 tickets were there already" in again.stderr
+    assert "20 tickets existed already" in again.stderr
     assert "19 tickets (seed 8)" in other.stderr  # the reference's own ticket is in every load
     with pool.connection() as conn:
         assert conn.execute("SELECT count(*) FROM read.tickets").fetchone() == (39,)

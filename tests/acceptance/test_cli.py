@@ -16,8 +16,8 @@ from domain.property import Property
 from domain.user import User
 from infrastructure.keys.tokens import digest
 from infrastructure.storage.event_store import EventStore
-from tests.support import forks
 from tests.support.commands import environment, ticketing
+from tests.support.forks import TicketingProcess
 from tests.support.waiting import eventually
 
 A_PROPERTY = (
@@ -102,7 +102,7 @@ def test_a_narrow_terminal_leaves_a_key_in_one_line(run, database, tmp_path):
     terminal, end = pty.openpty()
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path), COLUMNS="40")
 
-    running = forks.EventStore("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
+    running = TicketingProcess("key", "list", environ=environ, stdout=Path(os.ttyname(end)))
 
     shown = b""
     while shown.count(b"\n") < 2 and select.select([terminal], [], [], 30)[0]:
@@ -246,7 +246,7 @@ def test_no_process_works_on_a_log_without_its_triggers(database, conn, tmp_path
 def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, process):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     stdout, log = tmp_path / "stdout", tmp_path / "stderr"
-    running = forks.EventStore(process, environ=environ, stdout=stdout, stderr=log)
+    running = TicketingProcess(process, environ=environ, stdout=stdout, stderr=log)
     try:
         eventually(lambda: "\n" in log.read_text() + stdout.read_text(), within=60)
     finally:
@@ -259,7 +259,7 @@ def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, p
 def test_what_ends_a_process_is_a_line_of_its_log_too(database, conn, tmp_path):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     log = tmp_path / "stderr"
-    running = forks.EventStore("notary", environ=environ, stderr=log)
+    running = TicketingProcess("notary", environ=environ, stderr=log)
     try:
         eventually(lambda: "notary_leads" in log.read_text(), within=60)
         conn.execute(

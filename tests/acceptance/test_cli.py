@@ -166,17 +166,11 @@ def test_an_id_in_use_exits_with_1(run):
         ("key", "create", "--role", "admin"),
         ("key", "create", "--name", " ", "--role", "admin"),
         ("key", "create", "--name", "x", "--role", "admin", "--scopes", "tickets:burn"),
-        ("key", "create", "--name", "x", "--role", "admin", "--scopes", ""),
         ("key", "create", "--name", "x", "--role", "admin", "--rate-limit", "0"),
-        ("key", "create", "--name", "x", "--role", "admin", "--rate-limit", "99999999999999999999"),
         ("key", "create", "--name", "x", "--role", "admin", "--expires", "soon"),
         (*A_USER, "--id", "with space"),
-        (*A_USER, "--id", "x" * 65),
         (*A_USER, "--email", "jane"),
-        (*A_USER, "--name", "x" * 256),
-        (*A_USER, "--phone", "call me"),
         (*A_USER, "--name", b"\xff\xfe"),
-        ("demo", "load", "--tickets", "-1"),
         ("up", "--port", "70000"),
         ("nonsense",),
     ],
@@ -339,29 +333,6 @@ def test_verify_names_the_rows_that_differ_and_rebuild_mends_them(run, pool):
     assert "properties" in differing.stdout
     assert "abc123" in differing.stdout
     assert shown(pool, "properties", "abc123") == ("Seaside Apartments",)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "up",
-        "migrate",
-        "api",
-        "projector",
-        "key",
-        "key create",
-        "user create",
-        "unit add",
-        "demo load",
-        "rebuild",
-    ],
-)
-def test_every_command_explains_itself(tmp_path, command):
-    done = ticketing(*command.split(), "--help", environ=environment(TICKETING_HOME=str(tmp_path)))
-
-    assert done.returncode == 0
-    assert "Usage: ticketing" in done.stdout
 
 
 def test_a_database_is_opened_with_its_master_key_only(database, tmp_path):

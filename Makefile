@@ -6,16 +6,19 @@ DEFINITION := setup.cfg pyproject.toml constraints.txt
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench faults pins clean
+.PHONY: help run test test-times lint format bench faults pins clean
 
 help: ## Show this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (PORT, TICKETING_HOME)
 	@exec $(BIN)/ticketing up
 
 test: $(VENV)/.installed-test ## Run the whole test suite, four files at a time (ARGS are handed to pytest)
 	@exec $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-times: $(VENV)/.installed-test ## Run the whole test suite and print number and duration of tests by folder
+	@exec $(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder --times $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -20,7 +20,8 @@ from rich.console import Console
 from benchmarks.comparison import Comparison
 from benchmarks.http_client import HttpClient
 from benchmarks.tickets import FIELDS, benchmark_context
-from commands.webhooks import RegisterWebhook, Webhooks
+from commands.values import ValidValues
+from commands.webhooks import NewWebhook, register_webhook
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
@@ -136,9 +137,9 @@ def _open(store: EventStore) -> Ticket:
 def _register(store: EventStore, url: str) -> None:
     import base64
 
-    handlers = Webhooks(store, Vault([base64.b64decode(MASTER_KEY)]), allow_private=True)
-    command = RegisterWebhook(url=url, event_names=("ticket.created",), secret="benchmark-secret")
-    handlers.register(command, benchmark_context())
+    values = ValidValues(NewWebhook(url=url, events=("ticket.created",), secret="benchmark-secret"))
+    vault = Vault([base64.b64decode(MASTER_KEY)])
+    register_webhook(store, values, benchmark_context(), vault=vault, allow_private=True)
 
 
 @contextmanager

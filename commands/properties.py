@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from commands.deciding import change
+from commands.deciding import change, create
 from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import NotFound
 from domain.property import Address, Property
 from domain.text import AddressLine, Name
-from infrastructure.storage.event_store import EventStore, create
+from infrastructure.storage.event_store import EventStore
 
 
 class AddressBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from commands.deciding import create
 from commands.tickets import place_problems
 from commands.values import Values, given_values
 from domain.access import Caller, Context
@@ -21,8 +22,9 @@ from domain.property import Property
 from domain.text import Category, Description, Title
 from domain.ticket import Priority, Ticket
 from domain.user import User
-from infrastructure.storage.event_store import EventStore, Remembered, create
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.recorder import OutOfDate
+from infrastructure.storage.snapshots import Snapshot
 
 UNKNOWN_REQUESTER = "No user with that id is within your reach."
 
@@ -47,7 +49,7 @@ class _Surroundings(NamedTuple):
 
     place: Property | None
     requester: User | None
-    conditions: tuple[Remembered[Any], ...] = ()
+    conditions: tuple[Snapshot[Any], ...] = ()
 
 
 _Find = Callable[[EventStore, Caller, Mapping[str, Any]], _Surroundings]
@@ -65,7 +67,7 @@ def open_ticket(store: EventStore, values: Values[NewTicket], context: Context) 
 
 
 def _open(store: EventStore, values: Values[NewTicket], context: Context, find: _Find) -> Ticket:
-    conditions: tuple[Remembered[Any], ...] = ()
+    conditions: tuple[Snapshot[Any], ...] = ()
 
     def problems(given: Mapping[str, Any]) -> Details:
         nonlocal conditions
@@ -74,7 +76,9 @@ def _open(store: EventStore, values: Values[NewTicket], context: Context, find: 
         return _problems(context.caller, found, given)
 
     facts = {"requester_id": context.caller.principal_id, **given_values(values.read(problems))}
-    return create(store, Ticket.open(context.command_id, context, **facts), context, given=conditions)
+    return create(
+        store, Ticket.open(context.command_id, context, **facts), context, unless_changed=conditions
+    )
 
 
 def _names_another(caller: Caller, given: Mapping[str, Any]) -> bool:
@@ -84,12 +88,12 @@ def _names_another(caller: Caller, given: Mapping[str, Any]) -> bool:
 
 def _recall(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _Surroundings:
     """As `_read`, from this process's memory if it has them."""
-    place = store.remembered(Property, given.get("property_id", ""))
+    place = store.recall(Property, given.get("property_id", ""))
     if place is None:
         return _read(store, caller, given)
     if not _names_another(caller, given):
         return _Surroundings(place.aggregate, None, (place,))
-    requester = store.remembered(User, given["requester_id"])
+    requester = store.recall(User, given["requester_id"])
     if requester is None:
         return _read(store, caller, given)
     return _Surroundings(place.aggregate, requester.aggregate, (place, requester))

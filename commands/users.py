@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commands.deciding import change
+from commands.deciding import change, create
 from commands.values import Values, given_values
 from domain.access import ROLES, Caller, Context, Role, rights_of_person
 from domain.errors import Details, NotFound
 from domain.property import Property
 from domain.text import Email, Name, Phone
 from domain.user import Preferences, User
-from infrastructure.storage.event_store import EventStore, create
+from infrastructure.storage.event_store import EventStore
 
 NAME_ONE = "Name at least one of your properties."
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."

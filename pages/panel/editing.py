@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from api.http.forms import Form
+from commands.deciding import MAX_DECISIONS, TOO_MANY_CHANGES
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Invalid, PreconditionFailed
-from infrastructure.storage.event_store import DECISIONS, TOO_MANY_CHANGES, EventStore
+from infrastructure.storage.event_store import EventStore
 from pages.common.shown_form import ShownForm, Values
 
 A = TypeVar("A", bound=Aggregate)
@@ -72,7 +73,7 @@ def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
 
     `change` is to expect the edit's version. Raises PreconditionFailed for an edit with conflicts.
     """
-    for _ in range(DECISIONS):
+    for _ in range(MAX_DECISIONS):
         edit = read()
         if edit.conflicts:
             raise PreconditionFailed(edit.version)

@@ -161,17 +161,17 @@ def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_sinc
     store = EventStore(far_pool, VAULT)
     register_property(store, "p1", context(), name="Seaside")
     store.load(Property, "p1")
-    place, ticket = store.remembered(Property, "p1"), a_ticket()
+    place, ticket = store.recall(Property, "p1"), a_ticket()
     conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)
     proxy.lose_reply_to(b"A leaking tap")
 
-    store.save(ticket, given=[place])
+    store.save(ticket, unless_changed=[place])
 
     assert proxy.losses == 1
     assert [row[1:] for row in log(conn)] == [("p1", 1), ("t1", 1), ("p1", 2)]
     assert ticket.position == log(conn)[1][0]
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), given=[place])
+        store.save(a_ticket("t2"), unless_changed=[place])
 
 
 def test_a_request_that_never_arrived_is_sent_again(proxy, far_store, conn):
@@ -224,7 +224,7 @@ def test_an_id_that_is_taken_is_still_refused(proxy, far_store):
 def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save(proxy, far_store, conn):
     far_store.save(a_ticket())
     far_store.note_collision("t1")
-    with far_store.turn("t1"):
+    with far_store.serialize_after_collision("t1"):
         ticket = far_store.load(Ticket, "t1")
         change(ticket, "Water everywhere")
         proxy.lose_reply_to(commit_of(far_store, b"Water everywhere"))
@@ -233,7 +233,7 @@ def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save
 
     assert proxy.losses == 1
     assert len(log(conn)) == 5
-    with far_store.turn("t1"):
+    with far_store.serialize_after_collision("t1"):
         assert far_store.load(Ticket, "t1").version == 5
 
 

@@ -171,16 +171,16 @@ def test_a_log_that_went_another_way_after_a_restore_is_believed(store, elsewher
 
 
 def test_memory_is_bounded(store, fetched, monkeypatch):
-    monkeypatch.setattr(snapshots, "REMEMBERED", 2)
+    monkeypatch.setattr(snapshots, "MAX_SNAPSHOTS", 2)
     for number in range(4):
         store.save(a_ticket(f"t{number}"))
         store.load(Ticket, f"t{number}")
     store.load(Ticket, "t0")
-    store.save(a_ticket("long", title="x" * snapshots.LARGEST_BYTES))
+    store.save(a_ticket("long", title="x" * snapshots.MAX_BYTES_OF_ONE))
     store.load(Ticket, "long")
 
     assert list(store._snapshots._snapshots) == ["t3", "t0"]
-    monkeypatch.setattr(snapshots, "REMEMBERED_BYTES", 1_500)
+    monkeypatch.setattr(snapshots, "MAX_BYTES", 1_500)
     store.save(a_ticket("large", title="x" * 1_000))
     store.load(Ticket, "large")
 
@@ -224,22 +224,22 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
 
 
 def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(store, elsewhere, fetched):
-    assert store.remembered(Property, "p1") is None
+    assert store.recall(Property, "p1") is None
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     elsewhere.save(place)
     store.load(Property, "p1")
     fetched.clear()
 
-    remembered = store.remembered(Property, "p1")
-    store.save(a_ticket("t1"), given=[remembered])
+    remembered = store.recall(Property, "p1")
+    store.save(a_ticket("t1"), unless_changed=[remembered])
     place.change({"name": "Seaside Residences"}, context())
     elsewhere.save(place)
 
     assert remembered.aggregate.name == "Seaside"
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), given=[remembered])
+        store.save(a_ticket("t2"), unless_changed=[remembered])
     assert (store.find(Ticket, "t1").version, store.find(Ticket, "t2")) == (1, None)
-    assert store.remembered(Ticket, "p1") is None
+    assert store.recall(Ticket, "p1") is None
 
 
 def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(store, elsewhere):

@@ -9,15 +9,14 @@ from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from commands.oauth_clients import RegisterClient, register_client
-from commands.webhooks import ChangeWebhook, RotateSecret
 from domain.webhook import Webhook
 from tests.support import receivers
+from tests.support.arrange import change_webhook, rotate_webhook_secret
 from tests.support.receivers import answer, running_receiver, self_signed
 from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.support.webhooks import (
     SECRET,
-    handlers,
     open_ticket,
     register,
     running_dispatcher,
@@ -124,7 +123,7 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
     store, pool, receiver, dispatcher, secret
 ):
     webhook = register(store, receiver.url(), secret=SECRET)
-    handlers(store).rotate_secret(RotateSecret(webhook_id=webhook.id, secret=secret), system())
+    rotate_webhook_secret(store, webhook.id, system(), secret=secret)
     open_ticket(store)
 
     eventually(lambda: receiver.posts)
@@ -137,11 +136,10 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
 def test_a_retried_change_is_carried_out_once(store):
     webhook = register(store, "https://example.com/hook")
     asked = replace(system(), is_retry=True)
-    change = ChangeWebhook(webhook_id=webhook.id, expected_versions=frozenset({1}), is_enabled=False)
 
     for _ in range(2):
-        changed = handlers(store).change(change, asked)
-        handlers(store).change(ChangeWebhook(webhook_id=webhook.id, is_enabled=True), system())
+        changed = change_webhook(store, webhook.id, asked, frozenset({1}), enabled=False)
+        change_webhook(store, webhook.id, system(), enabled=True)
 
     assert (changed.is_enabled, changed.version) == (False, 2)
     assert store.load(Webhook, webhook.id).is_enabled
@@ -265,7 +263,7 @@ def test_410_switches_the_webhook_off_and_says_why(store, pool, receiver, dispat
     unheard = open_ticket(store)
     eventually(lambda: position(pool) >= unheard.position)
     receiver.answers.clear()
-    handlers(store).change(ChangeWebhook(webhook_id=webhook.id, is_enabled=True), system())
+    change_webhook(store, webhook.id, system(), enabled=True)
     last = open_ticket(store)
 
     eventually(lambda: len(receiver.posts) == 2)

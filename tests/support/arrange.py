@@ -1,7 +1,8 @@
 """The commands that tests begin with, with plain arguments and valid values for what is left out."""
 
-from commands import properties, tickets, users
+from commands import properties, tickets, users, webhooks
 from commands.values import ValidValues
+from tests.support.vault import VAULT
 
 ADDRESS = properties.AddressBody(
     street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA"
@@ -41,3 +42,13 @@ def change_ticket(store, ticket_id, context, expected_versions=None, **changes):
 def comment_on_ticket(store, ticket_id, context, *, text="On my way.", visibility="public"):
     values = ValidValues(tickets.NewComment(text=text, visibility=visibility))
     return tickets.comment_on_ticket(store, ticket_id, values, context)
+
+
+def change_webhook(store, webhook_id, context, expected_versions=None, **changes):
+    values = ValidValues(webhooks.WebhookChanges(**changes))
+    return webhooks.change_webhook(store, webhook_id, values, context, expected_versions, allow_private=True)
+
+
+def rotate_webhook_secret(store, webhook_id, context, *, secret=None):
+    values = ValidValues(webhooks.NewSecret(secret=secret))
+    return webhooks.rotate_webhook_secret(store, webhook_id, values, context, vault=VAULT)

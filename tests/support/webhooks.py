@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from commands.webhooks import RegisterWebhook, Webhooks
+from commands.values import ValidValues
+from commands.webhooks import NewWebhook, register_webhook
 from domain.access import Context, system_context
 from domain.ticket import Ticket
 from domain.webhook import Webhook
@@ -30,10 +31,6 @@ def system() -> Context:
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 
-def handlers(store: EventStore) -> Webhooks:
-    return Webhooks(store, VAULT, allow_private=True)
-
-
 def register(
     store: EventStore,
     url: str,
@@ -41,8 +38,8 @@ def register(
     secret: str | None = SECRET,
     by: Context | None = None,
 ) -> Webhook:
-    command = RegisterWebhook(url=url, event_names=event_names or ("ticket.*",), secret=secret)
-    return handlers(store).register(command, by or system())
+    values = ValidValues(NewWebhook(url=url, events=event_names or ("ticket.*",), secret=secret))
+    return register_webhook(store, values, by or system(), vault=VAULT, allow_private=True)
 
 
 def open_ticket(store: EventStore, **facts: Any) -> Ticket:

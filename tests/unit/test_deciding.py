@@ -2,10 +2,10 @@
 
 import pytest
 
-from commands.deciding import change
+from commands.deciding import MAX_DECISIONS, change
 from domain.errors import Conflict, NotFound
 from domain.property import Property
-from infrastructure.storage.event_store import DECISIONS, EventStore
+from infrastructure.storage.event_store import EventStore
 from tests.support.arrange import change_property, register_property
 from tests.unit.builders import context
 
@@ -63,7 +63,7 @@ def test_a_lost_race_is_decided_again_on_the_new_state(store):
 
 
 def test_a_command_that_keeps_losing_is_a_conflict(store):
-    rivals = iter([f"Rival {number}" for number in range(DECISIONS)])
+    rivals = iter([f"Rival {number}" for number in range(MAX_DECISIONS)])
 
     with pytest.raises(Conflict, match="Others are changing this"):
         rename(

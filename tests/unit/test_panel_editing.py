@@ -3,9 +3,10 @@
 import pytest
 
 from api.http.forms import Form
+from commands.deciding import MAX_DECISIONS
 from domain.errors import Conflict, PreconditionFailed
 from domain.property import Property
-from infrastructure.storage.event_store import DECISIONS, EventStore
+from infrastructure.storage.event_store import EventStore
 from pages.common.shown_form import ShownForm
 from pages.panel.editing import merge, read_edit, save_edit
 from pages.panel.places import place_values
@@ -104,7 +105,7 @@ def test_where_every_try_meets_another_change_nothing_is_saved(store):
     with pytest.raises(Conflict):
         save_edit(lambda: read_edit(store, Property, "p1", Form([]), place_values), change)
 
-    assert len(tries) == DECISIONS
+    assert len(tries) == MAX_DECISIONS
     assert store.load(Property, "p1").name == f"House {tries[-1]}"
 
 

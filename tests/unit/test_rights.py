@@ -18,13 +18,19 @@ from commands.erasure import erase_user
 from commands.oauth_clients import RegisterClient, register_client, revoke_client, rotate_client_secret
 from commands.oauth_grants import GiveGrant, give_grant
 from commands.passwords import change_password
-from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, Webhooks
+from commands.webhooks import delete_webhook
 from domain.access import Caller, Context
 from domain.errors import Forbidden, Invalid, NotFound
-from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
-from tests.support.arrange import change_user, register_property, register_user
+from tests.support.arrange import (
+    change_user,
+    change_webhook,
+    register_property,
+    register_user,
+    rotate_webhook_secret,
+)
 from tests.support.rights import EVERYTHING, LISTS, RANK, Credential, Held, Person, credentials, people
+from tests.support.webhooks import register
 from tests.unit.builders import context
 
 AUTH = {
@@ -38,6 +44,8 @@ CREDENTIALS = list(credentials())
 PEOPLE = people()
 Cell = tuple[str, bool, Callable[[], Any]]  # what is tried, whether it may be done, doing it
 
+HOOK = "https://example.com/hook"
+
 
 class World:
     """A store with three properties, and a caller for each credential, whose person is in the store."""
@@ -45,7 +53,6 @@ class World:
     def __init__(self) -> None:
         self.store = EventStore()
         self.numbers = count(1)
-        self.webhooks = Webhooks(self.store, Vault([bytes(32)]), allow_private=True)
         self.persons: dict[Person, str] = {}
         for property_id in "ABC":
             register_property(self.store, property_id, context(), name="Seaside")
@@ -201,9 +208,9 @@ def grant(client_id: str) -> GiveGrant:
 
 def on_webhooks(world: World, credential: Credential) -> Iterator[Cell]:
     """Webhooks of every credential's owner: all but those within the rights are out of sight."""
-    by = world.caller(credential)
+    store, by = world.store, world.caller(credential)
     if RANK[credential.held.role] < RANK["manager"]:
-        yield "register a webhook", False, lambda: world.webhooks.register(hook(), context(by))
+        yield "register a webhook", False, lambda: register(store, HOOK, by=context(by))
         return
     for owner in CREDENTIALS:
         if RANK[owner.held.role] < RANK["manager"]:
@@ -214,16 +221,13 @@ def on_webhooks(world: World, credential: Credential) -> Iterator[Cell]:
         is_same_person = by.user_id is not None and by.user_id == owned_by.user_id
         may = is_own or (is_whole and (is_same_person or credential.held == Held("admin", EVERYTHING)))
         assert not may or credential.held.covers(owner.held), (credential, owner)
-        id = world.webhooks.register(hook(), context(owned_by)).id
-        change = ChangeWebhook(webhook_id=id, url="https://example.com/elsewhere")
-        rotate = RotateSecret(webhook_id=id)
-        yield f"change {owner}", may, lambda change=change: world.webhooks.change(change, context(by))
-        yield f"rotate {owner}", may, lambda r=rotate: world.webhooks.rotate_secret(r, context(by))
-        yield f"delete {owner}", may, lambda id=id: world.webhooks.delete(id, context(by))
-
-
-def hook() -> RegisterWebhook:
-    return RegisterWebhook(url="https://example.com/hook", event_names=("ticket.*",))
+        webhook_id = register(store, HOOK, by=context(owned_by)).id
+        change = partial(change_webhook, store, webhook_id, url="https://example.com/elsewhere")
+        rotate = partial(rotate_webhook_secret, store, webhook_id)
+        delete = partial(delete_webhook, store, webhook_id)
+        yield f"change {owner}", may, lambda change=change: change(context(by))
+        yield f"rotate {owner}", may, lambda rotate=rotate: rotate(context(by))
+        yield f"delete {owner}", may, lambda delete=delete: delete(context(by))
 
 
 TABLES = (on_people, on_oneself, on_passwords, on_keys, on_applications, on_webhooks)

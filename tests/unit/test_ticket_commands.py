@@ -9,9 +9,9 @@ from commands.tickets import TicketChanges, attach_file, delete_ticket, restore_
 from commands.values import ValidValues
 from domain.aggregate import own_fields
 from domain.changes import PUBLIC_NAMES
-from domain.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
+from domain.errors import Forbidden, Invalid, NotFound, PreconditionFailed
 from domain.ticket import Attachment, Ticket, TicketOpened
-from infrastructure.storage.event_store import EventStore, VersionConflict, decide
+from infrastructure.storage.event_store import EventStore, VersionConflict
 from tests.support.arrange import add_unit, change_ticket, comment_on_ticket, register_property, register_user
 from tests.unit.builders import NOON, caller, context
 
@@ -268,18 +268,6 @@ def test_a_retry_is_not_judged_by_what_has_changed_since_it_was_carried_out(stor
     delete_ticket(store, opened.id, context())
     restore_ticket(store, opened.id, context(command_id="c-2", is_retry=True))
     assert store.load(Ticket, opened.id).is_deleted
-
-
-def test_a_lost_race_is_decided_again_three_times_and_then_refused():
-    attempts = []
-
-    def loses():
-        attempts.append(1)
-        raise VersionConflict("t1")
-
-    with pytest.raises(Conflict):
-        decide(EventStore(), "t1", loses)
-    assert len(attempts) == 3
 
 
 def test_two_changes_of_different_fields_both_survive(store):

@@ -8,8 +8,8 @@ from commands.erasure import EraseUser, erase_user
 from commands.users import RegisterUser, register_user
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from notary.follower import seal
-from notary.pages import sql
+from notary.blocks import sql
+from notary.follower import sign_log
 from tests.support.commands import environment, ticketing
 from tests.support.keys import operator
 from tests.support.postgres import cloned_database
@@ -25,7 +25,7 @@ def register(store, user_id):
 
 def seal_all(dsn):
     with connect(dsn, application="tests") as conn:
-        seal(conn, VAULT)
+        sign_log(conn, VAULT)
         return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
 
 

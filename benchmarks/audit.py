@@ -20,9 +20,9 @@ from cli.verify import check, checking
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, connect, make_pool
+from notary.blocks import Row, sql
 from notary.export import data, digest, find_range, manifest
-from notary.follower import seal
-from notary.pages import Row, sql
+from notary.follower import sign_log
 from tests.support.commands import MASTER_KEY, TICKETING, environment
 from tests.support.vault import VAULT
 
@@ -119,7 +119,7 @@ def _seed(dsn: str) -> int:
         load(Database(dsn, pool, VAULT, store), tickets=int(EVENTS / EVENTS_OF_A_TICKET), seed=1)
         store.close()
     with connect(dsn, application="benchmarks") as conn:
-        seal(conn, _vault())
+        sign_log(conn, _vault())
         conn.execute("VACUUM ANALYZE")
         return int(conn.execute("SELECT count(*) FROM es.stored_events").fetchall()[0][0])
 

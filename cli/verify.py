@@ -131,6 +131,6 @@ def _tell(report: Report) -> None:
         listed = "" if found == len(rows) else f", {len(rows)} of them listed"
         note(f"{found} finding{'s' if found > 1 else ''} in the log{listed}.")
     note(
-        f"{report.events} events in {report.pages} pages and {report.statements} statements checked in"
+        f"{report.events} events in {report.blocks} blocks and {report.statements} statements checked in"
         f" {report.seconds:.1f} s; signed outside the database up to position {report.signed}."
     )

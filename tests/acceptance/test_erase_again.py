@@ -7,8 +7,8 @@ from psycopg.conninfo import conninfo_to_dict
 from commands.erasure import erase_user
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from notary.follower import seal
-from notary.pages import sql
+from notary.blocks import sql
+from notary.follower import sign_log
 from tests.support.arrange import register_user
 from tests.support.commands import environment, ticketing
 from tests.support.keys import operator
@@ -24,7 +24,7 @@ def register(store, user_id):
 
 def seal_all(dsn):
     with connect(dsn, application="tests") as conn:
-        seal(conn, VAULT)
+        sign_log(conn, VAULT)
         return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
 
 

@@ -29,7 +29,7 @@ BATCH_TICKETS = 2_000
 sql = named_queries(Path(__file__).parent / "sql" / "demo.sql")
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=True, help="Data to try the system with.")
+app = typer.Typer(no_args_is_help=True, help="Data for trying out the system.")
 
 
 @app.callback()

@@ -10,35 +10,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import UNSET, UnsetType
-
 from commands.deciding import create
-from commands.tickets import place_problems
+from commands.tickets import NewTicket, place_problems
 from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import Details, Invalid
 from domain.property import Property
-from domain.text import Category, Description, Title
-from domain.ticket import Priority, Ticket
+from domain.ticket import Ticket
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.recorder import OutOfDate
 from infrastructure.storage.snapshots import Snapshot
 
 UNKNOWN_REQUESTER = "No user with that id is within your reach."
-
-
-class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. `requester_id` is for managers and admins; otherwise it is the caller."""
-
-    title: Title
-    description: Description = ""
-    priority: Priority = "medium"
-    category: Category = "general"
-    property_id: str
-    unit_id: str | None = None
-    requester_id: str | UnsetType = UNSET
 
 
 class _Surroundings(NamedTuple):

@@ -1,4 +1,6 @@
-"""Changing tickets that exist. commands/ticket_opening.py opens them.
+"""The bodies of requests about tickets, and the commands that change tickets that exist.
+
+commands/ticket_opening.py has the command that opens a ticket.
 
 Every command refuses in the same order: the caller cannot see the ticket (NotFound), the role does not allow
 it (Forbidden), the caller read another version (PreconditionFailed), the values are wrong (Invalid).
@@ -33,6 +35,18 @@ from infrastructure.storage.event_store import EventStore
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
 NOT_ASSIGNABLE = "No user with that id may work on this property."
+
+
+class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. `requester_id` is for managers and admins; otherwise it is the caller."""
+
+    title: Title
+    description: Description = ""
+    priority: Priority = "medium"
+    category: Category = "general"
+    property_id: str
+    unit_id: str | None = None
+    requester_id: str | UnsetType = UNSET
 
 
 class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,8 +18,8 @@ from api.v1 import examples
 from api.v1.past_tickets import AS_OF, MomentQuery, past_row
 from api.v1.shapes import known_names, ticket_summary
 from api.v1.ticket_rows import shown_to, visible_row
-from commands.ticket_opening import NewTicket, open_ticket
-from commands.tickets import TicketChanges, change_ticket, delete_ticket, restore_ticket
+from commands.ticket_opening import open_ticket
+from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
 from domain.errors import Invalid
 from domain.text import SearchText
 from domain.ticket import Priority, Status, Ticket

@@ -10,9 +10,10 @@ from api.http.bodies import SentValues
 from api.http.forms import Form
 from api.http.queries import narrowed
 from api.v1.ticket_rows import visible_row
-from commands.ticket_opening import NewTicket, open_ticket
+from commands.ticket_opening import open_ticket
 from commands.tickets import (
     NewComment,
+    NewTicket,
     TicketChanges,
     change_ticket,
     comment_on_ticket,

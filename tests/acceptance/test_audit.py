@@ -60,7 +60,7 @@ def test_an_event_is_told_with_all_that_is_known_of_it(site, ticket):
 
     assert list(closed) == ENTRY
     assert (opened["action"], closed["action"]) == ("ticket.opened", "ticket.resolved")
-    assert closed["facts"] == {"status": "closed"}
+    assert closed["facts"] == {}
     assert closed["actor"] == {"user": {"id": "user101", "name": "Jane Smith"}, "role": "staff"}
     assert closed["auth"]["kind"] == "api_key"
     assert (closed["subject_id"], closed["version"], closed["property_ids"]) == (ticket, 2, ["abc123"])

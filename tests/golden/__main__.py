@@ -57,6 +57,8 @@ def _value(name: str, info: inspect.Type) -> Any:
             return {_value("actor", info.key_type): _value("actor_id", info.value_type)}
         case inspect.DateTimeType():
             return NOON
+        case inspect.DateType():
+            return NOON.date()
         case inspect.BoolType():
             return True
         case inspect.IntType():
@@ -64,7 +66,7 @@ def _value(name: str, info: inspect.Type) -> Any:
         case inspect.StrType():
             return WORDS.get(name, name) if name.endswith("_id") else WORDS.get(name, f'{name} "é" \\ 漢 🚰')
         case _:
-            raise NotImplementedError(f"{name} is {info}: say here what an example of that is")
+            raise NotImplementedError(f"{name} is {info}: add an example of that type here")
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from typing import Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from commands.ticket_opening import NewTicket, open_ticket
+from commands.ticket_opening import open_ticket
+from commands.tickets import NewTicket
 from commands.values import ValidValues
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound

@@ -48,7 +48,7 @@ def called(carry_out):
 
 
 def open_ticket(store, fields, context):
-    return ticket_opening.open_ticket(store, ValidValues(ticket_opening.NewTicket(**fields)), context)
+    return ticket_opening.open_ticket(store, ValidValues(tickets.NewTicket(**fields)), context)
 
 
 OPENING = command_of(

@@ -61,12 +61,12 @@ class History:
         return " ".join(self._random.choices(WORDS, k=3)) + f" {self._step}"
 
     def _register_property(self) -> Property:
-        property = Property.register(
+        place = Property.register(
             f"p{len(self.properties)}", self._context(), name=self._text(), address=OCEAN_DRIVE
         )
-        property.add_unit("unit0", "Unit 0", self._context())
-        self.properties.append(property)
-        return property
+        place.add_unit("unit0", "Unit 0", self._context())
+        self.properties.append(place)
+        return place
 
     def _register_user(self) -> User:
         user = User.register(
@@ -83,7 +83,7 @@ class History:
         return user
 
     def _open_ticket(self) -> Ticket:
-        property = self._random.choice(self.properties)
+        place = self._random.choice(self.properties)
         ticket = Ticket.open(
             f"t{len(self.tickets)}",
             self._context(),
@@ -91,23 +91,23 @@ class History:
             description=self._text(),
             priority=self._random.choice(PRIORITIES),
             category="general",
-            property_id=property.id,
-            unit_id=self._random.choice((None, *property.units)),
+            property_id=place.id,
+            unit_id=self._random.choice((None, *place.units)),
             requester_id=self._random.choice((*(user.id for user in self.users), "key-1", "nobody")),
         )
         self.tickets.append(ticket)
         return ticket
 
-    def _change_property(self, property: Property) -> Property:
+    def _change_property(self, place: Property) -> Property:
         match self._random.randrange(3):
             case 0:
-                property.change({"name": self._text()}, self._context())
+                place.change({"name": self._text()}, self._context())
             case 1:
-                property.add_unit(f"unit{len(property.units)}", self._text(), self._context())
+                place.add_unit(f"unit{len(place.units)}", self._text(), self._context())
             case 2:
                 address = msgspec.structs.replace(OCEAN_DRIVE, street=self._text())
-                property.change({"address": address}, self._context())
-        return property
+                place.change({"address": address}, self._context())
+        return place
 
     def _change_user(self, user: User) -> User:
         match self._random.randrange(4):
@@ -117,7 +117,7 @@ class History:
                 user.change({"phone": f"+1 {self._step}"}, self._context())
             case 3:
                 chosen = self._random.sample(self.properties, k=2)
-                user.change({"property_ids": tuple(property.id for property in chosen)}, self._context())
+                user.change({"property_ids": tuple(place.id for place in chosen)}, self._context())
         return user
 
     def _change_ticket(self, ticket: Ticket) -> Ticket:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, Change, ticket_changes, ticket_steps
 from domain.ticket import Ticket
 from tests.support.history import History
-from tests.unit.builders import context
+from tests.unit.builders import TICKET_FIELDS, context
 
 PLAIN = {
     "title": "title",
@@ -23,17 +23,7 @@ PLAIN = {
 
 
 def a_ticket():
-    return Ticket.open(
-        "t1",
-        context(),
-        title="Leak",
-        description="",
-        priority="high",
-        category="plumbing",
-        property_id="p1",
-        unit_id=None,
-        requester_id="u1",
-    )
+    return Ticket.open("t1", context(), **TICKET_FIELDS)
 
 
 @settings(max_examples=150, deadline=None)

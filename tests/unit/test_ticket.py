@@ -15,24 +15,13 @@ from domain.ticket import (
     TicketResolved,
     TicketStatusChanged,
 )
-from tests.unit.builders import NOON, context
-
-FACTS = {
-    "title": "Leak",
-    "description": "",
-    "priority": "high",
-    "category": "plumbing",
-    "property_id": "p1",
-    "unit_id": None,
-    "requester_id": "u1",
-}
-
+from tests.unit.builders import NOON, TICKET_FIELDS, context
 
 FIELDS = set(Ticket.__struct_fields__) - {"version", "updated_at", "pending"}
 
 
 def opened():
-    ticket = Ticket.open("t1", context(), **FACTS)
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
     ticket.collect_events()
     return ticket
 
@@ -40,7 +29,7 @@ def opened():
 def test_an_event_says_who_when_and_by_which_command():
     given = context(command_id="c-9")
 
-    (event,) = Ticket.open("t1", given, **FACTS).pending
+    (event,) = Ticket.open("t1", given, **TICKET_FIELDS).pending
 
     assert (event.originator_id, event.originator_version, event.occurred_at) == ("t1", 1, NOON)
     assert (event.actor.user_id, event.actor.role, event.actor.auth) == ("u-caller", "admin", "api_key")
@@ -96,7 +85,7 @@ def test_any_status_may_follow_any_other_and_closing_and_reopening_have_their_ow
 def test_setting_what_already_holds_records_nothing():
     ticket = opened()
 
-    ticket.change({**FACTS, "status": "open", "assignee_id": None}, context())
+    ticket.change({**TICKET_FIELDS, "status": "open", "assignee_id": None}, context())
     ticket.restore(context())
 
     assert ticket.pending == []
@@ -200,7 +189,7 @@ def test_a_version_other_than_the_expected_one_is_refused():
 
 
 def test_folding_the_events_gives_the_same_ticket():
-    ticket = Ticket.open("t1", context(), **FACTS)
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
     ticket.comment("c1", "On my way.", "public", context())
     ticket.change({"assignee_id": "u2"}, context())
     ticket.change({"status": "closed"}, context())

@@ -4,8 +4,8 @@ import pytest
 
 from api.http.bodies import SentValues
 from commands import tickets
-from commands.ticket_opening import NewTicket, open_ticket
-from commands.tickets import TicketChanges, attach_file, delete_ticket, restore_ticket
+from commands.ticket_opening import open_ticket
+from commands.tickets import NewTicket, TicketChanges, attach_file, delete_ticket, restore_ticket
 from commands.values import ValidValues
 from domain.aggregate import own_fields
 from domain.changes import PUBLIC_NAMES

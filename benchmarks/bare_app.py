@@ -1,6 +1,6 @@
-"""What the API is measured against: Falcon handlers that do one statement each, and nothing else.
+"""The baseline of the API: Falcon handlers that execute one statement each, and nothing else.
 
-No authentication, no rate limit, no rules, no history. The same JSON, the same gunicorn options. Run by
+They have no authentication, rate limit, rules or history, but the same JSON and gunicorn options. Run
 `python -m benchmarks.bare_app` with the settings of `ticketing api` in the environment.
 """
 

@@ -25,13 +25,15 @@ app = typer.Typer(no_args_is_help=True, help="Issue, list and revoke API keys.")
 def create_key(
     name: Annotated[
         str,
-        typer.Option(parser=options.name, metavar="NAME", help="The purpose of the key, as lists show it."),
+        typer.Option(
+            parser=options.parse_name, metavar="NAME", help="The purpose of the key, as lists show it."
+        ),
     ],
     role: Annotated[Role, typer.Option(help="The role of the key: the most it may do.")],
     user: Annotated[
         str | None,
         typer.Option(
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="The user the key acts as. Without it the key is a service key and acts as itself.",
         ),
@@ -40,7 +42,7 @@ def create_key(
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="Restrict the key to this property. May be given several times.",
         ),
@@ -48,18 +50,18 @@ def create_key(
     scopes: Annotated[
         str | None,
         typer.Option(
-            parser=options.scopes,
+            parser=options.parse_scopes,
             metavar="'SCOPE ...'",
             help="What the key may do, separated by spaces, such as 'tickets:read users:read'. Default: all.",
         ),
     ] = None,
     rate_limit: Annotated[
-        int, typer.Option(parser=options.rate_limit, metavar="N|unlimited", help="Requests an hour.")
+        int, typer.Option(parser=options.parse_rate_limit, metavar="N|unlimited", help="Requests an hour.")
     ] = 1_000,
     expires: Annotated[
         datetime | None,
         typer.Option(
-            parser=options.moment,
+            parser=options.parse_moment,
             metavar="DATE",
             help="The key is refused from this time on: 2030-01-31 (midnight UTC) or an RFC 3339 time.",
         ),
@@ -99,9 +101,7 @@ def list_keys() -> None:
 def revoke(
     key_id: Annotated[
         str,
-        typer.Argument(
-            parser=options.identifier, metavar="ID", help="The id that `ticketing key list` shows."
-        ),
+        typer.Argument(parser=options.parse_id, metavar="ID", help="The id that `ticketing key list` shows."),
     ],
 ) -> None:
     """Revoke a key for good: every worker refuses it from now on."""

@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, help="Register, list and revoke applicat
 ClientId = Annotated[
     str,
     typer.Argument(
-        parser=options.identifier, metavar="ID", help="The id that `ticketing oauth-client list` shows."
+        parser=options.parse_id, metavar="ID", help="The id that `ticketing oauth-client list` shows."
     ),
 ]
 
@@ -39,7 +39,7 @@ def create_client(
     name: Annotated[
         str,
         typer.Option(
-            parser=options.name,
+            parser=options.parse_name,
             metavar="NAME",
             help="The name that people see when they are asked for consent.",
         ),
@@ -50,7 +50,7 @@ def create_client(
     scopes: Annotated[
         str,
         typer.Option(
-            parser=options.scopes,
+            parser=options.parse_scopes,
             metavar="'SCOPE ...'",
             help="The scopes it may request, separated by spaces, such as 'tickets:read users:read'.",
         ),
@@ -73,7 +73,7 @@ def create_client(
         list[str] | None,
         typer.Option(
             "--grant",
-            parser=options.grant_type,
+            parser=options.parse_grant_type,
             metavar="|".join(GRANT_TYPES),
             help="authorization_code and refresh_token, the default, act for people; client_credentials acts"
             " as the application itself. May be given several times.",
@@ -86,7 +86,7 @@ def create_client(
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="Restrict the application to this property. May be given several times.",
         ),
@@ -94,7 +94,7 @@ def create_client(
     rate_limit: Annotated[
         int,
         typer.Option(
-            parser=options.rate_limit, metavar="N|unlimited", help="Requests an hour for each person."
+            parser=options.parse_rate_limit, metavar="N|unlimited", help="Requests an hour for each person."
         ),
     ] = 1_000,
 ) -> None:

@@ -17,28 +17,28 @@ UNLIMITED = 0
 MAX_POSITION = 2**62
 
 
-def identifier(value: str) -> str:
+def parse_id(value: str) -> str:
     """Parse an id."""
     return _check(value, text.Id, "An id is 1 to 64 letters, digits, _ or -.")
 
 
-def name(value: str) -> str:
+def parse_name(value: str) -> str:
     return _check(value, text.Name, "A name has 1 to 255 characters.")
 
 
-def email(value: str) -> str:
+def parse_email(value: str) -> str:
     return _check(value, text.Email, f"{value!r} is not an e-mail address.")
 
 
-def phone(value: str) -> str:
+def parse_phone(value: str) -> str:
     return _check(value, text.Phone, "A telephone number has 3 to 32 digits, spaces and + ( ) . x / # * -.")
 
 
-def address_line(value: str) -> str:
+def parse_address_line(value: str) -> str:
     return _check(value, text.AddressLine, "This part of the address has 1 to 255 characters.")
 
 
-def scopes(value: str) -> str:
+def parse_scopes(value: str) -> str:
     """Parse scopes; return them separated by single spaces."""
     names = value.split()
     if not names:
@@ -48,14 +48,14 @@ def scopes(value: str) -> str:
     return " ".join(names)
 
 
-def grant_type(value: str) -> str:
+def parse_grant_type(value: str) -> str:
     """Parse an OAuth 2.0 grant type."""
     if value not in GRANT_TYPES:
         raise typer.BadParameter(f"Use one of {', '.join(GRANT_TYPES)}.")
     return value
 
 
-def rate_limit(value: str | int) -> int:
+def parse_rate_limit(value: str | int) -> int:
     """Parse a number of requests an hour; UNLIMITED for the word `unlimited`."""
     number = str(value)
     if number == "unlimited":
@@ -65,7 +65,7 @@ def rate_limit(value: str | int) -> int:
     return int(number)
 
 
-def moment(value: str) -> datetime:
+def parse_moment(value: str) -> datetime:
     """Parse a date (midnight UTC) or an RFC 3339 time (UTC if it has no offset)."""
     try:
         parsed = datetime.fromisoformat(value.strip())
@@ -76,15 +76,15 @@ def moment(value: str) -> datetime:
         ) from None
 
 
-def position_or_moment(value: str | int) -> int | datetime:
-    """Parse a position of the log, or a moment as `moment` does."""
+def parse_position_or_moment(value: str | int) -> int | datetime:
+    """Parse a position of the log, or a moment as `parse_moment` does."""
     text = str(value).strip()
     if text.isascii() and text.isdecimal():
         if not 1 <= int(text[:20]) <= MAX_POSITION:
             raise typer.BadParameter(f"A position is a whole number from 1 to {MAX_POSITION}.")
         return int(text)
     try:
-        return moment(text)
+        return parse_moment(text)
     except typer.BadParameter:
         raise typer.BadParameter(
             "Use a position such as 1000, a date such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z."

@@ -27,21 +27,25 @@ app = typer.Typer(no_args_is_help=True, help="Register people, set their passwor
 
 @app.command("create")
 def create_user(
-    name: Annotated[str, typer.Option(parser=options.name, metavar="NAME", help="The person's full name.")],
-    email: Annotated[str, typer.Option(parser=options.email, metavar="ADDRESS", help="The e-mail address.")],
+    name: Annotated[
+        str, typer.Option(parser=options.parse_name, metavar="NAME", help="The person's full name.")
+    ],
+    email: Annotated[
+        str, typer.Option(parser=options.parse_email, metavar="ADDRESS", help="The e-mail address.")
+    ],
     role: Annotated[Role, typer.Option(help="The role of the person.")],
     user_id: Annotated[
         str | None,
-        typer.Option("--id", parser=options.identifier, metavar="ID", help="A fixed id. Default: a new one."),
+        typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
     ] = None,
     phone: Annotated[
-        str | None, typer.Option(parser=options.phone, metavar="NUMBER", help="The telephone number.")
+        str | None, typer.Option(parser=options.parse_phone, metavar="NUMBER", help="The telephone number.")
     ] = None,
     property_ids: Annotated[
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="A property the person belongs to. May be given several times.",
         ),
@@ -67,7 +71,7 @@ def create_user(
 @app.command("erase")
 def erase(
     user_id: Annotated[
-        str, typer.Argument(parser=options.identifier, metavar="ID", help="The id of the person.")
+        str, typer.Argument(parser=options.parse_id, metavar="ID", help="The id of the person.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
@@ -122,7 +126,7 @@ def _erase_again(database: Database, user_id: str) -> None:
 
 @app.command("password")
 def set_password(
-    user_id: Annotated[str, typer.Argument(parser=options.identifier, metavar="ID", help="The user's id.")],
+    user_id: Annotated[str, typer.Argument(parser=options.parse_id, metavar="ID", help="The user's id.")],
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input. Required.")
     ] = False,

@@ -10,7 +10,7 @@ import msgspec
 
 from api.http.redirects import redirect
 from api.oauth.clients import sql
-from api.oauth.words import in_words
+from api.oauth.scopes import scope_labels
 from commands.oauth_grants import end_grant
 from domain.errors import NotFound
 from infrastructure.storage.postgres import Pool
@@ -43,7 +43,7 @@ class Applications(Page):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         consents = list_consents(self.services.pool, req.context.caller.principal_id)
-        pages.render(req, resp, "applications.html", consents=consents, in_words=in_words)
+        pages.render(req, resp, "applications.html", consents=consents, scope_labels=scope_labels)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         grant_id = req.context.form.value("grant")

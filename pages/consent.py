@@ -18,8 +18,8 @@ from oauthlib.oauth2.rfc6749.errors import AccessDeniedError
 from api.http.errors import Refused
 from api.http.redirects import redirect
 from api.oauth.clients import Client
+from api.oauth.scopes import scope_labels
 from api.oauth.server import Server
-from api.oauth.words import in_words
 from domain.oauth_grant import LONGEST
 from domain.redirect_uri import origin
 from pages.common import rendering as pages
@@ -74,7 +74,7 @@ class Authorize(Page):
             form_targets=(origin(redirect_uri),),
             client=client,
             target=urlsplit(redirect_uri).hostname or origin(redirect_uri),
-            permissions=in_words(scopes),
+            permissions=scope_labels(scopes),
             action=f"{req.path}?{_query(req)}",
             longest_days=LONGEST.days,
             keeps_access="refresh_token" in client.grant_types,

@@ -13,7 +13,7 @@ import msgspec
 from api.http.openapi import Document, answer_cached
 from api.http.resource import Operation, Resource
 from api.http.services import Services
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 
 _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -85,7 +85,7 @@ def _render(document: Document) -> str:
         base_url=document["servers"][0]["url"],
         sections=sections,
         errors=_error_codes(document),
-        scopes=WORDS,
+        scopes=SCOPE_LABELS,
     )
 
 

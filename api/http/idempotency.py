@@ -51,7 +51,9 @@ def begin(pool: Pool, req: falcon.Request, resp: falcon.Response, operation: Ope
     if key is None or req.method not in _METHODS:
         return
     if not _KEY.fullmatch(key):
-        raise Invalid({_HEADER: ["The Idempotency-Key header takes 1 to 255 printable ASCII characters."]})
+        raise Invalid(
+            {_HEADER: ["The Idempotency-Key header must have 1 to 255 printable ASCII characters."]}
+        )
     context = cast(RequestContext, req.context)
     parameters = {
         "key_id": context.caller.holder,

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from api.http.errors import STATUS_OF
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
@@ -246,9 +246,9 @@ def oauth2_scheme(base_url: str) -> dict[str, Any]:
                 "authorizationUrl": f"{base_url}/oauth/authorize",
                 "tokenUrl": token_url,
                 "refreshUrl": token_url,
-                "scopes": WORDS,
+                "scopes": SCOPE_LABELS,
             },
-            "clientCredentials": {"tokenUrl": token_url, "scopes": WORDS},
+            "clientCredentials": {"tokenUrl": token_url, "scopes": SCOPE_LABELS},
         },
     }
 

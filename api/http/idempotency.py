@@ -93,14 +93,14 @@ def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
     try:
         with pool.connection() as conn:
             if status >= 500 or status in _NOT_FINAL:
-                conn.execute(_sql["release_claim"], parameters)
+                conn.execute(_sql["give_up"], parameters)
             else:
                 answer = {
                     "status": status,
                     "headers": Jsonb(_stored_headers(resp)),
                     "body": _stored_body(resp.data, context),
                 }
-                conn.execute(_sql["store_answer"], parameters | answer)
+                conn.execute(_sql["keep_answer"], parameters | answer)
     except psycopg.Error as error:
         log.warning("answer_not_stored", request_id=context.request_id, error=type(error).__name__)
 

@@ -24,7 +24,7 @@ STATUS_OF: dict[str, int] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
-    "invalid_transition": 409,
+    "invalid_transition": 409,  # reserved: today every status may follow every other
     "idempotency_in_progress": 409,
     "precondition_failed": 412,
     "payload_too_large": 413,

@@ -42,7 +42,7 @@ _MEANINGS = {
     "not_found": "the object does not exist, or the caller may not see it",
     "method_not_allowed": "this address does not support the method; the Allow header lists those it does",
     "conflict": "the current state does not allow it",
-    "invalid_transition": "the current status cannot change to the requested one",
+    "invalid_transition": "reserved; not used, because every status can follow every other",
     "idempotency_in_progress": "the first request with this Idempotency-Key is still in progress",
     "precondition_failed": "the version in If-Match is not current",
     "payload_too_large": "the body is too large",

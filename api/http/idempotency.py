@@ -51,7 +51,9 @@ def begin(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response, 
     if key is None or req.method not in _METHODS:
         return
     if not _KEY.fullmatch(key):
-        raise Invalid({_HEADER: ["The Idempotency-Key header takes 1 to 255 printable ASCII characters."]})
+        raise Invalid(
+            {_HEADER: ["The Idempotency-Key header must have 1 to 255 printable ASCII characters."]}
+        )
     context = cast(RequestContext, req.context)
     parameters = {
         "key_id": context.caller.holder,
@@ -91,14 +93,14 @@ def finish(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response)
     try:
         with pool.connection() as conn:
             if status >= 500 or status in _NOT_FINAL:
-                conn.execute(_sql["release_claim"], parameters)
+                conn.execute(_sql["give_up"], parameters)
             else:
                 answer = {
                     "status": status,
                     "headers": Jsonb(_stored_headers(resp)),
                     "body": _stored_body(vault, resp.data, context),
                 }
-                conn.execute(_sql["store_answer"], parameters | answer)
+                conn.execute(_sql["keep_answer"], parameters | answer)
     except psycopg.Error as error:
         log.warning("answer_not_stored", request_id=context.request_id, error=type(error).__name__)
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from api.http.errors import STATUS_OF
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
@@ -42,7 +42,7 @@ _MEANINGS = {
     "not_found": "the object does not exist, or the caller may not see it",
     "method_not_allowed": "this address does not support the method; the Allow header lists those it does",
     "conflict": "the current state does not allow it",
-    "invalid_transition": "reserved: today every status may follow every other",
+    "invalid_transition": "reserved; not used, because every status can follow every other",
     "idempotency_in_progress": "the first request with this Idempotency-Key is still in progress",
     "precondition_failed": "the version in If-Match is not current",
     "payload_too_large": "the body is too large",
@@ -246,9 +246,9 @@ def oauth2_scheme(base_url: str) -> dict[str, Any]:
                 "authorizationUrl": f"{base_url}/oauth/authorize",
                 "tokenUrl": token_url,
                 "refreshUrl": token_url,
-                "scopes": WORDS,
+                "scopes": SCOPE_LABELS,
             },
-            "clientCredentials": {"tokenUrl": token_url, "scopes": WORDS},
+            "clientCredentials": {"tokenUrl": token_url, "scopes": SCOPE_LABELS},
         },
     }
 

@@ -1,7 +1,7 @@
--- Makes a claim, or takes an existing one over. An expired claim is replaced. A claim without an answer that
--- was released (claimed_at is -infinity) or is older than 10 seconds is taken over by the same request, with
--- the same command id. A request waits for the database for at most 4 seconds in all, so after 10 seconds its
--- process has crashed or is frozen. A frozen process that continues does no harm: a command id has one effect.
+-- A new claim, or one taken over: expired ones start anew; one without an answer whose holder gave up
+-- (claimed_at is -infinity) or died is taken over by the same request, under the same command id. Holders are
+-- done sooner: a request waits for the database 4 s in all. One that is not, as it was frozen, does no harm:
+-- what is done under one command id is done once.
 -- name: claim
 INSERT INTO access.idempotency AS claim
        (key_id, idempotency_key, request_sha256, command_id, claimed_at, expires_at)
@@ -25,13 +25,13 @@ SELECT request_sha256, response_status, response_headers, response_body
   FROM access.idempotency
  WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s;
 
--- name: store_answer
+-- name: keep_answer
 UPDATE access.idempotency
    SET response_status = %(status)s, response_headers = %(headers)s, response_body = %(body)s
  WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s AND command_id = %(command_id)s;
 
--- Keeps the command id, because the command may have had its effect.
--- name: release_claim
+-- The command id stays: what was asked may have been done all the same.
+-- name: give_up
 UPDATE access.idempotency
    SET claimed_at = '-infinity'
  WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s AND command_id = %(command_id)s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.access import Scope
 
-WORDS: dict[Scope, str] = {
+SCOPE_LABELS: dict[Scope, str] = {
     "tickets:read": "Read tickets, with their comments and files",
     "tickets:write": "Open, change and close tickets, and comment on them",
     "users:read": "Read names, roles and e-mail addresses of people",
@@ -17,6 +17,6 @@ WORDS: dict[Scope, str] = {
 }
 
 
-def in_words(scopes: list[str] | tuple[str, ...]) -> list[str]:
-    """The descriptions of the scopes, in the order of WORDS."""
-    return [words for scope, words in WORDS.items() if scope in scopes]
+def scope_labels(scopes: list[str] | tuple[str, ...]) -> list[str]:
+    """The descriptions of the scopes, in the order of SCOPE_LABELS."""
+    return [label for scope, label in SCOPE_LABELS.items() if scope in scopes]

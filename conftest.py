@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections import defaultdict
+from functools import partial
 
 import pytest
 
@@ -63,7 +66,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+        _use_own_temporary_folder(config)
     if os.environ.get("TICKETING_FAIL_ON_SKIP") == "1":
         config.pluginmanager.register(_FailOnSkip(), "fail-on-skip")
     if config.getoption("--times"):
         config.pluginmanager.register(_Times(), "times")
+
+
+def _use_own_temporary_folder(config: pytest.Config) -> None:
+    """Keep temporary folders of this run apart from those of other runs on the machine.
+
+    As root, PostgreSQL runs under another account, which must be able to pass through the folders above its
+    data. pytest takes that permission from the folder that all runs share whenever a run starts.
+    """
+    folder = tempfile.mkdtemp(prefix="t-")  # short: the paths of Unix sockets are limited to 107 bytes
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))

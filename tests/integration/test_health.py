@@ -23,6 +23,7 @@ from tests.support.arrange import register_property
 from tests.support.keys import bearer, make_key, operator
 from tests.support.server import free_port, running_api
 
+IN_TIME_SECONDS = 5  # the limit is 1 to 2 s, and a busy machine adds to it; without a limit it takes 30 s
 NOBODY = "postgresql://nobody@127.0.0.1:{port}/nothing"
 
 
@@ -106,7 +107,7 @@ def test_without_postgresql_it_is_unready_and_says_so(tmp_path):
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert list(answer.json["error"]["details"]) == ["database"]
     assert answer.headers["retry-after"] == "1"
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
@@ -114,7 +115,7 @@ def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
         answer, seconds = ready(dsn, tmp_path)
 
     assert answer.status_code == 503
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_a_missing_migration_is_named(database, conn, tmp_path):
@@ -144,7 +145,7 @@ def test_requests_without_postgresql_are_503(database, store, tmp_path):
 
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_many_who_ask_share_one_look(database, tmp_path):

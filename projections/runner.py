@@ -1,4 +1,4 @@
-"""The projector: follows the log and keeps the read tables up with it."""
+"""The projector: follows the log and keeps the read tables up to date."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
-from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
-from projections.project_past_tickets import PastStates
+from projections.batch import Overtaken, is_transient, park_batch, project_batch, read_batch, sql
+from projections.project_past_tickets import PastTickets
 from projections.schema import LIVE
 
 BATCH_SIZE = 500
 LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
-LONGEST_REST_SECONDS = 0.004  # between two pages; writers wait for what they wrote to be shown
+LONGEST_REST_SECONDS = 0.004  # between two batches; writers wait until the read tables show their event
 STANDBY_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 5.0
 
@@ -28,8 +28,8 @@ log = structlog.get_logger()
 def connect_projector(dsn: str, schema: str = LIVE) -> LimitedConnection:
     """Open a connection for `catch_up` on the read tables in `schema`.
 
-    Commits do not wait for the disk: after a crash the position is as old as the rows, and the log is
-    read again from there.
+    Commits do not wait for the disk: after a crash position and rows are equally old, and the projector
+    continues from that position.
     """
     options = (
         f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout=60s -c TimeZone=UTC"
@@ -45,35 +45,35 @@ def catch_up(
     wait: bool = True,
     *,
     up_to: int | None = None,
-    keep_past: Callable[[PastStates], None] | None = None,
+    keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project the next events, at most `limit`, and return how many; 0 at the end of the log or `up_to`.
+    """Project the next events, at most `limit`, and return how many; 0 at the end of the log or at `up_to`.
 
-    `conn` comes from `connect_projector`. With `wait=False` it returns 0 too when another process is
-    projecting at this moment. A page that fails is halved until the event that cannot be projected
-    stands alone; that one is parked. With `keep_past` the tables `past_tickets` and `audit_events` are not
-    written: it is given what belongs into the former.
+    `conn` comes from `connect_projector`. With `wait=False` it also returns 0 while another process
+    projects. A batch that fails is halved until the event that cannot be projected is alone; that event is
+    parked. With `keep_past` the tables `past_tickets` and `audit_events` are not written: `keep_past`
+    receives the rows for `past_tickets` instead.
     """
     while True:
-        page = read_page(conn, limit, up_to)
-        if not page.entries:
+        batch = read_batch(conn, limit, up_to)
+        if not batch.entries:
             return 0
         try:
-            past = project_page(conn, vault, page, wait=wait, history=keep_past is None)
+            past = project_batch(conn, vault, batch, wait=wait, history=keep_past is None)
         except Overtaken:
             if not wait:
                 return 0
-        except Exception as error:  # any code may choke on an event; the others must not wait for it
+        except Exception as error:  # an event may fail anywhere; the events after it must not wait
             if conn.closed or is_transient(error):
                 raise
-            if len(page.entries) == 1:
-                park_page(conn, page, error, history=keep_past is None)
+            if len(batch.entries) == 1:
+                park_batch(conn, batch, error, history=keep_past is None)
                 return 1
-            limit = len(page.entries) // 2
+            limit = len(batch.entries) // 2
         else:
             if keep_past:
                 keep_past(past)
-            return len(page.entries)
+            return len(batch.entries)
 
 
 class Projector:

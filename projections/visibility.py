@@ -19,7 +19,7 @@ from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE
 
 WAIT_SECONDS = 0.25  # for the projector, before the thread that waits projects itself
-LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one page
+LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, after the longest wait has seen nothing projected at all
 RESERVED_SECONDS = 1.0  # of the request's time, or half of it if that is less: for what follows the wait
 LOOK_SECONDS = 1.0  # how often the position is read although no notification came

@@ -1,6 +1,3 @@
--- name: take_leadership
-SELECT pg_try_advisory_lock(%(key)s);
-
 -- name: read_leader
 -- The session that holds the lock. The key's high half is 0, so it all stands in objid.
 SELECT l.pid, p.position,

@@ -18,7 +18,7 @@ from domain.ticket import Ticket
 from event_stream.envelope import StoredRow, to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING
-from event_stream.relay import PAGE_SIZE, Relay, transactions
+from event_stream.relay import BATCH_SIZE, Relay, transactions
 from infrastructure.ids import new_id
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import Settings, load_settings
@@ -67,7 +67,7 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
 def _relay_rate(relay: Relay, seconds: float) -> float:
     published, began = 0, time.monotonic()
     while (elapsed := time.monotonic() - began) < seconds:
-        count = relay.publish_page()
+        count = relay.publish_batch()
         published += count
         if not count:
             relay.position = NOTHING.position
@@ -79,7 +79,7 @@ def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, s
     began, position, futures = time.monotonic(), 0, []
     topic = events_topic(settings)
     while time.monotonic() - began < seconds:
-        batch = [StoredRow(*row) for row in read_log(conn, position, PAGE_SIZE)]
+        batch = [StoredRow(*row) for row in read_log(conn, position, BATCH_SIZE)]
         for row in batch:
             record = to_record(row, source=settings.base_url)
             futures.append(producer.send(topic, key=record.key, value=record.value, headers=record.headers))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from infrastructure.keys.vault import Vault
+from infrastructure.process.following import wait_for_leadership
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from notary.blocks import BLOCK_EVENTS, Row, chain_block, read_end, sql
@@ -18,7 +19,6 @@ from notary.statements import BadStatement, parse
 
 LEADER_KEY = 7_305_875  # the session advisory lock of the notary that leads
 LOOK_SECONDS = 1.0
-STANDBY_SECONDS = 0.5
 RETRY_SECONDS = 30.0
 LINES_AT_ONCE = 500
 _ERASED = "user.erased"
@@ -31,13 +31,9 @@ def run_notary(settings: Settings, vault: Vault, stop: threading.Event) -> None:
     supervisor restarts the process."""
     options = f"-c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     with connect(settings.database_url or "", application="ticketing-notary", options=options) as conn:
-        while not stop.is_set():
-            row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
-            if row and row[0]:
-                log.info("notary_leads")
-                Notary(conn, vault, settings).run(stop)
-                return
-            stop.wait(STANDBY_SECONDS)
+        if wait_for_leadership(conn, LEADER_KEY, stop):
+            log.info("notary_leads")
+            Notary(conn, vault, settings).run(stop)
 
 
 class Notary:

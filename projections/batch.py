@@ -22,6 +22,7 @@ from domain.user import UserErased, UserNameChanged
 from domain.webhook import WebhookEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.keys.vault import Vault
+from infrastructure.process.following import TryAgain
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
@@ -57,10 +58,10 @@ class Batch(NamedTuple):
     """The entries of the log after `position`, as many as were read at once."""
 
     position: int
-    entries: list[Entry]
+    entries: Sequence[Entry]
 
 
-class Overtaken(Exception):
+class Overtaken(TryAgain):
     """Another process moved the position, or holds it and the caller does not wait."""
 
 
@@ -98,17 +99,6 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
         if history:
             _audit_if_decodable(conn, batch)
         _park(conn, batch.entries, f"{type(error).__name__}: {error}"[:2_000])
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether the same batch may succeed later: PostgreSQL was away or busy, or the setup is incomplete.
-
-    Errors about the values themselves are permanent: SQLSTATE classes 22 and 23, class 54 (a limit of
-    PostgreSQL is exceeded), and every exception of this program.
-    """
-    if not isinstance(error, psycopg.Error):
-        return False
-    return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
 
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:

@@ -1,6 +1,3 @@
--- name: take_leadership
-SELECT pg_try_advisory_lock(%(key)s);
-
 -- name: read_leader
 -- The session that holds the lock. The high half of the key is 0, so objid is the whole key.
 SELECT l.pid, p.position,

@@ -1,6 +1,3 @@
--- name: take_leadership
-SELECT pg_try_advisory_lock(%(key)s);
-
 -- name: lock_chain
 -- Only one transaction at a time chains or signs.
 SELECT pg_advisory_xact_lock(%(key)s);

@@ -23,9 +23,6 @@ RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = AN
 INSERT INTO parked_events (position, originator_id, error)
 SELECT * FROM unnest(%(positions)s::bigint[], %(aggregate_ids)s::text[], %(errors)s::text[]);
 
--- name: take_leadership
-SELECT pg_try_advisory_lock(%(key)s);
-
 -- name: read_progress
 -- The position, and whether a projector is the leader. The key fits into objid, as its high half is 0.
 SELECT position,

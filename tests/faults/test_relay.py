@@ -222,7 +222,7 @@ def test_a_page_of_which_records_expired_is_not_committed(half_way):
 
         # An expired record ends with the error of its last attempt, where that came first.
         with pytest.raises((KafkaTimeoutError, KafkaConnectionError)):
-            relay.publish_page()
+            relay.publish_batch()
 
     assert read_stream(settings) == []
     assert read_position(settings) is None

@@ -1,4 +1,4 @@
-"""The tickets the benchmarks are made of."""
+"""Tickets for the benchmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def benchmark_context() -> Context:
 
 
 def grow(ticket: Ticket, version: int) -> None:
-    """Change the ticket, one event each, until it has that version."""
+    """Change the ticket until it has that version, one event for each change."""
     context = benchmark_context()
     while ticket.version < version:
         if ticket.version % 2:

@@ -1,4 +1,4 @@
-"""Makes an administrator on the first start of `ticketing up`."""
+"""Creates an administrator with a password at the first start of `ticketing up`."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ sql = named_queries(Path(__file__).parent / "sql" / "first_admin.sql")
 ACCOUNT = "admin"
 
 
-def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
-    """Account and password of the first administrator; makes one unless an admin can sign in already.
+def ensure_admin(database: Database, path: Path) -> tuple[str, str] | None:
+    """Return account and password of the first administrator, who is created unless an admin can sign in.
 
-    The file keeps them, readable by its owner only. None when the password has changed since, or when
-    another admin can sign in.
+    Both are stored in a file that only its owner can read. Returns None when an admin can sign in but the
+    file has no valid password.
     """
     kept = path.read_text().split() if path.exists() else []
     if len(kept) == 2 and verify_password(_hash(database, kept[0]), kept[1]):
         return kept[0], kept[1]
     if _can_an_admin_sign_in(database):
         return None
-    account, password = _account(database), secrets.token_urlsafe(18)
+    account, password = _ensure_account(database), secrets.token_urlsafe(18)
     write_secret(path, f"{account} {password}\n")
     user = change_password(database.store, account, password, operator_context())
     database.wait_until_shown(user.position)
@@ -39,14 +39,14 @@ def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Create a file that only its owner can read."""
+    """Write a file that only its owner can read, from its creation on."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
-def _account(database: Database) -> str:
-    """The id of an administrator without a password: from an interrupted start, or new."""
+def _ensure_account(database: Database) -> str:
+    """Return the id of an administrator without a password: of an interrupted start, or created now."""
     found = database.store.find(User, ACCOUNT)
     if found is not None and found.role == "admin":
         return ACCOUNT

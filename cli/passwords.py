@@ -1,4 +1,4 @@
-"""Reads passwords from standard input; other users of the machine can see command lines."""
+"""Reads a password from standard input. Other users can see the command line, so it is never an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infrastructure.keys.passwords import MAX_BYTES
 
 
 def read_password() -> str:
-    """The first line of standard input. At a terminal it is asked for twice and not shown."""
+    """Return the first line of standard input; at a terminal, prompt twice without echo."""
     if sys.stdin.isatty():
         password = getpass("Password: ")
         if getpass("Again: ") != password:

@@ -1,4 +1,4 @@
-"""`ticketing property` and `ticketing unit`: register properties and add units."""
+"""`ticketing property` and `ticketing unit`: register properties and their units."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ units_app = typer.Typer(no_args_is_help=True, help="Add units to properties.")
 
 OwnId = Annotated[
     str | None,
-    typer.Option("--id", parser=options.identifier, metavar="ID", help="A fixed id. Default: a new one."),
+    typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
 ]
 
 
 @app.callback()
 @units_app.callback()
 def _group() -> None:
-    """Makes typer keep the only command of each group as a subcommand."""
+    """Makes the command of each group a subcommand although it is the only one."""
 
 
 @app.command("create")
 def create_property(
-    name: Annotated[str, typer.Option(parser=options.name, metavar="NAME", help="What people call it.")],
-    street: Annotated[
-        str, typer.Option(parser=options.address_line, metavar="STREET", help="Street and number.")
+    name: Annotated[
+        str, typer.Option(parser=options.parse_name, metavar="NAME", help="The name of the property.")
     ],
-    city: Annotated[str, typer.Option(parser=options.address_line, metavar="CITY")],
+    street: Annotated[
+        str, typer.Option(parser=options.parse_address_line, metavar="STREET", help="Street and number.")
+    ],
+    city: Annotated[str, typer.Option(parser=options.parse_address_line, metavar="CITY")],
     state: Annotated[
-        str, typer.Option(parser=options.address_line, metavar="STATE", help="State or region.")
+        str, typer.Option(parser=options.parse_address_line, metavar="STATE", help="State or region.")
     ],
     zip_code: Annotated[
-        str, typer.Option("--zip", parser=options.address_line, metavar="CODE", help="Postal code.")
+        str, typer.Option("--zip", parser=options.parse_address_line, metavar="CODE", help="Postal code.")
     ],
-    country: Annotated[str, typer.Option(parser=options.address_line, metavar="COUNTRY")],
+    country: Annotated[str, typer.Option(parser=options.parse_address_line, metavar="COUNTRY")],
     property_id: OwnId = None,
 ) -> None:
     """Register a property and print its id."""
@@ -58,13 +60,13 @@ def create_property(
 def add(
     property_id: Annotated[
         str,
-        typer.Option(
-            "--property", parser=options.identifier, metavar="ID", help="The property it is part of."
-        ),
+        typer.Option("--property", parser=options.parse_id, metavar="ID", help="The property of the unit."),
     ],
     name: Annotated[
         str,
-        typer.Option(parser=options.name, metavar="NAME", help="What people call it, such as 'Unit 101'."),
+        typer.Option(
+            parser=options.parse_name, metavar="NAME", help="The name of the unit, such as 'Unit 101'."
+        ),
     ],
     unit_id: OwnId = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`ticketing user`: register people, give them passwords, erase them."""
+"""`ticketing user`: register people, set their passwords, erase them."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ from notary.erasures import erased_people
 from notary.places import StatementFile
 from notary.statements import BadStatement
 
-app = typer.Typer(no_args_is_help=True, help="Register people, give them passwords, erase them.")
+app = typer.Typer(no_args_is_help=True, help="Register people, set their passwords, erase them.")
 
 
 @app.command("create")
 def create_user(
-    name: Annotated[str, typer.Option(parser=options.name, metavar="NAME", help="The person's full name.")],
-    email: Annotated[str, typer.Option(parser=options.email, metavar="ADDRESS", help="The e-mail address.")],
-    role: Annotated[Role, typer.Option(help="What the person may do.")],
+    name: Annotated[
+        str, typer.Option(parser=options.parse_name, metavar="NAME", help="The person's full name.")
+    ],
+    email: Annotated[
+        str, typer.Option(parser=options.parse_email, metavar="ADDRESS", help="The e-mail address.")
+    ],
+    role: Annotated[Role, typer.Option(help="The role of the person.")],
     user_id: Annotated[
         str | None,
-        typer.Option("--id", parser=options.identifier, metavar="ID", help="A fixed id. Default: a new one."),
+        typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
     ] = None,
     phone: Annotated[
-        str | None, typer.Option(parser=options.phone, metavar="NUMBER", help="The telephone number.")
+        str | None, typer.Option(parser=options.parse_phone, metavar="NUMBER", help="The telephone number.")
     ] = None,
     property_ids: Annotated[
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="A property the person belongs to. May be given several times.",
         ),
@@ -51,7 +55,7 @@ def create_user(
         typer.Option("--password-stdin", help="Read a password for signing in from standard input."),
     ] = False,
 ) -> None:
-    """Register a person and print the id."""
+    """Register a person and print their id."""
     password = read_password() if password_stdin else None
     if password is not None:
         require_good_password(password, name, email)
@@ -67,13 +71,13 @@ def create_user(
 @app.command("erase")
 def erase(
     user_id: Annotated[
-        str, typer.Argument(parser=options.identifier, metavar="ID", help="The id of the person.")
+        str, typer.Argument(parser=options.parse_id, metavar="ID", help="The id of the person.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase a person for good: name, e-mail address and phone, wherever they are kept.
+    """Erase a person for good: name, e-mail address and phone, wherever they are stored.
 
-    What they did and were assigned stays under their id. It cannot be undone.
+    Their actions and assignments stay under their id. This cannot be undone.
     """
     if not yes:
         typer.confirm(f"Erase {user_id} for good?", abort=True, err=True)
@@ -93,17 +97,17 @@ def erase_again(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """After a backup was restored: erase those who had been erased since it was made.
+    """Erase people again after a backup was restored that is older than their erasure.
 
-    The file of signed checkpoints, outside the database, names them. Run it before the API serves again.
-    People who are erased already stay so.
+    The file of signed checkpoints, which is outside the database, names these people. Run this before the API
+    serves again. People who are erased already are not changed.
     """
     with open_database(load_settings()) as database:
         with database.pool.connection() as conn:
             try:
                 erased = erased_people(conn, StatementFile(checkpoints).lines())
             except BadStatement as error:
-                raise Invalid({"checkpoints": [f"{checkpoints} cannot be believed: {error}."]}) from None
+                raise Invalid({"checkpoints": [f"{checkpoints} is not valid: {error}."]}) from None
         if not yes:
             typer.confirm(f"Erase {len(erased)} people named in {checkpoints}?", abort=True, err=True)
         for user_id in erased:
@@ -122,18 +126,18 @@ def _erase_again(database: Database, user_id: str) -> None:
 
 @app.command("password")
 def set_password(
-    user_id: Annotated[str, typer.Argument(parser=options.identifier, metavar="ID", help="The user's id.")],
+    user_id: Annotated[str, typer.Argument(parser=options.parse_id, metavar="ID", help="The user's id.")],
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read it from standard input, the only way there is.")
+        bool, typer.Option("--password-stdin", help="Read the password from standard input. Required.")
     ] = False,
 ) -> None:
-    """Give a person a password, or another one; every session of theirs ends."""
+    """Set the password of a person; all their sessions end."""
     if not password_stdin:
         raise typer.BadParameter(
-            "Use --password-stdin: on the command line other users of this machine would see the password."
+            "Use --password-stdin: other users of this machine could see a password on the command line."
         )
     password = read_password()
     with open_database(load_settings()) as database:
         user = change_password(database.store, user_id, password, operator_context())
         database.wait_until_shown(user.position)
-    note(f"{user.name} signs in with that password from now on.")
+    note(f"The password of {user.name} is set.")

@@ -10,12 +10,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from cli.beside import Beside, beside
+from cli.beside import Beside, run_beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
 from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.process.garbage import collecting_rarely
+from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.postgres import connect
 from notary.places import StatementFile
@@ -54,7 +54,7 @@ def verify(
         checking(dsn, outside, audit=read_tables) as log,
         Progress("Checking the log") as progress,
     ):
-        tables = progress.also("Comparing the read tables") if read_tables else None
+        tables = progress.add_bar("Comparing the read tables") if read_tables else None
         report, compared = check(dsn, load_vault(settings), log, progress.show, tables)
     if compared is not None:
         _tell_differences(compared)
@@ -74,12 +74,12 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
     """Start to check the log, and `audit_events` too if asked for, in a process of its own."""
 
     def work(progress: ShowProgress) -> Checked:
-        with collecting_rarely():
+        with rare_garbage_collection():
             with connect(dsn, application="ticketing-verify", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
                 report = verify_log(conn, outside, progress)
             return Checked(report, verify_audit(dsn, progress) if audit else Differences())
 
-    with beside(work) as log:
+    with run_beside(work) as log:
         yield log
 
 
@@ -131,6 +131,6 @@ def _tell(report: Report) -> None:
         listed = "" if found == len(rows) else f", {len(rows)} of them listed"
         note(f"{found} finding{'s' if found > 1 else ''} in the log{listed}.")
     note(
-        f"{report.events} events in {report.pages} pages and {report.statements} statements checked in"
+        f"{report.events} events in {report.blocks} blocks and {report.statements} statements checked in"
         f" {report.seconds:.1f} s; signed outside the database up to position {report.signed}."
     )

@@ -213,30 +213,32 @@ class Ticket(Aggregate):
             self.record(TicketRestored, context)
 
     def apply(self, event: TicketEvent) -> None:
-        match event:
-            case TicketResolved():
-                self.status = "closed"
-            case TicketUnassigned():
-                self.assignee_id = None
-            case TicketDeleted() | TicketRestored():
-                self.is_deleted = isinstance(event, TicketDeleted)
-            case TicketCommented():
-                comment = Comment(
-                    event.comment_id, event.text, event.visibility, event.author_id, event.occurred_at
-                )
-                self.comments = (*self.comments, comment)
-            case TicketFileAttached():
-                attachment = Attachment(
-                    event.attachment_id,
-                    event.filename,
-                    event.content_type,
-                    event.size_bytes,
-                    event.sha256,
-                    event.occurred_at,
-                )
-                self.attachments = (*self.attachments, attachment)
-            case _:
-                self.copy_fields(event)
+        # `type(...) is` because a failing isinstance check of msgspec structs takes ten times as long.
+        if type(event) is TicketResolved:
+            self.status = "closed"
+        elif type(event) is TicketUnassigned:
+            self.assignee_id = None
+        elif type(event) is TicketDeleted:
+            self.is_deleted = True
+        elif type(event) is TicketRestored:
+            self.is_deleted = False
+        elif type(event) is TicketCommented:
+            comment = Comment(
+                event.comment_id, event.text, event.visibility, event.author_id, event.occurred_at
+            )
+            self.comments = (*self.comments, comment)
+        elif type(event) is TicketFileAttached:
+            attachment = Attachment(
+                event.attachment_id,
+                event.filename,
+                event.content_type,
+                event.size_bytes,
+                event.sha256,
+                event.occurred_at,
+            )
+            self.attachments = (*self.attachments, attachment)
+        else:
+            self.copy_fields(event)
 
     def _assign(self, assignee_id: str | None, context: Context) -> None:
         if assignee_id == self.assignee_id:

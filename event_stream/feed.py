@@ -11,6 +11,7 @@ import msgspec
 
 from domain.errors import Invalid
 from event_stream.envelope import StoredRow, as_cloudevent, to_record
+from infrastructure.process.following import Pause
 from infrastructure.storage.postgres import Pool, named_queries
 from infrastructure.storage.recorder import read_log
 
@@ -54,12 +55,11 @@ def wait_for_feed(
     No database connection is held between two looks.
     """
     deadline = time.monotonic() + seconds
-    pause = SHORTEST_PAUSE_SECONDS
+    pause = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     page = read_feed(pool, after, limit, source=source)
     while not page.events and (remaining := deadline - time.monotonic()) > 0:
-        if stop.wait(min(pause, remaining)):
+        if stop.wait(min(pause.next_seconds(), remaining)):
             break
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         page = read_feed(pool, after, limit, source=source)
     return page
 

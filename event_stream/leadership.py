@@ -1,4 +1,4 @@
-"""Which relay leads: the one whose session holds an advisory lock. Who may write is decided by Kafka."""
+"""Leadership of the relay: the relay whose session holds an advisory lock. Kafka decides who may write."""
 
 from __future__ import annotations
 
@@ -9,64 +9,57 @@ from typing import NamedTuple
 import structlog
 
 from event_stream.position import sql
+from infrastructure.process.following import take_leadership, wait_for_leadership
 from infrastructure.storage.postgres import Connection
 
 LEADER_KEY = 7_305_874  # the session advisory lock of the relay that leads
-LOOK_SECONDS = 0.5
 TAKEOVER_SECONDS = 10.0
-HUNG_AFTER_SECONDS = 120.0  # a relay that is alive publishes or dies of its own time limits sooner
+HUNG_AFTER_SECONDS = 120.0  # a working relay publishes, or is ended by its own time limits, sooner
+
+log = structlog.get_logger()
 
 
 class Leader(NamedTuple):
-    """The session that leads, how far it has come, and whether there is anything for it to do."""
+    """The session that leads, its position, and whether the log has events after that position."""
 
     pid: int
     position: int
     has_backlog: bool
 
 
-log = structlog.get_logger()
-
-
 def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: float) -> bool:
-    """Return True when we lead, False when asked to stop before that.
+    """Return True when this relay leads, False when `stop` is set before.
 
     A leader that has had events to publish for `hung_after_seconds` and has published none is frozen: its
-    session is ended. Should it wake up, it finds its session gone, and Kafka refuses what it sends.
+    session is ended. If it wakes up, its session is gone, and Kafka refuses what it sends.
     """
     seen: Leader | None = None
     since = time.monotonic()
-    while not stop.is_set():
-        if take_leadership(conn):
-            return True
-        found = _leader(conn)
+
+    def end_hung_leader() -> None:
+        nonlocal seen, since
+        found = _read_leader(conn)
         if found != seen or found is None or not found.has_backlog:
             seen, since = found, time.monotonic()
         elif time.monotonic() - since > hung_after_seconds:
             log.warning("relay_leader_hangs", pid=found.pid, position=found.position)
             conn.execute(sql["end_session"], {"pid": found.pid})
             seen = None
-        stop.wait(LOOK_SECONDS)
-    return False
 
-
-def take_leadership(conn: Connection) -> bool:
-    """Take the lock if it is free, until this connection closes."""
-    row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
-    return bool(row and row[0])
+    return wait_for_leadership(conn, LEADER_KEY, stop, look=end_hung_leader)
 
 
 def take_leadership_soon(conn: Connection) -> bool:
-    """As take_leadership, but with patience for a relay that refuses to start: that one holds the lock for
-    a moment each time its supervisor starts it."""
+    """Take the lock within TAKEOVER_SECONDS. A relay that refuses to start holds it for a moment each time
+    its supervisor starts it."""
     deadline = time.monotonic() + TAKEOVER_SECONDS
-    while not take_leadership(conn):
+    while not take_leadership(conn, LEADER_KEY):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
 
 
-def _leader(conn: Connection) -> Leader | None:
+def _read_leader(conn: Connection) -> Leader | None:
     row = conn.execute(sql["read_leader"], {"key": LEADER_KEY}).fetchone()
     return Leader(*row) if row else None

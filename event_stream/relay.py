@@ -38,13 +38,14 @@ from event_stream.position import (
 )
 from event_stream.unfinished import take_over
 from infrastructure.process import standard_error
+from infrastructure.process.following import Pause
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_producer
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
 
-PAGE_SIZE = 1_000
+BATCH_SIZE = 1_000
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
 ABORT_SECONDS = 5.0
@@ -133,22 +134,21 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until `stop` is set."""
-        pause = SHORTEST_PAUSE_SECONDS
+        idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
-            if self.publish_page():
-                pause = SHORTEST_PAUSE_SECONDS
+            if self.publish_batch():
+                idle.reset()
             else:
-                stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                stop.wait(idle.next_seconds())
 
-    def publish_page(self) -> int:
-        """Publish the next events, at most PAGE_SIZE, in one transaction; return how many there were.
+    def publish_batch(self) -> int:
+        """Publish the next events, at most BATCH_SIZE, in one transaction; return how many there were.
 
         The page is read on the connection that holds the leader's lock: a relay that has lost the lock
         has lost its connection and stops here. Should it be too late, Kafka fences it. At the end the page
         is committed in every partition: no abort of what comes next can reach it.
         """
-        page = [StoredRow(*row) for row in read_log(self._conn, self.position, PAGE_SIZE)]
+        page = [StoredRow(*row) for row in read_log(self._conn, self.position, BATCH_SIZE)]
         if not page:
             return 0
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Reads what is known of API keys. The keys themselves are not kept anywhere."""
+"""Reads the API keys. The keys themselves are not stored, only their hashes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import msgspec
 
 from domain.access import Role
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.rows import split_total
 from projections.views import Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "api_keys.sql")
 
 
 class KeyRow(msgspec.Struct, frozen=True):
-    """`hint` is how the key ends; `rate_limit` is requests an hour, None without limit. `property_ids`
-    empty: no further than its user reaches, or everywhere."""
+    """`hint` is the end of the key; `rate_limit` is requests per hour, None without a limit. With an empty
+    `property_ids` the key reaches what its user reaches, or every property if it has no user."""
 
     id: str
     hint: str
@@ -34,7 +35,7 @@ class KeyRow(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Whether it is of use: active, expired or revoked."""
+        """Either active, expired or revoked."""
         if self.revoked_at is not None:
             return "revoked"
         if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
@@ -43,10 +44,11 @@ class KeyRow(msgspec.Struct, frozen=True):
 
 
 def list_keys(pool: Pool, limit: int, offset: int) -> Page[KeyRow]:
-    """The keys, newest first, those that are revoked last. For admins."""
+    """The keys, newest first, revoked ones last. For admins."""
     with pool.connection() as conn:
         rows = conn.execute(_sql["list_keys"], {"limit": limit, "offset": offset}).fetchall()
-    return Page(items=[KeyRow(*row[:-1]) for row in rows], total=rows[0][-1] if rows else 0)
+    keys, total = split_total(KeyRow, rows)
+    return Page(items=keys, total=total)
 
 
 def get_key(pool: Pool, key_id: str) -> KeyRow | None:

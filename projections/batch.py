@@ -1,4 +1,4 @@
-"""One page of the log into the read tables: one transaction, position included, poison set aside."""
+"""Projects one batch of the log into the read tables, in one transaction with the projector's position."""
 
 from __future__ import annotations
 
@@ -12,118 +12,154 @@ import psycopg
 import structlog
 
 from domain.aggregate import DomainEvent
+from domain.api_key import ApiKeyEvent
+from domain.audit import AuditEvent
+from domain.oauth_client import OAuthClientEvent
+from domain.oauth_grant import OAuthGrantEvent
 from domain.property import PropertyRenamed
+from domain.session import FailedSignInEvent, SessionEvent
 from domain.user import UserErased, UserNameChanged
+from domain.webhook import WebhookEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.keys.vault import Vault
+from infrastructure.process.following import TryAgain
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
-from projections.project_past_tickets import PastStates
+from projections.folding import CannotProject, kinds_of
+from projections.project_past_tickets import PastTickets
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
 
+# Events with a row in `audit_events` and in no other read table. A new event belongs here or to a projector.
+AUDITED_ONLY = kinds_of(
+    ApiKeyEvent
+    | SessionEvent
+    | FailedSignInEvent
+    | OAuthClientEvent
+    | OAuthGrantEvent
+    | WebhookEvent
+    | AuditEvent
+)
+PROJECTED = project_properties.KINDS | project_users.KINDS | project_tickets.KINDS
 _RENAMES = frozenset({PropertyRenamed, UserNameChanged, UserErased})
 
 
 class Entry(NamedTuple):
-    """One row of the log, not decoded yet: decoding may be what fails."""
+    """One row of the log, not decoded: an event that cannot be decoded must still be parked."""
 
     position: int
     aggregate_id: str
     state: bytes
 
 
-class Page(NamedTuple):
-    """What follows `position` in the log."""
+class Batch(NamedTuple):
+    """The entries of the log after `position`, as many as were read at once."""
 
     position: int
-    entries: list[Entry]
+    entries: Sequence[Entry]
 
 
-class Overtaken(Exception):
-    """Another process moved the position, or holds it and we were told not to wait."""
+class Overtaken(TryAgain):
+    """Another process moved the position, or holds it and the caller does not wait."""
 
 
-def read_page(conn: Connection, limit: int, up_to: int | None = None) -> Page:
-    """The next `limit` entries after the tables' position, none past `up_to`."""
+def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
+    """Read the next `limit` entries after the projector's position, none past `up_to`."""
     with conn.cursor(binary=True) as cur:
-        rows = cur.execute(sql["read_page"], {"limit": limit}).fetchall()
-    entries = [Entry(*row[1:]) for row in rows if row[1] is not None]
-    return Page(rows[0][0], [entry for entry in entries if up_to is None or entry.position <= up_to])
+        rows = cur.execute(sql["read_batch"], {"limit": limit}).fetchall()
+    entries = [Entry(*entry) for _, *entry in rows]
+    if entries[0].position is None:  # the one row of the position alone: nothing follows it
+        entries = []
+    ((position, *_), *_) = rows
+    return Batch(position, [entry for entry in entries if up_to is None or entry.position <= up_to])
 
 
-def project_page(
-    conn: Connection, vault: Vault, page: Page, *, wait: bool, history: bool = True
-) -> PastStates:
-    """Project the page and move the position behind it, or change nothing and raise.
+def project_batch(
+    conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool = True
+) -> PastTickets:
+    """Project the batch and move the position behind it, or change nothing and raise.
 
-    Events of an aggregate that has a parked one are parked behind it. Without `history` the tables
-    `past_tickets` and `audit_events` are left as they are; what belongs into the former is returned.
+    Events of an aggregate that has a parked event are parked too. Without `history` the tables
+    `past_tickets` and `audit_events` are not written; the rows for `past_tickets` are returned.
     """
-    past = PastStates()
+    try:
+        return _project_batch(conn, vault, batch, wait=wait, history=history)
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
+        problem, *_ = str(error).splitlines()
+        log.error("read_tables_outdated", problem=problem, remedy="Run `ticketing migrate`.")
+        raise
+
+
+def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: bool = True) -> None:
+    """Record the batch in `parked_events` instead of projecting it, and move the position behind it."""
+    with conn.transaction():
+        _claim(conn, batch, wait=True)
+        if history:
+            _audit_if_decodable(conn, batch)
+        _park(conn, batch.entries, f"{type(error).__name__}: {error}"[:2_000])
+
+
+def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
+    past = PastTickets()
     with conn.pipeline(), conn.transaction():
-        parked = _claim(conn, page, wait=wait)
-        behind = [entry for entry in page.entries if entry.aggregate_id in parked]
-        audited = [(entry.position, decode(entry.state)) for entry in page.entries]
+        blocked_ids = _claim(conn, batch, wait=wait)
+        blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
+        audited = [(entry.position, _decode(entry)) for entry in batch.entries]
         audit_rows = project_audit.select_rows(conn, audited) if history else None
-        waiting = {entry.position for entry in behind}
-        events = [event for position, event in audited if position not in waiting]
+        blocked_positions = {entry.position for entry in blocked}
+        events = [event for position, event in audited if position not in blocked_positions]
         for _, run in groupby(decrypt_events(conn, vault, events), key=_renames):
             _project_run(conn, list(run), past)
         past.write_texts(conn)
         if history:
             past.write_tickets(conn)
             project_audit.project(conn, audited, audit_rows)
-        _park(conn, behind, "waits behind an earlier event of the same aggregate")
+        _park(conn, blocked, "waits behind an earlier event of the same aggregate")
     return past
 
 
-def park_page(conn: Connection, page: Page, error: Exception, *, history: bool = True) -> None:
-    """Set a page aside that cannot be projected, and move the position behind it."""
-    with conn.transaction():
-        _claim(conn, page, wait=True)
-        if history:
-            _audit_what_can_be_read(conn, page)
-        _park(conn, page.entries, f"{type(error).__name__}: {error}"[:2_000])
+def _decode(entry: Entry) -> DomainEvent:
+    try:
+        return decode(entry.state)
+    except msgspec.ValidationError as error:
+        raise CannotProject(
+            f"this version does not know the event's type or fields ({error}); install a version that does,"
+            " then run `ticketing rebuild`"
+        ) from error
 
 
-def is_transient(error: Exception) -> bool:
-    """Whether the same page may pass later: the server was away, busy, or is not set up.
+def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
+    """Move the position behind the batch and lock it until the transaction ends.
 
-    What PostgreSQL says about the values themselves (class 22 and 23, and 54: a limit of the program) is
-    as lasting as an exception of our own.
+    Returns the ids of the batch's aggregates that have parked events.
     """
-    if not isinstance(error, psycopg.Error):
-        return False
-    return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
-
-
-def _claim(conn: Connection, page: Page, *, wait: bool) -> set[str]:
-    """Move the position behind the page and hold it for this transaction; return which of the page's
-    aggregates have parked events."""
     parameters = {
-        "from": page.position,
-        "to": page.entries[-1].position,
-        "aggregate_ids": list({entry.aggregate_id for entry in page.entries}),
+        "from": batch.position,
+        "to": batch.entries[-1].position,
+        "aggregate_ids": list({entry.aggregate_id for entry in batch.entries}),
     }
-    row = conn.execute(sql["claim_page" if wait else "claim_page_unless_locked"], parameters).fetchone()
+    row = conn.execute(sql["claim_batch" if wait else "claim_batch_unless_locked"], parameters).fetchone()
     if row is None:
         raise Overtaken
-    return set(row[0])
+    parked_ids, _ = row
+    return set(parked_ids)
 
 
 def _renames(event: DomainEvent) -> bool:
     return type(event) in _RENAMES
 
 
-def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastStates) -> None:
-    """Project events that all give new names, or none of which does.
+def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTickets) -> None:
+    """Project events of which all, or none, change a name.
 
-    A rename concerns the tickets as they stood before it. Runs keep that order, so that the tables do
-    not depend on where the log was cut into pages.
+    A new name is written into the tickets that are stored before it. Splitting a batch into such runs makes
+    the read tables independent of where the log was cut into batches.
     """
+    for event in events:
+        if type(event) not in PROJECTED and type(event) not in AUDITED_ONLY:
+            raise CannotProject(f"no projector handles {event.tag}")
     properties = [event for event in events if type(event) in project_properties.KINDS]
     users = [event for event in events if type(event) in project_users.KINDS]
     tickets = [event for event in events if type(event) in project_tickets.KINDS]
@@ -138,14 +174,14 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastStat
         project_tickets.project(conn, tickets, ticket_rows, past)
 
 
-def _audit_what_can_be_read(conn: Connection, page: Page) -> None:
-    """An event that no table can show has happened all the same, and auditors look for it."""
+def _audit_if_decodable(conn: Connection, batch: Batch) -> None:
+    """Write the audit rows of a batch that no other table can show. Logs an event that has no audit row."""
     try:
         with conn.transaction():
-            audited = [(entry.position, decode(entry.state)) for entry in page.entries]
+            audited = [(entry.position, decode(entry.state)) for entry in batch.entries]
             project_audit.project(conn, audited, project_audit.select_rows(conn, audited))
     except (msgspec.DecodeError, psycopg.DataError) as error:
-        log.error("event_not_audited", position=page.entries[0].position, error=type(error).__name__)
+        log.error("event_not_audited", position=batch.entries[0].position, error=type(error).__name__)
 
 
 def _park(conn: Connection, entries: Sequence[Entry], error: str) -> None:

@@ -1,4 +1,4 @@
-"""What forms offer to choose from, and what a person means by a text typed instead."""
+"""The choices that forms offer, and the ids that typed texts mean."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class Choices(msgspec.Struct):
-    """The first MOST_CHOICES by name. When there are more, `is_cut`, a text is typed instead."""
+    """The first MOST_CHOICES by name. `is_cut`: there are more, so the form offers a text field instead."""
 
     items: list[Reference]
     is_cut: bool
@@ -32,13 +32,12 @@ class Choices(msgspec.Struct):
 
 def property_choices(pool: Pool, caller: Caller) -> Choices:
     """The properties within the caller's reach."""
-    return _choices(pool, "properties", {"mine": _mine(caller)})
+    return _choices(pool, "properties", {"reach": _reach(caller)})
 
 
 def find_properties(pool: Pool, caller: Caller, texts: Sequence[str]) -> dict[str, str]:
-    """The id of the one property within reach that each text means, by its id or name. The others are
-    left out."""
-    rows = _fetch(pool, "find_properties", {"texts": list(texts), "mine": _mine(caller)})
+    """For each text that means exactly one property within reach, by id or name, the property's id."""
+    rows = _fetch(pool, "find_properties", {"texts": list(texts), "reach": _reach(caller)})
     return dict(rows)
 
 
@@ -49,11 +48,11 @@ def unit_choices(pool: Pool, property_id: str) -> Choices:
 def find_unit(pool: Pool, property_id: str, text: str) -> str | None:
     """The id of the one unit of the property with that id or name, or None."""
     rows = _fetch(pool, "find_unit", {"property_id": property_id, "text": text})
-    return rows[0][0] if rows else None
+    return _first_id(rows)
 
 
 def assignee_choices(pool: Pool, caller: Caller, property_id: str) -> Choices:
-    """Whom the caller may give a ticket of that property."""
+    """The people to whom the caller may assign a ticket of that property."""
     parameters = {
         "property_id": property_id,
         "self": caller.principal_id,
@@ -70,7 +69,7 @@ def people_choices(pool: Pool) -> list[Person]:
 def find_person(pool: Pool, text: str) -> str | None:
     """The id of the one person with that id or e-mail address, or None."""
     rows = _fetch(pool, "find_person", {"text": text})
-    return rows[0][0] if rows else None
+    return _first_id(rows)
 
 
 def _choices(pool: Pool, statement: str, parameters: dict[str, Any]) -> Choices:
@@ -78,8 +77,12 @@ def _choices(pool: Pool, statement: str, parameters: dict[str, Any]) -> Choices:
     return Choices([Reference(*row) for row in rows[:MOST_CHOICES]], is_cut=len(rows) > MOST_CHOICES)
 
 
-def _mine(caller: Caller) -> list[str] | None:
+def _reach(caller: Caller) -> list[str] | None:
     return None if caller.property_ids is None else list(caller.property_ids)
+
+
+def _first_id(rows: Sequence[tuple[str]]) -> str | None:
+    return next((found for (found,) in rows), None)
 
 
 def _fetch(pool: Pool, statement: str, parameters: dict[str, Any]) -> list[Any]:

@@ -1,38 +1,48 @@
-"""Comparing the live read tables with a copy, row by row, and what is told of rows that differ.
+"""Compares the live read tables with a copy of them, row by row, and describes the rows that differ.
 
-The copy lacks two tables; projections/live_rows.py sees to these.
+The copy has no `audit_events` and `past_tickets`; projections/live_rows.py compares those two.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 from psycopg import sql
 
 from infrastructure.storage.postgres import Connection, named_queries
+from projections.rows import (
+    AttachmentRow,
+    CommentRow,
+    PastTextRow,
+    PropertyRow,
+    TicketRow,
+    UnitRow,
+    UserRow,
+    columns,
+    compose,
+)
 from projections.schema import COPY, LIVE
 
-# Each table's key and the columns that may differ, beside the generated ones, which follow from others.
-_KEYS = {
-    "properties": ("id",),
-    "units": ("property_id", "id"),
-    "users": ("id",),
-    "tickets": ("id",),
-    "past_texts": ("ticket_id", "ended_at"),
-    "comments": ("id",),
-    "attachments": ("id",),
-    "parked_events": ("position",),
+# The columns of each table that are compared, and those of them that are its key.
+_COMPARED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "properties": (PropertyRow.__struct_fields__, ("id",)),
+    "units": (UnitRow.__struct_fields__, ("property_id", "id")),
+    "users": (UserRow.__struct_fields__, ("id",)),
+    "tickets": (TicketRow.__struct_fields__, ("id",)),
+    "past_texts": (PastTextRow.__struct_fields__, ("ticket_id", "ended_at")),
+    "comments": (CommentRow.__struct_fields__, ("id",)),
+    "attachments": (AttachmentRow.__struct_fields__, ("id",)),
+    "parked_events": (("position", "originator_id"), ("position",)),
 }
 LISTED = 100
-_IGNORED = {"parked_events": {"error", "parked_at"}}
 _sql = named_queries(Path(__file__).parent / "sql" / "comparison.sql")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the live tables that is not what the log gives. `columns` is empty when the whole row is
-    missing or should not be there."""
+    """A row of the live tables that differs from what the log gives. `columns` is empty when the whole row is
+    missing or should not exist."""
 
     table: str
     id: str
@@ -41,15 +51,15 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def between(
-        cls, table: str, id: str, live: dict[str, Any] | None, right: dict[str, Any] | None
+        cls, table: str, row_id: str, live: dict[str, Any] | None, expected: dict[str, Any] | None
     ) -> Difference:
-        """Of a row, by column, and what it should be; None where there is or should be none."""
+        """How a live row differs from the expected one, both by column; None for an absent row."""
         if live is None:
-            return cls(table=table, id=id, columns=(), problem="missing")
-        if right is None:
-            return cls(table=table, id=id, columns=(), problem="should not be there")
-        columns = tuple(name for name in live if live[name] != right[name])
-        return cls(table=table, id=id, columns=columns, problem=", ".join(columns))
+            return cls(table=table, id=row_id, columns=(), problem="missing")
+        if expected is None:
+            return cls(table=table, id=row_id, columns=(), problem="should not be there")
+        differing = tuple(name for name in live if live[name] != expected[name])
+        return cls(table=table, id=row_id, columns=differing, problem=", ".join(differing))
 
 
 class Differences(msgspec.Struct):
@@ -67,21 +77,22 @@ class Differences(msgspec.Struct):
 
 
 def compare_tables(conn: Connection) -> Differences:
-    """Where the live tables and the copy differ."""
+    """The rows that differ between the live tables and the copy."""
     differences = Differences()
-    for table, keys in _KEYS.items():
-        rows = conn.execute(_statement(conn, table, keys), {"limit": LISTED}).fetchall()
-        found = [Difference.between(table, key, live, copy) for key, live, copy, _ in rows]
-        differences.add(*found, unlisted=rows[0][3] - len(rows) if rows else 0)
+    for table in _COMPARED:
+        rows = conn.execute(_statement(table), {"limit": LISTED}).fetchall()
+        found = [Difference.between(table, key, live, copy) for _, key, live, copy in rows]
+        total = next((total for total, *_ in rows), 0)
+        differences.add(*found, unlisted=total - len(rows))
     return differences
 
 
-def _statement(conn: Connection, table: str, keys: tuple[str, ...]) -> sql.Composed:
-    found = conn.execute(_sql["stored_columns"], {"table": f"{LIVE}.{table}"}).fetchall()
-    columns = [name for (name,) in found if name not in _IGNORED.get(table, ())]
-    return sql.SQL(_sql["compare_rows"]).format(
-        keys=sql.SQL(", ").join(map(sql.Identifier, keys)),
-        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+def _statement(table: str) -> LiteralString:
+    names, keys = _COMPARED[table]
+    return compose(
+        _sql["compare_rows"],
+        keys=columns(keys),
+        columns=columns(names),
         live=sql.Identifier(LIVE, table),
         copy=sql.Identifier(COPY, table),
     )

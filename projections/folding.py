@@ -1,9 +1,9 @@
-"""What the three projections share: grouping events by aggregate, and folding them as the domain does."""
+"""What the projectors share: grouping events by aggregate, and folding them with the rules of the domain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, LiteralString, TypeVar, get_args
 
 import msgspec
 
@@ -13,16 +13,16 @@ from infrastructure.storage.postgres import Connection
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=DomainEvent)
 
-Cursor = Any  # psycopg's cursor over rows of any shape
+Cursor = Any  # a psycopg cursor over rows of any type
 _encode = msgspec.json.Encoder().encode
 
 
 class CannotProject(Exception):
-    """An event does not continue what the read tables hold."""
+    """An event cannot be applied to the read tables, now or later."""
 
 
 def kinds_of(union: Any) -> frozenset[type[DomainEvent]]:
-    """The classes in a union: looking one up costs a fraction of isinstance() with many of them."""
+    """The classes in a union. A look-up by type() is much faster than isinstance() with many classes."""
     return frozenset(get_args(union))
 
 
@@ -34,16 +34,13 @@ def by_aggregate(events: Iterable[E]) -> dict[str, list[E]]:
     return groups
 
 
-def already_there(kind: type[Aggregate], groups: dict[str, list[E]]) -> list[str]:
-    """The ids that must have a row: their first event here is not the one that begins an aggregate."""
+def ids_with_rows(kind: type[Aggregate], groups: dict[str, list[E]]) -> list[str]:
+    """The ids of the aggregates that are not new: the first event of their group begins no aggregate."""
     return [key for key, events in groups.items() if not isinstance(events[0], kind.first_event)]
 
 
 def fold(kind: type[A], state: A | None, events: Sequence[DomainEvent]) -> A:
-    """Fold with the domain's own rules, refusing a gap in the versions.
-
-    The tables then show what the aggregates say, and a hole in the log does not pass unnoticed.
-    """
+    """The aggregate after the events. Raises CannotProject when a version is missing."""
     expected = (state.version if state else 0) + 1
     first = events[0].originator_version
     if first != expected:
@@ -54,7 +51,9 @@ def fold(kind: type[A], state: A | None, events: Sequence[DomainEvent]) -> A:
     return folded
 
 
-def write_rows(conn: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Run a statement that reads its rows from one JSON parameter; nothing to do without rows."""
+def write_rows(
+    conn: Connection, statement: LiteralString, rows: Sequence[dict[str, Any] | msgspec.Struct]
+) -> None:
+    """Run a statement that reads its rows from one JSON parameter. Does nothing without rows."""
     if rows:
         conn.execute(statement, {"rows": _encode(rows).decode()})

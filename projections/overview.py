@@ -1,4 +1,4 @@
-"""Numbers at a glance: how many tickets wait, and how far behind the log its followers are."""
+"""Counts for the overview page: tickets that wait, and how far the followers of the log are behind it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.rows import split_total
 from projections.views import Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "overview.sql")
@@ -31,9 +32,12 @@ class DayCount(msgspec.Struct, frozen=True):
 
 
 class SystemState(msgspec.Struct, frozen=True):
-    """Positions in the log. `relay_at` is None when nothing was ever published to Kafka; `dispatched` moves
-    only where there is no Kafka. `behind_kafka` counts the records the dispatchers have still to take from
-    it, None when none of them was heard of lately. `deliveries_due` wait to be posted now."""
+    """Positions in the log, and counts.
+
+    `relay_at` is None when nothing was ever published to Kafka. `dispatched` moves only without Kafka.
+    `behind_kafka` counts the records that the dispatchers have not consumed yet; None when no dispatcher has
+    reported recently. `deliveries_due` are waiting to be posted now.
+    """
 
     log_end: int
     projected: int
@@ -47,21 +51,21 @@ class SystemState(msgspec.Struct, frozen=True):
 
     @property
     def projector_lag(self) -> int:
-        """How many events the read tables lack."""
+        """How many events are not in the read tables yet."""
         return max(0, self.log_end - self.projected)
 
     @property
     def relay_lag(self) -> int:
-        """How many events Kafka lacks."""
+        """How many events are not in Kafka yet."""
         return max(0, self.log_end - self.relayed)
 
     def dispatcher_lag(self, has_kafka: bool) -> int | None:
-        """How many events, or records where there is a Kafka, have not been made deliveries of yet."""
+        """How many events, or records of Kafka, have no webhook deliveries yet."""
         return self.behind_kafka if has_kafka else max(0, self.log_end - self.dispatched)
 
 
 class ParkedEvent(msgspec.Struct, frozen=True):
-    """An event that could not be projected, or one that waits behind it."""
+    """An event that could not be projected, or a later one of the same aggregate."""
 
     position: int
     aggregate_id: str
@@ -71,13 +75,13 @@ class ParkedEvent(msgspec.Struct, frozen=True):
 
 def ticket_counts(pool: Pool, caller: Caller) -> TicketCounts:
     with pool.connection() as conn:
-        (row,) = conn.execute(_sql["count_tickets"], {"mine": _reach(caller)}).fetchall()
+        (row,) = conn.execute(_sql["count_tickets"], {"reach": _reach(caller)}).fetchall()
     return TicketCounts(*row)
 
 
 def opened_by_day(pool: Pool, caller: Caller, today: datetime, days: int) -> list[DayCount]:
-    """One entry a day, oldest first, of the `days` before today and today."""
-    parameters = {"mine": _reach(caller), "today": today, "days": days}
+    """One entry per day, oldest first: the `days` before today, and today."""
+    parameters = {"reach": _reach(caller), "today": today, "days": days}
     with pool.connection() as conn:
         rows = conn.execute(_sql["count_opened_by_day"], parameters).fetchall()
     return [DayCount(*row) for row in rows]
@@ -93,7 +97,8 @@ def list_parked(pool: Pool, limit: int, offset: int) -> Page[ParkedEvent]:
     """The parked events in the order of the log."""
     with pool.connection() as conn:
         rows = conn.execute(_sql["list_parked"], {"limit": limit, "offset": offset}).fetchall()
-    return Page(items=[ParkedEvent(*row[:4]) for row in rows], total=rows[0][4] if rows else 0)
+    events, total = split_total(ParkedEvent, rows)
+    return Page(items=events, total=total)
 
 
 def _reach(caller: Caller) -> list[str] | None:

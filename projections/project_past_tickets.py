@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from domain.aggregate import DomainEvent
 from domain.ticket import PRIORITIES, Ticket, TicketDescriptionChanged, TicketTitleChanged
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import fold, write_rows
+from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_values
 
-COLUMNS = (
-    *("ticket_id", "version", "status", "priority", "priority_rank", "category", "property_id", "unit_id"),
-    *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at", "ended_at"),
-)  # of the table past_tickets, which has no others
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
-_sql = named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql")
+_sql = {
+    name: compose(statement, tickets=columns_of(PastTicketRow), texts=columns_of(PastTextRow))
+    for name, statement in named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql").items()
+}
 
 
-class PastStates:
-    """Folds tickets one event at a time and keeps what each event put an end to.
+class PastTickets:
+    """Folds tickets one event at a time and keeps the state that each event ended.
 
-    `tickets` are rows of the table, in the order of COLUMNS. `spans` tells for each ticket from which of its
-    versions to which there is a row here, if that version lasted at all.
+    `tickets` are rows for `past_tickets`. A state that lasted no time has none. `spans` holds for each ticket
+    the first and the last version that was looked at.
     """
 
     def __init__(self) -> None:
-        self.tickets: list[tuple[Any, ...]] = []
+        self.tickets: list[PastTicketRow] = []
         self.spans: dict[str, tuple[int, int]] = {}
-        self._texts: list[dict[str, Any]] = []
+        self._texts: list[PastTextRow] = []
 
-    def fold(self, ticket: Ticket | None, events: Sequence[DomainEvent]) -> Ticket:
-        """As projections.folding.fold. The title and description of `ticket` are needed only when an event
-        changes one of them."""
+    def advance(self, ticket: Ticket | None, events: Sequence[DomainEvent]) -> Ticket:
+        """The ticket after the events, as projections.folding.fold returns it.
+
+        The title and description of `ticket` are needed only when an event changes one of them.
+        """
         for event in events:
             if ticket is not None:
                 self._keep(ticket, event)
@@ -45,41 +47,22 @@ class PastStates:
         return ticket
 
     def write_tickets(self, conn: Connection) -> None:
-        write_rows(
-            conn, _sql["insert_past_tickets"], [dict(zip(COLUMNS, row, strict=True)) for row in self.tickets]
-        )
+        write_rows(conn, _sql["insert_past_tickets"], self.tickets)
 
     def write_texts(self, conn: Connection) -> None:
         write_rows(conn, _sql["insert_past_texts"], self._texts)
 
     def _keep(self, ticket: Ticket, event: DomainEvent) -> None:
         if ticket.updated_at != event.occurred_at:
-            self.tickets.append(_ticket_row(ticket, event))
+            self.tickets.append(_ticket_row(ticket, event.occurred_at))
         if isinstance(event, TicketTitleChanged | TicketDescriptionChanged):
-            self._texts.append(
-                {
-                    "ticket_id": ticket.id,
-                    "ended_at": event.occurred_at,
-                    "title": ticket.title,
-                    "description": ticket.description,
-                }
-            )
+            self._texts.append(PastTextRow(ticket.id, event.occurred_at, ticket.title, ticket.description))
 
 
-def _ticket_row(ticket: Ticket, event: DomainEvent) -> tuple[Any, ...]:
-    return (
-        ticket.id,
-        ticket.version,
-        ticket.status,
-        ticket.priority,
-        PRIORITY_RANK[ticket.priority],
-        ticket.category,
-        ticket.property_id,
-        ticket.unit_id,
-        ticket.requester_id,
-        ticket.assignee_id,
-        ticket.is_deleted,
-        ticket.created_at,
-        ticket.updated_at,
-        event.occurred_at,
+def _ticket_row(ticket: Ticket, ended_at: datetime) -> PastTicketRow:
+    return PastTicketRow(
+        ticket_id=ticket.id,
+        priority_rank=PRIORITY_RANK[ticket.priority],
+        ended_at=ended_at,
+        **shared_values(ticket, PastTicketRow),
     )

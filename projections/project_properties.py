@@ -6,28 +6,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from domain.aggregate import DomainEvent
 from domain.property import Address, Property, PropertyEvent, PropertyRenamed, UnitAdded
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, fold, kinds_of, write_rows
+from projections.folding import Cursor, by_aggregate, fold, ids_with_rows, kinds_of, write_rows
+from projections.rows import PropertyRow, UnitRow, assignments, columns, columns_of, compose, shared_values
 
 KINDS = kinds_of(PropertyEvent)
-_sql = named_queries(Path(__file__).parent / "sql" / "project_properties.sql")
+_COUNTED = "active_tickets_count"  # project_tickets.py changes it
+_STORED = tuple(name for name in PropertyRow.__struct_fields__ if name != _COUNTED)
+_CHANGES = tuple(name for name in _STORED if name not in {"id", "created_at"})
+_sql = {
+    name: compose(
+        statement,
+        columns=columns_of(PropertyRow),
+        stored=columns(_STORED),
+        changes=assignments(_CHANGES, "excluded"),
+        units=columns_of(UnitRow),
+    )
+    for name, statement in named_queries(Path(__file__).parent / "sql" / "project_properties.sql").items()
+}
 
 
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
-    """Ask for the rows these events change; None when they are all new."""
-    ids = already_there(Property, by_aggregate(events))
+    """Ask for the rows these events change; None when every property is new."""
+    ids = ids_with_rows(Property, by_aggregate(events))
     return conn.execute(_sql["select_properties"], {"ids": ids}) if ids else None
 
 
 def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write what the events made of the properties, and the new names into their tickets."""
-    known, counts = _read(existing)
+    """Write the properties as they are after the events, and new names into their tickets."""
+    known = {row.id: row for row in (PropertyRow(*values) for values in existing or ())}
     rows = []
     for key, changes in by_aggregate(events).items():
-        property = fold(Property, known.get(key), changes)
-        rows.append(_row(property, counts.get(key, 0) + len(property.units)))
+        row = known.get(key)
+        place = fold(Property, _read_property(row) if row else None, changes)
+        rows.append(_property_values(place, (row.units_count if row else 0) + len(place.units)))
     write_rows(conn, _sql["save_properties"], rows)
     write_rows(conn, _sql["add_units"], [_unit_row(e) for e in events if isinstance(e, UnitAdded)])
     renamed = [event.originator_id for event in events if isinstance(event, PropertyRenamed)]
@@ -35,46 +51,17 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
         conn.execute(_sql["rename_properties_of_tickets"], {"ids": renamed})
 
 
-def _read(existing: Cursor | None) -> tuple[dict[str, Property], dict[str, int]]:
-    """The stored properties, without their units, and how many units each has."""
-    properties: dict[str, Property] = {}
-    counts: dict[str, int] = {}
-    for key, version, name, street, city, state, zip, country, count, created_at, updated_at in (
-        existing or ()
-    ):
-        properties[key] = Property(
-            id=key,
-            version=version,
-            name=name,
-            address=Address(street=street, city=city, state=state, zip=zip, country=country),
-            created_at=created_at,
-            updated_at=updated_at,
-        )
-        counts[key] = count
-    return properties, counts
+def _read_property(row: PropertyRow) -> Property:
+    """The stored property without its units; `units_count` counts those."""
+    return Property(address=Address(**shared_values(row, Address)), **shared_values(row, Property))
 
 
-def _row(property: Property, units_count: int) -> dict[str, Any]:
-    address = property.address
-    return {
-        "id": property.id,
-        "version": property.version,
-        "name": property.name,
-        "street": address and address.street,
-        "city": address and address.city,
-        "state": address and address.state,
-        "zip": address and address.zip,
-        "country": address and address.country,
-        "units_count": units_count,
-        "created_at": property.created_at,
-        "updated_at": property.updated_at,
-    }
+def _property_values(place: Property, units_count: int) -> dict[str, Any]:
+    address = asdict(place.address) if place.address else {}
+    return {**shared_values(place, PropertyRow), **address, "units_count": units_count}
 
 
-def _unit_row(event: UnitAdded) -> dict[str, Any]:
-    return {
-        "property_id": event.originator_id,
-        "id": event.unit_id,
-        "name": event.name,
-        "created_at": event.occurred_at,
-    }
+def _unit_row(event: UnitAdded) -> UnitRow:
+    return UnitRow(
+        property_id=event.originator_id, id=event.unit_id, name=event.name, created_at=event.occurred_at
+    )

@@ -1,6 +1,6 @@
-"""Fills the tables `tickets`, `comments` and `attachments`, and the properties' active tickets.
+"""Fills the tables `tickets`, `comments` and `attachments`, and counts the active tickets of properties.
 
-What the tickets were before goes into the tables of projections/project_past_tickets.py.
+projections/project_past_tickets.py fills the tables of earlier versions.
 """
 
 from __future__ import annotations
@@ -20,20 +20,43 @@ from domain.ticket import (
     TicketTitleChanged,
 )
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, kinds_of, write_rows
-from projections.project_past_tickets import PRIORITY_RANK, PastStates
+from projections.folding import Cursor, by_aggregate, ids_with_rows, kinds_of, write_rows
+from projections.project_past_tickets import PRIORITY_RANK, PastTickets
+from projections.rows import (
+    AttachmentRow,
+    CommentRow,
+    TicketRow,
+    assignments,
+    columns,
+    columns_of,
+    compose,
+    shared_fields,
+    shared_values,
+)
 
-_COLUMNS = (
-    *("id", "version", "status", "priority", "category", "property_id", "unit_id"),
-    *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at", "title", "description"),
-)  # as select_tickets returns them
 KINDS = kinds_of(TicketEvent)
-_sql = named_queries(Path(__file__).parent / "sql" / "project_tickets.sql")
+_TEXTS = ("title", "description")
+_COPIED = shared_fields(Ticket, TicketRow)  # the statements add the names
+_KEPT = tuple(name for name in _COPIED if name not in _TEXTS)
+_STORED = (*_COPIED, "priority_rank")
+_CHANGES = tuple(n for n in _STORED if n not in {"id", "requester_id", "created_at", *_TEXTS})
+_sql = {
+    name: compose(
+        statement,
+        kept=columns(_KEPT),
+        stored=columns(_STORED),
+        stored_r=columns(_STORED, "r"),
+        changes=assignments(_CHANGES, "r"),
+        comments=columns_of(CommentRow),
+        attachments=columns_of(AttachmentRow),
+    )
+    for name, statement in named_queries(Path(__file__).parent / "sql" / "project_tickets.sql").items()
+}
 
 
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
-    """Ask for the rows these events change; None when they are all new."""
-    ids = already_there(Ticket, by_aggregate(events))
+    """Ask for the rows these events change; None when every ticket is new."""
+    ids = ids_with_rows(Ticket, by_aggregate(events))
     reworded = [
         e.originator_id for e in events if isinstance(e, TicketTitleChanged | TicketDescriptionChanged)
     ]
@@ -41,13 +64,13 @@ def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | Non
 
 
 def project(
-    conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastStates
+    conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastTickets
 ) -> None:
-    """Write what the events made of the tickets, and have `past` keep what they were before.
+    """Write the tickets as they are after the events, and add to `past` what they were before.
 
-    Names are looked up by the statements, so properties and users come first.
+    The statements look names up, so properties and users must be written first.
     """
-    known = _read(existing)
+    known = _read_tickets(existing)
     active: Counter[str] = Counter()
     for ticket in known.values():
         active[ticket.property_id] -= _is_active(ticket)
@@ -56,9 +79,9 @@ def project(
     texts: list[dict[str, Any]] = []
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
-        ticket = past.fold(known.get(key), changes)
+        ticket = past.advance(known.get(key), changes)
         active[ticket.property_id] += _is_active(ticket)
-        (opened if is_new else changed).append(_row(ticket))
+        (opened if is_new else changed).append(_ticket_values(ticket))
         if not is_new and (text := _changed_texts(changes)):
             texts.append({"id": key, **text})
     write_rows(conn, _sql["insert_tickets"], opened)
@@ -71,34 +94,18 @@ def project(
     _count_active(conn, active)
 
 
-def _read(existing: Cursor | None) -> dict[str, Ticket]:
-    """The stored tickets, without comments, attachments and, mostly, texts: their new values come from the
-    events themselves."""
-    return {row[0]: Ticket(**dict(zip(_COLUMNS, row, strict=True))) for row in existing or ()}
+def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
+    """The stored tickets by id, with what select_tickets reads: no comments or attachments, few texts."""
+    tickets = (Ticket(**dict(zip((*_KEPT, *_TEXTS), row, strict=True))) for row in existing or ())
+    return {ticket.id: ticket for ticket in tickets}
 
 
 def _is_active(ticket: Ticket) -> bool:
     return ticket.status != "closed" and not ticket.is_deleted
 
 
-def _row(ticket: Ticket) -> dict[str, Any]:
-    return {
-        "id": ticket.id,
-        "version": ticket.version,
-        "title": ticket.title,
-        "description": ticket.description,
-        "status": ticket.status,
-        "priority": ticket.priority,
-        "priority_rank": PRIORITY_RANK[ticket.priority],
-        "category": ticket.category,
-        "property_id": ticket.property_id,
-        "unit_id": ticket.unit_id,
-        "requester_id": ticket.requester_id,
-        "assignee_id": ticket.assignee_id,
-        "is_deleted": ticket.is_deleted,
-        "created_at": ticket.created_at,
-        "updated_at": ticket.updated_at,
-    }
+def _ticket_values(ticket: Ticket) -> dict[str, Any]:
+    return {**shared_values(ticket, TicketRow), "priority_rank": PRIORITY_RANK[ticket.priority]}
 
 
 def _changed_texts(events: Sequence[DomainEvent]) -> dict[str, str]:
@@ -111,29 +118,24 @@ def _changed_texts(events: Sequence[DomainEvent]) -> dict[str, str]:
     return texts
 
 
-def _comment_row(event: TicketCommented) -> dict[str, Any]:
-    return {
-        "id": event.comment_id,
-        "ticket_id": event.originator_id,
-        "ticket_version": event.originator_version,
-        "text": event.text,
-        "visibility": event.visibility,
-        "author_id": event.author_id,
-        "created_at": event.occurred_at,
-    }
+def _comment_row(event: TicketCommented) -> CommentRow:
+    return CommentRow(
+        id=event.comment_id,
+        ticket_id=event.originator_id,
+        ticket_version=event.originator_version,
+        created_at=event.occurred_at,
+        **shared_values(event, CommentRow),
+    )
 
 
-def _attachment_row(event: TicketFileAttached) -> dict[str, Any]:
-    return {
-        "id": event.attachment_id,
-        "ticket_id": event.originator_id,
-        "ticket_version": event.originator_version,
-        "filename": event.filename,
-        "content_type": event.content_type,
-        "size_bytes": event.size_bytes,
-        "sha256": event.sha256,
-        "created_at": event.occurred_at,
-    }
+def _attachment_row(event: TicketFileAttached) -> AttachmentRow:
+    return AttachmentRow(
+        id=event.attachment_id,
+        ticket_id=event.originator_id,
+        ticket_version=event.originator_version,
+        created_at=event.occurred_at,
+        **shared_values(event, AttachmentRow),
+    )
 
 
 def _count_active(conn: Connection, active: Counter[str]) -> None:

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from domain.aggregate import DomainEvent
-from domain.user import Preferences, User, UserErased, UserEvent, UserNameChanged
+from domain.user import User, UserErased, UserEvent, UserNameChanged
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, already_there, by_aggregate, fold, kinds_of, write_rows
+from projections.folding import Cursor, by_aggregate, fold, ids_with_rows, kinds_of, write_rows
+from projections.rows import UserRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(UserEvent)
-_sql = named_queries(Path(__file__).parent / "sql" / "project_users.sql")
-_preferences = msgspec.json.Decoder(Preferences)
+_CHANGES = tuple(name for name in UserRow.__struct_fields__ if name not in {"id", "created_at"})
+_sql = {
+    name: compose(statement, columns=columns_of(UserRow), changes=assignments(_CHANGES, "excluded"))
+    for name, statement in named_queries(Path(__file__).parent / "sql" / "project_users.sql").items()
+}
 
 
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
-    """Ask for the rows these events change; None when they are all new."""
-    ids = already_there(User, by_aggregate(events))
+    """Ask for the rows these events change; None when every user is new."""
+    ids = ids_with_rows(User, by_aggregate(events))
     return conn.execute(_sql["select_users"], {"ids": ids}) if ids else None
 
 
 def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write what the events made of the users, and the new names into the tickets that show them."""
-    known = _read(existing)
+    """Write the users as they are after the events, and new names into the tickets that show them."""
+    known = {row.id: _read_user(row) for row in (UserRow(*values) for values in existing or ())}
     users = [fold(User, known.get(key), changes) for key, changes in by_aggregate(events).items()]
-    write_rows(conn, _sql["save_users"], [_row(user) for user in users])
+    write_rows(conn, _sql["save_users"], [shared_values(user, UserRow) for user in users])
     renamed = [event.originator_id for event in events if isinstance(event, UserNameChanged | UserErased)]
     if renamed:
         conn.execute(_sql["rename_requesters"], {"ids": renamed})
@@ -36,35 +37,6 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
         conn.execute(_sql["mark_tickets_of_authors"], {"ids": renamed})
 
 
-def _read(existing: Cursor | None) -> dict[str, User]:
-    users: dict[str, User] = {}
-    for key, version, name, email, phone, role, property_ids, preferences, *times in existing or ():
-        created_at, updated_at = times
-        users[key] = User(
-            id=key,
-            version=version,
-            name=name,
-            email=email,
-            phone=phone,
-            role=role,
-            property_ids=tuple(property_ids),
-            preferences=_preferences.decode(preferences),
-            created_at=created_at,
-            updated_at=updated_at,
-        )
-    return users
-
-
-def _row(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "version": user.version,
-        "name": user.name,
-        "email": user.email,
-        "phone": user.phone,
-        "role": user.role,
-        "property_ids": user.property_ids,
-        "preferences": user.preferences,
-        "created_at": user.created_at,
-        "updated_at": user.updated_at,
-    }
+def _read_user(row: UserRow) -> User:
+    values = shared_values(row, User)
+    return User(**{**values, "property_ids": tuple(row.property_ids), "preferences": row.read_preferences()})

@@ -10,62 +10,58 @@ import msgspec
 from domain.access import Caller
 from domain.property import Address
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.rows import PropertyRow, UnitRow, columns_of, compose, shared_values, split_total
 from projections.views import Page, PropertyDetail, PropertySummary, Reference, UnitView
 
 UNITS_IN_DETAIL = 1_000
 
 _sql = named_queries(Path(__file__).parent / "sql" / "properties.sql")
+_LIST_PROPERTIES = compose(_sql["list_properties"], columns=columns_of(PropertyRow, "p"))
+_GET_PROPERTY = compose(_sql["get_property"], columns=columns_of(PropertyRow, "p"))
+_LIST_UNITS = compose(_sql["list_units"], columns=columns_of(UnitRow, "u"))
 _units = msgspec.json.Decoder(list[UnitView])
 
 
-class PropertyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A property, whoever may see it."""
+class FoundProperty(msgspec.Struct, frozen=True, kw_only=True):
+    """A property before it is decided whether the caller may see it."""
 
     version: int
     detail: PropertyDetail
 
 
+class _PropertyWithUnits(PropertyRow, frozen=True):
+    units: str | None  # as JSON
+
+
 def list_properties(pool: Pool, caller: Caller, limit: int, offset: int) -> Page[PropertySummary]:
     """The properties in the caller's reach, newest first."""
-    parameters = {"limit": limit, "offset": offset, "reach": list(caller.property_ids or ())}
-    statement = _sql["list_properties" if caller.property_ids is None else "list_properties_within"]
+    reach = None if caller.property_ids is None else list(caller.property_ids)
+    parameters = {"limit": limit, "offset": offset, "reach": reach}
     with pool.connection() as conn:
-        rows = conn.execute(statement, parameters).fetchall()
+        rows, total = split_total(PropertyRow, conn.execute(_LIST_PROPERTIES, parameters).fetchall())
     properties = [
-        PropertySummary(
-            id=key,
-            name=name,
-            address=Address(street=street, city=city, state=state, zip=zip, country=country),
-            units_count=units_count,
-            active_tickets_count=active_tickets_count,
-        )
-        for _, key, name, street, city, state, zip, country, units_count, active_tickets_count, _ in rows
-        if key is not None
+        PropertySummary(**shared_values(row, PropertySummary), address=_address(row)) for row in rows
     ]
-    return Page(items=properties, total=rows[0][0])
+    return Page(items=properties, total=total)
 
 
-def get_property(pool: Pool, property_id: str) -> PropertyRow | None:
+def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
     """The property with its first UNITS_IN_DETAIL units by name."""
-    parameters = {"id": property_id, "units": UNITS_IN_DETAIL}
     with pool.connection() as conn:
-        row = conn.execute(_sql["get_property"], parameters).fetchone()
-    if row is None:
+        found = conn.execute(_GET_PROPERTY, {"id": property_id, "units": UNITS_IN_DETAIL}).fetchone()
+    if found is None:
         return None
-    version, key, name, street, city, state, zip, country, units_count, active_tickets_count, units = row
+    row = _PropertyWithUnits(*found)
     detail = PropertyDetail(
-        id=key,
-        name=name,
-        address=Address(street=street, city=city, state=state, zip=zip, country=country),
-        units_count=units_count,
-        active_tickets_count=active_tickets_count,
-        units=_units.decode(units) if units else [],
+        **shared_values(row, PropertySummary),
+        address=_address(row),
+        units=_units.decode(row.units) if row.units else [],
     )
-    return PropertyRow(version=version, detail=detail)
+    return FoundProperty(version=row.version, detail=detail)
 
 
 def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
-    """What the properties are called now, sorted by id; an id without a name stands for itself."""
+    """The properties with their present names, sorted by id; an id without a name is shown as the name."""
     with pool.connection() as conn:
         rows = conn.execute(_sql["property_names"], {"ids": list(property_ids)}).fetchall()
     names: dict[str, str] = dict(rows)
@@ -73,9 +69,12 @@ def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
 
 
 def list_units(pool: Pool, property_id: str, limit: int, offset: int) -> Page[UnitView]:
-    """The units of a property by name. Whether the caller may see it was asked before."""
+    """The units of a property by name. The caller must be known to see the property."""
     parameters = {"property_id": property_id, "limit": limit, "offset": offset}
     with pool.connection() as conn:
-        rows = conn.execute(_sql["list_units"], parameters).fetchall()
-    units = [UnitView(id=key, name=name) for _, key, name in rows if key is not None]
-    return Page(items=units, total=rows[0][0])
+        rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS, parameters).fetchall())
+    return Page(items=[UnitView(id=row.id, name=row.name) for row in rows], total=total)
+
+
+def _address(row: PropertyRow) -> Address:
+    return Address(**shared_values(row, Address))

@@ -16,9 +16,9 @@ import psycopg
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.process.garbage import collecting_rarely
+from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.storage.postgres import Connection, connect, named_queries
-from projections.project_past_tickets import PastStates
+from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
     COPY,
@@ -70,7 +70,7 @@ def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
 def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
     """An empty copy of the read tables: a connection that administers, and one that fills the copy."""
     with (
-        collecting_rarely(),
+        rare_garbage_collection(),
         connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
     ):
         if not control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()[0][0]:
@@ -96,7 +96,7 @@ def fill(
     vault: Vault,
     progress: Progress,
     *,
-    keep_past: Callable[[PastStates], None] | None = None,
+    keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
     """Project the whole log into the copy; return how many events. With `keep_past`, which is that of
     catch_up, only what the live tables have of it."""
@@ -152,7 +152,7 @@ def project_all(
     vault: Vault,
     *,
     up_to: int | None = None,
-    keep_past: Callable[[PastStates], None] | None = None,
+    keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
     """Project what is left of the log, or of it up to that position; return how many events."""
     events = 0

@@ -1,4 +1,4 @@
-"""The projector: follows the log and keeps the read tables up with it."""
+"""The projector: follows the log and keeps the read tables up to date."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from collections.abc import Callable
 import structlog
 
 from infrastructure.keys.vault import Vault
+from infrastructure.process.following import Pause, keep_running, process_some, wait_for_leadership
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
-from projections.batch import Overtaken, is_transient, park_page, project_page, read_page, sql
-from projections.project_past_tickets import PastStates
+from projections.batch import Batch, Overtaken, park_batch, project_batch, read_batch
+from projections.project_past_tickets import PastTickets
 from projections.schema import LIVE
 
 BATCH_SIZE = 500
 LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
-LONGEST_REST_SECONDS = 0.004  # between two pages; writers wait for what they wrote to be shown
-STANDBY_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 5.0
+LONGEST_REST_SECONDS = 0.004  # between two batches; writers wait until the read tables show their event
 
 log = structlog.get_logger()
 
@@ -28,8 +27,8 @@ log = structlog.get_logger()
 def connect_projector(dsn: str, schema: str = LIVE) -> LimitedConnection:
     """Open a connection for `catch_up` on the read tables in `schema`.
 
-    Commits do not wait for the disk: after a crash the position is as old as the rows, and the log is
-    read again from there.
+    Commits do not wait for the disk: after a crash position and rows are equally old, and the projector
+    continues from that position.
     """
     options = (
         f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout=60s -c TimeZone=UTC"
@@ -45,80 +44,83 @@ def catch_up(
     wait: bool = True,
     *,
     up_to: int | None = None,
-    keep_past: Callable[[PastStates], None] | None = None,
+    keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project the next events, at most `limit`, and return how many; 0 at the end of the log or `up_to`.
+    """Project the next events, at most `limit`, and return how many; 0 at the end of the log or at `up_to`.
 
-    `conn` comes from `connect_projector`. With `wait=False` it returns 0 too when another process is
-    projecting at this moment. A page that fails is halved until the event that cannot be projected
-    stands alone; that one is parked. With `keep_past` the tables `past_tickets` and `audit_events` are not
-    written: it is given what belongs into the former.
+    `conn` comes from `connect_projector`. With `wait=False` it also returns 0 while another process
+    projects. A batch that fails is halved until the event that cannot be projected is alone; that event is
+    parked. With `keep_past` the tables `past_tickets` and `audit_events` are not written: `keep_past`
+    receives the rows for `past_tickets` instead.
     """
     while True:
-        page = read_page(conn, limit, up_to)
-        if not page.entries:
-            return 0
         try:
-            past = project_page(conn, vault, page, wait=wait, history=keep_past is None)
+            return _project_next(conn, vault, limit, wait, up_to, keep_past)
         except Overtaken:
             if not wait:
                 return 0
-        except Exception as error:  # any code may choke on an event; the others must not wait for it
-            if conn.closed or is_transient(error):
-                raise
-            if len(page.entries) == 1:
-                park_page(conn, page, error, history=keep_past is None)
-                return 1
-            limit = len(page.entries) // 2
-        else:
-            if keep_past:
-                keep_past(past)
-            return len(page.entries)
+
+
+def _project_next(
+    conn: Connection,
+    vault: Vault,
+    limit: int,
+    wait: bool,
+    up_to: int | None,
+    keep_past: Callable[[PastTickets], None] | None,
+) -> int:
+    batch = read_batch(conn, limit, up_to)
+    if not batch.entries:
+        return 0
+    history = keep_past is None
+    count, past = process_some(
+        batch.entries,
+        lambda entries: project_batch(
+            conn, vault, Batch(batch.position, entries), wait=wait, history=history
+        ),
+        lambda entry, error: park_batch(conn, Batch(batch.position, [entry]), error, history=history),
+    )
+    if keep_past and past is not None:
+        keep_past(past)
+    return count
 
 
 class Projector:
-    """Projects for as long as it leads; one that does not lead stands by to take over."""
+    """Projects while it leads; otherwise waits to take over."""
 
     def __init__(self, dsn: str, vault: Vault) -> None:
         self._dsn = dsn
         self._vault = vault
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, through restarts of PostgreSQL."""
-        backoff = SHORTEST_PAUSE_SECONDS
-        while not stop.is_set():
-            try:
-                with connect_projector(self._dsn) as conn:
-                    if not self._stand_by(conn, stop):
-                        return
-                    log.info("projector_leads")
-                    backoff = SHORTEST_PAUSE_SECONDS
-                    self._lead(conn, stop)
-            except Exception as error:
-                log.error("projector_failed", error=type(error).__name__, retry_in_seconds=backoff)
-                stop.wait(backoff)
-                backoff = min(max(backoff * 2, 0.1), LONGEST_BACKOFF_SECONDS)
+        """Run until `stop` is set, also through restarts of PostgreSQL."""
+        keep_running(
+            lambda: self._connect_and_follow(stop),
+            stop,
+            failure="projector_failed",
+            describe=lambda error: type(error).__name__,  # the text may hold personal data
+        )
 
-    def _stand_by(self, conn: Connection, stop: threading.Event) -> bool:
-        """Return True when we lead, False when asked to stop before that. Leadership is a lock of this very
-        session: it ends with it."""
-        while not stop.is_set():
-            row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
-            if row and row[0]:
-                return True
-            stop.wait(STANDBY_SECONDS)
-        return False
+    def _connect_and_follow(self, stop: threading.Event) -> None:
+        with connect_projector(self._dsn) as conn:
+            if wait_for_leadership(conn, LEADER_KEY, stop):
+                log.info("projector_leads")
+                self._follow(conn, stop)
 
-    def _lead(self, conn: Connection, stop: threading.Event) -> None:
-        """After a page, rest for as long as it took: what is written meanwhile makes one page, which costs
-        little more than one event would. After nothing, rest twice as long as before."""
-        pause = SHORTEST_PAUSE_SECONDS
+    def _follow(self, conn: Connection, stop: threading.Event) -> None:
+        """Project batch after batch.
+
+        After a batch it waits as long as the batch took: the events stored meanwhile form one batch, which
+        costs little more than one event. At the end of the log each wait is twice as long as the one before.
+        """
+        idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
             began = time.monotonic()
             projected = catch_up(conn, self._vault)
-            if projected < BATCH_SIZE:
-                if projected:
-                    pause = min(time.monotonic() - began, LONGEST_REST_SECONDS)
-                else:
-                    pause = min(max(pause * 2, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
-                stop.wait(pause)
+            if projected == BATCH_SIZE:
+                continue
+            if projected:
+                idle.reset()
+                stop.wait(min(time.monotonic() - began, LONGEST_REST_SECONDS))
+            else:
+                stop.wait(idle.next_seconds())

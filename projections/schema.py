@@ -1,4 +1,4 @@
-"""The schemas the read tables live in: creating them, and knowing whether they are of this version."""
+"""The schemas of the read tables: creates them, and tells whether they fit this version."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import Literal
 
 from psycopg import sql
 
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, named_queries
+from projections.rows import TABLES
 
-LIVE = "read"  # what the API reads
-COPY = "read_next"  # what a rebuild fills
+LIVE = "read"  # read by the API
+COPY = "read_next"  # filled by a rebuild
 
 _SQL = Path(__file__).parent / "sql"
 _TABLES = (_SQL / "tables.sql").read_text()
 _FOR_READERS = (_SQL / "readers.sql").read_text()
 _FINGERPRINT = "read tables sha256:" + hashlib.sha256((_TABLES + _FOR_READERS).encode()).hexdigest()
-_CREATION_LOCK = 7_305_872  # any constant: one creation at a time
+_COLUMNS = {f"{table}.{name}" for table, row in TABLES.items() for name in row.__struct_fields__}
+_sql = named_queries(_SQL / "schema.sql")
+_CREATION_LOCK = 7_305_872  # any constant; one process creates the tables at a time
 
 SchemaState = Literal["absent", "current", "outdated"]
 
 
 def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: bool = True) -> None:
-    """Create the read tables, empty and at position 0, unless the schema is there already.
+    """Create the read tables, empty and at position 0, unless the schema exists.
 
-    Without `for_readers` they lack what only readers need, and are filled faster; see `add_for_readers`.
+    Without `for_readers` they lack what only readers need and are filled faster; see `add_for_readers`.
     """
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
@@ -41,7 +44,7 @@ def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: boo
 
 
 def add_for_readers(conn: Connection, schema: str) -> None:
-    """Add what `create_read_schema` left out: search columns and indexes."""
+    """Add what `create_read_schema` omits without `for_readers`: search columns and indexes."""
     with conn.transaction():
         conn.execute("SET LOCAL maintenance_work_mem TO '256MB'")
         conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(schema)))
@@ -53,13 +56,13 @@ def drop_read_schema(conn: Connection, schema: str) -> None:
 
 
 def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
-    """Whether the read tables are there and were made by this version of their SQL files.
+    """Whether the read tables exist and fit this version.
 
-    Outdated ones are replaced by a rebuild (projections/rebuild.py).
+    They are outdated when other SQL files made them, or when somebody added or dropped a column. A rebuild
+    (projections/rebuild.py), which `ticketing migrate` runs, replaces outdated tables.
     """
-    row = conn.execute(
-        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [schema]
-    ).fetchone()
+    row = conn.execute(_sql["read_schema"], {"schema": schema, "tables": list(TABLES)}).fetchone()
     if row is None:
         return "absent"
-    return "current" if row[0] == _FINGERPRINT else "outdated"
+    fingerprint, found = row
+    return "current" if fingerprint == _FINGERPRINT and set(found) == _COLUMNS else "outdated"

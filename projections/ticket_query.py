@@ -1,4 +1,4 @@
-"""What a list of tickets may be asked for, and the one statement that answers it."""
+"""The filters and orders of a list of tickets, and the one statement that answers it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from psycopg import sql
 
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
+from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
 
 Sort = Literal["created_at", "updated_at", "priority"]
 Order = Literal["asc", "desc"]
@@ -51,15 +52,15 @@ _FILTERS: dict[str, LiteralString] = {
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
-    # Two index look-ups; an OR of them would read every ticket. As an array, because a sub-select here
-    # lets the planner walk a sort index and look for each ticket in all that was found.
+    # Two index look-ups; an OR of them would read every ticket. An array, because with a sub-select the
+    # planner may walk a sort index and search all matches for each ticket.
     "q": (
         "t.id = ANY(ARRAY("
         "SELECT id FROM read.tickets WHERE search @@ websearch_to_tsquery('english', %(q)s)"
         " UNION ALL SELECT ticket_id FROM read.comments"
         " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s)))"
     ),
-    # These two take the place of `q`, and stand beside it, in a list of the past.
+    # For a list of the past: the first instead of `q`, the second unless the caller is an auditor.
     "q_as_of": _sql["worded_as_of"],
     "kept": _sql["not_deleted_since"],
 }
@@ -90,9 +91,8 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     count: bool = True
 
 
-def build_list(caller: Caller, query: TicketQuery) -> tuple[sql.Composed, dict[str, Any]]:
-    """The statement and its parameters. It is put together from the fragments above; what a client
-    sent goes into parameters only."""
+def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
+    """The statement, composed of the fragments above, and its parameters. Clients' values are parameters."""
     parameters = _filters(caller, query)
     names = _names(caller, query, parameters)
     if query.q is not None:
@@ -108,7 +108,7 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[sql.Composed, dict[s
 
 
 def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tuple[str, ...]:
-    """The fragments in force. What is deleted now shows its past to auditors only."""
+    """The names of the fragments in force. Only auditors see the past of a ticket that is deleted now."""
     if query.as_of is None:
         return tuple(parameters)
     names = ["q_as_of" if name == "q" else name for name in parameters]
@@ -140,31 +140,38 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
 
 
 def _searchable(words: str) -> str:
-    """The words without rows of dashes, such as people draw lines with: websearch_to_tsquery takes each dash
-    for a NOT, whatever other signs stand between, and fails at the 33rd inside one another."""
+    """The words without rows of dashes: websearch_to_tsquery reads each dash as a NOT, whatever other signs
+    are between, and fails at the 33rd nested one."""
     return _SIGNS.sub(lambda signs: signs[0] if signs[0].count("-") < 3 else " ", words)
 
 
 @lru_cache(maxsize=512)
 def _statement(
     names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool, is_past: bool
-) -> sql.Composed:
+) -> LiteralString:
+    """The statement as text: psycopg renders a Composed at every call."""
     filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(_FILTERS[n]) for n in names)])
-    source = sql.SQL(_sql["tickets_as_of"] if is_past else "read.tickets")
+    source: sql.Composable = sql.SQL("read.tickets")
+    if is_past:
+        source = sql.SQL(_sql["tickets_as_of"]).format(
+            columns=columns(shared_fields(TicketRow, PastTicketRow))
+        )
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
-    return sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
+    composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
+        columns=columns_of(TicketRow, "t"),
         source=source,
         filters=filters,
         after=sql.SQL(_AFTER[sort, order] if after else ""),
         order=sql.SQL(_ORDER[sort, order]),
         total=total,
     )
+    return composed.as_string(None)
 
 
-def sort_key(sort: Sort, *, created_at: datetime, updated_at: datetime, priority_rank: int) -> str | int:
+def sort_key(sort: Sort, row: TicketRow) -> str | int:
     """The value of the sort column as a cursor carries it, to the microsecond."""
     if sort == "priority":
-        return priority_rank
-    return (created_at if sort == "created_at" else updated_at).isoformat()
+        return row.priority_rank
+    return (row.created_at if sort == "created_at" else row.updated_at).isoformat()

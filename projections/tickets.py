@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.rows import AttachmentRow, CommentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_query import TicketQuery, build_list, sort_key
 from projections.views import (
     AttachmentView,
     CommentView,
+    Names,
     Page,
     Reference,
     TicketDetail,
     TicketSummary,
+    shown_values,
     whole_seconds,
 )
 
 __all__ = [
+    "FoundTicket",
+    "Names",
     "TicketQuery",
     "author_names",
     "get_attachment",
@@ -34,23 +38,27 @@ __all__ = [
 ]
 
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
+_GET_TICKET = compose(_sql["get_ticket"], columns=columns_of(TicketRow, "t"))
+_LIST_COMMENTS = compose(_sql["list_comments"], columns=columns_of(CommentRow, "c"))
+_LIST_ATTACHMENTS = compose(_sql["list_attachments"], columns=columns_of(AttachmentRow, "a"))
+_GET_ATTACHMENT = compose(_sql["get_attachment"], columns=columns_of(AttachmentRow, "a"))
 _comments = msgspec.json.Decoder(list[CommentView])
 _attachments = msgspec.json.Decoder(list[AttachmentView])
 
 
 class NotYetProjected(Exception):
-    """The log has this ticket, the read tables will have it once they have reached `position`."""
+    """The log has this ticket; the read tables will have it when they have reached `position`."""
 
     def __init__(self, position: int) -> None:
         super().__init__(f"not projected yet: {position}")
         self.position = position
 
 
-class TicketRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket, deleted or not, whoever may see it. `detail` holds all its comments, internal ones too.
+class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket, deleted or not, before it is decided whether the caller may see it.
 
-    `is_current` says that the log holds nothing newer; otherwise the tables catch up at `log_position`.
-    `names_changed`: a name in it changed after its version began, so that `version` is no ETag.
+    `detail` has all comments, internal ones too. `is_current`: the log has no newer version; otherwise the
+    read tables have it at `log_position`. `names_changed`: a name in `detail` has changed since `version`.
     """
 
     version: int
@@ -58,137 +66,114 @@ class TicketRow(msgspec.Struct, frozen=True, kw_only=True):
     is_deleted: bool
     is_current: bool
     log_position: int
-    property_id: str
-    requester_id: str
     detail: TicketDetail
 
     @property
+    def property_id(self) -> str:
+        return self.detail.property.id
+
+    @property
+    def requester_id(self) -> str:
+        return self.detail.requester.id
+
+    @property
     def stands_for_its_version(self) -> bool:
-        """Whether every answer of this version looks the same: no name in it has changed meanwhile, and it
-        has no files, whose addresses expire."""
+        """Whether every answer with this version is the same, so that the version can be the ETag.
+
+        It is not when a name has changed since, or when there are files, whose addresses expire.
+        """
         return not self.names_changed and not self.detail.attachments
 
 
-class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a ticket; its bytes are stored under `sha256`."""
+class _TicketInLog(TicketRow, frozen=True):
+    """What get_ticket selects: the row, the ticket's last event in the log, and its lists as JSON."""
 
-    id: str
-    ticket_id: str
-    filename: str
-    content_type: str
-    size_bytes: int
-    sha256: str
-    created_at: datetime
+    newest_version: int
+    log_position: int
+    topic: str
+    comments: str | None
+    attachments: str | None
 
 
-class Names(NamedTuple):
-    """The references of one ticket, ready to be shown."""
-
-    property: Reference
-    unit: Reference | None
-    requester: Reference
-    assigned_to: Reference | None
+class _NamedComment(CommentRow, frozen=True):
+    author_name: str
 
 
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
     statement, parameters = build_list(caller, query)
-    rows = pool.fetch(statement, parameters)
-    total = rows[0][0]
-    found = [row for row in rows if row[1] is not None]
-    last_key = None
-    if len(found) == query.limit:
-        last = found[-1]
-        value = sort_key(query.sort, created_at=last[7], updated_at=last[8], priority_rank=last[17])
-        last_key = (value, last[1])
-    return Page(items=[_summary(row) for row in found], total=total, last_key=last_key)
+    rows, total = split_total(TicketRow, pool.fetch(statement, parameters))
+    last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(rows) == query.limit else None
+    items = [TicketSummary(**shown_values(row, TicketSummary), **_names(row)._asdict()) for row in rows]
+    return Page(items=items, total=total, last_key=last_key)
 
 
-def get_ticket(pool: Pool, ticket_id: str) -> TicketRow | None:
-    """The ticket, or None when there is none; NotYetProjected when only the log has it."""
-    rows = pool.fetch(_sql["get_ticket"], {"id": ticket_id})
-    if not rows or not rows[0][2].startswith("ticket."):
+def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
+    """The ticket, or None when there is none; raises NotYetProjected when only the log has it."""
+    rows = [_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, {"id": ticket_id})]
+    row = rows[0] if rows else None
+    if row is None or not row.topic.startswith("ticket."):
         return None
-    newest, log_position, _, version, names_changed, is_deleted, created_at, updated_at, *rest = rows[0]
-    if version is None:
-        raise NotYetProjected(log_position)
-    key, title, description, status, priority, category, *references, comments, attachments = rest
-    place, unit, requester, assignee = _references(references)
-    detail = TicketDetail(
-        id=key,
-        title=title,
-        description=description,
-        status=status,
-        priority=priority,
-        category=category,
-        created_at=whole_seconds(created_at),
-        updated_at=whole_seconds(updated_at),
-        property=place,
-        unit=unit,
-        requester=requester,
-        assigned_to=assignee,
-        attachments=_attachments.decode(attachments) if attachments else [],
-        comments=_comments.decode(comments) if comments else [],
-    )
-    return TicketRow(
-        version=version,
-        names_changed=names_changed,
-        is_deleted=is_deleted,
-        is_current=version == newest,
-        log_position=log_position,
-        property_id=place.id,
-        requester_id=requester.id,
-        detail=detail,
+    if row.version is None:  # the read tables have no row of it yet
+        raise NotYetProjected(row.log_position)
+    return FoundTicket(
+        version=row.version,
+        names_changed=row.names_changed,
+        is_deleted=row.is_deleted,
+        is_current=row.version == row.newest_version,
+        log_position=row.log_position,
+        detail=TicketDetail(
+            **shown_values(row, TicketSummary),
+            **_names(row)._asdict(),
+            attachments=_attachments.decode(row.attachments) if row.attachments else [],
+            comments=_comments.decode(row.comments) if row.comments else [],
+        ),
     )
 
 
 def list_comments(
     pool: Pool, ticket_id: str, include_internal: bool, limit: int, offset: int
 ) -> Page[CommentView]:
-    """The comments of a ticket, oldest first. Whether the caller may see the ticket was asked before."""
+    """The comments of a ticket, oldest first. The caller must be known to see the ticket."""
     parameters = {
         "ticket_id": ticket_id,
         "visibilities": ["public", "internal"] if include_internal else ["public"],
         "limit": limit,
         "offset": offset,
     }
-    rows = pool.fetch(_sql["list_comments"], parameters)
+    rows, total = split_total(_NamedComment, pool.fetch(_LIST_COMMENTS, parameters))
     comments = [
-        CommentView(
-            id=key,
-            text=text,
-            user=Reference(author_id, author_name),
-            visibility=visibility,
-            created_at=whole_seconds(created_at),
-        )
-        for _, key, text, author_id, author_name, visibility, created_at in rows
-        if key is not None
+        CommentView(**shown_values(row, CommentView), user=Reference(row.author_id, row.author_name))
+        for row in rows
     ]
-    return Page(items=comments, total=rows[0][0])
+    return Page(items=comments, total=total)
 
 
 def list_attachments(pool: Pool, ticket_id: str) -> list[AttachmentRow]:
     """The files of a ticket, oldest first; a ticket holds few enough for one page."""
-    return [_attachment(row) for row in pool.fetch(_sql["list_attachments"], {"ticket_id": ticket_id})]
+    rows = pool.fetch(_LIST_ATTACHMENTS, {"ticket_id": ticket_id})
+    files = [AttachmentRow(*values) for values in rows]
+    return [replace(file, created_at=whole_seconds(file.created_at)) for file in files]
 
 
 def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
     """A file of a ticket that is not deleted, or None."""
-    rows = pool.fetch(_sql["get_attachment"], {"id": attachment_id})
-    return _attachment(rows[0]) if rows else None
+    rows = pool.fetch(_GET_ATTACHMENT, {"id": attachment_id})
+    return AttachmentRow(*rows[0]) if rows else None
 
 
 def names_of(
     pool: Pool, *, property_id: str, unit_id: str | None, requester_id: str, assignee_id: str | None
 ) -> Names:
-    """What a ticket's ids are called now; an id without a name stands for itself."""
+    """The present names of a ticket's ids; an id without a name is shown as the name."""
     parameters = {
         "property_id": property_id,
         "unit_id": unit_id,
         "requester_id": requester_id,
         "assignee_id": assignee_id,
     }
-    property_name, unit_name, requester_name, assignee_name = pool.fetch(_sql["names_of"], parameters)[0]
+    (names,) = pool.fetch(_sql["names_of"], parameters)
+    property_name, unit_name, requester_name, assignee_name = names
     return Names(
         property=Reference(property_id, property_name or property_id),
         unit=Reference(unit_id, unit_name or unit_id) if unit_id else None,
@@ -198,49 +183,21 @@ def names_of(
 
 
 def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
-    """The names of those who commented, people and service keys, by id."""
+    """The names of people and service keys, by id."""
     if not author_ids:
         return {}
     return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
 
 
-def _summary(row: Sequence[Any]) -> TicketSummary:
-    _, key, title, description, status, priority, category, created_at, updated_at, *rest = row
-    place, unit, requester, assignee = _references(rest[:8])
-    return TicketSummary(
-        id=key,
-        title=title,
-        description=description,
-        status=status,
-        priority=priority,
-        category=category,
-        created_at=whole_seconds(created_at),
-        updated_at=whole_seconds(updated_at),
-        property=place,
-        unit=unit,
-        requester=requester,
-        assigned_to=assignee,
+def _names(row: TicketRow) -> Names:
+    """The references in a row. `property_name` and the like are null where the id is null."""
+    return Names(
+        property=Reference(row.property_id, row.property_name),
+        unit=_reference(row.unit_id, row.unit_name),
+        requester=Reference(row.requester_id, row.requester_name),
+        assigned_to=_reference(row.assignee_id, row.assignee_name),
     )
 
 
-def _references(columns: Sequence[Any]) -> tuple[Reference, Reference | None, Reference, Reference | None]:
-    place, place_name, unit, unit_name, requester, requester_name, assignee, assignee_name = columns
-    return (
-        Reference(place, place_name),
-        Reference(unit, unit_name) if unit is not None else None,
-        Reference(requester, requester_name),
-        Reference(assignee, assignee_name) if assignee is not None else None,
-    )
-
-
-def _attachment(row: Sequence[Any]) -> AttachmentRow:
-    key, ticket_id, filename, content_type, size_bytes, sha256, created_at = row
-    return AttachmentRow(
-        id=key,
-        ticket_id=ticket_id,
-        filename=filename,
-        content_type=content_type,
-        size_bytes=size_bytes,
-        sha256=sha256,
-        created_at=whole_seconds(created_at),
-    )
+def _reference(key: str | None, name: str | None) -> Reference | None:
+    return None if key is None else Reference(key, name or key)

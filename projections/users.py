@@ -10,19 +10,19 @@ import msgspec
 from psycopg import sql as composing
 
 from domain.access import Caller
-from domain.user import Preferences
 from infrastructure.storage.postgres import Pool, named_queries
-from projections.views import Page, Reference, UserDetail, UserSummary, whole_seconds
+from projections.rows import UserRow, columns_of, compose, split_total
+from projections.views import Page, Reference, UserDetail, UserSummary, shown_values
 
 _sql = named_queries(Path(__file__).parent / "sql" / "users.sql")
+_GET_USER = compose(_sql["get_user"], columns=columns_of(UserRow, "u"))
 _references = msgspec.json.Decoder(list[Reference])
-_preferences = msgspec.json.Decoder(Preferences)
 _FILTERS: dict[str, LiteralString] = {
     "self": "u.id = %(self)s",
     "reach": "(u.property_ids && %(reach)s OR u.id = %(self)s)",
     "role": "u.role = ANY(%(role)s)",
     "property_id": "u.property_ids @> ARRAY[%(property_id)s]",
-    "beyond_reach": "false",  # who belongs to a property is for those who reach it
+    "beyond_reach": "false",  # only those who reach a property see who belongs to it
     "q": "(u.name ILIKE %(q)s OR u.email ILIKE %(q)s)",
 }
 
@@ -37,52 +37,41 @@ class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
 
 
-class UserRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A user, whoever may see them, with every property, phone and preferences."""
+class FoundUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A user before it is decided what the caller may see: with every property, phone and preferences."""
 
     version: int
     property_ids: tuple[str, ...]
     detail: UserDetail
 
 
+class _UserWithProperties(UserRow, frozen=True):
+    properties: str | None  # references as JSON
+
+
 def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary]:
     """The people of the properties in the caller's reach, and the caller; a guest sees only themselves."""
     names, parameters = _filters(caller, query)
     with pool.connection() as conn:
-        rows = conn.execute(_list_statement(names), parameters).fetchall()
+        found = conn.execute(_list_statement(names), parameters).fetchall()
+    rows, total = split_total(_UserWithProperties, found)
     users = [
-        UserSummary(
-            id=key,
-            name=name,
-            email=email,
-            role=role,
-            created_at=whole_seconds(created_at),
-            properties=_visible(caller, references),
-        )
-        for _, key, name, email, role, created_at, references in rows
-        if key is not None
+        UserSummary(**shown_values(row, UserSummary) | {"properties": _visible(caller, row.properties)})
+        for row in rows
     ]
-    return Page(items=users, total=rows[0][0])
+    return Page(items=users, total=total)
 
 
-def get_user(pool: Pool, user_id: str) -> UserRow | None:
+def get_user(pool: Pool, user_id: str) -> FoundUser | None:
     with pool.connection() as conn:
-        row = conn.execute(_sql["get_user"], {"id": user_id}).fetchone()
-    if row is None:
+        found = conn.execute(_GET_USER, {"id": user_id}).fetchone()
+    if found is None:
         return None
-    key, version, name, email, phone, role, property_ids, preferences, created_at, updated_at, places = row
-    detail = UserDetail(
-        id=key,
-        name=name,
-        email=email,
-        phone=phone,
-        role=role,
-        created_at=whole_seconds(created_at),
-        updated_at=whole_seconds(updated_at),
-        properties=_references.decode(places) if places else [],
-        preferences=_preferences.decode(preferences),
-    )
-    return UserRow(version=version, property_ids=tuple(property_ids), detail=detail)
+    row = _UserWithProperties(*found)
+    properties = _references.decode(row.properties) if row.properties else []
+    others = {"properties": properties, "preferences": row.read_preferences()}
+    detail = UserDetail(**shown_values(row, UserDetail) | others)
+    return FoundUser(version=row.version, property_ids=tuple(row.property_ids), detail=detail)
 
 
 def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -99,23 +88,24 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         if not caller.reaches(query.property_id):
             given["beyond_reach"] = True
     if query.q is not None:
-        given["q"] = f"%{_literally(query.q)}%"
+        given["q"] = f"%{_escape_like(query.q)}%"
     parameters = {**given, "self": caller.principal_id, "limit": query.limit, "offset": query.offset}
     return tuple(given), parameters
 
 
-def _literally(text: str) -> str:
-    """The text as LIKE finds it, wildcards and all."""
+def _escape_like(text: str) -> str:
+    """The text as a LIKE pattern that matches it literally."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 @lru_cache(maxsize=64)
-def _list_statement(names: tuple[str, ...]) -> composing.Composed:
+def _list_statement(names: tuple[str, ...]) -> LiteralString:
     fragments = [composing.SQL(_FILTERS[name]) for name in names] or [composing.SQL("true")]
-    return composing.SQL(_sql["list_users"]).format(filters=composing.SQL(" AND ").join(fragments))
+    filters = composing.SQL(" AND ").join(fragments)
+    return compose(_sql["list_users"], columns=columns_of(UserRow, "u"), filters=filters)
 
 
 def _visible(caller: Caller, references: str | None) -> list[Reference]:
-    """A user's properties, those beyond the caller's reach left out."""
+    """A user's properties within the caller's reach, decoded from JSON."""
     decoded = _references.decode(references) if references else []
     return [reference for reference in decoded if caller.reaches(reference.id)]

@@ -75,7 +75,7 @@ def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
                 events += project_all(copy, vault, up_to=position, keep_past=past.compare)
                 reader.execute(sql["take_snapshot"])
             differences = compare_tables(reader)
-            past.look_for_more(reader)
+            past.find_invalid(reader)
         differences.add_all(past.differences)
     return VerifyReport(
         events=events,

@@ -1,13 +1,14 @@
-"""What a reader gets: the shapes of the API reference, field for field and in its order.
+"""What a reader gets: the shapes of the API reference, with the same fields in the same order.
 
-Read functions return these, the API encodes them as they are, and the OpenAPI document is generated
-from them. Times are UTC with whole seconds.
+Read functions return these, the API encodes them unchanged, and the OpenAPI document is generated from them.
+Times are UTC with whole seconds.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,22 +17,46 @@ from domain.access import Role
 from domain.property import Address
 from domain.ticket import Priority, Status, Visibility
 from domain.user import Preferences
+from projections.rows import shared_fields, shared_values
 
 T = TypeVar("T")
 
 
 def whole_seconds(moment: datetime | None) -> datetime:
-    """UTC with second precision. Those of an aggregate without events are None, and an error."""
+    """The time in UTC without its fraction of a second. Raises ValueError for None."""
     if moment is None:
         raise ValueError("an aggregate without events has no times")
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
+def shown_values(source: msgspec.Struct, view: type[msgspec.Struct]) -> dict[str, Any]:
+    """The fields that `view` has in common with a row or an aggregate, times in whole seconds."""
+    values = shared_values(source, view)
+    for name in _times(type(source), view):
+        values[name] = whole_seconds(values[name])
+    return values
+
+
+@cache
+def _times(source: type[msgspec.Struct], view: type[msgspec.Struct]) -> tuple[str, ...]:
+    shared = shared_fields(source, view)
+    return tuple(f.name for f in msgspec.structs.fields(view) if f.name in shared and f.type is datetime)
+
+
 class Reference(msgspec.Struct, frozen=True):
-    """Another thing by id, with the name a person knows it by."""
+    """Another thing by id, with its name for people."""
 
     id: str
     name: str
+
+
+class Names(NamedTuple):
+    """What a ticket refers to, as it is shown: the fields of TicketSummary of the same names."""
+
+    property: Reference
+    unit: Reference | None
+    requester: Reference
+    assigned_to: Reference | None
 
 
 class TicketSummary(msgspec.Struct, kw_only=True):
@@ -50,7 +75,7 @@ class TicketSummary(msgspec.Struct, kw_only=True):
 
 
 class AttachmentView(msgspec.Struct, kw_only=True):
-    """`url` is a signed address that stops working after a while; `size` is in bytes."""
+    """`url` is a signed address that expires; `size` is in bytes."""
 
     id: str
     filename: str
@@ -61,7 +86,7 @@ class AttachmentView(msgspec.Struct, kw_only=True):
 
 
 class CommentView(msgspec.Struct, kw_only=True):
-    """`visibility` is shown where comments are the subject, and left out inside a ticket."""
+    """`visibility` is present in lists of comments and absent inside a ticket."""
 
     id: str
     text: str

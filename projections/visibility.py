@@ -12,6 +12,7 @@ import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import seconds_left, spend
+from infrastructure.process.following import Pause
 from infrastructure.process.threads import start_watched
 from infrastructure.storage.postgres import Connection, Pool, connect
 from projections.batch import sql
@@ -19,7 +20,7 @@ from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE
 
 WAIT_SECONDS = 0.25  # for the projector, before the thread that waits projects itself
-LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one page
+LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, after the longest wait has seen nothing projected at all
 RESERVED_SECONDS = 1.0  # of the request's time, or half of it if that is less: for what follows the wait
 LOOK_SECONDS = 1.0  # how often the position is read although no notification came
@@ -190,11 +191,10 @@ class Visibility:
     def _project(self, position: int, deadline: float) -> None:
         if self._helper is None or self._helper.closed:
             self._helper = connect_projector(self._dsn)
-        pause = SHORTEST_PAUSE_SECONDS
+        pause = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while (remaining := self._remaining(position, deadline)) > 0:
             if not catch_up(self._helper, self._vault, wait=False):
-                self._wait_until(lambda: self._position >= position, min(pause, remaining))
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                self._wait_until(lambda: self._position >= position, min(pause.next_seconds(), remaining))
             self._look(self._helper)
 
     def _remaining(self, position: int, deadline: float) -> float:

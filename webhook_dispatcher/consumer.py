@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
+from infrastructure.process.following import Pause, keep_running, process_some
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
@@ -26,20 +26,19 @@ from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
 from webhook_dispatcher.membership import group_of, hand_over, name_of, take_seat, tell_behind
 
-PAGE_SIZE = 500
+BATCH_SIZE = 500
 POLL_SECONDS = 0.5
 TELL_SECONDS = 2.0  # how often a dispatcher says how far behind Kafka it is
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.02
 STANDBY_SECONDS = 0.2
-LONGEST_BACKOFF_SECONDS = 5.0
 LOG = "log"  # what the source is called where there is no Kafka
 
 log = structlog.get_logger()
 
 
-class Letter(NamedTuple):
-    """One record as it came; `position` is None where the record does not say it."""
+class Record(NamedTuple):
+    """One record of Kafka or of the log; `position` is None when the record does not state it."""
 
     topic: str
     partition: int
@@ -61,21 +60,17 @@ class Consumer:
         self._seat: int | None = None
 
     def run(self, stop: threading.Event) -> None:
-        follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
-        backoff = 0.1
-        while not stop.is_set():
-            try:
-                with _connect(self._settings) as conn:
-                    follow(conn, stop)
-            except Exception as error:
-                log.error("webhook_consumer_failed", error=repr(error)[:500], retry_in_seconds=backoff)
-                self._enqueuer = Enqueuer(self._store)
-                stop.wait(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
-            else:
-                backoff = 0.1
+        keep_running(lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed")
 
-    def follow_once(self, conn: Connection, limit: int = PAGE_SIZE) -> int | None:
+    def _connect_and_follow(self, stop: threading.Event) -> None:
+        self._enqueuer = Enqueuer(
+            self._store
+        )  # what it cached may belong to a transaction that was rolled back
+        follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
+        with _connect(self._settings) as conn:
+            follow(conn, stop)
+
+    def follow_once(self, conn: Connection, limit: int = BATCH_SIZE) -> int | None:
         """Take the next page of the log: rows and position in one transaction. Returns how many events it
         held, None when another dispatcher is just doing it."""
         with conn.transaction():
@@ -85,51 +80,54 @@ class Consumer:
             page = read_log(conn, row[0], limit)
             if not page:
                 return 0
-            letters = [Letter(LOG, 0, position, position, None, state, []) for position, *_, state in page]
-            enqueued = self.take(conn, letters)
+            records = [Record(LOG, 0, position, position, None, state, []) for position, *_, state in page]
+            enqueued = self.take(conn, records)
             conn.execute(sql["save_position"], {"position": page[-1][0]})
         if enqueued:
             self._on_enqueued()
         return len(page)
 
-    def take(self, conn: Connection, letters: Sequence[Letter]) -> int:
+    def take(self, conn: Connection, records: Sequence[Record]) -> int:
         """Enqueue what the records say; those that say nothing intelligible are put aside with the reason."""
-        events: list[tuple[Letter, LoggedEvent]] = []
-        for letter in letters:
+        events: list[tuple[Record, LoggedEvent]] = []
+        for record in records:
             try:
-                if letter.position is None:
-                    raise ValueError("the header ce_sequence is missing or no number")
-                events.append((letter, LoggedEvent(letter.position, decode(letter.value or b""))))
+                if record.position is None:
+                    raise ValueError("the header ce_sequence is missing or is not a number")
+                events.append((record, LoggedEvent(record.position, decode(record.value or b""))))
             except (msgspec.MsgspecError, ValueError) as error:
-                _put_aside(conn, letter, error)
+                _put_aside(conn, record, error)
         return self._enqueue(conn, events)
 
-    def _enqueue(self, conn: Connection, events: Sequence[tuple[Letter, LoggedEvent]]) -> int:
-        """Halve what fails until the culprit stands alone; the others must not wait for it."""
-        if not events:
-            return 0
+    def _enqueue(self, conn: Connection, events: Sequence[tuple[Record, LoggedEvent]]) -> int:
+        """Enqueue the deliveries of these events. An event that cannot be enqueued is put aside."""
+        enqueued = 0
+        while events:
+            count, some = process_some(
+                events,
+                lambda batch: self._enqueue_batch(conn, [event for _, event in batch]),
+                lambda failed, error: _put_aside(conn, failed[0], error),
+            )
+            enqueued += some or 0
+            events = events[count:]
+        return enqueued
+
+    def _enqueue_batch(self, conn: Connection, events: Sequence[LoggedEvent]) -> int:
         try:
             with conn.transaction():
-                return self._enqueuer.enqueue(conn, [event for _, event in events])
-        except Exception as error:  # any code may choke on an event
-            if conn.closed or _is_transient(error):
-                raise
+                return self._enqueuer.enqueue(conn, events)
+        except Exception:
             self._enqueuer = Enqueuer(self._store)
-            if len(events) == 1:
-                _put_aside(conn, events[0][0], error)
-                return 0
-            half = len(events) // 2
-            return self._enqueue(conn, events[:half]) + self._enqueue(conn, events[half:])
+            raise
 
     def _follow_log(self, conn: Connection, stop: threading.Event) -> None:
-        pause = SHORTEST_PAUSE_SECONDS
+        idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
             taken = self.follow_once(conn)
             if taken:
-                pause = SHORTEST_PAUSE_SECONDS
-                continue
-            stop.wait(STANDBY_SECONDS if taken is None else pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                idle.reset()
+            else:
+                stop.wait(STANDBY_SECONDS if taken is None else idle.next_seconds())
 
     def _follow_kafka(self, conn: Connection, stop: threading.Event) -> None:
         """One transaction a poll, then its offsets. What an error leaves uncommitted comes again."""
@@ -147,10 +145,10 @@ class Consumer:
                 if consumer.assignment() != partitions:
                     partitions = set(consumer.assignment())
                     _report(seat, consumer, len(partitions))
-                letters = [_letter(record) for records in polled.values() for record in records]
-                if letters:
+                records = [_to_record(message) for messages in polled.values() for message in messages]
+                if records:
                     with conn.transaction():
-                        enqueued = self.take(conn, letters)
+                        enqueued = self.take(conn, records)
                     if enqueued:
                         self._on_enqueued()
                     consumer.commit()
@@ -172,11 +170,13 @@ def _connect(settings: Settings) -> Connection:
     )
 
 
-def _letter(record: Any) -> Letter:
-    headers = list(record.headers or [])
+def _to_record(message: Any) -> Record:
+    headers = list(message.headers or [])
     sequence = dict(headers).get("ce_sequence", b"")
     position = int(sequence) if sequence.isdigit() and len(sequence) <= 20 else None
-    return Letter(record.topic, record.partition, record.offset, position, record.key, record.value, headers)
+    return Record(
+        message.topic, message.partition, message.offset, position, message.key, message.value, headers
+    )
 
 
 def _report(seat: int, consumer: Any, partitions: int) -> None:
@@ -184,24 +184,17 @@ def _report(seat: int, consumer: Any, partitions: int) -> None:
     log.info("webhook_consumer_assigned", seat=seat, partitions=partitions, generation=generation)
 
 
-def _put_aside(conn: Connection, letter: Letter, error: Exception) -> None:
+def _put_aside(conn: Connection, record: Record, error: Exception) -> None:
     parameters = {
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "key": letter.key,
-        "value": letter.value,
-        "headers": Jsonb({name: value.decode(errors="replace") for name, value in letter.headers}),
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": record.key,
+        "value": record.value,
+        "headers": Jsonb({name: value.decode(errors="replace") for name, value in record.headers}),
         "error": f"{type(error).__name__}: {error}"[:2_000].replace("\0", ""),
     }
     conn.execute(sql["insert_dead_letter"], parameters)
     log.error(
-        "webhook_record_put_aside", topic=letter.topic, partition=letter.partition, offset=letter.offset
+        "webhook_record_put_aside", topic=record.topic, partition=record.partition, offset=record.offset
     )
-
-
-def _is_transient(error: Exception) -> bool:
-    """As projections/batch.py: what PostgreSQL says of values lasts, the rest may pass."""
-    if not isinstance(error, psycopg.Error):
-        return False
-    return (error.sqlstate or "")[:2] not in {"22", "23", "54"}

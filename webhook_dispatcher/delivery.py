@@ -21,6 +21,7 @@ import psycopg
 import structlog
 
 from infrastructure.keys.vault import Vault
+from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.storage.postgres import connect_async, named_queries
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, record
@@ -32,7 +33,6 @@ LOOK_SECONDS = 0.25  # how often for what becomes due, and for what others enque
 BATCH_SECONDS = 0.002  # how long results wait for company before they are written
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
-LONGEST_BACKOFF_SECONDS = 5.0
 
 sql = named_queries(Path(__file__).parent / "sql" / "delivery.sql")
 log = structlog.get_logger()
@@ -101,31 +101,24 @@ class Deliveries:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, through restarts of PostgreSQL. Raises when results cannot be written for
         another reason than the database: claims would be held for ever."""
-        writer = asyncio.create_task(self._write_results())
+        never = asyncio.Event()  # the writer is cancelled, after the last results
+        writing = keep_running_async(self._write_results, never, failure="webhook_results_not_written")
+        writer = asyncio.create_task(writing)
         writer.add_done_callback(lambda _: stop.set())
-        backoff = 0.1
-        while not stop.is_set():
-            try:
-                async with await _connect(self._dsn) as conn:
-                    await self._claim_until(stop, conn)
-            except Exception as error:
-                log.error("webhook_claims_failed", error=repr(error)[:500], retry_in_seconds=backoff)
-                await _wait(stop, backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
-            else:
-                backoff = 0.1
+        await keep_running_async(lambda: self._claim_until(stop), stop, failure="webhook_claims_failed")
         await self._finish_in_time()
         writer.cancel()
         with suppress(asyncio.CancelledError):
             await writer
 
-    async def _claim_until(self, stop: asyncio.Event, conn: Connection) -> None:
-        while not stop.is_set():
-            self._woken.clear()
-            room = self._options.in_flight - len(self._in_flight)
-            claimed = await self._claim(conn, room) if room > 0 else []
-            if not claimed:
-                await _wait(self._woken, LOOK_SECONDS)
+    async def _claim_until(self, stop: asyncio.Event) -> None:
+        async with await _connect(self._dsn) as conn:
+            while not stop.is_set():
+                self._woken.clear()
+                room = self._options.in_flight - len(self._in_flight)
+                claimed = await self._claim(conn, room) if room > 0 else []
+                if not claimed:
+                    await wait_for_event(self._woken, LOOK_SECONDS)
 
     async def _claim(self, conn: Connection, room: int) -> list[Claim]:
         parameters = {
@@ -195,21 +188,12 @@ class Deliveries:
         )
 
     async def _write_results(self) -> None:
-        """Write what is done, in batches; what cannot be written now is written later, while its claim is
-        still ours."""
-        backoff = 0.1
-        while True:
-            try:
-                async with await _connect(self._dsn) as conn:
-                    backoff = 0.1
-                    while True:
-                        await self._has_done.wait()
-                        await asyncio.sleep(BATCH_SECONDS)
-                        await self._write_batch(conn)
-            except Exception as error:
-                log.error("webhook_results_not_written", error=repr(error)[:500], retry_in_seconds=backoff)
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+        """Write results in batches. Results that could not be written stay in `_done` for the next call."""
+        async with await _connect(self._dsn) as conn:
+            while True:
+                await self._has_done.wait()
+                await asyncio.sleep(BATCH_SECONDS)
+                await self._write_batch(conn)
 
     async def _write_batch(self, conn: Connection) -> None:
         batch = list(self._done)
@@ -244,7 +228,7 @@ class Deliveries:
         deadline = time.monotonic() + STOP_SECONDS
         while self._in_flight and time.monotonic() < deadline:
             self._woken.clear()
-            await _wait(self._woken, min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+            await wait_for_event(self._woken, min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
         left = [claim for claim, task in self._in_flight.values() if not task.done()]
         for _, task in self._in_flight.values():
             task.cancel()
@@ -260,11 +244,3 @@ async def _connect(dsn: str) -> Connection:
     return await connect_async(
         dsn, application="ticketing-webhook-deliveries", options=options, prepare_threshold=1
     )
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

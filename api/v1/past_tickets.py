@@ -1,4 +1,4 @@
-"""A ticket as it was: at a version, or at a moment."""
+"""A ticket as it was at a version or at a moment."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from msgspec import Meta
 
 from api.http.moments import moment_of
 from api.http.services import Services
-from api.v1.shapes import ticket_row
+from api.v1.shapes import found_ticket
 from domain.access import Caller
 from domain.errors import Invalid, NotFound
 from domain.ticket import Ticket
-from projections.tickets import TicketRow
+from projections.tickets import FoundTicket
 
 AS_OF = Annotated[
     datetime | None,
     Meta(
         description="A time of the past; one without a fraction means that second to its end",
-        extra_json_schema={"format": "date-time"},  # which msgspec leaves out where there is a Meta
+        extra_json_schema={"format": "date-time"},  # msgspec omits it where there is a Meta
     ),
 ]
 
 
 class MomentQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """At most one of the two; without either, now."""
+    """At most one of the two. Without either, the ticket of now."""
 
     as_of: AS_OF = None
     version: Annotated[int, Meta(ge=1, description="A version of the past")] | None = None
 
 
-def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQuery) -> TicketRow:
-    """The ticket as it was, named with the names of today.
+def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQuery) -> FoundTicket:
+    """The ticket as it was, with the names of today.
 
-    A past state is seen by who sees the ticket now and by who would have seen it then; when the ticket is
-    deleted now, by auditors only. Raises NotFound when there is nothing to be seen.
+    Its past is visible to whoever sees the ticket now or would have seen it then, but only to auditors when
+    it is deleted now. Raises NotFound for everyone else, and when the ticket did not exist then.
     """
     then, now = _then_and_now(services, ticket_id, query)
     if not _may_see(caller, then, now):
@@ -47,7 +47,7 @@ def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQu
         raise NotFound(f"version of this ticket; the newest is {now.version}")
     if then is None or then.is_deleted:
         raise NotFound("ticket at that moment")
-    return ticket_row(services.pool, then)
+    return found_ticket(services.pool, then)
 
 
 def _then_and_now(

@@ -1,4 +1,4 @@
-"""From an aggregate just saved to the shape a client reads. Names come from the read tables."""
+"""From an aggregate that was just saved to the shape that a client reads. Names come from the read tables."""
 
 from __future__ import annotations
 
@@ -8,42 +8,32 @@ from domain.ticket import Ticket
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
-from projections.tickets import Names, TicketRow, author_names, names_of
+from projections.tickets import FoundTicket, author_names, names_of
 from projections.views import (
     AttachmentView,
     CommentView,
+    Names,
     PropertyDetail,
     Reference,
     TicketDetail,
     TicketSummary,
     UnitView,
     UserDetail,
-    whole_seconds,
+    shown_values,
 )
 
 UNITS_SHOWN = 1_000
 
 
 def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
-    return TicketSummary(
-        id=ticket.id,
-        title=ticket.title,
-        description=ticket.description,
-        status=ticket.status,
-        priority=ticket.priority,
-        category=ticket.category,
-        created_at=whole_seconds(ticket.created_at),
-        updated_at=whole_seconds(ticket.updated_at),
-        property=names.property,
-        unit=names.unit,
-        requester=names.requester,
-        assigned_to=names.assigned_to,
-    )
+    return TicketSummary(**shown_values(ticket, TicketSummary), **names._asdict())
 
 
 def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
-    """The names in a ticket just opened, from what the command has read to judge it; None when that is no
-    longer at hand, or not all of it."""
+    """The names in a ticket just opened, from the aggregates that the command has read.
+
+    None when this process does not remember all of them.
+    """
     place = store.recall(Property, ticket.property_id)
     if ticket.requester_id == caller.principal_id:
         requester_name = caller.name
@@ -62,8 +52,8 @@ def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | No
     )
 
 
-def ticket_row(pool: Pool, ticket: Ticket) -> TicketRow:
-    """The row the read tables will hold, made from the aggregate, for when they lag behind the log."""
+def found_ticket(pool: Pool, ticket: Ticket) -> FoundTicket:
+    """The ticket as the read tables will show it, for the time until they have reached its version."""
     names = names_of(
         pool,
         property_id=ticket.property_id,
@@ -74,60 +64,41 @@ def ticket_row(pool: Pool, ticket: Ticket) -> TicketRow:
     authors = author_names(pool, [comment.author_id for comment in ticket.comments])
     comments = [
         CommentView(
-            id=comment.id,
-            text=comment.text,
+            **shown_values(comment, CommentView),
             user=Reference(comment.author_id, authors.get(comment.author_id, comment.author_id)),
-            visibility=comment.visibility,
-            created_at=whole_seconds(comment.created_at),
         )
         for comment in ticket.comments
     ]
     attachments = [
-        AttachmentView(
-            id=file.id,
-            filename=file.filename,
-            url="",
-            size=file.size_bytes,
-            content_type=file.content_type,
-            created_at=whole_seconds(file.created_at),
-        )
+        AttachmentView(**shown_values(file, AttachmentView), url="", size=file.size_bytes)
         for file in ticket.attachments
     ]
-    summary = ticket_summary(ticket, names)
-    shallow = {name: getattr(summary, name) for name in summary.__struct_fields__}
-    return TicketRow(
+    return FoundTicket(
         version=ticket.version,
         names_changed=True,
         is_deleted=ticket.is_deleted,
         is_current=True,
         log_position=ticket.position,
-        property_id=ticket.property_id,
-        requester_id=ticket.requester_id,
-        detail=TicketDetail(**shallow, attachments=attachments, comments=comments),
+        detail=TicketDetail(
+            **shown_values(ticket, TicketSummary),
+            **names._asdict(),
+            attachments=attachments,
+            comments=comments,
+        ),
     )
 
 
 def user_detail(user: User, properties: list[Reference]) -> UserDetail:
-    return UserDetail(
-        id=user.id,
-        name=user.name,
-        email=user.email,
-        phone=user.phone,
-        role=user.role,
-        created_at=whole_seconds(user.created_at),
-        updated_at=whole_seconds(user.updated_at),
-        properties=properties,
-        preferences=user.preferences,
-    )
+    return UserDetail(**shown_values(user, UserDetail), properties=properties)
 
 
-def property_detail(property: Property, *, active_tickets_count: int) -> PropertyDetail:
-    address = property.address or Address(street="", city="", state="", zip="", country="")
-    units = sorted(property.units.items(), key=lambda unit: (unit[1], unit[0]))
+def property_detail(place: Property, *, active_tickets_count: int) -> PropertyDetail:
+    unknown_address = Address(street="", city="", state="", zip="", country="")
+    units = sorted(place.units.items(), key=lambda unit: (unit[1], unit[0]))
     return PropertyDetail(
-        id=property.id,
-        name=property.name,
-        address=address,
+        id=place.id,
+        name=place.name,
+        address=place.address or unknown_address,
         units_count=len(units),
         active_tickets_count=active_tickets_count,
         units=[UnitView(id=unit_id, name=name) for unit_id, name in units[:UNITS_SHOWN]],

@@ -1,28 +1,28 @@
-"""The ticket a caller may see, as current as the log, in the shape they may see it in."""
+"""Finds the ticket that a caller may see, as current as the log, and the parts of it that they may see."""
 
 from __future__ import annotations
 
 from msgspec import UNSET
 
 from api.http.services import Services
-from api.v1.shapes import ticket_row
+from api.v1.shapes import found_ticket
 from domain.access import Caller
 from domain.errors import NotFound
 from domain.ticket import Ticket
-from projections.tickets import NotYetProjected, TicketRow, get_ticket
+from projections.tickets import FoundTicket, NotYetProjected, get_ticket
 from projections.views import TicketDetail
 
 
-def visible_row(services: Services, caller: Caller, ticket_id: str) -> TicketRow:
-    """The ticket's row, or NotFound when absent, deleted or outside the caller's sight."""
+def visible_row(services: Services, caller: Caller, ticket_id: str) -> FoundTicket:
+    """The ticket. Raises NotFound when it is absent, deleted or not visible to the caller."""
     row = _current_row(services, ticket_id)
     if row is None or row.is_deleted or not caller.may_see_ticket(row.property_id, row.requester_id):
         raise NotFound("ticket")
     return row
 
 
-def shown_to(caller: Caller, row: TicketRow, services: Services) -> TicketDetail:
-    """The detail as this caller may see it: guests see no internal comments; files get their address."""
+def shown_to(caller: Caller, row: FoundTicket, services: Services) -> TicketDetail:
+    """The detail with the addresses of its files; for guests without internal comments."""
     detail = row.detail
     detail.comments = [c for c in detail.comments if caller.role != "guest" or c.visibility == "public"]
     for comment in detail.comments:
@@ -32,8 +32,8 @@ def shown_to(caller: Caller, row: TicketRow, services: Services) -> TicketDetail
     return detail
 
 
-def _current_row(services: Services, ticket_id: str) -> TicketRow | None:
-    """What the read tables say or, where they lag behind the log even after a wait, what the log says."""
+def _current_row(services: Services, ticket_id: str) -> FoundTicket | None:
+    """The ticket from the read tables; from the log where the tables still lag behind it after a wait."""
     try:
         row = get_ticket(services.pool, ticket_id)
         if row is None or row.is_current:
@@ -49,4 +49,4 @@ def _current_row(services: Services, ticket_id: str) -> TicketRow | None:
     except NotYetProjected:
         pass
     ticket = services.store.find(Ticket, ticket_id)
-    return None if ticket is None else ticket_row(services.pool, ticket)
+    return None if ticket is None else found_ticket(services.pool, ticket)

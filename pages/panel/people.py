@@ -34,7 +34,7 @@ from pages.panel.page import (
     typed_filters,
 )
 from projections.choices import Choices, find_properties, property_choices
-from projections.users import UserQuery, UserRow, get_user, list_users
+from projections.users import FoundUser, UserQuery, get_user, list_users
 
 NEW_PERSON: Values = {
     "name": "",
@@ -103,7 +103,7 @@ class PersonRegistration(PanelPage):
 class PersonPage(PanelPage):
     """Base of the pages of one person."""
 
-    def visible(self, req: falcon.Request, user_id: str) -> UserRow:
+    def visible(self, req: falcon.Request, user_id: str) -> FoundUser:
         """The person. Raises NotFound when absent or not visible to the caller."""
         row = get_user(self.services.pool, user_id)
         if row is None or not req.context.caller.may_see_user(user_id, row.property_ids):
@@ -223,7 +223,7 @@ def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
     }
 
 
-def _may_change(caller: Caller, row: UserRow) -> bool:
+def _may_change(caller: Caller, row: FoundUser) -> bool:
     return caller.rights.include(rights_of_person(row.detail.role, row.property_ids))
 
 
@@ -245,7 +245,7 @@ def _as_shown(values: Values, properties: Choices, lines: Mapping[str, str]) -> 
     return {**values, "property_ids": as_chosen(properties, values["property_ids"], lines)}
 
 
-def _lines_of(row: UserRow) -> dict[str, str]:
+def _lines_of(row: FoundUser) -> dict[str, str]:
     """The text of each property of a person, for forms in which properties are typed one per line."""
     return {place.id: " ".join((place.id, *place.name.split())) for place in row.detail.properties}
 

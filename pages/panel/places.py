@@ -31,7 +31,7 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
-from projections.properties import PropertyRow, get_property, list_properties, list_units
+from projections.properties import FoundProperty, get_property, list_properties, list_units
 
 _ADDRESS = ("street", "city", "state", "zip", "country")
 NEW_PROPERTY: Values = dict.fromkeys(("name", *_ADDRESS), "")
@@ -70,7 +70,7 @@ class PropertyRegistration(PanelPage):
 class PropertyPage(PanelPage):
     """Base of the pages of one property."""
 
-    def visible(self, req: falcon.Request, property_id: str) -> PropertyRow:
+    def visible(self, req: falcon.Request, property_id: str) -> FoundProperty:
         row = get_property(self.services.pool, property_id)
         if row is None or not req.context.caller.reaches(property_id):
             raise NotFound("property")
@@ -80,7 +80,7 @@ class PropertyPage(PanelPage):
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        row: PropertyRow,
+        row: FoundProperty,
         *,
         status: int = 200,
         place: ShownForm | None = None,

@@ -51,7 +51,7 @@ from projections.choices import (
     unit_choices,
 )
 from projections.ticket_query import Order, Sort
-from projections.tickets import TicketQuery, TicketRow, list_tickets
+from projections.tickets import FoundTicket, TicketQuery, list_tickets
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id",))
 NEW_COMMENT = first_values(NewComment)
@@ -156,7 +156,7 @@ class TicketPage(PanelPage):
         self,
         req: falcon.Request,
         resp: falcon.Response,
-        row: TicketRow,
+        row: FoundTicket,
         *,
         status: int = 200,
         work: ShownForm | None = None,
@@ -183,7 +183,7 @@ class TicketPage(PanelPage):
             commenting=comment or ShownForm(NEW_COMMENT),
         )
 
-    def _assignees(self, req: falcon.Request, row: TicketRow) -> Choices:
+    def _assignees(self, req: falcon.Request, row: FoundTicket) -> Choices:
         """The people to whom the ticket may be assigned, and the present assignee."""
         found = assignee_choices(self.services.pool, req.context.caller, row.property_id)
         present = row.detail.assigned_to
@@ -222,7 +222,7 @@ class TicketItem(TicketPage):
             return
         self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-saved", after=ticket)
 
-    def _change(self, req: falcon.Request, row: TicketRow, edit: Edit) -> Ticket:
+    def _change(self, req: falcon.Request, row: FoundTicket, edit: Edit) -> Ticket:
         details: Details = {}
         given = or_none(edit.changed, TicketChanges)
         if person := given.get("assigned_to"):

@@ -1,6 +1,6 @@
 -- name: list_keys
-SELECT k.id, k.hint, k.name, k.role, k.user_id, u.name, k.property_ids, k.scopes, k.rate_limit, k.created_at,
-       k.expires_at, k.revoked_at, w.last_used_at, count(*) OVER ()
+SELECT count(*) OVER (), k.id, k.hint, k.name, k.role, k.user_id, u.name, k.property_ids, k.scopes, k.rate_limit,
+       k.created_at, k.expires_at, k.revoked_at, w.last_used_at
   FROM access.api_keys k
   LEFT JOIN access.rate_windows w ON w.key_id = k.id
   LEFT JOIN read.users u ON u.id = k.user_id

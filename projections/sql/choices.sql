@@ -1,16 +1,16 @@
 -- name: properties
 SELECT id, name FROM read.properties
- WHERE %(mine)s::text[] IS NULL OR id = ANY(%(mine)s)
+ WHERE %(reach)s::text[] IS NULL OR id = ANY(%(reach)s)
  ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_properties
--- Of several texts those that mean one property within reach: its id, its id with anything behind it, or else a
--- name that no other property has.
+-- For each text that means exactly one property within reach, that property's id. A text means a property by its
+-- id, by its id followed by other words, or by a name that no other property has.
 SELECT typed.text, coalesce(min(p.id) FILTER (WHERE p.id = split_part(typed.text, ' ', 1)), min(p.id))
   FROM unnest(%(texts)s::text[]) AS typed (text)
   JOIN read.properties p
     ON p.id = split_part(typed.text, ' ', 1) OR lower(p.name) = lower(typed.text)
- WHERE %(mine)s::text[] IS NULL OR p.id = ANY(%(mine)s)
+ WHERE %(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s)
  GROUP BY typed.text
 HAVING count(*) = 1 OR bool_or(p.id = split_part(typed.text, ' ', 1));
 
@@ -23,7 +23,7 @@ SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.units
 HAVING count(*) = 1 OR bool_or(id = %(text)s);
 
 -- name: assignees
--- Who may work on the property, of the people the caller sees.
+-- The people whom the caller sees and who may work on the property.
 SELECT id, name FROM read.users
  WHERE (role IN ('manager', 'staff') AND property_ids @> ARRAY[%(property_id)s])
     OR (role = 'admin' AND (id = %(self)s OR %(sees_all)s))
@@ -33,7 +33,7 @@ SELECT id, name FROM read.users
 SELECT email, name, role FROM read.users ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_person
--- By id, or by the e-mail address when it is one person's alone.
+-- By id, or by an e-mail address that only one person has.
 SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.users
  WHERE id = %(text)s OR lower(email) = lower(%(text)s)
 HAVING count(*) = 1 OR bool_or(id = %(text)s);

@@ -1,24 +1,24 @@
 -- name: count_tickets
--- `mine` leaves out what is beyond the caller's properties; NULL: everything is within reach.
+-- `reach` holds the ids of the caller's properties; NULL: the caller reaches every property.
 SELECT count(*) FILTER (WHERE status = 'open'),
        count(*) FILTER (WHERE status = 'in_progress'),
        count(*) FILTER (WHERE status <> 'closed' AND priority = 'critical'),
        count(*) FILTER (WHERE status <> 'closed' AND assignee_id IS NULL)
   FROM read.tickets
  WHERE NOT is_deleted AND status <> 'closed'
-   AND (%(mine)s::text[] IS NULL OR property_id = ANY(%(mine)s));
+   AND (%(reach)s::text[] IS NULL OR property_id = ANY(%(reach)s));
 
 -- name: count_opened_by_day
 SELECT (day AT TIME ZONE 'UTC')::date,
        (SELECT count(*) FROM read.tickets
          WHERE NOT is_deleted AND created_at >= day AND created_at < day + interval '1 day'
-           AND (%(mine)s::text[] IS NULL OR property_id = ANY(%(mine)s)))
+           AND (%(reach)s::text[] IS NULL OR property_id = ANY(%(reach)s)))
   FROM generate_series(date_trunc('day', %(today)s::timestamptz, 'UTC') - %(days)s * interval '1 day',
                        date_trunc('day', %(today)s::timestamptz, 'UTC'), interval '1 day') AS day
  ORDER BY day;
 
 -- name: read_system
--- After the last event there may be numbers that none will ever have: nobody is behind for want of them.
+-- Sequence gaps after the last event do not count as lag.
 SELECT (SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FROM es.stored_events),
        p.position,
        (SELECT count(*) FROM read.parked_events),
@@ -30,7 +30,7 @@ SELECT (SELECT least(es.stored_events_watermark(), coalesce(max(notification_id)
   FROM read.projector_position p, relay.position r, hook.position h;
 
 -- name: list_parked
-SELECT position, originator_id, error, parked_at, count(*) OVER ()
+SELECT count(*) OVER (), position, originator_id, error, parked_at
   FROM read.parked_events
  ORDER BY position
  LIMIT %(limit)s OFFSET %(offset)s;

@@ -1,46 +1,40 @@
 -- name: list_tickets_as_of
--- One row without a ticket when the page is empty. Names are those of today; a title and description that
--- were replaced since are the ones that ended first after the moment.
+-- An empty page is one row with the total and nulls. Names are those of today. A title and description that were
+-- replaced since are in past_texts: those in force at the moment are the first that ended after it.
 WITH page AS (
-    SELECT t.id, t.status, t.priority, t.category, t.created_at, t.updated_at, t.property_id, t.unit_id,
-           t.requester_id, t.assignee_id, t.priority_rank
+    SELECT t.*
       FROM {source} t
      WHERE {filters} {after}
      ORDER BY {order}
      LIMIT %(limit)s OFFSET %(offset)s
+), named AS (
+    SELECT t.*, true AS names_changed,
+           coalesce(x.title, n.title) AS title, coalesce(x.description, n.description) AS description,
+           coalesce(p.name, t.property_id) AS property_name, coalesce(u.name, t.unit_id) AS unit_name,
+           coalesce(q.name, k.name, t.requester_id) AS requester_name,
+           coalesce(a.name, t.assignee_id) AS assignee_name
+      FROM page t
+      LEFT JOIN read.tickets n ON n.id = t.id
+      LEFT JOIN LATERAL (SELECT title, description FROM read.past_texts
+                          WHERE ticket_id = t.id AND ended_at > %(as_of)s ORDER BY ended_at LIMIT 1) x ON true
+      LEFT JOIN read.properties p ON p.id = t.property_id
+      LEFT JOIN read.units u ON u.property_id = t.property_id AND u.id = t.unit_id
+      LEFT JOIN read.users q ON q.id = t.requester_id
+      LEFT JOIN access.services k ON k.id = t.requester_id
+      LEFT JOIN read.users a ON a.id = t.assignee_id
 )
-SELECT {total}, t.id, coalesce(x.title, n.title), coalesce(x.description, n.description), t.status, t.priority,
-       t.category, t.created_at, t.updated_at, t.property_id, coalesce(p.name, t.property_id),
-       t.unit_id, coalesce(u.name, t.unit_id), t.requester_id, coalesce(q.name, k.name, t.requester_id),
-       t.assignee_id, coalesce(a.name, t.assignee_id), t.priority_rank
-  FROM (VALUES (1)) one
-  LEFT JOIN page t ON true
-  LEFT JOIN read.tickets n ON n.id = t.id
-  LEFT JOIN LATERAL (SELECT title, description FROM read.past_texts
-                      WHERE ticket_id = t.id AND ended_at > %(as_of)s ORDER BY ended_at LIMIT 1) x ON true
-  LEFT JOIN read.properties p ON p.id = t.property_id
-  LEFT JOIN read.units u ON u.property_id = t.property_id AND u.id = t.unit_id
-  LEFT JOIN read.users q ON q.id = t.requester_id
-  LEFT JOIN access.services k ON k.id = t.requester_id
-  LEFT JOIN read.users a ON a.id = t.assignee_id
- ORDER BY {order};
+SELECT {total}, {columns} FROM (VALUES (1)) one LEFT JOIN named t ON true ORDER BY {order};
 
 -- name: tickets_as_of
-(SELECT id, version, status, priority, priority_rank, category, property_id, unit_id, requester_id,
-        assignee_id, is_deleted, created_at, updated_at
-   FROM read.tickets
-  WHERE updated_at <= %(as_of)s
+(SELECT id, {columns} FROM read.tickets WHERE updated_at <= %(as_of)s
  UNION ALL
- SELECT ticket_id, version, status, priority, priority_rank, category, property_id, unit_id, requester_id,
-        assignee_id, is_deleted, created_at, updated_at
-   FROM read.past_tickets
-  WHERE updated_at <= %(as_of)s AND ended_at > %(as_of)s)
+ SELECT ticket_id, {columns} FROM read.past_tickets WHERE updated_at <= %(as_of)s AND ended_at > %(as_of)s)
 
 -- name: not_deleted_since
 NOT EXISTS (SELECT FROM read.tickets d WHERE d.id = t.id AND d.is_deleted)
 
 -- name: worded_as_of
--- The present words where none were replaced since; of those that were, the ones in force at the moment.
+-- Searches the texts that were in force at the moment: those of today unless they replaced others since.
 t.id IN (
     SELECT n.id FROM read.tickets n
      WHERE n.search @@ websearch_to_tsquery('english', %(q)s)

@@ -1,19 +1,14 @@
 -- name: select_tickets
--- Texts may be long: only those that are about to be replaced.
-SELECT id, version, status, priority, category, property_id, unit_id, requester_id, assignee_id, is_deleted,
-       created_at, updated_at,
+-- Reads a title and description only where an event replaces one of them: they may be long.
+SELECT {kept},
        CASE WHEN id = ANY(%(reworded)s) THEN title ELSE '' END,
        CASE WHEN id = ANY(%(reworded)s) THEN description ELSE '' END
   FROM tickets WHERE id = ANY(%(ids)s);
 
 -- name: insert_tickets
-INSERT INTO tickets (id, version, title, description, status, priority, priority_rank, category,
-                     property_id, property_name, unit_id, unit_name, requester_id, requester_name,
-                     assignee_id, assignee_name, is_deleted, created_at, updated_at)
-SELECT r.id, r.version, r.title, r.description, r.status, r.priority, r.priority_rank, r.category,
-       r.property_id, coalesce(p.name, r.property_id), r.unit_id, coalesce(n.name, r.unit_id),
-       r.requester_id, coalesce(q.name, k.name, r.requester_id),
-       r.assignee_id, coalesce(a.name, r.assignee_id), r.is_deleted, r.created_at, r.updated_at
+INSERT INTO tickets ({stored}, property_name, unit_name, requester_name, assignee_name)
+SELECT {stored_r}, coalesce(p.name, r.property_id), coalesce(n.name, r.unit_id),
+       coalesce(q.name, k.name, r.requester_id), coalesce(a.name, r.assignee_id)
   FROM json_populate_recordset(NULL::tickets, %(rows)s::json) r
   LEFT JOIN properties p ON p.id = r.property_id
   LEFT JOIN units n ON n.property_id = r.property_id AND n.id = r.unit_id
@@ -24,12 +19,9 @@ SELECT r.id, r.version, r.title, r.description, r.status, r.priority, r.priority
 
 -- name: update_tickets
 UPDATE tickets t
-   SET version = r.version, status = r.status, priority = r.priority, priority_rank = r.priority_rank,
-       category = r.category, property_id = r.property_id, property_name = coalesce(p.name, r.property_id),
-       unit_id = r.unit_id, unit_name = coalesce(n.name, r.unit_id),
-       requester_name = coalesce(q.name, k.name, r.requester_id),
-       assignee_id = r.assignee_id, assignee_name = coalesce(a.name, r.assignee_id),
-       is_deleted = r.is_deleted, updated_at = r.updated_at, names_changed = false
+   SET {changes}, names_changed = false,
+       property_name = coalesce(p.name, r.property_id), unit_name = coalesce(n.name, r.unit_id),
+       requester_name = coalesce(q.name, k.name, r.requester_id), assignee_name = coalesce(a.name, r.assignee_id)
   FROM json_populate_recordset(NULL::tickets, %(rows)s::json) r
   LEFT JOIN properties p ON p.id = r.property_id
   LEFT JOIN units n ON n.property_id = r.property_id AND n.id = r.unit_id
@@ -39,21 +31,21 @@ UPDATE tickets t
  WHERE t.id = r.id AND t.version < r.version;
 
 -- name: update_texts
--- Apart from update_tickets, because naming these columns makes PostgreSQL index their words anew.
+-- Not part of update_tickets, because PostgreSQL indexes their words again in every UPDATE that names them.
 UPDATE tickets t
    SET title = coalesce(r.title, t.title), description = coalesce(r.description, t.description)
   FROM json_populate_recordset(NULL::tickets, %(rows)s::json) r
  WHERE t.id = r.id;
 
 -- name: insert_comments
-INSERT INTO comments (id, ticket_id, ticket_version, text, visibility, author_id, created_at)
-SELECT id, ticket_id, ticket_version, text, visibility, author_id, created_at
+INSERT INTO comments ({comments})
+SELECT {comments}
   FROM json_populate_recordset(NULL::comments, %(rows)s::json)
     ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_attachments
-INSERT INTO attachments (id, ticket_id, ticket_version, filename, content_type, size_bytes, sha256, created_at)
-SELECT id, ticket_id, ticket_version, filename, content_type, size_bytes, sha256, created_at
+INSERT INTO attachments ({attachments})
+SELECT {attachments}
   FROM json_populate_recordset(NULL::attachments, %(rows)s::json)
     ON CONFLICT (id) DO NOTHING;
 

@@ -1,15 +1,12 @@
 -- name: select_users
-SELECT id, version, name, email, phone, role, property_ids, preferences::text, created_at, updated_at
-  FROM users WHERE id = ANY(%(ids)s);
+SELECT {columns} FROM users WHERE id = ANY(%(ids)s);
 
 -- name: save_users
-INSERT INTO users AS u (id, version, name, email, phone, role, property_ids, preferences, created_at, updated_at)
-SELECT id, version, name, email, phone, role, property_ids, preferences, created_at, updated_at
+INSERT INTO users AS u ({columns})
+SELECT {columns}
   FROM json_populate_recordset(NULL::users, %(rows)s::json)
     ON CONFLICT (id) DO UPDATE
-   SET version = excluded.version, name = excluded.name, email = excluded.email, phone = excluded.phone,
-       role = excluded.role, property_ids = excluded.property_ids, preferences = excluded.preferences,
-       updated_at = excluded.updated_at
+   SET {changes}
  WHERE u.version < excluded.version;
 
 -- name: rename_requesters
@@ -25,7 +22,7 @@ UPDATE tickets t
  WHERE u.id = ANY(%(ids)s) AND t.assignee_id = u.id;
 
 -- name: mark_tickets_of_authors
--- A ticket shows the names of those who commented on it, though they are not stored in its row.
+-- A ticket shows the names of those who commented on it, which its row does not store.
 UPDATE tickets
    SET names_changed = true
  WHERE id IN (SELECT ticket_id FROM comments WHERE author_id = ANY(%(ids)s)) AND NOT names_changed;

@@ -1,9 +1,7 @@
 -- name: list_tickets
--- One row without a ticket when the page is empty, so that the total is always told.
+-- An empty page is one row with the total and nulls.
 WITH page AS (
-    SELECT t.id, t.title, t.description, t.status, t.priority, t.category, t.created_at, t.updated_at,
-           t.property_id, t.property_name, t.unit_id, t.unit_name, t.requester_id, t.requester_name,
-           t.assignee_id, t.assignee_name, t.priority_rank
+    SELECT {columns}
       FROM read.tickets t
      WHERE {filters} {after}
      ORDER BY {order}
@@ -15,12 +13,8 @@ SELECT {total}, t.* FROM (VALUES (1)) one LEFT JOIN page t ON true ORDER BY {ord
 (SELECT count(*) FROM {source} t WHERE {filters})
 
 -- name: get_ticket
--- The ticket as the read tables have it beside the newest version in the log.
-SELECT e.originator_version, e.notification_id, e.topic,
-       t.version, t.names_changed, t.is_deleted, t.created_at, t.updated_at,
-       t.id, t.title, t.description, t.status, t.priority, t.category,
-       t.property_id, t.property_name, t.unit_id, t.unit_name, t.requester_id, t.requester_name,
-       t.assignee_id, t.assignee_name,
+-- The ticket's row in the read tables, and the newest version in the log.
+SELECT {columns}, e.originator_version, e.notification_id, e.topic,
        (SELECT json_agg(json_build_object(
                    'id', c.id, 'text', c.text, 'visibility', c.visibility,
                    'user', json_build_object('id', c.author_id, 'name', coalesce(u.name, k.name, c.author_id)),
@@ -43,8 +37,7 @@ SELECT e.originator_version, e.notification_id, e.topic,
 
 -- name: list_comments
 WITH page AS (
-    SELECT c.id, c.text, c.author_id, coalesce(u.name, k.name, c.author_id) AS author_name, c.visibility,
-           c.created_at, c.ticket_version
+    SELECT {columns}, coalesce(u.name, k.name, c.author_id) AS author_name
       FROM read.comments c
       LEFT JOIN read.users u ON u.id = c.author_id
       LEFT JOIN access.services k ON k.id = c.author_id
@@ -54,15 +47,14 @@ WITH page AS (
 )
 SELECT (SELECT count(*) FROM read.comments
          WHERE ticket_id = %(ticket_id)s AND visibility = ANY(%(visibilities)s)),
-       c.id, c.text, c.author_id, c.author_name, c.visibility, c.created_at
+       c.*
   FROM (VALUES (1)) one LEFT JOIN page c ON true ORDER BY c.ticket_version;
 
 -- name: list_attachments
-SELECT a.id, a.ticket_id, a.filename, a.content_type, a.size_bytes, a.sha256, a.created_at
-  FROM read.attachments a WHERE a.ticket_id = %(ticket_id)s ORDER BY a.ticket_version;
+SELECT {columns} FROM read.attachments a WHERE a.ticket_id = %(ticket_id)s ORDER BY a.ticket_version;
 
 -- name: get_attachment
-SELECT a.id, a.ticket_id, a.filename, a.content_type, a.size_bytes, a.sha256, a.created_at
+SELECT {columns}
   FROM read.attachments a JOIN read.tickets t ON t.id = a.ticket_id
  WHERE a.id = %(id)s AND NOT t.is_deleted;
 

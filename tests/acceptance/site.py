@@ -1,4 +1,4 @@
-"""What acceptance tests talk to: a running server, people, keys, and calls over HTTP."""
+"""The system under test in acceptance tests: a running server with people and keys, and HTTP clients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PEOPLE = {
 
 
 class Client(requests.Session):
-    """Calls one server with one key (or none), always with a time limit."""
+    """An HTTP client of one server with one key or none. Every call has a timeout."""
 
     def __init__(self, base_url: str, key: str | None) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Client(requests.Session):
 
 
 class Site:
-    """One server with its database, and a client per role."""
+    """A server with its database, and a client for each role."""
 
     def __init__(self, dsn: str, base_url: str) -> None:
         self.dsn = dsn
@@ -95,13 +95,13 @@ class Site:
         return Client(self.base_url, key or (self.keys[role] if role else None))
 
     def ticket(self, by: str = "admin", **facts: Any) -> dict[str, Any]:
-        """A ticket just posted, as its poster was answered."""
+        """Post a ticket and return its data."""
         answer = self.client(by).post("/v1/tickets", json={**LEAK, **facts})
         assert answer.status_code == 201, answer.text
         return answer.json()["data"]
 
     def person(self, **facts: Any) -> dict[str, Any]:
-        """A member of staff of the first property, just registered."""
+        """Register a member of staff of the first property and return the data."""
         body = {"name": "New", "email": "new@example.com", "role": "staff", "property_ids": ["abc123"]}
         answer = self.client().post("/v1/users", json=body | facts)
         assert answer.status_code == 201, answer.text

@@ -7,8 +7,8 @@ from psycopg.conninfo import conninfo_to_dict
 from commands.erasure import erase_user
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from notary.follower import seal
-from notary.pages import sql
+from notary.blocks import sql
+from notary.follower import sign_log
 from tests.support.arrange import register_user
 from tests.support.commands import environment, ticketing
 from tests.support.keys import operator
@@ -24,7 +24,7 @@ def register(store, user_id):
 
 def seal_all(dsn):
     with connect(dsn, application="tests") as conn:
-        seal(conn, VAULT)
+        sign_log(conn, VAULT)
         return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
 
 
@@ -56,7 +56,7 @@ def test_people_who_were_erased_after_the_backup_are_erased_again(postgres, temp
             done = ticketing(*again, str(file), environ=environ)
             repeated = ticketing(*again, str(file), environ=environ)
 
-            assert (refused.returncode, "cannot be believed" in refused.stderr) == (1, True)
+            assert (refused.returncode, "is not valid" in refused.stderr) == (1, True)
             assert done.returncode == repeated.returncode == 0, done.stderr
             assert "u2 is erased again." in done.stderr
             assert "u3 is not in this database." in done.stderr

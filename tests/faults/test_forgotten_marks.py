@@ -71,7 +71,7 @@ def publish(settings, broken):
     ):
         relay = Relay(conn, broken(producer, settings), marks, settings, NOTHING)
         with pytest.raises((TimeoutError, KafkaTimeoutError)) as stopped:
-            relay.publish_page()
+            relay.publish_batch()
     return str(stopped.value)
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from cli.supervisor import Child, Supervisor, ourselves
+from cli.supervisor import Child, Supervisor, ticketing_command
 from event_stream.envelope import StoredRow, to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
@@ -151,7 +151,7 @@ def wait_until_published(conn):
 
 def impatient(settings):
     """A relay to be kept running that soon despairs of Kafka; the real one in the full run."""
-    command = ourselves("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
+    command = ticketing_command("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
     return Child("relay", command, environment(**relay_variables(settings)), settings.home / "relay.log")
 
 
@@ -222,7 +222,7 @@ def test_a_page_of_which_records_expired_is_not_committed(half_way):
 
         # An expired record ends with the error of its last attempt, where that came first.
         with pytest.raises((KafkaTimeoutError, KafkaConnectionError)):
-            relay.publish_page()
+            relay.publish_batch()
 
     assert read_stream(settings) == []
     assert read_position(settings) is None

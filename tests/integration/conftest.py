@@ -1,4 +1,4 @@
-"""Fixtures of the tests of pages: two people with passwords, and a browser in this process."""
+"""Fixtures for tests of pages: a database with two people who have passwords, and a browser."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (("max", "manager", "Max <script>"),
 
 @pytest.fixture(scope="session")
 def peopled(postgres: str, template: str) -> Iterator[str]:
-    """The name of a database with Max, a manager of nothing yet, and Ada, an admin, who can sign in.
+    """The name of a database with Max (a manager without properties) and Ada (an admin), who can sign in.
 
-    Nobody is connected to it, so that others can be cloned from it.
+    No connection to it is open, so that it can be cloned.
     """
     with cloned_database(postgres, template) as dsn:
         with make_pool(dsn, application="tests", max_size=2) as pool:
@@ -47,7 +47,7 @@ def peopled(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def desk(database: str, tmp_path: Path) -> Iterator[TestClient]:
-    """The application with /admin/desk."""
+    """A client of the application, which also serves the page /admin/desk."""
     with services_on(database, tmp_path) as services:
         yield TestClient(create_app(services, (("/admin/desk", Desk),)))
 

@@ -9,7 +9,7 @@ from psycopg.conninfo import make_conninfo
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.roles import APPLICATION, grant_to_application
-from notary.follower import seal
+from notary.follower import sign_log
 from notary.signing import rotate_key
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
@@ -45,7 +45,7 @@ def test_it_appends_and_does_all_else_the_processes_do(application, lock):
         while catch_up(projector, VAULT):
             pass
     with connect(application, application="tests") as conn:
-        seal(conn, VAULT)
+        sign_log(conn, VAULT)
         rotate_key(conn, VAULT)
 
     assert verify(application, VAULT, lambda done, total: None).count == 0

@@ -14,9 +14,9 @@ import pytest
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ticket import Ticket
 from notary import merkle
+from notary.blocks import read_end
 from notary.export import FORMATS, data, digest, find_range, manifest
-from notary.follower import chain_next, seal
-from notary.pages import read_end
+from notary.follower import chain_next, sign_log
 from notary.proofs import prove
 from notary.signing import rotate_key
 from notary.verification import verify_log
@@ -40,7 +40,7 @@ def log(store, conn, history):
     for _ in range(3):
         last = append(store, [[event for events in history.grow(400) for event in events]])
         conn.execute("SELECT nextval('es.stored_events_notification_id_seq')")
-        seal(conn, VAULT)
+        sign_log(conn, VAULT)
     rotate_key(conn, VAULT)
     return last
 
@@ -66,7 +66,7 @@ def test_every_range_is_as_signed(pool, conn, log, tmp_path, format, first, last
 def test_a_range_gives_the_same_bytes_each_time(pool, conn, log, store, history, tmp_path):
     before = [file.read_bytes() for file in export(pool, conn, tmp_path, 5, 900)]
     append(store, history.grow(20))
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
 
     assert [file.read_bytes() for file in export(pool, conn, tmp_path, 5, 900)] == before
 
@@ -130,7 +130,7 @@ def test_a_range_by_time_holds_what_occurred_in_it_and_is_as_signed(
 
     done = checked(*files)
     assert positions_in(files[0]) == occurred(store, since, until) != []
-    assert (done.returncode, "Only what occurred from" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, "Only events that occurred from" in done.stdout) == (0, True), done.stderr
 
 
 def test_every_event_is_in_one_of_two_neighbouring_ranges_by_time(pool, conn, log, store, tmp_path):
@@ -157,7 +157,7 @@ def test_events_far_out_of_order_are_found_and_what_lies_between_is_left_out(
 ):
     since, until = time_of(store, 10), time_of(store, 20)
     late = [open_ticket(store, number, at) for number, at in enumerate((since, until, since, until))]
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
 
     files = export(pool, conn, tmp_path, since, until)
 
@@ -171,10 +171,10 @@ def test_what_is_stored_later_changes_a_range_by_time_at_its_end_only(pool, conn
     since, until = time_of(store, 300), time_of(store, 420)
     before = [file.read_bytes() for file in export(pool, conn, tmp_path, since, until)]
     open_ticket(store, 1, until)
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
     others = [file.read_bytes() for file in export(pool, conn, tmp_path, since, until)]
     open_ticket(store, 2, since)
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
 
     one_more = export(pool, conn, tmp_path, since, until)[0].read_bytes()
 
@@ -199,7 +199,7 @@ def test_altered_times_of_a_page_are_found_out(conn, log):
 
     (finding,) = verify_log(conn, {}, lambda done, total: None).findings
 
-    assert "page 2 does not have the times" in finding.problem
+    assert "block 2 does not have the times" in finding.problem
 
 
 def test_a_range_by_time_without_some_of_its_events_is_found_out(pool, conn, log, store, tmp_path):

@@ -23,6 +23,7 @@ from tests.support.arrange import register_property
 from tests.support.keys import bearer, make_key, operator
 from tests.support.server import free_port, running_api
 
+IN_TIME_SECONDS = 5  # the limit is 1 to 2 s, and a busy machine adds to it; without a limit it takes 30 s
 NOBODY = "postgresql://nobody@127.0.0.1:{port}/nothing"
 
 
@@ -106,7 +107,7 @@ def test_without_postgresql_it_is_unready_and_says_so(tmp_path):
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert list(answer.json["error"]["details"]) == ["database"]
     assert answer.headers["retry-after"] == "1"
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
@@ -114,7 +115,7 @@ def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
         answer, seconds = ready(dsn, tmp_path)
 
     assert answer.status_code == 503
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_a_missing_migration_is_named(database, conn, tmp_path):
@@ -144,13 +145,13 @@ def test_requests_without_postgresql_are_503(database, store, tmp_path):
 
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_many_who_ask_share_one_look(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
     outcomes = []
-    threads = [threading.Thread(target=lambda: outcomes.append(check.outcome())) for _ in range(10)]
+    threads = [threading.Thread(target=lambda: outcomes.append(check.run())) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -164,7 +165,7 @@ def test_many_who_ask_share_one_look(database, tmp_path):
 
 def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
-    assert check.outcome().status == "ready"
+    assert check.run().status == "ready"
 
     with connect(database, application="tests") as conn:
         conn.execute(
@@ -172,7 +173,7 @@ def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database
             " WHERE application_name = 'ticketing-health' AND datname = current_database()"
         )
 
-    assert check.outcome().status == "ready"
+    assert check.run().status == "ready"
 
 
 def test_metrics_are_for_admins(database, store, tmp_path):

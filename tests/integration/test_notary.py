@@ -15,8 +15,8 @@ import pytest
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import connect
 from notary import merkle
-from notary.follower import Notary, seal
-from notary.pages import PAGE_EVENTS, read_end, sql
+from notary.blocks import BLOCK_EVENTS, read_end, sql
+from notary.follower import Notary, sign_log
 from notary.places import FILE, NotaryRefused, PlaceUnavailable, StatementFile
 from notary.signing import rotate_key
 from notary.statements import BadStatement, Reader
@@ -89,13 +89,13 @@ def test_the_first_step_signs_and_later_ones_wait_until_a_checkpoint_is_due(stor
 
 def test_whole_pages_are_chained_as_they_fill(store, notary, history, conn):
     notary.step()
-    append(store, in_one(history.grow(PAGE_EVENTS)))
+    append(store, in_one(history.grow(BLOCK_EVENTS)))
 
     while notary.step():
         pass
 
     assert read_end(conn).number == 1
-    assert read_end(conn).position >= PAGE_EVENTS
+    assert read_end(conn).position >= BLOCK_EVENTS
 
 
 def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
@@ -116,10 +116,10 @@ def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
 
 def test_what_an_old_key_signed_stays_good(store, notary, history, conn, settings):
     append(store, history.grow(10))
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
     new = rotate_key(conn, VAULT)
     append(store, history.grow(10))
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
     notary.step()
 
     report = verified(conn, file_of(settings))
@@ -133,10 +133,10 @@ def test_what_an_old_key_signed_stays_good(store, notary, history, conn, setting
 
 
 def test_a_key_that_no_earlier_key_announced_signs_nothing(conn, store, history):
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
     rotate_key(conn, VAULT)
     append(store, history.grow(10))
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
     lines = [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
     reader = Reader()
 
@@ -154,7 +154,7 @@ def test_a_file_of_another_log_is_left_alone(notary, settings, store, history, c
     conn.execute("DELETE FROM notary.statements WHERE number = 2")
     append(store, history.grow(10))
 
-    with pytest.raises(NotaryRefused, match="is not the database's"):
+    with pytest.raises(NotaryRefused, match="is not in the database"):
         Notary(conn, VAULT, settings).step()
 
 
@@ -266,24 +266,24 @@ def test_with_the_disk_away_the_notary_goes_on_and_writes_later(settings, conn, 
 def test_writers_never_wait_for_the_notary(store, history, conn, database):
     append(store, history.grow(10))
     with connect(database, application="tests") as slow, slow.transaction():
-        slow.execute(sql["take_turn"], {"key": 7_305_876})
+        slow.execute(sql["lock_chain"], {"key": 7_305_876})
         slow.execute("LOCK TABLE notary.pages, notary.statements IN ACCESS EXCLUSIVE MODE")
         conn.execute("SET statement_timeout TO '2s'")
 
         append(store, history.grow(10))
 
         with pytest.raises(psycopg.errors.QueryCanceled):
-            seal(conn, VAULT)
+            sign_log(conn, VAULT)
 
 
-def test_two_sealers_take_turns(store, history, conn, database):
+def test_two_signers_wait_for_each_other(store, history, conn, database):
     append(store, in_one(history.grow(500)))
     stop = threading.Barrier(4)
 
     def work():
         with connect(database, application="tests") as mine:
             stop.wait(timeout=20)
-            seal(mine, VAULT)
+            sign_log(mine, VAULT)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -299,7 +299,7 @@ def test_two_sealers_take_turns(store, history, conn, database):
 @pytest.mark.parametrize(("table", "column"), [("pages", "root"), ("statements", "line")])
 def test_what_the_notary_wrote_only_grows(conn, store, history, statement, table, column):
     append(store, history.grow(3))
-    seal(conn, VAULT)
+    sign_log(conn, VAULT)
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         conn.execute(statement.format(f"notary.{table}", column, column))

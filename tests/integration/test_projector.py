@@ -15,7 +15,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from infrastructure.storage.postgres import connect
-from projections.batch import Overtaken, project_page, read_page
+from projections.batch import Overtaken, project_batch, read_batch
 from projections.runner import LEADER_KEY, Projector, catch_up, connect_projector
 from projections.schema import LIVE, create_read_schema, drop_read_schema
 from projections.visibility import Visibility
@@ -121,14 +121,14 @@ def test_up_to_stops_at_that_position_and_goes_on_from_there(store, projector, c
     assert stored_rows(conn) == folded_rows(conn)
 
 
-def test_a_page_that_was_projected_is_not_projected_again(store, projector, conn):
+def test_a_batch_that_was_projected_is_not_projected_again(store, projector, conn):
     append(store, History(4).grow(20))
-    page = read_page(projector, 500)
-    project_page(projector, VAULT, page, wait=True)
+    batch = read_batch(projector, 500)
+    project_batch(projector, VAULT, batch, wait=True)
     before = stored_rows(conn)
 
     with pytest.raises(Overtaken):
-        project_page(projector, VAULT, page, wait=True)
+        project_batch(projector, VAULT, batch, wait=True)
 
     assert stored_rows(conn) == before == folded_rows(conn)
 

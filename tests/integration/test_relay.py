@@ -175,7 +175,7 @@ def test_the_position_is_found_behind_many_others(settings, store):
         relay = Relay(conn, producer, marks, settings, read_position(settings))
         for _ in range(120):
             append(store, history.grow(1))
-            relay.publish_page()
+            relay.publish_batch()
 
     assert read_position(settings).position == end_of_log(settings.database_url)
     assert is_published(settings)
@@ -217,7 +217,7 @@ def test_a_relay_that_was_replaced_is_refused_by_kafka(settings, store):
         publish_all(settings)
 
         with pytest.raises(KafkaError) as refused:
-            zombie.publish_page()
+            zombie.publish_batch()
         assert is_fenced(refused.value)
 
     assert verdict(settings) == Verdict()

@@ -1,4 +1,4 @@
-"""The API in this process, on a real database, with a resource of the tests' own to ask."""
+"""Runs the API in this process on a real database, with two resources that exist only for tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ThingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Things(Resource):
-    """POST registers a property of that name: a real command, and the smallest there is."""
+    """POST registers a property of that name, the smallest real command."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(summary="Who asks", scope="tickets:read"),
@@ -65,7 +65,7 @@ class Things(Resource):
 
 
 class Thing(Resource):
-    """One of them, by an id."""
+    """GET returns the id of the path."""
 
     operations: ClassVar[dict[str, Operation]] = {"GET": Operation(summary="One", scope="tickets:read")}
 
@@ -78,7 +78,7 @@ ROUTES = (("/v1/things", Things), ("/v1/things/{thing_id}", Thing))
 
 @contextmanager
 def services_on(dsn: str, home: Path, **settings: Any) -> Iterator[Services]:
-    """What a worker has, on that database."""
+    """The services of an API worker on that database."""
     services = make_services(
         Settings(home=home, database_url=dsn, master_key=MASTER_KEY, **settings), b"k" * 32
     )

@@ -1,4 +1,4 @@
-"""Random but lawful histories: what commands could have caused, in an order they could have caused it."""
+"""Random histories that commands could have caused, in an order in which they could have happened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDS = ("leak", "ceiling", "heater", "broken", "window", "mouse", "kitchen", "Ã
 
 
 class History:
-    """Grows aggregates by random lawful steps. The same seed makes the same events."""
+    """Changes aggregates by random valid steps. The same seed gives the same events."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -29,7 +29,7 @@ class History:
         self.tickets: list[Ticket] = []
 
     def grow(self, steps: int) -> list[list[DomainEvent]]:
-        """The events of `steps` more steps, one list an append."""
+        """The events of `steps` more steps, one list for each append."""
         appends = []
         while len(appends) < steps:
             if events := self._grow_once().collect_events():
@@ -163,7 +163,7 @@ class History:
 
 
 def append(store: EventStore, appends: list[list[DomainEvent]]) -> int:
-    """Store the events as they are; return the last position."""
+    """Store the events without checks; return the last position."""
     position = 0
     for events in appends:
         sealed = store.encrypt(events)

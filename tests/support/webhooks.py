@@ -1,4 +1,4 @@
-"""Webhooks, tickets and a dispatcher in this process, on a real database."""
+"""Registers webhooks, opens tickets and runs a dispatcher in this process, on a real database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRET = "your_webhook_secret"
 
 
 def system() -> Context:
-    """A command of an operator, with an id of its own."""
+    """The context of an operator's command with a new id."""
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 
@@ -43,7 +43,7 @@ def register(
 
 
 def open_ticket(store: EventStore, **facts: Any) -> Ticket:
-    """A ticket, without the checks of a command."""
+    """Store a new ticket without the checks of a command."""
     fields = {
         "title": "Water leak in bathroom",
         "description": "",
@@ -70,7 +70,7 @@ def settings_for(dsn: str, home: Path, **more: Any) -> Settings:
 
 @contextmanager
 def running_dispatcher(settings: Settings) -> Iterator[None]:
-    """A dispatcher on a thread of this process."""
+    """Run a dispatcher in a thread of this process."""
     stop = threading.Event()
     thread = threading.Thread(target=run_dispatcher, args=(settings, stop), name="dispatcher")
     thread.start()
@@ -83,7 +83,7 @@ def running_dispatcher(settings: Settings) -> Iterator[None]:
 
 
 def statuses(pool: Pool) -> dict[str, int]:
-    """How many deliveries are in each status."""
+    """The number of deliveries in each status."""
     with pool.connection() as conn:
         return dict(conn.execute("SELECT status, count(*) FROM hook.deliveries GROUP BY 1").fetchall())
 

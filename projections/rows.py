@@ -1,0 +1,214 @@
+"""The rows of the read tables: one struct a table, whose fields are the table's columns.
+
+Statements in `sql/` have `{columns}` where they list columns; `compose` replaces it with a struct's fields,
+once, at import. A row is then read by name: `TicketRow(*row)`. sql/tables.sql declares the types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any, LiteralString, TypeVar
+
+import msgspec
+from psycopg import sql
+
+from domain.access import Role
+from domain.ticket import Priority, Status, Visibility
+from domain.user import Preferences
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class PropertyRow(msgspec.Struct, frozen=True):
+    id: str
+    version: int
+    name: str
+    street: str
+    city: str
+    state: str
+    zip: str
+    country: str
+    units_count: int
+    active_tickets_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class UnitRow(msgspec.Struct, frozen=True):
+    property_id: str
+    id: str
+    name: str
+    created_at: datetime
+
+
+class UserRow(msgspec.Struct, frozen=True):
+    """`preferences` comes as a dict from PostgreSQL; `read_preferences` decodes it."""
+
+    id: str
+    version: int
+    name: str
+    email: str
+    phone: str | None
+    role: Role
+    property_ids: list[str]
+    preferences: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+    def read_preferences(self) -> Preferences:
+        return msgspec.convert(self.preferences, Preferences)
+
+
+class TicketRow(msgspec.Struct, frozen=True):
+    """A ticket with the names it shows. `names_changed`: one of them has changed since `version` began."""
+
+    id: str
+    version: int
+    title: str
+    description: str
+    status: Status
+    priority: Priority
+    priority_rank: int
+    category: str
+    property_id: str
+    property_name: str
+    unit_id: str | None
+    unit_name: str | None
+    requester_id: str
+    requester_name: str
+    assignee_id: str | None
+    assignee_name: str | None
+    is_deleted: bool
+    names_changed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class PastTicketRow(msgspec.Struct, frozen=True):
+    """A ticket at an earlier version, which was in force from `updated_at` until `ended_at`."""
+
+    ticket_id: str
+    version: int
+    status: Status
+    priority: Priority
+    priority_rank: int
+    category: str
+    property_id: str
+    unit_id: str | None
+    requester_id: str
+    assignee_id: str | None
+    is_deleted: bool
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime
+
+
+class PastTextRow(msgspec.Struct, frozen=True):
+    """A ticket's title and description that were in force until `ended_at`."""
+
+    ticket_id: str
+    ended_at: datetime
+    title: str
+    description: str
+
+
+class CommentRow(msgspec.Struct, frozen=True):
+    id: str
+    ticket_id: str
+    ticket_version: int
+    text: str
+    visibility: Visibility
+    author_id: str
+    created_at: datetime
+
+
+class AttachmentRow(msgspec.Struct, frozen=True):
+    """A file of a ticket; its bytes are stored under `sha256`."""
+
+    id: str
+    ticket_id: str
+    ticket_version: int
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """An event as auditors search for it. `left_ids`: the `property_ids` that its subject has left."""
+
+    position: int
+    occurred_at: datetime
+    action: str
+    actor_id: str
+    key_id: str | None
+    subject_id: str
+    property_ids: list[str]
+    left_ids: list[str] | None
+    request_id: str
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "properties": PropertyRow,
+    "units": UnitRow,
+    "users": UserRow,
+    "tickets": TicketRow,
+    "past_tickets": PastTicketRow,
+    "past_texts": PastTextRow,
+    "comments": CommentRow,
+    "attachments": AttachmentRow,
+    "audit_events": AuditRow,
+}
+
+
+def columns(names: Iterable[str], alias: str = "") -> sql.Composed:
+    """The column names, separated by commas: `id, title`, or `t.id, t.title` with the alias `t`."""
+    path = (alias,) if alias else ()
+    return sql.SQL(", ").join([sql.Identifier(*path, name) for name in names])
+
+
+def columns_of(row_type: type[msgspec.Struct], alias: str = "") -> sql.Composed:
+    return columns(row_type.__struct_fields__, alias)
+
+
+def assignments(names: Iterable[str], source: str) -> sql.Composed:
+    """What follows SET in an UPDATE: `title = r.title, status = r.status` with the source `r`."""
+    pairs = [sql.SQL("{} = {}").format(sql.Identifier(n), sql.Identifier(source, n)) for n in names]
+    return sql.SQL(", ").join(pairs)
+
+
+def compose(statement: LiteralString, **parts: sql.Composable) -> LiteralString:
+    """The statement with each `{name}` replaced. As text, because psycopg renders a Composed at each call."""
+    return sql.SQL(statement).format(**parts).as_string(None)
+
+
+def shared_fields(source: type[msgspec.Struct], target: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The names of the fields that both have, in the order of `target`."""
+    return tuple(name for name in target.__struct_fields__ if name in source.__struct_fields__)
+
+
+def shared_values(source: msgspec.Struct, target: type[msgspec.Struct]) -> dict[str, Any]:
+    """The values of the fields that `target` has under the same name."""
+    names, read = _reader(type(source), target)
+    return dict(zip(names, read(source), strict=True))
+
+
+@cache
+def _reader(source: type[msgspec.Struct], target: type[msgspec.Struct]) -> tuple[tuple[str, ...], Any]:
+    names = shared_fields(source, target)
+    return names, attrgetter(*names)
+
+
+def split_total(row_type: type[R], rows: Sequence[tuple[Any, ...]]) -> tuple[list[R], Any]:
+    """The rows of a page and the total, from rows that begin with the total.
+
+    An empty page is no row at all, or one whose other columns are null.
+    """
+    if not rows:
+        return [], 0
+    total, *_ = rows[0]
+    return [row_type(*values) for _, *values in rows if values[0] is not None], total

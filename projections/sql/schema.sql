@@ -1,0 +1,10 @@
+-- name: read_schema
+-- The fingerprint that the schema was created with, and the present columns of its tables, but not generated ones.
+SELECT obj_description(n.oid, 'pg_namespace'),
+       ARRAY(SELECT c.relname || '.' || a.attname
+               FROM pg_class c
+               JOIN pg_attribute a ON a.attrelid = c.oid
+              WHERE c.relnamespace = n.oid AND c.relname = ANY(%(tables)s)
+                AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
+  FROM pg_namespace n
+ WHERE n.nspname = %(schema)s;

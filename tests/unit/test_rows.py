@@ -1,0 +1,61 @@
+"""Every field of an aggregate has a place in the read tables, and every column one in what readers get."""
+
+import msgspec
+import pytest
+
+from domain.property import Property
+from domain.ticket import Ticket
+from domain.user import User
+from projections.rows import PastTicketRow, PropertyRow, TicketRow, UserRow, shared_fields
+from projections.views import Names, PropertyDetail, TicketDetail, TicketSummary, UserDetail
+
+NEVER_STORED = {"pending", "position"}  # of an aggregate in memory only
+LISTS = {"comments", "attachments"}  # of a ticket; tables of their own
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "row", "stored_elsewhere"),
+    [
+        (Ticket, TicketRow, LISTS),
+        (Ticket, PastTicketRow, {"id", "title", "description", *LISTS}),  # ticket_id; past_texts
+        (User, UserRow, {"is_erased"}),  # other columns have the placeholders
+        (Property, PropertyRow, {"address", "units"}),  # columns of the address; table units
+    ],
+    ids=["tickets", "past_tickets", "users", "properties"],
+)
+def test_every_field_of_an_aggregate_is_a_column_or_is_stored_elsewhere(aggregate, row, stored_elsewhere):
+    assert set(shared_fields(row, aggregate)) == (
+        set(aggregate.__struct_fields__) - stored_elsewhere - NEVER_STORED
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "view", "not_shown"),
+    [
+        (
+            TicketRow,
+            TicketDetail,
+            {"version", "priority_rank", "is_deleted", "names_changed"}
+            | {
+                f"{one}_{part}"
+                for one in ("property", "unit", "requester", "assignee")
+                for part in ("id", "name")
+            },
+        ),
+        (UserRow, UserDetail, {"version", "property_ids"}),
+        (
+            PropertyRow,
+            PropertyDetail,
+            {"version", "created_at", "updated_at", "street", "city", "state", "zip", "country"},
+        ),
+    ],
+    ids=["tickets", "users", "properties"],
+)
+def test_every_column_is_shown_under_its_name_or_listed_as_not_shown(row, view, not_shown):
+    assert set(shared_fields(row, view)) == set(row.__struct_fields__) - not_shown
+
+
+def test_every_field_of_a_ticket_in_a_list_is_a_column_or_a_reference():
+    fields = {field.name for field in msgspec.structs.fields(TicketSummary)}
+
+    assert fields == set(shared_fields(TicketRow, TicketSummary)) | set(Names._fields)

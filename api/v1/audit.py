@@ -1,4 +1,4 @@
-"""/v1/audit/events: what was done, by whom, to anything."""
+"""/v1/audit/events: search in the audit trail."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class AuditEvents(Resource):
 
 
 def _known_actions(asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The kinds of event asked for, `noun.*` written out."""
+    """The actions asked for, with `noun.*` replaced by all actions of the noun."""
     return tuple(
         one
         for action in asked

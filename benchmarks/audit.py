@@ -20,10 +20,11 @@ from cli.verify import check, checking
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, connect, make_pool
+from notary.blocks import Row, sql
 from notary.export import data, digest, find_range, manifest
-from notary.follower import seal
-from notary.pages import Row, sql
+from notary.follower import sign_log
 from tests.support.commands import MASTER_KEY, TICKETING, environment
+from tests.support.vault import VAULT
 
 EVENTS = int(os.environ.get("BENCH_AUDIT_EVENTS") or 100_000)
 EVENTS_OF_A_TICKET = 5.1  # of the demo data, on average
@@ -32,6 +33,7 @@ MOST_GROWTH_MB = 50
 PLAIN_VERIFY, PLAIN_EXPORT = "every event read and hashed", "COPY of the same columns"
 _PEAK_OF = """
 import resource, subprocess, sys
+from tests.support.vault import VAULT
 subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """  # by a small process: what a child's parent takes counts as the child's
@@ -113,11 +115,11 @@ def _seed(dsn: str) -> int:
     """Demo tickets in bulk, chained and signed; how many events that makes."""
     os.environ.setdefault("MASTER_KEY", MASTER_KEY)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
-        store = EventStore(pool)
-        load(Database(dsn, pool, store), tickets=int(EVENTS / EVENTS_OF_A_TICKET), seed=1)
+        store = EventStore(pool, VAULT)
+        load(Database(dsn, pool, VAULT, store), tickets=int(EVENTS / EVENTS_OF_A_TICKET), seed=1)
         store.close()
     with connect(dsn, application="benchmarks") as conn:
-        seal(conn, _vault())
+        sign_log(conn, _vault())
         conn.execute("VACUUM ANALYZE")
         return int(conn.execute("SELECT count(*) FROM es.stored_events").fetchall()[0][0])
 

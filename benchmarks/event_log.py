@@ -15,6 +15,7 @@ from infrastructure.ids import new_id
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.snapshots import REMEMBERED
+from tests.support.vault import VAULT
 
 EVENTS = 30
 FEW_TICKETS = 100
@@ -65,7 +66,7 @@ def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
     stock: list[UUID] = []
     application = make_stock(dsn, create=True)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
-        store = EventStore(pool)
+        store = EventStore(pool, VAULT)
         for _ in range(MANY_TICKETS):
             ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
             grow(ticket, EVENTS)
@@ -82,7 +83,7 @@ def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
 
 
 def _prepare_append(number: int, dsn: str) -> Operations:
-    store = EventStore(make_pool(dsn, application="benchmarks", max_size=2))
+    store = EventStore(make_pool(dsn, application="benchmarks", max_size=2), VAULT)
     stock = make_stock(dsn)
     return {
         APPEND: lambda: store.save(Ticket.open(new_id(), benchmark_context(), **FIELDS)),
@@ -91,7 +92,7 @@ def _prepare_append(number: int, dsn: str) -> Operations:
 
 
 def _prepare_load(number: int, dsn: str, ours: list[str], stock: list[UUID]) -> Operations:
-    store = EventStore(make_pool(dsn, application="benchmarks", max_size=2))
+    store = EventStore(make_pool(dsn, application="benchmarks", max_size=2), VAULT)
     application = make_stock(dsn)
     first = number * len(ours) // 8  # clients begin at different tickets
     all_ours, few_ours = cycle(ours[first:] + ours[:first]), cycle(ours[:FEW_TICKETS])

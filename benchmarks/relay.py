@@ -28,6 +28,7 @@ from infrastructure.storage.postgres import Connection, connect, make_pool
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic
 from tests.support.kafka_server import KafkaServer
+from tests.support.vault import VAULT
 
 TICKETS, EVENTS_EACH = 2_000, 10
 PLAIN = "plain producer"
@@ -91,7 +92,7 @@ def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, s
 
 def _seed(dsn: str) -> None:
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
-        store = EventStore(pool)
+        store = EventStore(pool, VAULT)
         for _ in range(TICKETS):
             ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
             grow(ticket, EVENTS_EACH)

@@ -27,6 +27,7 @@ from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from tests.support.commands import MASTER_KEY, TICKETING, environment
+from tests.support.vault import VAULT
 
 ENDPOINTS = 20
 BACKLOG = 400  # events, for each endpoint
@@ -56,7 +57,7 @@ def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> lis
     """Prints absolute figures: there is nothing plain to compare a dispatcher with."""
     console = Console()
     with make_pool(dsn, application="benchmarks", max_size=4) as pool, _receiver() as receiver:
-        store = EventStore(pool)
+        store = EventStore(pool, VAULT)
         for number in range(ENDPOINTS):
             _register(store, receiver.url(f"/{number}"))
         console.print(f"deliveries: {_backlog_rate(dsn, store, receiver):,.0f}/s to {ENDPOINTS} receivers")
@@ -259,7 +260,7 @@ def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list
         env=settings, check=True, capture_output=True, text=True,
     )  # fmt: skip
     with make_pool(dsn, application="benchmarks", max_size=2) as pool, _receiver() as receiver:
-        _register(EventStore(pool), receiver.url("/latency"))
+        _register(EventStore(pool, VAULT), receiver.url("/latency"))
         with connect(dsn, application="benchmarks") as conn:
             conn.execute("VACUUM ANALYZE")
         with running_api(dsn, workers=2, threads=8, forked=False) as base_url, _dispatcher(dsn):

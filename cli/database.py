@@ -14,7 +14,7 @@ import psycopg
 from cli.output import Progress
 from domain.access import Context, system_context
 from infrastructure.ids import new_id
-from infrastructure.keys.vault import is_sealed, load_vault, make_key_file, verify_vault
+from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_key_file, verify_vault
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.event_store import EventStore
@@ -38,6 +38,7 @@ class Database(NamedTuple):
 
     dsn: str
     pool: Pool
+    vault: Vault
     store: EventStore
 
     def wait_until_shown(self, position: int) -> None:
@@ -53,7 +54,7 @@ class Database(NamedTuple):
                         f"The change is stored at position {position} of the log, but the read tables have"
                         f" not caught up within {SHOWN_WITHIN_SECONDS} seconds: look at the projector's log."
                     )
-                if not catch_up(conn):
+                if not catch_up(conn, self.vault):
                     time.sleep(LOOK_EVERY_SECONDS)  # an append of another process is still under way
 
 
@@ -65,9 +66,10 @@ def open_database(settings: Settings) -> Iterator[Database]:
     """
     with database_address(settings) as dsn:
         pool = make_pool(dsn, application="ticketing-cli", max_size=2)
-        store = EventStore(pool, lock=settings.event_log_lock)
+        vault = load_vault(settings)
+        store = EventStore(pool, vault, lock=settings.event_log_lock)
         try:
-            yield Database(dsn, pool, store)
+            yield Database(dsn, pool, vault, store)
         finally:
             store.close()
             pool.close()
@@ -119,16 +121,17 @@ def prepare(settings: Settings) -> list[str]:
     done = [f"migration {name}" for name in migrate(owner)]
     grant_to_application(owner, dsn)
     with connect(dsn, application="ticketing-cli") as conn:
-        if not is_sealed(conn):
+        if not has_master_key(conn):
             make_key_file(settings)
-        verify_vault(conn, load_vault(settings))
+        vault = load_vault(settings)
+        verify_vault(conn, vault)
         state = read_schema_state(conn)
         if state == "absent":
             create_read_schema(conn)
             done.append("read tables made")
     if state == "outdated":
         with Progress("Refilling the read tables") as progress:
-            rebuild(dsn, progress.show)
+            rebuild(dsn, vault, progress.show)
         done.append("read tables refilled")
     return done
 

@@ -94,7 +94,7 @@ def load(database: Database, *, tickets: int, seed: int) -> None:
 def _show(database: Database, *, in_bulk: bool) -> None:
     if in_bulk:
         with Progress("Filling the read tables") as progress:
-            rebuild(database.dsn, progress.show)
+            rebuild(database.dsn, database.vault, progress.show)
     database.wait_until_shown(database.store.recorder.max_notification_id() or 0)
 
 
@@ -116,7 +116,7 @@ def _store_missing(
 
 def _copy(conn: Connection, store: EventStore, aggregates: Iterable[Aggregate]) -> None:
     """Append all pending events in one commit. The log's triggers see a COPY as they see an INSERT."""
-    events, statements = store.sealed([event for one in aggregates for event in one.collect_events()])
+    events, statements = store.encrypt([event for one in aggregates for event in one.collect_events()])
     with conn.transaction(), conn.cursor() as cur:
         for statement, parameters in statements:
             cur.execute(statement, parameters)

@@ -1,4 +1,4 @@
-"""`ticketing notary`: the process that chains the log and signs, and what an operator may ask of it."""
+"""`ticketing notary`: the process that chains and signs the log, and its commands for operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
 from infrastructure.storage.postgres import connect
-from notary.follower import run_notary, seal
+from notary.follower import run_notary, sign_log
 from notary.places import NotaryRefused, PlaceUnavailable, require_folder
 from notary.signing import last_checkpoint, rotate_key
 
@@ -31,22 +31,23 @@ def notary(context: typer.Context) -> None:
         require_folder(settings)
         address = address_of_process(settings)
         with failing_in_the_log("notary", NotaryRefused, PlaceUnavailable):
-            run_notary(msgspec.structs.replace(settings, database_url=address), stop_event())
+            ours = msgspec.structs.replace(settings, database_url=address)
+            run_notary(ours, load_vault(settings), stop_event())
 
 
 @app.command()
 def sign() -> None:
-    """Chain what is there and sign a checkpoint now. The running notary puts it into its places."""
+    """Chain the log and sign a checkpoint now. The running notary publishes it."""
     settings = load_settings()
     with database_address(settings) as dsn, connect(dsn, application="ticketing-cli") as conn:
-        seal(conn, load_vault(settings))
+        sign_log(conn, load_vault(settings))
         signed = last_checkpoint(conn)
     note(f"Signed up to position {signed.position if signed else 0}.")
 
 
 @app.command("rotate-key")
 def rotate() -> None:
-    """Sign with a new key from now on, and print its id. What older keys signed stays good."""
+    """Sign with a new key from now on, and print its id. What older keys signed stays valid."""
     settings = load_settings()
     with database_address(settings) as dsn, connect(dsn, application="ticketing-cli") as conn:
         result(rotate_key(conn, load_vault(settings)))

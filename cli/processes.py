@@ -8,6 +8,7 @@ from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_our_host
 from cli.output import note
 from cli.stopping import failing_in_the_log, stop_event
+from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
 from projections.runner import Projector
@@ -41,7 +42,7 @@ def projector() -> None:
     configure_logs(settings.log_level)
     dsn = address_of_process(settings)
     with failing_in_the_log("projector"):
-        Projector(dsn).run(stop_event())
+        Projector(dsn, load_vault(settings)).run(stop_event())
 
 
 def webhook_dispatcher() -> None:

@@ -8,6 +8,7 @@ import typer
 
 from cli.database import database_address
 from cli.output import Progress, note, print_table
+from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.settings import load_settings
 from projections import rebuild as read_tables
 from projections.verification import verify as verify_read_tables
@@ -22,25 +23,26 @@ def rebuild(
     ] = False,
 ) -> None:
     """Refill the read tables from the event log, beside live traffic, and put them in place."""
-    with database_address(load_settings()) as dsn:
+    settings = load_settings()
+    with database_address(settings) as dsn:
         if verify:
-            _verify(dsn)
+            _verify(dsn, load_vault(settings))
         else:
-            _rebuild(dsn)
+            _rebuild(dsn, load_vault(settings))
 
 
-def _rebuild(dsn: str) -> None:
+def _rebuild(dsn: str, vault: Vault) -> None:
     with Progress("Refilling the read tables") as progress:
-        report = read_tables.rebuild(dsn, progress.show)
+        report = read_tables.rebuild(dsn, vault, progress.show)
     note(
         f"The read tables are refilled: {report.events} events up to position {report.position} of the log"
         f" in {report.seconds:.1f} s."
     )
 
 
-def _verify(dsn: str) -> None:
+def _verify(dsn: str, vault: Vault) -> None:
     with Progress("Comparing the read tables with the log") as progress:
-        report = verify_read_tables(dsn, progress.show)
+        report = verify_read_tables(dsn, vault, progress.show)
     if not report.count:
         note(f"0 differences: the read tables are what the log gives up to position {report.position}.")
         return

@@ -13,6 +13,7 @@ import typer
 from cli.beside import Beside, beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
+from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import collecting_rarely
 from infrastructure.settings import Settings, load_settings
@@ -54,7 +55,7 @@ def verify(
         Progress("Checking the log") as progress,
     ):
         tables = progress.also("Comparing the read tables") if read_tables else None
-        report, compared = check(dsn, log, progress.show, tables)
+        report, compared = check(dsn, load_vault(settings), log, progress.show, tables)
     if compared is not None:
         _tell_differences(compared)
     _tell(report)
@@ -83,13 +84,17 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
 
 
 def check(
-    dsn: str, log: Beside[Checked], log_progress: ShowProgress, table_progress: ShowProgress | None
+    dsn: str,
+    vault: Vault,
+    log: Beside[Checked],
+    log_progress: ShowProgress,
+    table_progress: ShowProgress | None,
 ) -> tuple[Report, VerifyReport | None]:
     """The outcome of `checking` and, unless `table_progress` is None, how the read tables compare."""
     with ThreadPoolExecutor(1, thread_name_prefix="log") as executor:
         waiting = executor.submit(log.wait, log_progress)
         try:
-            compared = verify_tables(dsn, table_progress) if table_progress else None
+            compared = verify_tables(dsn, vault, table_progress) if table_progress else None
         except BaseException:
             log.end()
             raise
@@ -126,6 +131,6 @@ def _tell(report: Report) -> None:
         listed = "" if found == len(rows) else f", {len(rows)} of them listed"
         note(f"{found} finding{'s' if found > 1 else ''} in the log{listed}.")
     note(
-        f"{report.events} events in {report.pages} pages and {report.statements} statements checked in"
+        f"{report.events} events in {report.blocks} blocks and {report.statements} statements checked in"
         f" {report.seconds:.1f} s; signed outside the database up to position {report.signed}."
     )

@@ -157,7 +157,7 @@ class Webhooks:
         row = {
             "endpoint_id": webhook_id,
             "command_id": context.command_id,
-            "sealed": self._vault.seal(secret.encode(), purpose=SECRET_PURPOSE),
+            "sealed": self._vault.encrypt(secret.encode(), purpose=SECRET_PURPOSE),
             "is_ours": given is None,
             "at": context.at,
         }

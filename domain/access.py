@@ -70,9 +70,39 @@ def rights_of_person(role: Role, property_ids: Iterable[str]) -> Rights:
 def rights_of_credential(role: Role, property_ids: Iterable[str]) -> Rights:
     """The most an API key or OAuth client allows: with an empty list it reaches every property.
 
-    When it acts for a person, its rights are these `limited_to` the person's.
+    `effective_rights` says what it may do when it acts for a person.
     """
     return Rights(role=role, property_ids=frozenset(property_ids) or None)
+
+
+class EffectiveRights(Rights, frozen=True, kw_only=True):
+    """What a caller may do. `key_property_ids` are those its key or application is restricted to, if it is;
+    `is_narrowed` says that it may do less than its person."""
+
+    key_property_ids: frozenset[str] | None
+    is_narrowed: bool
+
+
+def effective_rights(
+    person: tuple[Role, Iterable[str]] | None,
+    credential: tuple[Role, Iterable[str]] | None = None,
+    *,
+    at_most: Role = "admin",
+) -> EffectiveRights:
+    """The rights of a person who signed in, of a credential of no person, or of both together.
+
+    Each is given as the role and the property ids that are stored of it. A credential that acts for a person
+    may do what both of them may. `at_most` limits the role further.
+    """
+    own = Rights(role="admin", property_ids=None) if credential is None else rights_of_credential(*credential)
+    persons = own if person is None else rights_of_person(*person)
+    both = own.limited_to(persons)
+    return EffectiveRights(
+        role=lesser_role(both.role, at_most),
+        property_ids=both.property_ids,
+        key_property_ids=own.property_ids,
+        is_narrowed=both != persons,
+    )
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):

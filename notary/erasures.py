@@ -1,19 +1,19 @@
-"""Who was erased, as the signed statements outside the database tell: they outlive a restored backup."""
+"""Reads who was erased from the signed statements outside the database, which a restored backup lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from infrastructure.storage.postgres import Connection
-from notary.pages import read_log_id, sql
+from notary.blocks import read_log_id, sql
 from notary.statements import BadStatement, Reader, without_repeats
 
 
 def erased_people(conn: Connection, lines: Iterable[str]) -> list[str]:
-    """The ids of the people that statements of this database's log say were erased, in that order.
+    """The ids of the people that the statements of this log name as erased, in order.
 
-    Raises BadStatement where a line is not as it was signed, or the first one is not the database's first:
-    then it is another log's, or made up.
+    Raises BadStatement when a line was altered after it was signed, or when the first line is not the first
+    statement of this database: it then belongs to another log, or is forged.
     """
     reader = Reader(read_log_id(conn))
     row = conn.execute(sql["statement_numbered"], {"number": 1}).fetchone()

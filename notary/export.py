@@ -1,11 +1,11 @@
-"""A stretch of the log as a file, the same bytes each time, and a manifest that proves it.
+"""Exports a range of the log as a file, with a signed manifest that proves its content.
 
-An end of it that is a number is a position, and included. One that is a time is compared with when events
-occurred: at or after `from`, and before `to`. Whatever they are, the events are in the order of the log, and
-what is stored later can only come after them.
+A border of the range is a position, which is included, or a time, which is compared with the times at which
+events occurred: at or after `from`, and before `to`. The events are always in the order of the log. The same
+range always gives the same bytes.
 
-Events are as they were stored: personal fields are sealed. tools/verify_export.py checks both files with
-nothing but Python's standard library, on a machine that knows nothing of this one.
+Events are exported as they are stored, with encrypted personal fields. tools/verify_export.py checks both
+files on any machine; it needs only the standard library of Python.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from domain.errors import Invalid
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Connection, Pool
 from notary import merkle
-from notary.follower import seal
-from notary.pages import Page, Row, read_end, read_log_id, read_page, sql
+from notary.blocks import Block, Row, read_block, read_end, read_log_id, sql
+from notary.follower import sign_log
 from notary.signing import last_checkpoint, sign_bytes
 from notary.statements import Statement, parse
 from notary.window import Range, Window, read_stretch, stretches, tighten
@@ -43,7 +43,7 @@ Border = int | datetime
 
 
 class Content(NamedTuple):
-    """What a manifest says of the data file."""
+    """The description of the data file in the manifest."""
 
     format: Format
     sha256: str
@@ -51,11 +51,11 @@ class Content(NamedTuple):
 
 
 def find_range(conn: Connection, vault: Vault, start: Border = 1, end: Border | None = None) -> Range:
-    """The range to export, covered by a signed checkpoint; raise Invalid.
+    """The range to export, which a signed checkpoint covers. Raises Invalid.
 
-    Without `end` it ends where the last checkpoint does, so that the same words give the same file until
-    the next one. For an end after the last checkpoint, one is signed now. A range by time goes from the
-    first to the last of its events.
+    Without `end` the range ends at the last checkpoint, so that the same request gives the same file until
+    the next checkpoint. If `end` lies after the last checkpoint, a new one is signed. A range by time goes
+    from the first to the last of its events.
     """
     _require_order(start, end)
     covered = _cover(conn, vault, start, end)
@@ -75,7 +75,7 @@ def find_range(conn: Connection, vault: Vault, start: Border = 1, end: Border | 
 
 
 def data(pool: Pool, chosen: Range, format: Format, *, with_header: bool = True) -> Iterator[bytes]:
-    """The file, in pieces of at most EVENTS_AT_ONCE events. Holds no connection while it is read."""
+    """Yields the file in pieces of at most EVENTS_AT_ONCE events. Holds no connection between two pieces."""
     if format == "csv" and with_header:
         yield _csv([COLUMNS])
     for rows in _all_rows(pool, chosen) if chosen.window is None else _rows_in_window(pool, chosen):
@@ -83,7 +83,7 @@ def data(pool: Pool, chosen: Range, format: Format, *, with_header: bool = True)
 
 
 def digest(pieces: Iterable[bytes], format: Format) -> Content:
-    """The content of a file that consists of those pieces."""
+    """Describe the content of a file that consists of these pieces."""
     sha256, size = hashlib.sha256(), 0
     for piece in pieces:
         sha256.update(piece)
@@ -92,13 +92,16 @@ def digest(pieces: Iterable[bytes], format: Format) -> Content:
 
 
 def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) -> bytes:
-    """What proves that the file is that stretch of the log, signed: the pages it lies in, the hashes of
-    their other events, the chain from there to the next checkpoint, and that with the keys it needs."""
-    start, end = _page(conn, chosen.first), _page(conn, chosen.last)
+    """The signed proof that the file is this range of the log.
+
+    It holds the blocks of the range, the hashes of the events in them that are not in the file, the chain up
+    to the next checkpoint, that checkpoint, and the public keys.
+    """
+    start, end = _block(conn, chosen.first), _block(conn, chosen.last)
     row = conn.execute(sql["first_checkpoint_from"], {"position": chosen.last}).fetchone()
     assert row is not None
     checkpoint = parse(row[0])
-    before = read_page(conn, "page_numbered", number=start.number - 1)
+    before = read_block(conn, "block_numbered", number=start.number - 1)
     facts = {
         "kind": MANIFEST,
         "log": read_log_id(conn),
@@ -117,7 +120,7 @@ def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) ->
 
 
 def _require_order(start: Border, end: Border | None) -> None:
-    """Refuse what can be told to be no range without looking at the log."""
+    """Raise Invalid for borders that cannot form a range, whatever the log holds."""
     for name, border in (("from", start), ("to", end)):
         if isinstance(border, datetime) and border > datetime.now(UTC):
             raise Invalid({name: [f"The time {_text(border)} lies in the future."]})
@@ -130,10 +133,10 @@ def _require_order(start: Border, end: Border | None) -> None:
 
 
 def _cover(conn: Connection, vault: Vault, *borders: Border | None) -> int:
-    """The position up to which the log is signed, which is done now if a border lies beyond that."""
+    """The position up to which the log is signed. Signs it first when a border lies beyond that position."""
     signed = last_checkpoint(conn)
     if signed is None or any(_is_beyond(border, signed) for border in borders):
-        seal(conn, vault)
+        sign_log(conn, vault)
         return read_end(conn).position
     return signed.position or 0
 
@@ -145,7 +148,7 @@ def _is_beyond(border: Border | None, signed: Statement) -> bool:
 
 
 def _nothing_there(start: Border, end: Border | None) -> str:
-    """Why there is no event in a range of which at least one end is a time."""
+    """The reason why a range with at least one time as a border holds no event."""
     if isinstance(start, int) and start > 1:
         return f"The range is reversed: no event from position {start} on occurred before {_text(end)}."
     if isinstance(end, int):
@@ -158,13 +161,16 @@ def _nothing_there(start: Border, end: Border | None) -> str:
 
 
 def _text(border: Border | None) -> str:
-    """A time as events have it."""
+    """A time in the format of events."""
     return str(msgspec.to_builtins(border))
 
 
-def _others(conn: Connection, chosen: Range, start: Page, end: Page) -> dict[str, Any]:
-    """The hashes of what is not in the file and yet in its pages: single events before and after it, or,
-    where times say what is in it, whole subtrees by the pages' numbers, for pages that have some of it."""
+def _others(conn: Connection, chosen: Range, start: Block, end: Block) -> dict[str, Any]:
+    """The hashes of the events that are in the blocks of the file but not in the file.
+
+    For a range by positions these are the leaves before and after it. For a range by time they are whole
+    subtrees, by the numbers of the blocks that hold events of the range.
+    """
     if chosen.window is None:
         return {
             "leaves_before": _leaves(start, lambda position: position < chosen.first),
@@ -173,29 +179,29 @@ def _others(conn: Connection, chosen: Range, start: Page, end: Page) -> dict[str
     left_out = {}
     for stretch in stretches(conn, chosen):
         kept = {row.position for row in chosen.keep(read_stretch(conn, stretch))}
-        page = read_page(conn, "page_numbered", number=stretch.page)
-        if kept and page is not None:
-            is_kept = [position in kept for position in page.positions]
-            found = merkle.cover(merkle.split(page.leaves), is_kept)
-            left_out[str(page.number)] = [[one.low, one.high, one.hash.hex()] for one in found]
+        block = read_block(conn, "block_numbered", number=stretch.block)
+        if kept and block is not None:
+            is_kept = [position in kept for position in block.positions]
+            found = merkle.cover(merkle.split(block.leaves), is_kept)
+            left_out[str(block.number)] = [[one.low, one.high, one.hash.hex()] for one in found]
     times = {name: one and _text(one) for name, one in chosen.window._asdict().items()}
     return {"leaves_before": [], "leaves_after": [], "window": times, "left_out": left_out}
 
 
-def _page(conn: Connection, position: int) -> Page:
-    page = read_page(conn, "page_at", position=position)
-    if page is None:
+def _block(conn: Connection, position: int) -> Block:
+    block = read_block(conn, "block_at", position=position)
+    if block is None:
         raise Invalid({"to": [f"Position {position} is not chained yet."]})
-    return page
+    return block
 
 
-def _leaves(page: Page, is_wanted: Any) -> list[str]:
-    pairs = zip(page.positions, merkle.split(page.leaves), strict=True)
+def _leaves(block: Block, is_wanted: Any) -> list[str]:
+    pairs = zip(block.positions, merkle.split(block.leaves), strict=True)
     return [leaf.hex() for position, leaf in pairs if is_wanted(position)]
 
 
-def _links(conn: Connection, start: Page, checkpoint: Statement) -> list[list[Any]]:
-    """Number, first and last position, events and root of each page up to the checkpoint's."""
+def _links(conn: Connection, start: Block, checkpoint: Statement) -> list[list[Any]]:
+    """Number, first and last position, count of events and root of each block up to the checkpoint."""
     parameters = {"after": start.number - 1, "last": checkpoint.facts["page"]}
     with conn.cursor(binary=True) as cur:
         rows = cur.execute(sql["links_between"], parameters).fetchall()
@@ -226,7 +232,7 @@ def _rows_in_window(pool: Pool, chosen: Range) -> Iterator[list[Row]]:
 
 
 def _lines(rows: Iterable[Row]) -> bytes:
-    """One object a line. The event comes last and is the stored bytes themselves."""
+    """One JSON object on each line. The event is the last field; its bytes are the stored bytes."""
     return b"".join(
         b'{"position":%d,"aggregate_id":%b,"version":%d,"type":%b,"event":%b}\n'
         % (row.position, _json(row.aggregate_id), row.version, _json(row.topic), row.state)

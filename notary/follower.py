@@ -1,4 +1,4 @@
-"""The notary: follows the log off the write path, chains it, signs checkpoints, and puts them outside."""
+"""The notary: follows the log, chains it, signs checkpoints, and publishes them outside the database."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from infrastructure.keys.vault import Vault, load_vault
+from infrastructure.keys.vault import Vault
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
-from notary.pages import PAGE_EVENTS, Row, chain_page, read_end, sql
-from notary.places import NotaryRefused, Place, PlaceUnavailable, places
-from notary.signing import last_checkpoint, sign_checkpoint, sign_erasure, take_turn
+from notary.blocks import BLOCK_EVENTS, Row, chain_block, read_end, sql
+from notary.places import NotaryRefused, Place, PlaceUnavailable, StatementFile
+from notary.signing import last_checkpoint, lock_chain, sign_checkpoint, sign_erasure
 from notary.statements import BadStatement, parse
 
 LEADER_KEY = 7_305_875  # the session advisory lock of the notary that leads
@@ -26,29 +26,29 @@ _ERASED = "user.erased"
 log = structlog.get_logger()
 
 
-def run_notary(settings: Settings, stop: threading.Event) -> None:
-    """Work until `stop` is set; a second notary stands by until the first is gone. Raises on any error, for
-    a supervisor to start it again."""
+def run_notary(settings: Settings, vault: Vault, stop: threading.Event) -> None:
+    """Run until `stop` is set; a second notary waits until the first has ended. Raises on any error: the
+    supervisor restarts the process."""
     options = f"-c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     with connect(settings.database_url or "", application="ticketing-notary", options=options) as conn:
         while not stop.is_set():
             row = conn.execute(sql["take_leadership"], {"key": LEADER_KEY}).fetchone()
             if row and row[0]:
                 log.info("notary_leads")
-                Notary(conn, load_vault(settings), settings).run(stop)
+                Notary(conn, vault, settings).run(stop)
                 return
             stop.wait(STANDBY_SECONDS)
 
 
 class Notary:
-    """Chains whole pages as they fill. What is left over is chained and signed when a checkpoint is due, or
+    """Chains each block when it is full. Chains and signs the rest of the log when a checkpoint is due, and
     at once when a person was erased."""
 
     def __init__(self, conn: Connection, vault: Vault, settings: Settings) -> None:
         self._conn = conn
         self._vault = vault
         self._interval_seconds = settings.checkpoint_minutes * 60
-        self._publisher = Publisher(conn, places(settings))
+        self._publisher = Publisher(conn, _places(settings))
         self._signed_at: float | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -57,29 +57,29 @@ class Notary:
                 stop.wait(LOOK_SECONDS)
 
     def step(self) -> bool:
-        """Do what is due; whether there may be more to do at once."""
+        """Chain, sign and publish what is due. Returns whether another full block may wait."""
         waiting, has_erasure = self._waiting()
         is_due = self._signed_at is None or time.monotonic() - self._signed_at >= self._interval_seconds
-        if waiting >= PAGE_EVENTS and not has_erasure:
+        if waiting >= BLOCK_EVENTS and not has_erasure:
             chain_next(self._conn, self._vault)
-        if (is_due and waiting < PAGE_EVENTS) or has_erasure:
-            seal(self._conn, self._vault)
+        if (is_due and waiting < BLOCK_EVENTS) or has_erasure:
+            sign_log(self._conn, self._vault)
             self._signed_at = time.monotonic()
         self._publisher.publish()
-        return waiting >= PAGE_EVENTS
+        return waiting >= BLOCK_EVENTS
 
     def _waiting(self) -> tuple[int, bool]:
-        parameters = {"after": read_end(self._conn).position, "limit": PAGE_EVENTS}
+        parameters = {"after": read_end(self._conn).position, "limit": BLOCK_EVENTS}
         count, has_erasure = self._conn.execute(sql["count_waiting"], parameters).fetchall()[0]
         return int(count), bool(has_erasure)
 
 
-def seal(conn: Connection, vault: Vault) -> None:
-    """Chain everything that is there and sign a checkpoint over it, unless there is one already."""
-    while len(chain_next(conn, vault)) == PAGE_EVENTS:
+def sign_log(conn: Connection, vault: Vault) -> None:
+    """Chain all events of the log and sign a checkpoint over them, unless one exists already."""
+    while len(chain_next(conn, vault)) == BLOCK_EVENTS:
         pass
     with conn.transaction():
-        take_turn(conn)
+        lock_chain(conn)
         end, last = read_end(conn), last_checkpoint(conn)
         if last is None or last.facts["page"] != end.number:
             statement = sign_checkpoint(conn, vault, end)
@@ -87,18 +87,28 @@ def seal(conn: Connection, vault: Vault) -> None:
 
 
 def chain_next(conn: Connection, vault: Vault) -> Sequence[Row]:
-    """Chain one page, and state the erasures it holds in the same commit."""
+    """Chain one block, and sign a statement for each erasure in it, in one commit."""
     with conn.transaction():
-        take_turn(conn)
-        rows = chain_page(conn)
+        lock_chain(conn)
+        rows = chain_block(conn)
         for row in rows:
             if row.topic == _ERASED:
                 sign_erasure(conn, vault, row.aggregate_id, row.position)
     return rows
 
 
+def _places(settings: Settings) -> list[Place]:
+    """The file, and the Kafka topic where Kafka is configured."""
+    found: list[Place] = [StatementFile.of(settings)]
+    if settings.kafka_bootstrap_servers:
+        from notary.topic import StatementTopic  # here, because it loads a Kafka client
+
+        found.append(StatementTopic(settings))
+    return found
+
+
 class Publisher:
-    """Brings every place up to the statements of the database."""
+    """Copies the statements of the database to every place outside it."""
 
     def __init__(self, conn: Connection, outside: Sequence[Place]) -> None:
         self._conn = conn
@@ -107,7 +117,7 @@ class Publisher:
         self._not_before: dict[Place, float] = {}
 
     def publish(self) -> None:
-        """A place that is away gets its lines when it is back; the others do not wait for it."""
+        """Publish new statements. An unavailable place is tried again later, without delaying the others."""
         for place in self._outside:
             if time.monotonic() < self._not_before.get(place, 0.0):
                 continue
@@ -115,7 +125,7 @@ class Publisher:
                 self._bring_up(place)
             except PlaceUnavailable as error:
                 log.error("checkpoints_not_published", error=str(error), retry_in_seconds=RETRY_SECONDS)
-                self._reached.pop(place, None)  # some lines may have arrived all the same
+                self._reached.pop(place, None)  # some lines may have arrived: read the last line again
                 self._not_before[place] = time.monotonic() + RETRY_SECONDS
 
     def _bring_up(self, place: Place) -> None:
@@ -130,7 +140,7 @@ class Publisher:
         return self._conn.execute(sql["statements_after"], parameters).fetchall()
 
     def _last_number(self, place: Place) -> int:
-        """The number of the last line there; raise NotaryRefused where the database has another one."""
+        """The number of the last line at the place. Raises NotaryRefused when the database differs."""
         line = place.last_line()
         if line is None:
             return 0
@@ -138,14 +148,14 @@ class Publisher:
             number = parse(line).number
         except BadStatement as error:
             raise NotaryRefused(
-                f"The last of the checkpoints outside the database cannot be read: {error}. Say `ticketing"
-                " verify`; then keep the old checkpoints elsewhere, and a new file is begun."
+                f"The last checkpoint outside the database cannot be read: {error}. Run `ticketing verify`,"
+                " then move the old checkpoints away; the notary begins a new file."
             ) from None
         row = self._conn.execute(sql["statement_numbered"], {"number": number}).fetchone()
         if row is None or row[0] != line:
             raise NotaryRefused(
-                f"The last of the checkpoints outside the database, number {number}, is not the database's:"
-                " it is another database, or one restored from a backup, or its log was altered. Say"
-                " `ticketing verify`; then keep the old checkpoints elsewhere, and a new file is begun."
+                f"The last checkpoint outside the database, number {number}, is not in the database: this is"
+                " another database, or one restored from a backup, or its log was altered. Run `ticketing"
+                " verify`, then move the old checkpoints away; the notary begins a new file."
             )
         return number

@@ -1,7 +1,7 @@
-"""The hashes of the chain: events into leaves, leaves into a page's root, roots into the chain.
+"""The hashes of the chain: of events (leaves), of blocks (roots of Merkle trees) and of the chain.
 
-The tree is that of RFC 6962 section 2.1, with its prefixes 0 for leaves and 1 for nodes; SHA-256 throughout.
-tools/verify_export.py computes the same with nothing but the standard library.
+The trees are those of RFC 6962 section 2.1, with the prefixes 0 for leaves and 1 for nodes; all hashes are
+SHA-256. tools/verify_export.py computes the same hashes with only the standard library.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _LINK = struct.Struct(">BqqqI")
 
 
 class Step(NamedTuple):
-    """A neighbour on the way from a leaf to the root, and whether it stands to the left."""
+    """A sibling hash on the path from a leaf to the root; `is_left` says on which side it is."""
 
     is_left: bool
     hash: bytes
 
 
 class Subtree(NamedTuple):
-    """The hash over the leaves from `low` up to before `high`."""
+    """The hash of the leaves from `low` (included) to `high` (excluded)."""
 
     low: int
     high: int
@@ -33,7 +33,7 @@ class Subtree(NamedTuple):
 
 
 def leaf(position: int, aggregate_id: str, version: int, topic: str, state: bytes) -> bytes:
-    """One row of the log. The texts carry their lengths, so that no two rows give the same bytes."""
+    """The hash of one row of the log. Lengths precede the texts, so different rows hash different bytes."""
     text, kind = aggregate_id.encode(), topic.encode()
     return sha256(
         _HEAD.pack(0, position, version, len(text)) + text + _LENGTH.pack(len(kind)) + kind + state
@@ -41,7 +41,7 @@ def leaf(position: int, aggregate_id: str, version: int, topic: str, state: byte
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """The root over at least one leaf. A node without a neighbour moves up as it is."""
+    """The root of at least one leaf. A node without a sibling moves up one level unchanged."""
     level = list(leaves)
     while len(level) > 1:
         level = _next_level(level)
@@ -49,31 +49,31 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 
 def cover(leaves: Sequence[bytes], is_kept: Sequence[bool]) -> list[Subtree]:
-    """The largest subtrees that hold none of the leaves that are kept, from left to right. With the kept
-    leaves they give the root."""
+    """The largest subtrees that contain no kept leaf, from left to right. The root can be computed from them
+    and the kept leaves."""
     return _cover(leaves, is_kept, 0, len(leaves))
 
 
 def path(leaves: Sequence[bytes], index: int) -> list[Step]:
-    """The neighbours that lead from the leaf at `index` to the root."""
+    """The sibling hashes on the path from the leaf at `index` to the root."""
     steps, level = [], list(leaves)
     while len(level) > 1:
-        neighbour = index ^ 1
-        if neighbour < len(level):
-            steps.append(Step(neighbour < index, level[neighbour]))
+        sibling = index ^ 1
+        if sibling < len(level):
+            steps.append(Step(sibling < index, level[sibling]))
         level, index = _next_level(level), index // 2
     return steps
 
 
 def first_link(log_id: str) -> bytes:
-    """What the chain of a log begins with."""
+    """The hash with which the chain of a log begins."""
     return sha256(b"ticketing log\n" + log_id.encode()).digest()
 
 
 def link(
     previous: bytes, *, number: int, first_position: int, last_position: int, events: int, root: bytes
 ) -> bytes:
-    """The chain's hash after one more page."""
+    """The hash of the chain after one more block."""
     head = _LINK.pack(2, number, first_position, last_position, events)
     return sha256(head + previous + root).digest()
 

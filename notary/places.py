@@ -1,4 +1,4 @@
-"""Where statements stand outside the database: a file of JSON lines, and a Kafka topic."""
+"""The places outside the database where statements are published; here the file of JSON lines."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ FILE = "checkpoints.jsonl"
 
 
 class NotaryRefused(Exception):
-    """What stands outside and what the database holds are not of one log; the message says what to do."""
+    """The statements outside the database belong to another log; the message says what to do."""
 
 
 class PlaceUnavailable(Exception):
-    """Nothing can be put there or read there just now; trying again later may work."""
+    """The place cannot be read or written now; a later attempt may succeed."""
 
 
 class Place(Protocol):
+    """A file, or a Kafka topic (notary/topic.py)."""
+
     def last_line(self) -> str | None:
-        """The last line that stands there; raise PlaceUnavailable."""
+        """Return the last line, or None. Raises PlaceUnavailable."""
 
     def append(self, lines: Sequence[str]) -> None:
-        """Put the lines there, for good; raise PlaceUnavailable."""
+        """Append the lines durably. Raises PlaceUnavailable."""
 
 
 class StatementFile:
-    """The lines of the file. Only ever appended to, and flushed to the disk line by line."""
+    """A file of statements, one a line. It is only appended to, and flushed to the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +43,7 @@ class StatementFile:
         return cls(settings.notary_dir / FILE)
 
     def lines(self) -> Iterator[str]:
-        """Every whole line; what a crash left of one is no line. Raises PlaceUnavailable."""
+        """Yields every complete line; a partial line at the end is left out. Raises PlaceUnavailable."""
         with _disk_errors():
             if not self.path.exists():
                 return
@@ -67,18 +69,8 @@ class StatementFile:
                 os.fsync(file.fileno())
 
 
-def places(settings: Settings) -> list[Place]:
-    """The file always, and the topic where Kafka is set up."""
-    found: list[Place] = [StatementFile.of(settings)]
-    if settings.kafka_bootstrap_servers:
-        from notary.topic import StatementTopic  # here, as nothing else needs a Kafka client
-
-        found.append(StatementTopic(settings))
-    return found
-
-
 def require_folder(settings: Settings) -> None:
-    """Raise BadSettings unless the file can be kept where the setting says."""
+    """Make the folder NOTARY_DIR. Raises BadSettings when it cannot be written."""
     try:
         settings.notary_dir.mkdir(parents=True, exist_ok=True)
         if not os.access(settings.notary_dir, os.W_OK):
@@ -96,7 +88,7 @@ def _disk_errors() -> Iterator[None]:
 
 
 def _end_of_last_line(file: int) -> int:
-    """Where the last whole line ends."""
+    """The offset of the end of the last complete line."""
     size = os.fstat(file).st_size
     tail = os.pread(file, 65_536, max(0, size - 65_536))
     return size - len(tail) + tail.rfind(b"\n") + 1

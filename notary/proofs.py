@@ -1,4 +1,4 @@
-"""The proof that one event is in the log that was signed: from its hash up to a checkpoint."""
+"""The proof that one event is in the signed log: the hashes from the event up to a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 from domain.errors import Conflict, NotFound
 from infrastructure.storage.postgres import Connection
 from notary import merkle
-from notary.pages import Row, read_page, sql
+from notary.blocks import Row, read_block, sql
 from notary.statements import parse
 
 
 def prove(conn: Connection, event_id: str) -> dict[str, Any]:
-    """The proof of an event; raise NotFound, or Conflict while it is not signed yet.
+    """The proof of an event. Raises NotFound, and Conflict while the event is not signed yet.
 
-    `leaf` is the hash over the row, as notary/merkle.py computes it. With `path` it gives `root`; with
-    `chain_before` and the `pages`, of which the first is the event's own, that gives the chain's hash in
-    the signed `checkpoint`. The event is as it was stored, in base64.
+    `leaf` is the hash of the row (notary/merkle.py). `leaf` and `path` give `root`. `chain_before` and
+    `pages` (the blocks from that of the event on) give the hash of the chain in the signed `checkpoint`.
+    `stored` is the stored event in base64.
     """
     found = conn.execute(sql["position_of_event"], {"event_id": event_id}).fetchone()
     position = int(found[0]) if found and found[0] is not None else 0
     with conn.cursor(binary=True) as cur:
         stored = cur.execute(sql["read_one_event"], {"position": position}).fetchone()
-    page = read_page(conn, "page_at", position=position)
-    if stored is None or page is None:
+    block = read_block(conn, "block_at", position=position)
+    if stored is None or block is None:
         raise NotFound("event, or it is not chained yet: that takes some minutes")
     row = Row._make(stored)
-    signed = conn.execute(sql["first_checkpoint_from"], {"position": page.last_position}).fetchone()
+    signed = conn.execute(sql["first_checkpoint_from"], {"position": block.last_position}).fetchone()
     if signed is None:
         raise Conflict("The event is chained but not signed yet: try again in some minutes.")
     checkpoint = parse(signed[0])
-    leaves, index = merkle.split(page.leaves), list(page.positions).index(position)
-    before = read_page(conn, "page_numbered", number=page.number - 1)
-    links = {"after": page.number - 1, "last": checkpoint.facts["page"]}
+    leaves, index = merkle.split(block.leaves), list(block.positions).index(position)
+    before = read_block(conn, "block_numbered", number=block.number - 1)
+    links = {"after": block.number - 1, "last": checkpoint.facts["page"]}
     with conn.cursor(binary=True) as cur:
-        pages = cur.execute(sql["links_between"], links).fetchall()
+        blocks = cur.execute(sql["links_between"], links).fetchall()
     return {
         "event_id": event_id,
         "position": row.position,
@@ -45,9 +45,9 @@ def prove(conn: Connection, event_id: str) -> dict[str, Any]:
         "stored": base64.b64encode(row.state).decode(),
         "leaf": row.leaf.hex(),
         "path": [{"left": step.is_left, "hash": step.hash.hex()} for step in merkle.path(leaves, index)],
-        "root": page.root.hex(),
+        "root": block.root.hex(),
         "chain_before": (before.chain if before else _start(conn)).hex(),
-        "pages": [[*numbers, bytes(root).hex()] for *numbers, root in pages],
+        "pages": [[*numbers, bytes(root).hex()] for *numbers, root in blocks],
         "checkpoint": checkpoint.line,
         "keys": [
             line for (line,) in conn.execute(sql["key_statements"], {"number": checkpoint.number}).fetchall()

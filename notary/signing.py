@@ -1,4 +1,4 @@
-"""The notary's keys, and the statements it signs with them, numbered one after another."""
+"""The signing keys of the notary, and the numbered statements that it signs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Connection
-from notary.pages import TURN_KEY, End, read_log_id, sql
-from notary.statements import Statement, key_id, line_hash, parse, signed
+from notary.blocks import CHAIN_LOCK, End, read_log_id, sql
+from notary.statements import Statement, key_id, line_hash, parse, sign
 
 _PURPOSE = "notary/{}"
 
@@ -22,28 +22,30 @@ class _Signer(NamedTuple):
     key: Ed25519PrivateKey
 
 
-def take_turn(conn: Connection) -> None:
-    """Let only this transaction chain and sign until it ends."""
-    conn.execute(sql["take_turn"], {"key": TURN_KEY})
+def lock_chain(conn: Connection) -> None:
+    """Take the lock of the transaction that chains and signs, and hold it until the transaction ends."""
+    conn.execute(sql["lock_chain"], {"key": CHAIN_LOCK})
 
 
 def sign_checkpoint(conn: Connection, vault: Vault, end: End) -> Statement:
-    """State the chain's hash at its end. Within a transaction that has the turn."""
+    """Sign a statement of the hash at the end of the chain. The caller has locked the chain."""
     facts = {"page": end.number, "position": end.position, "chain": end.chain.hex()}
-    return _state(conn, vault, {"kind": "checkpoint", **facts})
+    return _append(conn, {"kind": "checkpoint", **facts}, _signer(conn, vault))
 
 
 def sign_erasure(conn: Connection, vault: Vault, user_id: str, at_position: int) -> Statement:
-    """State that a person was erased by the event there: the part of the log a backup must not undo."""
-    return _state(conn, vault, {"kind": "erasure", "user_id": user_id, "event_position": at_position})
+    """Sign a statement that the event at this position erased a person, for use after a restored backup."""
+    return _append(
+        conn, {"kind": "erasure", "user_id": user_id, "event_position": at_position}, _signer(conn, vault)
+    )
 
 
 def rotate_key(conn: Connection, vault: Vault) -> str:
-    """Announce a new key, signed by the one in use, which is retired; return its id."""
+    """Replace the key in use by a new one, which the old one signs, and return the id of the new key."""
     with conn.transaction():
-        take_turn(conn)
+        lock_chain(conn)
         old = _signer(conn, vault)
-        return _announce(conn, vault, old).id
+        return _add_key(conn, vault, old).id
 
 
 def last_checkpoint(conn: Connection) -> Statement | None:
@@ -52,24 +54,20 @@ def last_checkpoint(conn: Connection) -> Statement | None:
 
 
 def sign_bytes(conn: Connection, vault: Vault, content: Mapping[str, Any]) -> Statement:
-    """Sign what is no statement of the sequence, such as the manifest of an export."""
+    """Sign something that is not a numbered statement, such as the manifest of an export."""
     signer = _signer(conn, vault)
-    return signed({**content, "signed_by": signer.id}, signer.key)
-
-
-def _state(conn: Connection, vault: Vault, facts: Mapping[str, Any]) -> Statement:
-    return _append(conn, facts, _signer(conn, vault))
+    return sign({**content, "signed_by": signer.id}, signer.key)
 
 
 def _signer(conn: Connection, vault: Vault) -> _Signer:
     row = conn.execute(sql["key_in_use"]).fetchone()
     if row is None:
-        return _announce(conn, vault, None)
-    raw = vault.open(bytes(row[1]), purpose=_PURPOSE.format(row[0]))
+        return _add_key(conn, vault, None)
+    raw = vault.decrypt(bytes(row[1]), purpose=_PURPOSE.format(row[0]))
     return _Signer(row[0], Ed25519PrivateKey.from_private_bytes(raw))
 
 
-def _announce(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:
+def _add_key(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:
     key = Ed25519PrivateKey.generate()
     public_key = key.public_key().public_bytes_raw()
     new, at = _Signer(key_id(public_key), key), datetime.now(UTC)
@@ -80,7 +78,7 @@ def _announce(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:
         {
             "id": new.id,
             "public_key": public_key,
-            "sealed_private_key": vault.seal(key.private_bytes_raw(), purpose=_PURPOSE.format(new.id)),
+            "sealed_private_key": vault.encrypt(key.private_bytes_raw(), purpose=_PURPOSE.format(new.id)),
             "made_at": at,
         },
     )
@@ -92,7 +90,7 @@ def _announce(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:
 def _append(conn: Connection, facts: Mapping[str, Any], signer: _Signer) -> Statement:
     row = conn.execute(sql["last_statement"]).fetchone()
     number, line = row or (0, None)
-    statement = signed(
+    statement = sign(
         {
             **facts,
             "number": number + 1,

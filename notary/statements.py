@@ -1,8 +1,8 @@
-"""What the notary signs: checkpoints, changes of key and erasures, one line of JSON each.
+"""The statements that the notary signs: checkpoints, new keys and erasures, one line of JSON each.
 
-Every line is numbered and carries the SHA-256 of the line before it, so that none can be taken out. What is
-signed is the line without its signature, with sorted keys and no spaces. A new key is announced in a line
-signed by the key before it; the first one signs for itself.
+Lines are numbered, and each contains the SHA-256 of the line before it, so that no line can be removed. The
+signed bytes are the line without its signature, with sorted keys and no spaces. A line that announces a new
+key is signed with the previous key; the first key signs its own line.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _CONTEXT = b"ticketing statement\n"
 
 
 class BadStatement(Exception):
-    """A line is not what it was when it was signed; the message says in what."""
+    """A line was altered after it was signed; the message says how."""
 
 
 class Statement(NamedTuple):
-    """One line, and what it says."""
+    """One line, and its decoded fields."""
 
     line: str
     facts: dict[str, Any]
@@ -44,8 +44,8 @@ class Statement(NamedTuple):
         return position if isinstance(position, int) else None
 
 
-def signed(facts: Mapping[str, Any], key: Ed25519PrivateKey) -> Statement:
-    """The statement of `facts`, with a signature by the key whose id stands in `signed_by`."""
+def sign(facts: Mapping[str, Any], key: Ed25519PrivateKey) -> Statement:
+    """Make a statement of `facts`, signed with the key whose id is in `signed_by`."""
     signature = base64.b64encode(key.sign(_CONTEXT + _canonical(facts))).decode()
     complete = {**facts, "signature": signature}
     return Statement(_canonical(complete).decode(), complete)
@@ -62,16 +62,16 @@ def parse(line: str) -> Statement:
 
 
 def without_repeats(lines: Iterable[str]) -> Iterator[str]:
-    """Each line once. Where nobody heard whether it had arrived it was put there again, and says the same."""
+    """Yields each line once. A line is published again when the answer to the first attempt was lost."""
     seen: set[str] = set()
     for line in lines:
-        if (its_hash := line_hash(line)) not in seen:
-            seen.add(its_hash)
+        if (sha256 := line_hash(line)) not in seen:
+            seen.add(sha256)
             yield line
 
 
 def line_hash(line: str | None) -> str:
-    """What the following line says in `previous`."""
+    """The value of `previous` in the next line."""
     return NOTHING_BEFORE if line is None else hashlib.sha256(line.encode()).hexdigest()
 
 
@@ -80,7 +80,7 @@ def key_id(public_key: bytes) -> str:
 
 
 class Reader:
-    """Takes the lines one after another, from the first on, and lets pass what was signed.
+    """Verifies lines one after another, from the first on.
 
     `keys` are the public keys announced so far, by their ids.
     """
@@ -91,13 +91,13 @@ class Reader:
         self.last: Statement | None = None
 
     def read(self, line: str) -> Statement:
-        """The next statement; raise BadStatement unless it follows the last one and is signed for this
-        log. Without a log id, the log is the one that the first line names."""
+        """Return the next statement. Raises BadStatement unless it follows the last one and is signed
+        for this log. Without a log id, the first line names the log."""
         statement = parse(line)
         facts = statement.facts
         due = self.last.number + 1 if self.last else 1
         if statement.number != due:
-            raise BadStatement(f"it has the number {statement.number} where {due} is due")
+            raise BadStatement(f"it has the number {statement.number}; {due} was expected")
         if facts.get("previous") != line_hash(self.last.line if self.last else None):
             raise BadStatement("it does not continue the line before it")
         self.log_id = self.log_id or str(facts.get("log"))
@@ -132,7 +132,7 @@ def _check_signature(facts: Mapping[str, Any], keys: Mapping[str, bytes]) -> Non
         signature = base64.b64decode(str(facts.get("signature")), validate=True)
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _CONTEXT + _canonical(unsigned))
     except (InvalidSignature, ValueError):
-        raise BadStatement("its signature is not good") from None
+        raise BadStatement("its signature is invalid") from None
 
 
 def _canonical(facts: Mapping[str, Any]) -> bytes:

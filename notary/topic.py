@@ -1,4 +1,4 @@
-"""Statements in Kafka."""
+"""The Kafka topic to which statements are published."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from notary.places import PlaceUnavailable
 
 
 class StatementTopic:
-    """The same lines as records of `PREFIX.checkpoints`, keyed by their numbers."""
+    """The lines of the file as records of one partition of `<KAFKA_PREFIX>.checkpoints`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._partition = TopicPartition(checkpoints_topic(settings), 0)
 
     def lines(self) -> Iterator[str]:
-        """Every committed record, in order, up to the end as it is now; raise PlaceUnavailable."""
+        """Yields every committed record in order, up to the present end. Raises PlaceUnavailable."""
         client_id = f"{self._settings.kafka_prefix}-notary-reader"
         try:
             with closing(make_consumer(self._settings, client_id=client_id)) as consumer:
@@ -35,14 +35,14 @@ class StatementTopic:
             raise PlaceUnavailable(f"Kafka: {error!r}") from None
 
     def last_line(self) -> str | None:
-        """The last line that stands there; raise PlaceUnavailable."""
+        """Return the last line, or None. Raises PlaceUnavailable."""
         last = None
         for last in self.lines():  # noqa: B007 - to its end
             pass
         return last
 
     def append(self, lines: Sequence[str]) -> None:
-        """Send all lines in one transaction; raise PlaceUnavailable."""
+        """Send all lines in one transaction. Raises PlaceUnavailable."""
         try:
             self._append(lines)
         except (KafkaError, OSError) as error:

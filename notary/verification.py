@@ -1,4 +1,4 @@
-"""Whether the log is what the notary chained and signed, and where it is not."""
+"""Finds where the log differs from what the notary chained and signed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import psycopg
 
 from infrastructure.storage.postgres import Connection, named_queries
 from notary import merkle
-from notary.pages import Page, Row, read_log_id, span_of_times, sql
+from notary.blocks import Block, Row, read_log_id, span_of_times, sql
 from notary.statements import BadStatement, Reader, Statement, without_repeats
 
-PAGES_AT_ONCE = 50
+BLOCKS_AT_ONCE = 50
 _FIRST = -(2**63)
 _more_sql = named_queries(Path(__file__).parent / "sql" / "verification.sql")
 
@@ -22,33 +22,33 @@ Progress = Callable[[int, int], None]  # position reached, position to reach
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that is not as it was: where, and what. `position` is the first it concerns."""
+    """A difference between the log and what was signed. `position` is the first position concerned."""
 
     position: int | None
     problem: str
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`signed` is the position up to which statements outside the database vouch for the log;
-    `signed_outside` whether there were any."""
+    """`signed` is the position up to which statements outside the database cover the log; `signed_outside`
+    says whether such statements exist."""
 
     events: int = 0
-    pages: int = 0
+    blocks: int = 0
     statements: int = 0
     signed: int = 0
     signed_outside: bool = False
     seconds: float = 0.0
     findings: list[Finding] = []
 
-    def found(self, position: int | None, problem: str) -> None:
+    def add(self, position: int | None, problem: str) -> None:
         self.findings.append(Finding(position, problem))
 
 
 def verify_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Progress) -> Report:
-    """Check statements, pages, events and the versions of every aggregate, changing nothing.
+    """Check the statements, the blocks, the events and the versions of every aggregate. Changes nothing.
 
-    `outside` holds the lines of each place outside the database, by the place's name. Works on one
-    snapshot, beside live traffic.
+    `outside` maps the name of each place outside the database to its lines. The check reads one snapshot and
+    does not block writers.
     """
     started = time.monotonic()
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -59,10 +59,10 @@ def verify_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Pr
 
 
 def check_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Progress) -> Report:
-    """As verify_log, on what the caller's transaction sees."""
+    """As verify_log, within the transaction of the caller."""
     report = Report()
     checkpoints = _check_statements(conn, outside, report)
-    _check_pages(conn, checkpoints, report, progress)
+    _check_blocks(conn, checkpoints, report, progress)
     _check_versions(conn, report)
     _check_followers(conn, report)
     report.findings.sort(key=lambda finding: finding.position or 0)
@@ -72,18 +72,18 @@ def check_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Pro
 def _check_statements(
     conn: Connection, outside: dict[str, Iterable[str]], report: Report
 ) -> dict[int, Statement]:
-    """The good checkpoints of the database and of every place outside it, by page."""
+    """The valid checkpoints of the database and of every place outside it, by block number."""
     ours: dict[int, str] = dict(conn.execute(_more_sql["all_statements"]).fetchall())
     log_id = read_log_id(conn)
-    good = _check_lines("The database", ours.values(), log_id, report)
-    checkpoints = {int(one.facts["page"]): one for one in good if one.kind == "checkpoint"}
+    valid = _check_lines("The database", ours.values(), log_id, report)
+    checkpoints = {int(one.facts["page"]): one for one in valid if one.kind == "checkpoint"}
     report.statements = len(ours)
     for place, lines in outside.items():
         reached = _check_lines(place, lines, log_id, report)
         report.signed_outside = report.signed_outside or bool(reached)
         for one in reached:
             if ours.get(one.number) != one.line:
-                report.found(one.position, f"{place}: line {one.number} is not what the database has")
+                report.add(one.position, f"{place}: line {one.number} is not what the database has")
             if one.kind == "checkpoint":
                 checkpoints[int(one.facts["page"])] = one
                 report.signed = max(report.signed, one.position or 0)
@@ -91,105 +91,105 @@ def _check_statements(
 
 
 def _check_lines(place: str, lines: Iterable[str], log_id: str, report: Report) -> list[Statement]:
-    """The statements up to the first that is not as it was signed."""
+    """The statements before the first line that was altered after it was signed."""
     reader = Reader(log_id)
-    good: list[Statement] = []
+    valid: list[Statement] = []
     for number, line in enumerate(without_repeats(lines), start=1):
         try:
-            good.append(reader.read(line))
+            valid.append(reader.read(line))
         except BadStatement as error:
-            signed = [one.position for one in good if one.position is not None]
+            signed = [one.position for one in valid if one.position is not None]
             after = f", after the checkpoint of position {signed[-1]}" if signed else ""
-            report.found(signed[-1] + 1 if signed else None, f"{place}: line {number}{after}: {error}")
+            report.add(signed[-1] + 1 if signed else None, f"{place}: line {number}{after}: {error}")
             break
-    return good
+    return valid
 
 
-def _check_pages(
+def _check_blocks(
     conn: Connection, checkpoints: dict[int, Statement], report: Report, progress: Progress
 ) -> None:
-    """Events against leaves, these against roots, roots against the chain, that against what is signed."""
+    """Compare events with leaves, leaves with roots, roots with the chain, the chain with the checkpoints."""
     end = int(conn.execute(_more_sql["log_end"]).fetchall()[0][0])
     chain, number, reached = merkle.first_link(read_log_id(conn)), 0, _FIRST
-    vouched = 0  # the last position that a checkpoint agreed with
-    for page, rows in _pages_with_rows(conn):
+    vouched = 0  # the last position that a checkpoint confirmed
+    for block, rows in _blocks_with_rows(conn):
         number += 1
-        if page.number != number:
-            report.found(page.first_position, f"page {number} is missing")
-            number = page.number
-        if [row.position for row in rows] != list(page.positions) or page.leaves != b"".join(
+        if block.number != number:
+            report.add(block.first_position, f"block {number} is missing")
+            number = block.number
+        if [row.position for row in rows] != list(block.positions) or block.leaves != b"".join(
             row.leaf for row in rows
         ):
-            _compare_events(page, rows, report)
-        elif page.latest_at and (page.earliest_at, page.latest_at) != span_of_times(
+            _compare_events(block, rows, report)
+        elif block.latest_at and (block.earliest_at, block.latest_at) != span_of_times(
             row.occurred_at for row in rows
         ):
-            report.found(page.first_position, f"page {number} does not have the times of its events")
-        if merkle.root(merkle.split(page.leaves) or [b""]) != page.root:
-            report.found(page.first_position, f"page {number} does not have the root of its events")
-        if page.link(chain, page.root) != page.chain:
-            report.found(page.first_position, f"page {number} does not continue the chain")
-        vouched = _compare_checkpoint(page, checkpoints.pop(number, None), vouched, report)
-        chain, reached = page.chain, page.last_position
-        report.events, report.pages = report.events + len(rows), report.pages + 1
+            report.add(block.first_position, f"block {number} does not have the times of its events")
+        if merkle.root(merkle.split(block.leaves) or [b""]) != block.root:
+            report.add(block.first_position, f"block {number} does not have the root of its events")
+        if block.link(chain, block.root) != block.chain:
+            report.add(block.first_position, f"block {number} does not continue the chain")
+        vouched = _compare_checkpoint(block, checkpoints.pop(number, None), vouched, report)
+        chain, reached = block.chain, block.last_position
+        report.events, report.blocks = report.events + len(rows), report.blocks + 1
         progress(reached, max(end, reached))
-    checkpoints.pop(0, None)  # the one before the first event
+    checkpoints.pop(0, None)  # signed before the first event
     for _, one in sorted(checkpoints.items()):
-        report.found(reached + 1, f"the log ends before the checkpoint of position {one.position}")
+        report.add(reached + 1, f"the log ends before the checkpoint of position {one.position}")
     report.events += int(conn.execute(_more_sql["count_after"], {"after": reached}).fetchall()[0][0])
 
 
-def _pages_with_rows(conn: Connection) -> Iterator[tuple[Page, list[Row]]]:
-    """Each page, and what the log holds between the end of the page before and its own."""
+def _blocks_with_rows(conn: Connection) -> Iterator[tuple[Block, list[Row]]]:
+    """Yields each block with the rows of the log between the end of the previous block and its own end."""
     number, reached = 0, _FIRST
     while True:
         with conn.cursor(binary=True) as cur:
-            found = cur.execute(sql["pages_after"], {"number": number, "limit": PAGES_AT_ONCE}).fetchall()
+            found = cur.execute(sql["blocks_after"], {"number": number, "limit": BLOCKS_AT_ONCE}).fetchall()
         if not found:
             return
-        for page in map(Page._make, found):
-            parameters = {"after": reached, "last": page.last_position, "limit": None}
+        for block in map(Block._make, found):
+            parameters = {"after": reached, "last": block.last_position, "limit": None}
             with conn.cursor(binary=True) as cur:
                 rows = cur.execute(sql["read_events"], parameters).fetchall()
-            yield page, [Row._make(row) for row in rows]
-            number, reached = page.number, max(reached, page.last_position)
+            yield block, [Row._make(row) for row in rows]
+            number, reached = block.number, max(reached, block.last_position)
 
 
-def _compare_events(page: Page, rows: Sequence[Row], report: Report) -> None:
-    """Tell which events of a page differ."""
-    chained = dict(zip(page.positions, merkle.split(page.leaves), strict=False))
+def _compare_events(block: Block, rows: Sequence[Row], report: Report) -> None:
+    """Report which events of a block differ."""
+    chained = dict(zip(block.positions, merkle.split(block.leaves), strict=False))
     there = {row.position: row for row in rows}
     for position in sorted(chained.keys() | there.keys()):
         if position not in there:
-            report.found(position, "the event is missing")
+            report.add(position, "the event is missing")
         elif position not in chained:
-            report.found(position, "the event was not there when the page was chained")
+            report.add(position, "the event was not there when the block was chained")
         elif there[position].leaf != chained[position]:
-            report.found(position, "the event is not the one that was chained")
-    if len(chained) != len(page.positions) or len(page.leaves) != len(page.positions) * merkle.HASH_BYTES:
-        report.found(page.first_position, f"page {page.number} was altered")
+            report.add(position, "the event is not the one that was chained")
+    if len(chained) != len(block.positions) or len(block.leaves) != len(block.positions) * merkle.HASH_BYTES:
+        report.add(block.first_position, f"block {block.number} was altered")
 
 
-def _compare_checkpoint(page: Page, signed: Statement | None, vouched: int, report: Report) -> int:
+def _compare_checkpoint(block: Block, signed: Statement | None, vouched: int, report: Report) -> int:
     if signed is None:
         return vouched
-    if signed.facts["chain"] == page.chain.hex() and signed.position == page.last_position:
-        return page.last_position
-    report.found(
+    if signed.facts["chain"] == block.chain.hex() and signed.position == block.last_position:
+        return block.last_position
+    report.add(
         vouched + 1,
-        f"the log between the positions {vouched + 1} and {page.last_position} is not what was signed in"
+        f"the log between the positions {vouched + 1} and {block.last_position} is not what was signed in"
         f" line {signed.number}: it was altered and chained again",
     )
     return vouched
 
 
 def _check_versions(conn: Connection, report: Report) -> None:
-    """Every aggregate has the versions 1, 2, 3 ... in the order of the log."""
+    """Report aggregates whose versions are not 1, 2, 3 ... in the order of the log."""
     for position, aggregate_id, version, due in conn.execute(_more_sql["wrong_versions"]).fetchall():
-        report.found(position, f"version {version} of {aggregate_id} stands where {due} is due")
+        report.add(position, f"{aggregate_id} has the version {version} here; {due} was expected")
 
 
 def _check_followers(conn: Connection, report: Report) -> None:
-    """Nobody has read further than the log goes: they note the positions of events they have seen."""
+    """Report followers whose position is beyond the end of the log: they have read events that are gone."""
     for follower, position, end in conn.execute(_more_sql["followers_ahead"]).fetchall():
-        report.found(end + 1, f"{follower} has read up to position {position}, but the log ends at {end}")
+        report.add(end + 1, f"{follower} has read up to position {position}, but the log ends at {end}")

@@ -1,7 +1,7 @@
-"""Which events of the log occurred in a span of time.
+"""Finds the events of the log that occurred in a span of time.
 
-The log is in the order of positions; times of neighbours may be out of that order, and those of imported
-events far out. Pages say between which times their events lie, so that the others need not be read.
+The log is ordered by position. The times of neighbouring events may be out of order, and those of imported
+events by far. Each block stores its earliest and latest time, so that other blocks need not be read.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from domain.errors import Invalid
 from infrastructure.storage.postgres import Connection
-from notary.pages import Row, sql
+from notary.blocks import Row, sql
 
 
 class Window(NamedTuple):
-    """From `since`, which is included, up to `until`, which is not; None: without that end."""
+    """From `since` (included) to `until` (excluded); None means no limit on that side."""
 
     since: datetime | None
     until: datetime | None
@@ -31,20 +31,20 @@ class Window(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Positions of the log, both included; with a window, only those of them whose events lie in it."""
+    """Positions of the log, both included; with a window, only those whose events occurred in it."""
 
     first: int
     last: int
     window: Window | None = None
 
     def following(self, position: int) -> Range:
-        """What is left of it after that position; raise Invalid unless that lies in it."""
+        """The part of the range after that position. Raises Invalid unless the position lies in the range."""
         if not self.first <= position <= self.last:
             raise Invalid({"after": [f"Position {position} is not between {self.first} and {self.last}."]})
         return self._replace(first=position + 1)
 
     def keep(self, rows: Iterable[Row]) -> list[Row]:
-        """Those rows that belong to the range."""
+        """The rows that belong to the range."""
         return [
             row
             for row in rows
@@ -53,18 +53,18 @@ class Range(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """A page, and where it begins and ends."""
+    """The number of a block, and its first and last position."""
 
-    page: int
+    block: int
     first: int
     last: int
 
 
 def stretches(conn: Connection, chosen: Range) -> list[Stretch]:
-    """The pages in which events of a range with a window can be, in order."""
+    """The blocks that may hold events of a range with a window, in order."""
     since, until = chosen.window or (None, None)
     parameters = {"first": chosen.first, "last": chosen.last, "since": since, "until": until}
-    return [Stretch._make(row) for row in conn.execute(sql["pages_in_window"], parameters)]
+    return [Stretch._make(row) for row in conn.execute(sql["blocks_in_window"], parameters)]
 
 
 def read_stretch(conn: Connection, stretch: Stretch) -> list[Row]:
@@ -74,7 +74,7 @@ def read_stretch(conn: Connection, stretch: Stretch) -> list[Row]:
 
 
 def tighten(conn: Connection, chosen: Range) -> Range | None:
-    """The range from the first to the last of its events; None when it holds none."""
+    """The range from its first to its last event; None when it holds no event."""
     found = stretches(conn, chosen)
     firsts = (chosen.keep(read_stretch(conn, one)) for one in found)
     first = next((rows[0] for rows in firsts if rows), None)

@@ -87,7 +87,7 @@ def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: Audi
         parameters["after"] = int(query.after[0])
     with pool.connection() as conn:
         rows = conn.execute(statement, {**parameters, "limit": query.limit}).fetchall()
-    events = store.opened([decode(bytes(state)) for *_, state in rows])
+    events = store.decrypt([decode(bytes(state)) for *_, state in rows])
     names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
     entries = [
         _entry(caller, position, subject_id, property_ids, event, names)

@@ -20,8 +20,8 @@ from domain.property import PropertyRenamed
 from domain.session import FailedSignInEvent, SessionEvent
 from domain.user import UserErased, UserNameChanged
 from domain.webhook import WebhookEvent
-from infrastructure.keys.privacy import open_events
-from infrastructure.settings import BadSettings
+from infrastructure.keys.privacy import decrypt_events
+from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
@@ -75,14 +75,16 @@ def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
     return Batch(position, [entry for entry in entries if up_to is None or entry.position <= up_to])
 
 
-def project_batch(conn: Connection, batch: Batch, *, wait: bool, history: bool = True) -> PastTickets:
+def project_batch(
+    conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool = True
+) -> PastTickets:
     """Project the batch and move the position behind it, or change nothing and raise.
 
     Events of an aggregate that has a parked event are parked too. Without `history` the tables
     `past_tickets` and `audit_events` are not written; the rows for `past_tickets` are returned.
     """
     try:
-        return _project_batch(conn, batch, wait=wait, history=history)
+        return _project_batch(conn, vault, batch, wait=wait, history=history)
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
         problem, *_ = str(error).splitlines()
         log.error("read_tables_outdated", problem=problem, remedy="Run `ticketing migrate`.")
@@ -99,17 +101,17 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same batch may succeed later: PostgreSQL was away or busy, or the setup is incomplete.
+    """Whether the same batch may succeed later: PostgreSQL was away or busy.
 
     Errors about the values themselves are permanent: SQLSTATE classes 22 and 23, class 54 (a limit of
-    PostgreSQL is exceeded), and every exception of this program but BadSettings.
+    PostgreSQL is exceeded), and every exception of this program.
     """
     if not isinstance(error, psycopg.Error):
-        return isinstance(error, BadSettings)
+        return False
     return (error.sqlstate or "")[:2] not in {"22", "23", "54"}
 
 
-def _project_batch(conn: Connection, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
+def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
     past = PastTickets()
     with conn.pipeline(), conn.transaction():
         blocked_ids = _claim(conn, batch, wait=wait)
@@ -118,7 +120,7 @@ def _project_batch(conn: Connection, batch: Batch, *, wait: bool, history: bool)
         audit_rows = project_audit.select_rows(conn, audited) if history else None
         blocked_positions = {entry.position for entry in blocked}
         events = [event for position, event in audited if position not in blocked_positions]
-        for _, run in groupby(open_events(conn, events), key=_renames):
+        for _, run in groupby(decrypt_events(conn, vault, events), key=_renames):
             _project_run(conn, list(run), past)
         past.write_texts(conn)
         if history:

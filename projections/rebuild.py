@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import collecting_rarely
 from infrastructure.storage.postgres import Connection, connect, named_queries
@@ -49,18 +50,18 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def rebuild(dsn: str, progress: Progress) -> RebuildReport:
+def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
     """Replace the read tables, whatever their version, or create them when they are absent.
 
     The API reads and writes meanwhile; the swap is one short transaction.
     """
     started = time.monotonic()
     with fresh_copy(dsn) as (control, copy):
-        events = fill(control, copy, progress)
+        events = fill(control, copy, vault, progress)
         add_for_readers(control, COPY)
         control.execute(sql["analyze_copy"])
         control.execute(sql["summarize_copy"])
-        position, late_events = _swap(copy, read_schema_state(control))
+        position, late_events = _swap(copy, vault, read_schema_state(control))
         _drop_with_retries(lambda: drop_read_schema(control, _OLD))
     return RebuildReport(events=events + late_events, position=position, seconds=time.monotonic() - started)
 
@@ -98,6 +99,7 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
 def fill(
     control: Connection,
     copy: Connection,
+    vault: Vault,
     progress: Progress,
     *,
     keep_past: Callable[[PastTickets], None] | None = None,
@@ -110,6 +112,7 @@ def fill(
     events = 0
     while projected := catch_up(
         copy,
+        vault,
         REBUILD_BATCH_SIZE,
         up_to=fetch_number(control, "read_live_position") if keep_past else None,
         keep_past=keep_past,
@@ -122,13 +125,13 @@ def fill(
     return events
 
 
-def _swap(copy: Connection, live: SchemaState) -> tuple[int, int]:
+def _swap(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
     """Swap the copy with the live tables. Returns its position and how many events this projected."""
     attempt = 0
     while True:
-        events = project_all(copy)  # leaves little to do under the lock
+        events = project_all(copy, vault)  # leaves little to do under the lock
         try:
-            position, late_events = _swap_once(copy, live)
+            position, late_events = _swap_once(copy, vault, live)
             return position, events + late_events
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             attempt += 1
@@ -136,14 +139,14 @@ def _swap(copy: Connection, live: SchemaState) -> tuple[int, int]:
                 raise
 
 
-def _swap_once(copy: Connection, live: SchemaState) -> tuple[int, int]:
+def _swap_once(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
     events = 0
     with copy.transaction():
         copy.execute("SET LOCAL lock_timeout TO '2s'")
         copy.execute("SET LOCAL synchronous_commit TO on")  # as the old tables are dropped afterwards
         if live != "absent":
             copy.execute(sql["lock_live_tables"])
-            events = project_all(copy, up_to=fetch_number(copy, "lock_live_position"))
+            events = project_all(copy, vault, up_to=fetch_number(copy, "lock_live_position"))
         position = fetch_number(copy, "read_position")
         if live != "absent":
             copy.execute(sql["set_live_aside"])
@@ -153,11 +156,15 @@ def _swap_once(copy: Connection, live: SchemaState) -> tuple[int, int]:
 
 
 def project_all(
-    copy: Connection, *, up_to: int | None = None, keep_past: Callable[[PastTickets], None] | None = None
+    copy: Connection,
+    vault: Vault,
+    *,
+    up_to: int | None = None,
+    keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
     """Project the rest of the log, or its part up to a position, and return how many events."""
     events = 0
-    while projected := catch_up(copy, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
+    while projected := catch_up(copy, vault, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
         events += projected
     return events
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
 from projections.batch import Overtaken, is_transient, park_batch, project_batch, read_batch, sql
 from projections.project_past_tickets import PastTickets
@@ -39,6 +40,7 @@ def connect_projector(dsn: str, schema: str = LIVE) -> LimitedConnection:
 
 def catch_up(
     conn: Connection,
+    vault: Vault,
     limit: int = BATCH_SIZE,
     wait: bool = True,
     *,
@@ -57,7 +59,7 @@ def catch_up(
         if not batch.entries:
             return 0
         try:
-            past = project_batch(conn, batch, wait=wait, history=keep_past is None)
+            past = project_batch(conn, vault, batch, wait=wait, history=keep_past is None)
         except Overtaken:
             if not wait:
                 return 0
@@ -77,8 +79,9 @@ def catch_up(
 class Projector:
     """Projects for as long as it leads; one that does not lead stands by to take over."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, vault: Vault) -> None:
         self._dsn = dsn
+        self._vault = vault
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, through restarts of PostgreSQL."""
@@ -112,7 +115,7 @@ class Projector:
         pause = SHORTEST_PAUSE_SECONDS
         while not stop.is_set():
             began = time.monotonic()
-            projected = catch_up(conn)
+            projected = catch_up(conn, self._vault)
             if projected < BATCH_SIZE:
                 if projected:
                     pause = min(time.monotonic() - began, LONGEST_REST_SECONDS)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import msgspec
 import psycopg
 
+from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.storage.postgres import connect
 from projections.comparison import Difference, Differences, compare_tables
@@ -35,10 +36,10 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[Difference]
 
 
-def verify(dsn: str, progress: Progress) -> VerifyReport:
+def verify(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
     """Compare all read tables with the log, changing nothing."""
     with _audit_in_background(dsn) as audit:
-        report = verify_tables(dsn, progress)
+        report = verify_tables(dsn, vault, progress)
     return with_audit(report, audit)
 
 
@@ -50,7 +51,7 @@ def with_audit(report: VerifyReport, audit: Differences) -> VerifyReport:
     return msgspec.structs.replace(report, count=both.count, differences=both.listed)
 
 
-def verify_tables(dsn: str, progress: Progress) -> VerifyReport:
+def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
     """Compare all read tables but `audit_events` with the log.
 
     Projection pauses briefly while the copy reaches the position of the live tables; the comparison uses a
@@ -66,12 +67,12 @@ def verify_tables(dsn: str, progress: Progress) -> VerifyReport:
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
         control.execute(sql["take_copy_off_the_log"])
         past = PastTicketsCheck(past_reader)
-        events = fill(control, copy, progress, keep_past=past.compare)
+        events = fill(control, copy, vault, progress, keep_past=past.compare)
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with reader.transaction():
             with control.transaction():
                 position = fetch_number(control, "lock_live_position")
-                events += project_all(copy, up_to=position, keep_past=past.compare)
+                events += project_all(copy, vault, up_to=position, keep_past=past.compare)
                 reader.execute(sql["take_snapshot"])
             differences = compare_tables(reader)
             past.find_invalid(reader)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import structlog
 
+from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import seconds_left, spend
 from infrastructure.process.threads import start_watched
 from infrastructure.storage.postgres import Connection, Pool, connect
@@ -38,8 +39,9 @@ class Visibility:
     batch. Notifications may be lost: the position is also read after each connection and once a second.
     """
 
-    def __init__(self, dsn: str, pool: Pool) -> None:
+    def __init__(self, dsn: str, pool: Pool, vault: Vault) -> None:
         self._dsn = dsn
+        self._vault = vault
         self._pool = pool
         self._changed = threading.Condition()
         self._position = 0
@@ -191,7 +193,7 @@ class Visibility:
             self._helper = connect_projector(self._dsn)
         pause = SHORTEST_PAUSE_SECONDS
         while (remaining := self._remaining(position, deadline)) > 0:
-            if not catch_up(self._helper, wait=False):
+            if not catch_up(self._helper, self._vault, wait=False):
                 self._wait_until(lambda: self._position >= position, min(pause, remaining))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             self._look(self._helper)

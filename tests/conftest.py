@@ -12,6 +12,7 @@ from infrastructure.storage.postgres import Connection, Pool, connect, make_pool
 from tests.support.commands import MASTER_KEY
 from tests.support.kafka_fixture import kafka, kafka_prefix, kafka_server  # noqa: F401 - fixtures
 from tests.support.postgres import cloned_database, drop_database, make_template, running_server
+from tests.support.vault import VAULT
 
 KAFKA = {"kafka", "kafka_server"}
 os.environ["MASTER_KEY"] = MASTER_KEY  # what this process stores, the processes it starts must read
@@ -60,7 +61,7 @@ def pool(database: str) -> Iterator[Pool]:
 
 @pytest.fixture
 def store(pool: Pool) -> EventStore:
-    return EventStore(pool)
+    return EventStore(pool, VAULT)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def catch_up(database: str) -> Iterator[Callable[[], None]]:
     with connect_projector(database) as connection:
 
         def catch_up_wholly() -> None:
-            while project_a_batch(connection):
+            while project_a_batch(connection, VAULT):
                 pass
 
         yield catch_up_wholly

@@ -1,6 +1,8 @@
 """The packages may only import in one direction (docs/decisions/0001-house.md)."""
 
 import ast
+from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,29 @@ def test_imports_point_one_way(package):
     for path in (ROOT / package).rglob("*.py"):
         ours = imported_names(path) & MAY_IMPORT.keys()
         assert ours <= MAY_IMPORT[package] | {package}, path
+
+
+def imported_modules(path: Path, modules: Collection[str]) -> set[str]:
+    """The modules of ours that a file imports, also those within functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found & set(modules)
+
+
+def test_no_modules_import_each_other_in_a_cycle():
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert len(paths) > 100
+    imports = {module: imported_modules(path, paths) for module, path in paths.items()}
+
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
 
 def test_the_domain_knows_no_library_but_msgspec():

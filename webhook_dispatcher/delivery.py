@@ -91,7 +91,7 @@ class Deliveries:
         self._in_flight: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
         self._posts: Counter[str] = Counter()
         self._keys = lru_cache(maxsize=4_096)(
-            lambda sealed: key_of(vault.open(sealed, purpose=SECRET_PURPOSE).decode())
+            lambda sealed: key_of(vault.decrypt(sealed, purpose=SECRET_PURPOSE).decode())
         )
 
     def wake(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import threading
 from functools import partial
 
-from infrastructure.keys.privacy import process_vault
+from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.process.threads import start_watched
 from infrastructure.settings import Settings
@@ -40,10 +40,11 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     options = options_of(settings)
     guard = AddressGuard(allow_private=settings.webhook_allow_private_addresses)
     pool = make_pool(dsn, application="ticketing-webhook-dispatcher", max_size=3)
-    store = EventStore(pool, lock=settings.event_log_lock)
+    vault = load_vault(settings)
+    store = EventStore(pool, vault, lock=settings.event_log_lock)
     stopping = asyncio.Event()
     async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
-        deliveries = Deliveries(dsn, poster, process_vault(), options, partial(disable, store))
+        deliveries = Deliveries(dsn, poster, vault, options, partial(disable, store))
         consumer = Consumer(settings, store, deliveries.wake)
         taking = start_watched(partial(consumer.run, stop), name="consumer")
         purging = start_watched(partial(keep_in_bounds, settings, stop), name="retention")

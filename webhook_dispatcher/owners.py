@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
-from domain.access import AuthKind, Caller, Rights, Role, rights_of_credential, rights_of_person
+from domain.access import AuthKind, Caller, Role, effective_rights
 
 Verdict = Literal["allowed", "withheld", "unknown"]
 
@@ -23,14 +23,14 @@ class Endpoint(NamedTuple):
     registered_position: int
     purged_position: int
     failures: int
-    owner_role: str
-    owner_auth: str
+    owner_role: Role
+    owner_auth: AuthKind
     owner_user_id: str | None
     owner_credential_id: str | None
-    credential_role: str | None
+    credential_role: Role | None
     credential_property_ids: list[str] | None
     has_access: bool
-    user_role: str | None
+    user_role: Role | None
     user_property_ids: list[str] | None
     sealed_secrets: list[bytes]
 
@@ -56,24 +56,21 @@ def may_receive(
 
 
 def _caller(endpoint: Endpoint) -> Caller:
-    """The owner as a caller. A key or application never reaches further than its user, and a webhook never
-    further than its owner."""
-    rights = Rights(role=cast(Role, endpoint.owner_role), property_ids=None)
-    if endpoint.credential_role is not None:
-        role = cast(Role, endpoint.credential_role)
-        rights = rights.limited_to(rights_of_credential(role, endpoint.credential_property_ids or ()))
-    own = rights.property_ids
+    """The owner as a caller, with at most the role it had when it registered the webhook."""
+    person = credential = None
     if endpoint.user_role is not None:
-        role = cast(Role, endpoint.user_role)
-        rights = rights.limited_to(rights_of_person(role, endpoint.user_property_ids or ()))
+        person = endpoint.user_role, endpoint.user_property_ids or ()
+    if endpoint.credential_role is not None:
+        credential = endpoint.credential_role, endpoint.credential_property_ids or ()
+    rights = effective_rights(person, credential, at_most=endpoint.owner_role)
     principal_id = endpoint.owner_user_id or endpoint.owner_credential_id or ""
     return Caller(
         principal_id=principal_id,
         name=principal_id,
         role=rights.role,
-        auth=cast(AuthKind, endpoint.owner_auth),
+        auth=endpoint.owner_auth,
         property_ids=rights.property_ids,
-        key_property_ids=own,
+        key_property_ids=rights.key_property_ids,
     )
 
 

@@ -128,7 +128,7 @@ def made_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -> s
     """The secret that was made for this command, to be shown in its answer; None if one was given."""
     with pool.connection() as conn:
         row = conn.execute(sql["get_secret"], {"id": webhook_id, "command_id": command_id}).fetchone()
-    return vault.open(bytes(row[0]), purpose=SECRET_PURPOSE).decode() if row else None
+    return vault.decrypt(bytes(row[0]), purpose=SECRET_PURPOSE).decode() if row else None
 
 
 def list_deliveries(

@@ -12,7 +12,7 @@ from api.http import read_only
 from api.http.errors import Refused
 from api.http.rate_limit import RateWindow
 from commands.api_keys import checksum_ok
-from domain.access import AuthKind, Caller, rights_of_credential, rights_of_person
+from domain.access import AuthKind, Caller, effective_rights
 from infrastructure.keys.tokens import OAUTH_ACCESS, digest, has_form
 from infrastructure.storage.postgres import Pool, PooledConnection, named_queries
 
@@ -87,20 +87,13 @@ def _unauthenticated(message: str) -> Refused:
 
 
 def _caller(row: Any, kind: AuthKind) -> Caller:
-    """A key never reaches further than its user, and with properties of its own no further than those.
-
-    The same goes for an OAuth client, which stands here in the place of the key.
-    """
+    """The caller of a row of auth.sql, for a key as for the token of an OAuth client."""
     key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
-    rights = own = rights_of_credential(role, property_ids)
-    is_narrowed = False
-    if user_id is not None:
-        if user_role is None:  # registered this moment, and the read tables do not show it yet
-            message = "The user of this key is not known here yet. Try again."
-            raise Refused("unavailable", message, headers={"Retry-After": "1"})
-        persons = rights_of_person(user_role, user_property_ids)
-        rights = own.limited_to(persons)
-        is_narrowed = rights != persons
+    if user_id is not None and user_role is None:  # the read tables do not show a new user yet
+        message = "The user of this key is not known here yet. Try again."
+        raise Refused("unavailable", message, headers={"Retry-After": "1"})
+    person = None if user_id is None else (user_role, user_property_ids)
+    rights = effective_rights(person, (role, property_ids))
     return Caller(
         principal_id=user_id or key_id,
         name=user_name or name,
@@ -109,7 +102,7 @@ def _caller(row: Any, kind: AuthKind) -> Caller:
         credential_id=key_id,
         user_id=user_id,
         property_ids=rights.property_ids,
-        key_property_ids=own.property_ids,
-        is_narrowed=is_narrowed,
+        key_property_ids=rights.key_property_ids,
+        is_narrowed=rights.is_narrowed,
         scopes=frozenset(scopes),
     )

@@ -96,7 +96,7 @@ class Gate:
             _require_known_parameters(req, endpoint)
         self._require_disk_space(req, verb)
         if endpoint is not None:
-            idempotency.begin(self._pool, req, resp, endpoint)
+            idempotency.begin(self._pool, self._services.vault, req, resp, endpoint)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
@@ -116,7 +116,7 @@ class Gate:
         """Store the answer for retries with the same Idempotency-Key."""
         try:
             allow_last_step()
-            idempotency.finish(self._pool, req, resp)
+            idempotency.finish(self._pool, self._services.vault, req, resp)
         finally:
             lift_request_limit()  # an answer that is streamed reads on, page by page
 

@@ -24,7 +24,7 @@ from api.http.errors import Refused
 from api.http.resource import JSON, Operation
 from domain.errors import Invalid
 from infrastructure.ids import new_id
-from infrastructure.keys.privacy import process_vault
+from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
@@ -35,13 +35,13 @@ _KEPT_HEADERS = ("location", "etag", "content-type")
 _NOT_DEFINITE = frozenset((401, 408, 409, 412, 415, 429))
 _PURGE_ONE_IN = 200
 _HEADER = "Idempotency-Key"
-_SEALED = b"sealed:"  # no JSON begins so
+_ENCRYPTED = b"sealed:"  # no JSON begins so
 _PURPOSE = "kept answer"
 
 log = structlog.get_logger()
 
 
-def begin(pool: Pool, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
+def begin(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
     """Claim the request's Idempotency-Key, if it has one, or put the kept answer into `resp`.
 
     Raises Invalid for a malformed key, Refused when the key belongs to another request (422) or the
@@ -71,10 +71,10 @@ def begin(pool: Pool, req: falcon.Request, resp: falcon.Response, operation: Ope
         return
     if kept is None:  # purged between the two statements
         raise _in_progress()
-    _replay(resp, context, parameters["request_sha256"], *kept)
+    _replay(resp, vault, context, parameters["request_sha256"], *kept)
 
 
-def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
+def finish(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response) -> None:
     """Keep the answer for 24 hours when it is definite; otherwise let the next try have the claim.
 
     Never fails the request: a claim that is left behind is taken over after 10 seconds.
@@ -96,24 +96,24 @@ def finish(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
                 answer = {
                     "status": status,
                     "headers": Jsonb(_kept_headers(resp)),
-                    "body": _kept_body(resp.data, context),
+                    "body": _encrypt_secret(vault, resp.data, context),
                 }
                 conn.execute(_sql["keep_answer"], parameters | answer)
     except psycopg.Error as error:
         log.warning("answer_not_kept", request_id=context.request_id, error=type(error).__name__)
 
 
-def _kept_body(body: bytes | None, context: RequestContext) -> bytes | None:
-    """The body as it is stored: sealed if it shows a secret, which must not stay readable for a day."""
+def _encrypt_secret(vault: Vault, body: bytes | None, context: RequestContext) -> bytes | None:
+    """The body as it is stored: encrypted if it contains a secret, which must not stay readable for a day."""
     if body is None or not context.answer_is_secret:
         return body
-    return _SEALED + base64.b64encode(process_vault().seal(body, purpose=_PURPOSE))
+    return _ENCRYPTED + base64.b64encode(vault.encrypt(body, purpose=_PURPOSE))
 
 
-def _opened(body: bytes | None) -> bytes | None:
-    if body is None or not bytes(body).startswith(_SEALED):
+def _decrypt_secret(vault: Vault, body: bytes | None) -> bytes | None:
+    if body is None or not bytes(body).startswith(_ENCRYPTED):
         return body
-    return process_vault().open(base64.b64decode(bytes(body).removeprefix(_SEALED)), purpose=_PURPOSE)
+    return vault.decrypt(base64.b64decode(bytes(body).removeprefix(_ENCRYPTED)), purpose=_PURPOSE)
 
 
 def _kept_headers(resp: falcon.Response) -> dict[str, str]:
@@ -125,6 +125,7 @@ def _kept_headers(resp: falcon.Response) -> dict[str, str]:
 
 def _replay(
     resp: falcon.Response,
+    vault: Vault,
     context: RequestContext,
     request_sha256: object,
     kept_sha256: bytes,
@@ -137,7 +138,7 @@ def _replay(
     if status is None:
         raise _in_progress()
     resp.status = status
-    resp.data = _opened(body)
+    resp.data = _decrypt_secret(vault, body)
     for name, value in headers.items():
         resp.set_header(name, value)
     resp.set_header("Idempotent-Replayed", "true")

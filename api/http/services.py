@@ -8,6 +8,7 @@ import msgspec
 
 from api.http.access_notes import AccessNotes
 from api.http.file_urls import sign
+from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.settings import Settings
 from infrastructure.storage.attachment_store import AttachmentStore, make_attachment_store
 from infrastructure.storage.disk_space import DiskSpace
@@ -20,6 +21,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """`signing_key` signs cursors and attachment addresses; every process has the same one."""
 
     settings: Settings
+    vault: Vault
     store: EventStore
     pool: Pool
     visibility: Visibility
@@ -43,12 +45,14 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
     """Make a worker's services. It does not wait for the database: requests do, and answer 503."""
     dsn = settings.database_url or ""
     pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 2)
-    store = EventStore(pool, lock=settings.event_log_lock)
+    vault = load_vault(settings)
+    store = EventStore(pool, vault, lock=settings.event_log_lock)
     return Services(
         settings=settings,
+        vault=vault,
         store=store,
         pool=pool,
-        visibility=Visibility(dsn, pool),
+        visibility=Visibility(dsn, pool, vault),
         attachments=make_attachment_store(settings),
         signing_key=signing_key,
         access_notes=AccessNotes(store),

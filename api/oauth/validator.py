@@ -33,7 +33,7 @@ from commands.oauth_grants import (
     redeem_code,
     refresh,
 )
-from domain.access import Caller, Role
+from domain.access import Caller, Role, effective_rights
 from domain.errors import Conflict
 from domain.oauth_grant import EndReason, OAuthGrant
 from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
@@ -304,12 +304,13 @@ class Validator(RequestValidator):  # type: ignore[misc]
         end_grant(self._services.store, self._grant().grant_id, reason, self._context.command())
 
     def _act_as(self, client: Client) -> None:
-        """The log names the client, and the person it acts for."""
+        """Make the client the caller, so that events name it and the person it acts for."""
         found = self._grant()
+        rights = effective_rights((found.role, ()), (client.role, ()))
         self._context.caller = Caller(
             principal_id=found.user_id,
             name=client.name,
-            role=found.role,
+            role=rights.role,
             auth="oauth",
             credential_id=client.client_id,
             user_id=found.user_id,

@@ -15,7 +15,6 @@ from api.http.paging import MAX_NUMBER
 from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
 from domain.access import Caller
-from infrastructure.keys.privacy import process_vault
 from infrastructure.process.deadlines import lift_request_limit
 from notary.export import MEDIA_TYPES, Format, data, digest, find_range, manifest
 from notary.proofs import prove
@@ -120,7 +119,7 @@ class Export(Resource):
 
     def _range(self, query: ManifestQuery) -> Range:
         with self.services.pool.connection() as conn:
-            return find_range(conn, process_vault(), query.first, query.last)
+            return find_range(conn, self.services.vault, query.first, query.last)
 
 
 class ExportManifest(Export):
@@ -148,7 +147,7 @@ class ExportManifest(Export):
         lift_request_limit()  # it reads the whole range, which may take long
         content = digest(self._pieces(chosen, query.format), query.format)
         with self.services.pool.connection() as conn:
-            resp.data = manifest(conn, process_vault(), chosen, content)
+            resp.data = manifest(conn, self.services.vault, chosen, content)
         resp.content_type = f"{JSON}; charset=utf-8"
 
 

@@ -29,7 +29,6 @@ from commands.webhooks import (
 from domain.errors import Invalid, NotFound
 from domain.text import WebhookUrl
 from domain.webhook import Webhook, WebhookEventName
-from infrastructure.keys.privacy import process_vault
 from projections.views import Page, whole_seconds
 from webhook_dispatcher.reading import WebhookView, get_webhook, list_webhooks, made_secret
 
@@ -238,7 +237,7 @@ def _with_problems(services: Services, body: dict[str, Any], refusal: Invalid) -
 
 def handlers(services: Services) -> Handlers:
     allow_private = services.settings.webhook_allow_private_addresses
-    return Handlers(services.store, process_vault(), allow_private=allow_private)
+    return Handlers(services.store, services.vault, allow_private=allow_private)
 
 
 def respond_with_webhook(resp: falcon.Response, services: Services, webhook_id: str) -> None:
@@ -253,7 +252,7 @@ def respond_with_secret(
     req: falcon.Request, resp: falcon.Response, services: Services, webhook: Webhook, *, status: int = 200
 ) -> None:
     """Answer as the reference does, with the secret if this very command had it made."""
-    secret = made_secret(services.pool, process_vault(), webhook.id, req.context.command().command_id)
+    secret = made_secret(services.pool, services.vault, webhook.id, req.context.command().command_id)
     resp.etag = etag(webhook.version)
     view = RegisteredWebhook(
         id=webhook.id,

@@ -1,8 +1,8 @@
-"""Secrets that must be readable again, sealed under the installation's master key.
+"""Encrypts secrets that must be readable again, under the master key of the installation.
 
-AES-256-GCM (NIST SP 800-38D). What is stored is a version byte, the first four bytes of the SHA-256 of the
-key, a random nonce of 12 bytes and the ciphertext with its tag. The purpose is authenticated along, so that
-what was sealed in one place cannot be put in another.
+AES-256-GCM (NIST SP 800-38D). The stored bytes are a version byte, the first four bytes of the SHA-256 of
+the key, a random nonce of 12 bytes, and the ciphertext with its tag. The purpose is authenticated data, so
+bytes that were encrypted for one purpose cannot be used for another.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ _CHECK = "master-key-check"
 _HOW_TO = "python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())' makes one."
 
 
-class CannotOpen(Exception):
-    """It was sealed under another key or for another purpose, or was altered."""
+class CannotDecrypt(Exception):
+    """The bytes were encrypted under another key or for another purpose, or were altered."""
 
 
 class Vault:
-    """Seals under the first key, opens under any: a key is rotated by putting a new one in front."""
+    """Encrypts under the first key, decrypts under any: to rotate the key, put a new one in front."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._newest = _key_id(keys[0])
 
-    def seal(self, plaintext: bytes, *, purpose: str) -> bytes:
+    def encrypt(self, plaintext: bytes, *, purpose: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, plaintext, purpose.encode())
-        return _VERSION + self._newest + nonce + sealed
+        ciphertext = self._ciphers[self._newest].encrypt(nonce, plaintext, purpose.encode())
+        return _VERSION + self._newest + nonce + ciphertext
 
-    def open(self, sealed: bytes, *, purpose: str) -> bytes:
-        """The plaintext; raise CannotOpen."""
-        version, rest = sealed[:1], sealed[1:]
+    def decrypt(self, encrypted: bytes, *, purpose: str) -> bytes:
+        """Return the plaintext. Raises CannotDecrypt."""
+        version, rest = encrypted[:1], encrypted[1:]
         cipher = self._ciphers.get(rest[:_KEY_ID_BYTES])
         if version != _VERSION or cipher is None:
-            raise CannotOpen("sealed under a key that is not among those of MASTER_KEY")
+            raise CannotDecrypt("encrypted under a key that is not one of MASTER_KEY")
         nonce, ciphertext = rest[_KEY_ID_BYTES:][:_NONCE_BYTES], rest[_KEY_ID_BYTES + _NONCE_BYTES :]
         try:
             return cipher.decrypt(nonce, ciphertext, purpose.encode())
         except InvalidTag:
-            raise CannotOpen("altered, or sealed for another purpose") from None
+            raise CannotDecrypt("altered, or encrypted for another purpose") from None
 
 
 def load_vault(settings: Settings) -> Vault:
-    """The vault of MASTER_KEY or, without it, of the key file in TICKETING_HOME; raise BadSettings."""
+    """Make the vault of MASTER_KEY or, without it, of the key file in TICKETING_HOME. Raises BadSettings."""
     text = settings.master_key
     if text is None and (path := settings.home / KEY_FILE).exists():
         text = path.read_text()
     if text is None:
-        raise BadSettings(f"MASTER_KEY is not set: it takes 32 random bytes in base64. {_HOW_TO}")
+        raise BadSettings(f"MASTER_KEY is not set. It takes 32 random bytes in base64. {_HOW_TO}")
     return Vault([_key(part) for part in text.strip().split(",")])
 
 
 def make_key_file(settings: Settings) -> None:
-    """Where neither MASTER_KEY nor the file is there, make the file, for its owner's eyes only."""
+    """Make the key file, readable by its owner only, unless it exists or MASTER_KEY is set."""
     path = settings.home / KEY_FILE
     if settings.master_key is not None or path.exists():
         return
@@ -80,33 +80,33 @@ def make_key_file(settings: Settings) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(partial, path)  # unless another command was faster
+        os.link(partial, path)  # fails when another command was faster
     except FileExistsError:
         pass
     finally:
         partial.unlink()
 
 
-def is_sealed(conn: Connection) -> bool:
-    """Whether the database has met a master key."""
+def has_master_key(conn: Connection) -> bool:
+    """Whether secrets of this database are encrypted under a master key already."""
     return bool(conn.execute("SELECT 1 FROM access.secrets WHERE name = %s", [_CHECK]).fetchone())
 
 
 def verify_vault(conn: Connection, vault: Vault) -> None:
-    """Raise BadSettings unless this is the key the database's secrets are sealed under.
+    """Raise BadSettings unless the secrets of the database are encrypted under this key.
 
-    The first key a database meets is the right one.
+    A database without a master key takes this one.
     """
     conn.execute(
         "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
-        [_CHECK, vault.seal(_CHECK.encode(), purpose=_CHECK)],
+        [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
     )
     row = conn.execute("SELECT value FROM access.secrets WHERE name = %s", [_CHECK]).fetchone()
     try:
-        vault.open(bytes(row[0]) if row else b"", purpose=_CHECK)
-    except CannotOpen:
+        vault.decrypt(bytes(row[0]) if row else b"", purpose=_CHECK)
+    except CannotDecrypt:
         raise BadSettings(
-            "MASTER_KEY is not the key this database was sealed with: its secrets cannot be read. Give the"
+            "MASTER_KEY is not the key of this database: its secrets cannot be decrypted. Set the"
             " right key, or both, the new one first, separated by a comma."
         ) from None
 

@@ -18,12 +18,13 @@ from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict, NotFound
 from domain.events import StoredDomainEvent
 from infrastructure.keys.privacy import (
+    Encrypted,
     PersonIsErased,
-    Sealed,
+    decrypt_events,
+    encrypt_events,
     has_personal_fields,
-    open_events,
-    seal_events,
 )
+from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, Statement
 from infrastructure.storage.recorder import (
     InMemoryRecorder,
@@ -46,7 +47,7 @@ COLLISIONS_KEPT = 1_024
 TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
 
 encode = msgspec.json.Encoder().encode
-# Personal fields stay sealed; EventStore.opened opens them.
+# Personal fields stay encrypted; EventStore.decrypt decrypts them.
 decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent).decode
 
 
@@ -62,7 +63,7 @@ class Remembered(NamedTuple, Generic[A]):
 
 
 class MsgspecMapper(Mapper[Any]):
-    """Event to stored row and back, as it is: `EventStore.sealed` comes before, `opened` after. The row's
+    """Event to stored row and back, as it is: `EventStore.encrypt` comes before, `decrypt` after. The row's
     bytes are also the Kafka message."""
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
@@ -78,7 +79,10 @@ class MsgspecMapper(Mapper[Any]):
 
 
 class EventStore(Application[Any]):
-    """Loads and saves aggregates. Without a pool everything stays in memory, for tests of commands."""
+    """Loads and saves aggregates. `vault` encrypts the keys of personal fields.
+
+    Without pool and vault everything stays in memory, for tests of commands.
+    """
 
     name = "ticketing"
     env: ClassVar[dict[str, str]] = {
@@ -87,12 +91,17 @@ class EventStore(Application[Any]):
         "PERSISTENCE_MODULE": "eventsourcing.popo",
     }
 
-    def __init__(self, pool: Pool | None = None, *, lock: str = "watermark") -> None:
+    def __init__(
+        self, pool: Pool | None = None, vault: Vault | None = None, *, lock: str = "watermark"
+    ) -> None:
+        if (pool is None) != (vault is None):
+            raise TypeError("An event store on PostgreSQL needs a pool and a vault.")
         self._pool = pool
+        self._vault = vault
         self._lock = lock
         self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
-        self._snapshots = Snapshots(cast(WatermarkRecorder, self.recorder), self.opened)
+        self._snapshots = Snapshots(cast(WatermarkRecorder, self.recorder), self.decrypt)
 
     def construct_recorder(self) -> Any:
         if self._pool is None:
@@ -127,7 +136,7 @@ class EventStore(Application[Any]):
     def history(self, kind: type[Aggregate], aggregate_id: str, last: int = MAX_VERSION) -> list[DomainEvent]:
         """The aggregate's events up to version `last`; none when there is none of that kind by that id."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, last)
-        events = self.opened([decode(state) for _, state in recorded])
+        events = self.decrypt([decode(state) for _, state in recorded])
         return list(events) if events and isinstance(events[0], kind.first_event) else []
 
     def at_version(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
@@ -140,7 +149,7 @@ class EventStore(Application[Any]):
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """The aggregate as the command of that id left it, or None when the log knows no such command."""
         recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)
-        events = self.opened([decode(state) for _, state in recorded])
+        events = self.decrypt([decode(state) for _, state in recorded])
         versions = [event.originator_version for event in events if event.causation_id == command_id]
         if not versions or not isinstance(events[0], kind.first_event):
             return None
@@ -173,27 +182,27 @@ class EventStore(Application[Any]):
         if not events:
             return
         try:
-            sealed = self.sealed(events)
+            encrypted = self.encrypt(events)
         except PersonIsErased:  # since the aggregate was loaded
             raise VersionConflict(aggregate.id) from None
-        stored = [self.mapper.to_stored_event(event) for event in sealed.events]
+        stored = [self.mapper.to_stored_event(event) for event in encrypted.events]
         last_states = [(each.aggregate.id, each.last_state) for each in given]
-        statements = [*sealed.statements, *also]
+        statements = [*encrypted.statements, *also]
         aggregate.position = self._append(events, stored, statements, last_states)[-1]
 
-    def sealed(self, events: Sequence[DomainEvent]) -> Sealed:
-        """The events as they may be stored: personal fields sealed. In memory they stay open."""
-        if self._pool is None or not has_personal_fields(events):
-            return Sealed(list(events), [])
+    def encrypt(self, events: Sequence[DomainEvent]) -> Encrypted:
+        """The events as they are stored: with encrypted personal fields, except in memory."""
+        if self._vault is None or not has_personal_fields(events):
+            return Encrypted(list(events), [])
         with cast(WatermarkRecorder, self.recorder).connection() as conn:
-            return seal_events(conn, events)
+            return encrypt_events(conn, self._vault, events)
 
-    def opened(self, events: Sequence[DomainEvent]) -> Sequence[DomainEvent]:
-        """The events with their personal fields readable, or as placeholders where they are erased."""
-        if self._pool is None or not has_personal_fields(events):
+    def decrypt(self, events: Sequence[DomainEvent]) -> Sequence[DomainEvent]:
+        """The events with plain personal fields, or with placeholders where the person is erased."""
+        if self._vault is None or not has_personal_fields(events):
             return events
         with cast(WatermarkRecorder, self.recorder).connection() as conn:
-            return open_events(conn, events)
+            return decrypt_events(conn, self._vault, events)
 
     def turn(self, aggregate_id: str) -> AbstractContextManager[None]:
         """A place in the queue where commands on this aggregate collided lately; otherwise nothing."""

@@ -1,15 +1,15 @@
 -- name: take_leadership
 SELECT pg_try_advisory_lock(%(key)s);
 
--- name: take_turn
--- Whoever chains or signs does it alone, until the end of the transaction.
+-- name: lock_chain
+-- Only one transaction at a time chains or signs.
 SELECT pg_advisory_xact_lock(%(key)s);
 
 -- name: read_log_id
 SELECT id FROM notary.log;
 
 -- name: count_waiting
--- Events that are not chained yet, counted up to a page, and whether an erasure is among them.
+-- Events that are not chained yet, counted up to a block, and whether an erasure is among them.
 SELECT count(*), coalesce(bool_or(topic = 'user.erased'), false)
   FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
 
@@ -17,28 +17,28 @@ SELECT count(*), coalesce(bool_or(topic = 'user.erased'), false)
 SELECT notification_id, originator_id, originator_version, topic, state
   FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
 
--- name: last_page
+-- name: last_block
 SELECT number, last_position, chain FROM notary.pages ORDER BY number DESC LIMIT 1;
 
--- name: insert_page
+-- name: insert_block
 INSERT INTO notary.pages
        (number, first_position, last_position, positions, event_ids, leaves, root, chain, earliest_at, latest_at)
 VALUES (%(number)s, %(first_position)s, %(last_position)s, %(positions)s, %(event_ids)s, %(leaves)s,
         %(root)s, %(chain)s, %(earliest_at)s, %(latest_at)s);
 
--- name: pages_after
+-- name: blocks_after
 SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
 
--- name: page_at
+-- name: block_at
 SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE last_position >= %(position)s ORDER BY last_position LIMIT 1;
 
--- name: page_numbered
+-- name: block_numbered
 SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number = %(number)s;
 
--- name: pages_in_window
+-- name: blocks_in_window
 -- Where events that occurred in the window can be.
 SELECT number, first_position, last_position FROM notary.pages
  WHERE last_position >= %(first)s AND first_position <= %(last)s

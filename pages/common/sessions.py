@@ -17,7 +17,7 @@ from api.http.rate_limit import count_action
 from api.http.redirects import redirect
 from api.http.services import Services
 from commands.sign_in import ABSOLUTE, IDLE
-from domain.access import Caller, rights_of_person
+from domain.access import Caller, effective_rights
 from infrastructure.keys.tokens import FORM, SESSION, digest, has_form, make_token
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import Pool, named_queries
@@ -184,14 +184,15 @@ def _find(pool: Pool, secret: str) -> WebSession | None:
     if row is None or not compare_digest(row[1], secret_sha256):
         return None
     session_id, _, started_at, user_id, name, role, property_ids, _ = row
+    rights = effective_rights((role, property_ids))
     caller = Caller(
         principal_id=user_id,
         name=name,
-        role=role,
+        role=rights.role,
         auth="session",
         credential_id=session_id,
         user_id=user_id,
-        property_ids=rights_of_person(role, property_ids).property_ids,
+        property_ids=rights.property_ids,
     )
     return WebSession(id=session_id, started_at=started_at, caller=caller, csrf_token=token_for(secret))
 

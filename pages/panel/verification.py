@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from infrastructure.keys.vault import load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import Settings, load_settings
@@ -116,7 +117,7 @@ def main(run_id: str) -> None:
         try:
             writer = _ProgressWriter(conn, run_id)
             findings = _verify_log(dsn, settings, writer)
-            report = verify(dsn, writer.show)
+            report = verify(dsn, load_vault(settings), writer.show)
         except (RebuildRunning, NothingToVerify) as refusal:
             _fail(conn, run_id, str(refusal))
         except Exception as error:

@@ -12,7 +12,6 @@ from api.v1.webhooks import NewWebhook, WebhookChanges, handlers
 from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, owned_webhook
 from domain.errors import Conflict, Invalid, NotFound
 from domain.webhook import WEBHOOK_EVENT_NAMES, Webhook
-from infrastructure.keys.privacy import process_vault
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values
 from pages.panel.editing import Edit, read_edit, refused_edit
@@ -277,7 +276,7 @@ def _show_secret(
 ) -> None:
     """The secret that this command had made, this once; without one go on to the webhook."""
     command_id = req.context.command().command_id
-    secret = made_secret(page.services.pool, process_vault(), webhook.id, command_id)
+    secret = made_secret(page.services.pool, page.services.vault, webhook.id, command_id)
     if secret is None:
         page.go(resp, f"/admin/webhooks/{webhook.id}", otherwise)
         return

@@ -19,6 +19,7 @@ from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
 from tests.support.server import running_api
+from tests.support.vault import VAULT
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
 PEOPLE = {
@@ -52,7 +53,7 @@ class Site:
         self.dsn = dsn
         self.base_url = base_url
         self.pool = make_pool(dsn, application="tests", max_size=4)
-        self.store = EventStore(self.pool)
+        self.store = EventStore(self.pool, VAULT)
         self.keys: dict[str, str] = {}
 
     @classmethod
@@ -84,7 +85,7 @@ class Site:
             )
             last = register_user(self.store, command, operator())
             self.keys[role] = self.key(role=given, user_id=user_id)
-        visibility = Visibility(self.dsn, self.pool)
+        visibility = Visibility(self.dsn, self.pool, VAULT)
         assert visibility.wait_for(last.position) or visibility.wait_for(last.position)
         visibility.close()
 

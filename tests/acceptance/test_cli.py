@@ -18,6 +18,7 @@ from infrastructure.keys.tokens import digest
 from infrastructure.storage.event_store import EventStore
 from tests.support import forks
 from tests.support.commands import environment, ticketing
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 A_PROPERTY = (
@@ -84,7 +85,7 @@ def test_fixed_ids_are_kept_and_shown_at_once(run, pool):
     assert shown(pool, "properties", "abc123") == ("Seaside Apartments",)
     assert shown(pool, "units", "unit456") == ("Unit 101",)
     assert shown(pool, "users", "user101") == ("Jane Smith",)
-    store = EventStore(pool)
+    store = EventStore(pool, VAULT)
     assert store.load(User, "user101").phone == "555-123-4567"
     assert store.load(Property, "abc123").units == {"unit456": "Unit 101"}
 
@@ -187,7 +188,7 @@ def test_wrong_usage_exits_with_2_and_changes_nothing(run, pool, arguments):
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    assert EventStore(pool).recorder.max_notification_id() is None
+    assert EventStore(pool, VAULT).recorder.max_notification_id() is None
 
 
 @pytest.mark.parametrize(
@@ -377,4 +378,4 @@ def test_a_database_is_opened_with_its_master_key_only(database, tmp_path):
     assert (made.returncode, used.returncode) == (0, 0), made.stderr + used.stderr
     assert (lost.returncode, wrong.returncode) == (2, 2)
     assert "MASTER_KEY is not set" in lost.stderr
-    assert "not the key this database was sealed with" in wrong.stderr
+    assert "not the key of this database" in wrong.stderr

@@ -7,6 +7,7 @@ import pytest
 from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore
 from tests.support.commands import environment, ticketing
+from tests.support.vault import VAULT
 from tests.unit.builders import context
 
 
@@ -33,7 +34,7 @@ def ticket(pool):
     ticket.change_status("in_progress", context())
     ticket.comment("c1", "two\nlines", "internal", context())
     ticket.delete(context())
-    EventStore(pool).save(ticket)
+    EventStore(pool, VAULT).save(ticket)
     return ticket
 
 

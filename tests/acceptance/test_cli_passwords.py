@@ -7,6 +7,7 @@ from infrastructure.keys.passwords import verify_password
 from infrastructure.storage.event_store import EventStore
 from tests.support.commands import environment, ticketing
 from tests.support.log import events_after
+from tests.support.vault import VAULT
 
 ADMIN = ("user", "create", "--name", "Ada", "--email", "ada@example.com", "--role", "admin", "--id", "ada")
 GOOD = "otter violin quartz bramble"
@@ -39,7 +40,9 @@ def test_a_password_can_be_changed_and_the_log_says_that_it_was(run, pool):
     assert done.returncode == 0, done.stderr
     assert verify_password(kept(pool)["ada"], GOOD)
     (changed,) = [
-        r.event for r in events_after(EventStore(pool), 0, 10) if isinstance(r.event, UserPasswordChanged)
+        r.event
+        for r in events_after(EventStore(pool, VAULT), 0, 10)
+        if isinstance(r.event, UserPasswordChanged)
     ]
     assert changed.actor.auth == "cli"
 
@@ -51,7 +54,7 @@ def test_a_password_the_rules_refuse_changes_nothing(run, pool, password):
     assert done.returncode == 1
     assert "password" in done.stderr
     assert kept(pool) == {}
-    assert events_after(EventStore(pool), 0, 10) == []
+    assert events_after(EventStore(pool, VAULT), 0, 10) == []
 
 
 def test_a_password_is_never_taken_from_the_command_line(run, pool):

@@ -6,14 +6,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from commands.erasure import EraseUser, erase_user
 from commands.users import RegisterUser, register_user
-from infrastructure.keys.privacy import process_vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from notary.follower import seal
-from notary.pages import sql
+from notary.blocks import sql
+from notary.follower import sign_log
 from tests.support.commands import environment, ticketing
 from tests.support.keys import operator
 from tests.support.postgres import cloned_database
+from tests.support.vault import VAULT
 
 PEOPLE = ("u1", "u2", "u3")
 
@@ -25,7 +25,7 @@ def register(store, user_id):
 
 def seal_all(dsn):
     with connect(dsn, application="tests") as conn:
-        seal(conn, process_vault())
+        sign_log(conn, VAULT)
         return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
 
 
@@ -39,11 +39,11 @@ def test_people_who_were_erased_after_the_backup_are_erased_again(postgres, temp
     with cloned_database(postgres, template) as dsn:
         with make_pool(dsn, application="tests", max_size=2) as pool:
             for user_id in PEOPLE[:2]:
-                register(EventStore(pool), user_id)
+                register(EventStore(pool, VAULT), user_id)
         seal_all(dsn)
         with cloned_database(postgres, conninfo_to_dict(dsn)["dbname"]) as backup:
             with make_pool(dsn, application="tests", max_size=2) as pool:
-                store = EventStore(pool)
+                store = EventStore(pool, VAULT)
                 register(store, "u3")  # whom the backup does not know
                 for user_id in ("u2", "u3"):
                     erase_user(store, EraseUser(user_id=user_id), operator())

@@ -12,6 +12,7 @@ from infrastructure.storage.postgres import connect
 from projections.runner import Projector
 from tests.acceptance.site import LEAK, Site
 from tests.support.postgres import cloned_database
+from tests.support.vault import VAULT
 
 LIMIT_SECONDS = 60
 
@@ -37,7 +38,7 @@ def stuck_projection(site):
 @contextmanager
 def leading_projector(site):
     stop = threading.Event()
-    thread = threading.Thread(target=Projector(site.dsn).run, args=(stop,))
+    thread = threading.Thread(target=Projector(site.dsn, VAULT).run, args=(stop,))
     thread.start()
     try:
         yield

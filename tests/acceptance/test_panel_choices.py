@@ -11,6 +11,7 @@ from projections.visibility import Visibility
 from tests.acceptance.panel import browser_of, give_passwords, hidden
 from tests.acceptance.site import SEASIDE, operator
 from tests.support.browser import forms_of
+from tests.support.vault import VAULT
 
 TICKET = {"title": "Leak", "description": "", "priority": "low", "category": "general"}
 
@@ -35,7 +36,7 @@ def add_units(site, property_id, count):
 
 
 def wait_for(site, aggregate):
-    visibility = Visibility(site.dsn, site.pool)
+    visibility = Visibility(site.dsn, site.pool, VAULT)
     assert visibility.wait_for(aggregate.position) or visibility.wait_for(aggregate.position)
     visibility.close()
 

@@ -19,6 +19,7 @@ from infrastructure.storage.event_store import EventStore, VersionConflict, crea
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.recorder import OutOfDate
 from tests.support.proxy import Proxy
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.unit.builders import OCEAN_DRIVE, caller, context
 
@@ -56,7 +57,7 @@ def far_pool(proxy):
 
 @pytest.fixture(params=["watermark", "table"])
 def far_store(far_pool, request):
-    return EventStore(far_pool, lock=request.param)
+    return EventStore(far_pool, VAULT, lock=request.param)
 
 
 def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
@@ -157,7 +158,7 @@ def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(s
 
 
 def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_since(proxy, far_pool, conn):
-    store = EventStore(far_pool)
+    store = EventStore(far_pool, VAULT)
     seaside = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
     register_property(store, seaside, context())
     store.load(Property, "p1")
@@ -292,7 +293,7 @@ def test_a_slow_network_only_delays(proxy, far_store, conn):
 def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
     proxy.become("reset")
     with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as pool:
-        store = EventStore(pool)
+        store = EventStore(pool, VAULT)
         with pytest.raises(psycopg.OperationalError):
             store.load(Ticket, "t1")
 

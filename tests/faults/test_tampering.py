@@ -7,16 +7,16 @@ import random
 
 import pytest
 
-from infrastructure.keys.privacy import process_vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect
-from notary.follower import seal
-from notary.pages import sql
+from notary.blocks import sql
+from notary.follower import sign_log
 from notary.verification import check_log, verify_log
 from projections.runner import catch_up, connect_projector
 from projections.verification import verify as verify_read_tables
 from tests.support.history import History, append
 from tests.support.tampering import IN_THE_LOG, change_a_checkpoint, change_a_read_row, unprotect
+from tests.support.vault import VAULT
 
 pytestmark = pytest.mark.faults
 FULL = os.environ.get("FAULTS_FULL") == "1"
@@ -42,15 +42,15 @@ def log(postgres, template):
     with cloned_database(postgres, template) as dsn:
         history = History(seed=9)
         with make_pool(dsn, application="tests", max_size=2) as pool, pool.connection() as conn:
-            store = EventStore(pool)
+            store = EventStore(pool, VAULT)
             for _ in range(CHECKPOINTS):
                 append(store, in_one(history.grow(APPENDS // CHECKPOINTS)))
                 conn.execute("SELECT nextval('es.stored_events_notification_id_seq')")  # as a rollback does
-                seal(conn, process_vault())
+                sign_log(conn, VAULT)
             append(store, in_one(history.grow(50)))  # not chained yet
             lines = [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
         with connect_projector(dsn) as projector:
-            while catch_up(projector):
+            while catch_up(projector, VAULT):
                 pass
         yield dsn, lines
 
@@ -67,7 +67,7 @@ def test_a_clean_log_raises_no_alarm(log):
     assert report.findings == []
     assert report.events >= (100_000 if FULL else 3_000)
     assert report.signed > 0
-    assert verify_read_tables(dsn, silent).count == 0
+    assert verify_read_tables(dsn, VAULT, silent).count == 0
 
 
 @pytest.mark.parametrize("way", IN_THE_LOG)
@@ -110,7 +110,7 @@ def test_a_changed_read_row_is_found_out(log):
     with connect(dsn, application="tests") as conn:
         changed = {change_a_read_row(conn, random.Random(place)) for place in range(PLACES)}
 
-    report = verify_read_tables(dsn, silent)
+    report = verify_read_tables(dsn, VAULT, silent)
 
     assert {(one.table, one.id) for one in report.differences} == changed
     assert report.count == len(changed)

@@ -20,6 +20,7 @@ from tests.support.browser import give_password
 from tests.support.keys import operator
 from tests.support.pages import Desk, Page
 from tests.support.postgres import cloned_database
+from tests.support.vault import VAULT
 
 PEOPLE: tuple[tuple[str, Role, str], ...] = (("max", "manager", "Max <script>"), ("ada", "admin", "Ada"))
 
@@ -32,13 +33,13 @@ def peopled(postgres: str, template: str) -> Iterator[str]:
     """
     with cloned_database(postgres, template) as dsn:
         with make_pool(dsn, application="tests", max_size=2) as pool:
-            store = EventStore(pool)
+            store = EventStore(pool, VAULT)
             for user_id, role, name in PEOPLE:
                 command = RegisterUser(user_id=user_id, name=name, email=f"{user_id}@example.com", role=role)
                 register_user(store, command, operator())
                 give_password(store, user_id)
         with connect_projector(dsn) as conn:
-            while catch_up(conn):
+            while catch_up(conn, VAULT):
                 pass
         yield psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
 

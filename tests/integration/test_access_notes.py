@@ -11,6 +11,7 @@ from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from tests.support.log import events_after
 from tests.support.proxy import Proxy
+from tests.support.vault import VAULT
 from tests.unit.builders import caller, context
 
 WITHIN_SECONDS = 60
@@ -104,7 +105,7 @@ def test_each_credential_has_its_own_budget(store, notes):
 
 def test_a_database_that_is_away_loses_nothing_and_holds_up_nobody(database, store):
     with Proxy(database) as proxy, make_pool(proxy.dsn, application="tests", max_size=2) as far:
-        notes = AccessNotes(EventStore(far))
+        notes = AccessNotes(EventStore(far, VAULT))
         proxy.become("reset")
         started = time.monotonic()
         for number in range(5):

@@ -6,17 +6,17 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from infrastructure.keys.privacy import process_vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.roles import APPLICATION, grant_to_application
-from notary.follower import seal
+from notary.follower import sign_log
 from notary.signing import rotate_key
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.verification import verify
 from tests.acceptance.site import Site
 from tests.support.history import History, append
+from tests.support.vault import VAULT
 
 TABLES = ("es.stored_events", "notary.pages", "notary.statements")
 ATTEMPTS = (
@@ -40,16 +40,16 @@ def application(database):
 @pytest.mark.parametrize("lock", ["watermark", "table"])
 def test_it_appends_and_does_all_else_the_processes_do(application, lock):
     with make_pool(application, application="tests", max_size=2) as pool:
-        append(EventStore(pool, lock=lock), History(seed=1).grow(30))
+        append(EventStore(pool, VAULT, lock=lock), History(seed=1).grow(30))
     with connect_projector(application) as projector:
-        while catch_up(projector):
+        while catch_up(projector, VAULT):
             pass
     with connect(application, application="tests") as conn:
-        seal(conn, process_vault())
-        rotate_key(conn, process_vault())
+        sign_log(conn, VAULT)
+        rotate_key(conn, VAULT)
 
-    assert verify(application, lambda done, total: None).count == 0
-    assert rebuild(application, lambda done, total: None).events >= 30
+    assert verify(application, VAULT, lambda done, total: None).count == 0
+    assert rebuild(application, VAULT, lambda done, total: None).events >= 30
 
 
 @pytest.mark.parametrize("table", TABLES)

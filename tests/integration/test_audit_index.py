@@ -14,6 +14,7 @@ from projections.runner import catch_up, connect_projector
 from projections.verification import verify
 from tests.support.history import History, append
 from tests.support.keys import make_key
+from tests.support.vault import VAULT
 
 
 def concerned(events):
@@ -37,7 +38,7 @@ def test_every_event_is_indexed_with_the_properties_it_concerns(database, store,
     append(store, History(batch_size).grow(250))
     make_key(store, property_ids=("p0",))
     with connect_projector(database) as projector:
-        while catch_up(projector, batch_size):
+        while catch_up(projector, VAULT, batch_size):
             pass
 
     log = conn.execute(
@@ -61,14 +62,14 @@ def test_a_changed_row_is_found_and_mended(database, store, conn, catch_up):
     conn.execute("UPDATE read.past_tickets SET status = 'closed' WHERE version = 1 AND status = 'open'")
     conn.execute("DELETE FROM read.audit_events WHERE position = 9")
 
-    found = verify(database, lambda done, total: None)
-    rebuild(database, lambda done, total: None)
+    found = verify(database, VAULT, lambda done, total: None)
+    rebuild(database, VAULT, lambda done, total: None)
 
     named = {(one.table, one.id): one.problem for one in found.differences}
     assert named["audit_events", "7"] == "actor_id"
     assert named["audit_events", "9"] == "missing"
     assert any(table == "past_tickets" and problem == "status" for (table, _), problem in named.items())
-    assert verify(database, lambda done, total: None).count == 0
+    assert verify(database, VAULT, lambda done, total: None).count == 0
 
 
 GAP = """SELECT position + 1 FROM read.audit_events a
@@ -109,7 +110,7 @@ def test_rows_after_a_wrong_one_are_not_called_wrong(
     for position in (gap, 10**9):
         conn.execute(copy, [Jsonb({"position": position, "property_ids": ["p9"]})])
 
-    assert named(verify(database, lambda done, total: None)) == {
+    assert named(verify(database, VAULT, lambda done, total: None)) == {
         ("audit_events", str(altered), "property_ids"),
         ("audit_events", str(missing), "missing"),
         ("audit_events", str(gap), "should not be there"),
@@ -130,7 +131,7 @@ def test_past_states_that_never_were_are_found(database, store, conn, catch_up):
         "DELETE FROM read.past_tickets WHERE ticket_id = %s AND version = 1 RETURNING ticket_id", [ticket_id]
     ).fetchone()
 
-    assert named(verify(database, lambda done, total: None)) == {
+    assert named(verify(database, VAULT, lambda done, total: None)) == {
         ("past_tickets", f"{gone}/1", "missing"),
         *(("past_tickets", f"{id}/{number}", "should not be there") for id, number in invented),
     }
@@ -158,7 +159,7 @@ def test_an_event_that_cannot_be_projected_is_indexed_all_the_same(database, sto
         " VALUES ('no-event', 1, 'ticket.opened', 'nonsense')"
     )
     catch_up()
-    assert verify(database, lambda done, total: None).count == 0
+    assert verify(database, VAULT, lambda done, total: None).count == 0
 
 
 def test_tables_that_lag_behind_the_log_are_not_called_wrong(database, store, catch_up):
@@ -167,6 +168,6 @@ def test_tables_that_lag_behind_the_log_are_not_called_wrong(database, store, ca
     catch_up()
     append(store, history.grow(5))
 
-    report = verify(database, lambda done, total: None)
+    report = verify(database, VAULT, lambda done, total: None)
 
     assert (report.count, report.differences) == (0, [])

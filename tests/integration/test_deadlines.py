@@ -21,6 +21,7 @@ from tests.support.api import SEASIDE
 from tests.support.keys import operator
 from tests.support.proxy import Proxy
 from tests.support.server import free_port
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 SECONDS = 0.3
@@ -196,7 +197,7 @@ def test_a_request_connects_in_the_time_it_has_left():
 
 
 def test_an_append_that_is_not_answered_may_be_stored_and_is_not_stored_again(proxy, far_pool, conn):
-    store, first_try = EventStore(far_pool), operator()
+    store, first_try = EventStore(far_pool, VAULT), operator()
     far_pool.fetch("SELECT 1")
     proxy.become("delay", delay_seconds=1.0)  # the server gets it, after we have given up
     with a_request(), pytest.raises(DeadlineExceeded) as caught:

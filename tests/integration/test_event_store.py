@@ -19,6 +19,7 @@ from domain.ticket import Ticket
 from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
+from tests.support.vault import VAULT
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 
@@ -39,7 +40,7 @@ def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
 @pytest.fixture
 def elsewhere(pool):
     """The store of another process."""
-    return EventStore(pool)
+    return EventStore(pool, VAULT)
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ import pytest
 
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ticket import Ticket
-from infrastructure.keys.privacy import process_vault
 from notary import merkle
+from notary.blocks import read_end
 from notary.export import FORMATS, data, digest, find_range, manifest
-from notary.follower import chain_next, seal
-from notary.pages import read_end
+from notary.follower import chain_next, sign_log
 from notary.proofs import prove
 from notary.signing import rotate_key
 from notary.verification import verify_log
@@ -25,6 +24,7 @@ from notary.window import Range
 from tests.support.exports import VERIFIER, checked, climb
 from tests.support.history import History, append
 from tests.support.log import events_after
+from tests.support.vault import VAULT
 from tests.unit.builders import NOON, context
 
 
@@ -40,17 +40,17 @@ def log(store, conn, history):
     for _ in range(3):
         last = append(store, [[event for events in history.grow(400) for event in events]])
         conn.execute("SELECT nextval('es.stored_events_notification_id_seq')")
-        seal(conn, process_vault())
-    rotate_key(conn, process_vault())
+        sign_log(conn, VAULT)
+    rotate_key(conn, VAULT)
     return last
 
 
 def export(pool, conn, folder, first=1, last=None, format="ndjson"):
-    chosen = find_range(conn, process_vault(), first, last)
+    chosen = find_range(conn, VAULT, first, last)
     pieces = list(data(pool, chosen, format))
     files = folder / f"export.{format}", folder / "manifest.json"
     files[0].write_bytes(b"".join(pieces))
-    files[1].write_bytes(manifest(conn, process_vault(), chosen, digest(pieces, format)))
+    files[1].write_bytes(manifest(conn, VAULT, chosen, digest(pieces, format)))
     return files
 
 
@@ -66,7 +66,7 @@ def test_every_range_is_as_signed(pool, conn, log, tmp_path, format, first, last
 def test_a_range_gives_the_same_bytes_each_time(pool, conn, log, store, history, tmp_path):
     before = [file.read_bytes() for file in export(pool, conn, tmp_path, 5, 900)]
     append(store, history.grow(20))
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
 
     assert [file.read_bytes() for file in export(pool, conn, tmp_path, 5, 900)] == before
 
@@ -82,8 +82,8 @@ def test_two_halves_are_the_whole(pool, conn, log):
 def test_without_an_end_it_ends_at_the_last_checkpoint_and_a_later_end_is_signed(store, conn, log, history):
     later = append(store, history.grow(5))
 
-    assert find_range(conn, process_vault(), 1, None).last == log
-    assert find_range(conn, process_vault(), 1, later).last == later
+    assert find_range(conn, VAULT, 1, None).last == log
+    assert find_range(conn, VAULT, 1, later).last == later
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_without_an_end_it_ends_at_the_last_checkpoint_and_a_later_end_is_signed
 )
 def test_a_range_that_is_none_is_refused(conn, log, first, last, field, words):
     with pytest.raises(Invalid) as refused:
-        find_range(conn, process_vault(), first, last)
+        find_range(conn, VAULT, first, last)
 
     assert words in refused.value.details[field][0]
 
@@ -157,7 +157,7 @@ def test_events_far_out_of_order_are_found_and_what_lies_between_is_left_out(
 ):
     since, until = time_of(store, 10), time_of(store, 20)
     late = [open_ticket(store, number, at) for number, at in enumerate((since, until, since, until))]
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
 
     files = export(pool, conn, tmp_path, since, until)
 
@@ -171,10 +171,10 @@ def test_what_is_stored_later_changes_a_range_by_time_at_its_end_only(pool, conn
     since, until = time_of(store, 300), time_of(store, 420)
     before = [file.read_bytes() for file in export(pool, conn, tmp_path, since, until)]
     open_ticket(store, 1, until)
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
     others = [file.read_bytes() for file in export(pool, conn, tmp_path, since, until)]
     open_ticket(store, 2, since)
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
 
     one_more = export(pool, conn, tmp_path, since, until)[0].read_bytes()
 
@@ -199,7 +199,7 @@ def test_altered_times_of_a_page_are_found_out(conn, log):
 
     (finding,) = verify_log(conn, {}, lambda done, total: None).findings
 
-    assert "page 2 does not have the times" in finding.problem
+    assert "block 2 does not have the times" in finding.problem
 
 
 def test_a_range_by_time_without_some_of_its_events_is_found_out(pool, conn, log, store, tmp_path):
@@ -226,7 +226,7 @@ def test_a_range_by_time_that_is_none_is_refused(conn, log, store, first, last, 
     ends = [time_of(store, end) if isinstance(end, int) and end > 3 else end for end in (first, last)]
 
     with pytest.raises(Invalid) as refused:
-        find_range(conn, process_vault(), ends[0] or 1, ends[1])
+        find_range(conn, VAULT, ends[0] or 1, ends[1])
 
     assert words in refused.value.details[field][0]
 
@@ -242,7 +242,7 @@ def test_a_position_and_a_time_make_a_range_unless_it_is_reversed(pool, conn, lo
 
     for first, last in ((750, at), (at, 650)):
         with pytest.raises(Invalid, match="reversed"):
-            find_range(conn, process_vault(), first, last)
+            find_range(conn, VAULT, first, last)
 
 
 def test_a_time_in_which_nothing_occurred_is_told(conn, log, store):
@@ -253,16 +253,16 @@ def test_a_time_in_which_nothing_occurred_is_told(conn, log, store):
         (after, None, "No event occurred at 2026-01-03T12:00:00Z or later."),
     ):
         with pytest.raises(Invalid, match=words):
-            find_range(conn, process_vault(), first, last)
+            find_range(conn, VAULT, first, last)
 
 
 def test_a_later_end_by_time_is_signed_and_an_earlier_is_not(store, conn, log):
     signed = read_end(conn).position
     open_ticket(store, 1, NOON)
-    assert find_range(conn, process_vault(), NOON, NOON + timedelta(days=1)).last == signed
+    assert find_range(conn, VAULT, NOON, NOON + timedelta(days=1)).last == signed
 
     later = open_ticket(store, 2, datetime.now(UTC))
-    assert find_range(conn, process_vault(), 1, datetime.now(UTC)).last == later
+    assert find_range(conn, VAULT, 1, datetime.now(UTC)).last == later
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -365,7 +365,7 @@ def test_what_is_not_chained_or_signed_is_not_proved(conn, log, store, history):
 
     with pytest.raises(NotFound):
         prove(conn, event_id)
-    chain_next(conn, process_vault())
+    chain_next(conn, VAULT)
     with pytest.raises(Conflict):
         prove(conn, event_id)
 

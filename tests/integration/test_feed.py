@@ -11,6 +11,7 @@ from event_stream.feed import MAX_PAGE_BYTES, read_feed, wait_for_feed
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from tests.support.history import History, append
+from tests.support.vault import VAULT
 from tests.unit.builders import context
 
 SOURCE = "http://127.0.0.1:8000"
@@ -51,7 +52,7 @@ def test_no_connection_is_held_while_waiting(narrow_pool):
         with narrow_pool.connection() as conn:
             conn.execute("SELECT 1")
     assert waiting.is_alive()
-    append(EventStore(narrow_pool), History(1).grow(1))
+    append(EventStore(narrow_pool, VAULT), History(1).grow(1))
     waiting.join()
 
     assert pages[0].events

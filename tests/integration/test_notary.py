@@ -12,12 +12,11 @@ import msgspec
 import psycopg
 import pytest
 
-from infrastructure.keys.privacy import process_vault
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import connect
 from notary import merkle
-from notary.follower import Notary, seal
-from notary.pages import PAGE_EVENTS, read_end, sql
+from notary.blocks import BLOCK_EVENTS, read_end, sql
+from notary.follower import Notary, sign_log
 from notary.places import FILE, NotaryRefused, PlaceUnavailable, StatementFile
 from notary.signing import rotate_key
 from notary.statements import BadStatement, Reader
@@ -25,6 +24,7 @@ from notary.topic import StatementTopic
 from notary.verification import verify_log
 from tests.support.exports import climb
 from tests.support.history import History, append
+from tests.support.vault import VAULT
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def settings(tmp_path, database):
 
 @pytest.fixture
 def notary(conn, settings):
-    return Notary(conn, process_vault(), settings)
+    return Notary(conn, VAULT, settings)
 
 
 @pytest.fixture
@@ -89,13 +89,13 @@ def test_the_first_step_signs_and_later_ones_wait_until_a_checkpoint_is_due(stor
 
 def test_whole_pages_are_chained_as_they_fill(store, notary, history, conn):
     notary.step()
-    append(store, in_one(history.grow(PAGE_EVENTS)))
+    append(store, in_one(history.grow(BLOCK_EVENTS)))
 
     while notary.step():
         pass
 
     assert read_end(conn).number == 1
-    assert read_end(conn).position >= PAGE_EVENTS
+    assert read_end(conn).position >= BLOCK_EVENTS
 
 
 def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
@@ -116,10 +116,10 @@ def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
 
 def test_what_an_old_key_signed_stays_good(store, notary, history, conn, settings):
     append(store, history.grow(10))
-    seal(conn, process_vault())
-    new = rotate_key(conn, process_vault())
+    sign_log(conn, VAULT)
+    new = rotate_key(conn, VAULT)
     append(store, history.grow(10))
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
     notary.step()
 
     report = verified(conn, file_of(settings))
@@ -133,10 +133,10 @@ def test_what_an_old_key_signed_stays_good(store, notary, history, conn, setting
 
 
 def test_a_key_that_no_earlier_key_announced_signs_nothing(conn, store, history):
-    seal(conn, process_vault())
-    rotate_key(conn, process_vault())
+    sign_log(conn, VAULT)
+    rotate_key(conn, VAULT)
     append(store, history.grow(10))
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
     lines = [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
     reader = Reader()
 
@@ -154,8 +154,8 @@ def test_a_file_of_another_log_is_left_alone(notary, settings, store, history, c
     conn.execute("DELETE FROM notary.statements WHERE number = 2")
     append(store, history.grow(10))
 
-    with pytest.raises(NotaryRefused, match="is not the database's"):
-        Notary(conn, process_vault(), settings).step()
+    with pytest.raises(NotaryRefused, match="is not in the database"):
+        Notary(conn, VAULT, settings).step()
 
 
 def test_a_line_cut_short_by_a_crash_is_written_anew(notary, settings, conn, store, history):
@@ -164,16 +164,16 @@ def test_a_line_cut_short_by_a_crash_is_written_anew(notary, settings, conn, sto
     whole = (settings.notary_dir / FILE).read_bytes()
     (settings.notary_dir / FILE).write_bytes(whole[:-30])
 
-    Notary(conn, process_vault(), settings).step()
+    Notary(conn, VAULT, settings).step()
 
     assert (settings.notary_dir / FILE).read_bytes() == whole
 
 
 def test_a_disk_that_is_full_for_a_while_leaves_every_line_there_once(settings, conn, monkeypatch):
     for _ in range(8):
-        rotate_key(conn, process_vault())  # as many lines are waiting when the disk fills
+        rotate_key(conn, VAULT)  # as many lines are waiting when the disk fills
     monkeypatch.setattr("notary.follower.RETRY_SECONDS", 0)
-    notary = Notary(conn, process_vault(), settings)
+    notary = Notary(conn, VAULT, settings)
     with files_of_at_most(2_000):
         notary.step()
     some = list(file_of(settings).lines())
@@ -204,7 +204,7 @@ def test_lines_that_stand_there_twice_prove_nothing_altered(notary, settings, co
     path = settings.notary_dir / FILE
     path.write_text(path.read_text() * 2)
     append(store, history.grow(10))
-    Notary(conn, process_vault(), settings).step()
+    Notary(conn, VAULT, settings).step()
 
     report = verified(conn, file_of(settings))
 
@@ -217,16 +217,16 @@ def test_after_a_last_line_that_nobody_can_read_nothing_is_written(notary, setti
     path.write_text(path.read_text() + "not of ours\n")
 
     with pytest.raises(NotaryRefused, match="cannot be read: it is not JSON"):
-        Notary(conn, process_vault(), settings).step()
+        Notary(conn, VAULT, settings).step()
 
 
 def test_checkpoints_stand_in_kafka_too(kafka, kafka_prefix, settings, conn, store, history):
     there = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
     append(store, history.grow(10))
-    Notary(conn, process_vault(), there).step()
+    Notary(conn, VAULT, there).step()
     append(store, history.grow(10))
 
-    Notary(conn, process_vault(), there).step()
+    Notary(conn, VAULT, there).step()
 
     in_kafka = list(StatementTopic(there).lines())
     assert in_kafka == list(file_of(there).lines())
@@ -238,7 +238,7 @@ def test_with_kafka_away_the_file_is_written_all_the_same(settings, conn, monkey
     monkeypatch.setattr("infrastructure.storage.kafka.CONNECT_SECONDS", 1)
     nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
 
-    Notary(conn, process_vault(), nowhere).step()
+    Notary(conn, VAULT, nowhere).step()
 
     assert len(list(file_of(nowhere).lines())) == 2
 
@@ -253,12 +253,12 @@ def test_with_kafka_away_its_lines_are_said_to_be_out_of_reach(settings, monkeyp
 
 def test_with_the_disk_away_the_notary_goes_on_and_writes_later(settings, conn, store, history):
     settings.notary_dir.write_text("a file where the folder ought to be")
-    notary = Notary(conn, process_vault(), settings)
+    notary = Notary(conn, VAULT, settings)
     append(store, history.grow(10))
 
     notary.step()
     settings.notary_dir.unlink()
-    Notary(conn, process_vault(), settings).step()
+    Notary(conn, VAULT, settings).step()
 
     assert len(list(file_of(settings).lines())) == 2
 
@@ -266,24 +266,24 @@ def test_with_the_disk_away_the_notary_goes_on_and_writes_later(settings, conn, 
 def test_writers_never_wait_for_the_notary(store, history, conn, database):
     append(store, history.grow(10))
     with connect(database, application="tests") as slow, slow.transaction():
-        slow.execute(sql["take_turn"], {"key": 7_305_876})
+        slow.execute(sql["lock_chain"], {"key": 7_305_876})
         slow.execute("LOCK TABLE notary.pages, notary.statements IN ACCESS EXCLUSIVE MODE")
         conn.execute("SET statement_timeout TO '2s'")
 
         append(store, history.grow(10))
 
         with pytest.raises(psycopg.errors.QueryCanceled):
-            seal(conn, process_vault())
+            sign_log(conn, VAULT)
 
 
-def test_two_sealers_take_turns(store, history, conn, database):
+def test_two_signers_wait_for_each_other(store, history, conn, database):
     append(store, in_one(history.grow(500)))
     stop = threading.Barrier(4)
 
     def work():
         with connect(database, application="tests") as mine:
             stop.wait(timeout=20)
-            seal(mine, process_vault())
+            sign_log(mine, VAULT)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -299,7 +299,7 @@ def test_two_sealers_take_turns(store, history, conn, database):
 @pytest.mark.parametrize(("table", "column"), [("pages", "root"), ("statements", "line")])
 def test_what_the_notary_wrote_only_grows(conn, store, history, statement, table, column):
     append(store, history.grow(3))
-    seal(conn, process_vault())
+    sign_log(conn, VAULT)
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         conn.execute(statement.format(f"notary.{table}", column, column))
@@ -309,6 +309,6 @@ def test_the_file_is_made_where_the_setting_says(tmp_path, database, conn):
     elsewhere = Path(tmp_path / "worm")
     settings = Settings(home=tmp_path, database_url=database, notary_folder=elsewhere)
 
-    Notary(conn, process_vault(), settings).step()
+    Notary(conn, VAULT, settings).step()
 
     assert (elsewhere / FILE).exists()

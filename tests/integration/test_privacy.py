@@ -9,10 +9,11 @@ from commands.erasure import EraseUser, erase_user
 from commands.users import ChangeUser, change_user
 from domain.errors import Conflict
 from domain.user import ERASED_EMAIL, ERASED_NAME, Preferences, User, UserNameChanged, UserRegistered
-from infrastructure.keys.privacy import PREFIX, open_events
-from infrastructure.keys.vault import CannotOpen
+from infrastructure.keys.privacy import PREFIX, decrypt_events
+from infrastructure.keys.vault import CannotDecrypt
 from infrastructure.storage.event_store import EventStore, VersionConflict, decode, encode
 from tests.support.log import events_after
+from tests.support.vault import VAULT
 from tests.unit.builders import caller, context
 
 NAME, EMAIL, PHONE = 'Zoë "Zo" Quarré', "zoe.quarre@example.com", "+41 79 555 01 02"
@@ -45,7 +46,7 @@ def erase(store, user_id="u1"):
 @pytest.fixture
 def elsewhere(pool):
     """The store of another process."""
-    return EventStore(pool)
+    return EventStore(pool, VAULT)
 
 
 def stored_states(conn):
@@ -131,8 +132,8 @@ def test_a_sealed_value_cannot_be_put_in_anothers_place(store, conn):
         msgspec.structs.replace(renamed, name=PREFIX + "AAAA"),
         msgspec.structs.replace(renamed, name=PREFIX + "!"),
     ):
-        with pytest.raises(CannotOpen):
-            open_events(conn, [forged])
+        with pytest.raises(CannotDecrypt):
+            decrypt_events(conn, VAULT, [forged])
 
 
 def test_a_registration_sent_twice_is_stored_once_under_one_key(store, elsewhere, conn):
@@ -161,7 +162,7 @@ def test_an_erased_person_is_nowhere_to_be_read(store, elsewhere, conn):
 
     erased = erase(store)
 
-    fresh = EventStore(store._pool)
+    fresh = EventStore(store._pool, VAULT)
     for user in (erased, *(one.load(User, "u1") for one in (store, elsewhere, fresh))):
         assert (user.name, user.email, user.phone, user.is_erased) == (ERASED_NAME, ERASED_EMAIL, None, True)
     assert [event.name for event in elsewhere.history(User, "u1")[:2]] == [ERASED_NAME, ERASED_NAME]
@@ -217,7 +218,7 @@ def test_the_read_tables_forget_too_and_say_what_the_log_says(database, store, c
 
     rows = conn.execute("SELECT id, name, email, phone FROM read.users ORDER BY id").fetchall()
     assert rows == [("u1", ERASED_NAME, ERASED_EMAIL, None), ("u2", "Bea", EMAIL, PHONE)]
-    assert verify(database, lambda done, total: None).count == 0
+    assert verify(database, VAULT, lambda done, total: None).count == 0
 
 
 @pytest.mark.parametrize("kind", [UserRegistered, UserNameChanged])

@@ -20,6 +20,7 @@ from tests.support.history import append
 from tests.support.log import events_after
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
+from tests.support.vault import VAULT
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
 EXAMPLES = 30
@@ -155,9 +156,9 @@ def test_the_read_tables_are_the_fold_of_the_log(postgres, template, commands, b
     events = events_of([*FIRST, *commands])
 
     with cloned_database(postgres, template) as dsn, make_pool(dsn, application="tests", max_size=1) as pool:
-        append(EventStore(pool), [events])
+        append(EventStore(pool, VAULT), [events])
         with connect_projector(dsn) as projector:
-            while catch_up(projector, batch_size):
+            while catch_up(projector, VAULT, batch_size):
                 pass
         with pool.connection() as conn:
             assert stored_rows(conn) == folded_rows(conn)

@@ -21,6 +21,7 @@ from projections.schema import LIVE, create_read_schema, drop_read_schema
 from projections.visibility import Visibility
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, rows_of, stored_rows
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
@@ -50,7 +51,7 @@ def parked(conn):
 def running(dsn):
     """A projector in a thread; what is yielded stops it."""
     stop = threading.Event()
-    thread = threading.Thread(target=Projector(dsn).run, args=(stop,))
+    thread = threading.Thread(target=Projector(dsn, VAULT).run, args=(stop,))
     thread.start()
 
     def end():
@@ -82,7 +83,7 @@ def projectors(conn):
 
 
 def test_at_the_end_of_the_log_there_is_nothing_to_do(projector, conn):
-    assert catch_up(projector) == 0
+    assert catch_up(projector, VAULT) == 0
     assert position(conn) == 0
 
 
@@ -90,7 +91,7 @@ def test_batches_are_no_larger_than_asked_and_the_position_comes_with_the_rows(s
     last = append(store, History(1).grow(30))
 
     sizes = []
-    while size := catch_up(projector, 7):
+    while size := catch_up(projector, VAULT, 7):
         sizes.append(size)
         assert position(conn) <= last
     assert (set(sizes[:-1]), sum(sizes), position(conn)) == ({7}, last, last)
@@ -101,7 +102,7 @@ def test_batches_are_no_larger_than_asked_and_the_position_comes_with_the_rows(s
 def test_where_the_log_is_cut_makes_no_difference(store, projector, conn, batch_size):
     append(store, History(2).grow(250))
 
-    while catch_up(projector, batch_size):
+    while catch_up(projector, VAULT, batch_size):
         pass
 
     assert stored_rows(conn) == folded_rows(conn)
@@ -111,10 +112,10 @@ def test_where_the_log_is_cut_makes_no_difference(store, projector, conn, batch_
 def test_up_to_stops_at_that_position_and_goes_on_from_there(store, projector, conn):
     append(store, History(3).grow(50))
 
-    while catch_up(projector, 8, up_to=20):
+    while catch_up(projector, VAULT, 8, up_to=20):
         pass
     assert position(conn) == 20
-    while catch_up(projector, 8):
+    while catch_up(projector, VAULT, 8):
         pass
 
     assert stored_rows(conn) == folded_rows(conn)
@@ -123,11 +124,11 @@ def test_up_to_stops_at_that_position_and_goes_on_from_there(store, projector, c
 def test_a_batch_that_was_projected_is_not_projected_again(store, projector, conn):
     append(store, History(4).grow(20))
     batch = read_batch(projector, 500)
-    project_batch(projector, batch, wait=True)
+    project_batch(projector, VAULT, batch, wait=True)
     before = stored_rows(conn)
 
     with pytest.raises(Overtaken):
-        project_batch(projector, batch, wait=True)
+        project_batch(projector, VAULT, batch, wait=True)
 
     assert stored_rows(conn) == before == folded_rows(conn)
 
@@ -137,9 +138,9 @@ def test_who_must_not_wait_does_not_while_another_projects(store, projector, con
     with connect(database, application="tests") as other, other.transaction():
         other.execute("SELECT position FROM read.projector_position FOR UPDATE")
 
-        assert catch_up(projector, wait=False) == 0
+        assert catch_up(projector, VAULT, wait=False) == 0
 
-    assert catch_up(projector, wait=False) > 0
+    assert catch_up(projector, VAULT, wait=False) > 0
 
 
 # What no projection can digest: it cannot be decoded; PostgreSQL refuses the value, or its size; a
@@ -188,7 +189,7 @@ def test_a_poison_event_is_parked_with_what_follows_it_and_the_others_go_on(
             [spoil(stored) if event is of_victim[0] else stored_later(stored, spoil, event, victim)]
         )
 
-    while catch_up(projector, batch_size):
+    while catch_up(projector, VAULT, batch_size):
         pass
 
     assert [aggregate_id for aggregate_id, _ in parked(conn)] == [victim] * len(of_victim)
@@ -211,13 +212,13 @@ def test_what_comes_after_a_parked_event_later_waits_too(store, projector, conn)
         [[event] for event in events if event is not victim and event.originator_id != victim.originator_id],
     )
     store.recorder.insert_events([undecodable(store.mapper.to_stored_event(victim))])
-    while catch_up(projector):
+    while catch_up(projector, VAULT):
         pass
     assert len(parked(conn)) == 1
 
     later = [event for event in events if event.originator_id == victim.originator_id][1:]
     append(store, [[event] for event in later])
-    while catch_up(projector):
+    while catch_up(projector, VAULT):
         pass
 
     assert len(parked(conn)) == 1 + len(later)
@@ -229,11 +230,11 @@ def test_what_may_pass_later_is_not_parked(store, projector, conn):
     conn.execute("ALTER TABLE read.comments RENAME TO elsewhere")
 
     with pytest.raises(psycopg.errors.UndefinedTable):
-        while catch_up(projector):
+        while catch_up(projector, VAULT):
             pass
     stopped_at = position(conn)
     conn.execute("ALTER TABLE read.elsewhere RENAME TO comments")
-    while catch_up(projector):
+    while catch_up(projector, VAULT):
         pass
 
     assert stopped_at < position(conn)
@@ -247,9 +248,9 @@ def test_a_lock_that_is_held_too_long_parks_nothing(store, projector, conn, data
     with connect(database, application="tests") as other, other.transaction():
         other.execute("LOCK TABLE read.tickets IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            catch_up(projector)
+            catch_up(projector, VAULT)
 
-    while catch_up(projector):
+    while catch_up(projector, VAULT):
         pass
 
     assert parked(conn) == []
@@ -308,7 +309,7 @@ def test_a_process_with_many_open_files_hears_of_what_is_projected(
     store, conn, database, pool, many_open_files
 ):
     history = History(13)
-    visibility = Visibility(database, pool)
+    visibility = Visibility(database, pool, VAULT)
     try:
         with running(database):
             for _ in range(2):
@@ -323,7 +324,7 @@ def test_a_process_with_many_open_files_hears_of_what_is_projected(
 def test_a_server_that_is_not_as_far_as_the_one_before_is_not_taken_for_it(store, conn, database, pool):
     """A copy takes over that lacks the last commits, or the projector's last ones were lost in a crash."""
     last = append(store, History(15).grow(20))
-    visibility = Visibility(database, pool)
+    visibility = Visibility(database, pool, VAULT)
     try:
         assert eventually(lambda: visibility.wait_for(last), LIMIT_SECONDS)
         drop_read_schema(conn, LIVE)
@@ -347,14 +348,14 @@ def test_who_waits_is_woken_by_what_is_projected(store, projector, conn, databas
     for limit in ("WAIT_SECONDS", "LONGEST_WAIT_SECONDS", "LOOK_SECONDS"):
         monkeypatch.setattr(f"projections.visibility.{limit}", float(LIMIT_SECONDS))
     last = append(store, History(14).grow(20))
-    visibility = Visibility(database, pool)
+    visibility = Visibility(database, pool, VAULT)
     with connect(database, application="tests") as leader, ThreadPoolExecutor(1) as thread:
         leader.execute("SELECT pg_advisory_lock(%s)", [LEADER_KEY])
         began = time.monotonic()
         waiting = thread.submit(visibility.wait_for, last)
         eventually(lambda: conn.execute(f"SELECT {LISTENING}").fetchone()[0])
 
-        while catch_up(projector):
+        while catch_up(projector, VAULT):
             pass
 
         assert waiting.result()

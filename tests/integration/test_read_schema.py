@@ -16,6 +16,7 @@ from server.app import create_app
 from tests.support.api import services_on
 from tests.support.history import History, append
 from tests.support.read_tables import folded_rows, stored_rows
+from tests.support.vault import VAULT
 from tests.unit.builders import caller
 
 QUERY = TicketQuery(limit=100)
@@ -71,7 +72,7 @@ def test_an_event_of_unknown_type_is_parked_and_reported(store, database, conn, 
     answer = readiness(database, tmp_path)
     assert answer.status_code == 200
     assert (answer.json["data"]["projector_lag"], answer.json["data"]["parked_events"]) == (0, 1)
-    assert verify(database, ignore).count == 0
+    assert verify(database, VAULT, ignore).count == 0
 
 
 def test_an_unknown_column_stops_nobody_and_migrate_removes_it(
@@ -92,7 +93,7 @@ def test_an_unknown_column_stops_nobody_and_migrate_removes_it(
         "read_tables": ["The read tables are outdated. Run `ticketing migrate`."]
     }
     with pytest.raises(NothingToVerify, match="run `ticketing rebuild`"):
-        verify(database, ignore)
+        verify(database, VAULT, ignore)
     assert migrate(database, tmp_path) == ["read tables refilled"]
     assert read_schema_state(conn) == "current"
 
@@ -108,12 +109,12 @@ def test_without_a_column_projector_and_readers_fail_and_park_nothing_until_migr
     append(store, history.grow(60))
 
     with connect_projector(database) as projector, pytest.raises(psycopg.errors.UndefinedColumn):
-        while project(projector, 1):
+        while project(projector, VAULT, 1):
             pass
     with pytest.raises(psycopg.errors.UndefinedColumn):
         list_tickets(pool, caller(), QUERY)
 
-    assert "Run `ticketing migrate`." in capsys.readouterr().out
+    assert "Run `ticketing migrate`." in "".join(capsys.readouterr())
     assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
     assert stopped_at <= position(conn)
     assert readiness(database, tmp_path).json["error"]["details"] == {

@@ -38,6 +38,7 @@ from tests.support.stream import (
     relay_variables,
     stream_settings,
 )
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 
@@ -344,7 +345,7 @@ def test_another_log_than_the_topics_is_refused(settings, store, postgres, templ
     publish_all(settings)
 
     with cloned_database(postgres, template) as other, make_pool(other, application="t", max_size=1) as pool:
-        append(EventStore(pool), History(15).grow(200))
+        append(EventStore(pool, VAULT), History(15).grow(200))
         with pytest.raises(RelayRefused, match="the topic belongs to another database"):
             publish_all(on(settings, other))
 

@@ -15,6 +15,7 @@ from server.worker import READ_SECONDS, DeadlineSocket
 from tests.support.keys import make_key
 from tests.support.postgres import cloned_database
 from tests.support.server import running_api
+from tests.support.vault import VAULT
 
 THREADS = 2
 
@@ -35,7 +36,7 @@ def address(dsn):
 @pytest.fixture(scope="module")
 def key(dsn):
     with make_pool(dsn, application="tests", max_size=1) as pool:
-        return make_key(EventStore(pool)).key
+        return make_key(EventStore(pool, VAULT)).key
 
 
 class Answer:

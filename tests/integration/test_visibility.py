@@ -11,6 +11,7 @@ from infrastructure.process.deadlines import lift_request_limit, limit_request, 
 from infrastructure.storage.postgres import connect
 from projections.visibility import Visibility
 from tests.support.history import History, append
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
@@ -19,7 +20,7 @@ FORMER_LIMIT_SECONDS = 0.5  # after which a write was answered although no list 
 
 @pytest.fixture
 def visibility(database, pool):
-    opened = Visibility(database, pool)
+    opened = Visibility(database, pool, VAULT)
     yield opened
     opened.close()
 

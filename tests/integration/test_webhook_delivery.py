@@ -11,9 +11,9 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from commands.oauth_clients import RegisterClient, register_client
 from commands.webhooks import ChangeWebhook, RotateSecret
 from domain.webhook import Webhook
-from infrastructure.keys.privacy import process_vault
 from tests.support import receivers
 from tests.support.receivers import answer, running_receiver, self_signed
+from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.support.webhooks import (
     SECRET,
@@ -166,7 +166,7 @@ def test_a_secret_that_cannot_be_opened_costs_its_own_webhook_attempts_and_nobod
 def newest_secret(pool):
     with pool.connection() as conn:
         (sealed,) = conn.execute("SELECT sealed FROM hook.secrets WHERE expires_at IS NULL").fetchone()
-    return process_vault().open(bytes(sealed), purpose="webhook secret").decode()
+    return VAULT.decrypt(bytes(sealed), purpose="webhook secret").decode()
 
 
 def test_the_events_of_a_ticket_arrive_in_order_though_one_fails_at_first(store, pool, receiver, dispatcher):

@@ -17,6 +17,7 @@ from api.http.services import Services, make_services
 from commands.properties import RegisterProperty, register_property
 from domain.property import Address
 from infrastructure.settings import Settings
+from tests.support.commands import MASTER_KEY
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
 
@@ -79,7 +80,9 @@ ROUTES = (("/v1/things", Things), ("/v1/things/{thing_id}", Thing))
 @contextmanager
 def services_on(dsn: str, home: Path, **settings: Any) -> Iterator[Services]:
     """What a worker has, on that database."""
-    services = make_services(Settings(home=home, database_url=dsn, **settings), b"k" * 32)
+    services = make_services(
+        Settings(home=home, database_url=dsn, master_key=MASTER_KEY, **settings), b"k" * 32
+    )
     try:
         yield services
     finally:

@@ -154,7 +154,7 @@ def append(store: EventStore, appends: list[list[DomainEvent]]) -> int:
     """Store the events as they are; return the last position."""
     position = 0
     for events in appends:
-        sealed = store.sealed(events)
+        sealed = store.encrypt(events)
         stored = [store.mapper.to_stored_event(event) for event in sealed.events]
         position = store.recorder.insert_events(stored, also=sealed.statements)[-1]
     return position

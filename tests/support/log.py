@@ -18,5 +18,5 @@ class Recorded(NamedTuple):
 def events_after(store: EventStore, position: int, limit: int) -> list[Recorded]:
     """Up to `limit` events past `position`, with their personal fields readable."""
     rows = store.recorder.select_notifications(position, limit, inclusive_of_start=False)
-    events = store.opened([decode(row.state) for row in rows])
+    events = store.decrypt([decode(row.state) for row in rows])
     return [Recorded(row.id, event) for row, event in zip(rows, events, strict=True)]

@@ -11,9 +11,10 @@ from domain.aggregate import DomainEvent
 from domain.property import Property, PropertyEvent
 from domain.ticket import PRIORITIES, Ticket, TicketEvent
 from domain.user import User, UserEvent
-from infrastructure.keys.privacy import open_events
+from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection
+from tests.support.vault import VAULT
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
 KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}
@@ -47,7 +48,7 @@ def stored_rows(conn: Connection) -> Rows:
 def folded_rows(conn: Connection) -> Rows:
     """What the log says the read tables hold."""
     states = conn.execute("SELECT state FROM es.stored_events ORDER BY notification_id").fetchall()
-    return rows_of(open_events(conn, [decode(state) for (state,) in states]))
+    return rows_of(decrypt_events(conn, VAULT, [decode(state) for (state,) in states]))
 
 
 def rows_of(events: Iterable[DomainEvent]) -> Rows:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from infrastructure.storage.postgres import Connection
 from notary import merkle
-from notary.pages import Page, Row, read_log_id, sql
+from notary.blocks import Block, Row, read_log_id, sql
 
 Where = int | None  # the position that a verification must name; None: any
 
@@ -72,7 +72,7 @@ def rechain(conn: Connection, chance: random.Random) -> Where:
     chain, reached = merkle.first_link(read_log_id(conn)), -1
     with conn.cursor(binary=True) as cur:
         pages = [
-            Page(*row) for row in cur.execute(sql["pages_after"], {"number": 0, "limit": None}).fetchall()
+            Block(*row) for row in cur.execute(sql["blocks_after"], {"number": 0, "limit": None}).fetchall()
         ]
         for page in pages:
             window = {"after": reached, "last": page.last_position, "limit": None}

@@ -14,10 +14,11 @@ from domain.access import Context, system_context
 from domain.ticket import Ticket
 from domain.webhook import Webhook
 from infrastructure.ids import new_id
-from infrastructure.keys.privacy import process_vault
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
+from tests.support.commands import MASTER_KEY
+from tests.support.vault import VAULT
 from tests.support.waiting import WAIT_SECONDS
 from webhook_dispatcher.dispatcher import run_dispatcher
 
@@ -30,7 +31,7 @@ def system() -> Context:
 
 
 def handlers(store: EventStore) -> Webhooks:
-    return Webhooks(store, process_vault(), allow_private=True)
+    return Webhooks(store, VAULT, allow_private=True)
 
 
 def register(
@@ -67,7 +68,7 @@ def settings_for(dsn: str, home: Path, **more: Any) -> Settings:
         "webhook_timeout_seconds": 1.0,
         **more,
     }
-    return Settings(home=home, database_url=dsn, **given)
+    return Settings(home=home, database_url=dsn, master_key=MASTER_KEY, **given)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The chain over the ordered log: pages of events, each linked to the one before it by hash."""
+"""The chain over the ordered log: blocks of events, each linked to the one before it by hash."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 from infrastructure.storage.postgres import Connection, named_queries
 from notary import merkle
 
-PAGE_EVENTS = 1_000
-TURN_KEY = 7_305_876  # the advisory lock of whoever chains or signs at the moment
+BLOCK_EVENTS = 1_000
+CHAIN_LOCK = 7_305_876  # the advisory lock of the transaction that chains or signs
 
 sql = named_queries(Path(__file__).parent / "sql" / "notary.sql")
 
@@ -33,20 +33,20 @@ class Row(NamedTuple):
 
     @property
     def occurred_at(self) -> datetime | None:
-        """When the event occurred; None where the stored bytes are no event."""
+        """When the event occurred; None when the stored bytes are not an event."""
         return _identified(self.state).occurred_at
 
 
 class End(NamedTuple):
-    """Where the chain ends: its last page, and the hash there."""
+    """The end of the chain: number, last position and hash of its last block."""
 
     number: int
     position: int
     chain: bytes
 
 
-class Page(NamedTuple):
-    """A page as it was stored."""
+class Block(NamedTuple):
+    """A block as it is stored."""
 
     number: int
     first_position: int
@@ -55,11 +55,11 @@ class Page(NamedTuple):
     leaves: bytes
     root: bytes
     chain: bytes
-    earliest_at: datetime | None = None  # its events occurred between these two; none in a page from before
-    latest_at: datetime | None = None  # there was the migration 0015
+    earliest_at: datetime | None = None  # of its events; both are None in blocks from before migration 0015
+    latest_at: datetime | None = None
 
     def link(self, previous: bytes, root: bytes) -> bytes:
-        """The chain's hash after this page, if `root` is that of its events."""
+        """The hash of the chain after this block, when its events have this root."""
         return merkle.link(
             previous,
             number=self.number,
@@ -84,31 +84,31 @@ def read_log_id(conn: Connection) -> str:
 
 def read_end(conn: Connection) -> End:
     with conn.cursor(binary=True) as cur:
-        row = cur.execute(sql["last_page"]).fetchone()
+        row = cur.execute(sql["last_block"]).fetchone()
     return End(*row) if row else End(0, 0, merkle.first_link(read_log_id(conn)))
 
 
-def chain_page(conn: Connection) -> list[Row]:
-    """Chain the next events, at most a page of them, and return them; in the caller's transaction, which
-    holds the lock of TURN_KEY."""
+def chain_block(conn: Connection) -> list[Row]:
+    """Chain the next events, at most one block, and return them. The caller has locked the chain
+    (`lock_chain`) in its transaction."""
     end = read_end(conn)
     with conn.cursor(binary=True) as cur:
-        found = cur.execute(sql["read_waiting"], {"after": end.position, "limit": PAGE_EVENTS}).fetchall()
+        found = cur.execute(sql["read_waiting"], {"after": end.position, "limit": BLOCK_EVENTS}).fetchall()
     rows = [Row(*row) for row in found]
     if rows:
         _insert(conn, end, rows)
     return rows
 
 
-def read_page(conn: Connection, query: str, **parameters: int) -> Page | None:
-    """The one page that the named query finds."""
+def read_block(conn: Connection, query: str, **parameters: int) -> Block | None:
+    """The block that the named query returns, or None."""
     with conn.cursor(binary=True) as cur:
         row = cur.execute(sql[query], parameters).fetchone()
-    return Page(*row) if row else None
+    return Block(*row) if row else None
 
 
 def span_of_times(times: Iterable[datetime | None]) -> tuple[datetime | None, datetime | None]:
-    """The earliest and the latest of those that are known."""
+    """The earliest and the latest of the known times."""
     known = [time for time in times if time is not None]
     return (min(known), max(known)) if known else (None, None)
 
@@ -117,7 +117,7 @@ def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
     leaves = [row.leaf for row in rows]
     events = [_identified(row.state) for row in rows]
     earliest_at, latest_at = span_of_times(event.occurred_at for event in events)
-    page = Page(
+    block = Block(
         number=end.number + 1,
         first_position=rows[0].position,
         last_position=rows[-1].position,
@@ -128,13 +128,13 @@ def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
         earliest_at=earliest_at,
         latest_at=latest_at,
     )
-    chain = page.link(end.chain, page.root)
+    chain = block.link(end.chain, block.root)
     event_ids = [event.event_id for event in events]
-    conn.execute(sql["insert_page"], page._asdict() | {"chain": chain, "event_ids": event_ids})
+    conn.execute(sql["insert_block"], block._asdict() | {"chain": chain, "event_ids": event_ids})
 
 
 def _identified(state: bytes) -> _Identified:
-    """The event's id and time, or neither of bytes that are no event: they are chained as they are."""
+    """The id and time of an event. Bytes that are not an event have neither, and are chained too."""
     try:
         return _identify(state)
     except msgspec.DecodeError:

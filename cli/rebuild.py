@@ -1,4 +1,4 @@
-"""`ticketing rebuild`: refill the read tables from the log, or compare them with it."""
+"""`ticketing rebuild`: refills the read tables from the log, or compares them with it."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def _verify(dsn: str, vault: Vault) -> None:
     print_table(("TABLE", "ID", "DIFFERENCE"), rows)
     note(
         f"{report.count} rows differ from what the log gives up to position {report.position},"
-        f" {len(rows)} of them listed; `ticketing rebuild` mends them."
+        f" {len(rows)} of them listed. Run `ticketing rebuild` to repair them."
     )
     raise typer.Exit(1)

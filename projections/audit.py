@@ -1,4 +1,4 @@
-"""Searches the log by the table `audit_events`."""
+"""Searches the log, with the table `audit_events` as the index."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from domain.aggregate import DomainEvent
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.history import ActorView, AuthView, actor_of, auth_of
+from projections.rows import compose
 from projections.ticket_query import Order
 from projections.tickets import author_names
 from projections.views import Page, whole_seconds
@@ -37,7 +38,7 @@ _ORDER: dict[Order, LiteralString] = {"asc": "ASC", "desc": "DESC"}
 
 
 class AuditEntry(msgspec.Struct, kw_only=True):
-    """One event of the log. `position` is its place there, `version` its place in what it belongs to.
+    """One event of the log. `position` is its place in the log, `version` its place in its aggregate.
 
     `subject_id` is what it concerns, `property_ids` the properties within the reader's reach that it
     concerns, `facts` what it says itself.
@@ -59,7 +60,7 @@ class AuditEntry(msgspec.Struct, kw_only=True):
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of events, by position. Filters combine with AND; `until` is no longer part of it.
+    """One page of events, by position. Filters combine with AND; `until` is excluded.
 
     `actor` is a user, a key, or one of `cli` and `system`. `after` is the `last_key` of the page before.
     """
@@ -77,7 +78,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
-    """The events that match; where the caller's reach is limited, those that concern a property within."""
+    """The events that match and, where the caller's reach is limited, concern a property within it."""
     if query.property_id is not None and not caller.reaches(query.property_id):
         return Page(items=[], total=None)
     parameters = _filters(caller, query)
@@ -110,9 +111,10 @@ def _filters(caller: Caller, query: AuditQuery) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _statement(names: tuple[str, ...], order: Order, after: bool) -> composing.Composed:
+def _statement(names: tuple[str, ...], order: Order, after: bool) -> LiteralString:
     fragments = [_FILTERS[name] for name in names] + ([_AFTER[order]] if after else [])
-    return composing.SQL(_sql["list_audit_events"]).format(
+    return compose(
+        _sql["list_audit_events"],
         filters=composing.SQL(" AND ").join([composing.SQL(part) for part in fragments or ("true",)]),
         order=composing.SQL(_ORDER[order]),
     )
@@ -144,8 +146,8 @@ def _entry(
 
 
 def _facts(caller: Caller, event: DomainEvent) -> dict[str, Any]:
-    """The event's own fields; of lists of properties only those within the caller's reach."""
+    """The event's own fields. Of a list of properties only those within the caller's reach."""
     facts = {name: value for name, value in msgspec.to_builtins(event).items() if name not in _ENVELOPE}
     if "property_ids" in facts:
-        facts["property_ids"] = [id for id in facts["property_ids"] if caller.reaches(id)]
+        facts["property_ids"] = [each for each in facts["property_ids"] if caller.reaches(each)]
     return facts

@@ -1,4 +1,4 @@
-"""A ticket's history, told from the log itself: every event with who caused it and what it changed."""
+"""A ticket's history, read from the log: every event with who caused it and what it changed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from projections.views import Page, Reference, whole_seconds
 
 
 class ActorView(msgspec.Struct, kw_only=True):
-    """`user` is null for a key that belongs to nobody, an operator and the system itself; `role` is the
-    one it was done under."""
+    """`user` is null for a key without a user, for an operator and for the system. `role` is the role under
+    which it was done."""
 
     user: Reference | None
     role: Role
 
 
 class AuthView(msgspec.Struct, kw_only=True):
-    """How the actor was known, and by which key, where there was one."""
+    """How the actor was authenticated, and by which key, if by one."""
 
     kind: AuthKind
     key_id: str | None
@@ -61,7 +61,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ticket_history(pool: Pool, store: EventStore, ticket: Ticket, query: HistoryQuery) -> Page[HistoryEntry]:
-    """A page of the history of a ticket, deleted or not, as far as its `version`."""
+    """A page of the history of a ticket, deleted or not, up to its `version`."""
     after = int(query.after[0]) if query.after else None
     if query.order == "asc":
         first = (after or 0) + 1 + query.offset
@@ -78,7 +78,7 @@ def ticket_history(pool: Pool, store: EventStore, ticket: Ticket, query: History
 
 
 def actor_of(event: DomainEvent, names: dict[str, str]) -> ActorView:
-    """Who caused it, under the name they have today."""
+    """Who caused the event, with their present name."""
     user_id = event.actor.user_id
     user = None if user_id is None else Reference(user_id, names.get(user_id, user_id))
     return ActorView(user=user, role=event.actor.role)

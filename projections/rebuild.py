@@ -1,6 +1,6 @@
-"""Filling the read tables anew from the log beside live traffic, to replace the live ones.
+"""Refills the read tables from the log, beside live traffic: fills a copy and swaps it with the live tables.
 
-projections/verification.py compares such a copy with them instead.
+projections/verification.py fills such a copy to compare it with the live tables.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from projections.schema import (
 REBUILD_BATCH_SIZE = 5_000
 SWAP_ATTEMPTS = 20
 _OLD = "read_old"
-_REBUILD_KEY = 7_305_878  # the session advisory lock of the one rebuild or verification under way
+_REBUILD_KEY = 7_305_878  # session advisory lock; one rebuild or verification runs at a time
 sql = named_queries(Path(__file__).parent / "sql" / "rebuild.sql")
 
 Progress = Callable[[int, int], None]  # position reached, position to reach
@@ -51,9 +51,9 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
-    """Replace the read tables, of whatever version or absent, by fresh ones.
+    """Replace the read tables, whatever their version, or create them when they are absent.
 
-    The API goes on reading and writing meanwhile; the change is one short transaction.
+    The API reads and writes meanwhile; the swap is one short transaction.
     """
     started = time.monotonic()
     with fresh_copy(dsn) as (control, copy):
@@ -62,20 +62,26 @@ def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
         control.execute(sql["analyze_copy"])
         control.execute(sql["summarize_copy"])
         position, late_events = _swap(copy, vault, read_schema_state(control))
-        _patiently(lambda: drop_read_schema(control, _OLD))
+        _drop_with_retries(lambda: drop_read_schema(control, _OLD))
     return RebuildReport(events=events + late_events, position=position, seconds=time.monotonic() - started)
 
 
 @contextmanager
 def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
-    """An empty copy of the read tables: a connection that administers, and one that fills the copy."""
+    """Creates an empty copy of the read tables, and drops it at the end.
+
+    Yields a connection for administration and one that fills the copy.
+    """
     with (
         rare_garbage_collection(),
         connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
     ):
-        if not control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()[0][0]:
-            raise RebuildRunning("A rebuild or verification is under way already.")
-        drop_read_schema(control, COPY)  # both are what a killed rebuild left
+        ((is_locked,),) = control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()
+        if not is_locked:
+            raise RebuildRunning(
+                "Another rebuild or verification is running. Wait for its end and run it again."
+            )
+        drop_read_schema(control, COPY)  # a killed rebuild leaves either
         drop_read_schema(control, _OLD)
         create_read_schema(control, COPY, for_readers=False)
         control.execute("SET lock_timeout TO '2s'")
@@ -85,9 +91,9 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
                 copy.limit_seconds = LONG_STATEMENT_SECONDS
                 yield control, copy
         finally:
-            _patiently(lambda: drop_read_schema(control, COPY))
-            # The server gives it back a moment after we have left, too late for who calls us again at once.
-            control.execute(sql["give_rebuild_lock_back"], {"key": _REBUILD_KEY})
+            _drop_with_retries(lambda: drop_read_schema(control, COPY))
+            # Explicitly, as the server releases it only a moment after the connection is closed.
+            control.execute(sql["release_rebuild_lock"], {"key": _REBUILD_KEY})
 
 
 def fill(
@@ -98,19 +104,21 @@ def fill(
     *,
     keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project the whole log into the copy; return how many events. With `keep_past`, which is that of
-    catch_up, only what the live tables have of it."""
-    end = number(control, "read_watermark")
+    """Project the log into the copy and return how many events.
+
+    Projects the whole log; with `keep_past`, which is passed to catch_up, only up to the live position.
+    """
+    end = fetch_number(control, "read_watermark")
     events = 0
     while projected := catch_up(
         copy,
         vault,
         REBUILD_BATCH_SIZE,
-        up_to=number(control, "read_live_position") if keep_past else None,
+        up_to=fetch_number(control, "read_live_position") if keep_past else None,
         keep_past=keep_past,
     ):
         events += projected
-        position = number(copy, "read_position")
+        position = fetch_number(copy, "read_position")
         end = max(end, position)
         progress(position, end)
     progress(end, end)
@@ -118,10 +126,10 @@ def fill(
 
 
 def _swap(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
-    """Put the copy in the live tables' place; return the position, and how many more events that took."""
+    """Swap the copy with the live tables. Returns its position and how many events this projected."""
     attempt = 0
     while True:
-        events = project_all(copy, vault)  # so that little is left to do under the lock
+        events = project_all(copy, vault)  # leaves little to do under the lock
         try:
             position, late_events = _swap_once(copy, vault, live)
             return position, events + late_events
@@ -135,11 +143,11 @@ def _swap_once(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, 
     events = 0
     with copy.transaction():
         copy.execute("SET LOCAL lock_timeout TO '2s'")
-        copy.execute("SET LOCAL synchronous_commit TO on")  # the old tables are dropped after this
+        copy.execute("SET LOCAL synchronous_commit TO on")  # as the old tables are dropped afterwards
         if live != "absent":
             copy.execute(sql["lock_live_tables"])
-            events = project_all(copy, vault, up_to=number(copy, "lock_live_position"))
-        position = number(copy, "read_position")
+            events = project_all(copy, vault, up_to=fetch_number(copy, "lock_live_position"))
+        position = fetch_number(copy, "read_position")
         if live != "absent":
             copy.execute(sql["set_live_aside"])
         copy.execute(sql["put_copy_in_place"])
@@ -154,15 +162,15 @@ def project_all(
     up_to: int | None = None,
     keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project what is left of the log, or of it up to that position; return how many events."""
+    """Project the rest of the log, or its part up to a position, and return how many events."""
     events = 0
     while projected := catch_up(copy, vault, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
         events += projected
     return events
 
 
-def _patiently(drop: Callable[[], Any]) -> None:
-    """Drop what a slow reader may still be reading: try again rather than make new readers queue."""
+def _drop_with_retries(drop: Callable[[], Any]) -> None:
+    """Call `drop` until no slow reader holds a lock. A longer wait for the lock would block new readers."""
     for attempt in range(SWAP_ATTEMPTS):
         try:
             drop()
@@ -172,5 +180,6 @@ def _patiently(drop: Callable[[], Any]) -> None:
                 raise
 
 
-def number(conn: Connection, query: str) -> int:
-    return int(conn.execute(sql[query]).fetchall()[0][0])
+def fetch_number(conn: Connection, query: str) -> int:
+    ((value,),) = conn.execute(sql[query]).fetchall()
+    return int(value)

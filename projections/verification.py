@@ -1,4 +1,4 @@
-"""Comparing every row of the live read tables with what the log gives, beside live traffic."""
+"""Compares every row of the live read tables with what the log gives, while the API is in use."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.storage.postgres import connect
 from projections.comparison import Difference, Differences, compare_tables
 from projections.live_rows import AuditCheck, PastTicketsCheck
-from projections.rebuild import Progress, fill, fresh_copy, number, project_all, sql
+from projections.rebuild import Progress, fetch_number, fill, fresh_copy, project_all, sql
 from projections.schema import read_schema_state
 
 APPLICATION = "ticketing-verify"
 
 
 class NothingToVerify(Exception):
-    """There are no read tables, or they are another version's: rebuild them instead."""
+    """The read tables are absent, or do not fit this version: they must be rebuilt first."""
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What differed from the log at `position`: `count` rows, of which the first are listed."""
+    """How the read tables differ from the log at `position`: `count` rows, the first of which are listed."""
 
     events: int
     position: int
@@ -38,13 +38,13 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def verify(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
     """Compare all read tables with the log, changing nothing."""
-    with _beside(dsn) as audit:
+    with _audit_in_background(dsn) as audit:
         report = verify_tables(dsn, vault, progress)
     return with_audit(report, audit)
 
 
 def with_audit(report: VerifyReport, audit: Differences) -> VerifyReport:
-    """The report of verify_tables together with what verify_audit found."""
+    """The report of verify_tables with the findings of verify_audit added."""
     both = Differences()
     both.add(*report.differences, unlisted=report.count - len(report.differences))
     both.add_all(audit)
@@ -54,24 +54,24 @@ def with_audit(report: VerifyReport, audit: Differences) -> VerifyReport:
 def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
     """Compare all read tables but `audit_events` with the log.
 
-    Projection pauses for the moment it takes to bring the copy to the same position as the live tables;
-    the comparison then works on a snapshot of that moment. Raises RebuildRunning, NothingToVerify.
+    Projection pauses briefly while the copy reaches the position of the live tables; the comparison uses a
+    snapshot of that moment. Raises RebuildRunning, NothingToVerify.
     """
     started = time.monotonic()
     with (
         fresh_copy(dsn) as (control, copy),
         connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as reader,
-        connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as looking,
+        connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as past_reader,
     ):
         if read_schema_state(control) != "current":
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
         control.execute(sql["take_copy_off_the_log"])
-        past = PastTicketsCheck(looking)
+        past = PastTicketsCheck(past_reader)
         events = fill(control, copy, vault, progress, keep_past=past.compare)
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with reader.transaction():
             with control.transaction():
-                position = number(control, "lock_live_position")
+                position = fetch_number(control, "lock_live_position")
                 events += project_all(copy, vault, up_to=position, keep_past=past.compare)
                 reader.execute(sql["take_snapshot"])
             differences = compare_tables(reader)
@@ -87,18 +87,18 @@ def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
 
 
 def verify_audit(dsn: str, progress: Progress, stopping: threading.Event | None = None) -> Differences:
-    """Compare the table `audit_events` with the log, up to where the live tables are."""
+    """Compare the table `audit_events` with the log, up to the position of the live tables."""
     with connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         if read_schema_state(conn) != "current":
-            return Differences()  # verify_tables says so
+            return Differences()  # verify_tables raises NothingToVerify
         check = AuditCheck(conn)
         check.run(progress, stopping or threading.Event())
         return check.differences
 
 
 @contextmanager
-def _beside(dsn: str) -> Iterator[Differences]:
-    """Have verify_audit at work on a thread as long as the block lasts, or longer; it finds what is given."""
+def _audit_in_background(dsn: str) -> Iterator[Differences]:
+    """Runs verify_audit in a background thread; its findings are added to the yielded object."""
     found, stopping = Differences(), threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="audit") as executor:
         checking = executor.submit(verify_audit, dsn, lambda done, total: None, stopping)

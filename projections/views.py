@@ -6,8 +6,9 @@ Times are UTC with whole seconds.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from domain.access import Role
 from domain.property import Address
 from domain.ticket import Priority, Status, Visibility
 from domain.user import Preferences
-from projections.rows import shared_fields, shared_values
+from projections.rows import shared_fields
 
 T = TypeVar("T")
 
@@ -26,21 +27,28 @@ def whole_seconds(moment: datetime | None) -> datetime:
     """The time in UTC without its fraction of a second. Raises ValueError for None."""
     if moment is None:
         raise ValueError("an aggregate without events has no times")
-    return moment.astimezone(UTC).replace(microsecond=0)
+    return moment.astimezone(UTC) - timedelta(
+        microseconds=moment.microsecond
+    )  # replace() takes twice as long
 
 
 def shown_values(source: msgspec.Struct, view: type[msgspec.Struct]) -> dict[str, Any]:
     """The fields that `view` has in common with a row or an aggregate, times in whole seconds."""
-    values = shared_values(source, view)
-    for name in _times(type(source), view):
+    names, times, read = _plan(type(source), view)
+    values = dict(zip(names, read(source), strict=False))
+    for name in times:
         values[name] = whole_seconds(values[name])
     return values
 
 
 @cache
-def _times(source: type[msgspec.Struct], view: type[msgspec.Struct]) -> tuple[str, ...]:
-    shared = shared_fields(source, view)
-    return tuple(f.name for f in msgspec.structs.fields(view) if f.name in shared and f.type is datetime)
+def _plan(
+    source: type[msgspec.Struct], view: type[msgspec.Struct]
+) -> tuple[tuple[str, ...], tuple[str, ...], attrgetter[tuple[Any, ...]]]:
+    """The names of the shared fields, the names of the times among them, and what reads the values."""
+    names = shared_fields(source, view)
+    times = tuple(f.name for f in msgspec.structs.fields(view) if f.name in names and f.type is datetime)
+    return names, times, attrgetter(*names)
 
 
 class Reference(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Waiting until the read tables show what was written."""
+"""Waits until the read tables show what was written."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from projections.batch import sql
 from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE
 
-WAIT_SECONDS = 0.25  # for the projector, before the thread that waits projects itself
+WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects itself
 LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
-STUCK_WAIT_SECONDS = 0.5  # in total, after the longest wait has seen nothing projected at all
-RESERVED_SECONDS = 1.0  # of the request's time, or half of it if that is less: for what follows the wait
-LOOK_SECONDS = 1.0  # how often the position is read although no notification came
-LISTEN_LIMIT_SECONDS = 5.0  # what the listener asks is answered at once or not at all
+STUCK_WAIT_SECONDS = 0.5  # in total, when nothing was projected during the last full wait
+RESERVED_SECONDS = 1.0  # of the request's time, kept for the work after the wait; at most half of it
+LOOK_SECONDS = 1.0  # how often the position is read without a notification
+LISTEN_LIMIT_SECONDS = 5.0  # for the statements of the listener, all of them short
 RECONNECT_SECONDS = 1.0
-SHORTEST_PAUSE_SECONDS = 0.01  # when another process is projecting, or an append before ours is under way
+SHORTEST_PAUSE_SECONDS = 0.01  # while another process projects or an earlier append is not committed
 LONGEST_PAUSE_SECONDS = 0.1
 CHANNEL = "ticketing_projected"
 
@@ -34,10 +34,10 @@ log = structlog.get_logger()
 
 
 class Visibility:
-    """Knows how far the read tables are. One a process; it starts at its first use, after the fork.
+    """Knows the position of the read tables. One per process; it starts at its first use, after the fork.
 
     A thread listens on a connection of its own for the notification that comes with each projected
-    batch. It is a hint: the position is also read after every (re)connection and once a second.
+    batch. Notifications may be lost: the position is also read after each connection and once a second.
     """
 
     def __init__(self, dsn: str, pool: Pool, vault: Vault) -> None:
@@ -47,9 +47,9 @@ class Visibility:
         self._changed = threading.Condition()
         self._position = 0
         self._is_projector_there = True
-        self._is_stuck = False  # the last thread that gave up saw nothing projected meanwhile
+        self._is_stuck = False  # nothing was projected while the last thread that gave up waited
         self._waiters = 0
-        self._is_wanted = threading.Event()  # set while anyone waits
+        self._is_wanted = threading.Event()  # set while a thread waits
         self._listener: threading.Thread | None = None
         self._closing = threading.Event()
         self._helping = threading.Lock()
@@ -58,9 +58,9 @@ class Visibility:
     def wait_for(self, position: int) -> bool:
         """Return whether the read tables have reached `position`, waiting up to LONGEST_WAIT_SECONDS.
 
-        After WAIT_SECONDS, or when no projector runs, this thread projects what is missing itself, if no
-        other process is just doing so. A request waits less when little of its time is left. Where nothing
-        is projected at all, only the first to notice wait so long: threads are needed for other requests.
+        After WAIT_SECONDS, or when no projector runs, this thread projects the missing events itself unless
+        another process is projecting. A request waits less when little of its time is left. While nothing is
+        projected at all, only the first requests wait so long, to keep threads free for other requests.
         """
         if self._position >= position:
             return True
@@ -94,7 +94,7 @@ class Visibility:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """A block in which this thread waits for notifications, and the listener takes them in."""
+        """While the block runs, the listener receives notifications for this thread."""
         with self._changed:
             self._waiters += 1
             self._is_wanted.set()
@@ -107,7 +107,7 @@ class Visibility:
                     self._is_wanted.clear()
 
     def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait for what other threads change, at most so long. It counts towards the request's time."""
+        """Wait until another thread makes the condition true, at most `seconds` of the request's time."""
         began = time.monotonic()
         with self._changed:
             self._changed.wait_for(condition, seconds)
@@ -137,22 +137,23 @@ class Visibility:
                     options=options,
                 ) as conn:
                     conn.execute(f"LISTEN {CHANNEL}")
-                    self._position = 0  # the server was gone: what stands in for it may not be as far
+                    self._position = 0  # a server that replaced the former one may be behind it
                     while not self._closing.is_set():
                         self._look(conn)
                         self._follow(conn, until=time.monotonic() + LOOK_SECONDS)
-            except Exception as error:  # whatever it is, those who wait need this thread
+            except Exception as error:  # waiting threads need this thread, whatever the error is
                 log.warning("visibility_disconnected", error=type(error).__name__)
                 self._closing.wait(RECONNECT_SECONDS)
 
     def _look(self, conn: Connection) -> None:
         row = conn.execute(sql["read_progress"], {"key": LEADER_KEY}).fetchone()
         if row is not None:
-            self._note(row[0], is_projector_there=row[1])
+            position, is_projector_there = row
+            self._note(position, is_projector_there=is_projector_there)
 
     def _follow(self, conn: Connection, *, until: float) -> None:
-        """Take in notifications. While nobody waits they are left to pile up for a moment: a wake-up for
-        each batch in each worker would cost more than the batch."""
+        """Receive notifications. They are left unread while no thread waits, because waking up for each batch
+        in each worker would cost more than the batch."""
         while (remaining := until - time.monotonic()) > 0 and not self._closing.is_set():
             if not self._is_wanted.wait(remaining):
                 break
@@ -172,8 +173,8 @@ class Visibility:
             self._changed.notify_all()
 
     def _help(self, position: int, deadline: float) -> None:
-        """Return when `position` is reached, by whomever, or time is up. One thread of this process projects
-        at a time; the others wait for what it and the projector do."""
+        """Return when the read tables have reached `position`, or at the deadline. One thread of this process
+        projects at a time; the others wait for it and for the projector."""
         while (remaining := self._remaining(position, deadline)) > 0:
             if not self._helping.acquire(blocking=False):
                 self._wait_until(lambda: self._position >= position or not self._helping.locked(), remaining)
@@ -185,7 +186,7 @@ class Visibility:
                 return
             finally:
                 self._helping.release()
-                with self._changed:  # one of those that wait goes on
+                with self._changed:  # one of the waiting threads takes over
                     self._changed.notify_all()
 
     def _project(self, position: int, deadline: float) -> None:
@@ -198,7 +199,7 @@ class Visibility:
             self._look(self._helper)
 
     def _remaining(self, position: int, deadline: float) -> float:
-        """The time left to wait for `position`; none when there is nothing to wait for."""
+        """The seconds left to wait for `position`; 0 when it is reached or the process closes."""
         if self._position >= position or self._closing.is_set():
             return 0.0
         return deadline - time.monotonic()

@@ -1,4 +1,4 @@
-"""/v1/audit: the log as a file that proves itself, and the proof of one event."""
+"""/v1/audit: the log as a file with a proof, and the proof of one event."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class ExportManifest(Export):
         require_auditor(req.context.caller)
         query = read_query(req, ManifestQuery)
         chosen = self._range(query)
-        lift_request_limit()  # it reads the whole range, however long that takes
+        lift_request_limit()  # it reads the whole range, which may take long
         content = digest(self._pieces(chosen, query.format), query.format)
         with self.services.pool.connection() as conn:
             resp.data = manifest(conn, self.services.vault, chosen, content)

@@ -1,4 +1,4 @@
-"""/admin/checks: whether the read tables say what the log says, and what could not be projected."""
+"""/admin/checks: verifications of the log and the read tables, and parked events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/admin: how things stand."""
+"""/admin: the overview."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_TICKETS = 6
 
 
 class Overview(PanelPage):
-    """What waits to be done and, for admins, how far behind the log its followers are."""
+    """Tickets that wait and, for admins, how far the followers of the log are behind it."""
 
     operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "How things stand")}
 

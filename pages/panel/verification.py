@@ -1,8 +1,9 @@
-"""A verification in the background: `python -m pages.panel.verification ID` checks the log against what was
-chained and signed, compares the read tables with it, and writes what it finds into panel.verifications.
+"""A verification in the background: `python -m pages.panel.verification ID`.
 
-It is a process of its own, so that requests need not share a worker with it. It ends with the API process
-that started it, and its lock with it: that is how others know that it still runs.
+It checks the chain and the signatures of the log, compares the read tables with the log, and writes its
+findings to panel.verifications. It is a separate process, so that it does not slow down the requests of a
+worker. It ends when the API process that started it ends. While it runs it holds a lock, by which other
+processes see that it runs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import structlog
@@ -29,9 +30,9 @@ from projections.comparison import Difference
 from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify, verify
 
-RUN_KEY = 7_305_877  # the session advisory lock of the one verification of this kind under way
-NOTE_EVERY_SECONDS = 0.5
-TURN_SECONDS = 5.0
+RUN_KEY = 7_305_877  # session advisory lock; one verification of this kind runs at a time
+SAVE_EVERY_SECONDS = 0.5
+LOCK_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 STARTS_WITHIN = timedelta(seconds=15)
 LISTED_RUNS = 10
@@ -42,14 +43,14 @@ RunState = Literal["running", "clean", "different", "failed", "interrupted"]
 _sql = named_queries(Path(__file__).parent / "sql" / "verifications.sql")
 _encode = msgspec.json.Encoder().encode
 _differences = msgspec.json.Decoder(list[Difference])
-_started: list[subprocess.Popen[bytes]] = []  # kept until they have ended, so that none stays a zombie
+_started: list[subprocess.Popen[bytes]] = []  # polled at each start, to reap ended ones
 
 log = structlog.get_logger()
 
 
-class Run(msgspec.Struct, frozen=True):
-    """One verification. `differences` counts what is not as it should be, in the log and in the read
-    tables; the first of them are `listed`, those of the log under the table name `log`."""
+class Run(msgspec.Struct):
+    """One verification. `differences` counts the findings in the log and in the read tables; `listed` has the
+    first of them, those in the log under the table name `log`."""
 
     id: str
     started_at: datetime
@@ -60,9 +61,18 @@ class Run(msgspec.Struct, frozen=True):
     events: int | None
     seconds: float | None
     differences: int | None
-    listed: list[Difference]
     problem: str | None
-    is_alive: bool
+    findings_json: str | None
+    is_locked: bool = False  # it holds the lock
+
+    @property
+    def listed(self) -> list[Difference]:
+        return _differences.decode(self.findings_json) if self.findings_json else []
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs. It may not hold the lock yet when it has just been started."""
+        return self.is_locked or self.started_at > datetime.now(UTC) - STARTS_WITHIN
 
     @property
     def state(self) -> RunState:
@@ -74,7 +84,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def start(pool: Pool, run_id: str, user_id: str) -> None:
-    """Begin a verification in the background. The same id begins nothing twice."""
+    """Start a verification in the background, once for each id."""
     with pool.connection() as conn:
         parameters = {"id": run_id, "at": datetime.now(UTC), "by": user_id}
         if not conn.execute(_sql["insert_run"], parameters).rowcount:
@@ -85,86 +95,80 @@ def start(pool: Pool, run_id: str, user_id: str) -> None:
 
 
 def list_runs(pool: Pool) -> list[Run]:
-    """The last LISTED_RUNS, newest first."""
+    """The last LISTED_RUNS verifications, newest first."""
     with pool.connection() as conn:
-        (is_locked,) = conn.execute(_sql["is_running"], {"key": RUN_KEY}).fetchone() or (False,)
-        rows = conn.execute(_sql["list_runs"], {"limit": LISTED_RUNS}).fetchall()
-    return [_run(row, is_locked=bool(is_locked) and index == 0) for index, row in enumerate(rows)]
+        ((is_locked,),) = conn.execute(_sql["is_running"], {"key": RUN_KEY}).fetchall()
+        runs = [Run(*row) for row in conn.execute(_sql["list_runs"], {"limit": LISTED_RUNS})]
+    for newest in runs[:1]:  # only this one can hold the lock
+        newest.is_locked = is_locked
+    return runs
 
 
 def main(run_id: str) -> None:
-    """Carry the verification out."""
+    """Carry out the verification of that id."""
     os.nice(10)
     settings = load_settings()
     configure_logs(settings.log_level)
     dsn = settings.database_url or ""
     with connect(dsn, application="ticketing-verification") as conn:
-        if not _take_turn(conn):
-            _fail(conn, run_id, "Another verification was under way.")
+        if not _take_lock(conn):
+            _fail(conn, run_id, "Another verification is running. Start one again when it has ended.")
             return
         try:
-            notes = _Notes(conn, run_id)
-            altered = _altered(dsn, settings, notes)
-            report = verify(dsn, load_vault(settings), notes.show)
+            writer = _ProgressWriter(conn, run_id)
+            findings = _verify_log(dsn, settings, writer)
+            report = verify(dsn, load_vault(settings), writer.show)
         except (RebuildRunning, NothingToVerify) as refusal:
             _fail(conn, run_id, str(refusal))
         except Exception as error:
             log.error("verification_failed", run_id=run_id, exc_info=error)
-            _fail(conn, run_id, f"It broke off: {type(error).__name__}. The log of the API says more.")
+            _fail(conn, run_id, f"It failed with {type(error).__name__}. The log of the API has the details.")
         else:
             outcome = {
                 "id": run_id,
                 "position": report.position,
                 "events": report.events,
                 "seconds": report.seconds,
-                "differences": report.count + len(altered),
-                "listed": _encode([*altered[:LISTED_FINDINGS], *report.differences]).decode(),
+                "differences": report.count + len(findings),
+                "listed": _encode([*findings[:LISTED_FINDINGS], *report.differences]).decode(),
             }
-            conn.execute(_sql["note_outcome"], outcome)
+            conn.execute(_sql["save_outcome"], outcome)
             log.info("verified", run_id=run_id, position=report.position, differences=outcome["differences"])
 
 
-def _take_turn(conn: Connection) -> bool:
-    """Be the one verification under way. The one before may have told its outcome and not be gone yet."""
-    deadline = time.monotonic() + TURN_SECONDS
-    while not conn.execute(_sql["take_turn"], {"key": RUN_KEY}).fetchall()[0][0]:
-        if time.monotonic() > deadline:
-            return False
+def _take_lock(conn: Connection) -> bool:
+    """Take the lock. Waits up to LOCK_SECONDS for a former verification that has saved its outcome to end."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        ((is_taken,),) = conn.execute(_sql["take_lock"], {"key": RUN_KEY}).fetchall()
+        if is_taken or time.monotonic() > deadline:
+            return bool(is_taken)
         time.sleep(LOOK_SECONDS)
-    return True
 
 
-def _run(row: Any, *, is_locked: bool) -> Run:
-    """The row of a run; `is_locked` says that its lock is held, which only the newest can hold."""
-    started_at, listed = row[1], row[9]
-    is_young = started_at > datetime.now(UTC) - STARTS_WITHIN
-    found = _differences.decode(listed) if listed else []
-    return Run(*(*row[:9], found, row[10], is_locked or is_young))
-
-
-class _Notes:
-    """Writes down now and then how far the verification is."""
+class _ProgressWriter:
+    """Saves the progress of the verification, at most every SAVE_EVERY_SECONDS."""
 
     def __init__(self, conn: Connection, run_id: str) -> None:
         self._conn = conn
         self._run_id = run_id
         self._parent = os.getppid()
-        self._noted_at = 0.0
+        self._saved_at = 0.0
 
     def show(self, position: int, end: int) -> None:
         if os.getppid() != self._parent:
-            sys.exit("The process that started this verification is gone.")
-        if time.monotonic() > self._noted_at + NOTE_EVERY_SECONDS:
+            sys.exit("The process that started this verification has ended.")
+        if time.monotonic() > self._saved_at + SAVE_EVERY_SECONDS:
             parameters = {"id": self._run_id, "position": position, "end": end}
-            self._conn.execute(_sql["note_progress"], parameters)
-            self._noted_at = time.monotonic()
+            self._conn.execute(_sql["save_progress"], parameters)
+            self._saved_at = time.monotonic()
 
 
-def _altered(dsn: str, settings: Settings, notes: _Notes) -> list[Difference]:
-    """Where the log is not what the notary chained, and signed in its file if this machine has that."""
+def _verify_log(dsn: str, settings: Settings, writer: _ProgressWriter) -> list[Difference]:
+    """Where the log differs from its chain, and from the notary's signed file if this machine has it."""
     file = StatementFile.of(settings)
     with connect(dsn, application="ticketing-verification", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
-        report = verify_log(conn, {str(file.path): file.lines()}, notes.show)
+        report = verify_log(conn, {str(file.path): file.lines()}, writer.show)
     return [
         Difference(table="log", id=str(finding.position or "-"), columns=(), problem=finding.problem)
         for finding in report.findings
@@ -172,7 +176,7 @@ def _altered(dsn: str, settings: Settings, notes: _Notes) -> list[Difference]:
 
 
 def _fail(conn: Connection, run_id: str, problem: str) -> None:
-    conn.execute(_sql["note_problem"], {"id": run_id, "problem": problem})
+    conn.execute(_sql["save_problem"], {"id": run_id, "problem": problem})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
--- What only readers of the read tables need: columns to search words in, and indexes. Apart from tables.sql
--- because tables are filled much faster without: a rebuild adds this when they are full, a comparison with
--- the log never does. Run with search_path set to the schema.
+-- What only readers need: columns for searching words, and indexes. Separate from tables.sql because filling the
+-- tables is much faster without: a rebuild adds this afterwards, a verification never. Run with search_path set to the
+-- schema.
 ALTER TABLE tickets ADD COLUMN search tsvector GENERATED ALWAYS AS (
     setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
 ) STORED;
@@ -32,8 +32,8 @@ CREATE INDEX comments_search_idx ON comments USING gin (search);
 
 CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);
 
--- Every event is written here and few are ever looked for, so the terms beside the subject have an index
--- that costs writers next to nothing: a summary of each 32 pages, which says where not to look.
+-- Every event is written here and few are searched for, so all terms but the subject have an index that costs writers
+-- very little: BRIN, a summary of each 32 pages of the table.
 CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
     occurred_at,
     action text_bloom_ops (n_distinct_per_range = 64),

@@ -1,12 +1,12 @@
 -- name: take_rebuild_lock
 SELECT pg_try_advisory_lock(%(key)s);
 
--- name: give_rebuild_lock_back
+-- name: release_rebuild_lock
 SELECT pg_advisory_unlock(%(key)s);
 
 -- name: lock_live_tables
--- The table, not only its row: a projector that waits here looks the name up again when we are done, and
--- so goes on with the tables that were swapped in.
+-- The table, not only its row: a projector that waits for it resolves the name again after the swap, and so
+-- continues with the new tables.
 LOCK TABLE read.projector_position IN ACCESS EXCLUSIVE MODE;
 
 -- name: lock_live_position
@@ -36,11 +36,11 @@ ANALYZE read_next.properties, read_next.units, read_next.users, read_next.ticket
         read_next.audit_events;
 
 -- name: summarize_copy
--- What autovacuum would do in a while: without it searches read all that has just been filled.
+-- Autovacuum would do this later. Until then, searches would read every row that was just written.
 SELECT brin_summarize_new_values('read_next.audit_events_terms_idx');
 
 -- name: take_copy_off_the_log
--- What is only compared and then dropped need not outlive a crash.
+-- A copy that is only compared and then dropped need not survive a crash.
 ALTER TABLE read_next.tickets SET UNLOGGED;
 ALTER TABLE read_next.past_texts SET UNLOGGED;
 ALTER TABLE read_next.comments SET UNLOGGED;

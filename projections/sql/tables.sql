@@ -1,14 +1,14 @@
--- The read tables. They live in one schema with the position they stand at, so that a rebuilt copy is
--- swapped in by renaming the schema: rows and position change together.
--- Run with search_path set to the schema to create; everything here is dropped and refilled from the
--- log at will. The indexes here are those the projector itself looks rows up by; readers.sql has the others.
+-- The read tables. The schema also has their position, so that renaming the schema of a rebuilt copy replaces rows
+-- and position together. projections/rows.py has a struct for each table. Run with search_path set to the schema to
+-- create. `ticketing rebuild` refills everything here from the log. These are the indexes that the projector needs;
+-- readers.sql has the others.
 CREATE TABLE projector_position (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     position bigint NOT NULL
 );
 INSERT INTO projector_position (position) VALUES (0);
 
--- Events that could not be projected, and the later ones of the same aggregate that wait behind them.
+-- Events that could not be projected, and the later events of their aggregates.
 CREATE TABLE parked_events (
     position bigint PRIMARY KEY,
     originator_id text NOT NULL,
@@ -52,12 +52,12 @@ CREATE TABLE users (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
--- PostgreSQL's statistics would keep samples of what people are called beyond their erasure.
+-- Without statistics, whose samples would keep personal data after an erasure.
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
                   ALTER COLUMN phone SET STATISTICS 0;
 
--- Denormalised: a list is read from this table alone. `names_changed` says that a name shown in the row
--- has changed since its version began, so that the version no longer stands for one representation.
+-- Denormalised: a list reads this table only. `names_changed`: a name in the row has changed since the version began,
+-- so that the version no longer identifies one representation.
 CREATE TABLE tickets (
     id text PRIMARY KEY,
     version bigint NOT NULL,
@@ -86,8 +86,8 @@ CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
 
--- What tickets were before: each state from its `updated_at` on until `ended_at`, which belongs to the
--- next. The state of now is in `tickets` only. States that lasted no time are left out.
+-- The past states of tickets, in force from `updated_at` until `ended_at`, which is excluded. The present state is in
+-- `tickets` only. A state that lasted no time has no row.
 CREATE TABLE past_tickets (
     ticket_id text NOT NULL,
     version bigint NOT NULL,
@@ -137,9 +137,9 @@ CREATE TABLE attachments (
     created_at timestamptz NOT NULL
 );
 
--- The index over the log that auditors search: a row an event, whose content stays in the log.
--- `subject_id` is what it concerns, mostly its aggregate. `property_ids` are those it concerns, those the
--- subject has left with it included; `left_ids` names the latter.
+-- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_id`
+-- is what the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those
+-- that the subject has left by this event; `left_ids` are only the latter.
 CREATE TABLE audit_events (
     position bigint PRIMARY KEY,
     occurred_at timestamptz NOT NULL,

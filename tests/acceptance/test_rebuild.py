@@ -185,5 +185,5 @@ def test_of_two_rebuilds_at_once_the_second_is_refused(site, environ):
         verification = ticketing("rebuild", "--verify", environ=environ)
 
     assert (second.returncode, verification.returncode) == (1, 1)
-    assert "under way" in second.stdout + second.stderr
+    assert "is running" in second.stdout + second.stderr
     assert site.client().get("/v1/tickets").status_code == 200

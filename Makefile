@@ -32,7 +32,7 @@ format: $(VENV)/.installed-lint ## Sort imports and format the code
 bench: $(VENV)/.installed-test ## Compare performance with the library's defaults and bare handlers
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(VENV)/.installed-test ## Run the fault tests with their full counts
+faults: $(VENV)/.installed-test ## Run the tests marked `faults` with their full counts
 	@FAULTS_FULL=1 exec $(BIN)/pytest -m faults $(ARGS)
 
 pins: ## Rewrite constraints.txt with the newest versions that setup.cfg allows

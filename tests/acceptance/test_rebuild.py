@@ -19,7 +19,7 @@ from tests.support.read_tables import folded_rows, stored_rows
 from tests.support.waiting import eventually
 
 EVENTS = 3_000
-WRITERS, READERS = 3, 3
+WRITERS, READERS = 2, 1
 LIMIT_SECONDS = 60
 
 

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "projections": SERVERS,
     "event_stream": SERVERS,
     "notary": SERVERS,
-    "webhook_dispatcher": SERVERS | {"event_stream"},
+    "webhook_dispatcher": SERVERS | {"event_stream", "commands"},
     "api": SERVERS | PARTS,
     "pages": SERVERS | PARTS | {"api"},
     "server": SERVERS | {"projections", "api", "pages"},

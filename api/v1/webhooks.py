@@ -16,6 +16,7 @@ from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
+from api.v1.webhook_views import WebhookView, get_webhook, list_webhooks, made_secret
 from commands.webhooks import (
     ChangeWebhook,
     RegisterWebhook,
@@ -30,7 +31,6 @@ from domain.errors import Invalid, NotFound
 from domain.text import WebhookUrl
 from domain.webhook import Webhook, WebhookEventName
 from projections.views import Page, whole_seconds
-from webhook_dispatcher.reading import WebhookView, get_webhook, list_webhooks, made_secret
 
 EventNames = Annotated[tuple[WebhookEventName, ...], Meta(min_length=1, max_length=20)]
 Secret = Annotated[

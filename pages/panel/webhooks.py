@@ -8,10 +8,19 @@ from typing import ClassVar
 import falcon
 
 from api.http.bodies import validate
+from api.v1.webhook_replays import redeliver, send_test
+from api.v1.webhook_views import (
+    WebhookRow,
+    get_delivery,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+    made_secret,
+)
 from api.v1.webhooks import NewWebhook, WebhookChanges, handlers
 from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, owned_webhook
 from domain.errors import Conflict, Invalid, NotFound
-from domain.webhook import WEBHOOK_EVENT_NAMES, Webhook
+from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, Webhook
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values
 from pages.panel.editing import Edit, read_edit, refused_edit
@@ -25,16 +34,6 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
-from webhook_dispatcher.reading import (
-    DeliveryStatus,
-    WebhookRow,
-    get_delivery,
-    get_webhook,
-    list_deliveries,
-    list_webhooks,
-    made_secret,
-)
-from webhook_dispatcher.replays import redeliver, send_test
 
 EVENT_WORDS = {
     name: "Everything" if name == "ticket.*" else f"Ticket {name.partition('.')[2]}"

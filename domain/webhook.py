@@ -18,6 +18,7 @@ WebhookEventName = Literal[
     "ticket.*",
 ]
 DisabledReason = Literal["owner", "gone", "failing"]  # disabled by hand; answered 410; failed for days
+DeliveryStatus = Literal["pending", "delivered", "dead", "withheld"]
 
 WEBHOOK_EVENT_NAMES: tuple[WebhookEventName, ...] = get_args(WebhookEventName)
 NOBODY = Actor(role="guest", auth="system")

@@ -20,6 +20,7 @@ import msgspec
 import psycopg
 import structlog
 
+from commands.webhooks import SECRET_PURPOSE
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.storage.postgres import connect_async, named_queries
@@ -27,7 +28,7 @@ from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, record
 from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
 from webhook_dispatcher.poster import Outcome, Poster
-from webhook_dispatcher.signing import SECRET_PURPOSE, key_of, sign
+from webhook_dispatcher.signing import key_of, sign
 
 LOOK_SECONDS = 0.25  # how often for what becomes due, and for what others enqueued
 BATCH_SECONDS = 0.002  # how long results wait for company before they are written

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
+from domain.webhook import DeliveryStatus
 from infrastructure.storage.postgres import named_queries
 from webhook_dispatcher.owners import Endpoint
 from webhook_dispatcher.poster import Outcome
@@ -20,8 +21,6 @@ from webhook_dispatcher.schedule import delay_seconds
 
 TOO_MANY = 429
 UNAVAILABLE = 503
-
-Status = Literal["pending", "delivered", "dead", "withheld"]
 
 sql = named_queries(Path(__file__).parent / "sql" / "delivery.sql")
 log = structlog.get_logger()
@@ -34,7 +33,7 @@ class Done(NamedTuple):
     endpoint_id: str
     number: int
     failures: int
-    status: Status
+    status: DeliveryStatus
     delay_seconds: float = 0.0
     pause_seconds: float = 0.0
     url: str = ""
@@ -60,7 +59,7 @@ class Done(NamedTuple):
     ) -> Self:
         """Success is 2xx. 410 is final; any other failure is tried again while the schedule lasts, and not
         before the time the receiver asked for."""
-        status: Status = "delivered"
+        status: DeliveryStatus = "delivered"
         delay = pause = 0.0
         if not outcome.is_success:
             failures += 1

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures (https://www.standardwebhooks.com): what a receiver verifies a post by."""
+"""Signs posts as Standard Webhooks (https://www.standardwebhooks.com) describes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import base64
 import hmac
 from collections.abc import Sequence
 
-PREFIX = "whsec_"
-SECRET_PURPOSE = "webhook secret"  # noqa: S105 - what it is sealed for, not a secret
+from commands.webhooks import PREFIX
 
 
 def key_of(secret: str) -> bytes:
-    """The key a secret stands for: base64 after `whsec_`, otherwise its UTF-8 bytes."""
+    """The signing key of a secret: its base64 after `whsec_`, otherwise its UTF-8 bytes."""
     if secret.startswith(PREFIX):
         return base64.b64decode(secret.removeprefix(PREFIX))
     return secret.encode()
 
 
 def sign(keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers. Each key gives one signature, so that during a rotation either secret verifies."""
+    """The three headers, with one signature for each key: during a rotation either secret verifies."""
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     signatures = [base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys]
     return {

@@ -13,12 +13,12 @@ from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
+from api.v1.webhook_replays import Replayed, recover, redeliver, replay_missing, send_test
+from api.v1.webhook_views import DeliveryView, get_delivery, list_deliveries
 from commands.webhooks import owned_webhook
 from domain.errors import Conflict, Invalid, NotFound
-from domain.webhook import WebhookEventName
+from domain.webhook import DeliveryStatus, WebhookEventName
 from projections.views import Page
-from webhook_dispatcher.reading import DeliveryStatus, DeliveryView, get_delivery, list_deliveries
-from webhook_dispatcher.replays import Replayed, recover, redeliver, replay_missing, send_test
 
 _ROLES = "manager and above, of those they manage"
 

@@ -16,6 +16,7 @@ from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
+from api.v1.webhook_views import WebhookView, get_webhook, list_webhooks, made_secret
 from commands.webhooks import (
     NewSecret,
     NewWebhook,
@@ -30,7 +31,6 @@ from commands.webhooks import (
 from domain.errors import NotFound
 from domain.webhook import Webhook
 from projections.views import Page, whole_seconds
-from webhook_dispatcher.reading import WebhookView, get_webhook, list_webhooks, made_secret
 
 
 class RegisteredWebhook(msgspec.Struct, kw_only=True):

@@ -8,6 +8,15 @@ from typing import ClassVar
 import falcon
 
 from api.http.bodies import SentValues
+from api.v1.webhook_replays import redeliver, send_test
+from api.v1.webhook_views import (
+    WebhookRow,
+    get_delivery,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+    made_secret,
+)
 from commands.values import ValidValues
 from commands.webhooks import (
     NewSecret,
@@ -20,7 +29,7 @@ from commands.webhooks import (
     rotate_webhook_secret,
 )
 from domain.errors import Conflict, Invalid, NotFound
-from domain.webhook import WEBHOOK_EVENT_NAMES, Webhook
+from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, Webhook
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values
 from pages.panel.editing import Edit, read_edit, refused_edit
@@ -34,16 +43,6 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
-from webhook_dispatcher.reading import (
-    DeliveryStatus,
-    WebhookRow,
-    get_delivery,
-    get_webhook,
-    list_deliveries,
-    list_webhooks,
-    made_secret,
-)
-from webhook_dispatcher.replays import redeliver, send_test
 
 EVENT_WORDS = {
     name: "Everything" if name == "ticket.*" else f"Ticket {name.partition('.')[2]}"

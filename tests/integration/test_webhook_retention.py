@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.v1.webhook_replays import redeliver, replay_missing
 from commands.webhooks import delete_webhook
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.recorder import read_log
@@ -21,7 +22,6 @@ from tests.support.webhooks import (
     system,
 )
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
-from webhook_dispatcher.replays import redeliver, replay_missing
 from webhook_dispatcher.retention import TURN_KEY, purge
 
 RETENTION = timedelta(days=90)

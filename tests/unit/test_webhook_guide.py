@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from domain.webhook import WEBHOOK_EVENT_NAMES
+from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus
 from infrastructure.settings import load_settings
 from webhook_dispatcher.delivery import Options
-from webhook_dispatcher.reading import DeliveryStatus
 from webhook_dispatcher.signing import key_of, sign
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()

@@ -1,4 +1,4 @@
-"""Sending again, sending what was never sent, and sending a test: rows for the dispatcher to find."""
+"""Queues deliveries for the dispatcher: again, for events that have none, and for a test."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from api.v1.webhook_views import sql
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Connection, Pool
 from infrastructure.storage.recorder import read_log
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
 from webhook_dispatcher.payloads import make_test_message
-from webhook_dispatcher.reading import sql
 
-PAGE_SIZE = 500
-REPLAY_SECONDS = 2.0  # of one request; the answer says from where to go on
-SKEW = timedelta(minutes=5)  # the log is in order of position, which clocks follow only roughly
+BATCH_SIZE = 500
+REPLAY_SECONDS = 2.0  # of one request; the answer says where the next request continues
+SKEW = timedelta(minutes=5)  # the log is ordered by position; the times of its events only roughly
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,56 +28,56 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
-    """Queue a test message, once for each `event_id`; return the delivery's id."""
+    """Queue a test message, once for each `event_id`, and return the id of the delivery."""
     message = make_test_message(webhook_id, event_id, at)
     with pool.connection() as conn, conn.transaction():
         insert(conn, [message], [(webhook_id, message)])
-        _try_at_once(conn, webhook_id)
+        _end_pause(conn, webhook_id)
         parameters = {"endpoint_id": webhook_id, "message_id": message.id}
         row = conn.execute(sql["delivery_of"], parameters).fetchone()
     return str(row[0]) if row else ""
 
 
 def redeliver(pool: Pool, webhook_id: str, delivery_id: str) -> None:
-    """Post it again from the beginning of the schedule, whatever became of it."""
+    """Queue the delivery again, whatever its status, from the beginning of the schedule."""
     with pool.connection() as conn, conn.transaction():
         conn.execute(sql["redeliver"], {"endpoint_id": webhook_id, "id": int(delivery_id)})
-        _try_at_once(conn, webhook_id)
+        _end_pause(conn, webhook_id)
 
 
 def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
-    """Post again what is dead of the deliveries made since then; return how many there are."""
+    """Queue again the dead deliveries that were made since then, and return their count."""
     with pool.connection() as conn, conn.transaction():
         count = conn.execute(sql["recover"], {"endpoint_id": webhook_id, "since": since}).rowcount
-        _try_at_once(conn, webhook_id)
+        _end_pause(conn, webhook_id)
     return count
 
 
 def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: datetime) -> Replayed:
-    """Queue what happened since then and has no delivery, also from before the webhook was registered.
+    """Queue the events since then that have no delivery, also those from before the webhook was registered.
 
-    Found in the log itself, so that an event which never became a delivery is found too.
+    Reads the log, so an event that never became a delivery is found too.
     """
     enqueuer = Enqueuer(store)
     deadline = time.monotonic() + REPLAY_SECONDS
     queued = 0
     with pool.connection() as conn:
-        position = _position_before(conn, _a_little_before(since))
-        while page := read_log(conn, position, PAGE_SIZE):
-            events = [LoggedEvent(row[0], decode(row[4])) for row in page if row[3].startswith("ticket.")]
+        position = _position_before(conn, _subtract_skew(since))
+        while batch := read_log(conn, position, BATCH_SIZE):
+            events = [LoggedEvent(row[0], decode(row[4])) for row in batch if row[3].startswith("ticket.")]
             wanted = [logged for logged in events if logged.event.occurred_at >= since]
             with conn.transaction():
                 queued += enqueuer.enqueue_for(conn, wanted, webhook_id)
-            position = page[-1][0]
-            if time.monotonic() > deadline and len(page) == PAGE_SIZE:
-                reached = decode(page[-1][4]).occurred_at
-                if reached - SKEW > since:  # else it would go round in circles
+            position = batch[-1][0]
+            if time.monotonic() > deadline and len(batch) == BATCH_SIZE:
+                reached = decode(batch[-1][4]).occurred_at
+                if reached - SKEW > since:  # else the next request would read the same events again
                     return Replayed(queued=queued, complete=False, continue_from=reached - SKEW)
     return Replayed(queued=queued, complete=True)
 
 
-def _a_little_before(moment: datetime) -> datetime:
-    """SKEW earlier, or the moment itself where the calendar ends."""
+def _subtract_skew(moment: datetime) -> datetime:
+    """The moment minus SKEW, or the moment itself at the beginning of the calendar."""
     try:
         return moment - SKEW
     except OverflowError:
@@ -85,7 +85,7 @@ def _a_little_before(moment: datetime) -> datetime:
 
 
 def _position_before(conn: Connection, moment: datetime) -> int:
-    """A position of the log with nothing later than `moment` before it, found by halving."""
+    """A position before which no event is later than `moment`, found by binary search."""
     row = conn.execute(sql["last_position"]).fetchone()
     low, high = 0, row[0] if row else 0
     while low < high:
@@ -98,6 +98,6 @@ def _position_before(conn: Connection, moment: datetime) -> int:
     return low
 
 
-def _try_at_once(conn: Connection, webhook_id: str) -> None:
-    """Someone who asks for a post does not want to wait for a pause to end."""
+def _end_pause(conn: Connection, webhook_id: str) -> None:
+    """End the pause after failures: the caller wants the post now."""
     conn.execute(sql["unpause"], {"endpoint_id": webhook_id})

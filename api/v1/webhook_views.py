@@ -1,4 +1,4 @@
-"""What the API shows of webhooks and their deliveries."""
+"""Webhooks and their deliveries as the API and the panel show them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 import msgspec
 
+from commands.webhooks import SECRET_PURPOSE
 from domain.access import Caller
+from domain.webhook import DeliveryStatus
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.views import whole_seconds
 from webhook_dispatcher.enqueue import select_endpoints
 from webhook_dispatcher.owners import Endpoint, may_receive
-from webhook_dispatcher.signing import SECRET_PURPOSE
 
 ATTEMPTS_SHOWN = 50
 
-DeliveryStatus = Literal["pending", "delivered", "dead", "withheld"]
-
-sql = named_queries(Path(__file__).parent / "sql" / "deliveries.sql")
+sql = named_queries(Path(__file__).parent / "sql" / "webhooks.sql")
 
 
 class WebhookView(msgspec.Struct, kw_only=True):
@@ -85,6 +85,42 @@ class DeliveryView(msgspec.Struct, kw_only=True):
     attempts: list[AttemptView]
 
 
+class _EndpointRow(NamedTuple):
+    """A row of list_endpoints and get_endpoint; `total` counts the webhooks that match."""
+
+    total: int
+    id: str
+    version: int
+    url: str
+    event_names: list[str]
+    is_enabled: bool
+    disabled_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    owner_user_id: str | None
+    owner_credential_id: str | None
+    failures: int
+    failing_since: datetime | None
+
+
+class _DeliveryRow(NamedTuple):
+    """A row of list_deliveries and get_delivery; `total` counts the deliveries that match."""
+
+    total: int
+    id: int
+    message_id: str
+    status: DeliveryStatus
+    created_at: datetime
+    next_at: datetime
+    finished_at: datetime | None
+    name: str
+    body: bytes
+    property_id: str | None
+    requester_id: str | None
+    is_internal: bool
+    attempts: str | None
+
+
 class _Attempt(msgspec.Struct):
     number: int
     at: datetime
@@ -100,8 +136,11 @@ _attempts = msgspec.json.Decoder(list[_Attempt])
 
 
 def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[int, list[WebhookRow]]:
-    """Those the caller manages, newest first, and how many there are: all of them for an admin of
-    everything, otherwise the caller's own; for a key that reads less than its person those made with it."""
+    """Count and list the webhooks that the caller manages, newest first.
+
+    An admin with full reach manages all webhooks, others those that they registered, and a key that may read
+    less than its person those that it registered itself.
+    """
     sees_all = caller.sees_as_whole and caller.is_of_everything
     parameters = {
         "owner": None if sees_all else caller.principal_id,
@@ -110,22 +149,22 @@ def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[
         "offset": offset,
     }
     with pool.connection() as conn:
-        rows = conn.execute(sql["list_endpoints"], parameters).fetchall()
-        listed = [row for row in rows if row[1] is not None]
-        endpoints = {each.id: each for each in select_endpoints(conn, [row[1] for row in listed])}
-    return rows[0][0], [_webhook(row, endpoints[row[1]]) for row in listed]
+        rows = [_EndpointRow(*row) for row in conn.execute(sql["list_endpoints"], parameters)]
+        listed = [row for row in rows if row.id is not None]
+        endpoints = {each.id: each for each in select_endpoints(conn, [row.id for row in listed])}
+    return rows[0].total, [_webhook(row, endpoints[row.id]) for row in listed]
 
 
 def get_webhook(pool: Pool, webhook_id: str) -> WebhookRow | None:
-    """The webhook, whoever owns it, unless it is deleted."""
+    """The webhook, whoever owns it; None when it is absent or deleted."""
     with pool.connection() as conn:
         row = conn.execute(sql["get_endpoint"], {"id": webhook_id}).fetchone()
         endpoints = select_endpoints(conn, [webhook_id])
-    return _webhook(row, endpoints[0]) if row else None
+    return _webhook(_EndpointRow(*row), endpoints[0]) if row else None
 
 
 def made_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -> str | None:
-    """The secret that was made for this command, to be shown in its answer; None if one was given."""
+    """The secret that this command made, to show it in the answer; None when the client gave the secret."""
     with pool.connection() as conn:
         row = conn.execute(sql["get_secret"], {"id": webhook_id, "command_id": command_id}).fetchone()
     return vault.decrypt(bytes(row[0]), purpose=SECRET_PURPOSE).decode() if row else None
@@ -140,7 +179,7 @@ def list_deliveries(
     limit: int,
     offset: int,
 ) -> tuple[int, list[DeliveryView]]:
-    """The deliveries of a webhook, newest first, and how many match."""
+    """Count and list the deliveries of a webhook that match, newest first."""
     parameters = {
         "endpoint_id": webhook_id,
         "statuses": list(statuses) or None,
@@ -150,9 +189,9 @@ def list_deliveries(
         "attempts": ATTEMPTS_SHOWN,
     }
     with pool.connection() as conn:
-        rows = conn.execute(sql["list_deliveries"], parameters).fetchall()
+        rows = [_DeliveryRow(*row) for row in conn.execute(sql["list_deliveries"], parameters)]
         endpoints = select_endpoints(conn, [webhook_id])
-    return rows[0][0], [_delivery(row, endpoints) for row in rows if row[1] is not None]
+    return rows[0].total, [_delivery(row, endpoints) for row in rows if row.id is not None]
 
 
 def get_delivery(pool: Pool, webhook_id: str, delivery_id: str) -> DeliveryView | None:
@@ -163,53 +202,54 @@ def get_delivery(pool: Pool, webhook_id: str, delivery_id: str) -> DeliveryView 
     with pool.connection() as conn:
         row = conn.execute(sql["get_delivery"], parameters).fetchone()
         endpoints = select_endpoints(conn, [webhook_id])
-    return _delivery(row, endpoints) if row else None
+    return _delivery(_DeliveryRow(*row), endpoints) if row else None
 
 
-def _webhook(row: Any, endpoint: Endpoint) -> WebhookRow:
-    _, id, version, url, names, enabled, reason, created_at, updated_at, user_id, credential_id, *rest = row
-    failures, failing_since = rest
+def _webhook(row: _EndpointRow, endpoint: Endpoint) -> WebhookRow:
     view = WebhookView(
-        id=id,
-        url=url,
-        events=names,
-        created_at=_seconds(created_at),
-        updated_at=_seconds(updated_at),
-        enabled=enabled,
-        disabled_reason=reason,
-        failures=failures,
-        failing_since=failing_since and _seconds(failing_since),
+        id=row.id,
+        url=row.url,
+        events=row.event_names,
+        created_at=whole_seconds(row.created_at),
+        updated_at=whole_seconds(row.updated_at),
+        enabled=row.is_enabled,
+        disabled_reason=row.disabled_reason,
+        failures=row.failures,
+        failing_since=row.failing_since and whole_seconds(row.failing_since),
         access_ended=not endpoint.has_access,
     )
-    return WebhookRow(version=version, owner_id=user_id or credential_id, view=view)
+    return WebhookRow(version=row.version, owner_id=row.owner_user_id or row.owner_credential_id, view=view)
 
 
-def _delivery(row: Any, endpoints: Sequence[Endpoint]) -> DeliveryView:
-    _, id, message_id, status, created_at, next_at, finished_at, name, body, *facts, attempts = row
-    property_id, requester_id, is_internal = facts
-    made = [_attempt(each) for each in _attempts.decode(attempts)] if attempts else []
-    last = made[-1] if made else None
-    shown = all(
-        may_receive(each, property_id=property_id, requester_id=requester_id, is_internal=is_internal)
+def _delivery(row: _DeliveryRow, endpoints: Sequence[Endpoint]) -> DeliveryView:
+    attempts = [_attempt(each) for each in _attempts.decode(row.attempts)] if row.attempts else []
+    last = attempts[-1] if attempts else None
+    is_shown = all(
+        may_receive(
+            endpoint,
+            property_id=row.property_id,
+            requester_id=row.requester_id,
+            is_internal=row.is_internal,
+        )
         == "allowed"
-        for each in endpoints
+        for endpoint in endpoints
     )
     return DeliveryView(
-        id=str(id),
-        message_id=message_id,
-        event=name,
-        status=status,
-        created_at=_seconds(created_at),
-        finished_at=finished_at and _seconds(finished_at),
-        next_attempt_at=_seconds(next_at) if status == "pending" else None,
+        id=str(row.id),
+        message_id=row.message_id,
+        event=row.name,
+        status=row.status,
+        created_at=whole_seconds(row.created_at),
+        finished_at=row.finished_at and whole_seconds(row.finished_at),
+        next_attempt_at=whole_seconds(row.next_at) if row.status == "pending" else None,
         response_status=last.response_status if last else None,
         latency_ms=last.latency_ms if last else None,
         request=RequestView(
             url=last.url if last else None,
             headers=last.headers if last else {},
-            body=bytes(body).decode() if shown else None,
+            body=bytes(row.body).decode() if is_shown else None,
         ),
-        attempts=made,
+        attempts=attempts,
     )
 
 
@@ -224,7 +264,3 @@ def _attempt(attempt: _Attempt) -> AttemptView:
         error=attempt.error,
         latency_ms=attempt.milliseconds,
     )
-
-
-def _seconds(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)

@@ -35,11 +35,6 @@ class Invalid(DomainError):
         super().__init__(next(iter(details.values()))[0])
         self.details = details
 
-    def beside(self, more: Details) -> Invalid:
-        """The same refusal with what else is wrong; of a field named by both, what was said first."""
-        added = {name: messages for name, messages in more.items() if name not in self.details}
-        return Invalid(self.details | added)
-
 
 class PreconditionFailed(DomainError):
     """The caller acts on a version that is no longer the current one (RFC 9110 section 13.1.1)."""

@@ -13,13 +13,14 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from domain.aggregate import DomainEvent
+from domain.times import whole_seconds
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.history import ActorView, AuthView, actor_of, auth_of
 from projections.rows import compose
 from projections.ticket_query import Order
 from projections.tickets import author_names
-from projections.views import Page, whole_seconds
+from projections.views import Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
 _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))

@@ -12,11 +12,12 @@ from domain.access import AuthKind, Role
 from domain.aggregate import DomainEvent
 from domain.changes import Change, Changes, ticket_steps
 from domain.ticket import Ticket
+from domain.times import whole_seconds
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from projections.ticket_query import Order
 from projections.tickets import author_names
-from projections.views import Page, Reference, whole_seconds
+from projections.views import Page, Reference
 
 
 class ActorView(msgspec.Struct, kw_only=True):

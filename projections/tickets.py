@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.access import Caller
+from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.rows import AttachmentRow, CommentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_query import TicketQuery, build_list, sort_key
@@ -22,7 +23,6 @@ from projections.views import (
     TicketDetail,
     TicketSummary,
     shown_values,
-    whole_seconds,
 )
 
 __all__ = [

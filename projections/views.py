@@ -6,7 +6,7 @@ Times are UTC with whole seconds.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -17,19 +17,11 @@ from msgspec import UNSET, UnsetType
 from domain.access import Role
 from domain.property import Address
 from domain.ticket import Priority, Status, Visibility
+from domain.times import whole_seconds
 from domain.user import Preferences
 from projections.rows import shared_fields
 
 T = TypeVar("T")
-
-
-def whole_seconds(moment: datetime | None) -> datetime:
-    """The time in UTC without its fraction of a second. Raises ValueError for None."""
-    if moment is None:
-        raise ValueError("an aggregate without events has no times")
-    return moment.astimezone(UTC) - timedelta(
-        microseconds=moment.microsecond
-    )  # replace() takes twice as long
 
 
 def shown_values(source: msgspec.Struct, view: type[msgspec.Struct]) -> dict[str, Any]:

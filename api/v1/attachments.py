@@ -29,9 +29,10 @@ from api.v1.ticket_rows import visible_row
 from commands.tickets import attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
+from domain.times import whole_seconds
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
 from projections.tickets import get_attachment, list_attachments
-from projections.views import AttachmentView, whole_seconds
+from projections.views import AttachmentView
 
 FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the full size, and the form around it
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)

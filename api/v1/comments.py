@@ -13,8 +13,9 @@ from api.http.resource import Operation, Resource
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
 from commands.tickets import NewComment, comment_on_ticket
+from domain.times import whole_seconds
 from projections.tickets import list_comments
-from projections.views import CommentView, Reference, whole_seconds
+from projections.views import CommentView, Reference
 
 
 class Comments(Resource):

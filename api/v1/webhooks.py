@@ -29,8 +29,9 @@ from commands.webhooks import (
     rotate_webhook_secret,
 )
 from domain.errors import NotFound
+from domain.times import whole_seconds
 from domain.webhook import Webhook
-from projections.views import Page, whole_seconds
+from projections.views import Page
 
 
 class RegisteredWebhook(msgspec.Struct, kw_only=True):

@@ -12,10 +12,10 @@ import msgspec
 
 from commands.webhooks import SECRET_PURPOSE
 from domain.access import Caller
+from domain.times import whole_seconds
 from domain.webhook import DeliveryStatus
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, named_queries
-from projections.views import whole_seconds
 from webhook_dispatcher.enqueue import select_endpoints
 from webhook_dispatcher.owners import Endpoint, may_receive
 

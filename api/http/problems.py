@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from domain.errors import Details
 
+_A_DATE = "must be a date, such as 2023-01-15"
 _A_TIME = "must be a time with its offset, such as 2023-01-15T15:30:00Z"
 
 
@@ -129,6 +130,8 @@ def _problem(value: Any, info: Any, description: str, choices: tuple[str, ...]) 
             return None if isinstance(value, bool) else "must be true or false"
         case inspect.DateTimeType():
             return None if _is_moment(value) else _A_TIME
+        case inspect.DateType():
+            return None if _is_date(value) else _A_DATE
         case inspect.StructType() | inspect.DictType():
             return None if isinstance(value, dict) else "must be an object"
         case inspect.VarTupleType() | inspect.ListType():
@@ -175,6 +178,14 @@ def _is_moment(value: Any) -> bool:
         except msgspec.ValidationError:
             return False
     return isinstance(value, datetime) and value.tzinfo is not None
+
+
+def _is_date(value: Any) -> bool:
+    try:
+        msgspec.convert(value.strip() if isinstance(value, str) else value, date)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""/v1/audit/events: search in the audit trail."""
+"""/v1/audit/events: what was done, by whom, to anything."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class AuditEvents(Resource):
 
 
 def _known_actions(asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The actions asked for, with `noun.*` replaced by all actions of the noun."""
+    """The kinds of event asked for, `noun.*` written out."""
     return tuple(
         one
         for action in asked

@@ -57,7 +57,7 @@ class TicketHistory(Resource):
 
 
 def readable_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
-    """The ticket, if this caller may read its history. Guests may not: it shows internal comments."""
+    """The ticket whose history this caller may read; a history shows internal comments, so no guest may."""
     ticket = store.load(Ticket, ticket_id)
     if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):
         raise NotFound("ticket")

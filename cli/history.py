@@ -1,4 +1,4 @@
-"""`ticketing history`: the history of a ticket, as text or as JSON."""
+"""`ticketing history`: what happened to a ticket, for the eye or for a program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from domain.ticket import Ticket
 from infrastructure.settings import load_settings
 from projections.history import HistoryEntry, HistoryQuery, ticket_history
 
-SHOWN_CHARACTERS = 200  # of one value; --json shows all
+SHOWN_CHARACTERS = 200  # of one value; --json has the whole
 _NAME_WIDTH = 12
 _UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -94,5 +94,5 @@ def _value(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text on one line, with control characters escaped."""
+    """The text on one line, without anything that could steer a terminal."""
     return text.translate(_UNPRINTABLE)

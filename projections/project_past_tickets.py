@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 from domain.aggregate import DomainEvent
 from domain.ticket import PRIORITIES, Ticket, TicketDescriptionChanged, TicketTitleChanged
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import fold, write_rows
-from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_values
+from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_fields
 
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
+_copied_values = attrgetter(*shared_fields(Ticket, PastTicketRow))  # one row an event: by position is faster
 _sql = {
     name: compose(statement, tickets=columns_of(PastTicketRow), texts=columns_of(PastTextRow))
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql").items()
@@ -60,9 +62,4 @@ class PastTickets:
 
 
 def _ticket_row(ticket: Ticket, ended_at: datetime) -> PastTicketRow:
-    return PastTicketRow(
-        ticket_id=ticket.id,
-        priority_rank=PRIORITY_RANK[ticket.priority],
-        ended_at=ended_at,
-        **shared_values(ticket, PastTicketRow),
-    )
+    return PastTicketRow(ticket.id, PRIORITY_RANK[ticket.priority], ended_at, *_copied_values(ticket))

@@ -88,13 +88,17 @@ class TicketRow(msgspec.Struct, frozen=True):
 
 
 class PastTicketRow(msgspec.Struct, frozen=True):
-    """A ticket at an earlier version, which was in force from `updated_at` until `ended_at`."""
+    """A ticket at an earlier version, which was in force from `updated_at` until `ended_at`.
+
+    The fields after `ended_at` are those of the aggregate; project_past_tickets.py copies them by position.
+    """
 
     ticket_id: str
+    priority_rank: int
+    ended_at: datetime
     version: int
     status: Status
     priority: Priority
-    priority_rank: int
     category: str
     property_id: str
     unit_id: str | None
@@ -103,7 +107,6 @@ class PastTicketRow(msgspec.Struct, frozen=True):
     is_deleted: bool
     created_at: datetime
     updated_at: datetime
-    ended_at: datetime
 
 
 class PastTextRow(msgspec.Struct, frozen=True):

@@ -59,3 +59,9 @@ def test_every_field_of_a_ticket_in_a_list_is_a_column_or_a_reference():
     fields = {field.name for field in msgspec.structs.fields(TicketSummary)}
 
     assert fields == set(shared_fields(TicketRow, TicketSummary)) | set(Names._fields)
+
+
+def test_the_columns_that_a_past_ticket_copies_come_last_and_in_the_order_of_the_copy():
+    added = ("ticket_id", "priority_rank", "ended_at")
+
+    assert PastTicketRow.__struct_fields__ == (*added, *shared_fields(Ticket, PastTicketRow))

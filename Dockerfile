@@ -1,4 +1,4 @@
-# One image for every process; the command picks which (see docker-compose.yml).
+# One image for all processes; the command selects the process (see docker-compose.yml).
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/ticketing

@@ -1,4 +1,4 @@
-# The menu. Every target works from a clean clone: what it needs is installed into .venv first.
+# Every target works in a clean clone: it first installs what it needs into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,10 @@ DEFINITION := setup.cfg pyproject.toml constraints.txt
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench faults pins clean
+.PHONY: help run test test-times lint format bench faults pins clean
 
 help: ## Show this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (PORT, TICKETING_HOME)
 	@exec $(BIN)/ticketing up
@@ -17,22 +17,25 @@ run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (
 test: $(VENV)/.installed-test ## Run the whole test suite, four files at a time (ARGS are handed to pytest)
 	@exec $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+test-times: $(VENV)/.installed-test ## Run the whole test suite and print number and duration of tests by folder
+	@exec $(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder --times $(ARGS)
+
 lint: $(VENV)/.installed-lint ## Check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed-lint ## Put imports and layout in order
+format: $(VENV)/.installed-lint ## Sort imports and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-test ## Measure against the library's defaults and bare handlers
+bench: $(VENV)/.installed-test ## Compare performance with the library's defaults and bare handlers
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(VENV)/.installed-test ## Run the fault tests with their full counts
 	@FAULTS_FULL=1 exec $(BIN)/pytest -m faults $(ARGS)
 
-pins: ## Write constraints.txt anew: the newest versions that setup.cfg allows
+pins: ## Rewrite constraints.txt with the newest versions that setup.cfg allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
 	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[test,lint]'
 	@{ grep '^#' constraints.txt; build/pins/bin/python -m pip freeze --exclude modern-management-ticketing; } \
@@ -42,7 +45,7 @@ clean: ## Remove .venv, caches and build output; data in TICKETING_HOME stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp per set of extras: pip runs again only when what is to be installed has changed.
+# One stamp file for each set of extras: pip runs again only when a definition has changed.
 $(VENV)/.installed: $(VENV)/.made $(DEFINITION)
 	$(BIN)/python $(INSTALL) -e .
 	@touch $@
@@ -53,8 +56,8 @@ $(VENV)/.installed-%: $(VENV)/.made $(DEFINITION)
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo 'Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	  echo 'Python 3.11 or later is needed; choose one with: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip --version >/dev/null || { rm -rf $(VENV); \
-	  echo 'Python cannot make a virtual environment with pip here.' >&2; \
+	  echo 'Python cannot create a virtual environment with pip.' >&2; \
 	  echo 'On Debian or Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	@touch $@

@@ -1,4 +1,4 @@
-"""`make bench`: ratios measured in one run on a durable server. README.md here tells how to read them."""
+"""`make bench`: measures ratios in one run on a durable server. README.md explains how to read them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def main() -> None:
         comparisons: list[Comparison] = []
         for part in options.parts:
             dsn = _fresh_database(server, f"bench_{part}")
-            with console.status(f"{part}: {options.rounds} rounds of {options.seconds:g} s a side"):
+            with console.status(f"{part}: {options.rounds} rounds of {options.seconds:g} s for each side"):
                 try:
                     comparisons += PARTS[part](dsn, options.clients, options.rounds, options.seconds)
                 except KafkaUnavailable as reason:
-                    console.print(f"{part} is left out: {reason}")
+                    console.print(f"{part} was skipped: {reason}")
     finally:
         server.stop()
     comparison.show(console, comparisons, clients=options.clients)
@@ -53,15 +53,15 @@ def main() -> None:
         clients=options.clients,
         seconds=options.seconds,
     )
-    console.print(f"Every round: {HOME / 'results.json'}")
+    console.print(f"The figures of every round: {HOME / 'results.json'}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; all by default")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="the parts to measure; all by default")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each side in each round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of each side in each round")
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS)
     return options

@@ -1,4 +1,4 @@
-"""What auditors run over the whole log: `ticketing verify`, and an export, each against reading it once."""
+"""Measures `ticketing verify` and exports of the whole log, each against reading the log once."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ from tests.support.commands import MASTER_KEY, TICKETING, environment
 from tests.support.vault import VAULT
 
 EVENTS = int(os.environ.get("BENCH_AUDIT_EVENTS") or 100_000)
-EVENTS_OF_A_TICKET = 5.1  # of the demo data, on average
-LEAST_VERIFIED_PER_SECOND = 50_000.0
-MOST_GROWTH_MB = 50
+EVENTS_PER_TICKET = 5.1  # average of the demo data
+MIN_VERIFIED_PER_SECOND = 50_000.0
+MAX_GROWTH_MB = 50
 PLAIN_VERIFY, PLAIN_EXPORT = "every event read and hashed", "COPY of the same columns"
 _PEAK_OF = """
 import resource, subprocess, sys
-from tests.support.vault import VAULT
 subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""  # by a small process: what a child's parent takes counts as the child's
+"""  # run by a small process, because ru_maxrss of a child includes the memory of its parent
 
 
 def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """All of `ticketing verify`: chain, checkpoints, versions and read tables, beside nothing else."""
+    """Compare `ticketing verify`, with and without the read tables, with reading and hashing each event."""
     events = _seed(dsn)
     with connect(dsn, application="benchmarks") as conn:
         found = conn.execute(sql["statements_after"], {"number": 0, "limit": None}).fetchall()
@@ -50,19 +49,19 @@ def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[
             with checking(dsn, {"outside": outside}, audit=read_tables) as log:
                 report, compared = check(dsn, log, _silent, _silent if read_tables else None)
             if report.findings or report.events != events or (compared is not None and compared.count):
-                raise SystemExit("The log or the read tables are not as they should be.")
+                raise SystemExit("The verification has findings; a fresh log must have none.")
 
         sides: dict[str, Callable[[], object]] = {
             PLAIN_VERIFY: lambda: _hash(conn),
             "log alone": lambda: verify(read_tables=False),
             "with read tables": lambda: verify(read_tables=True),
         }
-        return _compare("verify", sides, events, rounds, least_rate=LEAST_VERIFIED_PER_SECOND)
+        return _compare("verify", sides, events, rounds, min_rate=MIN_VERIFIED_PER_SECOND)
 
 
 def compare_export(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """The whole log as NDJSON with its manifest; and by how much more memory the command takes for it than
-    for one event."""
+    """Compare an export of the whole log with COPY, and print how much more memory the command takes for it
+    than for one event."""
     events = _seed(dsn)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
 
@@ -77,10 +76,10 @@ def compare_export(dsn: str, clients: int, rounds: int, seconds: float) -> list[
             sides = {PLAIN_EXPORT: lambda: _copy(conn), "ndjson": export}
             results = _compare("export", sides, events, rounds)
     growth = (_peak(dsn) - _peak(dsn, "--to", "1")) / 1024
-    colour = "red" if growth >= MOST_GROWTH_MB else "green"
+    colour = "red" if growth >= MAX_GROWTH_MB else "green"
     Console().print(
-        f"export of {events:,} events: [{colour}]{growth:.0f} MB[/] more at the peak than of one"
-        f" (< {MOST_GROWTH_MB})"
+        f"export of {events:,} events: [{colour}]{growth:.0f} MB[/] more peak memory than for one event"
+        f" (< {MAX_GROWTH_MB})"
     )
     return results
 
@@ -90,9 +89,9 @@ def _compare(
     sides: dict[str, Callable[[], object]],
     events: int,
     rounds: int,
-    least_rate: float | None = None,
+    min_rate: float | None = None,
 ) -> list[Comparison]:
-    """Events per second, over the whole log each time; the first side is the baseline."""
+    """Measure events per second over the whole log. The first side is the baseline."""
 
     def measure(side: str) -> float:
         began = time.monotonic()
@@ -107,16 +106,16 @@ def _compare(
         baseline=baseline,
         rounds=rounds,
         measure=measure,
-        least_rate=least_rate,
+        min_rate=min_rate,
     )
 
 
 def _seed(dsn: str) -> int:
-    """Demo tickets in bulk, chained and signed; how many events that makes."""
+    """Load demo tickets in bulk, chain and sign the log, and return the number of events."""
     os.environ.setdefault("MASTER_KEY", MASTER_KEY)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
         store = EventStore(pool, VAULT)
-        load(Database(dsn, pool, VAULT, store), tickets=int(EVENTS / EVENTS_OF_A_TICKET), seed=1)
+        load(Database(dsn, pool, VAULT, store), tickets=int(EVENTS / EVENTS_PER_TICKET), seed=1)
         store.close()
     with connect(dsn, application="benchmarks") as conn:
         sign_log(conn, _vault())
@@ -149,7 +148,7 @@ def _copy(conn: Connection) -> None:
 
 
 def _peak(dsn: str, *options: str) -> int:
-    """The most memory that `ticketing export` took, in KiB."""
+    """Return the peak memory of `ticketing export` in KiB."""
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
         output: Any = f"{home}/export.ndjson"
         done = subprocess.run(
@@ -163,4 +162,4 @@ def _peak(dsn: str, *options: str) -> int:
 
 
 def _silent(done: int, total: int) -> None:
-    """No progress bar."""
+    """Show no progress."""

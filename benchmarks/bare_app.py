@@ -1,6 +1,6 @@
-"""What the API is measured against: Falcon handlers that do one statement each, and nothing else.
+"""The baseline of the API: Falcon handlers that execute one statement each, and nothing else.
 
-No authentication, no rate limit, no rules, no history. The same JSON, the same gunicorn options. Run by
+They have no authentication, rate limit, rules or history, but the same JSON and gunicorn options. Run
 `python -m benchmarks.bare_app` with the settings of `ticketing api` in the environment.
 """
 
@@ -18,7 +18,7 @@ from infrastructure.ids import new_id
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.postgres import Pool, make_pool, named_queries
 from projections.views import AttachmentView, CommentView, Reference, TicketDetail, TicketSummary
-from server.gunicorn_server import options
+from server.gunicorn_server import make_gunicorn_options
 
 sql = named_queries(Path(__file__).parent / "sql" / "bare.sql")
 encode = msgspec.json.Encoder().encode
@@ -131,7 +131,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        for name, value in options(self._settings).items():
+        for name, value in make_gunicorn_options(self._settings).items():
             self.cfg.set(name, value)
 
     def load(self) -> falcon.App[Any, Any]:

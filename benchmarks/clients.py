@@ -1,4 +1,4 @@
-"""Clients in processes of their own, which all do the same operation for a while and count."""
+"""Clients in separate processes that repeat one operation for some time and count it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WARM_UP_SECONDS = 0.3
 
 
 class Clients:
-    """`count` closed-loop clients: each sends its next operation when the last has been answered."""
+    """`count` closed-loop clients: each starts its next operation when the last one has been answered."""
 
     def __init__(self, count: int, prepare: Prepare, *arguments: Any) -> None:
         # Forked from one process that has the code loaded, as the API's workers are.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([prepare.__module__])
-        self._barrier = context.Barrier(count)  # kept: the children have it by name only
+        self._barrier = context.Barrier(count)  # keep a reference: the children open it by name
         self._pipes: list[Connection] = []
         self._processes = []
         for number in range(count):
@@ -49,8 +49,8 @@ class Clients:
             process.join(STOP_SECONDS)
             process.kill()
 
-    def rate(self, operation: str, seconds: float) -> float:
-        """Operations per second of all clients together, after a short warm-up."""
+    def measure_rate(self, operation: str, seconds: float) -> float:
+        """Return the operations per second of all clients together, after a short warm-up."""
         for pipe in self._pipes:
             pipe.send((operation, seconds))
         total = 0.0
@@ -78,7 +78,7 @@ def _serve(
 
 
 def _repeat(operation: Operation, seconds: float) -> float:
-    """Operations per second."""
+    """Return the operations per second."""
     started = time.perf_counter()
     count = 0
     while (elapsed := time.perf_counter() - started) < seconds:

@@ -1,4 +1,4 @@
-"""Ratios of two sides measured turn by turn in one run, and how they are shown."""
+"""Measures two sides alternately in one run, and shows their ratios."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rich.table import Table
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One side against another: their rates in each round, in operations per second. `least_rate` is what
-    the contender has to reach whatever the baseline does."""
+    """The rates of two sides in each round, in operations per second. `min_rate` is an absolute target of the
+    contender."""
 
     name: str
     contender: str
@@ -25,7 +25,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None
     contender_rates: list[float]
     baseline_rates: list[float]
-    least_rate: float | None = None
+    min_rate: float | None = None
 
     @property
     def ratios(self) -> list[float]:
@@ -43,14 +43,14 @@ def compare(
     baseline: str,
     rounds: int,
     measure: Callable[[str], float],
-    least_rate: float | None = None,
+    min_rate: float | None = None,
 ) -> list[Comparison]:
-    """Measure the baseline and each contender (with its target) once a round, so that whatever else
-    the machine does falls on all of them alike."""
+    """Measure the baseline and each contender (with its target) once in each round, so that other load of the
+    machine affects all of them."""
     rates: dict[str, list[float]] = {side: [] for side in (baseline, *(side for side, _ in contenders))}
     for _ in range(rounds):
-        for side, measured in rates.items():
-            measured.append(measure(side))
+        for side, side_rates in rates.items():
+            side_rates.append(measure(side))
     return [
         Comparison(
             name=name,
@@ -59,7 +59,7 @@ def compare(
             target=target,
             contender_rates=rates[side],
             baseline_rates=rates[baseline],
-            least_rate=least_rate,
+            min_rate=min_rate,
         )
         for side, target in contenders
     ]
@@ -77,7 +77,7 @@ def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -
         table.add_row(
             comparison.name,
             f"{comparison.contender} / {comparison.baseline}",
-            _rate(comparison),
+            _format_rate(comparison),
             f"{statistics.median(comparison.baseline_rates):,.0f}",
             f"[{'red' if is_short else 'green'}]{comparison.ratio:.2f}",
             f"{min(comparison.ratios):.2f}",
@@ -87,15 +87,15 @@ def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -
     console.print(table)
 
 
-def _rate(comparison: Comparison) -> str:
-    rate, least = statistics.median(comparison.contender_rates), comparison.least_rate
-    if least is None:
+def _format_rate(comparison: Comparison) -> str:
+    rate, minimum = statistics.median(comparison.contender_rates), comparison.min_rate
+    if minimum is None:
         return f"{rate:,.0f}"
-    return f"[{'red' if rate < least else 'green'}]{rate:,.0f} (>= {least:,.0f})"
+    return f"[{'red' if rate < minimum else 'green'}]{rate:,.0f} (>= {minimum:,.0f})"
 
 
 def write(path: Path, comparisons: Sequence[Comparison], **circumstances: Any) -> None:
-    """Keep every round's figures as JSON, with what they were measured on."""
+    """Write the figures of every round as JSON, with the circumstances of the run."""
     results = [
         {**msgspec.to_builtins(comparison), "ratio": comparison.ratio, "ratios": comparison.ratios}
         for comparison in comparisons

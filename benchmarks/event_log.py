@@ -1,4 +1,4 @@
-"""Appending to the log and loading from it, against the `eventsourcing` library's own classes."""
+"""Measures appending to the log and loading from it, against the classes of the `eventsourcing` library."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.vault import VAULT
 
 EVENTS = 30
 FEW_TICKETS = 100
-MANY_TICKETS = REMEMBERED + 88  # one after another, so that each is forgotten before its next turn
+MANY_TICKETS = REMEMBERED + 88  # more than the cache holds, so that none is cached when it is loaded again
 STOCK = "stock library"
 APPEND, LOAD_COLD, LOAD_AGAIN = "append", "first load", "load again"
 APPEND_STOCK, LOAD_STOCK = "append stock", "load stock"
 
 
 def compare_append(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """One new ticket of one event, decided and saved."""
+    """Compare saving a new ticket of one event."""
     make_stock(dsn, create=True).close()
     with Clients(clients, _prepare_append, dsn) as running:
         measure = _measure(running, seconds, {STOCK: APPEND_STOCK, "ours": APPEND})
@@ -34,13 +34,13 @@ def compare_append(dsn: str, clients: int, rounds: int, seconds: float) -> list[
 
 
 def compare_load(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """A ticket of 30 events: one that this process has not read lately, and one that it has."""
+    """Compare loading a ticket of 30 events that is not cached, and one that is."""
     ours, stock = _seed(dsn)
     with Clients(clients, _prepare_load, dsn, ours, stock) as running:
-        operations = {STOCK: LOAD_STOCK, "ours, read anew": LOAD_COLD, "ours, remembered": LOAD_AGAIN}
+        operations = {STOCK: LOAD_STOCK, "ours, not cached": LOAD_COLD, "ours, cached": LOAD_AGAIN}
         return compare(
             f"load {EVENTS} events",
-            contenders=[("ours, read anew", None), ("ours, remembered", 8.0)],
+            contenders=[("ours, not cached", None), ("ours, cached", 8.0)],
             baseline=STOCK,
             rounds=rounds,
             measure=_measure(running, seconds, operations),
@@ -48,20 +48,22 @@ def compare_load(dsn: str, clients: int, rounds: int, seconds: float) -> list[Co
 
 
 def require_durable(dsn: str) -> None:
-    """Refuse to measure a server that may lose what it has answered for."""
+    """Refuse to measure a server that may lose acknowledged commits."""
     with connect(dsn, application="benchmarks") as conn:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             row = conn.execute(f"SHOW {setting}").fetchone()
             if row is None or row[0] != "on":
-                raise SystemExit(f"{setting} is {row and row[0]}: such figures would be worth nothing.")
+                raise SystemExit(
+                    f"{setting} is {row and row[0]}: figures without durability are meaningless."
+                )
 
 
 def _measure(running: Clients, seconds: float, operations: dict[str, str]) -> Callable[[str], float]:
-    return lambda side: running.rate(operations[side], seconds)
+    return lambda side: running.measure_rate(operations[side], seconds)
 
 
 def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
-    """The ids of MANY_TICKETS tickets of EVENTS events on either side."""
+    """Store MANY_TICKETS tickets of EVENTS events on either side, and return their ids."""
     ours: list[str] = []
     stock: list[UUID] = []
     application = make_stock(dsn, create=True)
@@ -94,7 +96,7 @@ def _prepare_append(number: int, dsn: str) -> Operations:
 def _prepare_load(number: int, dsn: str, ours: list[str], stock: list[UUID]) -> Operations:
     store = EventStore(make_pool(dsn, application="benchmarks", max_size=2), VAULT)
     application = make_stock(dsn)
-    first = number * len(ours) // 8  # clients begin at different tickets
+    first = number * len(ours) // 8  # each client begins at another ticket
     all_ours, few_ours = cycle(ours[first:] + ours[:first]), cycle(ours[:FEW_TICKETS])
     all_stock = cycle(stock[first:] + stock[:first])
     return {

@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 client that costs next to nothing, so that the servers are what is measured."""
+"""A keep-alive HTTP/1.1 client that needs little processor time, so that measurements show the server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LENGTH = b"\r\ncontent-length:"
 
 
 class UnexpectedAnswer(Exception):
-    """The answer was not the one the benchmark is about."""
+    """The answer has another status than the benchmark expects."""
 
 
 class HttpClient:
-    """One connection, which must stay open."""
+    """A client with one connection, which the server must keep open."""
 
     def __init__(self, base_url: str, key: str = "") -> None:
         address = urlsplit(base_url)
@@ -27,7 +27,7 @@ class HttpClient:
             self._head += f"Authorization: Bearer {key}\r\n"
 
     def ask(self, method: str, path: str, body: object = None, *, expect: int = 200) -> bytes:
-        """Send one request and return the answer's body; raise unless the status is as expected."""
+        """Send one request and return the body of the answer. Raises UnexpectedAnswer for another status."""
         head, content = self._head, b""
         if body is not None:
             content = json.dumps(body).encode()

@@ -1,4 +1,4 @@
-"""The whole API against bare Falcon handlers with one statement each (benchmarks/bare_app.py)."""
+"""Measures the API against bare Falcon handlers with one statement each (benchmarks/bare_app.py)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.commands import environment, ticketing
 from tests.support.server import free_port, running_api
 
 TICKETS = 10_000
-SEEDED = 10_200  # some of the demo tickets are deleted ones
+SEEDED = 10_200  # some of the demo tickets are deleted
 WORKERS = 4
 THREADS = 8
 START_SECONDS = 30
@@ -33,12 +33,12 @@ TARGETS = {
     "GET one": 0.6,
     "PATCH": None,
     "POST": 0.5,
-}  # POST adds tickets: last
+}  # POST is the last, because it adds tickets
 BARE, API = "bare handlers", "API"
 
 
 def compare_requests(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Lists, single tickets, changes and new tickets, through HTTP."""
+    """Compare lists, single tickets, changes and new tickets over HTTP."""
     ids, keys = _seed(dsn, clients)
     with (
         running_api(dsn, workers=WORKERS, threads=THREADS, forked=False) as api_url,
@@ -53,7 +53,7 @@ def compare_requests(dsn: str, clients: int, rounds: int, seconds: float) -> lis
                 contenders=[(API, target)],
                 baseline=BARE,
                 rounds=rounds,
-                measure=lambda side, name=name: running.rate(f"{side} {name}", seconds),  # type: ignore[misc]
+                measure=lambda side, name=name: running.measure_rate(f"{side} {name}", seconds),  # type: ignore[misc]
             )
         ]
 
@@ -71,7 +71,7 @@ def _seed(dsn: str, clients: int) -> tuple[list[str], list[str]]:
     with connect(dsn, application="benchmarks") as conn:
         conn.execute(sql["create_tickets"])
         conn.execute("VACUUM ANALYZE")
-        ids = [id for (id,) in conn.execute("SELECT id FROM bare.tickets ORDER BY id")]
+        ids = [ticket_id for (ticket_id,) in conn.execute("SELECT id FROM bare.tickets ORDER BY id")]
     return ids, keys
 
 
@@ -119,7 +119,7 @@ def _prepare(number: int, api_url: str, bare_url: str, keys: list[str], ids: lis
 
 
 def _operations(client: HttpClient, number: int, ids: list[str]) -> Operations:
-    """One client's requests. Each changes tickets of its own, so that nobody waits for anybody's lock."""
+    """Return the operations of one client. Clients change different tickets, so they wait for no lock."""
     chance = random.Random(number)
     listed = json.loads(client.ask("GET", "/v1/tickets?per_page=10"))
     assert len(listed["data"]) == 10

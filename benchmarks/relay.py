@@ -1,4 +1,4 @@
-"""The relay from a backlog, against a plain producer of the same records without transactions."""
+"""Measures the relay with a backlog, against a plain producer of the same records without transactions."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from tests.support.vault import VAULT
 
 TICKETS, EVENTS_EACH = 2_000, 10
 PLAIN = "plain producer"
-LEAST_EVENTS_PER_SECOND = 5_000.0
+MIN_EVENTS_PER_SECOND = 5_000.0
 
 
 def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Events published per second: read from the log, wrapped, and taken by Kafka."""
+    """Compare events per second: read from the log, converted to records, and accepted by Kafka."""
     configure_logs("INFO")
     _seed(dsn)
     with _kafka() as servers, connect(dsn, application="benchmarks") as conn:
-        prefix = f"bench-{new_id()}"  # topics are kept: a cluster may hold those of an earlier run
+        prefix = f"bench-{new_id()}"  # a cluster may still have the topics of an earlier run
         settings = msgspec.structs.replace(
             load_settings({}), database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix
         )
@@ -60,7 +60,7 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
                 baseline=PLAIN,
                 rounds=rounds,
                 measure=lambda side: sides[side](),
-                least_rate=LEAST_EVENTS_PER_SECOND,
+                min_rate=MIN_EVENTS_PER_SECOND,
             )
 
 
@@ -75,15 +75,15 @@ def _relay_rate(relay: Relay, seconds: float) -> float:
 
 
 def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, seconds: float) -> float:
-    """The same pages and records; the futures are asked once, at the end."""
+    """Send the same batches and records, and wait for the results once, at the end."""
     began, position, futures = time.monotonic(), 0, []
     topic = events_topic(settings)
     while time.monotonic() - began < seconds:
-        page = [StoredRow(*row) for row in read_log(conn, position, BATCH_SIZE)]
-        for row in page:
+        batch = [StoredRow(*row) for row in read_log(conn, position, BATCH_SIZE)]
+        for row in batch:
             record = to_record(row, source=settings.base_url)
             futures.append(producer.send(topic, key=record.key, value=record.value, headers=record.headers))
-        position = page[-1].position if page else 0
+        position = batch[-1].position if batch else 0
     producer.flush()
     for future in futures:
         future.get(timeout=0)
@@ -101,7 +101,7 @@ def _seed(dsn: str) -> None:
 
 @contextmanager
 def _kafka() -> Iterator[str]:
-    """KAFKA_BOOTSTRAP_SERVERS, or a node on a temporary folder."""
+    """Yield KAFKA_BOOTSTRAP_SERVERS, or the address of a node in a temporary folder."""
     if given := load_settings().kafka_bootstrap_servers:
         yield given
         return
@@ -116,7 +116,7 @@ def _kafka() -> Iterator[str]:
 
 @contextmanager
 def _plain_producer(servers: str) -> Iterator[KafkaProducer]:
-    """Batches and compression as the relay's; idempotent, as is the library's default."""
+    """Yield a producer with the batches and compression of the relay; idempotent, as by default."""
     options: dict[str, Any] = {"linger_ms": 5, "batch_size": 131_072, "compression_type": "lz4"}
     producer = KafkaProducer(bootstrap_servers=servers, acks="all", metrics_enabled=False, **options)
     try:

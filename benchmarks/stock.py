@@ -1,4 +1,4 @@
-"""The same ticket as the `eventsourcing` library's documentation would write it, with its defaults."""
+"""The ticket, written as in the documentation of the `eventsourcing` library, with its default settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StockTicket(Aggregate):
         self.status = status
 
     def grow(self, version: int) -> None:
-        """Change the ticket, one event each, until it has that version."""
+        """Change the ticket until it has that version, one event for each change."""
         while self.version < version:
             if self.version % 2:
                 self.change_title(f"Water leak in bathroom {self.version}")
@@ -53,7 +53,7 @@ class StockTicket(Aggregate):
 
 
 def make_stock(dsn: str, *, create: bool = False) -> Application[UUID]:
-    """The library's Application on its PostgreSQL recorder: table, lock, JSON and pool as they come."""
+    """Return the library's Application on its PostgreSQL recorder, with all settings at their defaults."""
     server: dict[str, Any] = conninfo_to_dict(dsn)
     if create:
         with connect(dsn, application="benchmarks") as conn:
@@ -67,6 +67,6 @@ def make_stock(dsn: str, *, create: bool = False) -> Application[UUID]:
             "POSTGRES_USER": server.get("user", ""),
             "POSTGRES_PASSWORD": server.get("password", ""),
             "POSTGRES_SCHEMA": SCHEMA,
-            "CREATE_TABLE": "y" if create else "n",  # several at once would race
+            "CREATE_TABLE": "y" if create else "n",  # concurrent processes would race
         }
     )

@@ -1,4 +1,4 @@
-"""The tickets the benchmarks are made of."""
+"""Tickets for the benchmarks."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def benchmark_context() -> Context:
 
 
 def grow(ticket: Ticket, version: int) -> None:
-    """Change the ticket, one event each, until it has that version."""
+    """Change the ticket until it has that version, one event for each change."""
     context = benchmark_context()
     while ticket.version < version:
         if ticket.version % 2:
-            ticket.change_title(f"Water leak in bathroom {ticket.version}", context)
+            ticket.change({"title": f"Water leak in bathroom {ticket.version}"}, context)
         else:
-            ticket.change_status("closed" if ticket.status == "open" else "open", context)
+            ticket.change({"status": "closed" if ticket.status == "open" else "open"}, context)

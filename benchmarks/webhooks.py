@@ -1,4 +1,4 @@
-"""Webhooks: deliveries a second, what a receiver that hangs does to the others, and POST to received."""
+"""Measures deliveries per second, the effect of a hanging receiver on others, and the latency of webhooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from rich.console import Console
 from benchmarks.comparison import Comparison
 from benchmarks.http_client import HttpClient
 from benchmarks.tickets import FIELDS, benchmark_context
-from commands.webhooks import RegisterWebhook, Webhooks
+from commands.values import ValidValues
+from commands.webhooks import NewWebhook, register_webhook
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
@@ -39,7 +40,7 @@ WAIT_SECONDS = 120.0
 class Arrival(NamedTuple):
     path: str
     ticket_id: str
-    at: float  # time.monotonic, which processes of one machine share
+    at: float  # time.monotonic, the same clock in all processes
 
 
 class _Data(msgspec.Struct):
@@ -54,7 +55,7 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 
 def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Prints absolute figures: there is nothing plain to compare a dispatcher with."""
+    """Print absolute figures, because there is no plain baseline for a dispatcher."""
     console = Console()
     with make_pool(dsn, application="benchmarks", max_size=4) as pool, _receiver() as receiver:
         store = EventStore(pool, VAULT)
@@ -72,7 +73,7 @@ def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> lis
 
 
 def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: str) -> tuple[float, float]:
-    """p50 and p99 in seconds, at POSTS_RATE tickets a second, from sending the POST to its arrival."""
+    """Return p50 and p99 in seconds from a POST to the arrival of its webhook, at POSTS_RATE a second."""
     sent: dict[str, float] = {}
     receiver.take()
     threads = 8
@@ -93,7 +94,7 @@ def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: 
     for thread in running:
         thread.join()
     arrivals = receiver.wait_for(path, set(sent))
-    return _percentiles([arrivals[id] - at for id, at in sent.items()])
+    return _percentiles([arrivals[ticket_id] - at for ticket_id, at in sent.items()])
 
 
 def _backlog_rate(dsn: str, store: EventStore, receiver: Receiver) -> float:
@@ -108,7 +109,7 @@ def _backlog_rate(dsn: str, store: EventStore, receiver: Receiver) -> float:
 def _paced_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
     sent = {}
     with _dispatcher(dsn):
-        receiver.wait_for("/1", {_open(store).id})  # it has started
+        receiver.wait_for("/1", {_open(store).id})  # the dispatcher has started
         receiver.take()
         began = time.monotonic()
         for number in range(PACED_EVENTS):
@@ -117,7 +118,7 @@ def _paced_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
         delays = []
         for number in range(1, ENDPOINTS):
             arrivals = receiver.wait_for(f"/{number}", set(sent))
-            delays += [arrivals[id] - at for id, at in sent.items()]
+            delays += [arrivals[ticket_id] - at for ticket_id, at in sent.items()]
         receiver.take()
     return _percentiles(delays)[1]
 
@@ -136,9 +137,9 @@ def _open(store: EventStore) -> Ticket:
 def _register(store: EventStore, url: str) -> None:
     import base64
 
-    handlers = Webhooks(store, Vault([base64.b64decode(MASTER_KEY)]), allow_private=True)
-    command = RegisterWebhook(url=url, event_names=("ticket.created",), secret="benchmark-secret")
-    handlers.register(command, benchmark_context())
+    values = ValidValues(NewWebhook(url=url, events=("ticket.created",), secret="benchmark-secret"))
+    vault = Vault([base64.b64decode(MASTER_KEY)])
+    register_webhook(store, values, benchmark_context(), vault=vault, allow_private=True)
 
 
 @contextmanager
@@ -160,7 +161,7 @@ def _dispatcher(dsn: str, **variables: str) -> Iterator[None]:
 
 
 class Receiver:
-    """An HTTP server in a process of its own that answers 204 and notes what came when."""
+    """An HTTP server in a separate process that answers 204 and records arrivals."""
 
     def __init__(self, pipe: Any, port: int) -> None:
         self._pipe = pipe
@@ -171,18 +172,18 @@ class Receiver:
         return f"http://127.0.0.1:{self._port}{path}"
 
     def hang(self, path: str) -> None:
-        """Answer nothing to this path from now on."""
+        """Stop answering this path from now on."""
         self._pipe.send(("hang", path))
         self._pipe.recv()
 
     def take(self) -> list[Arrival]:
-        """What came since the last call."""
+        """Return the arrivals since the last call."""
         self._fetch()
         kept, self._kept = self._kept, []
         return kept
 
     def wait_for(self, path: str, ids: set[str]) -> dict[str, float]:
-        """When each of these tickets came to that path first."""
+        """Wait for each of these tickets at that path, and return the times of their first arrival."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             self._fetch()
@@ -190,7 +191,7 @@ class Receiver:
             if ids <= found.keys():
                 return found
             if time.monotonic() > deadline:
-                raise SystemExit(f"{len(ids - found.keys())} deliveries to {path} did not come.")
+                raise SystemExit(f"{len(ids - found.keys())} deliveries to {path} did not arrive.")
             time.sleep(0.2)
 
     def _fetch(self) -> None:
@@ -248,7 +249,7 @@ async def _serve_until_killed(pipe: Pipe) -> None:
 
 
 def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Prints POST to received, following the log and through a Kafka of its own."""
+    """Print the latency from POST to webhook, following the log and through Kafka."""
     from tests.support.server import running_api
 
     console = Console()

@@ -1,4 +1,4 @@
-"""Work that takes a processor for itself, done in a second process beside this one."""
+"""Runs CPU-bound work in a child process, so that it uses a second processor."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
-Progress = Callable[[int, int], None]  # reached, to reach
+Progress = Callable[[int, int], None]  # done, total
 STOP_SECONDS = 5.0
 
 
 class EndedEarly(Exception):
-    """The other process ended without a result: killed, most likely, by a person or for want of memory."""
+    """The child process ended without a result. A person or the out-of-memory killer killed it."""
 
 
 class Beside(Generic[T]):
-    """What the other process is doing."""
+    """The work of a child process."""
 
     def __init__(self, receiving: Connection, end: Callable[[], None]) -> None:
         self._receiving = receiving
-        self.end = end  # at once; whoever waits is told EndedEarly
+        self.end = end  # ends the process at once; `wait` then raises EndedEarly
 
     def wait(self, progress: Progress) -> T:
-        """Its result, when it has one; `progress` is shown what it has reached meanwhile.
+        """Return the result of the work, and pass its progress to `progress` meanwhile.
 
-        Raises what it raised, and EndedEarly. To be called soon: it stops when it has told much to nobody.
+        Raises the exception of the work, or EndedEarly. Call it soon: the work blocks when the pipe
+        is full of progress that nobody reads.
         """
         while True:
             try:
                 kind, value = self._receiving.recv()
             except EOFError:
-                raise EndedEarly("A part of this command was ended from outside. Run it again.") from None
+                raise EndedEarly(
+                    "A child process of this command was ended from outside. Run the command again."
+                ) from None
             if kind == "reached":
                 progress(*value)
             elif kind == "failed":
@@ -45,11 +48,11 @@ class Beside(Generic[T]):
 
 
 @contextmanager
-def beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
-    """Start `work`, which is given what to tell its progress to; end it where nobody waits for it any more.
+def run_beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
+    """Start `work` in a child process, which ends with the block. `work` takes a progress function.
 
-    The process is a fork, so that it starts at once and `work` may hold anything. Call this before there are
-    threads: what they hold at that moment would be held in the fork for ever.
+    The process is a fork, so it starts at once and `work` need not be picklable. Call this before threads are
+    started: a lock that a thread holds at the fork is never released in the child.
     """
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
@@ -65,7 +68,9 @@ def beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
 
 
 def _run(work: Callable[[Progress], Any], sending: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; who waits ends this one
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal sends it to both processes; the parent ends this one
     try:
         result = work(lambda reached, end: sending.send(("reached", (reached, end))))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Opening the database for a command: DATABASE_URL, or the embedded server of TICKETING_HOME."""
+"""Opens the database for a command: the one of DATABASE_URL, or the embedded server of TICKETING_HOME."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema, read_schema_state
 
 SHOWN_WITHIN_SECONDS = 60
-LOOK_EVERY_SECONDS = 0.01
+POLL_SECONDS = 0.01
 
 
 class DatabaseUnavailable(Exception):
-    """No database can be worked with; the message says which was tried and what to do."""
+    """No database can be used; the message names the database and says what to do."""
 
 
 class Database(NamedTuple):
-    """An open database: its address, and what commands and queries take."""
+    """An open database: its connection string, and the objects that commands and queries take."""
 
     dsn: str
     pool: Pool
@@ -42,9 +42,9 @@ class Database(NamedTuple):
     store: EventStore
 
     def wait_until_shown(self, position: int) -> None:
-        """Return when the read tables, and so the API, show everything up to that position of the log.
+        """Wait until the read tables, and so the API, show everything up to that position of the log.
 
-        Projects here what is missing, whether or not a projector runs.
+        Projects missing events itself, whether or not a projector runs.
         """
         deadline = time.monotonic() + SHOWN_WITHIN_SECONDS
         with connect_projector(self.dsn) as conn:
@@ -52,17 +52,17 @@ class Database(NamedTuple):
                 if time.monotonic() > deadline:
                     raise DatabaseUnavailable(
                         f"The change is stored at position {position} of the log, but the read tables have"
-                        f" not caught up within {SHOWN_WITHIN_SECONDS} seconds: look at the projector's log."
+                        f" not reached it within {SHOWN_WITHIN_SECONDS} seconds: look at the projector's log."
                     )
                 if not catch_up(conn, self.vault):
-                    time.sleep(LOOK_EVERY_SECONDS)  # an append of another process is still under way
+                    time.sleep(POLL_SECONDS)  # another process is still appending
 
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """The database of DATABASE_URL or, without it, of the embedded server, started if nothing runs.
+    """Open the database of DATABASE_URL or, without it, the embedded server, which is started if necessary.
 
-    Raises DatabaseUnavailable when there is none, or when it lacks the tables of this version.
+    Raises DatabaseUnavailable when no database can be reached, or when it lacks tables of this version.
     """
     with database_address(settings) as dsn:
         pool = make_pool(dsn, application="ticketing-cli", max_size=2)
@@ -77,7 +77,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def database_address(settings: Settings) -> Iterator[str]:
-    """As open_database, for what opens its own connections."""
+    """As open_database, but yields the connection string, for callers that open their own connections."""
     if settings.database_url:
         require_ready(settings)
         yield settings.database_url
@@ -101,7 +101,7 @@ def database_address(settings: Settings) -> Iterator[str]:
 
 
 def address_of_process(settings: Settings) -> str:
-    """The address for one process of many, which never starts a server of its own."""
+    """Return the connection string for a process of the system, which never starts a server itself."""
     if not settings.database_url:
         raise DatabaseUnavailable(
             "Set DATABASE_URL. `ticketing up` starts every process with an embedded PostgreSQL."
@@ -111,10 +111,10 @@ def address_of_process(settings: Settings) -> str:
 
 
 def prepare(settings: Settings) -> list[str]:
-    """Bring the database to this version: migrations, then the read tables. Says what was done.
+    """Bring the database to this version: migrations, then the read tables. Return the steps that were done.
 
-    A database that knows no master key yet gets one, in a file in TICKETING_HOME unless MASTER_KEY is set.
-    Raises BadSettings when the key is missing or not the database's.
+    Creates a master key for a new database, in a file in TICKETING_HOME, unless MASTER_KEY is set. Raises
+    BadSettings when the key is missing or is the key of another database.
     """
     dsn = settings.database_url or ""
     owner = settings.migrate_database_url or dsn
@@ -128,7 +128,7 @@ def prepare(settings: Settings) -> list[str]:
         state = read_schema_state(conn)
         if state == "absent":
             create_read_schema(conn)
-            done.append("read tables made")
+            done.append("read tables created")
     if state == "outdated":
         with Progress("Refilling the read tables") as progress:
             rebuild(dsn, vault, progress.show)
@@ -137,10 +137,10 @@ def prepare(settings: Settings) -> list[str]:
 
 
 def require_ready(settings: Settings, *, to_serve: bool = False) -> None:
-    """Raise DatabaseUnavailable unless the server answers and has the tables of this version, BadSettings
-    when the master key is missing or not the database's.
+    """Raise DatabaseUnavailable unless the server answers and has the tables of this version. Raise
+    BadSettings when the master key is missing or is the key of another database.
 
-    `to_serve` asks for the triggers of the log too, which whoever only examines it can do without.
+    With `to_serve` the triggers of the log are required too; commands that only read work without them.
     """
     vault = load_vault(settings)
     try:
@@ -159,7 +159,7 @@ def require_ready(settings: Settings, *, to_serve: bool = False) -> None:
 
 
 def operator_context() -> Context:
-    """The circumstances of a command typed by an operator, now."""
+    """Return the context of a command that an operator runs now."""
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 

@@ -1,4 +1,4 @@
-"""`ticketing demo load`: people, places and tickets to try the system with."""
+"""`ticketing demo load`: users, properties and tickets to try the system with."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from projections.rebuild import rebuild
 
 DEFAULT_TICKETS = 250
 DEFAULT_SEED = 1
-MOST_TICKETS = 10_000_000
-SAVED_ONE_BY_ONE = 5_000  # above it, events are copied in bulk and the read tables refilled
+MAX_TICKETS = 10_000_000
+BULK_ABOVE_TICKETS = 5_000  # above it, events are copied in bulk and the read tables refilled
 BATCH_TICKETS = 2_000
 
 sql = named_queries(Path(__file__).parent / "sql" / "demo.sql")
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=True, help="Data to try the system with.")
+app = typer.Typer(no_args_is_help=True, help="Data for trying out the system.")
 
 
 @app.callback()
 def _group() -> None:
-    """Keeps `load` a subcommand while it is the only one."""
+    """Makes `load` a subcommand although it is the only one."""
 
 
 @app.command("load")
 def load_demo(
     tickets: Annotated[
-        int, typer.Option(min=0, max=MOST_TICKETS, help="How many tickets; a million takes minutes.")
+        int, typer.Option(min=0, max=MAX_TICKETS, help="Number of tickets; a million takes minutes.")
     ] = DEFAULT_TICKETS,
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed gives the same tickets; another seed adds others.")
@@ -48,7 +48,7 @@ def load_demo(
 ) -> None:
     """Load properties with units, users in every role, and tickets of the past year with comments.
 
-    What is there already is left as it is. Times count back from the start of today (UTC).
+    Existing data is not changed. Times count back from the start of today (UTC).
     """
     with open_database(load_settings()) as database:
         load(database, tickets=tickets, seed=seed)
@@ -57,7 +57,7 @@ def load_demo(
 def load_once(database: Database, record: Path) -> None:
     """Load the default demo data if the log is empty; finish a load that was interrupted.
 
-    `record` is a file that says how far it got.
+    `record` is a file with the state of the load.
     """
     began = record.exists()
     if began and record.read_text().strip() == "loaded":
@@ -70,28 +70,28 @@ def load_once(database: Database, record: Path) -> None:
 
 
 def load(database: Database, *, tickets: int, seed: int) -> None:
-    """Add what is missing of the demo data, wait until the API shows it, and say what was done."""
+    """Add the missing demo data, wait until the API shows it, and print a summary."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     people_and_places = chain[Aggregate](demo_data.properties(today), demo_data.users(today))
     made = demo_data.tickets(seed, tickets, today)
-    in_bulk = tickets > SAVED_ONE_BY_ONE
+    in_bulk = tickets > BULK_ABOVE_TICKETS
     with (
         connect(database.dsn, application="ticketing-demo", limit_seconds=LONG_STATEMENT_SECONDS) as conn,
         Progress("Storing events") as progress,
     ):
-        new_around = _store_missing(conn, database.store, people_and_places, in_bulk=False)
+        new_others = _store_missing(conn, database.store, people_and_places, in_bulk=False)
         new_tickets = 0
         for done, batch in enumerate(_batches(made, BATCH_TICKETS), start=1):
             new_tickets += _store_missing(conn, database.store, batch, in_bulk=in_bulk)
             progress.show(min(done * BATCH_TICKETS, tickets), tickets)
-    _show(database, in_bulk=in_bulk and new_tickets > 0)
-    there = len(demo_data.PLACES) + len(demo_data.PEOPLE) - new_around, tickets - new_tickets
-    note(f"Loaded {new_around} properties and users and {new_tickets} tickets (seed {seed}).")
-    if any(there):
-        note(f"{there[0]} properties and users and {there[1]} tickets were there already.")
+    _fill_read_tables(database, in_bulk=in_bulk and new_tickets > 0)
+    existing = len(demo_data.PLACES) + len(demo_data.PEOPLE) - new_others, tickets - new_tickets
+    note(f"Loaded {new_others} properties and users and {new_tickets} tickets (seed {seed}).")
+    if any(existing):
+        note(f"{existing[0]} properties and users and {existing[1]} tickets existed already.")
 
 
-def _show(database: Database, *, in_bulk: bool) -> None:
+def _fill_read_tables(database: Database, *, in_bulk: bool) -> None:
     if in_bulk:
         with Progress("Filling the read tables") as progress:
             rebuild(database.dsn, database.vault, progress.show)
@@ -101,10 +101,10 @@ def _show(database: Database, *, in_bulk: bool) -> None:
 def _store_missing(
     conn: Connection, store: EventStore, aggregates: Iterable[Aggregate], *, in_bulk: bool
 ) -> int:
-    """Store the events of those aggregates whose id the log does not know; return how many these are."""
+    """Store the events of the aggregates that are not in the log yet, and return the number of aggregates."""
     wanted = list(aggregates)
     rows = conn.execute(sql["select_taken_ids"], {"ids": [one.id for one in wanted]})
-    taken = {id for (id,) in rows}
+    taken = {aggregate_id for (aggregate_id,) in rows}
     missing = [one for one in wanted if one.id not in taken]
     if in_bulk:
         _copy(conn, store, missing)
@@ -115,7 +115,7 @@ def _store_missing(
 
 
 def _copy(conn: Connection, store: EventStore, aggregates: Iterable[Aggregate]) -> None:
-    """Append all pending events in one commit. The log's triggers see a COPY as they see an INSERT."""
+    """Append all pending events in one commit. A COPY fires the triggers of the log as an INSERT does."""
     events, statements = store.encrypt([event for one in aggregates for event in one.collect_events()])
     with conn.transaction(), conn.cursor() as cur:
         for statement, parameters in statements:

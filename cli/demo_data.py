@@ -1,7 +1,7 @@
-"""The demo data: made by the domain's own methods, and the same for the same seed.
+"""The demo data, created with the methods of the domain. The same seed gives the same data.
 
-People and places are always the same, those of the API reference among them with their ids. Tickets
-depend on the seed and their number alone, but for their times, which count back from `today`.
+Users and properties are always the same and include those of the API reference with their ids. Tickets depend
+only on the seed and their number, except for their times, which count back from `today`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from domain.user import Preferences, User
 REFERENCE_TICKET = "123e4567-e89b-12d3-a456-426614174000"
 SPREAD = timedelta(days=365)
 MANAGED_SINCE = timedelta(days=400)
-_ID_EPOCH_MS = 1_767_225_600_000  # where the time in the ids of demo tickets begins: 2026-01-01
+_ID_EPOCH_MS = 1_767_225_600_000  # the first time in the ids of demo tickets: 2026-01-01
 _ID_STEP_MS = 31_000
 
 
@@ -44,7 +44,7 @@ class Person(NamedTuple):
 
 
 def _units(count: int, first_id: str | None = None) -> dict[str, str]:
-    """Ten units a floor: Unit 101 to 110, 201 to 210 ..."""
+    """Return units by id, ten for each floor: Unit 101 to 110, 201 to 210 ..."""
     numbers = [100 * (1 + index // 10) + 1 + index % 10 for index in range(count)]
     return {
         first_id if first_id and index == 0 else f"unit-{number}": f"Unit {number}"
@@ -97,7 +97,7 @@ _GUEST_NAMES = (
 
 
 def _guests() -> tuple[Person, ...]:
-    """John Doe of the reference in unit456, and the others spread over all places."""
+    """Return John Doe of the API reference in unit456, and the others spread over all properties."""
     guests = [Person("user789", "John Doe", "guest", ("abc123",), "555-987-6543", ("abc123", "unit456"))]
     for index, name in enumerate(_GUEST_NAMES):
         place = PLACES[index % len(PLACES)]
@@ -111,17 +111,17 @@ PEOPLE = (ADMIN, *MANAGERS, *STAFF, *GUESTS)
 
 
 def properties(today: datetime) -> Iterator[Property]:
-    """The places with their units, each with the events that make it."""
+    """Yield the properties with their units, each with pending events."""
     for place in PLACES:
         context = _by_system(today - MANAGED_SINCE, f"demo-{place.id}")
-        property = Property.register(place.id, context, name=place.name, address=place.address)
+        managed = Property.register(place.id, context, name=place.name, address=place.address)
         for unit_id, name in place.units.items():
-            property.add_unit(unit_id, name, context)
-        yield property
+            managed.add_unit(unit_id, name, context)
+        yield managed
 
 
 def users(today: datetime) -> Iterator[User]:
-    """The people, each with the event that registers them."""
+    """Yield the users, each with its pending event."""
     for person in PEOPLE:
         yield User.register(
             person.id,
@@ -136,13 +136,13 @@ def users(today: datetime) -> Iterator[User]:
 
 
 def tickets(seed: int, count: int, today: datetime) -> Iterator[Ticket]:
-    """`count` tickets, older days first, each with the events of its life so far. The last one is the
+    """Yield `count` tickets in the order of their days, each with all its pending events. The last one is the
     ticket of the API reference."""
     for index in range(1, count):
         chance = random.Random(f"{seed}/{index}")  # noqa: S311 - made-up data, not secrets
         day = today - SPREAD + (SPREAD - timedelta(days=1)) * (index / count)
         created_at = day + timedelta(seconds=chance.randrange(86_400))
-        yield _Life(chance, index, created_at, today).ticket()
+        yield _TicketHistory(chance, index, created_at, today).ticket()
     if count > 0:
         yield _reference_ticket(today)
 
@@ -161,13 +161,13 @@ def _reference_ticket(today: datetime) -> Ticket:
         requester_id=john.id,
     )
     half_an_hour_later = _by(jane, opened_at + timedelta(minutes=30), "demo-reference-2")
-    ticket.assign(jane.id, half_an_hour_later)
+    ticket.change({"assignee_id": jane.id}, half_an_hour_later)
     ticket.comment("comment123", demo_texts.STAFF_COMMENTS[0], "public", half_an_hour_later)
     return ticket
 
 
-class _Life:
-    """One ticket's life, decided by its own random numbers: nothing in it happens after `today`."""
+class _TicketHistory:
+    """The history of one ticket, chosen by its own random numbers. No event is later than `today`."""
 
     def __init__(self, chance: random.Random, index: int, created_at: datetime, today: datetime) -> None:
         self._chance = chance
@@ -181,14 +181,14 @@ class _Life:
 
     def ticket(self) -> Ticket:
         ticket = self._opened()
-        if self._passes(hours=30) and self._chance.random() < 0.95:
-            ticket.assign(self._worker.id, self._by(self._manager))
+        if self._advance(hours=30) and self._chance.random() < 0.95:
+            ticket.change({"assignee_id": self._worker.id}, self._by(self._manager))
         for _ in range(self._chance.choice((0, 1, 1, 2, 3))):
-            if self._passes(hours=40):
+            if self._advance(hours=40):
                 self._comment(ticket)
-        if ticket.assignee_id and self._passes(hours=20):
-            ticket.change_status("in_progress", self._by(self._worker))
-            if self._passes(hours=200):
+        if ticket.assignee_id and self._advance(hours=20):
+            ticket.change({"status": "in_progress"}, self._by(self._worker))
+            if self._advance(hours=200):
                 self._finish(ticket)
         return ticket
 
@@ -224,12 +224,12 @@ class _Life:
         if fate < 0.01:
             ticket.delete(self._by(self._manager))
         elif fate < 0.94:
-            ticket.change_status("closed", self._by(self._worker))
-            if fate < 0.04 and self._passes(hours=90):
-                ticket.change_status("open", self._by(self._guest))
+            ticket.change({"status": "closed"}, self._by(self._worker))
+            if fate < 0.04 and self._advance(hours=90):
+                ticket.change({"status": "open"}, self._by(self._guest))
 
-    def _passes(self, *, hours: int) -> bool:
-        """Let up to `hours` pass; False when that is beyond today, and nothing more happens."""
+    def _advance(self, *, hours: int) -> bool:
+        """Advance the time by up to `hours`; False when it is then beyond today, and no event may follow."""
         self._now += timedelta(seconds=self._chance.randint(600, hours * 3_600))
         return self._now < self._today
 
@@ -237,13 +237,13 @@ class _Life:
         return _by(person, self._now, self._new_id())
 
     def _new_id(self) -> str:
-        """A UUIDv7 (RFC 9562) whose time part depends on nothing but the ticket's place in the order."""
+        """Return a UUIDv7 (RFC 9562) whose time part depends only on the number of the ticket."""
         low = self._chance.getrandbits(74)
         return str(UUID(int=self._ms << 80 | 7 << 76 | (low >> 62) << 64 | 2 << 62 | low & (1 << 62) - 1))
 
 
 def _by(person: Person, at: datetime, command_id: str) -> Context:
-    """The context of something that person did."""
+    """Return the context of an action of that person."""
     caller = Caller(
         principal_id=person.id, name=person.name, role=person.role, auth="system", user_id=person.id
     )
@@ -255,6 +255,6 @@ def _by_system(at: datetime, command_id: str) -> Context:
 
 
 def _email(name: str) -> str:
-    """jane.smith@example.com, without accents."""
+    """Return an address such as jane.smith@example.com, without accents."""
     plain = name.lower().translate(str.maketrans("áéíóúñ", "aeioun")).replace(" ", ".")
     return f"{plain}@example.com"

@@ -1,4 +1,4 @@
-"""What people in the demo data write: reports, and what is said about them."""
+"""Texts of the demo data: reports of faults, and comments on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from domain.ticket import Priority
 
 
 class Report(NamedTuple):
-    """A fault as a tenant reports it. `{room}` is replaced."""
+    """A fault as a tenant reports it. `{room}` is a placeholder."""
 
     category: str
     priority: Priority

@@ -32,7 +32,7 @@ def export(
         Any,
         typer.Option(
             "--from",
-            parser=options.position_or_moment,
+            parser=options.parse_position_or_moment,
             metavar="POSITION|TIME",
             help="The first position of the log, or the first moment.",
         ),
@@ -41,7 +41,7 @@ def export(
         Any,
         typer.Option(
             "--to",
-            parser=options.position_or_moment,
+            parser=options.parse_position_or_moment,
             metavar="POSITION|TIME",
             help="The last position, or the moment before which it ends. Default: the last signed position.",
         ),

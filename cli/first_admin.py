@@ -1,4 +1,4 @@
-"""Somebody to sign in as, on the first start of `ticketing up`."""
+"""Creates an administrator with a password at the first start of `ticketing up`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import secrets
 from pathlib import Path
 
 from cli.database import Database, operator_context
-from commands.passwords import ChangePassword, change_password
-from commands.users import RegisterUser, register_user
+from commands.passwords import change_password
+from commands.users import NewUser, register_user
+from commands.values import ValidValues
 from domain.user import User
 from infrastructure.ids import new_id
 from infrastructure.keys.passwords import verify_password
@@ -19,45 +20,39 @@ sql = named_queries(Path(__file__).parent / "sql" / "first_admin.sql")
 ACCOUNT = "admin"
 
 
-def first_admin(database: Database, path: Path) -> tuple[str, str] | None:
-    """Account and password of the first administrator, who is made unless some admin can sign in already.
+def ensure_admin(database: Database, path: Path) -> tuple[str, str] | None:
+    """Return account and password of the first administrator, who is created unless an admin can sign in.
 
-    Kept in the file for the owner's eyes; None when that password is no longer theirs, or they were made
-    in another way.
+    Both are stored in a file that only its owner can read. Returns None when an admin can sign in but the
+    file has no valid password.
     """
     kept = path.read_text().split() if path.exists() else []
     if len(kept) == 2 and verify_password(_hash(database, kept[0]), kept[1]):
         return kept[0], kept[1]
     if _can_an_admin_sign_in(database):
         return None
-    account, password = _account(database), secrets.token_urlsafe(18)
+    account, password = _ensure_account(database), secrets.token_urlsafe(18)
     write_secret(path, f"{account} {password}\n")
-    user = change_password(
-        database.store, ChangePassword(user_id=account, password=password), operator_context()
-    )
+    user = change_password(database.store, account, password, operator_context())
     database.wait_until_shown(user.position)
     return account, password
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from the start."""
+    """Write a file that only its owner can read, from its creation on."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
-def _account(database: Database) -> str:
-    """An administrator without a password: left by a start that was broken off, or made now."""
+def _ensure_account(database: Database) -> str:
+    """Return the id of an administrator without a password: of an interrupted start, or created now."""
     found = database.store.find(User, ACCOUNT)
     if found is not None and found.role == "admin":
         return ACCOUNT
-    command = RegisterUser(
-        user_id=ACCOUNT if found is None else new_id(),
-        name="Administrator",
-        email="admin@example.com",
-        role="admin",
-    )
-    return register_user(database.store, command, operator_context()).id
+    new = ValidValues(NewUser(name="Administrator", email="admin@example.com", role="admin"))
+    user_id = ACCOUNT if found is None else new_id()
+    return register_user(database.store, new, operator_context(), user_id=user_id).id
 
 
 def _hash(database: Database, user_id: str) -> str | None:

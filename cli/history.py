@@ -25,7 +25,7 @@ _UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0
 
 
 def history(
-    ticket_id: Annotated[str, typer.Argument(parser=options.identifier, metavar="ID", help="A ticket's id.")],
+    ticket_id: Annotated[str, typer.Argument(parser=options.parse_id, metavar="ID", help="A ticket's id.")],
     as_json: Annotated[bool, typer.Option("--json", help="What the API answers, for machines.")] = False,
 ) -> None:
     """Show everything that happened to a ticket, deleted or not: when, who, and what changed."""

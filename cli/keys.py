@@ -24,13 +24,16 @@ app = typer.Typer(no_args_is_help=True, help="Issue, list and revoke API keys.")
 @app.command("create")
 def create_key(
     name: Annotated[
-        str, typer.Option(parser=options.name, metavar="NAME", help="What the key is for, as lists show it.")
+        str,
+        typer.Option(
+            parser=options.parse_name, metavar="NAME", help="The purpose of the key, as lists show it."
+        ),
     ],
-    role: Annotated[Role, typer.Option(help="What the key may do at most.")],
+    role: Annotated[Role, typer.Option(help="The role of the key: the most it may do.")],
     user: Annotated[
         str | None,
         typer.Option(
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="The user the key acts as. Without it the key is a service key and acts as itself.",
         ),
@@ -39,7 +42,7 @@ def create_key(
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="Restrict the key to this property. May be given several times.",
         ),
@@ -47,26 +50,26 @@ def create_key(
     scopes: Annotated[
         str | None,
         typer.Option(
-            parser=options.scopes,
+            parser=options.parse_scopes,
             metavar="'SCOPE ...'",
             help="What the key may do, separated by spaces, such as 'tickets:read users:read'. Default: all.",
         ),
     ] = None,
     rate_limit: Annotated[
-        int, typer.Option(parser=options.rate_limit, metavar="N|unlimited", help="Requests an hour.")
+        int, typer.Option(parser=options.parse_rate_limit, metavar="N|unlimited", help="Requests an hour.")
     ] = 1_000,
     expires: Annotated[
         datetime | None,
         typer.Option(
-            parser=options.moment,
+            parser=options.parse_moment,
             metavar="DATE",
-            help="From when on the key is refused: 2030-01-31 (its first moment in UTC) or an RFC 3339 time.",
+            help="The key is refused from this time on: 2030-01-31 (midnight UTC) or an RFC 3339 time.",
         ),
     ] = None,
 ) -> None:
-    """Issue an API key and print it, and only it, on standard output.
+    """Issue an API key and print only the key on standard output.
 
-    It is shown this once: only a hash is kept.
+    The key is shown once: the database has only its hash.
     """
     command = IssueKey(
         name=name,
@@ -79,15 +82,15 @@ def create_key(
     )
     with open_database(load_settings()) as database:
         issued = issue_key(database.store, command, operator_context())
-    note(f"Key {issued.api_key.id} is shown this once; keep it safe.")
+    note(f"Key {issued.api_key.id} is shown only once; keep it safe.")
     if user is None and not property_ids:
-        note("It belongs to no user and names no --property, so it reaches every property.")
+        note("It has no --user and no --property, so it reaches every property.")
     result(issued.key)
 
 
 @app.command("list")
 def list_keys() -> None:
-    """List the keys, without the keys themselves: their ids, what they may do, when they were last used."""
+    """List API keys with their ids, rights and last use. The keys themselves are not shown."""
     with open_database(load_settings()) as database, database.pool.connection() as conn:
         rows = conn.execute(sql["list_keys"]).fetchall()
     columns = ("ID", "ENDS IN", "NAME", "ROLE", "USER", "PROPERTIES", "SCOPES", "PER HOUR")
@@ -98,26 +101,26 @@ def list_keys() -> None:
 def revoke(
     key_id: Annotated[
         str,
-        typer.Argument(parser=options.identifier, metavar="ID", help="The id `ticketing key list` shows."),
+        typer.Argument(parser=options.parse_id, metavar="ID", help="The id that `ticketing key list` shows."),
     ],
 ) -> None:
-    """Revoke a key: every worker refuses it from now on, for good."""
+    """Revoke a key for good: every worker refuses it from now on."""
     with open_database(load_settings()) as database:
         api_key = revoke_key(database.store, key_id, operator_context())
     note(f"Key {key_id} is revoked." if api_key.position else f"Key {key_id} was revoked already.")
 
 
 def is_working_admin_key(pool: Pool, sha256: bytes) -> bool:
-    """Whether the key of that hash is an admin's, not revoked and not expired."""
+    """Return whether the key with that hash has the role admin and is neither revoked nor expired."""
     with pool.connection() as conn:
         row = conn.execute(sql["is_working_admin_key"], {"sha256": sha256}).fetchone()
     return bool(row and row[0])
 
 
 def _cells(*row: Any) -> tuple[object, ...]:
-    id, hint, name, role, user_id, property_ids, scopes, rate_limit, *times = row
+    key_id, hint, name, role, user_id, property_ids, scopes, rate_limit, *times = row
     return (
-        id,
+        key_id,
         hint,
         name,
         role,
@@ -125,9 +128,9 @@ def _cells(*row: Any) -> tuple[object, ...]:
         " ".join(property_ids) or "-",
         " ".join(scopes),
         rate_limit or "unlimited",
-        *(_time(at) for at in times),
+        *(_format_time(at) for at in times),
     )
 
 
-def _time(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

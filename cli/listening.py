@@ -1,4 +1,4 @@
-"""Whether what the API is to listen on can be had, asked before anything is started."""
+"""Checks that the API can listen on its addresses, before anything is started."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from infrastructure.settings import BadSettings, Settings
 
 
 def require_free_metrics_port(settings: Settings) -> None:
-    """Raise BadSettings when METRICS_PORT is set and another process has it."""
+    """Raise BadSettings when METRICS_PORT is set and another process uses it."""
     port = settings.metrics_port
-    if port is not None and (complaint := why_not(settings.host, port)):
-        raise BadSettings(f"METRICS_PORT {port} on {settings.host} cannot be used: {complaint}.")
+    if port is not None and (problem := find_listen_problem(settings.host, port)):
+        raise BadSettings(f"METRICS_PORT {port} on {settings.host} cannot be used: {problem}.")
 
 
 def require_our_host(settings: Settings) -> None:
     """Raise BadSettings unless HOST is an address of this machine."""
-    if complaint := why_not(settings.host, 0):
-        raise BadSettings(f"HOST {settings.host} cannot be used: {complaint}.")
+    if problem := find_listen_problem(settings.host, 0):
+        raise BadSettings(f"HOST {settings.host} cannot be used: {problem}.")
 
 
-def why_not(host: str, port: int) -> str | None:
-    """Why nobody can listen there now, in the words of the system; None when one can. 0 is any port."""
+def find_listen_problem(host: str, port: int) -> str | None:
+    """Return the error of the system that prevents listening there; None if there is none. Port 0 is any."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except UnicodeError:
-        return "It is no name of a host"
-    except OSError as error:  # also where this machine knows no IPv6
+        return "It is not a host name"
+    except OSError as error:  # also when this machine has no IPv6
         return error.strerror or str(error)
     return None

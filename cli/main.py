@@ -1,6 +1,6 @@
-"""The `ticketing` command: its table of contents, and what failures turn into.
+"""The `ticketing` command: its subcommands, and the exit codes of errors.
 
-Exit codes: 0 done, 1 refused by the rules, 2 wrong usage, an unusable setting or file, no database, no Kafka.
+Exit codes: 0 done; 1 refused by the rules; 2 wrong usage, invalid setting or file, no database, no Kafka.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ app.command(rich_help_panel="Audit")(history)
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     protect_standard_error()
-    configure_logs(COMMANDS_LOG_LEVEL)  # what runs for long sets its own
+    configure_logs(COMMANDS_LOG_LEVEL)  # long-running processes set their own level
     try:
         app()
     except Invalid as refusal:
@@ -90,9 +90,9 @@ def main() -> None:
     except (psycopg.OperationalError, PoolTimeout) as problem:
         note(f"PostgreSQL did not answer: {problem}")
         sys.exit(UNUSABLE)
-    except OSError as problem:  # standard output on a full disk, most likely
-        note(f"Something cannot be read or written: {problem}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python has still to write
+    except OSError as problem:  # most likely standard output on a full disk
+        note(f"A file or stream cannot be read or written: {problem}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python can flush it
         sys.exit(UNUSABLE)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from cli.database import address_of_process, database_address
 from cli.output import note, result
-from cli.stopping import failing_in_the_log, stop_event
+from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
@@ -30,9 +30,9 @@ def notary(context: typer.Context) -> None:
         configure_logs(settings.log_level)
         require_folder(settings)
         address = address_of_process(settings)
-        with failing_in_the_log("notary", NotaryRefused, PlaceUnavailable):
+        with log_failure("notary", NotaryRefused, PlaceUnavailable):
             ours = msgspec.structs.replace(settings, database_url=address)
-            run_notary(ours, load_vault(settings), stop_event())
+            run_notary(ours, load_vault(settings), make_stop_event())
 
 
 @app.command()

@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, help="Register, list and revoke applicat
 ClientId = Annotated[
     str,
     typer.Argument(
-        parser=options.identifier, metavar="ID", help="The id `ticketing oauth-client list` shows."
+        parser=options.parse_id, metavar="ID", help="The id that `ticketing oauth-client list` shows."
     ),
 ]
 
@@ -37,15 +37,22 @@ ClientId = Annotated[
 @app.command("create")
 def create_client(
     name: Annotated[
-        str, typer.Option(parser=options.name, metavar="NAME", help="What people are asked about by name.")
+        str,
+        typer.Option(
+            parser=options.parse_name,
+            metavar="NAME",
+            help="The name that people see when they are asked for consent.",
+        ),
     ],
-    role: Annotated[Role, typer.Option(help="What the application may do at most, whoever it acts for.")],
+    role: Annotated[
+        Role, typer.Option(help="The role of the application: the most it may do, for whomever it acts.")
+    ],
     scopes: Annotated[
         str,
         typer.Option(
-            parser=options.scopes,
+            parser=options.parse_scopes,
             metavar="'SCOPE ...'",
-            help="What it may ask for, separated by spaces, such as 'tickets:read users:read'.",
+            help="The scopes it may request, separated by spaces, such as 'tickets:read users:read'.",
         ),
     ],
     redirect_uris: Annotated[
@@ -53,31 +60,33 @@ def create_client(
         typer.Option(
             "--redirect-uri",
             metavar="URI",
-            help="Where people come back to, to the letter. May be given several times.",
+            help="The exact address to redirect people to. May be given several times.",
         ),
     ] = None,
     kind: Annotated[
         ClientKind,
-        typer.Option(help="public: an app that can keep no secret, such as one on a phone or in a browser."),
+        typer.Option(
+            help="public: an app that cannot keep a secret, such as one on a phone or in a browser."
+        ),
     ] = "confidential",
     grants: Annotated[
         list[str] | None,
         typer.Option(
             "--grant",
-            parser=options.grant_type,
+            parser=options.parse_grant_type,
             metavar="|".join(GRANT_TYPES),
             help="authorization_code and refresh_token, the default, act for people; client_credentials acts"
             " as the application itself. May be given several times.",
         ),
     ] = None,
     require_pkce: Annotated[
-        bool, typer.Option("--require-pkce", help="Ask for PKCE of a confidential client too.")
+        bool, typer.Option("--require-pkce", help="Require PKCE from a confidential client too.")
     ] = False,
     property_ids: Annotated[
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="Restrict the application to this property. May be given several times.",
         ),
@@ -85,11 +94,11 @@ def create_client(
     rate_limit: Annotated[
         int,
         typer.Option(
-            parser=options.rate_limit, metavar="N|unlimited", help="Requests an hour for each person."
+            parser=options.parse_rate_limit, metavar="N|unlimited", help="Requests an hour for each person."
         ),
     ] = 1_000,
 ) -> None:
-    """Register an application and print its id and, this once, its secret."""
+    """Register an application and print its id and its secret. The secret is shown only once."""
     command = RegisterClient(
         name=name,
         client_kind=kind,
@@ -103,12 +112,12 @@ def create_client(
     )
     with open_database(load_settings()) as database:
         registered = register_client(database.store, command, operator_context())
-    _show(registered)
+    _print(registered)
 
 
 @app.command("list")
 def list_clients() -> None:
-    """List the applications, without their secrets: what they may do, and when they were last used."""
+    """List applications with their rights and last use. Secrets are not shown."""
     with open_database(load_settings()) as database:
         clients = select_clients(database.pool)
     columns = ("ID", "NAME", "KIND", "GRANTS", "SCOPES", "ROLE", "PROPERTIES", "REDIRECT URIS", "PER HOUR")
@@ -119,24 +128,24 @@ def list_clients() -> None:
 
 @app.command("rotate-secret")
 def rotate_secret(client_id: ClientId) -> None:
-    """Give an application another secret and print it, this once; the old one is refused at once."""
+    """Replace the secret of an application and print the new one. The old one is refused at once."""
     with open_database(load_settings()) as database:
         registered = rotate_client_secret(database.store, client_id, operator_context())
-    _show(registered)
+    _print(registered)
 
 
 @app.command("revoke")
 def revoke(client_id: ClientId) -> None:
-    """Shut an application out: it and all its tokens are refused from now on, for good."""
+    """Revoke an application for good: it and all its tokens are refused from now on."""
     with open_database(load_settings()) as database:
         client = revoke_client(database.store, client_id, operator_context())
     note(f"Client {client_id} is revoked." if client.position else f"Client {client_id} was revoked already.")
 
 
-def _show(registered: RegisteredClient) -> None:
+def _print(registered: RegisteredClient) -> None:
     result(f"client_id={registered.client.id}")
     if registered.secret is not None:
-        note("The secret is shown this once; keep it safe.")
+        note("The secret is shown only once; keep it safe.")
         result(f"client_secret={registered.secret}")
 
 
@@ -152,11 +161,11 @@ def _cells(client: ListedClient) -> tuple[object, ...]:
         " ".join(client.redirect_uris) or "-",
         client.rate_limit or "unlimited",
         client.grants,
-        _time(client.created_at),
-        _time(client.revoked_at),
-        _time(client.last_used_at),
+        _format_time(client.created_at),
+        _format_time(client.revoked_at),
+        _format_time(client.last_used_at),
     )
 
 
-def _time(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

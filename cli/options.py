@@ -1,4 +1,4 @@
-"""Option values: the same trimming and limits as the API's bodies, refused before anything is opened."""
+"""Parsers of option values, with the trimming and limits of the API. They run before anything is opened."""
 
 from __future__ import annotations
 
@@ -14,85 +14,87 @@ from domain.access import SCOPES
 from domain.oauth_client import GRANT_TYPES
 
 UNLIMITED = 0
-MOST_POSITION = 2**62
+MAX_POSITION = 2**62
 
 
-def identifier(value: str) -> str:
-    """An id as the API would take it."""
-    return _checked(value, text.Id, "An id is 1 to 64 letters, digits, _ or -.")
+def parse_id(value: str) -> str:
+    """Parse an id."""
+    return _check(value, text.Id, "An id is 1 to 64 letters, digits, _ or -.")
 
 
-def name(value: str) -> str:
-    return _checked(value, text.Name, "A name has 1 to 255 characters.")
+def parse_name(value: str) -> str:
+    return _check(value, text.Name, "A name has 1 to 255 characters.")
 
 
-def email(value: str) -> str:
-    return _checked(value, text.Email, f"{value!r} is not an e-mail address.")
+def parse_email(value: str) -> str:
+    return _check(value, text.Email, f"{value!r} is not an e-mail address.")
 
 
-def phone(value: str) -> str:
-    return _checked(value, text.Phone, "A telephone number has 3 to 32 digits, spaces and + ( ) . x / # * -.")
+def parse_phone(value: str) -> str:
+    return _check(value, text.Phone, "A telephone number has 3 to 32 digits, spaces and + ( ) . x / # * -.")
 
 
-def address_line(value: str) -> str:
-    return _checked(value, text.AddressLine, "This part of the address has 1 to 255 characters.")
+def parse_address_line(value: str) -> str:
+    return _check(value, text.AddressLine, "This part of the address has 1 to 255 characters.")
 
 
-def scopes(value: str) -> str:
-    """Known scopes, separated by single spaces."""
+def parse_scopes(value: str) -> str:
+    """Parse scopes; return them separated by single spaces."""
     names = value.split()
     if not names:
-        raise typer.BadParameter("Name at least one scope, or leave the option out for all of them.")
+        raise typer.BadParameter("Name at least one scope, or omit the option for all scopes.")
     if unknown := [name for name in names if name not in SCOPES]:
-        raise typer.BadParameter(f"Unknown: {', '.join(unknown)}. Known are {', '.join(SCOPES)}.")
+        raise typer.BadParameter(f"Unknown: {', '.join(unknown)}. The scopes are {', '.join(SCOPES)}.")
     return " ".join(names)
 
 
-def grant_type(value: str) -> str:
-    """One of the OAuth 2.0 grants there are."""
+def parse_grant_type(value: str) -> str:
+    """Parse an OAuth 2.0 grant type."""
     if value not in GRANT_TYPES:
-        raise typer.BadParameter(f"It takes {', '.join(GRANT_TYPES)}.")
+        raise typer.BadParameter(f"Use one of {', '.join(GRANT_TYPES)}.")
     return value
 
 
-def rate_limit(value: str | int) -> int:
-    """Requests an hour; UNLIMITED for the word `unlimited`."""
+def parse_rate_limit(value: str | int) -> int:
+    """Parse a number of requests an hour; UNLIMITED for the word `unlimited`."""
     number = str(value)
     if number == "unlimited":
         return UNLIMITED
     if not (number.isascii() and number.isdecimal()) or not 1 <= int(number[:12]) <= MAX_RATE_LIMIT:
-        raise typer.BadParameter(f"It takes a whole number from 1 to {MAX_RATE_LIMIT}, or unlimited.")
+        raise typer.BadParameter(f"Use a whole number from 1 to {MAX_RATE_LIMIT}, or unlimited.")
     return int(number)
 
 
-def moment(value: str) -> datetime:
-    """A date, meaning its first moment in UTC, or an RFC 3339 time; without an offset it is UTC."""
+def parse_moment(value: str) -> datetime:
+    """Parse a date (midnight UTC) or an RFC 3339 time (UTC if it has no offset)."""
     try:
         parsed = datetime.fromisoformat(value.strip())
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise typer.BadParameter("It takes a date such as 2030-01-31, or 2030-01-31T12:00:00Z.") from None
-
-
-def position_or_moment(value: str | int) -> int | datetime:
-    """A position of the log, or as `moment`."""
-    text = str(value).strip()
-    if text.isascii() and text.isdecimal():
-        if not 1 <= int(text[:20]) <= MOST_POSITION:
-            raise typer.BadParameter(f"A position is a whole number from 1 to {MOST_POSITION}.")
-        return int(text)
-    try:
-        return moment(text)
-    except typer.BadParameter:
         raise typer.BadParameter(
-            "It takes a position, such as 1000, a date such as 2030-01-31, or 2030-01-31T12:00:00Z."
+            "Use a date such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z."
         ) from None
 
 
-def _checked(value: str, kind: Any, refusal: str) -> str:
+def parse_position_or_moment(value: str | int) -> int | datetime:
+    """Parse a position of the log, or a moment as `parse_moment` does."""
+    text = str(value).strip()
+    if text.isascii() and text.isdecimal():
+        if not 1 <= int(text[:20]) <= MAX_POSITION:
+            raise typer.BadParameter(f"A position is a whole number from 1 to {MAX_POSITION}.")
+        return int(text)
+    try:
+        return parse_moment(text)
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            "Use a position such as 1000, a date such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z."
+        ) from None
+
+
+def _check(value: str, kind: Any, refusal: str) -> str:
     trimmed = value.strip()
     try:
-        trimmed.encode()  # the bytes of an argument need not be UTF-8; Python then makes surrogates of them
+        trimmed.encode()  # fails on surrogates, which Python makes of bytes that are not UTF-8
         msgspec.convert(trimmed, kind)
     except (UnicodeEncodeError, msgspec.ValidationError):
         raise typer.BadParameter(refusal) from None

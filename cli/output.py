@@ -1,4 +1,4 @@
-"""What commands write: results on standard output, everything said to a person on standard error."""
+"""Output of commands: results on standard output, messages to the operator on standard error."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
-ANY_WIDTH = 1_000_000  # nothing is cut or folded: ids are copied from tables, and programs read them
+ANY_WIDTH = 1_000_000  # no cell is cut or wrapped: people copy ids from tables, and programs read them
 
 
 def note(text: str) -> None:
-    """Say something to the person at the terminal."""
+    """Write a message to standard error."""
     typer.echo(text, err=True)
 
 
 def result(text: str) -> None:
-    """Write what was asked for, for a person or the next program."""
+    """Write a line of the result to standard output."""
     typer.echo(text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, to_stderr: bool = False) -> None:
-    """Write rows under their column names; the cells are shown as they are, markup is not read.
+    """Write rows under their column names. Cells are written literally, without markup.
 
-    A row is one line, whatever its length: a terminal wraps it.
+    A row is one line, whatever its length.
     """
     stream = sys.stderr if to_stderr else sys.stdout
     console = Console(file=stream, width=ANY_WIDTH, markup=False, highlight=False)
@@ -64,7 +64,7 @@ class Progress:
     def show(self, done: int, total: int) -> None:
         self._bars.update(self._task, completed=done, total=total)
 
-    def also(self, title: str) -> Callable[[int, int], None]:
-        """A second bar below the first: what shows it."""
+    def add_bar(self, title: str) -> Callable[[int, int], None]:
+        """Add a second bar below the first, and return the function that updates it."""
         task = self._bars.add_task(title, total=None)
         return lambda done, total: self._bars.update(task, completed=done, total=total)

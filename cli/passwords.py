@@ -1,4 +1,4 @@
-"""Reading a password for a command: from standard input, never from the command line, which others see."""
+"""Reads a password from standard input. Other users can see the command line, so it is never an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infrastructure.keys.passwords import MAX_BYTES
 
 
 def read_password() -> str:
-    """The first line of standard input without its end; at a terminal, asked for twice and not shown."""
+    """Return the first line of standard input; at a terminal, prompt twice without echo."""
     if sys.stdin.isatty():
         password = getpass("Password: ")
         if getpass("Again: ") != password:

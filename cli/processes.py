@@ -7,7 +7,7 @@ import msgspec
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_our_host
 from cli.output import note
-from cli.stopping import failing_in_the_log, stop_event
+from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
@@ -41,8 +41,8 @@ def projector() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     dsn = address_of_process(settings)
-    with failing_in_the_log("projector"):
-        Projector(dsn, load_vault(settings)).run(stop_event())
+    with log_failure("projector"):
+        Projector(dsn, load_vault(settings)).run(make_stop_event())
 
 
 def webhook_dispatcher() -> None:
@@ -51,5 +51,5 @@ def webhook_dispatcher() -> None:
     settings = msgspec.structs.replace(settings, database_url=address_of_process(settings))
     from webhook_dispatcher.dispatcher import run_dispatcher  # loads an HTTP client no other command needs
 
-    with failing_in_the_log("webhook_dispatcher"):
-        run_dispatcher(settings, stop_event())
+    with log_failure("webhook_dispatcher"):
+        run_dispatcher(settings, make_stop_event())

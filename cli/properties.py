@@ -1,4 +1,4 @@
-"""`ticketing property` and `ticketing unit`: take properties and their units under management."""
+"""`ticketing property` and `ticketing unit`: register properties and their units."""
 
 from __future__ import annotations
 
@@ -9,68 +9,71 @@ import typer
 from cli import options
 from cli.database import open_database, operator_context
 from cli.output import result
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from domain.property import Address
+from commands.properties import AddressBody, NewProperty, NewUnit, add_unit, register_property
+from commands.values import ValidValues
 from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Take properties under management.")
+app = typer.Typer(no_args_is_help=True, help="Register properties.")
 units_app = typer.Typer(no_args_is_help=True, help="Add units to properties.")
 
 OwnId = Annotated[
     str | None,
-    typer.Option("--id", parser=options.identifier, metavar="ID", help="A fixed id. Default: a new one."),
+    typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
 ]
 
 
 @app.callback()
 @units_app.callback()
 def _group() -> None:
-    """Keeps the command of each group a subcommand while it is the only one."""
+    """Makes the command of each group a subcommand although it is the only one."""
 
 
 @app.command("create")
 def create_property(
-    name: Annotated[str, typer.Option(parser=options.name, metavar="NAME", help="What people call it.")],
-    street: Annotated[
-        str, typer.Option(parser=options.address_line, metavar="STREET", help="Street and number.")
+    name: Annotated[
+        str, typer.Option(parser=options.parse_name, metavar="NAME", help="The name of the property.")
     ],
-    city: Annotated[str, typer.Option(parser=options.address_line, metavar="CITY")],
+    street: Annotated[
+        str, typer.Option(parser=options.parse_address_line, metavar="STREET", help="Street and number.")
+    ],
+    city: Annotated[str, typer.Option(parser=options.parse_address_line, metavar="CITY")],
     state: Annotated[
-        str, typer.Option(parser=options.address_line, metavar="STATE", help="State or region.")
+        str, typer.Option(parser=options.parse_address_line, metavar="STATE", help="State or region.")
     ],
     zip_code: Annotated[
-        str, typer.Option("--zip", parser=options.address_line, metavar="CODE", help="Postal code.")
+        str, typer.Option("--zip", parser=options.parse_address_line, metavar="CODE", help="Postal code.")
     ],
-    country: Annotated[str, typer.Option(parser=options.address_line, metavar="COUNTRY")],
+    country: Annotated[str, typer.Option(parser=options.parse_address_line, metavar="COUNTRY")],
     property_id: OwnId = None,
 ) -> None:
     """Register a property and print its id."""
-    address = Address(street=street, city=city, state=state, zip=zip_code, country=country)
-    command = RegisterProperty(property_id=property_id or new_id(), name=name, address=address)
+    address = AddressBody(street=street, city=city, state=state, zip=zip_code, country=country)
+    values = ValidValues(NewProperty(name=name, address=address))
     with open_database(load_settings()) as database:
-        property = register_property(database.store, command, operator_context())
-        database.wait_until_shown(property.position)
-    result(property.id)
+        managed = register_property(database.store, values, operator_context(), property_id=property_id)
+        database.wait_until_shown(managed.position)
+    result(managed.id)
 
 
 @units_app.command("add")
 def add(
     property_id: Annotated[
         str,
-        typer.Option(
-            "--property", parser=options.identifier, metavar="ID", help="The property it is part of."
-        ),
+        typer.Option("--property", parser=options.parse_id, metavar="ID", help="The property of the unit."),
     ],
     name: Annotated[
         str,
-        typer.Option(parser=options.name, metavar="NAME", help="What people call it, such as 'Unit 101'."),
+        typer.Option(
+            parser=options.parse_name, metavar="NAME", help="The name of the unit, such as 'Unit 101'."
+        ),
     ],
     unit_id: OwnId = None,
 ) -> None:
     """Add a unit to a property and print the unit's id."""
-    command = AddUnit(property_id=property_id, unit_id=unit_id or new_id(), name=name)
+    unit_id = unit_id or new_id()
+    values = ValidValues(NewUnit(name=name))
     with open_database(load_settings()) as database:
-        property = add_unit(database.store, command, operator_context())
-        database.wait_until_shown(property.position)
-    result(command.unit_id)
+        managed = add_unit(database.store, property_id, values, operator_context(), unit_id=unit_id)
+        database.wait_until_shown(managed.position)
+    result(unit_id)

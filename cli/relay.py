@@ -11,7 +11,7 @@ import typer
 
 from cli.database import address_of_process
 from cli.output import note
-from cli.stopping import failing_in_the_log, stop_event
+from cli.stopping import log_failure, make_stop_event
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import BadSettings, Settings, load_settings
 
@@ -31,10 +31,10 @@ def relay(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         settings = _settings()
         configure_logs(settings.log_level)
-        with failing_in_the_log("relay", RelayStopped), _explain_failures():
+        with log_failure("relay", RelayStopped), _explain_failures():
             from event_stream.relay import run_relay  # here, as no other command needs a Kafka client
 
-            run_relay(settings, stop_event())
+            run_relay(settings, make_stop_event())
 
 
 @app.command()

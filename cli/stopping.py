@@ -1,4 +1,4 @@
-"""Ending in order on Ctrl-C, SIGTERM or a closed terminal, and saying why where it is an error."""
+"""Ends a process on Ctrl-C, SIGTERM or a closed terminal, and logs the error that ended it."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal asked for the end; everything that is open closes on the way out."""
+    """A signal asked the process to end. Context managers close what is open while it is raised."""
 
 
 class Signals:
-    """Raises Stopped at the first signal, or when the deferred block it fell into is left."""
+    """Raises Stopped at the first signal; within a deferred block, at the end of the block."""
 
     def __init__(self) -> None:
         self._is_deferred = False
-        self._is_wanted = False
+        self._has_arrived = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        for each in _ENDING:  # those that follow must not disturb the closing
+        for each in _ENDING:  # further signals must not interrupt the closing
             signal.signal(each, signal.SIG_IGN)
-        self._is_wanted = True
+        self._has_arrived = True
         if not self._is_deferred:
             raise Stopped
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """A block that is run to its end, for steps that must not be left half done."""
+    def defer(self) -> Iterator[None]:
+        """Run a block to its end despite signals, for steps that must not be left half done."""
         self._is_deferred = True
         try:
             yield
         finally:
             self._is_deferred = False
-            if self._is_wanted:
+            if self._has_arrived:
                 raise Stopped
 
 
-def stop_event() -> threading.Event:
-    """An event that SIGINT and SIGTERM set, for processes that finish what they are doing first.
+def make_stop_event() -> threading.Event:
+    """Return an event that SIGINT and SIGTERM set, for processes that finish their current batch first.
 
-    A process that has not finished FINISH_SECONDS later ends anyway: it may wait for a PostgreSQL that does
-    not answer. What it had not committed is done again after the next start.
+    A process that has not finished after FINISH_SECONDS ends anyway: it may wait for a PostgreSQL that does
+    not answer. The next start repeats uncommitted work.
     """
     stop = threading.Event()
 
@@ -76,16 +76,18 @@ def _end_now() -> None:
 
 
 @contextmanager
-def failing_in_the_log(process: str, *foreseen: type[Exception]) -> Iterator[None]:
-    """A process whose loop an error ends says so in its log, in a line like all others, for its supervisor to
-    start it again. What was not foreseen is told with its traceback."""
+def log_failure(process: str, *expected: type[Exception]) -> Iterator[None]:
+    """Log the error that ends the block as `PROCESS_ended` and exit, for a supervisor to restart the process.
+
+    An error that is neither expected nor operational is logged with its traceback.
+    """
     try:
         yield
     except Exception as error:
-        is_foreseen = isinstance(error, (psycopg.OperationalError, *foreseen))
+        is_expected = isinstance(error, (psycopg.OperationalError, *expected))
         reason = str(error).strip() or type(error).__name__
-        structlog.get_logger().error(f"{process}_ended", error=reason, exc_info=not is_foreseen)
-        raise typer.Exit(UNUSABLE if is_foreseen else 1) from None
+        structlog.get_logger().error(f"{process}_ended", error=reason, exc_info=not is_expected)
+        raise typer.Exit(UNUSABLE if is_expected else 1) from None
 
 
 @contextmanager

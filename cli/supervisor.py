@@ -1,4 +1,4 @@
-"""Keeping child processes running: restarted with back-off when they die, and never left behind."""
+"""Keeps child processes running: restarts them with back-off when they end, and ends them with itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cli.output import note
 
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 30.0
-MOST_DOUBLINGS = 10  # by then it is the longest
+MOST_DOUBLINGS = 10  # then the delay is the longest
 HEALTHY_AFTER_SECONDS = 30.0
 STOP_SECONDS = 8.0
 LARGEST_LOG_BYTES = 50_000_000
@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Child:
-    """One process that ought to run. Its output is appended to `log`."""
+    """A process that should run. Its output is appended to `log`."""
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         self.name = name
@@ -45,20 +45,21 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C at the terminal reaches the supervisor alone
-                preexec_fn=_die_with(os.getpid()),
+                start_new_session=True,  # so that Ctrl-C at the terminal reaches only the supervisor
+                preexec_fn=_make_end_with_parent(os.getpid()),
             )
         self._started_at = time.monotonic()
 
     def keep_running(self) -> None:
-        """Notice a death, and start the process again when its delay is over."""
+        """Notice that the process has ended, and start it again after its delay."""
         now = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
             code, self._process = self._process.returncode, None
             self.failures = 1 if now - self._started_at > HEALTHY_AFTER_SECONDS else self.failures + 1
             delay = delay_after(self.failures)
             self._restart_at = now + delay
-            note(f"{self.name} ended ({_said(code)}); starting it again in {delay:g} s. Its log: {self.log}")
+            reason = _format_exit(code)
+            note(f"{self.name} ended ({reason}); starting it again in {delay:g} s. Its log: {self.log}")
         if self._process is None and now >= self._restart_at:
             try:
                 self.start()
@@ -68,7 +69,7 @@ class Child:
                 note(f"{self.name} cannot be started: {error}; trying again.")
 
     def forget_failures(self) -> None:
-        """Start the process at the next check without its delay: the reason of its failures is gone."""
+        """Start the process at the next check without a delay, because the cause of its failures is gone."""
         self.failures = 0
         self._restart_at = 0.0
 
@@ -94,14 +95,14 @@ class Child:
         self._process = None
 
     def last_lines(self, count: int = 15) -> str:
-        """The end of the log, for a person who has to find out why the process does not start."""
+        """Return the end of the log, which should show why the process does not start."""
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
 class Supervisor:
-    """Children that run together and stop together."""
+    """Child processes that start and stop together."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self.children = list(children)
@@ -119,7 +120,7 @@ class Supervisor:
             child.forget_failures()
 
     def stop(self) -> None:
-        """Stop all children, at once and within STOP_SECONDS."""
+        """Stop all children at the same time, within STOP_SECONDS."""
         deadline = time.monotonic() + STOP_SECONDS
         for child in self.children:
             child.ask_to_stop()
@@ -128,46 +129,46 @@ class Supervisor:
 
 
 def delay_after(failures: int) -> float:
-    """How many seconds to wait before something is started again that has failed so often in a row."""
+    """Return the seconds to wait before the next start after so many failures in a row."""
     doublings = min(failures, MOST_DOUBLINGS) - 1
     return min(FIRST_DELAY_SECONDS * float(1 << doublings), LONGEST_DELAY_SECONDS)
 
 
-def ourselves(*arguments: str) -> list[str]:
-    """The command line that runs a `ticketing` subcommand with this interpreter and installation."""
+def ticketing_command(*arguments: str) -> list[str]:
+    """Return the command line that runs a `ticketing` subcommand with this interpreter and installation."""
     return [sys.executable, "-P", "-m", "cli.main", *arguments]
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    """What a new process does before it becomes the program: have the kernel send it SIGTERM when the
-    supervisor dies, however it dies. Linux only; elsewhere kill -9 of the supervisor leaves children."""
+def _make_end_with_parent(parent: int) -> Callable[[], None]:
+    """Return a function for a new process to call before exec: the kernel then sends it SIGTERM when the
+    supervisor ends in any way. Linux only; elsewhere children survive a kill -9 of the supervisor."""
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def before_exec() -> None:
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before the request was made
+            if os.getppid() != parent:  # the supervisor ended before the call of prctl
                 os._exit(1)
 
     return before_exec
 
 
 def _open_log(log: Path) -> BinaryIO:
-    """The log, opened for appending; the null device when it cannot be opened."""
+    """Open the log for appending; open the null device if that fails."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        _make_room(log)
+        _rotate(log)
         return log.open("ab")
     except OSError as error:
         note(f"{log} cannot be written: {error.strerror}.")
         return open(os.devnull, "ab")
 
 
-def _make_room(log: Path) -> None:
-    """Put a large log aside; one older is kept."""
+def _rotate(log: Path) -> None:
+    """Rename a large log; one old log is kept."""
     if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
         log.replace(log.with_name(log.name + ".1"))
 
 
-def _said(code: int) -> str:
+def _format_exit(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -19,12 +19,12 @@ import typer
 from cli import demo
 from cli.database import Database, open_database, operator_context, prepare
 from cli.database_keeper import DatabaseKeeper
-from cli.first_admin import first_admin, write_secret
+from cli.first_admin import ensure_admin, write_secret
 from cli.keys import is_working_admin_key
-from cli.listening import require_free_metrics_port, require_our_host, why_not
+from cli.listening import find_listen_problem, require_free_metrics_port, require_our_host
 from cli.output import note, result
 from cli.stopping import Signals, stopping_on_signals
-from cli.supervisor import Child, Supervisor, ourselves
+from cli.supervisor import Child, Supervisor, ticketing_command
 from commands.api_keys import IssueKey, issue_key
 from infrastructure.keys.tokens import digest
 from infrastructure.process.standard_error import protect_standard_output
@@ -36,13 +36,13 @@ from notary.places import require_folder
 
 READY_WITHIN_SECONDS = 60.0
 TOO_MANY_FAILURES = 3
-NOT_NEEDED_TO_SERVE = ("webhook-dispatcher", "relay")  # should they fail, all else goes on
-LOOK_EVERY_SECONDS = 0.1
+NOT_NEEDED_TO_SERVE = ("webhook-dispatcher", "relay")  # the API works without them
+POLL_SECONDS = 0.1
 OTHERS_FINISH_WITHIN_SECONDS = 120.0
 
 
 class CannotStart(Exception):
-    """`up` cannot begin or go on; the message says why and what to do."""
+    """`up` cannot start or continue; the message says why and what to do."""
 
 
 def up(
@@ -63,16 +63,16 @@ def up(
     if workers is not None:
         environ["WORKERS"] = str(workers)
     settings = load_settings(environ)
-    protect_standard_output()  # its reader may have ended
+    protect_standard_output()  # the process that reads it may have ended
     environ["TICKETING_HOME"] = str(settings.home)
-    with stopping_on_signals() as signals, _only_one(settings.home):
+    with stopping_on_signals() as signals, _lock_home(settings.home):
         require_folder(settings)
         _require_free_ports(settings)
-        with _database(settings, signals) as (dsn, owner, keeper):
+        with _open_server(settings, signals) as (dsn, owner, keeper):
             environ["DATABASE_URL"] = dsn
             if keeper is not None:
                 environ["POSTGRES_DATA_DIR"] = str(settings.home / "postgres")
-            environ.pop("MIGRATE_DATABASE_URL", None)  # not for those who serve
+            environ.pop("MIGRATE_DATABASE_URL", None)  # the processes must not work as the owner
             prepared = msgspec.structs.replace(load_settings(environ), migrate_database_url=owner)
             _run(prepared, environ, signals, keeper, with_demo=demo_data)
 
@@ -86,7 +86,7 @@ def _run(
     with_demo: bool,
 ) -> None:
     def child(name: str) -> Child:
-        return Child(name, ourselves(name), environ, settings.home / "logs" / f"{name}.log")
+        return Child(name, ticketing_command(name), environ, settings.home / "logs" / f"{name}.log")
 
     supervisor = Supervisor([child(name) for name in _processes(settings)])
     for step in prepare(settings):
@@ -94,26 +94,26 @@ def _run(
     with open_database(settings) as database:
         if with_demo:
             demo.load_once(database, settings.home / "demo-data")
-        key = _admin_key(database, settings.home / "admin-key")
-        admin = first_admin(database, settings.home / "admin-password")
+        key = _ensure_admin_key(database, settings.home / "admin-key")
+        admin = ensure_admin(database, settings.home / "admin-password")
     try:
-        with signals.deferred():
+        with signals.defer():
             supervisor.start()
         _wait_until_ready(settings, supervisor, signals)
         _announce(settings, key, admin)
-        supervisor.children.append(child("notary"))  # now, as nobody waits for it
+        supervisor.children.append(child("notary"))  # after the others, because serving does not need it
         while True:
-            with signals.deferred():
+            with signals.defer():
                 if keeper is not None and keeper.keep_running():
-                    supervisor.forget_failures()  # children that need PostgreSQL have failed without it
+                    supervisor.forget_failures()  # children failed because PostgreSQL was down
                 supervisor.keep_running()
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(POLL_SECONDS)
     finally:
         supervisor.stop()
 
 
 def _processes(settings: Settings) -> list[str]:
-    """What runs, as subcommands. With Kafka the relay does too; should it fail, all else goes on."""
+    """Return the subcommands to run; the relay only with Kafka."""
     return [
         "api",
         "projector",
@@ -123,8 +123,8 @@ def _processes(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Refuse a second `up` on the same home. The kernel drops the lock with the process."""
+def _lock_home(home: Path) -> Iterator[None]:
+    """Refuse a second `up` on the same home. The kernel releases the lock when the process ends."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = (home / "up.lock").open("a+")
@@ -137,7 +137,7 @@ def _only_one(home: Path) -> Iterator[None]:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             raise CannotStart(f"`ticketing up` is running in {home} already (process {holder}).") from None
-        with suppress(OSError):  # on a full disk a second `up` cannot say which is the first
+        with suppress(OSError):  # on a full disk a second `up` cannot name the first process
             os.truncate(lock.fileno(), 0)
             os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         yield
@@ -146,19 +146,19 @@ def _only_one(home: Path) -> Iterator[None]:
 def _require_free_ports(settings: Settings) -> None:
     require_our_host(settings)
     require_free_metrics_port(settings)
-    if complaint := why_not(settings.host, settings.port):
+    if problem := find_listen_problem(settings.host, settings.port):
         raise CannotStart(
-            f"Port {settings.port} on {settings.host} cannot be used: {complaint}."
+            f"Port {settings.port} on {settings.host} cannot be used: {problem}."
             f" Choose another, such as PORT={settings.port % 65_535 + 1} make run."
         )
 
 
 @contextmanager
-def _database(
+def _open_server(
     settings: Settings, signals: Signals
 ) -> Iterator[tuple[str, str | None, DatabaseKeeper | None]]:
-    """DATABASE_URL and MIGRATE_DATABASE_URL, or those of an embedded server that is ours to keep running and
-    to stop."""
+    """Yield DATABASE_URL and MIGRATE_DATABASE_URL, or the same for an embedded server, which is started, kept
+    running by the yielded keeper, and stopped."""
     if settings.database_url:
         yield settings.database_url, settings.migrate_database_url, None
         return
@@ -169,7 +169,7 @@ def _database(
         deadline = time.monotonic() + OTHERS_FINISH_WITHIN_SECONDS
         while server is None or not server.is_owner:
             _wait_for_its_owner(server, deadline)
-            with signals.deferred():  # half-way, a server would be left behind
+            with signals.defer():  # an interrupted start would leave a server running
                 server = start_embedded(settings.home / "postgres")
         yield server.dsn(role=APPLICATION), server.dsn(), DatabaseKeeper(server, reserve)
     except (EmbeddedFailed, OSError) as error:
@@ -183,18 +183,18 @@ def _database(
 
 
 def _wait_for_its_owner(server: EmbeddedServer | None, deadline: float) -> None:
-    """A server that another command started stops with that command: `up` needs its own."""
+    """Wait until a server that another command started stops with that command: `up` needs its own."""
     if server is None:
         return
     if time.monotonic() > deadline:
         raise CannotStart(
             f"Another process holds the embedded PostgreSQL in {server.data_dir}; stop it first."
         )
-    time.sleep(LOOK_EVERY_SECONDS)
+    time.sleep(POLL_SECONDS)
 
 
-def _admin_key(database: Database, path: Path) -> str:
-    """The key kept in the file while it works; otherwise a new one, kept there for the owner's eyes."""
+def _ensure_admin_key(database: Database, path: Path) -> str:
+    """Return the key in the file if it is valid; otherwise issue one and store it in the file."""
     if path.exists():
         kept = path.read_text().strip()
         if is_working_admin_key(database.pool, digest(kept)):
@@ -208,7 +208,7 @@ def _admin_key(database: Database, path: Path) -> str:
 def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signals) -> None:
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while not _is_ready(settings):
-        with signals.deferred():
+        with signals.defer():
             supervisor.keep_running()
         failed = [
             child
@@ -220,7 +220,7 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
             raise CannotStart(
                 f"{suspect.name} does not start. The end of {suspect.log}:\n{suspect.last_lines()}"
             )
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _is_ready(settings: Settings) -> bool:
@@ -244,7 +244,7 @@ def _announce(settings: Settings, key: str, admin: tuple[str, str] | None) -> No
 
 
 def _address(settings: Settings) -> str:
-    """Where this machine reaches the API."""
-    everywhere = settings.host in ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+    """Return the address under which this machine reaches the API."""
+    everywhere = settings.host in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
     host = "127.0.0.1" if everywhere else settings.host
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

@@ -1,4 +1,4 @@
-"""`ticketing user`: register people, give them passwords, erase them."""
+"""`ticketing user`: register people, set their passwords, erase them."""
 
 from __future__ import annotations
 
@@ -11,37 +11,41 @@ from cli import options
 from cli.database import Database, open_database, operator_context
 from cli.output import note, result
 from cli.passwords import read_password
-from commands.erasure import EraseUser, erase_user
-from commands.passwords import ChangePassword, change_password, require_good_password
-from commands.users import RegisterUser, register_user
+from commands.erasure import erase_user
+from commands.passwords import change_password, require_good_password
+from commands.users import NewUser, register_user
+from commands.values import ValidValues
 from domain.access import Role
 from domain.errors import Invalid, NotFound
-from infrastructure.ids import new_id
 from infrastructure.settings import load_settings
 from notary.erasures import erased_people
 from notary.places import StatementFile
 from notary.statements import BadStatement
 
-app = typer.Typer(no_args_is_help=True, help="Register people, give them passwords, erase them.")
+app = typer.Typer(no_args_is_help=True, help="Register people, set their passwords, erase them.")
 
 
 @app.command("create")
 def create_user(
-    name: Annotated[str, typer.Option(parser=options.name, metavar="NAME", help="The person's full name.")],
-    email: Annotated[str, typer.Option(parser=options.email, metavar="ADDRESS", help="The e-mail address.")],
-    role: Annotated[Role, typer.Option(help="What the person may do.")],
+    name: Annotated[
+        str, typer.Option(parser=options.parse_name, metavar="NAME", help="The person's full name.")
+    ],
+    email: Annotated[
+        str, typer.Option(parser=options.parse_email, metavar="ADDRESS", help="The e-mail address.")
+    ],
+    role: Annotated[Role, typer.Option(help="The role of the person.")],
     user_id: Annotated[
         str | None,
-        typer.Option("--id", parser=options.identifier, metavar="ID", help="A fixed id. Default: a new one."),
+        typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
     ] = None,
     phone: Annotated[
-        str | None, typer.Option(parser=options.phone, metavar="NUMBER", help="The telephone number.")
+        str | None, typer.Option(parser=options.parse_phone, metavar="NUMBER", help="The telephone number.")
     ] = None,
     property_ids: Annotated[
         list[str] | None,
         typer.Option(
             "--property",
-            parser=options.identifier,
+            parser=options.parse_id,
             metavar="ID",
             help="A property the person belongs to. May be given several times.",
         ),
@@ -51,23 +55,15 @@ def create_user(
         typer.Option("--password-stdin", help="Read a password for signing in from standard input."),
     ] = False,
 ) -> None:
-    """Register a person and print the id."""
+    """Register a person and print their id."""
     password = read_password() if password_stdin else None
     if password is not None:
         require_good_password(password, name, email)
-    command = RegisterUser(
-        user_id=user_id or new_id(),
-        name=name,
-        email=email,
-        phone=phone,
-        role=role,
-        property_ids=tuple(property_ids or ()),
-    )
+    new = NewUser(name=name, email=email, phone=phone, role=role, property_ids=tuple(property_ids or ()))
     with open_database(load_settings()) as database:
-        user = register_user(database.store, command, operator_context())
+        user = register_user(database.store, ValidValues(new), operator_context(), user_id=user_id)
         if password is not None:
-            new = ChangePassword(user_id=user.id, password=password)
-            user = change_password(database.store, new, operator_context())
+            user = change_password(database.store, user.id, password, operator_context())
         database.wait_until_shown(user.position)
     result(user.id)
 
@@ -75,18 +71,18 @@ def create_user(
 @app.command("erase")
 def erase(
     user_id: Annotated[
-        str, typer.Argument(parser=options.identifier, metavar="ID", help="The id of the person.")
+        str, typer.Argument(parser=options.parse_id, metavar="ID", help="The id of the person.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase a person for good: name, e-mail address and phone, wherever they are kept.
+    """Erase a person for good: name, e-mail address and phone, wherever they are stored.
 
-    What they did and were assigned stays under their id. It cannot be undone.
+    Their actions and assignments stay under their id. This cannot be undone.
     """
     if not yes:
         typer.confirm(f"Erase {user_id} for good?", abort=True, err=True)
     with open_database(load_settings()) as database:
-        user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
+        user = erase_user(database.store, user_id, operator_context())
         database.wait_until_shown(user.position)
     note(f"{user_id} is erased." if user.position else f"{user_id} was erased already.")
 
@@ -101,17 +97,17 @@ def erase_again(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """After a backup was restored: erase those who had been erased since it was made.
+    """Erase people again after a backup was restored that is older than their erasure.
 
-    Who they are stands in the file of signed checkpoints, which is outside the database. Say it before
-    the API serves again. Whoever is erased already is left as they are.
+    The file of signed checkpoints, which is outside the database, names these people. Run this before the API
+    serves again. People who are erased already are not changed.
     """
     with open_database(load_settings()) as database:
         with database.pool.connection() as conn:
             try:
                 erased = erased_people(conn, StatementFile(checkpoints).lines())
             except BadStatement as error:
-                raise Invalid({"checkpoints": [f"{checkpoints} cannot be believed: {error}."]}) from None
+                raise Invalid({"checkpoints": [f"{checkpoints} is not valid: {error}."]}) from None
         if not yes:
             typer.confirm(f"Erase {len(erased)} people named in {checkpoints}?", abort=True, err=True)
         for user_id in erased:
@@ -120,7 +116,7 @@ def erase_again(
 
 def _erase_again(database: Database, user_id: str) -> None:
     try:
-        user = erase_user(database.store, EraseUser(user_id=user_id), operator_context())
+        user = erase_user(database.store, user_id, operator_context())
     except NotFound:
         note(f"{user_id} is not in this database.")
         return
@@ -130,16 +126,18 @@ def _erase_again(database: Database, user_id: str) -> None:
 
 @app.command("password")
 def set_password(
-    user_id: Annotated[str, typer.Argument(parser=options.identifier, metavar="ID", help="The user's id.")],
+    user_id: Annotated[str, typer.Argument(parser=options.parse_id, metavar="ID", help="The user's id.")],
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read it from standard input, the only way there is.")
+        bool, typer.Option("--password-stdin", help="Read the password from standard input. Required.")
     ] = False,
 ) -> None:
-    """Give a person a password, or another one; every session of theirs ends."""
+    """Set the password of a person; all their sessions end."""
     if not password_stdin:
-        raise typer.BadParameter("Say --password-stdin: on the command line others would see the password.")
-    new = ChangePassword(user_id=user_id, password=read_password())
+        raise typer.BadParameter(
+            "Use --password-stdin: other users of this machine could see a password on the command line."
+        )
+    password = read_password()
     with open_database(load_settings()) as database:
-        user = change_password(database.store, new, operator_context())
+        user = change_password(database.store, user_id, password, operator_context())
         database.wait_until_shown(user.position)
-    note(f"{user.name} signs in with that password from now on.")
+    note(f"The password of {user.name} is set.")

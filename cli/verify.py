@@ -10,12 +10,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from cli.beside import Beside, beside
+from cli.beside import Beside, run_beside
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
 from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.process.garbage import collecting_rarely
+from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.postgres import connect
 from notary.places import StatementFile
@@ -54,7 +54,7 @@ def verify(
         checking(dsn, outside, audit=read_tables) as log,
         Progress("Checking the log") as progress,
     ):
-        tables = progress.also("Comparing the read tables") if read_tables else None
+        tables = progress.add_bar("Comparing the read tables") if read_tables else None
         report, compared = check(dsn, load_vault(settings), log, progress.show, tables)
     if compared is not None:
         _tell_differences(compared)
@@ -74,12 +74,12 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
     """Start to check the log, and with `audit` the table `audit_events`, in another process."""
 
     def work(progress: ShowProgress) -> Checked:
-        with collecting_rarely():
+        with rare_garbage_collection():
             with connect(dsn, application="ticketing-verify", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
                 report = verify_log(conn, outside, progress)
             return Checked(report, verify_audit(dsn, progress) if audit else Differences())
 
-    with beside(work) as log:
+    with run_beside(work) as log:
         yield log
 
 

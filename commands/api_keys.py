@@ -7,10 +7,12 @@ written in the same commit as the event.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import LiteralString, NamedTuple
 
 import msgspec
 
+from commands.deciding import change
 from commands.shown_once import create_once, only_attempt
 from domain.access import SCOPES, Caller, Context, Rights, Role, at_least, rights_of_credential
 from domain.api_key import ApiKey
@@ -18,7 +20,8 @@ from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.user import User
 from infrastructure.keys.tokens import API_KEY, digest, has_form, make_token
-from infrastructure.storage.event_store import EventStore, decide
+from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import Statement
 
 MAX_RATE_LIMIT = 2_147_483_646
 
@@ -43,7 +46,7 @@ class IssueKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuedKey(NamedTuple):
-    """The key itself, this once, and what the log knows of it."""
+    """The key itself, which is stored nowhere, and its aggregate."""
 
     key: str
     api_key: ApiKey
@@ -83,23 +86,21 @@ def issue_key(store: EventStore, command: IssueKey, context: Context) -> IssuedK
         api_key.expires_at,
         api_key.created_at,
     )
-    otherwise = f"revoke the key {api_key.id} and make another."
-    create_once(store, api_key, context, also=[(_INSERT, row)], otherwise=otherwise)
+    remedy = f"revoke the key {api_key.id} and make another."
+    create_once(store, api_key, context, statements=[(_INSERT, row)], remedy=remedy)
     return IssuedKey(key, api_key)
 
 
 def revoke_key(store: EventStore, key_id: str, context: Context) -> ApiKey:
-    """Stop a key for good: from the commit on, every worker refuses it."""
+    """Revoke a key for good: from the commit on, every worker refuses it."""
     context.caller.require("admin", "revoke API keys")
 
-    def attempt() -> ApiKey:
-        api_key = store.load(ApiKey, key_id)
+    def decide(api_key: ApiKey) -> list[Statement]:
         _require_may_hold(store, context.caller, api_key.rights, api_key.user_id, "revoke this API key")
         api_key.revoke(context)
-        store.save(api_key, also=[(_REVOKE, (context.at, key_id))])
-        return api_key
+        return [(_REVOKE, (context.at, key_id))]
 
-    return decide(store, key_id, attempt)
+    return change(store, key_id, context, partial(store.load, ApiKey, key_id), decide)
 
 
 def make_secret() -> str:
@@ -107,7 +108,7 @@ def make_secret() -> str:
 
 
 def checksum_ok(key: str) -> bool:
-    """Whether the text has the form of a key of ours at all."""
+    """Whether the text has the form of an API key of this product."""
     return has_form(key, API_KEY)
 
 
@@ -132,8 +133,8 @@ def _require_valid(store: EventStore, command: IssueKey, context: Context) -> No
         details["rate_limit"] = [f"The rate limit is a number from 1 to {MAX_RATE_LIMIT}."]
     if command.expires_at is not None and command.expires_at <= context.at:
         details["expires_at"] = ["The expiry date lies in the past."]
-    if missing := [id for id in command.property_ids if store.find(Property, id) is None]:
-        details["property_ids"] = [f"There is no property {id}." for id in missing]
+    if missing := [place for place in command.property_ids if store.find(Property, place) is None]:
+        details["property_ids"] = [f"There is no property {place}." for place in missing]
     if command.user_id is not None:
         user = store.find(User, command.user_id)
         if user is None or user.is_erased:

@@ -1,12 +1,13 @@
-"""Recording who read the audit, and who was turned away."""
+"""Recording who read the audit, and who was refused."""
 
 from __future__ import annotations
 
 import msgspec
 
+from commands.deciding import create
 from domain.access import Context
 from domain.audit import AuditReading, Denial
-from infrastructure.storage.event_store import EventStore, create
+from infrastructure.storage.event_store import EventStore
 
 
 class NoteAuditReading(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,20 @@
-"""Registering applications for OAuth 2.0, giving them another secret, and shutting them out.
+"""Registering applications for OAuth 2.0, replacing their secrets, and revoking them.
 
-A confidential client gets a secret of the form of infrastructure/keys/tokens.py, shown once and kept as its
-SHA-256. A public one, such as an app on a phone, could keep none, and proves itself by PKCE instead.
+A confidential client gets a secret of the form in infrastructure/keys/tokens.py. It is shown once and stored
+as its SHA-256. A public client, such as an app on a phone, cannot keep a secret and uses PKCE instead.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from commands.api_keys import MAX_RATE_LIMIT
+from commands.deciding import change, create
 from commands.shown_once import create_once, only_attempt, require_unanswered
 from domain import redirect_uri
 from domain.access import SCOPES, Context, Role, rights_of_credential
@@ -20,13 +22,13 @@ from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
 from domain.property import Property
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, make_token
-from infrastructure.storage.event_store import EventStore, create, decide
-from infrastructure.storage.postgres import named_queries
+from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
 
 MAX_REDIRECT_URIS = 20
-_OTHERWISE = "give the application another secret."
+_REMEDY = "give the application another secret."
 BY_CODE: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
 
 
@@ -46,15 +48,17 @@ class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegisteredClient(NamedTuple):
-    """The secret, this once (None: a public client), and what the log knows of the client."""
+    """The secret, which is stored nowhere (None: a public client), and the client."""
 
     secret: str | None
     client: OAuthClient
 
 
 def register_client(store: EventStore, command: RegisterClient, context: Context) -> RegisteredClient:
-    """Register an application. Raises Invalid naming every bad field, and SecretWasShown for a repeat of a
-    command that drew a secret."""
+    """Register an application.
+
+    Raises Invalid, which names every bad field, and SecretWasShown for a repeat that would make a secret.
+    """
     caller = context.caller
     caller.require("admin", "register OAuth clients")
     rights = rights_of_credential(command.role, command.property_ids)
@@ -88,49 +92,50 @@ def register_client(store: EventStore, command: RegisterClient, context: Context
         "property_ids": list(client.property_ids),
         "rate_limit": client.rate_limit,
         "created_at": client.created_at,
-        **_kept(secret),
+        **_secret_row(secret),
     }
-    also = [(_sql["insert_client"], row)]
+    statements = [(_sql["insert_client"], row)]
     if is_public:
-        return RegisteredClient(None, create(store, client, context, also=also))
-    return RegisteredClient(secret, create_once(store, client, context, also=also, otherwise=_OTHERWISE))
+        return RegisteredClient(None, create(store, client, context, statements=statements))
+    return RegisteredClient(
+        secret, create_once(store, client, context, statements=statements, remedy=_REMEDY)
+    )
 
 
 def rotate_client_secret(store: EventStore, client_id: str, context: Context) -> RegisteredClient:
-    """Give the client another secret; the old one is refused from the commit on. Raises SecretWasShown for a
-    repeat of the command."""
+    """Replace the client's secret; the old one is refused from the commit on.
+
+    Raises SecretWasShown for a repeat of the command.
+    """
     context.caller.require("admin", "change OAuth clients")
     context = only_attempt(context)
     secret = make_token(OAUTH_CLIENT_SECRET)
 
-    def attempt() -> OAuthClient:
-        client = store.load(OAuthClient, client_id)
+    def decide(client: OAuthClient) -> list[Statement]:
         context.caller.require_rights(client.rights, "change this OAuth client")
-        require_unanswered(store, OAuthClient, client_id, context, _OTHERWISE)
+        require_unanswered(store, OAuthClient, client_id, context, _REMEDY)
         client.rotate_secret(context)
-        store.save(client, also=[(_sql["replace_secret"], {"id": client_id, **_kept(secret)})])
-        return client
+        return [(_sql["replace_secret"], {"id": client_id, **_secret_row(secret)})]
 
-    return RegisteredClient(secret, decide(store, client_id, attempt))
+    find = partial(store.load, OAuthClient, client_id)
+    return RegisteredClient(secret, change(store, client_id, context, find, decide))
 
 
 def revoke_client(store: EventStore, client_id: str, context: Context) -> OAuthClient:
-    """Shut the client out for good: from the commit on none of its tokens is taken."""
+    """Revoke the client for good: from the commit on all its tokens are refused."""
     context.caller.require("admin", "revoke OAuth clients")
     parameters = {"id": client_id, "at": context.at}
     names = ("revoke_client", "end_grants_of_client", "delete_tokens_of_client")
 
-    def attempt() -> OAuthClient:
-        client = store.load(OAuthClient, client_id)
+    def decide(client: OAuthClient) -> list[Statement]:
         context.caller.require_rights(client.rights, "revoke this OAuth client")
         client.revoke(context)
-        store.save(client, also=[(_sql[name], parameters) for name in names])
-        return client
+        return [(_sql[name], parameters) for name in names]
 
-    return decide(store, client_id, attempt)
+    return change(store, client_id, context, partial(store.load, OAuthClient, client_id), decide)
 
 
-def _kept(secret: str | None) -> dict[str, bytes | str | None]:
+def _secret_row(secret: str | None) -> dict[str, bytes | str | None]:
     return {"secret_sha256": digest(secret) if secret else None, "hint": secret[-4:] if secret else None}
 
 
@@ -145,8 +150,8 @@ def _require_valid(store: EventStore, command: RegisterClient) -> None:
         details["scopes"] = ["Name at least one scope, and only those the client needs."]
     if command.rate_limit is not None and not 1 <= command.rate_limit <= MAX_RATE_LIMIT:
         details["rate_limit"] = [f"The rate limit is a number from 1 to {MAX_RATE_LIMIT}."]
-    if missing := [id for id in command.property_ids if store.find(Property, id) is None]:
-        details["property_ids"] = [f"There is no property {id}." for id in missing]
+    if missing := [place for place in command.property_ids if store.find(Property, place) is None]:
+        details["property_ids"] = [f"There is no property {place}." for place in missing]
     details |= _problems_of_grants(command) | _problems_of_redirects(command)
     if details:
         raise Invalid(details)

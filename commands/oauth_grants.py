@@ -1,18 +1,21 @@
-"""Consents and tokens: giving, redeeming, refreshing, ending.
+"""Grants and their tokens: giving, redeeming, refreshing, ending.
 
-Every use of a code or refresh token is decided on the grant's aggregate and saved, with the new tokens or
-without the old ones, in one commit: of any number of uses at the same time one is first.
+Every use of a code or refresh token is decided on the grant's aggregate. One commit saves the event and adds
+the new tokens or deletes the old ones, so only one of several concurrent uses succeeds.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from commands.deciding import change
 from commands.shown_once import create_once, only_attempt
 from domain.access import Context
 from domain.errors import NotFound
@@ -20,7 +23,7 @@ from domain.oauth_client import OAuthClient
 from domain.oauth_grant import EndReason, OAuthGrant
 from domain.user import User
 from infrastructure.keys.tokens import OAUTH_CODE, digest, make_token
-from infrastructure.storage.event_store import EventStore, decide
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool, Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_grants.sql")
@@ -32,7 +35,7 @@ _PURGE_ONE_IN = 200
 
 
 class GiveGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller of the context agreed to. `code_challenge` is PKCE's, by S256."""
+    """What the caller consents to. `code_challenge` is the PKCE challenge (method S256)."""
 
     client_id: str
     scopes: tuple[str, ...]
@@ -42,7 +45,7 @@ class GiveGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewTokens(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens just drawn, for saving as hashes. `refresh_token` None: the client gets none."""
+    """New tokens, to be stored as hashes. `refresh_token` None: the client gets none."""
 
     access_token: str
     refresh_token: str | None = None
@@ -52,8 +55,10 @@ class NewTokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def give_grant(store: EventStore, command: GiveGrant, context: Context) -> str:
-    """Record the consent and return the code for it, which lives for CODE_LIFETIME. Raises SecretWasShown for
-    a repeat of the command."""
+    """Record the consent and return its code, which expires after CODE_LIFETIME.
+
+    Raises SecretWasShown for a repeat of the command.
+    """
     context = only_attempt(context)
     caller = context.caller
     if caller.user_id is None:
@@ -82,70 +87,58 @@ def give_grant(store: EventStore, command: GiveGrant, context: Context) -> str:
         "redirect_uri_was_given": command.redirect_uri_was_given,
         "code_challenge": command.code_challenge,
     }
-    otherwise = "go back to the application and begin again."
-    create_once(store, grant, context, also=[(_sql["insert_grant"], row)], otherwise=otherwise)
+    remedy = "go back to the application and begin again."
+    create_once(store, grant, context, statements=[(_sql["insert_grant"], row)], remedy=remedy)
     return code
 
 
 def redeem_code(store: EventStore, grant_id: str, tokens: NewTokens, context: Context) -> bool:
-    """Whether the grant's code was good, and the tokens with it. A second time it ends the grant."""
-
-    def attempt() -> bool:
-        grant = store.load(OAuthGrant, grant_id)
-        is_good = grant.redeem_code(context)
-        store.save(grant, also=_rows(tokens, grant) if is_good else _end(grant_id, context))
-        return is_good
-
-    return decide(store, grant_id, attempt)
+    """Store the tokens and return True if the grant's code is good; a second use ends the grant."""
+    return _use(store, grant_id, tokens, context, lambda grant: grant.redeem_code(context))
 
 
 def refresh(store: EventStore, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
-    """Whether the refresh token of that number was good, and the new tokens with it.
-
-    A second time it ends the grant.
-    """
-
-    def attempt() -> bool:
-        grant = store.load(OAuthGrant, grant_id)
-        is_good = grant.refresh(generation, context)
-        store.save(grant, also=_rows(tokens, grant) if is_good else _end(grant_id, context))
-        return is_good
-
-    return decide(store, grant_id, attempt)
+    """Store the tokens and return True if the refresh token of that number is good; a second use ends the
+    grant."""
+    return _use(store, grant_id, tokens, context, lambda grant: grant.refresh(generation, context))
 
 
 def end_grant(
     store: EventStore, grant_id: str, reason: EndReason, context: Context, *, user_id: str | None = None
 ) -> OAuthGrant:
-    """End a grant with all its tokens. With `user_id`, only if it is that person's, else NotFound."""
+    """End a grant with all its tokens. With `user_id`, raises NotFound unless it is that person's grant."""
 
-    def attempt() -> OAuthGrant:
+    def find() -> OAuthGrant:
         grant = store.load(OAuthGrant, grant_id)
         if user_id is not None and grant.user_id != user_id:
             raise NotFound(OAuthGrant.kind)
-        grant.end(reason, context)
-        store.save(grant, also=_end(grant_id, context))
         return grant
 
-    return decide(store, grant_id, attempt)
+    def decide(grant: OAuthGrant) -> list[Statement]:
+        grant.end(reason, context)
+        return _end(grant_id, context)
+
+    return change(store, grant_id, context, find, decide)
 
 
 def issue_service_token(pool: Pool, tokens: NewTokens) -> None:
-    """Keep a token of a client that acts as itself. It is no event: it lasts an hour, and whatever is done
-    with it names the client."""
+    """Store a token of a client that acts as itself.
+
+    This records no event: the token expires after an hour, and every action with it names the client.
+    """
     with pool.connection() as conn:
         for statement, parameters in _rows(tokens, None):
             conn.execute(statement, parameters)
 
 
 def delete_token(pool: Pool, token: str) -> None:
-    """Make one access token void; its grant goes on."""
+    """Delete one access token; its grant stays."""
     with pool.connection() as conn:
         conn.execute(_sql["delete_token"], {"token_sha256": digest(token)})
 
 
 def purge(pool: Pool) -> None:
-    """Now and then, forget what is over."""
+    """Delete expired tokens and grants, in one of _PURGE_ONE_IN calls."""
     if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
         with pool.connection() as conn:
             conn.execute(_sql["purge_tokens"])
@@ -153,8 +146,26 @@ def purge(pool: Pool) -> None:
 
 
 def rate_key(client_id: str, user_id: str | None) -> str:
-    """Under which requests are counted: each person an application acts for has a window of their own."""
+    """The key under which requests are counted: each person that an application acts for has their own."""
     return f"{client_id}/{user_id or ''}"
+
+
+def _use(
+    store: EventStore,
+    grant_id: str,
+    tokens: NewTokens,
+    context: Context,
+    use: Callable[[OAuthGrant], bool],
+) -> bool:
+    is_good = False
+
+    def decide(grant: OAuthGrant) -> list[Statement]:
+        nonlocal is_good
+        is_good = use(grant)
+        return _rows(tokens, grant) if is_good else _end(grant_id, context)
+
+    change(store, grant_id, context, partial(store.load, OAuthGrant, grant_id), decide)
+    return is_good
 
 
 def _rows(tokens: NewTokens, grant: OAuthGrant | None) -> list[Statement]:

@@ -1,21 +1,20 @@
-"""Giving a person a password, or another one.
+"""Setting a person's password.
 
-The rules are those of NIST SP 800-63B and OWASP ASVS 5, 6.2: a least length, no rules about what kinds
-of characters, nothing that is among the first guesses, and no silent cutting.
+The rules follow NIST SP 800-63B and OWASP ASVS 5, 6.2: a minimum length, no required kinds of characters,
+no password that attackers guess first, and no silent truncation.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
+from commands.deciding import change
 from domain.access import Caller, Context
 from domain.errors import Invalid
 from domain.user import User
 from infrastructure.keys.passwords import MAX_BYTES, guessability, hash_password
-from infrastructure.storage.event_store import EventStore, decide
-from infrastructure.storage.postgres import named_queries
+from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "passwords.sql")
 
@@ -24,36 +23,24 @@ LEAST_GUESSABILITY = 3  # of 4; below it a leaked hash, or a patient guesser, wo
 _PRODUCT_WORDS = ("ticketing", "ticket", "maintenance", "property")
 
 
-class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
-    user_id: str
-    password: str
-
-
-def change_password(store: EventStore, command: ChangePassword, context: Context) -> User:
+def change_password(store: EventStore, user_id: str, password: str, context: Context) -> User:
     """Set the password and end every session of the person, in one commit.
 
-    An admin sets those of people within the admin's own rights, everyone else their own (the page that asks
-    them has checked the old one). Raises Invalid for a password that is too short, too long or easily
-    guessed, HashingBusy when too many are being hashed.
+    An admin sets the passwords of people within the admin's own rights. Everybody else sets their own; the
+    page for that has checked the old password. Raises Invalid for a password that is too short, too long or
+    easily guessed, and HashingBusy when too many passwords are being hashed.
     """
-    if command.user_id != context.caller.user_id:
+    if user_id != context.caller.user_id:
         context.caller.require("admin", "set someone else's password")
-    user = _permitted_user(store, context.caller, command.user_id)
-    require_good_password(command.password, user.name, user.email)
-    parameters = {
-        "user_id": command.user_id,
-        "hash": hash_password(command.password),
-        "changed_at": context.at,
-    }
-    also = [(_sql["save_password"], parameters), (_sql["delete_sessions_of_user"], parameters)]
+    user = _permitted_user(store, context.caller, user_id)
+    require_good_password(password, user.name, user.email)
+    parameters = {"user_id": user_id, "hash": hash_password(password), "changed_at": context.at}
 
-    def attempt() -> User:
-        user = _permitted_user(store, context.caller, command.user_id)
+    def decide(user: User) -> list[Statement]:
         user.change_password(context)
-        store.save(user, also=also)
-        return user
+        return [(_sql["save_password"], parameters), (_sql["delete_sessions_of_user"], parameters)]
 
-    return decide(store, command.user_id, attempt)
+    return change(store, user_id, context, lambda: _permitted_user(store, context.caller, user_id), decide)
 
 
 def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:

@@ -5,78 +5,93 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from commands.deciding import change, create
+from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import NotFound
 from domain.property import Address, Property
-from infrastructure.storage.event_store import EventStore, create, decide
+from domain.text import AddressLine, Name
+from infrastructure.storage.event_store import EventStore
 
 
-class RegisterProperty(msgspec.Struct, frozen=True, kw_only=True):
-    property_id: str
-    name: str
-    address: Address
+class AddressBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    street: AddressLine
+    city: AddressLine
+    state: AddressLine
+    zip: AddressLine
+    country: AddressLine
 
 
-class ChangeProperty(msgspec.Struct, frozen=True, kw_only=True):
-    """`address` replaces the address as a whole."""
+class NewProperty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes."""
 
-    property_id: str
-    expected_versions: frozenset[int] | None = None
-    name: str | UnsetType = UNSET
-    address: Address | UnsetType = UNSET
+    name: Name
+    address: AddressBody
 
 
-class AddUnit(msgspec.Struct, frozen=True, kw_only=True):
-    property_id: str
-    unit_id: str
-    name: str
+class PropertyChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is; the address is replaced whole."""
+
+    name: Name | UnsetType = UNSET
+    address: AddressBody | UnsetType = UNSET
 
 
-def register_property(store: EventStore, command: RegisterProperty, context: Context) -> Property:
-    """Take a property under management."""
-    require_may_register(context.caller)
-    property = Property.register(command.property_id, context, name=command.name, address=command.address)
-    return create(store, property, context)
+class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Name
 
 
-def require_may_register(caller: Caller) -> None:
-    """A key for some properties would make one that it cannot see."""
-    caller.require("admin", "register properties")
-    caller.require_full_reach("register properties")
+def register_property(
+    store: EventStore, values: Values[NewProperty], context: Context, *, property_id: str | None = None
+) -> Property:
+    """Take a property under management. Its id is the command's unless `property_id` names another."""
+    context.caller.require("admin", "register properties")
+    context.caller.require_full_reach("register properties")  # a caller with less would not see the property
+    new = values.read()
+    managed = Property.register(
+        property_id or context.command_id, context, name=new.name, address=_address(new.address)
+    )
+    return create(store, managed, context)
 
 
-def change_property(store: EventStore, command: ChangeProperty, context: Context) -> Property:
+def change_property(
+    store: EventStore,
+    property_id: str,
+    values: Values[PropertyChanges],
+    context: Context,
+    expected_versions: frozenset[int] | None = None,
+) -> Property:
     """Rename a property or correct its address."""
 
-    def attempt() -> Property:
-        property = visible_property(store, context.caller, command.property_id)
-        if done := store.done_before(Property, property.id, context):
-            return done
+    def decide(managed: Property) -> None:
         context.caller.require("manager", "change properties")
-        property.require_version(command.expected_versions)
-        if command.name is not UNSET:
-            property.rename(command.name, context)
-        if command.address is not UNSET:
-            property.change_address(command.address, context)
-        store.save(property)
-        return property
+        managed.require_version(expected_versions)
+        changes = given_values(values.read())
+        if "address" in changes:
+            changes["address"] = _address(changes["address"])
+        managed.change(changes, context)
 
-    return decide(store, command.property_id, attempt)
+    return change(
+        store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
+    )
 
 
-def add_unit(store: EventStore, command: AddUnit, context: Context) -> Property:
-    """Add a unit to a property."""
+def add_unit(
+    store: EventStore,
+    property_id: str,
+    values: Values[NewUnit],
+    context: Context,
+    *,
+    unit_id: str | None = None,
+) -> Property:
+    """Add a unit to a property. The unit's id is the command's unless `unit_id` names another."""
 
-    def attempt() -> Property:
-        property = visible_property(store, context.caller, command.property_id)
-        if done := store.done_before(Property, property.id, context):
-            return done
+    def decide(managed: Property) -> None:
         context.caller.require("manager", "add units")
-        property.add_unit(command.unit_id, command.name, context)
-        store.save(property)
-        return property
+        managed.add_unit(unit_id or context.command_id, values.read().name, context)
 
-    return decide(store, command.property_id, attempt)
+    return change(
+        store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
+    )
 
 
 def visible_property(store: EventStore, caller: Caller, property_id: str) -> Property:
@@ -84,3 +99,7 @@ def visible_property(store: EventStore, caller: Caller, property_id: str) -> Pro
     if not caller.reaches(property_id):
         raise NotFound("property")
     return store.load(Property, property_id)
+
+
+def _address(body: AddressBody) -> Address:
+    return msgspec.convert(body, Address, from_attributes=True)

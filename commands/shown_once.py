@@ -1,7 +1,7 @@
-"""Commands whose answer holds a secret of which only a hash is kept: each is answered once.
+"""Commands whose answer has a secret of which only a hash is stored: each is answered once.
 
-A repeat of such a command cannot be given what the first one was: its secret is nowhere any more. A secret
-drawn anew would be stored nowhere and open nothing. So a repeat is refused, and says so.
+A repeat of such a command cannot get the first answer, because the secret is stored nowhere. A new secret
+would match no stored hash. So a repeat is refused with SecretWasShown.
 """
 
 from __future__ import annotations
@@ -11,43 +11,46 @@ from typing import TypeVar
 
 import msgspec
 
+from commands.deciding import create
 from domain.access import Context
 from domain.aggregate import Aggregate
 from domain.errors import Conflict
 from infrastructure.ids import new_id
-from infrastructure.storage.event_store import EventStore, create
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement
 
 A = TypeVar("A", bound=Aggregate)
 
 
 class SecretWasShown(Conflict):
-    """The command was carried out before; `otherwise` says what to do if its secret was not kept."""
+    """The command was carried out before; `remedy` says what to do if its secret was lost."""
 
-    def __init__(self, otherwise: str) -> None:
-        super().__init__(f"This was done already, and the secret shown then. If it was not kept, {otherwise}")
+    def __init__(self, remedy: str) -> None:
+        super().__init__(f"This was done already, and the secret shown then. If it was not kept, {remedy}")
 
 
 def only_attempt(context: Context) -> Context:
-    """The context of this attempt at the command and of no other, so that no other passes for it."""
+    """The context of this attempt at the command alone: another attempt records events with other ids."""
     return msgspec.structs.replace(context, is_retry=False, attempt=new_id())
 
 
 def create_once(
-    store: EventStore, aggregate: A, context: Context, *, also: Sequence[Statement], otherwise: str
+    store: EventStore, aggregate: A, context: Context, *, statements: Sequence[Statement], remedy: str
 ) -> A:
-    """Save a new aggregate, recorded under `only_attempt`, with the row of its secret. Raises SecretWasShown
-    for a repeat, Conflict when its id is taken by something else."""
+    """Save a new aggregate, recorded under `only_attempt`, with the row of its secret.
+
+    Raises SecretWasShown for a repeat of the command, and Conflict when another aggregate has its id.
+    """
     try:
-        return create(store, aggregate, context, also=also)
+        return create(store, aggregate, context, statements=statements)
     except Conflict:
-        require_unanswered(store, type(aggregate), aggregate.id, context, otherwise)
+        require_unanswered(store, type(aggregate), aggregate.id, context, remedy)
         raise
 
 
 def require_unanswered(
-    store: EventStore, kind: type[Aggregate], aggregate_id: str, context: Context, otherwise: str
+    store: EventStore, kind: type[Aggregate], aggregate_id: str, context: Context, remedy: str
 ) -> None:
-    """Raise SecretWasShown if the log knows this command already."""
+    """Raise SecretWasShown if the log has events of this command already."""
     if store.outcome_of(kind, aggregate_id, context.command_id) is not None:
-        raise SecretWasShown(otherwise)
+        raise SecretWasShown(remedy)

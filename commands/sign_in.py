@@ -1,9 +1,9 @@
-"""Signing in with a password, and out again.
+"""Signing in with a password, and signing out.
 
-Guessing is slowed, never locked out: after a few failures each further attempt waits longer, for the
-account from that address and for the address whatever the account. A person elsewhere is not kept out by
-someone guessing at their account. An account that does not exist costs the same work and gives the same
-answer as a wrong password (OWASP ASVS 5, 6.3.1, 6.3.8).
+Failed attempts cause delays, not a lock-out: after a few failures each further attempt waits longer. Attempts
+are counted per account and network address, and per address, so nobody can keep a person at another address
+from signing in. An unknown account takes the same work and gets the same answer as a wrong password (OWASP
+ASVS 5, 6.3.1, 6.3.8).
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import ipaddress
 import math
 import random
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Rollback
 
+from commands.deciding import change, create
 from domain.access import Caller, Context
 from domain.errors import DomainError
 from domain.session import EndReason, FailedSignIn, Session
 from infrastructure.keys.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
 from infrastructure.keys.tokens import SESSION, digest, make_token
-from infrastructure.storage.event_store import EventStore, create, decide
-from infrastructure.storage.postgres import Connection, Pool, named_queries
+from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import Connection, Pool, Statement, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "sign_in.sql")
 
@@ -39,7 +41,7 @@ _PURGE_ONE_IN = 200
 
 
 class Delay(NamedTuple):
-    """How many attempts in a row are free, and how long one of the later ones waits at most."""
+    """How many attempts in a row have no delay, and the longest delay of a later one."""
 
     free: int
     longest: timedelta
@@ -60,14 +62,14 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedIn(NamedTuple):
-    """The session's secret, for the cookie, this once, and what the log knows of it."""
+    """The session's secret, for the cookie, which is stored nowhere, and the session."""
 
     secret: str
     session: Session
 
 
 class SignInRefused(DomainError):
-    """No such account, no password, or another one: it is not said which."""
+    """Unknown account, account without a password, or wrong password: the message does not tell which."""
 
     code = "unauthenticated"
 
@@ -76,7 +78,7 @@ class SignInRefused(DomainError):
 
 
 class TooManyAttempts(DomainError):
-    """The attempt was not looked at. `seconds` until the next one will be."""
+    """The password was not checked. Another attempt is allowed after `seconds`."""
 
     code = "rate_limited"
 
@@ -94,9 +96,9 @@ class _Account(NamedTuple):
 
 
 def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) -> SignedIn:
-    """Begin a session under a new secret, and end the one the browser had.
+    """Start a session with a new secret, and end the one that the browser had.
 
-    `context` names nobody yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
+    The caller of `context` is not known yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
     """
     account = _find(pool, command.account)
     mine, address = _buckets(command.account, command.address)
@@ -130,22 +132,20 @@ def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) ->
 def end_session(
     store: EventStore, session_id: str, context: Context, *, reason: EndReason = "signed_out"
 ) -> Session:
-    """End a session on the server: from the commit on its secret opens nothing."""
+    """End a session on the server: from the commit on its secret is refused."""
 
-    def attempt() -> Session:
-        session = store.load(Session, session_id)
+    def decide(session: Session) -> list[Statement]:
         session.end(reason, context)
-        store.save(session, also=[(_sql["delete_session"], {"session_id": session_id})])
-        return session
+        return [(_sql["delete_session"], {"session_id": session_id})]
 
-    return decide(store, session_id, attempt)
+    return change(store, session_id, context, partial(store.load, Session, session_id), decide)
 
 
 def _start(store: EventStore, user_id: str, context: Context) -> SignedIn:
     session = Session.start(f"session_{context.command_id}", user_id, context)
     secret = make_token(SESSION)
     row = {"secret_sha256": digest(secret), "session_id": session.id, "user_id": user_id}
-    return SignedIn(secret, create(store, session, context, also=[(_sql["insert_session"], row)]))
+    return SignedIn(secret, create(store, session, context, statements=[(_sql["insert_session"], row)]))
 
 
 def _find(pool: Pool, account: str) -> _Account | None:
@@ -157,9 +157,10 @@ def _find(pool: Pool, account: str) -> _Account | None:
 
 
 def _buckets(account: str, address: str) -> tuple[bytes, bytes]:
-    """What failures are counted under: the account as typed, as one with two names would show that it is one.
+    """The keys under which failures are counted: by account and network, and by network.
 
-    An IPv6 host has a whole /64 of addresses to call from.
+    The account is used as typed: resolving it would reveal that an e-mail address and an id are one account.
+    The network of an IPv6 address is its /64, because one host can use all of it.
     """
     network = _network(address)
     return _bucket("account", account.lower(), network), _bucket("address", network)
@@ -204,9 +205,9 @@ def _give_back(pool: Pool, *buckets: bytes) -> None:
 def _note_failure(
     store: EventStore, pool: Pool, account: _Account | None, address: bytes, context: Context
 ) -> None:
-    """Put it on record, but only so often: the log must not be filled by guessing.
+    """Record the failure, up to a limit, so that guessing cannot fill the log.
 
-    What is done does not depend on whether there is such an account, as its time could be taken.
+    Does the same work for unknown accounts, to prevent timing attacks.
     """
     with pool.connection() as conn:
         attempts = _count(conn, address.hex(), 1, RECORDED_FAILURES)
@@ -221,14 +222,14 @@ def _note_failure(
 
 
 def _count(conn: Connection, source: str, attempts: int, most: int) -> int:
-    """How many attempts the log is to be told of now; 0 for none."""
+    """How many attempts to record now; 0 for none."""
     parameters = {"source": source, "attempts": attempts, "most": most}
     row = conn.execute(_sql["count_failures"], parameters).fetchone()
     return int(row[0]) if row else 0
 
 
 def _rehash(conn: Connection, account: _Account, password: str) -> None:
-    """Keep the hash of a password that was right at today's strength."""
+    """Replace the hash of a correct password if it was made with outdated parameters."""
     if is_outdated(account.hash) and len(password.encode()) <= MAX_BYTES:
         parameters = {"user_id": account.user_id, "hash": hash_password(password), "was": account.hash}
         conn.execute(_sql["rehash_password"], parameters)

@@ -1,192 +1,178 @@
-"""What a client may ask of tickets that are there, and how each request is carried out.
+"""The bodies of requests about tickets, and the commands that change tickets that exist.
 
-Every handler checks in the order of the contract: can the caller see it (NotFound), may the role do
-it (Forbidden), is it still the version the caller read (PreconditionFailed), are the values right
-(Invalid). Then it decides, and saves; a lost race is decided again.
+commands/ticket_opening.py has the command that opens a ticket.
+
+Every command refuses in the same order: the caller cannot see the ticket (NotFound), the role does not allow
+it (Forbidden), the caller read another version (PreconditionFailed), the values are wrong (Invalid).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from commands.deciding import change
+from commands.values import Values, given_values
 from domain.access import Caller, Context
-from domain.errors import Details, Forbidden, Invalid, NotFound
+from domain.errors import Details, NotFound
 from domain.property import Property
-from domain.ticket import Attachment, Priority, Status, Ticket, Visibility
+from domain.text import Category, CommentText, Description, Title
+from domain.ticket import (
+    Attachment,
+    Priority,
+    Status,
+    Ticket,
+    Visibility,
+    require_may_change,
+    require_may_comment,
+)
 from domain.user import User
-from infrastructure.storage.event_store import EventStore, decide
+from infrastructure.storage.event_store import EventStore
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
 NOT_ASSIGNABLE = "No user with that id may work on this property."
 
 
-_CHANGEABLE = (
-    "title",
-    "description",
-    "status",
-    "priority",
-    "category",
-    "assigned_to",
-    "property_id",
-    "unit_id",
-)
+class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. `requester_id` is for managers and admins; otherwise it is the caller."""
+
+    title: Title
+    description: Description = ""
+    priority: Priority = "medium"
+    category: Category = "general"
+    property_id: str
+    unit_id: str | None = None
+    requester_id: str | UnsetType = UNSET
 
 
-class ChangeTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields left UNSET stay as they are. `expected_versions` comes from If-Match; None means any."""
+class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is, null clears."""
 
-    ticket_id: str
-    expected_versions: frozenset[int] | None = None
-    title: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    title: Title | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     status: Status | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
-    category: str | UnsetType = UNSET
+    category: Category | UnsetType = UNSET
     assigned_to: str | UnsetType | None = UNSET
-    property_id: str | UnsetType = UNSET
     unit_id: str | UnsetType | None = UNSET
+    property_id: str | UnsetType = UNSET
 
 
-class DeleteTicket(msgspec.Struct, frozen=True, kw_only=True):
-    ticket_id: str
-    expected_versions: frozenset[int] | None = None
+class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. Guests never see internal comments, anywhere."""
 
-
-class RestoreTicket(msgspec.Struct, frozen=True, kw_only=True):
-    ticket_id: str
-
-
-class CommentOnTicket(msgspec.Struct, frozen=True, kw_only=True):
-    ticket_id: str
-    text: str
+    text: CommentText
     visibility: Visibility = "public"
 
 
-class AttachFile(msgspec.Struct, frozen=True, kw_only=True):
-    ticket_id: str
-    attachment: Attachment
+def change_ticket(
+    store: EventStore,
+    ticket_id: str,
+    values: Values[TicketChanges],
+    context: Context,
+    expected_versions: frozenset[int] | None = None,
+) -> Ticket:
+    """Change the given fields; a field that has the wanted value already records nothing.
+
+    `expected_versions` are those of If-Match; None allows any.
+    """
+    caller = context.caller
+
+    def decide(ticket: Ticket) -> None:
+        require_may_change(caller, values.fields)
+        ticket.require_version(expected_versions)
+        changes = given_values(values.read(lambda given: _change_problems(store, ticket, given, caller)))
+        if "assigned_to" in changes:
+            changes["assignee_id"] = changes.pop("assigned_to")
+        ticket.change(changes, context)
+
+    return change(store, ticket_id, context, lambda: visible_ticket(store, caller, ticket_id), decide)
 
 
-def change_ticket(store: EventStore, command: ChangeTicket, context: Context) -> Ticket:
-    """Change the given fields; fields that already hold the value record nothing."""
+def delete_ticket(
+    store: EventStore, ticket_id: str, context: Context, expected_versions: frozenset[int] | None = None
+) -> Ticket:
+    """Delete a ticket: no list shows it any more. Its history stays."""
+    caller = context.caller
 
-    def attempt() -> Ticket:
-        ticket = visible_ticket(store, context.caller, command.ticket_id)
-        if done := store.done_before(Ticket, ticket.id, context):
-            return done
-        require_may_change(context.caller, given_fields(command))
-        ticket.require_version(command.expected_versions)
-        if details := change_problems(store, command, ticket, context.caller):
-            raise Invalid(details)
-        _apply_change(ticket, command, context)
-        store.save(ticket)
-        return ticket
-
-    return decide(store, command.ticket_id, attempt)
-
-
-def delete_ticket(store: EventStore, command: DeleteTicket, context: Context) -> Ticket:
-    """Take a ticket out of sight; its history stays."""
-
-    def attempt() -> Ticket:
-        ticket = visible_ticket(store, context.caller, command.ticket_id)
-        context.caller.require("manager", "delete tickets")
-        ticket.require_version(command.expected_versions)
+    def decide(ticket: Ticket) -> None:
+        caller.require("manager", "delete tickets")
+        ticket.require_version(expected_versions)
         ticket.delete(context)
-        store.save(ticket)
-        return ticket
 
-    return decide(store, command.ticket_id, attempt)
+    return change(store, ticket_id, context, lambda: visible_ticket(store, caller, ticket_id), decide)
 
 
-def restore_ticket(store: EventStore, command: RestoreTicket, context: Context) -> Ticket:
-    """Bring a deleted ticket back. Only an admin sees deleted tickets at all."""
+def restore_ticket(store: EventStore, ticket_id: str, context: Context) -> Ticket:
+    """Restore a deleted ticket. Only admins see deleted tickets."""
+    caller = context.caller
 
-    def attempt() -> Ticket:
-        ticket = store.load(Ticket, command.ticket_id)
-        caller = context.caller
+    def find() -> Ticket:
+        ticket = store.load(Ticket, ticket_id)
         if not _sees(caller, ticket) or (ticket.is_deleted and caller.role != "admin"):
             raise NotFound("ticket")
-        if done := store.done_before(Ticket, ticket.id, context):
-            return done
+        return ticket
+
+    def decide(ticket: Ticket) -> None:
         caller.require("admin", "restore tickets")
         ticket.restore(context)
-        store.save(ticket)
-        return ticket
 
-    return decide(store, command.ticket_id, attempt)
+    return change(store, ticket_id, context, find, decide)
 
 
-def comment_on_ticket(store: EventStore, command: CommentOnTicket, context: Context) -> Ticket:
-    """Add a comment; its id is the command's."""
+def comment_on_ticket(
+    store: EventStore, ticket_id: str, values: Values[NewComment], context: Context
+) -> Ticket:
+    """Add a comment, whose id is the command's id."""
+    caller = context.caller
 
-    def attempt() -> Ticket:
-        ticket = visible_ticket(store, context.caller, command.ticket_id)
-        if done := store.done_before(Ticket, ticket.id, context):
-            return done
-        require_may_comment(context.caller, command.visibility)
-        ticket.comment(context.command_id, command.text, command.visibility, context)
-        store.save(ticket)
-        return ticket
+    def decide(ticket: Ticket) -> None:
+        require_may_comment(caller, values.fields.get("visibility"))
+        new = values.read()
+        ticket.comment(context.command_id, new.text, new.visibility, context)
 
-    return decide(store, command.ticket_id, attempt)
+    return change(store, ticket_id, context, lambda: visible_ticket(store, caller, ticket_id), decide)
 
 
-def attach_file(store: EventStore, command: AttachFile, context: Context) -> Ticket:
-    """Record a file that is already kept in the attachment store."""
-
-    def attempt() -> Ticket:
-        ticket = visible_ticket(store, context.caller, command.ticket_id)
-        if done := store.done_before(Ticket, ticket.id, context):
-            return done
-        ticket.attach(command.attachment, context)
-        store.save(ticket)
-        return ticket
-
-    return decide(store, command.ticket_id, attempt)
+def attach_file(store: EventStore, ticket_id: str, attachment: Attachment, context: Context) -> Ticket:
+    """Attach a file that the attachment store holds already."""
+    return change(
+        store,
+        ticket_id,
+        context,
+        lambda: visible_ticket(store, context.caller, ticket_id),
+        lambda ticket: ticket.attach(attachment, context),
+    )
 
 
 def visible_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
-    """The live ticket, or NotFound when it is absent, deleted or outside the caller's sight."""
+    """The ticket. Raises NotFound when it does not exist, is deleted, or the caller may not see it."""
     ticket = store.load(Ticket, ticket_id)
     if ticket.is_deleted or not _sees(caller, ticket):
         raise NotFound("ticket")
     return ticket
 
 
-def require_may_change(caller: Caller, changes: Mapping[str, object]) -> None:
-    """Guests close and reopen; staff change all but the property; managers and up change everything.
-
-    `changes` maps field names to wanted values, which need not be valid ones.
-    """
-    if caller.role == "guest" and (changes.keys() - {"status"} or changes.get("status") == "in_progress"):
-        raise Forbidden("The role guest may only close and reopen a ticket.")
-    if "property_id" in changes:
-        caller.require("manager", "move a ticket to another property")
+def place_problems(place: Property | None, caller: Caller, unit_id: str | None) -> Details:
+    """Why a ticket cannot belong to this property, None if there is no such property, and this unit."""
+    if place is None or not caller.reaches(place.id):
+        return {"property_id": [UNKNOWN_PROPERTY]}
+    if unit_id is not None and unit_id not in place.units:
+        return {"unit_id": [UNKNOWN_UNIT]}
+    return {}
 
 
-def require_may_comment(caller: Caller, visibility: str) -> None:
-    if visibility == "internal":
-        caller.require("staff", "write internal comments")
-
-
-def given_fields(command: ChangeTicket) -> dict[str, object]:
-    """The fields a change is asked for, by name."""
-    fields = {name: getattr(command, name) for name in _CHANGEABLE}
-    return {name: value for name, value in fields.items() if value is not UNSET}
-
-
-def change_problems(store: EventStore, command: ChangeTicket, ticket: Ticket, caller: Caller) -> Details:
-    """Why the ticket cannot be at the place, or in the hands, that are asked for."""
-    property_id, unit_id = _place_after(ticket, command)
-    assignee_id = ticket.assignee_id if command.assigned_to is UNSET else command.assigned_to
+def _change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any], caller: Caller) -> Details:
+    """Why the ticket cannot get the property, unit or assignee that the given fields name."""
+    property_id = given.get("property_id", ticket.property_id)
+    unit_id = given.get("unit_id", ticket.unit_id)
+    assignee_id = given.get("assigned_to", ticket.assignee_id)
     details: Details = {}
-    moved = (property_id, unit_id) != (ticket.property_id, ticket.unit_id)
-    if moved:
+    if (property_id, unit_id) != (ticket.property_id, ticket.unit_id):
         details = place_problems(store.find(Property, property_id), caller, unit_id)
     if (
         assignee_id is not None
@@ -199,36 +185,5 @@ def change_problems(store: EventStore, command: ChangeTicket, ticket: Ticket, ca
     return details
 
 
-def place_problems(property: Property | None, caller: Caller, unit_id: str | None) -> Details:
-    """Why there can be no ticket at this place: the property that was asked for, and one of its units."""
-    if property is None or not caller.reaches(property.id):
-        return {"property_id": [UNKNOWN_PROPERTY]}
-    if unit_id is not None and unit_id not in property.units:
-        return {"unit_id": [UNKNOWN_UNIT]}
-    return {}
-
-
 def _sees(caller: Caller, ticket: Ticket) -> bool:
     return caller.may_see_ticket(ticket.property_id, ticket.requester_id)
-
-
-def _place_after(ticket: Ticket, command: ChangeTicket) -> tuple[str, str | None]:
-    property_id = ticket.property_id if command.property_id is UNSET else command.property_id
-    unit_id = ticket.unit_id if command.unit_id is UNSET else command.unit_id
-    return property_id, unit_id
-
-
-def _apply_change(ticket: Ticket, command: ChangeTicket, context: Context) -> None:
-    if command.title is not UNSET:
-        ticket.change_title(command.title, context)
-    if command.description is not UNSET:
-        ticket.change_description(command.description, context)
-    if command.category is not UNSET:
-        ticket.change_category(command.category, context)
-    if command.priority is not UNSET:
-        ticket.change_priority(command.priority, context)
-    ticket.move(*_place_after(ticket, command), context)
-    if command.assigned_to is not UNSET:
-        ticket.assign(command.assigned_to, context)
-    if command.status is not UNSET:
-        ticket.change_status(command.status, context)

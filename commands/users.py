@@ -6,80 +6,102 @@ a key that is restricted to properties, works with people who belong to no other
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from domain.access import Caller, Context, Role, rights_of_person
-from domain.errors import Details, Invalid, NotFound
+from commands.deciding import change, create
+from commands.values import Values, given_values
+from domain.access import ROLES, Caller, Context, Role, rights_of_person
+from domain.errors import Details, NotFound
 from domain.property import Property
+from domain.text import Email, Name, Phone
 from domain.user import Preferences, User
-from infrastructure.storage.event_store import EventStore, create, decide
+from infrastructure.storage.event_store import EventStore
 
 NAME_ONE = "Name at least one of your properties."
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."
 
+PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is looked up
 
-class RegisterUser(msgspec.Struct, frozen=True, kw_only=True):
-    user_id: str
-    name: str
-    email: str
+
+class NotificationsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    email: bool = True
+    sms: bool = False
+
+
+class PreferencesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    notifications: NotificationsBody = NotificationsBody()
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. A manager names at least one property of their own."""
+
+    name: Name
+    email: Email
     role: Role
-    phone: str | None = None
-    property_ids: tuple[str, ...] = ()
-    preferences: Preferences = Preferences()
+    phone: Phone | None = None
+    property_ids: PropertyIds = ()
+    preferences: PreferencesBody = PreferencesBody()
 
 
-class ChangeUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields left UNSET stay as they are; `property_ids` replaces all of them."""
+class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is, null clears; lists and preferences are replaced whole."""
 
-    user_id: str
-    expected_versions: frozenset[int] | None = None
-    name: str | UnsetType = UNSET
-    email: str | UnsetType = UNSET
-    phone: str | UnsetType | None = UNSET
+    name: Name | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    phone: Phone | UnsetType | None = UNSET
     role: Role | UnsetType = UNSET
-    property_ids: tuple[str, ...] | UnsetType = UNSET
-    preferences: Preferences | UnsetType = UNSET
+    property_ids: PropertyIds | UnsetType = UNSET
+    preferences: PreferencesBody | UnsetType = UNSET
 
 
-def register_user(store: EventStore, command: RegisterUser, context: Context) -> User:
-    """Register a person, whose role and properties lie within the caller's own."""
-    caller = context.caller
+def register_user(
+    store: EventStore, values: Values[NewUser], context: Context, *, user_id: str | None = None
+) -> User:
+    """Register a person, whose role and properties lie within the caller's own.
+
+    The id of the person is the command's unless `user_id` names another.
+    """
+    caller, user_id = context.caller, user_id or context.command_id
+
+    def problems(fields: Mapping[str, Any]) -> Details:
+        return property_problems(store, caller, fields.get("property_ids", ()))
+
     caller.require("manager", "register users")
-    if done := store.done_before(User, command.user_id, context):
+    if done := store.done_before(User, user_id, context):
         return done
-    caller.require_rights(rights_of_person(command.role, ()), "register this person")
-    if details := property_problems(store, caller, command.property_ids):
-        raise Invalid(details)
-    user = User.register(
-        command.user_id,
-        context,
-        name=command.name,
-        email=command.email,
-        phone=command.phone,
-        role=command.role,
-        property_ids=command.property_ids,
-        preferences=command.preferences,
-    )
-    return create(store, user, context)
+    if role := _wanted_role(values):
+        caller.require_rights(rights_of_person(role, ()), "register this person")
+    return create(store, User.register(user_id, context, **_facts(values.read(problems))), context)
 
 
-def change_user(store: EventStore, command: ChangeUser, context: Context) -> User:
+def change_user(
+    store: EventStore,
+    user_id: str,
+    values: Values[UserChanges],
+    context: Context,
+    expected_versions: frozenset[int] | None = None,
+) -> User:
     """Change the given fields; fields that already hold the value record nothing."""
+    caller = context.caller
 
-    def attempt() -> User:
-        user = visible_user(store, context.caller, command.user_id)
-        if done := store.done_before(User, user.id, context):
-            return done
-        require_may_change(context.caller, user, command.role)
-        user.require_version(command.expected_versions)
-        _apply_change(store, user, command, context)
-        store.save(user)
-        return user
+    def decide(user: User) -> None:
+        def problems(fields: Mapping[str, Any]) -> Details:
+            if "property_ids" not in fields:
+                return {}
+            return property_problems(store, caller, fields["property_ids"], user.property_ids)
 
-    return decide(store, command.user_id, attempt)
+        caller.require("manager", "change users")
+        caller.require_rights(user.rights, "change this person")
+        if role := _wanted_role(values):
+            caller.require_rights(rights_of_person(role, user.property_ids), "give this role")
+        user.require_version(expected_versions)
+        user.change(_facts(values.read(problems)), context)
+
+    return change(store, user_id, context, lambda: visible_user(store, caller, user_id), decide)
 
 
 def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
@@ -90,18 +112,10 @@ def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
     return user
 
 
-def require_may_change(caller: Caller, user: User, role: Role | UnsetType = UNSET) -> None:
-    """Refuse unless the person, as they are and with the role `role`, lies within the caller's rights."""
-    caller.require("manager", "change users")
-    caller.require_rights(user.rights, "change this person")
-    if role is not UNSET:
-        caller.require_rights(rights_of_person(role, user.property_ids), "give this role")
-
-
 def property_problems(
-    store: EventStore, caller: Caller, property_ids: tuple[str, ...], present: Collection[str] = ()
+    store: EventStore, caller: Caller, property_ids: Collection[str], present: Collection[str] = ()
 ) -> Details:
-    """Why the caller cannot give a person these properties, where those `present` are theirs already."""
+    """Why the caller cannot give a person these properties; `present` are those the person has already."""
     if caller.property_ids is not None and not property_ids:
         return {"property_ids": [NAME_ONE]}  # the caller could not see the person afterwards
     unknown = [
@@ -110,21 +124,20 @@ def property_problems(
         if property_id not in present
         and (not caller.reaches(property_id) or store.find(Property, property_id) is None)
     ]
-    return {"property_ids": [UNKNOWN_PROPERTY.format(id) for id in unknown]} if unknown else {}
+    if not unknown:
+        return {}
+    return {"property_ids": [UNKNOWN_PROPERTY.format(property_id) for property_id in unknown]}
 
 
-def _apply_change(store: EventStore, user: User, command: ChangeUser, context: Context) -> None:
-    if command.property_ids is not UNSET:
-        if details := property_problems(store, context.caller, command.property_ids, user.property_ids):
-            raise Invalid(details)
-        user.change_properties(command.property_ids, context)
-    if command.name is not UNSET:
-        user.change_name(command.name, context)
-    if command.email is not UNSET:
-        user.change_email(command.email, context)
-    if command.phone is not UNSET:
-        user.change_phone(command.phone, context)
-    if command.role is not UNSET:
-        user.change_role(command.role, context)
-    if command.preferences is not UNSET:
-        user.change_preferences(command.preferences, context)
+def _wanted_role(values: Values[Any]) -> Role | None:
+    """The role that is asked for, if it is one."""
+    wanted = values.fields.get("role")
+    return next((role for role in ROLES if role == wanted), None)
+
+
+def _facts(values: NewUser | UserChanges) -> dict[str, Any]:
+    """The given values as the fields of a User."""
+    facts = given_values(values)
+    if "preferences" in facts:
+        facts["preferences"] = msgspec.convert(facts["preferences"], Preferences, from_attributes=True)
+    return facts

@@ -1,7 +1,7 @@
-"""What may be asked of webhooks, and how it is carried out.
+"""Registering, changing and deleting webhooks, and rotating their secrets.
 
-A secret is sealed in a row that commits with the event. One that we make ourselves is shown once: in the
-answer to the request that caused it.
+A secret is stored encrypted, in a row that commits with the event. A secret that this system makes is shown
+once: in the answer to the request that caused it.
 """
 
 from __future__ import annotations
@@ -9,159 +9,175 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from datetime import timedelta
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+import structlog
+from msgspec import UNSET, Meta, UnsetType
 
-from domain.access import Actor, Caller, Context
-from domain.errors import Details, Invalid, NotFound
+from commands.deciding import change, create
+from commands.values import Values
+from domain.access import Actor, Caller, Context, system_context
+from domain.errors import Details, NotFound
+from domain.text import WebhookUrl
 from domain.web_address import web_address_problem
-from domain.webhook import Webhook
+from domain.webhook import DisabledReason, Webhook, WebhookEventName
+from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.event_store import EventStore, create, decide
+from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
 
 PREFIX = "whsec_"
-SECRET_PURPOSE = "webhook secret"  # noqa: S105 - what it is sealed for, not a secret
-MADE_BYTES = 32
+SECRET_PURPOSE = "webhook secret"  # noqa: S105 - the purpose of the encryption, not a secret
+NEW_SECRET_BYTES = 32
 KEY_BYTES = (16, 64)
 TEXT_LENGTHS = (8, 256)
 GRACE = timedelta(hours=24)
 
+EventNames = Annotated[tuple[WebhookEventName, ...], Meta(min_length=1, max_length=20)]
+Secret = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=256,
+        description="With whsec_ in front: base64. Any other text is used as its UTF-8 bytes.",
+    ),
+]
+
+log = structlog.get_logger()
 _sql = named_queries(Path(__file__).parent / "sql" / "webhooks.sql")
 
 
-class RegisterWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    """`secret` None has one made."""
+class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What POST takes. Without a secret one is made, and shown in the answer, once."""
 
-    url: str
-    event_names: tuple[str, ...]
-    secret: str | None = None
-
-
-class ChangeWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    webhook_id: str
-    expected_versions: frozenset[int] | None = None
-    url: str | UnsetType = UNSET
-    event_names: tuple[str, ...] | UnsetType = UNSET
-    is_enabled: bool | UnsetType = UNSET
+    url: WebhookUrl
+    events: EventNames
+    secret: Secret | None = None
 
 
-class RotateSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """`secret` None has one made. The present one goes on working for 24 hours."""
+class WebhookChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What PATCH takes: absent leaves as it is. The secret is changed by rotating it."""
 
-    webhook_id: str
-    secret: str | None = None
+    url: WebhookUrl | UnsetType = UNSET
+    events: EventNames | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
 
 
-class Webhooks:
-    """The handlers, with what all of them need."""
+class NewSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What rotating takes. Without a secret one is made, and shown in the answer, once."""
 
-    def __init__(self, store: EventStore, vault: Vault, *, allow_private: bool) -> None:
-        self._store = store
-        self._vault = vault
-        self._allow_private = allow_private
+    secret: Secret | None = None
 
-    def register(self, command: RegisterWebhook, context: Context) -> Webhook:
-        """Register a webhook of the caller's; its id is the command's."""
-        require_may_manage(context.caller)
-        if details := self.problems(command.url, command.secret):
-            raise Invalid(details)
-        webhook = Webhook.register(
-            context.command_id, context, url=command.url, event_names=command.event_names
-        )
-        also = [(_sql["insert_endpoint"], _row(webhook)), self._secret(webhook.id, command.secret, context)]
-        return create(self._store, webhook, context, also=also)
 
-    def change(self, command: ChangeWebhook, context: Context) -> Webhook:
-        """Change address, events, or whether anything is sent at all."""
+def register_webhook(
+    store: EventStore, values: Values[NewWebhook], context: Context, *, vault: Vault, allow_private: bool
+) -> Webhook:
+    """Register a webhook that the caller owns; its id is the command's.
 
-        def attempt() -> Webhook:
-            webhook = owned_webhook(self._store, context.caller, command.webhook_id)
-            if done := self._store.done_before(Webhook, webhook.id, context):
-                return done
-            webhook.require_version(command.expected_versions)
-            if command.url is not UNSET:
-                if details := self.problems(command.url):
-                    raise Invalid(details)
-                webhook.change_url(command.url, context)
-            if command.event_names is not UNSET:
-                webhook.change_event_names(command.event_names, context)
-            if command.is_enabled is not UNSET:
-                if command.is_enabled:
-                    webhook.enable(context)
-                else:
-                    webhook.disable("owner", context)
-            mended = (_sql["forget_failures"], {"endpoint_id": webhook.id})
-            self._store.save(webhook, also=[(_sql["update_endpoint"], _row(webhook)), mended])
-            return webhook
+    `allow_private` permits addresses in private networks.
+    """
+    require_may_manage(context.caller)
+    new = values.read(partial(_problems, allow_private=allow_private))
+    webhook = Webhook.register(context.command_id, context, url=new.url, event_names=new.events)
+    statements = [
+        (_sql["insert_endpoint"], _row(webhook)),
+        _insert_secret(vault, webhook.id, new.secret, context),
+    ]
+    return create(store, webhook, context, statements=statements)
 
-        return decide(self._store, command.webhook_id, attempt)
 
-    def rotate_secret(self, command: RotateSecret, context: Context) -> Webhook:
-        """Sign with a new secret, and for 24 hours with the present one too."""
+def change_webhook(
+    store: EventStore,
+    webhook_id: str,
+    values: Values[WebhookChanges],
+    context: Context,
+    expected_versions: frozenset[int] | None = None,
+    *,
+    allow_private: bool,
+) -> Webhook:
+    """Change the address or the events, or switch the webhook on or off."""
 
-        def attempt() -> Webhook:
-            webhook = owned_webhook(self._store, context.caller, command.webhook_id)
-            if done := self._store.done_before(Webhook, webhook.id, context):
-                return done
-            if details := self.problems(secret=command.secret):
-                raise Invalid(details)
-            webhook.rotate_secret(context)
-            expiry = {
-                "endpoint_id": webhook.id,
-                "command_id": context.command_id,
-                "at": context.at,
-                "grace_ends_at": context.at + GRACE,
-            }
-            also = [
-                (_sql["update_endpoint"], _row(webhook)),
-                (_sql["expire_secrets"], expiry),
-                self._secret(webhook.id, command.secret, context),
-            ]
-            self._store.save(webhook, also=also)
-            return webhook
+    def decide(webhook: Webhook) -> list[Statement]:
+        webhook.require_version(expected_versions)
+        changes = values.read(partial(_problems, allow_private=allow_private))
+        if changes.url is not UNSET:
+            webhook.change_url(changes.url, context)
+        if changes.events is not UNSET:
+            webhook.change_event_names(changes.events, context)
+        if changes.enabled is True:
+            webhook.enable(context)
+        elif changes.enabled is False:
+            webhook.disable("owner", context)
+        return [_update_endpoint(webhook), (_sql["forget_failures"], {"endpoint_id": webhook.id})]
 
-        return decide(self._store, command.webhook_id, attempt)
+    return change(
+        store, webhook_id, context, partial(owned_webhook, store, context.caller, webhook_id), decide
+    )
 
-    def delete(
-        self, webhook_id: str, context: Context, *, expected_versions: frozenset[int] | None = None
-    ) -> Webhook:
-        """Send nothing more, and forget the secrets."""
 
-        def attempt() -> Webhook:
-            webhook = owned_webhook(self._store, context.caller, webhook_id)
-            webhook.require_version(expected_versions)
-            webhook.delete(context)
-            deletion = _row(webhook) | {"deleted_at": context.at}
-            forget = (_sql["delete_secrets"], {"endpoint_id": webhook.id})
-            self._store.save(webhook, also=[(_sql["update_endpoint"], deletion), forget])
-            return webhook
+def rotate_webhook_secret(
+    store: EventStore, webhook_id: str, values: Values[NewSecret], context: Context, *, vault: Vault
+) -> Webhook:
+    """Sign with a new secret, and for 24 hours with the present one too."""
 
-        return decide(self._store, webhook_id, attempt)
-
-    def problems(self, url: str | None = None, secret: str | None = None) -> Details:
-        """Why nothing can be sent to this address, or be signed with this secret."""
-        details: Details = {}
-        if url is not None and (problem := web_address_problem(url, allow_private=self._allow_private)):
-            details["url"] = [f"The url field {problem}"]
-        if secret is not None and (problem := secret_problem(secret)):
-            details["secret"] = [f"The secret field {problem}"]
-        return details
-
-    def _secret(self, webhook_id: str, given: str | None, context: Context) -> Statement:
-        secret = given or PREFIX + base64.b64encode(secrets.token_bytes(MADE_BYTES)).decode()
-        row = {
-            "endpoint_id": webhook_id,
+    def decide(webhook: Webhook) -> list[Statement]:
+        secret = values.read(partial(_problems, allow_private=False)).secret
+        webhook.rotate_secret(context)
+        expiry = {
+            "endpoint_id": webhook.id,
             "command_id": context.command_id,
-            "sealed": self._vault.encrypt(secret.encode(), purpose=SECRET_PURPOSE),
-            "is_ours": given is None,
             "at": context.at,
+            "grace_ends_at": context.at + GRACE,
         }
-        return _sql["insert_secret"], row
+        return [
+            _update_endpoint(webhook),
+            (_sql["expire_secrets"], expiry),
+            _insert_secret(vault, webhook.id, secret, context),
+        ]
+
+    return change(
+        store, webhook_id, context, partial(owned_webhook, store, context.caller, webhook_id), decide
+    )
+
+
+def delete_webhook(
+    store: EventStore, webhook_id: str, context: Context, expected_versions: frozenset[int] | None = None
+) -> Webhook:
+    """Stop sending, and delete the secrets."""
+
+    def decide(webhook: Webhook) -> list[Statement]:
+        webhook.require_version(expected_versions)
+        webhook.delete(context)
+        return [
+            _update_endpoint(webhook, deleted_at=context.at),
+            (_sql["delete_secrets"], {"endpoint_id": webhook.id}),
+        ]
+
+    return change(
+        store, webhook_id, context, partial(owned_webhook, store, context.caller, webhook_id), decide
+    )
+
+
+def disable_webhook(store: EventStore, webhook_id: str, reason: DisabledReason) -> None:
+    """Stop sending to a receiver that is gone until someone enables the webhook; pending deliveries stay."""
+    context = system_context(datetime.now(UTC), auth="system", command_id=new_id())
+
+    def decide(webhook: Webhook) -> list[Statement]:
+        if webhook.is_deleted or not webhook.is_enabled:
+            return []
+        webhook.disable(reason, context)
+        return [_update_endpoint(webhook)]
+
+    with suppress(NotFound):
+        webhook = change(store, webhook_id, context, partial(store.load, Webhook, webhook_id), decide)
+        if webhook.position:
+            log.warning("webhook_disabled", webhook_id=webhook_id, reason=reason)
 
 
 def require_may_manage(caller: Caller) -> None:
@@ -169,10 +185,11 @@ def require_may_manage(caller: Caller) -> None:
 
 
 def owns(caller: Caller, owner: Actor) -> bool:
-    """Admins of everything manage every webhook; others those they registered themselves.
+    """Whether the caller manages a webhook of this owner.
 
-    Whoever manages one can read what it was sent, and have the rest sent elsewhere. So a key or application
-    that may read less than its person manages only what was registered with itself.
+    Admins with full reach manage every webhook, others those that they registered. Whoever manages a webhook
+    can read what it was sent and redirect the rest. So a key or application that may read less than its
+    person manages only the webhooks that it registered itself.
     """
     if caller.sees_as_whole:
         return caller.is_of_everything or caller.principal_id == (owner.user_id or owner.credential_id)
@@ -188,8 +205,19 @@ def owned_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webhook
     return webhook
 
 
-def secret_problem(secret: str) -> str | None:
-    """What completes "The secret field ...", or None for one that can sign."""
+def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
+    """Why nothing can be sent to this address, or be signed with this secret."""
+    url, secret = fields.get("url"), fields.get("secret")
+    details: Details = {}
+    if url is not None and (problem := web_address_problem(url, allow_private=allow_private)):
+        details["url"] = [f"The url field {problem}"]
+    if secret is not None and (problem := _secret_problem(secret)):
+        details["secret"] = [f"The secret field {problem}"]
+    return details
+
+
+def _secret_problem(secret: str) -> str | None:
+    """The end of the sentence "The secret field ...", or None for a secret that can sign."""
     if not secret.startswith(PREFIX):
         least, most = TEXT_LENGTHS
         return None if least <= len(secret) <= most else f"takes {least} to {most} characters."
@@ -201,6 +229,22 @@ def secret_problem(secret: str) -> str | None:
     if least <= len(key) <= most:
         return None
     return f"begins with {PREFIX}: then {least} to {most} bytes in base64 follow."
+
+
+def _insert_secret(vault: Vault, webhook_id: str, given: str | None, context: Context) -> Statement:
+    secret = given or PREFIX + base64.b64encode(secrets.token_bytes(NEW_SECRET_BYTES)).decode()
+    row = {
+        "endpoint_id": webhook_id,
+        "command_id": context.command_id,
+        "sealed": vault.encrypt(secret.encode(), purpose=SECRET_PURPOSE),
+        "is_ours": given is None,
+        "at": context.at,
+    }
+    return _sql["insert_secret"], row
+
+
+def _update_endpoint(webhook: Webhook, *, deleted_at: datetime | None = None) -> Statement:
+    return _sql["update_endpoint"], _row(webhook) | {"deleted_at": deleted_at}
 
 
 def _row(webhook: Webhook) -> dict[str, Any]:
@@ -218,5 +262,4 @@ def _row(webhook: Webhook) -> dict[str, Any]:
         "disabled_reason": webhook.disabled_reason,
         "created_at": webhook.created_at,
         "updated_at": webhook.updated_at,
-        "deleted_at": None,
     }

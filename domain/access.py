@@ -1,4 +1,4 @@
-"""Who is asking, what a role may do, and the API keys that say so."""
+"""Callers, their roles and rights, and the context of a command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RANK: dict[str, int] = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
 
 
 def lesser_role(one: Role, other: Role) -> Role:
-    """The weaker of two roles: a key never outranks the person it belongs to."""
+    """The weaker of two roles. A key never outranks the person it belongs to."""
     return one if _RANK[one] <= _RANK[other] else other
 
 
@@ -106,7 +106,7 @@ def effective_rights(
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did it, as it is stored in every event: ids only, never names."""
+    """The caller of a command, as every event stores it: ids only, never names."""
 
     user_id: str | None = None
     role: Role
@@ -115,11 +115,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated party and its reach.
+    """An authenticated person, key or application, with its rights.
 
     `principal_id` is the user's id, or the key's own id for a service key that belongs to no user.
-    `property_ids` is None when every property is within reach. `key_property_ids` are those the key or
-    application itself is restricted to, if it is; `is_narrowed` says that it reaches less than its person.
+    `property_ids` is None when every property is within reach. `key_property_ids` are the properties that the
+    key or application is restricted to, or None. `is_narrowed`: it may do less than its person.
     """
 
     principal_id: str
@@ -143,22 +143,22 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_auditor(self) -> bool:
-        """Whether the past of what is deleted now is theirs to read: scope and role, as everywhere."""
+        """Whether the caller may read the past of tickets that are deleted now."""
         return "audit:read" in self.scopes and self.is_at_least("staff")
 
     @property
     def sees_as_whole(self) -> bool:
-        """Whether tickets are read as the person, or the key of no person, reads them, and no fewer."""
+        """Whether the caller reads every ticket that its person, or the service key, may read."""
         return "tickets:read" in self.scopes and not self.is_narrowed
 
     @property
     def is_of_everything(self) -> bool:
-        """Whether this is an admin whose reach has no limits."""
+        """Whether the caller is an admin who reaches every property."""
         return self.role == "admin" and self.property_ids is None
 
     @property
     def holder(self) -> str | None:
-        """Whose idempotency keys these are. People who use the same OAuth client do not share them."""
+        """The owner of idempotency keys. People who use the same OAuth client do not share them."""
         return f"{self.credential_id}/{self.user_id or ''}" if self.auth == "oauth" else self.credential_id
 
     def is_at_least(self, role: Role) -> bool:
@@ -168,15 +168,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.property_ids is None or property_id in self.property_ids
 
     def may_see_ticket(self, property_id: str, requester_id: str) -> bool:
-        """Guests see the tickets they requested, with a restricted key those of its properties; everyone else
-        those of the properties in reach."""
+        """Guests see the tickets that they requested, limited to the properties of a restricted key. Everyone
+        else sees the tickets of the properties in reach."""
         if self.role == "guest":
             within = self.key_property_ids is None or property_id in self.key_property_ids
             return within and requester_id == self.principal_id
         return self.reaches(property_id)
 
     def may_see_user(self, user_id: str, user_property_ids: frozenset[str] | tuple[str, ...]) -> bool:
-        """Everyone sees themselves; staff and up see the people of the properties in reach."""
+        """Everyone sees themselves; staff and above see the people of the properties in reach."""
         if user_id == self.user_id:
             return True
         if self.role == "guest":
@@ -184,18 +184,20 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.property_ids is None or not self.property_ids.isdisjoint(user_property_ids)
 
     def sees_private_fields_of(self, user_id: str) -> bool:
-        """Phone and preferences: oneself, and managers and up."""
+        """Whether the caller sees phone and preferences: people see their own, managers and above see all."""
         return user_id == self.user_id or self.is_at_least("manager")
 
     def require(self, role: Role, action: str) -> None:
-        """Refuse unless the role is `role` or above; `action` completes "may not ..."."""
+        """Raise Forbidden unless the role is `role` or above; `action` completes "may not ..."."""
         if not self.is_at_least(role):
             raise Forbidden(f"The role {self.role} may not {action}; {role} or above may.")
 
     def require_rights(self, needed: Rights, action: str) -> None:
-        """Refuse unless `needed` lies within this caller's own rights: nobody creates, changes, erases or
-        issues anything whose role or reach exceeds their own. `action` completes "may not ..." and names the
-        thing, such as "change this person"."""
+        """Raise Forbidden unless the caller's rights include `needed`.
+
+        Nobody creates, changes, erases or issues anything whose role or reach exceeds their own. `action`
+        completes "may not ..." and names the thing, such as "change this person".
+        """
         if not at_least(self.role, needed.role):
             raise Forbidden(f"The role {self.role} may not {action}: that takes the role {needed.role}.")
         if not self.rights.reach_includes(needed):
@@ -205,26 +207,24 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def require_scopes(self, needed: Iterable[str], action: str) -> None:
-        """Refuse unless this caller has all of these scopes itself; unknown ones are for others to refuse.
+        """Raise Forbidden unless the caller has all of these scopes; scopes that do not exist are ignored.
         `action` completes "may not ..."."""
         if missing := sorted(set(SCOPES).intersection(needed) - self.scopes):
             raise Forbidden(f"You may not {action} with scopes that you lack: {', '.join(missing)}.")
 
     def require_full_reach(self, action: str) -> None:
-        """Refuse whoever reaches some properties only; `action` completes "may not ..."."""
+        """Raise Forbidden unless the caller reaches every property; `action` completes "may not ..."."""
         if self.property_ids is not None:
             raise Forbidden(f"A key that is restricted to properties may not {action}.")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """One command's circumstances, written into every event it causes.
+    """The circumstances of one command, written into every event that it causes.
 
-    `command_id` names the command: a repeated delivery of the same command carries the same id, and
-    that is how a lost COMMIT reply or a retried request is recognised; what the command creates takes
-    it as its own id. `is_retry` says that an earlier delivery may have got as far as the log.
-    `attempt` is given where two deliveries of one command must not pass for each other: then only the
-    events of the same attempt count as its own. `source_prefix` is the caller's network prefix (/24 or
-    /48), never the whole address.
+    `command_id` identifies the command: a repeated delivery has the same id, by which a retried request or a
+    lost COMMIT reply is recognised. A new aggregate takes it as its own id. `is_retry`: an earlier delivery
+    may have been stored. `attempt`, if given, separates deliveries of one command: only events of the same
+    attempt count as its own. `source_prefix` is the caller's network prefix (/24 or /48), not the address.
     """
 
     at: datetime
@@ -237,6 +237,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def system_context(at: datetime, *, auth: AuthKind, command_id: str) -> Context:
-    """The context of what an operator or the system itself does: full reach, no user."""
+    """The context of a command of an operator or of the system: full reach, no user."""
     caller = Caller(principal_id=auth, name=auth, role="admin", auth=auth)
     return Context(at=at, caller=caller, request_id=command_id, command_id=command_id)

@@ -1,9 +1,10 @@
-"""The two shapes the domain is made of: events that happened, and aggregates folded from them."""
+"""The base classes of the domain: events, and aggregates that are folded from their events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Self
 from uuid import NAMESPACE_URL, uuid5
 
@@ -14,14 +15,14 @@ from domain.errors import PreconditionFailed
 
 
 class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Something that happened.
+    """Something that happened to one aggregate.
 
-    Events are stored for ever. A field may be added with a default; none is renamed, retyped or
-    removed; a `tag` is never reused. `originator_version` counts 1, 2, 3 ... per aggregate and is
-    the only order; `occurred_at` never goes back within one aggregate, whatever the clocks did.
+    Events are stored for ever (docs/decisions/0014-event-evolution.md): add a field with a default, but
+    never rename, retype or remove one, and never reuse a `tag`. `originator_version` counts 1, 2, 3 ... per
+    aggregate and is the only order; `occurred_at` never decreases within one aggregate, even when clocks do.
 
-    `personal` names the fields that say something about the person the aggregate is, with what they read
-    as once that person is erased. They are texts or None; in the log and in Kafka they are sealed.
+    `personal` maps the fields with personal data to their values after the person is erased. Such a field
+    is a text or None; it is encrypted in the log and in Kafka.
     """
 
     personal: ClassVar[Mapping[str, str | None]] = {}
@@ -39,21 +40,46 @@ class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
         return str(self.__struct_config__.tag)
 
 
-class Aggregate(msgspec.Struct, kw_only=True):
-    """State folded from events: methods decide, `record` remembers, `apply` changes state.
+@cache
+def own_fields(event_type: type[DomainEvent]) -> tuple[str, ...]:
+    """The names of the fields that only this type of event has."""
+    return tuple(name for name in event_type.__struct_fields__ if name not in DomainEvent.__struct_fields__)
 
-    `position` is where in the log the last saved event stands; 0 when nothing was saved, which is
-    how a caller knows whether there is anything to wait for.
+
+class Aggregate(msgspec.Struct, kw_only=True):
+    """State folded from events. Methods decide and call `record`; `apply` changes the state.
+
+    `field_changes` lists the events that only set fields: each sets the aggregate's fields that have the
+    names of its own fields. `position` is the log position of the last saved event; 0 before the first save.
     """
 
     kind: ClassVar[str] = "aggregate"
     first_event: ClassVar[type[DomainEvent]] = DomainEvent
+    field_changes: ClassVar[tuple[type[DomainEvent], ...]] = ()
     id: str
     version: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
     position: int = 0
     pending: list[DomainEvent] = []
+
+    @classmethod
+    def begin(cls, aggregate_id: str, context: Context, **facts: Any) -> Self:
+        """A new aggregate; `facts` are the own fields of its first event."""
+        aggregate = cls(id=aggregate_id)
+        aggregate.record(cls.first_event, context, **facts)
+        return aggregate
+
+    def change(self, values: Mapping[str, Any], context: Context) -> None:
+        """Record an event of each type in `field_changes` that sets a field to another value.
+
+        `values` maps field names to the wanted values; other fields keep theirs.
+        """
+        for event_type in self.field_changes:
+            names = own_fields(event_type)
+            if any(name in values and values[name] != getattr(self, name) for name in names):
+                wanted = {name: values.get(name, getattr(self, name)) for name in names}
+                self.record(event_type, context, **wanted)
 
     def record(self, event_type: type[DomainEvent], context: Context, **facts: Any) -> None:
         """Append one pending event of `event_type` and apply it."""
@@ -74,17 +100,18 @@ class Aggregate(msgspec.Struct, kw_only=True):
         self.pending.append(event)
 
     def collect_events(self) -> list[DomainEvent]:
-        """Hand over the new events, once."""
+        """Return the pending events and clear the list."""
         collected, self.pending = self.pending, []
         return collected
 
     def require_version(self, expected: frozenset[int] | None) -> None:
-        """Refuse when the caller named versions (If-Match) and this is none of them."""
+        """Raise PreconditionFailed unless the version is one of `expected` (If-Match); None allows any."""
         if expected is not None and self.version not in expected:
             raise PreconditionFailed(self.version)
 
     @classmethod
     def fold(cls, state: Self | None, events: Iterable[DomainEvent]) -> Self | None:
+        """Apply the events to `state`, or to a new aggregate; None when there is neither."""
         for event in events:
             if state is None:
                 state = cls(id=event.originator_id)
@@ -92,8 +119,16 @@ class Aggregate(msgspec.Struct, kw_only=True):
         return state
 
     def apply(self, event: Any) -> None:
-        """Copy the event's facts into the state. Never refuses, never computes."""
-        raise NotImplementedError
+        """Change the state as the event says. Never refuses.
+
+        Subclasses handle the events that do more than set the fields of the same names.
+        """
+        self.copy_fields(event)
+
+    def copy_fields(self, event: DomainEvent) -> None:
+        """Set the fields that have the names of the event's own fields."""
+        for name in own_fields(type(event)):
+            setattr(self, name, getattr(event, name))
 
     def _advance(self, event: DomainEvent) -> None:
         self.apply(event)

@@ -1,20 +1,20 @@
-"""What the log tells of its own readers, and of those who were turned away.
+"""Events about the use of the system: reads of the audit, and refused requests.
 
-One record each: these things belong to nobody's history, and writing them must race with nothing.
-`times` counts what happened alike within the same minute and was not recorded one by one, because the log
-must not be filled by knocking.
+Each is an aggregate of one event, because it belongs to no other aggregate's history and must not compete
+for a version. `times` counts equal occurrences within one minute that are recorded as one event, so that
+repeated requests cannot fill the log.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 
 
 class AuditRead(DomainEvent, frozen=True, tag="audit.read"):
-    """Someone read the audit. `filters` are the parameters of the query, ids and times."""
+    """Someone read the audit. `filters` are the parameters of the query: ids and times."""
 
     route: str
     filters: dict[str, str]
@@ -22,9 +22,9 @@ class AuditRead(DomainEvent, frozen=True, tag="audit.read"):
 
 
 class AccessDenied(DomainEvent, frozen=True, tag="access.denied"):
-    """A caller we know was refused a write, or the audit. `code` is the one of the answer.
+    """An authenticated caller was refused a write, or access to the audit. `code` is the error code answered.
 
-    `subject_id` is what the address named, whether or not there is such a thing.
+    `subject_id` is the id in the request's path; it may not exist.
     """
 
     method: str
@@ -43,14 +43,12 @@ class AuditReading(Aggregate):
 
     @classmethod
     def note(
-        cls, id: str, context: Context, *, route: str, filters: dict[str, str], times: int
+        cls, reading_id: str, context: Context, *, route: str, filters: dict[str, str], times: int
     ) -> AuditReading:
-        reading = cls(id=id)
-        reading.record(AuditRead, context, route=route, filters=filters, times=times)
-        return reading
+        return cls.begin(reading_id, context, route=route, filters=filters, times=times)
 
     def apply(self, event: AuditRead) -> None:
-        pass
+        """Keep nothing: no later event depends on it."""
 
 
 class Denial(Aggregate):
@@ -58,28 +56,9 @@ class Denial(Aggregate):
     first_event: ClassVar[type[DomainEvent]] = AccessDenied
 
     @classmethod
-    def note(
-        cls,
-        id: str,
-        context: Context,
-        *,
-        method: str,
-        route: str,
-        code: str,
-        subject_id: str | None,
-        times: int,
-    ) -> Denial:
-        denial = cls(id=id)
-        denial.record(
-            AccessDenied,
-            context,
-            method=method,
-            route=route,
-            code=code,
-            subject_id=subject_id,
-            times=times,
-        )
-        return denial
+    def note(cls, denial_id: str, context: Context, **facts: Any) -> Denial:
+        """A new denial; `facts` are the own fields of AccessDenied."""
+        return cls.begin(denial_id, context, **facts)
 
     def apply(self, event: AccessDenied) -> None:
-        pass
+        """Keep nothing: no later event depends on it."""

@@ -1,4 +1,7 @@
-"""What an event changed, field by field, under the names the API uses: folded, the changes are the ticket."""
+"""The changes that an event makes to a ticket, field by field, under the names that the API uses.
+
+Applied one after the other, the changes of a ticket's events give the ticket.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ import msgspec
 from domain.aggregate import DomainEvent
 from domain.ticket import Attachment, Comment, Ticket
 
+# Fields of Ticket that are not part of the changes of an event: they identify it, or follow from it.
+EXCLUDED_FIELDS = frozenset(("id", "version", "created_at", "updated_at", "position", "pending"))
+# Fields that grow by one member at a time: each new member is a change of its own.
+LIST_FIELDS = frozenset(("comments", "attachments"))
+# Names that the API gives to fields of Ticket.
+PUBLIC_NAMES = {"assignee_id": "assigned_to", "is_deleted": "deleted"}
 _FIELDS = {
-    "title": "title",
-    "description": "description",
-    "status": "status",
-    "priority": "priority",
-    "category": "category",
-    "property_id": "property_id",
-    "unit_id": "unit_id",
-    "requester_id": "requester_id",
-    "assigned_to": "assignee_id",
-    "deleted": "is_deleted",
+    PUBLIC_NAMES.get(field, field): field
+    for field in Ticket.__struct_fields__
+    if field not in EXCLUDED_FIELDS | LIST_FIELDS
 }
 
 
@@ -36,8 +38,8 @@ Changes = dict[str, Change]
 
 
 def ticket_changes(before: Ticket | None, after: Ticket) -> Changes:
-    """The fields that differ. A new comment or file is a field of its own, `comments.ID` or
-    `attachments.ID`, so that no list is told twice."""
+    """The fields that differ, by name. A new comment or file is a field of its own, `comments.ID` or
+    `attachments.ID`, so that lists are not repeated as a whole."""
     changes: Changes = {}
     for name, attribute in _FIELDS.items():
         was, now = getattr(before, attribute, None), getattr(after, attribute)
@@ -51,7 +53,7 @@ def ticket_changes(before: Ticket | None, after: Ticket) -> Changes:
 
 
 def ticket_steps(events: Iterable[DomainEvent]) -> Iterator[tuple[DomainEvent, Changes]]:
-    """A ticket's events from its first on, each with what it changed."""
+    """Each event with its changes; the events must begin with the first one of a ticket."""
     ticket: Ticket | None = None
     for event in events:
         before = copy(ticket)

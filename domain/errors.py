@@ -1,4 +1,4 @@
-"""Refusals the domain can give. `code` is what a client sees; api/http/errors.py picks the HTTP status."""
+"""Errors that refuse a command. Clients see `code`; api/http/errors.py maps it to an HTTP status."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ Details = dict[str, list[str]]
 
 
 class DomainError(Exception):
-    """A command was refused. The message is written for the person who sent it."""
+    """A command was refused. The message is for the person who sent the command."""
 
     code = "domain_error"
 
 
 class NotFound(DomainError):
-    """Absent, or outside what the caller may see: the two must not be told apart."""
+    """The thing does not exist or the caller may not see it; answers must not reveal which."""
 
     code = "not_found"
 
@@ -21,13 +21,13 @@ class NotFound(DomainError):
 
 
 class Forbidden(DomainError):
-    """The caller sees the thing, but the role does not allow this."""
+    """The caller may see the thing, but the role does not allow this."""
 
     code = "forbidden"
 
 
 class Invalid(DomainError):
-    """Well-formed values that the rules refuse. `details` maps each dotted field to its messages."""
+    """Values are not valid. `details` maps the dotted name of each bad field to its messages."""
 
     code = "validation_error"
 
@@ -51,6 +51,6 @@ class PreconditionFailed(DomainError):
 
 
 class Conflict(DomainError):
-    """The state of things does not allow it now; trying again later may work."""
+    """The present state does not allow it; a later attempt may succeed."""
 
     code = "conflict"

@@ -1,4 +1,4 @@
-"""The one list of what is stored: a new event type is added to its aggregate's union, and so here."""
+"""The union of all stored events. A new event type is added to the union of its aggregate."""
 
 from __future__ import annotations
 

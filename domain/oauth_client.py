@@ -1,8 +1,8 @@
-"""An application that works with the API through OAuth 2.0. Its secret and the hash of it are in no event."""
+"""OAuth 2.0 clients: their events and state. No event contains a client's secret or the hash of it."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from domain.access import Context, Rights, Role, rights_of_credential
 from domain.aggregate import Aggregate, DomainEvent
@@ -16,8 +16,8 @@ GRANT_TYPES: tuple[GrantType, ...] = get_args(GrantType)
 
 
 class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.registered"):
-    """`role` and `property_ids` are the most the client may do, whoever it acts for; no properties means
-    no restriction. `rate_limit` is requests per hour for each person it acts for, None without limit."""
+    """`role` and `property_ids` limit the client, whoever it acts for; no `property_ids` means all of them.
+    `rate_limit` is requests per hour for each person it acts for; None is no limit."""
 
     name: str
     client_kind: ClientKind
@@ -31,11 +31,11 @@ class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.register
 
 
 class OAuthClientSecretRotated(DomainEvent, frozen=True, tag="oauth_client.secret_rotated"):
-    """From now on only the new secret counts; tokens already given stay good."""
+    """The client has a new secret; the old one is invalid. Tokens issued before stay valid."""
 
 
 class OAuthClientRevoked(DomainEvent, frozen=True, tag="oauth_client.revoked"):
-    """Every token of the client is void."""
+    """The client and all its tokens are invalid."""
 
 
 OAuthClientEvent = OAuthClientRegistered | OAuthClientSecretRotated | OAuthClientRevoked
@@ -56,40 +56,13 @@ class OAuthClient(Aggregate):
     is_revoked: bool = False
 
     @classmethod
-    def register(
-        cls,
-        client_id: str,
-        context: Context,
-        *,
-        name: str,
-        client_kind: ClientKind,
-        redirect_uris: tuple[str, ...],
-        scopes: tuple[str, ...],
-        grant_types: tuple[GrantType, ...],
-        requires_pkce: bool,
-        role: Role,
-        property_ids: tuple[str, ...],
-        rate_limit: int | None,
-    ) -> OAuthClient:
-        client = cls(id=client_id)
-        client.record(
-            OAuthClientRegistered,
-            context,
-            name=name,
-            client_kind=client_kind,
-            redirect_uris=redirect_uris,
-            scopes=scopes,
-            grant_types=grant_types,
-            requires_pkce=requires_pkce,
-            role=role,
-            property_ids=property_ids,
-            rate_limit=rate_limit,
-        )
-        return client
+    def register(cls, client_id: str, context: Context, **facts: Any) -> OAuthClient:
+        """A new client; `facts` are the own fields of OAuthClientRegistered."""
+        return cls.begin(client_id, context, **facts)
 
     @property
     def rights(self) -> Rights:
-        """The most the client may do, whoever it acts for."""
+        """The most that the client allows; the rights of the person it acts for limit it further."""
         return rights_of_credential(self.role, self.property_ids)
 
     def rotate_secret(self, context: Context) -> None:
@@ -104,16 +77,7 @@ class OAuthClient(Aggregate):
             self.record(OAuthClientRevoked, context)
 
     def apply(self, event: OAuthClientEvent) -> None:
-        match event:
-            case OAuthClientRegistered():
-                self.name = event.name
-                self.client_kind = event.client_kind
-                self.redirect_uris = event.redirect_uris
-                self.scopes = event.scopes
-                self.grant_types = event.grant_types
-                self.requires_pkce = event.requires_pkce
-                self.role = event.role
-                self.property_ids = event.property_ids
-                self.rate_limit = event.rate_limit
-            case OAuthClientRevoked():
-                self.is_revoked = True
+        if isinstance(event, OAuthClientRevoked):
+            self.is_revoked = True
+        else:
+            self.copy_fields(event)

@@ -1,9 +1,9 @@
-"""What a person let an application do, from the consent until it ends, as the log tells it.
+"""OAuth grants: what a person allowed an application to do, from the consent until it ends.
 
-The grant is what makes codes and refresh tokens good for one use: each use is an event, and two uses at
-the same time want the same version of the grant, which only one of them gets. Whoever comes second shows
-something that was used, so it has leaked, and the grant ends (RFC 9700 section 4.14.2, RFC 6749 section
-4.1.2). Codes and tokens, and hashes of them, are in no event.
+A grant makes each code and refresh token valid for one use: a use is an event, and two concurrent uses
+compete for the same version of the grant, so that only one succeeds. A second use shows that the code or
+token has leaked, and ends the grant (RFC 9700 section 4.14.2, RFC 6749 section 4.1.2). No event contains a
+code, a token or the hash of one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 
-LONGEST = timedelta(days=90)  # after that the person is asked again, however often it was refreshed
+LONGEST = timedelta(days=90)  # then the person must consent again
 
 EndReason = Literal[
     "withdrawn_by_user",
@@ -36,7 +36,7 @@ class OAuthCodeRedeemed(DomainEvent, frozen=True, tag="oauth_grant.code_redeemed
 
 
 class OAuthTokenRefreshed(DomainEvent, frozen=True, tag="oauth_grant.refreshed"):
-    """`generation` counts the refresh tokens of the grant: the one of that number is good now."""
+    """`generation` counts the refresh tokens of the grant; only the newest one is valid."""
 
     generation: int
 
@@ -63,12 +63,11 @@ class OAuthGrant(Aggregate):
     def give(
         cls, grant_id: str, context: Context, *, client_id: str, user_id: str, scopes: tuple[str, ...]
     ) -> OAuthGrant:
-        grant = cls(id=grant_id)
-        grant.record(OAuthGrantGiven, context, client_id=client_id, user_id=user_id, scopes=scopes)
-        return grant
+        return cls.begin(grant_id, context, client_id=client_id, user_id=user_id, scopes=scopes)
 
     def redeem_code(self, context: Context) -> bool:
-        """Whether the code is good; a code used a second time ends the grant."""
+        """Record the use of the code and return True; return False when it is invalid.
+        A second use ends the grant."""
         if self.is_over(context.at):
             return False
         if self.generation > 0:
@@ -78,7 +77,8 @@ class OAuthGrant(Aggregate):
         return True
 
     def refresh(self, generation: int, context: Context) -> bool:
-        """Whether the refresh token of that number is good; one used a second time ends the grant."""
+        """Record the use of the refresh token of that generation and return True; return False when it is
+        invalid. A second use ends the grant."""
         if self.is_over(context.at):
             return False
         if generation != self.generation:
@@ -100,13 +100,9 @@ class OAuthGrant(Aggregate):
 
     def apply(self, event: OAuthGrantEvent) -> None:
         match event:
-            case OAuthGrantGiven():
-                self.client_id = event.client_id
-                self.user_id = event.user_id
-                self.scopes = event.scopes
             case OAuthCodeRedeemed():
                 self.generation = 1
-            case OAuthTokenRefreshed():
-                self.generation = event.generation
             case OAuthGrantEnded():
                 self.is_ended = True
+            case _:
+                self.copy_fields(event)

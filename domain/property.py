@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -47,23 +47,15 @@ class Property(Aggregate):
 
     kind: ClassVar[str] = "property"
     first_event: ClassVar[type[DomainEvent]] = PropertyRegistered
+    field_changes: ClassVar[tuple[type[DomainEvent], ...]] = (PropertyRenamed, PropertyAddressChanged)
     name: str = ""
     address: Address | None = None
     units: dict[str, str] = {}
 
     @classmethod
-    def register(cls, property_id: str, context: Context, *, name: str, address: Address) -> Property:
-        property = cls(id=property_id)
-        property.record(PropertyRegistered, context, name=name, address=address)
-        return property
-
-    def rename(self, name: str, context: Context) -> None:
-        if name != self.name:
-            self.record(PropertyRenamed, context, name=name)
-
-    def change_address(self, address: Address, context: Context) -> None:
-        if address != self.address:
-            self.record(PropertyAddressChanged, context, address=address)
+    def register(cls, property_id: str, context: Context, **facts: Any) -> Property:
+        """A new property; `facts` are the own fields of PropertyRegistered."""
+        return cls.begin(property_id, context, **facts)
 
     def add_unit(self, unit_id: str, name: str, context: Context) -> None:
         if unit_id in self.units:
@@ -73,13 +65,7 @@ class Property(Aggregate):
         self.record(UnitAdded, context, unit_id=unit_id, name=name)
 
     def apply(self, event: PropertyEvent) -> None:
-        match event:
-            case PropertyRegistered():
-                self.name = event.name
-                self.address = event.address
-            case PropertyRenamed():
-                self.name = event.name
-            case PropertyAddressChanged():
-                self.address = event.address
-            case UnitAdded():
-                self.units[event.unit_id] = event.name
+        if isinstance(event, UnitAdded):
+            self.units[event.unit_id] = event.name
+        else:
+            self.copy_fields(event)

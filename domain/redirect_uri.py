@@ -1,4 +1,4 @@
-"""Where an application may want the browser to come back to (RFC 9700 section 2.1, RFC 8252)."""
+"""Which redirect URIs an OAuth client may register (RFC 9700 section 2.1, RFC 8252)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 
 
 def complaint(uri: str) -> str | None:
-    """What keeps `uri` from being registered, to complete "A redirect URI ...", or None."""
+    """Why `uri` cannot be registered, to complete "A redirect URI ...", or None."""
     if len(uri) > MAX_CHARACTERS or not _PRINTABLE.fullmatch(uri) or set('\\*"<>') & set(uri):
         return f"has up to {MAX_CHARACTERS} printable ASCII characters, no backslash, quote, <, > or *"
     try:
@@ -31,7 +31,7 @@ def complaint(uri: str) -> str | None:
 
 
 def origin(uri: str) -> str:
-    """The origin, or for an app's own scheme just the scheme, as a Content-Security-Policy takes it."""
+    """The origin of the URI, or its scheme when it has no host, as a source for a Content-Security-Policy."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
 

@@ -1,7 +1,7 @@
-"""Signing in: sessions begun and ended, and attempts that failed, as the log tells them.
+"""Sign-in: the events of sessions, and of attempts that failed.
 
-The secret in the browser's cookie is no part of an event. What was typed as the account's name is none
-either: people type their password there by mistake.
+No event contains the secret of the session cookie. The account name that was typed is not stored either,
+because people type their password there by mistake.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ class SessionStarted(DomainEvent, frozen=True, tag="session.started"):
 
 
 class SessionEnded(DomainEvent, frozen=True, tag="session.ended"):
-    """A session that merely runs out has no such event; nor have those a new password ends."""
+    """The person signed out or signed in again. Sessions that expire, or that a new password ends, have no
+    such event."""
 
     reason: EndReason
 
 
 class SignInsFailed(DomainEvent, frozen=True, tag="sign_in.failed"):
-    """`user_id` None: no such account. `attempts` counts this one and those since the last such event of
-    the same network that were not recorded one by one: the log must not be filled by guessing."""
+    """`user_id` None: there is no such account. `attempts` counts the failed attempts of a network since the
+    last such event: they are not recorded one by one, so that guessing cannot fill the log."""
 
     user_id: str | None
     attempts: int
@@ -44,24 +45,21 @@ class Session(Aggregate):
 
     @classmethod
     def start(cls, session_id: str, user_id: str, context: Context) -> Session:
-        session = cls(id=session_id)
-        session.record(SessionStarted, context, user_id=user_id)
-        return session
+        return cls.begin(session_id, context, user_id=user_id)
 
     def end(self, reason: EndReason, context: Context) -> None:
         if not self.is_ended:
             self.record(SessionEnded, context, reason=reason)
 
     def apply(self, event: SessionEvent) -> None:
-        match event:
-            case SessionStarted():
-                self.user_id = event.user_id
-            case SessionEnded():
-                self.is_ended = True
+        if isinstance(event, SessionEnded):
+            self.is_ended = True
+        else:
+            self.copy_fields(event)
 
 
 class FailedSignIn(Aggregate):
-    """One record each: an attempt belongs to no session, and must not grow a user's own history."""
+    """An aggregate of one event: a failed attempt belongs to no session, and not to a user's history."""
 
     kind: ClassVar[str] = "failed sign-in"
     first_event: ClassVar[type[DomainEvent]] = SignInsFailed
@@ -69,11 +67,5 @@ class FailedSignIn(Aggregate):
     attempts: int = 0
 
     @classmethod
-    def note(cls, id: str, context: Context, *, user_id: str | None, attempts: int) -> FailedSignIn:
-        failure = cls(id=id)
-        failure.record(SignInsFailed, context, user_id=user_id, attempts=attempts)
-        return failure
-
-    def apply(self, event: FailedSignInEvent) -> None:
-        self.user_id = event.user_id
-        self.attempts = event.attempts
+    def note(cls, failure_id: str, context: Context, *, user_id: str | None, attempts: int) -> FailedSignIn:
+        return cls.begin(failure_id, context, user_id=user_id, attempts=attempts)

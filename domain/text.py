@@ -1,7 +1,4 @@
-"""The texts people type: how long they may be. One place for the API, the CLI and imports.
-
-Lengths are in characters, counted after trimming.
-"""
+"""The types of texts that people type, for all commands. Lengths are in characters after trimming."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ Category = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-# Spelled out, because `\s` stands for other characters in the patterns of JSON Schema than in Python's.
+# Listed one by one, because `\s` matches other characters in JSON Schema than in Python.
 _BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 Email = Annotated[
     str,

@@ -12,11 +12,11 @@ from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict
 
 ERASED_NAME = "Erased user"
-ERASED_EMAIL = "erased@user.invalid"  # a domain that is nobody's (RFC 2606)
+ERASED_EMAIL = "erased@user.invalid"  # a domain that does not exist (RFC 2606)
 Personal = Annotated[
     str,
     msgspec.Meta(
-        description="Personal: sealed, `sealed:v1:` and base64, in the log and in Kafka.",
+        description="Personal: encrypted in the log and in Kafka, as `sealed:v1:` and base64.",
         extra_json_schema={"x-personal": True},
     ),
 ]
@@ -69,11 +69,11 @@ class UserPreferencesChanged(DomainEvent, frozen=True, tag="user.preferences_cha
 
 
 class UserErased(DomainEvent, frozen=True, tag="user.erased"):
-    """The person asked to be forgotten: the key their personal fields are sealed under is destroyed."""
+    """The person asked for erasure: the key that encrypts their personal fields is destroyed."""
 
 
 class UserPasswordChanged(DomainEvent, frozen=True, tag="user.password_changed"):
-    """That there is a new password, or a first one. Nothing of it is in the log."""
+    """A password was set. The log holds neither the password nor its hash."""
 
 
 UserEvent = (
@@ -99,6 +99,14 @@ class User(Aggregate):
 
     kind: ClassVar[str] = "user"
     first_event: ClassVar[type[DomainEvent]] = UserRegistered
+    field_changes: ClassVar[tuple[type[DomainEvent], ...]] = (
+        UserPropertiesChanged,
+        UserNameChanged,
+        UserEmailChanged,
+        UserPhoneChanged,
+        UserRoleChanged,
+        UserPreferencesChanged,
+    )
     name: str = ""
     email: str = ""
     phone: str | None = None
@@ -108,30 +116,9 @@ class User(Aggregate):
     is_erased: bool = False
 
     @classmethod
-    def register(
-        cls,
-        user_id: str,
-        context: Context,
-        *,
-        name: str,
-        email: str,
-        phone: str | None,
-        role: Role,
-        property_ids: tuple[str, ...],
-        preferences: Preferences,
-    ) -> User:
-        user = cls(id=user_id)
-        user.record(
-            UserRegistered,
-            context,
-            name=name,
-            email=email,
-            phone=phone,
-            role=role,
-            property_ids=_canonical(property_ids),
-            preferences=preferences,
-        )
-        return user
+    def register(cls, user_id: str, context: Context, **facts: Any) -> User:
+        """A new user; `facts` are the own fields of UserRegistered."""
+        return cls.begin(user_id, context, **_with_sorted_properties(facts))
 
     @property
     def rights(self) -> Rights:
@@ -141,73 +128,37 @@ class User(Aggregate):
         """Whether tickets of that property may be assigned to this person. Guests only request."""
         return self.role == "admin" or (self.role != "guest" and property_id in self.property_ids)
 
-    def change_name(self, name: str, context: Context) -> None:
-        if name != self.name:
-            self._change(UserNameChanged, context, name=name)
-
-    def change_email(self, email: str, context: Context) -> None:
-        if email != self.email:
-            self._change(UserEmailChanged, context, email=email)
-
-    def change_phone(self, phone: str | None, context: Context) -> None:
-        if phone != self.phone:
-            self._change(UserPhoneChanged, context, phone=phone)
-
-    def change_role(self, role: Role, context: Context) -> None:
-        if role != self.role:
-            self._change(UserRoleChanged, context, role=role)
-
-    def change_properties(self, property_ids: tuple[str, ...], context: Context) -> None:
-        if _canonical(property_ids) != self.property_ids:
-            self._change(UserPropertiesChanged, context, property_ids=_canonical(property_ids))
-
-    def change_preferences(self, preferences: Preferences, context: Context) -> None:
-        if preferences != self.preferences:
-            self._change(UserPreferencesChanged, context, preferences=preferences)
+    def change(self, values: Mapping[str, Any], context: Context) -> None:
+        """Record an event for each change that `values` makes; see Aggregate.change."""
+        super().change(_with_sorted_properties(values), context)
 
     def erase(self, context: Context) -> None:
-        """Forget who this is. The id stays, and with it what the person did and was assigned."""
+        """Erase the personal data. The id stays, and so does what the person did and was assigned."""
         if not self.is_erased:
             self.record(UserErased, context)
 
     def change_password(self, context: Context) -> None:
-        """Note that it changed: whether the new one is another is nobody's to know."""
-        self._change(UserPasswordChanged, context)
+        """Record that a password was set. The event does not reveal whether the password changed."""
+        self.record(UserPasswordChanged, context)
 
-    def apply(self, event: UserEvent) -> None:
-        match event:
-            case UserRegistered():
-                self.name = event.name
-                self.email = event.email
-                self.phone = event.phone
-                self.role = event.role
-                self.property_ids = event.property_ids
-                self.preferences = event.preferences
-            case UserNameChanged():
-                self.name = event.name
-            case UserEmailChanged():
-                self.email = event.email
-            case UserPhoneChanged():
-                self.phone = event.phone
-            case UserRoleChanged():
-                self.role = event.role
-            case UserPropertiesChanged():
-                self.property_ids = event.property_ids
-            case UserPreferencesChanged():
-                self.preferences = event.preferences
-            case UserPasswordChanged():
-                pass
-            case UserErased():
-                self.is_erased = True
-                self.name, self.email, self.phone = ERASED_NAME, ERASED_EMAIL, None
-                self.role, self.property_ids = "guest", ()
-                self.preferences = Preferences()
-
-    def _change(self, event_type: type[DomainEvent], context: Context, **facts: Any) -> None:
+    def record(self, event_type: type[DomainEvent], context: Context, **facts: Any) -> None:
+        """Append one pending event and apply it; raise UserIsErased when the person is erased."""
         if self.is_erased:
             raise UserIsErased(self.id)
-        self.record(event_type, context, **facts)
+        super().record(event_type, context, **facts)
+
+    def apply(self, event: UserEvent) -> None:
+        if isinstance(event, UserErased):
+            self.is_erased = True
+            self.name, self.email, self.phone = ERASED_NAME, ERASED_EMAIL, None
+            self.role, self.property_ids = "guest", ()
+            self.preferences = Preferences()
+        else:
+            self.copy_fields(event)
 
 
-def _canonical(property_ids: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(set(property_ids)))
+def _with_sorted_properties(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `property_ids`, if given, sorted and without repeats."""
+    if "property_ids" not in values:
+        return dict(values)
+    return {**values, "property_ids": tuple(sorted(set(values["property_ids"])))}

@@ -1,7 +1,7 @@
 """Which addresses a webhook may have.
 
-The form is narrower than RFC 3986 allows, so that no two parsers can read one address in two ways: ASCII,
-no user, no fragment, a host of plain labels or an IP address in its canonical form.
+The form is narrower than RFC 3986, so that all parsers read an address in the same way: ASCII, no user, no
+fragment, a host of plain labels or an IP address in canonical form.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 
 
 def web_address_problem(url: str, *, allow_private: bool) -> str | None:
-    """What completes "The url field ...", or None when a webhook may have this address.
+    """Why a webhook may not have this address, to complete "The url field ...", or None.
 
-    `allow_private` also admits http and names of a private network; for development and tests.
+    `allow_private` also allows http and addresses of private networks, for development and tests.
     """
     if len(url) > MAX_URL_LENGTH:
         return f"may not be longer than {MAX_URL_LENGTH:,} characters."
@@ -59,8 +59,8 @@ def _host_problem(host: str, allow_private: bool) -> str | None:
 
 
 def _ip_problem(text: str, allow_private: bool) -> str | None:
-    """Short, octal and hexadecimal forms are refused, and so is what is plainly no public address. What a
-    connection may go to is decided when it is made (webhook_dispatcher/address_guard.py)."""
+    """Refuses short, octal and hexadecimal forms, and addresses that are not public. The address of each
+    connection is checked again when it is opened (webhook_dispatcher/address_guard.py)."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A webhook: an address that is told of tickets. Its secrets are never part of an event."""
+"""Webhooks: addresses that receive signed posts about tickets. No event contains a webhook's secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WebhookEventName = Literal[
     "ticket.commented",
     "ticket.*",
 ]
-DisabledReason = Literal["owner", "gone", "failing"]  # by hand; answered 410; failed for days
+DisabledReason = Literal["owner", "gone", "failing"]  # disabled by hand; answered 410; failed for days
 DeliveryStatus = Literal["pending", "delivered", "dead", "withheld"]
 
 WEBHOOK_EVENT_NAMES: tuple[WebhookEventName, ...] = get_args(WebhookEventName)
@@ -25,7 +25,7 @@ NOBODY = Actor(role="guest", auth="system")
 
 
 class WebhookRegistered(DomainEvent, frozen=True, tag="webhook.registered"):
-    """Its owner is the event's actor: the webhook receives what that actor may read."""
+    """The event's actor owns the webhook, which receives what that actor may read."""
 
     url: str
     event_names: tuple[str, ...]
@@ -67,7 +67,7 @@ WebhookEvent = (
 
 
 class Webhook(Aggregate):
-    """`event_names` keeps the order in which they were given and holds no repeats."""
+    """`event_names` keeps the order in which they were given, without repeats."""
 
     kind: ClassVar[str] = "webhook"
     first_event: ClassVar[type[DomainEvent]] = WebhookRegistered
@@ -82,9 +82,7 @@ class Webhook(Aggregate):
     def register(
         cls, webhook_id: str, context: Context, *, url: str, event_names: tuple[str, ...]
     ) -> Webhook:
-        webhook = cls(id=webhook_id)
-        webhook.record(WebhookRegistered, context, url=url, event_names=_without_repeats(event_names))
-        return webhook
+        return cls.begin(webhook_id, context, url=url, event_names=_without_repeats(event_names))
 
     def change_url(self, url: str, context: Context) -> None:
         if url != self.url:
@@ -112,21 +110,16 @@ class Webhook(Aggregate):
     def apply(self, event: WebhookEvent) -> None:
         match event:
             case WebhookRegistered():
-                self.url = event.url
-                self.event_names = event.event_names
+                self.copy_fields(event)
                 self.owner = event.actor
-            case WebhookUrlChanged():
-                self.url = event.url
-            case WebhookEventNamesChanged():
-                self.event_names = event.event_names
             case WebhookEnabled():
                 self.is_enabled, self.disabled_reason = True, None
             case WebhookDisabled():
                 self.is_enabled, self.disabled_reason = False, event.reason
-            case WebhookSecretRotated():
-                pass
             case WebhookDeleted():
                 self.is_deleted = True
+            case _:
+                self.copy_fields(event)
 
 
 def _without_repeats(event_names: tuple[str, ...]) -> tuple[str, ...]:

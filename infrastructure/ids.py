@@ -1,4 +1,4 @@
-"""New identifiers, the only place where they are drawn."""
+"""Makes new ids; all ids are made here."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import uuid_utils
 
 
 def new_id() -> str:
-    """A lower-case UUIDv7 (RFC 9562): opaque to clients, near its neighbours in time in every index."""
+    """A lower-case UUIDv7 (RFC 9562): opaque to clients, in the order of time in indexes."""
     return str(uuid_utils.uuid7())

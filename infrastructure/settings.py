@@ -1,4 +1,4 @@
-"""One frozen Settings, read from the environment once per process."""
+"""Settings: environment variables, read once per process into one frozen struct."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
 class BadSettings(Exception):
-    """A setting cannot be used; the message names the variable and what it takes."""
+    """A setting is not valid; the message names the variable and the values it accepts."""
 
 
 # The schedule of Standard Webhooks: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h after each failure.
@@ -28,7 +28,7 @@ WEBHOOK_RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_40
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the processes can be told. docs/settings.md lists the same variables."""
+    """All settings of all processes. docs/settings.md lists the variables."""
 
     home: Path
     database_url: str | None = None
@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read Settings from the environment; raise BadSettings naming the first variable that cannot be used."""
+    """Read the settings from the environment. Raises BadSettings for the first variable that is not valid."""
     env = os.environ if environ is None else environ
     port = _integer(env, "PORT", 8000, 1, 65_535)
     host = env.get("HOST") or "127.0.0.1"
@@ -107,25 +107,25 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def _one_of(env: Mapping[str, str], name: str, default: str, other: str) -> str:
     word = env.get(name) or default
     if word not in (default, other):
-        raise BadSettings(f"{name} is {word!r}; it takes {default} or {other}.")
+        raise BadSettings(f"{name} is {word!r}. It must be {default} or {other}.")
     return word
 
 
 def _log_level(env: Mapping[str, str]) -> str:
     level = (env.get("LOG_LEVEL") or "INFO").upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise BadSettings(f"LOG_LEVEL is {level!r}; it takes DEBUG, INFO, WARNING or ERROR.")
+        raise BadSettings(f"LOG_LEVEL is {level!r}. It must be DEBUG, INFO, WARNING or ERROR.")
     return level
 
 
 def _database_address(env: Mapping[str, str], name: str) -> str | None:
-    """The address is not in the message: it may hold a password."""
+    """The connection string, or None. Error messages omit it, because it may contain a password."""
     address = env.get(name) or None
     try:
         conninfo_to_dict(address or "")
     except ProgrammingError:
         raise BadSettings(
-            f"{name} is no address of a PostgreSQL, such as postgresql://user:password@host/ticketing."
+            f"{name} is not a PostgreSQL connection string, such as postgresql://user:password@host/ticketing."
         ) from None
     return address
 
@@ -133,7 +133,7 @@ def _database_address(env: Mapping[str, str], name: str) -> str | None:
 def _web_address(env: Mapping[str, str], name: str) -> str | None:
     address = env.get(name) or None
     if address is not None and not _is_web_address(address):
-        raise BadSettings(f"{name} is {address!r}; it takes an address such as https://tickets.example.com.")
+        raise BadSettings(f"{name} is {address!r}. It must be a URL such as https://tickets.example.com.")
     return address
 
 
@@ -144,14 +144,14 @@ def _is_web_address(address: str) -> bool:
     except ValueError:
         return False
     is_plain = address.isascii() and address.isprintable() and " " not in address and "@" not in parts.netloc
-    is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
-    return is_plain and is_whole and not parts.query and not parts.fragment
+    is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return is_plain and is_complete and not parts.query and not parts.fragment
 
 
 def _metrics_port(env: Mapping[str, str], port: int) -> int | None:
     metrics_port = _integer(env, "METRICS_PORT", 0, 0, 65_535) or None
     if metrics_port == port:
-        raise BadSettings(f"METRICS_PORT is {port}, which is PORT; it takes another one.")
+        raise BadSettings(f"METRICS_PORT is {port}, the same as PORT. Set another port.")
     return metrics_port
 
 
@@ -159,7 +159,9 @@ def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
     try:
         return tuple(ip_network(part.strip()) for part in (env.get(name) or "").split(",") if part.strip())
     except ValueError as error:
-        raise BadSettings(f"{name}: {error}. It takes networks such as 10.0.0.0/8,192.168.1.7.") from None
+        raise BadSettings(
+            f"{name}: {error}. It must list networks, such as 10.0.0.0/8,192.168.1.7."
+        ) from None
 
 
 def _seconds_list(env: Mapping[str, str], name: str, default: tuple[float, ...]) -> tuple[float, ...]:
@@ -168,14 +170,14 @@ def _seconds_list(env: Mapping[str, str], name: str, default: tuple[float, ...])
         return default
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 50 or not all(re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", part) for part in parts):
-        raise BadSettings(f"{name} is {text!r}; it takes seconds, such as 5,300,1800.")
+        raise BadSettings(f"{name} is {text!r}. It must list seconds, such as 5,300,1800.")
     return tuple(float(part) for part in parts)
 
 
 def _kafka_prefix(env: Mapping[str, str]) -> str:
     prefix = env.get("KAFKA_PREFIX") or "ticketing"
     if not re.fullmatch(r"[a-zA-Z0-9-]{1,100}", prefix):
-        raise BadSettings(f"KAFKA_PREFIX is {prefix!r}; it takes 1 to 100 letters, digits and hyphens.")
+        raise BadSettings(f"KAFKA_PREFIX is {prefix!r}. It must be 1 to 100 letters, digits and hyphens.")
     return prefix
 
 
@@ -183,7 +185,8 @@ def _kafka_servers(env: Mapping[str, str]) -> str | None:
     servers = env.get("KAFKA_BOOTSTRAP_SERVERS") or None
     if servers is not None and not all(_is_server(one.strip()) for one in servers.split(",")):
         raise BadSettings(
-            f"KAFKA_BOOTSTRAP_SERVERS is {servers!r}; it takes servers such as kafka-1:9092,kafka-2:9092."
+            f"KAFKA_BOOTSTRAP_SERVERS is {servers!r}."
+            " It must list servers, such as kafka-1:9092,kafka-2:9092."
         )
     return servers
 
@@ -196,5 +199,5 @@ def _is_server(text: str) -> bool:
 def _integer(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     text = env.get(name) or str(default)
     if not text.isdecimal() or not least <= int(text) <= most:
-        raise BadSettings(f"{name} is {text!r}; it takes a whole number from {least} to {most}.")
+        raise BadSettings(f"{name} is {text!r}. It must be a whole number from {least} to {most}.")
     return int(text)

@@ -1,11 +1,11 @@
 -- The event log, and the protocol that lets readers follow it without a table lock.
 --
 -- A writer first takes a shared advisory lock whose key is the sequence's last value, then draws its
--- ids, all greater. A reader takes the sequence's last value, then the smallest locked key, then
--- reads rows up to the lesser of the two. PostgreSQL makes a commit visible before it releases the
--- locks, so every row at or below that watermark is there to be read: nothing can appear below a
--- position a follower has passed. tests/integration/test_watermark.py is the proof, with a control
--- that loses events when the watermark is left out.
+-- positions, which are all greater. A reader reads the sequence's last value, then the smallest locked
+-- key, then the rows up to the lesser of the two, which is the watermark. PostgreSQL makes a commit
+-- visible before it releases the locks, so every row up to the watermark is visible, and no row can
+-- appear below a position that a follower has passed. tests/integration/test_watermark.py proves this,
+-- with a control that ignores the watermark and loses events.
 CREATE SCHEMA es;
 
 CREATE TABLE es.stored_events (
@@ -13,13 +13,13 @@ CREATE TABLE es.stored_events (
     originator_version bigint NOT NULL,
     topic text NOT NULL,
     state bytea NOT NULL,
-    notification_id bigserial,            -- the sequence's CACHE must stay 1; never setval backwards
+    notification_id bigserial,            -- the sequence must keep CACHE 1; never set it back
     PRIMARY KEY (originator_id, originator_version)
 ) WITH (autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.05);
 
 CREATE UNIQUE INDEX stored_events_notification_id_idx ON es.stored_events (notification_id);
 
--- 17747 (0x4553) is the namespace of the advisory keys; one below 2^15 per event table.
+-- 17747 (0x4553) is the namespace of the advisory keys: one for each event table, less than 2^15.
 CREATE FUNCTION es.stored_events_enter() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(
@@ -49,7 +49,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION es.stored_events_read(after bigint, lim int, topics text[])
-RETURNS SETOF es.stored_events LANGUAGE plpgsql VOLATILE AS $$      -- VOLATILE: a snapshot a statement
+RETURNS SETOF es.stored_events LANGUAGE plpgsql VOLATILE AS $$      -- VOLATILE: each statement has its own snapshot
 DECLARE
     watermark bigint := es.stored_events_watermark();
 BEGIN
@@ -60,7 +60,7 @@ BEGIN
      ORDER BY e.notification_id LIMIT lim;
 END $$;
 
--- The log only grows.
+-- The log is append-only.
 CREATE FUNCTION es.stored_events_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'es.stored_events is append-only: % refused', TG_OP USING ERRCODE = '42501';

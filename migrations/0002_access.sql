@@ -1,23 +1,23 @@
--- What decides whether a request may pass. Written in the transaction of the event that caused it,
--- so that a revocation never waits for a projector.
+-- Credentials and rate limits. Rows of credentials are written in the transaction of their event, so a
+-- revocation takes effect at once and does not wait for the projector.
 CREATE SCHEMA access;
 
 CREATE TABLE access.api_keys (
     id text PRIMARY KEY,
     secret_sha256 bytea NOT NULL UNIQUE,
-    hint text NOT NULL,                                  -- the last four characters, for people
+    hint text NOT NULL,                                  -- the last four characters, shown in lists
     name text NOT NULL,
     role text NOT NULL,
     user_id text,
     property_ids text[] NOT NULL,
     scopes text[] NOT NULL,
-    rate_limit integer,                                  -- requests an hour; NULL: no limit
+    rate_limit integer,                                  -- requests per hour; NULL: no limit
     expires_at timestamptz,
     created_at timestamptz NOT NULL,
     revoked_at timestamptz
 );
 
--- One row a key. Unlogged: losing it in a crash restarts windows, and costs no fsync a request.
+-- One row for each key. Unlogged, so that a request needs no fsync; a crash restarts the windows.
 CREATE UNLOGGED TABLE access.rate_windows (
     key_id text PRIMARY KEY,
     started_at timestamptz NOT NULL,
@@ -25,7 +25,7 @@ CREATE UNLOGGED TABLE access.rate_windows (
     last_used_at timestamptz NOT NULL
 ) WITH (fillfactor = 30, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0.1);
 
--- One row a (key, Idempotency-Key). `response_status` is NULL while the first request is under way.
+-- One row for each pair of key and Idempotency-Key. `response_status` is NULL while the first request runs.
 CREATE TABLE access.idempotency (
     key_id text NOT NULL,
     idempotency_key text NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE access.idempotency (
 );
 CREATE INDEX idempotency_expires_at_idx ON access.idempotency (expires_at);
 
--- Values every process must agree on, such as the key that signs cursors and file addresses.
+-- Values that all processes share, such as the key that signs cursors and file addresses.
 CREATE TABLE access.secrets (
     name text PRIMARY KEY,
     value bytea NOT NULL

@@ -1,5 +1,5 @@
--- Passwords and the sessions of browsers. A password's hash and a session's row are written in the
--- transaction of the event that tells of them.
+-- Passwords and browser sessions. The hash of a password and the row of a session are written in the
+-- transaction of their event.
 CREATE TABLE access.passwords (
     user_id text PRIMARY KEY,
     hash text NOT NULL,                                  -- argon2id, in PHC form with its salt
@@ -8,7 +8,7 @@ CREATE TABLE access.passwords (
 
 CREATE TABLE access.sessions (
     secret_sha256 bytea PRIMARY KEY,
-    id text NOT NULL UNIQUE,                             -- the aggregate in the log
+    id text NOT NULL UNIQUE,                             -- the id of the aggregate
     user_id text NOT NULL,
     started_at timestamptz NOT NULL,
     last_seen_at timestamptz NOT NULL
@@ -16,8 +16,8 @@ CREATE TABLE access.sessions (
 CREATE INDEX sessions_user_id_idx ON access.sessions (user_id);
 CREATE INDEX sessions_last_seen_at_idx ON access.sessions (last_seen_at);
 
--- How many attempts in a row failed, for one account from one address, and for one address whatever the
--- account, and until when the next one is not even looked at. Unlogged: a crash forgives.
+-- Consecutive failed attempts, for each pair of account and address and for each address, and the time until
+-- which further attempts are refused. Unlogged: a crash resets the counts.
 CREATE UNLOGGED TABLE access.sign_in_delays (
     bucket_sha256 bytea PRIMARY KEY,
     failures integer NOT NULL,
@@ -26,10 +26,9 @@ CREATE UNLOGGED TABLE access.sign_in_delays (
 ) WITH (fillfactor = 50);
 CREATE INDEX sign_in_delays_forgotten_at_idx ON access.sign_in_delays (forgotten_at);
 
--- How many failed attempts the log has been told of in the present hour, and how many it has not: for each
--- network they came from, and under 'all' for all together. Not for each account: the time an answer takes
--- would tell which accounts there are. `to_record` is what the last attempt stands for in the log, 0 when it
--- is not to be recorded.
+-- Failed attempts of the current hour that the log has recorded, and those it has not: for each network, and
+-- under 'all' in total. Not for each account, because the time of an answer would reveal which accounts exist.
+-- `to_record` is the number of attempts that the event of the last attempt stands for; 0: record no event.
 CREATE UNLOGGED TABLE access.sign_in_failures (
     source text PRIMARY KEY,
     hour_began_at timestamptz NOT NULL,

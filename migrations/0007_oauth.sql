@@ -1,9 +1,9 @@
--- OAuth 2.0. As with API keys, these rows are written in the transaction of the event that tells of them
--- and only hold hashes of what opens something.
+-- OAuth 2.0. As with API keys, these rows are written in the transaction of their event and hold only hashes
+-- of credentials.
 CREATE TABLE access.oauth_clients (
     id text PRIMARY KEY,
-    secret_sha256 bytea,                                 -- NULL: a public client, which could keep none
-    hint text,                                           -- the last four characters, for people
+    secret_sha256 bytea,                                 -- NULL: a public client, which has no secret
+    hint text,                                           -- the last four characters, shown in lists
     name text NOT NULL,
     redirect_uris text[] NOT NULL,
     scopes text[] NOT NULL,
@@ -11,14 +11,14 @@ CREATE TABLE access.oauth_clients (
     requires_pkce boolean NOT NULL,
     role text NOT NULL,
     property_ids text[] NOT NULL,
-    rate_limit integer,                                  -- requests an hour; NULL: no limit
+    rate_limit integer,                                  -- requests per hour; NULL: no limit
     created_at timestamptz NOT NULL,
     revoked_at timestamptz
 );
 
--- What people let clients do. `code_sha256` is the code of the one redemption there is.
+-- Consents of people to clients. `code_sha256` is the hash of the authorization code, which is used once.
 CREATE TABLE access.oauth_grants (
-    id text PRIMARY KEY,                                 -- the aggregate in the log
+    id text PRIMARY KEY,                                 -- the id of the aggregate
     client_id text NOT NULL,
     user_id text NOT NULL,
     scopes text[] NOT NULL,
@@ -29,14 +29,14 @@ CREATE TABLE access.oauth_grants (
     code_expires_at timestamptz NOT NULL,
     redirect_uri text NOT NULL,
     redirect_uri_was_given boolean NOT NULL,
-    code_challenge text                                  -- S256; NULL: none was sent
+    code_challenge text                                  -- S256; NULL: no challenge was sent
 );
 CREATE INDEX oauth_grants_user_id_idx ON access.oauth_grants (user_id);
 CREATE INDEX oauth_grants_client_id_idx ON access.oauth_grants (client_id);
 CREATE INDEX oauth_grants_expires_at_idx ON access.oauth_grants (expires_at);
 
--- `grant_id` and `user_id` are NULL for a client that acts as itself. `generation` numbers the refresh
--- tokens of a grant; used ones stay until they expire, so that a second use is noticed.
+-- `grant_id` and `user_id` are NULL for a client that acts as itself. `generation` numbers the refresh tokens
+-- of a grant. Used tokens stay until they expire, so that a second use is detected.
 CREATE TABLE access.oauth_tokens (
     token_sha256 bytea PRIMARY KEY,
     is_refresh boolean NOT NULL,
@@ -45,7 +45,7 @@ CREATE TABLE access.oauth_tokens (
     user_id text,
     scopes text[] NOT NULL,
     generation integer NOT NULL,
-    rate_key text NOT NULL,                              -- its row of access.rate_windows
+    rate_key text NOT NULL,                              -- the key in access.rate_windows
     issued_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 );
@@ -54,7 +54,7 @@ CREATE INDEX oauth_tokens_client_id_idx ON access.oauth_tokens (client_id);
 CREATE INDEX oauth_tokens_user_id_idx ON access.oauth_tokens (user_id);
 CREATE INDEX oauth_tokens_expires_at_idx ON access.oauth_tokens (expires_at);
 
--- Everything that acts as itself, by the name it is shown under.
+-- Names of callers that are not people.
 CREATE VIEW access.services AS
     SELECT id, name FROM access.api_keys
      UNION ALL

@@ -1,9 +1,9 @@
--- A key for each person, under which the personal fields of their events are sealed
--- (infrastructure/keys/privacy.py). The key itself is sealed under the master key. Erasing a person destroys
--- it: sealed_key becomes NULL, and what the log holds of them can no longer be read by anyone.
+-- A key for each person, which encrypts the personal fields of their events
+-- (infrastructure/keys/privacy.py). The key itself is encrypted with the master key. Erasing a person sets
+-- sealed_key to NULL: nobody can decrypt their fields in the log any more.
 CREATE SCHEMA privacy;
 
--- Vacuumed as soon as a row changes, so that a destroyed key does not stay behind in a dead row.
+-- Vacuumed as soon as a row changes, so that a destroyed key does not stay in a dead row.
 CREATE TABLE privacy.person_keys (
     person_id text PRIMARY KEY,
     sealed_key bytea,
@@ -11,9 +11,8 @@ CREATE TABLE privacy.person_keys (
     erased_at timestamptz
 ) WITH (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0);
 
--- The text with each of the JSON literals `given` replaced by its fellow in `instead`: for copies of
--- answers and messages that were kept as they were sent. Whole literals only, so that one person's name
--- is not cut out of another's.
+-- Returns the text with each JSON literal of `given` replaced by the one at the same index of `instead`, for
+-- stored copies of answers and messages. Whole literals only, so that a name within another name stays.
 CREATE FUNCTION privacy.scrub(body text, given text[], instead text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -23,5 +22,5 @@ BEGIN
     RETURN body;
 END $$;
 
--- PostgreSQL's statistics would keep samples of the values.
+-- No statistics: they would keep samples of the values.
 ALTER TABLE access.idempotency ALTER COLUMN response_body SET STATISTICS 0;

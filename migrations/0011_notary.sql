@@ -1,27 +1,28 @@
--- What the notary makes of the ordered log (notary/, docs/decisions/0008-tamper-evidence.md): pages of
--- events, chained by hash, and the signed statements that also stand outside the database.
+-- The tables of the notary (notary/, docs/decisions/0008-tamper-evidence.md): blocks of events, chained by
+-- hash, and signed statements, which are also written outside the database.
 CREATE SCHEMA notary;
 
--- The name of this log, which its chain begins with: another database's checkpoints do not fit it.
+-- The id of this log. The chain begins with it, so checkpoints of another database do not match.
 CREATE TABLE notary.log (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     id text NOT NULL
 );
 INSERT INTO notary.log (id) VALUES (gen_random_uuid()::text);
 
+-- Blocks.
 CREATE TABLE notary.pages (
     number bigint PRIMARY KEY,                     -- 1, 2, 3 ...
     first_position bigint NOT NULL,
     last_position bigint NOT NULL UNIQUE,
     positions bigint[] NOT NULL,
-    event_ids text[] NOT NULL,                     -- to find an event by; no part of any hash
-    leaves bytea NOT NULL,                         -- 32 bytes an event, so that what was altered is told exactly
+    event_ids text[] NOT NULL,                     -- to find an event; not part of any hash
+    leaves bytea NOT NULL,                         -- 32 bytes for each event, so that findings name the event
     root bytea NOT NULL,
     chain bytea NOT NULL
 );
 CREATE INDEX pages_event_ids_idx ON notary.pages USING gin (event_ids);
 
--- Ed25519. The private key is sealed under the master key, and gone once the key is retired.
+-- Ed25519. The private key is encrypted with the master key, and deleted when the key is retired.
 CREATE TABLE notary.keys (
     id text PRIMARY KEY,
     public_key bytea NOT NULL,
@@ -31,8 +32,8 @@ CREATE TABLE notary.keys (
 );
 CREATE UNIQUE INDEX keys_one_in_use_idx ON notary.keys ((true)) WHERE retired_at IS NULL;
 
--- Checkpoints, changes of key and erasures, each line with the hash of the one before it. `position` is
--- that of a checkpoint.
+-- Checkpoints, new keys and erasures. Each line contains the hash of the line before. `position` is set for
+-- checkpoints.
 CREATE TABLE notary.statements (
     number bigint PRIMARY KEY,
     position bigint,

@@ -1,12 +1,12 @@
--- The table lock of EVENT_LOG_LOCK=table, for a role that may only read and append: PostgreSQL lets nobody
--- take it who may not update. It is released with the transaction.
+-- Takes the table lock of EVENT_LOG_LOCK=table for a role that may only read and append: PostgreSQL requires
+-- the right to update for it. The lock is released with the transaction.
 CREATE FUNCTION es.stored_events_lock() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = es AS $$
     LOCK TABLE es.stored_events IN EXCLUSIVE MODE;
 $$;
 
--- Let `role` do what the processes do, and no more: read and append the log and what the notary writes,
--- read and write the other tables, and own the read tables, which are dropped and refilled at will. Called
--- after each migration (infrastructure/storage/roles.py).
+-- Grants `role` the rights that the processes need: to read and append to the log and the notary's tables, to
+-- read and write the other tables, and to own the read tables, which a rebuild drops and refills. Called after
+-- each migration (infrastructure/storage/roles.py).
 CREATE FUNCTION public.ticketing_grant(role text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     name text;

@@ -1,5 +1,5 @@
--- Verifications started from the admin panel: how far each is, and what it found. Kept so that every API
--- process can show them, whichever started them.
+-- Verifications started from the admin panel, with progress and findings. In a table, so that every API
+-- process can show them.
 CREATE SCHEMA panel;
 
 CREATE TABLE panel.verifications (
@@ -11,8 +11,8 @@ CREATE TABLE panel.verifications (
     finished_at timestamptz,
     events bigint,
     seconds double precision,
-    differences bigint,                                  -- rows that are not what the log gives
-    listed jsonb,                                        -- the first of them
-    problem text                                         -- why it came to no end
+    differences bigint,                                  -- rows that differ from the log
+    listed jsonb,                                        -- the first differences
+    problem text                                         -- why it did not finish
 );
 CREATE INDEX verifications_started_at_idx ON panel.verifications (started_at);

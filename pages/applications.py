@@ -1,4 +1,4 @@
-"""/oauth/applications: what a person has let applications do, and taking it back."""
+"""/oauth/applications: the consents that a user has given to applications, and their withdrawal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from api.http.redirects import redirect
 from api.oauth.clients import sql
-from api.oauth.words import in_words
+from api.oauth.scopes import scope_labels
 from commands.oauth_grants import end_grant
 from domain.errors import NotFound
 from infrastructure.storage.postgres import Pool
@@ -22,7 +22,7 @@ PATH = "/oauth/applications"
 
 
 class Consent(msgspec.Struct, frozen=True):
-    """One grant that still goes on."""
+    """One active grant."""
 
     grant_id: str
     client_name: str
@@ -34,7 +34,7 @@ class Consent(msgspec.Struct, frozen=True):
 
 
 class Applications(Page):
-    """The caller's own consents; POST takes one back, with every token given under it."""
+    """Shows the caller's consents. POST withdraws one, which revokes its tokens."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": PageOperation(summary="Applications that act for you"),
@@ -43,7 +43,7 @@ class Applications(Page):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         consents = list_consents(self.services.pool, req.context.caller.principal_id)
-        pages.render(req, resp, "applications.html", consents=consents, in_words=in_words)
+        pages.render(req, resp, "applications.html", consents=consents, scope_labels=scope_labels)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         grant_id = req.context.form.value("grant")
@@ -57,5 +57,6 @@ class Applications(Page):
 
 
 def list_consents(pool: Pool, user_id: str) -> list[Consent]:
+    """The active grants of the user, newest first."""
     with pool.connection() as conn:
         return [Consent(*row) for row in conn.execute(sql["list_grants_of_user"], {"user_id": user_id})]

@@ -1,8 +1,8 @@
-"""/oauth/authorize: the person is asked whether an application may act for them.
+"""/oauth/authorize: asks the user whether an application may act for them.
 
-Nothing of the request is believed before the client and the redirect URI are known to belong together:
-until then errors are shown here and lead nowhere. Nobody is sent back to an application by its say-so
-alone either: only someone who is signed in, or who follows a link (RFC 9700 section 4.11).
+Errors are shown on this page until the redirect URI is known to be registered for the client. After that a
+signed-in user is redirected to the application with the error; anyone else only gets a link, because the
+page must not redirect to an address that an attacker has registered (RFC 9700 section 4.11).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from oauthlib.oauth2.rfc6749.errors import AccessDeniedError
 from api.http.errors import Refused
 from api.http.redirects import redirect
 from api.oauth.clients import Client
+from api.oauth.scopes import scope_labels
 from api.oauth.server import Server
-from api.oauth.words import in_words
 from domain.oauth_grant import LONGEST
 from domain.redirect_uri import origin
 from pages.common import rendering as pages
@@ -39,16 +39,16 @@ _FIELDS = (
     "response_mode",
 )
 _FATAL = {
-    "MissingClientIdError": "It does not say which application it is.",
-    "InvalidClientIdError": "No application of that name is registered here, or it was shut out.",
-    "MissingRedirectURIError": "It does not say where to go back to.",
-    "InvalidRedirectURIError": "The address to go back to is not a valid one.",
-    "MismatchingRedirectURIError": "The address to go back to is not one the application has registered.",
+    "MissingClientIdError": "The request does not name an application (client_id).",
+    "InvalidClientIdError": "No application with this client_id is registered, or it was revoked.",
+    "MissingRedirectURIError": "The request has no address to return to (redirect_uri).",
+    "InvalidRedirectURIError": "The address to return to (redirect_uri) is not valid.",
+    "MismatchingRedirectURIError": "The application has not registered this redirect_uri.",
 }
 
 
 class Authorize(Page):
-    """GET asks, POST takes the answer. The request itself is in the query both times."""
+    """GET shows the question, POST receives the answer. Both have the application's request in the query."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": PageOperation(summary="Ask for consent", public=True),
@@ -74,7 +74,7 @@ class Authorize(Page):
             form_targets=(origin(redirect_uri),),
             client=client,
             target=urlsplit(redirect_uri).hostname or origin(redirect_uri),
-            permissions=in_words(scopes),
+            permissions=scope_labels(scopes),
             action=f"{req.path}?{_query(req)}",
             longest_days=LONGEST.days,
             keeps_access="refresh_token" in client.grant_types,
@@ -87,10 +87,10 @@ class Authorize(Page):
         _, scopes, redirect_uri = checked
         decision = req.context.form.value("decision")
         if decision not in ("allow", "deny"):
-            raise Refused("bad_request", "Choose to allow it or not.")
+            raise Refused("bad_request", "The field decision must be allow or deny.")
         if decision == "deny":
             state = dict(parse_qsl(_query(req))).get("state")
-            self._go_back(resp, redirect_uri, AccessDeniedError(state=state))
+            self._return_error(resp, redirect_uri, AccessDeniedError(state=state))
             return
         server = Server(self.services, req)
         headers, _, _ = server.create_authorization_response(
@@ -101,41 +101,43 @@ class Authorize(Page):
     def _check(
         self, req: falcon.Request, resp: falcon.Response, *, is_signed_in: bool
     ) -> tuple[Client, list[str], str] | None:
-        """Client, scopes and redirect URI of a good request, or None once an error is answered."""
+        """Client, scopes and redirect URI of a valid request; None if an error has been answered."""
         server = Server(self.services, req)
         try:
             scopes, found = server.validate_authorization_request(f"{req.path}?{_query(req)}", "GET")
         except FatalClientError as error:
-            message = _FATAL.get(type(error).__name__, "It repeats or garbles what it asks for.")
-            _refuse(req, resp, message)
+            message = _FATAL.get(type(error).__name__, "The request has repeated or malformed parameters.")
+            _show_error(req, resp, message)
             return None
         except OAuth2Error as error:
             if is_signed_in:
-                self._go_back(resp, error.redirect_uri, error)
+                self._return_error(resp, error.redirect_uri, error)
             else:
-                _refuse(req, resp, _sentence(error), back=self._with_error(error.redirect_uri, error))
+                _show_error(req, resp, _message(error), back=self._with_error(error.redirect_uri, error))
             return None
         request: Any = found["request"]
         return request.client, scopes, request.redirect_uri
 
-    def _go_back(self, resp: falcon.Response, redirect_uri: str, error: OAuth2Error) -> None:
+    def _return_error(self, resp: falcon.Response, redirect_uri: str, error: OAuth2Error) -> None:
         redirect(resp, self._with_error(redirect_uri, error))
 
     def _with_error(self, redirect_uri: str, error: OAuth2Error) -> str:
-        told = [("error", error.error)]
+        """The redirect URI with the parameters of the error (RFC 6749 section 4.1.2.1)."""
+        parameters = [("error", error.error)]
         if error.description:
-            told.append(("error_description", error.description))
+            parameters.append(("error_description", error.description))
         if error.state:
-            told.append(("state", error.state))
-        location: str = add_params_to_uri(redirect_uri, [*told, ("iss", self.services.settings.base_url)])
+            parameters.append(("state", error.state))
+        parameters.append(("iss", self.services.settings.base_url))
+        location: str = add_params_to_uri(redirect_uri, parameters)
         return location
 
 
 def _query(req: falcon.Request) -> str:
-    """The protocol's own parameters, as sent but in one spelling; Refused with 400 when they cannot be read.
+    """The query with only the parameters of the protocol, encoded again. Raises Refused with 400.
 
-    Only these reach oauthlib, which takes any parameter for an attribute of the request. Parameters without
-    a value count as not sent (RFC 6749 section 3.1).
+    Other parameters are removed, because oauthlib sets every parameter as an attribute of its request. Empty
+    parameters count as missing (RFC 6749 section 3.1).
     """
     if len(req.query_string) > MAX_QUERY_CHARACTERS:
         raise Refused("bad_request", "The application's request is too long.")
@@ -148,15 +150,15 @@ def _query(req: falcon.Request) -> str:
     return urlencode([(name, value) for name, value in pairs if name in _FIELDS and value])
 
 
-def _refuse(req: falcon.Request, resp: falcon.Response, message: str, *, back: str | None = None) -> None:
+def _show_error(req: falcon.Request, resp: falcon.Response, message: str, *, back: str | None = None) -> None:
     req.context.error_code = "bad_request"
     pages.render(req, resp, "authorize_failure.html", status=400, message=message, back=back)
 
 
-def _sentence(error: OAuth2Error) -> str:
-    words = {
-        "invalid_scope": "It asks for more than it is registered for.",
-        "unsupported_response_type": "It asks in a way that is not offered here.",
-        "unauthorized_client": "It is not registered for asking people.",
+def _message(error: OAuth2Error) -> str:
+    messages = {
+        "invalid_scope": "The application requests permissions for which it is not registered.",
+        "unsupported_response_type": "The application requests a response_type that is not supported.",
+        "unauthorized_client": "The application is not registered for this kind of request.",
     }
-    return words.get(error.error, "What it asks for is incomplete or not valid.")
+    return messages.get(error.error, "The request is incomplete or not valid.")

@@ -1,4 +1,4 @@
-"""/docs: the API for people to read. Made once from the OpenAPI document; no script in it."""
+"""/docs: the API documentation as a web page, rendered once from the OpenAPI document, without scripts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import msgspec
 from api.http.openapi import Document, answer_cached
 from api.http.resource import Operation, Resource
 from api.http.services import Services
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 
 _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Docs(Resource):
-    """The page."""
+    """Serves the page."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="The API for people to read", public=True, media_type="text/html")
+        "GET": Operation(summary="The API documentation", public=True, media_type="text/html")
     }
 
     def __init__(self, services: Services, document: Document) -> None:
@@ -39,10 +39,12 @@ class Docs(Resource):
 
 
 class DocsStyle(Resource):
-    """Its style sheet."""
+    """Serves the style sheet of the page."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="The style of the page", public=True, media_type="text/css")
+        "GET": Operation(
+            summary="The style sheet of the API documentation", public=True, media_type="text/css"
+        )
     }
 
     def __init__(self, services: Services) -> None:
@@ -65,12 +67,12 @@ def _render(document: Document) -> str:
     )
     environment.filters["pretty"] = _pretty
     environment.filters["kind"] = _kind
-    resolve = _resolver(document)
+    resolve = _make_resolver(document)
     sections = [
         {
             "tag": tag,
             "operations": [
-                _shown(path, method, operation, resolve)
+                _template_values(path, method, operation, resolve)
                 for path, methods in document["paths"].items()
                 for method, operation in methods.items()
                 if tag["name"] in operation["tags"]
@@ -83,11 +85,12 @@ def _render(document: Document) -> str:
         base_url=document["servers"][0]["url"],
         sections=sections,
         errors=_error_codes(document),
-        scopes=WORDS,
+        scopes=SCOPE_LABELS,
     )
 
 
-def _shown(path: str, method: str, operation: Document, resolve: Any) -> Document:
+def _template_values(path: str, method: str, operation: Document, resolve: Any) -> Document:
+    """The values of one operation for the template."""
     body = operation.get("requestBody", {}).get("content", {})
     media_type = next(iter(body), None)
     content: Document = body.get(media_type, {})
@@ -118,7 +121,9 @@ def _shown(path: str, method: str, operation: Document, resolve: Any) -> Documen
     }
 
 
-def _resolver(document: Document) -> Any:
+def _make_resolver(document: Document) -> Any:
+    """A function that follows the `$ref` of a schema, if it has one."""
+
     def resolve(schema: Document) -> Document:
         if "$ref" not in schema:
             return schema
@@ -131,7 +136,7 @@ def _resolver(document: Document) -> Any:
 
 
 def _error_codes(document: Document) -> list[tuple[str, str]]:
-    """(status, description) of every error there is."""
+    """The status and description of every error."""
     return [
         (name.removeprefix("Error"), response["description"])
         for name, response in document["components"]["responses"].items()
@@ -143,7 +148,7 @@ def _pretty(example: Any) -> str:
 
 
 def _kind(schema: Document) -> str:
-    """A schema in a few words."""
+    """A short description of the type that a schema defines."""
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:

@@ -1,4 +1,4 @@
-"""/admin/sign-in and /admin/sign-out."""
+"""The pages /admin/sign-in and /admin/sign-out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOBODY = Caller(principal_id="nobody", name="nobody", role="guest", auth="sessi
 
 
 class SignInPage(Page):
-    """Asks for e-mail address and password. `next` is the path of ours to go on to."""
+    """Asks for e-mail address and password. `next` is the local path to continue at."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": PageOperation(summary="Sign in", public=True),
@@ -41,10 +41,10 @@ class SignInPage(Page):
         token = sessions.given_form_token(req, self.services)
         before = sessions.find_session(req, self.services)
         if token is None and before is not None and is_from_own_page(req, self.services):
-            self._go_on(req, resp, form, before.csrf_token)  # sent again, by loading the next page anew
+            self._continue(req, resp, form, before.csrf_token)  # the browser sent the form again by a reload
             return
         if token is None:
-            message = "The browser sent no cookie along: allow cookies for this site and open the page again."
+            message = "The browser sent no cookie. Allow cookies for this site and open the page again."
             raise Refused("forbidden", message)
         require_own_form(req, self.services, form, token)
         req.context.caller = _NOBODY
@@ -60,10 +60,10 @@ class SignInPage(Page):
             self._ask_again(req, resp, form, refusal)
             return
         sessions.set_session(resp, self.services, signed_in.secret)
-        self._go_on(req, resp, form, token_for(signed_in.secret))
+        self._continue(req, resp, form, token_for(signed_in.secret))
 
-    def _go_on(self, req: falcon.Request, resp: falcon.Response, form: Form, csrf_token: str) -> None:
-        """To the page one wanted, or to what was sent when the session had ended."""
+    def _continue(self, req: falcon.Request, resp: falcon.Response, form: Form, csrf_token: str) -> None:
+        """Redirect to the requested page, or show the form that was sent after the session had ended."""
         next_path, unsent = sessions.local_path(form.value("next")), carried_form(form)
         if unsent is None:
             redirect(resp, next_path)
@@ -76,7 +76,7 @@ class SignInPage(Page):
             status = 429
             resp.set_header("Retry-After", str(refusal.seconds))
         elif isinstance(refusal, HashingBusy):
-            status, complaint = 503, "Many people are signing in just now. Try again in a second."
+            status, complaint = 503, "Too many people are signing in at the moment. Try again in a second."
             resp.set_header("Retry-After", "1")
         sessions.ask_to_sign_in(
             req,
@@ -91,7 +91,7 @@ class SignInPage(Page):
 
 
 class SignOut(Page):
-    """Ends the session on the server. Where it has ended already, there is nothing left to do."""
+    """Ends the session, if it has not ended already."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "POST": PageOperation(summary="Sign out", public=True, form_page=sessions.HOME_PATH)

@@ -16,7 +16,7 @@ import psycopg
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.process.garbage import collecting_rarely
+from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.storage.postgres import Connection, connect, named_queries
 from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
@@ -70,7 +70,7 @@ def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
 def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
     """An empty copy of the read tables: a connection that administers, and one that fills the copy."""
     with (
-        collecting_rarely(),
+        rare_garbage_collection(),
         connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
     ):
         if not control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()[0][0]:

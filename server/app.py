@@ -1,4 +1,4 @@
-"""The API's table of contents: every address, and the class that serves it."""
+"""The routes of the API and the pages, and the WSGI application that serves them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from pages.docs import Docs, DocsStyle
 from pages.panel.routes import PANEL
 from pages.sign_in import SignInPage, SignOut
 
-# Where errors are pages. Elsewhere below /oauth/ they have the form of RFC 6749.
+# Below these paths errors are web pages. Elsewhere below /oauth/ they have the form of RFC 6749.
 PAGE_PATHS = ("/admin", "/oauth/authorize", "/oauth/applications")
 
 Routes = Sequence[tuple[str, type[Resource]]]
@@ -87,7 +87,7 @@ ROUTES: Routes = (
     ("/metrics", Metrics),
 )
 
-# For browsers, and OAuth 2.0 as its own standards describe it; not part of the API's document.
+# Pages for browsers, and the OAuth 2.0 endpoints. The OpenAPI document does not contain them.
 PAGES: Routes = (
     ("/admin/sign-in", SignInPage),
     ("/admin/sign-out", SignOut),
@@ -103,7 +103,7 @@ PAGES: Routes = (
 
 
 def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, Any]:
-    """The WSGI application. Raises BadDeclaration when a resource's methods and operations differ."""
+    """The WSGI application. Raises BadDeclaration if the methods and operations of a resource differ."""
     document = describe(routes, services.settings.base_url)
     page_failure = partial(unsent.render_failure, services)
     failures = dict.fromkeys(PAGE_PATHS, page_failure) | {"/oauth/": token.render_failure}

@@ -1,4 +1,4 @@
-"""The API as a server: gunicorn, configured here and nowhere else."""
+"""Runs the API in gunicorn. All configuration of gunicorn is in this file."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from server.worker import Worker
 KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
 GRACEFUL_SECONDS = 20
 MAX_HEADER_BYTES = 8_190
-_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
+_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
 
 
 def serve(settings: Settings) -> None:
-    """Serve the API in the foreground until a signal ends it."""
+    """Serve the API in the foreground until a signal stops it."""
     configure_logs(settings.log_level)
-    metrics = SharedMetrics(_memory())
-    import server.app  # noqa: F401 - only now: metrics made before that would not be shared
+    metrics = SharedMetrics(_find_memory_folder())
+    import server.app  # noqa: F401 - after SharedMetrics: metrics defined earlier would not be shared
 
-    try:  # a worker is a fork made in run(), and leaves it too when it ends
+    try:  # workers are forked in run(), and return from it too when they end
         _Server(settings, read_signing_key(settings), metrics).run()
     finally:
         metrics.delete()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn's programmatic application: `load` runs in each worker, after the fork."""
+    """The application for gunicorn, which calls `load` in each worker after the fork."""
 
     def __init__(self, settings: Settings, signing_key: bytes, metrics: SharedMetrics) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        for name, value in options(self._settings).items():
+        for name, value in make_gunicorn_options(self._settings).items():
             self.cfg.set(name, value)
         self.cfg.set("pre_fork", self._choose_place)
         self.cfg.set("post_fork", self._take_place)
@@ -64,13 +64,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(self._services)
 
     def _serve_metrics(self, arbiter: Arbiter) -> None:
-        """In the process that starts the workers, before it forks the first of them."""
+        """Serve the metrics on a port of their own. Runs in the master before it forks the first worker."""
         settings = self._settings
         if settings.metrics_port is not None:
-            from api.monitoring.health import measure
+            from api.monitoring.health import update_gauges
             from infrastructure.process.metrics import serve_metrics
 
-            before_each = partial(measure, settings)
+            before_each = partial(update_gauges, settings)
             self._metrics_socket = serve_metrics(
                 settings.host, settings.metrics_port, before_each=before_each
             )
@@ -79,11 +79,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
         _Arbiter(self).run()
 
     def _choose_place(self, arbiter: Arbiter, worker: Worker) -> None:
-        """Find a place in the shared metrics that no living worker has."""
+        """Choose a place in the shared metrics that no running worker has."""
         worker.place = free_place(one.place for one in arbiter.WORKERS.values())
 
     def _take_place(self, arbiter: Arbiter, worker: Worker) -> None:
-        """In the worker, after the fork."""
+        """Count at the chosen place. Runs in the worker after the fork."""
         self._metrics.count_at(worker.place)
         if self._metrics_socket is not None:
             self._metrics_socket.close()
@@ -94,25 +94,25 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
-    """gunicorn's master. A time in which it was stopped itself does not count as silence of its workers."""
+    """gunicorn's master, which does not kill workers after a pause of the whole server."""
 
-    _looked_at = 0.0
-    _patient_until = 0.0
+    _checked_at = 0.0
+    _spare_until = 0.0
 
     def murder_workers(self) -> None:
-        """Kill workers that were silent for too long, about once a second. After a longer pause this process
-        was stopped too, and probably all of them (`docker pause`): workers then have time for a sign of life
-        first."""
+        """Kill workers whose last heartbeat is too old. The master calls this about once a second. After a
+        longer interval the master itself was stopped, probably with its workers (`docker pause`); they then
+        get time for a heartbeat first."""
         now = time.monotonic()
-        if now - self._looked_at > self.timeout / 2:
-            self._patient_until = now + self.timeout / 2
-        self._looked_at = now
-        if now >= self._patient_until:
+        if now - self._checked_at > self.timeout / 2:
+            self._spare_until = now + self.timeout / 2
+        self._checked_at = now
+        if now >= self._spare_until:
             super().murder_workers()
 
 
-def options(settings: Settings) -> dict[str, Any]:
-    """Every gunicorn option that is not its default. The benchmarks serve their bare handlers with it."""
+def make_gunicorn_options(settings: Settings) -> dict[str, Any]:
+    """The gunicorn options that differ from the defaults. The benchmarks use them too."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "bind": f"{host}:{settings.port}",
@@ -127,15 +127,15 @@ def options(settings: Settings) -> dict[str, Any]:
         "limit_request_line": MAX_HEADER_BYTES,
         "limit_request_field_size": MAX_HEADER_BYTES,
         "limit_request_fields": 64,
-        "forwarded_allow_ips": "",  # nobody may tell us another scheme, script name or path
+        "forwarded_allow_ips": "",  # ignore headers that set the scheme, script name or path
         "forwarder_headers": "",
         "control_socket_disable": True,
-        "worker_tmp_dir": _memory(),
+        "worker_tmp_dir": _find_memory_folder(),
     }
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own messages as JSON lines."""
+    """Writes the messages of gunicorn as JSON lines."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -143,5 +143,5 @@ class JsonLogger(Logger):  # type: ignore[misc]
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
-def _memory() -> str | None:
-    return str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None
+def _find_memory_folder() -> str | None:
+    return str(_MEMORY_FOLDER) if os.access(_MEMORY_FOLDER, os.W_OK) else None

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker with time limits on slow clients, and our envelope for its own errors."""
+"""gunicorn's threaded worker, with time limits for slow clients and the API's envelope for its own errors."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api.http.draining import draining
-from api.http.errors import STATUS_OF, error_body
+from api.http.errors import INTERNAL_ERROR, STATUS_OF, error_body
 from infrastructure.ids import new_id
 from infrastructure.process.deadlines import note_queued
 from server.health_lanes import HealthLanes
 
-READ_SECONDS = 10.0  # for the head of a request, and to begin with for its body
-SLOWEST_BYTES_PER_SECOND = 16_384  # a body may take longer as long as it flows at this rate
+READ_SECONDS = 10.0  # for the head and the body of a request
+SLOWEST_BYTES_PER_SECOND = 16_384  # each received byte extends the time at this rate
 SEND_SECONDS = 30.0  # for each piece of an answer
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 65_536
-ENDING_LOOK_SECONDS = 0.2
+ENDING_POLL_SECONDS = 0.2
 
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (
     (http_errors.LimitRequestLine, "uri_too_long", "The address of the request is too long."),
@@ -42,10 +42,11 @@ log = structlog.get_logger()
 
 
 class DeadlineSocket(socket.socket):
-    """A client's socket whose reads together have READ_SECONDS, and more only for bytes that come.
+    """The socket of a client, with a deadline for all reads of one request together.
 
-    The time starts when gunicorn hands the connection to a thread, which it does with
-    `setblocking(True)`. Without it one byte every few seconds holds a thread for ever.
+    The deadline is READ_SECONDS after gunicorn calls `setblocking(True)`, which it does when it hands the
+    connection to a thread; received bytes extend it. Without the deadline, a client that sends one byte every
+    few seconds would occupy a thread for ever.
     """
 
     _deadline = 0.0
@@ -56,13 +57,13 @@ class DeadlineSocket(socket.socket):
             self._deadline = time.monotonic() + READ_SECONDS
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Return what arrives before the deadline. What has arrived is returned after the deadline too: this
-        process may have been stopped meanwhile."""
+        """Receive bytes before the deadline. Bytes that have already arrived are returned after it too,
+        because this process may have been stopped in between."""
         self.settimeout(max(0.0, self._deadline - time.monotonic()))
         try:
             data = super().recv(size, flags)
         except (TimeoutError, BlockingIOError):
-            raise _too_slow(ENOTCONN) from None
+            raise _slow_client_error(ENOTCONN) from None
         self._deadline += len(data) / SLOWEST_BYTES_PER_SECOND
         return data
 
@@ -71,13 +72,13 @@ class DeadlineSocket(socket.socket):
         try:
             super().sendall(data, flags)
         except TimeoutError:
-            raise _too_slow(EPIPE) from None
+            raise _slow_client_error(EPIPE) from None
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """A thread is taken only by a connection that has something to say, and not for long.
+    """A worker in which a connection occupies a thread only while a request is received and answered.
 
-    `place` is where this worker counts in the shared metrics; the master sets it before the fork.
+    `place` is the worker's place in the shared metrics; the master sets it before the fork.
     """
 
     place: int = 0
@@ -88,7 +89,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._health_lanes = HealthLanes()
 
     def accept(self, listener: socket.socket) -> None:
-        """Wait for the first bytes in the poller; gunicorn would wait for them in a thread."""
+        """Accept a connection and wait for its first bytes in the poller; gunicorn waits in a thread."""
         try:
             accepted, address = listener.accept()
         except OSError as error:
@@ -105,36 +106,36 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def enqueue_req(self, conn: TConn) -> None:
-        """As gunicorn, but health checks have threads of their own, and the time in the queue is measured."""
+        """Queue the request as gunicorn does, but health checks in a lane of their own; note the time."""
         conn.queued_at = time.monotonic()
         lane = self._health_lanes.lane_of(conn.sock) or self.tpool
         future = lane.submit(self.handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def handle(self, conn: TConn) -> Any:
-        """As gunicorn, in a thread; the time in the queue counts towards the request's limit."""
+        """Handle the request in a thread; the time in the queue counts towards its time limit."""
         note_queued(time.monotonic() - conn.queued_at)
         return super().handle(conn)
 
     def init_signals(self) -> None:
-        """As gunicorn, but ignore SIGHUP, which a terminal that closes and `pkill` send to workers too: the
-        master is the one to reload."""
+        """Set the signal handlers as gunicorn does, but ignore SIGHUP: only the master reloads, and a closing
+        terminal or `pkill` sends SIGHUP to the workers too."""
         super().init_signals()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.alive:  # only once: a second signal may arrive while the first is being handled
+        if self.alive:  # a second signal may arrive while the first is being handled
             super().handle_exit(sig, frame)
             draining.set()
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        """End as on SIGTERM. The master sends SIGABRT to a worker that was silent for too long. A worker that
-        handles the signal runs again and can answer its requests; others get SIGKILL a second later."""
+        """Stop as on SIGTERM. The master sends SIGABRT to a worker without a heartbeat. A worker that handles
+        the signal is running again and can finish its requests; others get SIGKILL a second later."""
         self.handle_exit(sig, frame)
 
     def is_parent_alive(self) -> bool:
-        """Whether the master lives. Without it, the worker closes the port, so that another master can start,
-        and ends as on SIGTERM."""
+        """Whether the master is running. If not, close the port, so that another master can start, and stop
+        as on SIGTERM."""
         if super().is_parent_alive():
             return True
         self.handle_exit(signal.SIGTERM, None)
@@ -145,27 +146,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self.wsgi: Any = _closing_when_told(self.wsgi)
+        self.wsgi: Any = _honour_connection_close(self.wsgi)
 
     def finish_request(self, conn: TConn, future: Future[Any]) -> None:
-        """As gunicorn, but a connection to be closed is drained in the poller: gunicorn would stop this
-        loop, and so all clients of the worker, for up to two seconds."""
+        """Finish as gunicorn does, but drain a connection that is to be closed in the poller: gunicorn would
+        block this loop, and so all clients of the worker, for up to two seconds."""
         if future.cancelled() or future.exception() is not None or not future.result():
             self._linger(conn.sock)
         else:
             super().finish_request(conn, future)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Called when the worker begins to end. A connection that has not yet brought a request gets the same
-        time for one as a connection that is kept alive."""
+        """Limit the wait for further requests; gunicorn calls it when the worker begins to stop. A new
+        connection gets as much time for its first request as a kept-alive one for its next."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """As gunicorn, which looks once a second whether connections have run out of time; a worker that ends
-        looks more often, because it is waited for."""
-        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, ENDING_LOOK_SECONDS))
+        """Poll as gunicorn does, but check more often than once a second for expired connections while the
+        worker stops, so that it stops soon."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, ENDING_POLL_SECONDS))
 
     def murder_pending(self) -> None:
         super().murder_pending()
@@ -176,8 +177,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._drop(client)
 
     def handle_error(self, req: Any, client: socket.socket, address: Any, error: Exception) -> None:
-        """Answer what never reached the application, or broke out of it, in the envelope."""
-        code, message = "internal_error", "Something went wrong on our side; it has been logged."
+        """Answer an error outside of the application, such as malformed HTTP, in the envelope."""
+        code, message = "internal_error", INTERNAL_ERROR
         for kind, its_code, its_message in _CODES:
             if isinstance(error, kind):
                 code, message = its_code, its_message
@@ -193,8 +194,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             log.debug("client_gone", request_id=request_id)
 
     def _linger(self, client: DeadlineSocket) -> None:
-        """Say goodbye, then read what is still coming: closing at once would reset the connection and
-        could take our last answer with it (RFC 9112 section 9.6)."""
+        """Close for sending, and read until the client closes too: closing at once would reset the
+        connection, and the client could lose the last answer (RFC 9112 section 9.6)."""
         try:
             client.shutdown(socket.SHUT_WR)
             client.setblocking(False)
@@ -222,8 +223,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         client.close()
 
 
-def _closing_when_told(application: Any) -> Any:
-    """gunicorn ignores a `Connection: close` of the application's; here it closes."""
+def _honour_connection_close(application: Any) -> Any:
+    """Make gunicorn close the connection if the application answers with `Connection: close`."""
 
     def wsgi(environ: dict[str, Any], start_response: Any) -> Any:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -251,6 +252,6 @@ def _answer(code: str, message: str, request_id: str) -> bytes:
     return head.encode() + body
 
 
-def _too_slow(errno: int) -> TimeoutError:
-    """With an errno that gunicorn takes for a client gone, which it is as good as."""
+def _slow_client_error(errno: int) -> TimeoutError:
+    """An error with an errno that gunicorn handles like a closed connection."""
     return TimeoutError(errno, "The client is too slow")

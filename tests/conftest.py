@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need PostgreSQL. Each test has a database of its own."""
+"""Fixtures for tests that need PostgreSQL. Each test has its own database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.postgres import cloned_database, drop_database, make_template
 from tests.support.vault import VAULT
 
 KAFKA = {"kafka", "kafka_server"}
-os.environ["MASTER_KEY"] = MASTER_KEY  # what this process stores, the processes it starts must read
+os.environ["MASTER_KEY"] = MASTER_KEY  # for this process and those it starts: they decrypt each other's data
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,14 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The DSN of the session's server (its maintenance database)."""
+    """The DSN of the maintenance database of the session's server."""
     with running_server() as dsn:
         yield dsn
 
 
 @pytest.fixture(scope="session")
 def template(postgres: str) -> Iterator[str]:
-    """The name of the migrated database that `database` is a copy of."""
+    """The name of the migrated database that `database` clones."""
     name = make_template(postgres)
     yield name
     drop_database(postgres, name)
@@ -41,14 +41,14 @@ def template(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def database(postgres: str, template: str) -> Iterator[str]:
-    """The DSN of an empty, migrated database with read tables, for this test alone."""
+    """The DSN of an empty, migrated database with read tables, for this test only."""
     with cloned_database(postgres, template) as dsn:
         yield dsn
 
 
 @pytest.fixture
 def conn(database: str) -> Iterator[Connection]:
-    """One autocommitting connection."""
+    """A connection in autocommit mode."""
     with connect(database, application="tests") as connection:
         yield connection
 
@@ -66,14 +66,14 @@ def store(pool: Pool) -> EventStore:
 
 @pytest.fixture
 def catch_up(database: str) -> Iterator[Callable[[], None]]:
-    """Brings the read tables up to the end of the log."""
+    """A function that projects everything up to the end of the log."""
     from projections.runner import catch_up as project_a_batch
     from projections.runner import connect_projector
 
     with connect_projector(database) as connection:
 
-        def catch_up_wholly() -> None:
+        def project_all() -> None:
             while project_a_batch(connection, VAULT):
                 pass
 
-        yield catch_up_wholly
+        yield project_all

@@ -1,4 +1,4 @@
-"""The packages may only import in one direction (docs/decisions/0001-house.md)."""
+"""The packages may only import in one direction (docs/decisions/0015-packages.md)."""
 
 import ast
 from collections.abc import Collection
@@ -31,7 +31,7 @@ THREADS = {
     "infrastructure/process/threads.py": "watched: an error ends the process",
     "infrastructure/storage/postgres.py": "psycopg's pool, whose threads log errors and go on",
     "infrastructure/process/metrics.py": "answers requests for metrics; an error ends one answer",
-    "api/monitoring/health.py": "each look is waited for, and its error raised, by the request",
+    "api/monitoring/health.py": "each request waits for the check and raises its error",
     "server/health_lanes.py": "the worker's loop is told how each answer ended",
     "cli/stopping.py": "a timer that ends the process",
     "cli/verify.py": "the result is waited for",

@@ -1,8 +1,8 @@
 """Check an export of the ticketing log: python3 verify_export.py DATA MANIFEST [KEY_ID]
 
-Needs Python 3.8 or later and nothing else. Ends with 0 when the data is what was signed, 1 when it is not,
-2 when a file cannot be read. KEY_ID is the id of the first signing key, as you got it from someone you trust;
-without it the manifest is believed about that key, and its id is printed.
+Needs only Python 3.8 or later. Exit code 0: the data is what was signed; 1: it is not; 2: a file cannot be
+read. KEY_ID is the id of the first signing key, from someone you trust. Without it, the key in the manifest
+is accepted, and its id is printed.
 """
 
 import base64
@@ -72,18 +72,18 @@ def require_signed(facts, keys, what):
     message = b"ticketing statement\n" + json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
     key = keys.get(facts["signed_by"])
     if key is None or not signature_is_good(key, message, base64.b64decode(facts["signature"])):
-        raise ValueError(what + " is not signed by a key that is known")
+        raise ValueError(what + " is not signed by a known key")
 
 
 def read_keys(manifest, trusted):
-    """The public keys by their ids: each is announced by one before it, the first by itself."""
+    """Return the public keys by id. An earlier key signs each announcement; the first key signs its own."""
     keys = {}
     for line in manifest["keys"]:
         facts = json.loads(line)
         public_key = base64.b64decode(facts["public_key"])
         key_id = hashlib.sha256(public_key).hexdigest()[:16]
         if key_id != facts["key"] or facts["log"] != manifest["log"]:
-            raise ValueError("a key is not the one it says")
+            raise ValueError("an announced key does not match its id or the log")
         if not keys and trusted not in (None, key_id):
             raise ValueError("the first key is %s, not %s" % (key_id, trusted))
         require_signed(facts, keys or {key_id: public_key}, "the key " + key_id)
@@ -102,7 +102,7 @@ def leaf(position, aggregate_id, version, kind, event):
 
 
 def root(leaves, known, low, high):
-    """RFC 6962, section 2.1: over the leaves of these places, or known at once."""
+    """Return the Merkle root (RFC 6962, section 2.1) of the leaves, from `known` if it is there."""
     if (low, high) in known:
         return known[low, high]
     if high - low == 1:
@@ -127,14 +127,14 @@ def read_csv(file):
 
 
 def check_pages(manifest, rows):
-    """Follow the chain from before the first page to the checkpoint; return its end and the events."""
+    """Follow the chain from before the first block to the checkpoint; return its end and the event count."""
     chain, count, row = bytes.fromhex(manifest["chain_before"]), 0, next(rows, None)
     window, left_out = manifest.get("window"), manifest.get("left_out", {})
     for index, (number, first, last, events, given) in enumerate(manifest["pages"]):
         leaves = [bytes.fromhex(one) for one in manifest["leaves_before"]] if index == 0 else []
         while row is not None and row[0] <= min(last, manifest["to"]):
             if row[0] < max(first, manifest["from"]) or (window and not is_within(window, row[4])):
-                raise ValueError("position %d is out of its place" % row[0])
+                raise ValueError("position %d is outside of the range" % row[0])
             leaves.append(leaf(*row))
             count, before, row = count + 1, row[0], next(rows, None)
             if row is not None and row[0] <= before:
@@ -152,12 +152,12 @@ def check_pages(manifest, rows):
             )
         chain = sha256(struct.pack(">BqqqI", 2, number, first, last, events), chain, bytes.fromhex(given))
     if row is not None:
-        raise ValueError("position %d is beyond what was signed" % row[0])
+        raise ValueError("position %d is after the signed range" % row[0])
     return chain, count
 
 
 def is_within(window, event):
-    at = json.loads(event)["occurred_at"].rstrip("Z")  # UTC and of one form: texts can be compared
+    at = json.loads(event)["occurred_at"].rstrip("Z")  # all UTC in one format
     return (window["since"] or "").rstrip("Z") <= at < (window["until"] or "~").rstrip("Z")
 
 
@@ -166,7 +166,7 @@ def main(data_path, manifest_path, trusted=None):
         manifest = json.load(file)
     with open(data_path, "rb") as file:
         if manifest.get("kind") != "ticketing export 1":
-            raise ValueError("this is no manifest of an export")
+            raise ValueError("the manifest is not one of an export")
         keys = read_keys(manifest, trusted)
         require_signed(manifest, keys, "the manifest")
         checkpoint = json.loads(manifest["checkpoint"])
@@ -180,11 +180,11 @@ def main(data_path, manifest_path, trusted=None):
         for piece in iter(lambda: file.read(1 << 20), b""):
             total.update(piece)
         if total.hexdigest() != manifest["data"]["sha256"]:
-            raise ValueError("the file is not byte for byte what was exported")
+            raise ValueError("the file differs from the exported bytes")
     words = count, manifest["from"], manifest["to"], checkpoint["at"], next(iter(keys))
     print("%d events, positions %d to %d: as signed on %s. First key: %s" % words)
     if manifest.get("window"):
-        print("Only what occurred from %(since)s up to before %(until)s." % manifest["window"])
+        print("Only events that occurred from %(since)s until before %(until)s." % manifest["window"])
 
 
 if __name__ == "__main__":
@@ -196,5 +196,5 @@ if __name__ == "__main__":
     except OSError as problem:
         print(problem, file=sys.stderr)
         sys.exit(2)
-    except Exception as problem:  # whoever altered a file may have put anything anywhere
+    except Exception as problem:  # an altered file may contain anything
         sys.exit("NOT AS SIGNED: %s" % (problem or type(problem).__name__))

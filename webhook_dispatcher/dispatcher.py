@@ -7,6 +7,7 @@ import asyncio
 import threading
 from functools import partial
 
+from commands.webhooks import disable_webhook
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.process.threads import start_watched
@@ -16,7 +17,6 @@ from infrastructure.storage.postgres import make_pool
 from webhook_dispatcher.address_guard import AddressGuard
 from webhook_dispatcher.consumer import Consumer
 from webhook_dispatcher.delivery import Deliveries, Options
-from webhook_dispatcher.disabling import disable
 from webhook_dispatcher.poster import Poster
 from webhook_dispatcher.retention import purge_regularly
 
@@ -44,7 +44,7 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     store = EventStore(pool, vault, lock=settings.event_log_lock)
     stopping = asyncio.Event()
     async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
-        deliveries = Deliveries(dsn, poster, vault, options, partial(disable, store))
+        deliveries = Deliveries(dsn, poster, vault, options, partial(disable_webhook, store))
         consumer = Consumer(settings, store, deliveries.wake)
         consuming = start_watched(partial(consumer.run, stop), name="consumer")
         purging = start_watched(partial(purge_regularly, settings, stop), name="retention")

@@ -1,36 +1,44 @@
-"""What is posted: from a stored event to the messages webhooks get. The public names live here."""
+"""Webhook messages: which events of a ticket are posted, under which names, and with which content."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
 from domain.aggregate import DomainEvent
-from domain.changes import ticket_changes
+from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, ticket_changes
 from domain.ticket import (
     Ticket,
     TicketAssigned,
     TicketCommented,
     TicketDeleted,
     TicketOpened,
+    TicketResolved,
     TicketRestored,
     TicketStatusChanged,
 )
+from domain.times import whole_seconds
 
 EVERY_EVENT = "ticket.*"
 TEST_EVENT = "webhook.test"
 
+# Fields of Ticket that a message shows as the thing they name, with its name, or does not show.
+_REFERENCES = frozenset(("property_id", "unit_id", "requester_id", "assignee_id", "is_deleted"))
+_PLAIN_FIELDS = tuple(
+    field for field in Ticket.__struct_fields__ if field not in EXCLUDED_FIELDS | LIST_FIELDS | _REFERENCES
+)
+
 _encode = msgspec.json.Encoder().encode
 
-Names = Mapping[str, str]  # of properties, people and keys by id; of units by "property/unit"
+Names = Mapping[str, str]  # names of properties, people and keys by id, and of units by "property/unit"
 
 
 class Message(NamedTuple):
-    """One webhook event with its bytes, and what decides who may read it."""
+    """One webhook event with its bytes, and the fields that decide who may read it."""
 
     id: str
     event_id: str
@@ -54,11 +62,11 @@ class TicketStep(NamedTuple):
 
 
 def event_names(event: DomainEvent) -> tuple[str, ...]:
-    """What webhooks call this event of a ticket; closing one is both an update and a resolution."""
+    """The webhook events that an event of a ticket causes: closing one is an update and a resolution."""
     match event:
         case TicketOpened():
             return ("ticket.created",)
-        case TicketStatusChanged(status="closed"):
+        case TicketResolved() | TicketStatusChanged(status="closed"):  # the latter only in old logs
             return ("ticket.updated", "ticket.resolved")
         case TicketAssigned():
             return ("ticket.updated", "ticket.assigned")
@@ -77,30 +85,34 @@ def is_subscribed(subscribed: frozenset[str], name: str) -> bool:
 
 
 def message_id(event_id: str, name: str) -> str:
-    """The webhook-id: the same for every endpoint, attempt and replay."""
+    """The webhook-id, which is the same for every endpoint, attempt and replay."""
     return f"msg_{uuid5(NAMESPACE_URL, f'{event_id}/{name}').hex}"
 
 
 def is_internal(event: DomainEvent) -> bool:
-    """Whether guests may not read it."""
+    """Whether guests may not read the event."""
     return isinstance(event, TicketCommented) and event.visibility == "internal"
 
 
 def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
-    """The ids whose names the message shows: properties, people and keys, and the unit of a property."""
+    """The ids of the properties, people and keys whose names the message shows, and of the unit if any."""
     event, ticket = step.event, step.after
     ids = {ticket.property_id, ticket.requester_id, ticket.assignee_id, *_actor_ids(event)} - {None}
     unit = (ticket.property_id, ticket.unit_id) if ticket.unit_id else None
-    return {id for id in ids if id}, unit
+    return {each for each in ids if each}, unit
 
 
 def make_message(step: TicketStep, name: str, names: Names) -> Message:
-    """Freeze one message of a step: the ticket as of that version, what changed, and who did it."""
+    """The message of one step: the ticket as of that version, what changed, and who changed it."""
     event, ticket = step.event, step.after
-    id = message_id(event.event_id, name)
+    webhook_id = message_id(event.event_id, name)
     data = _ticket(ticket, names)
     changes = ticket_changes(step.before, ticket)
-    data["changes"] = {field: change for field, change in changes.items() if not _is_comment(field)}
+    data["changes"] = {
+        field: change
+        for field, change in changes.items()
+        if not field.startswith("comments.")  # `comment` has it
+    }
     data["actor"] = _actor(event, names)
     if isinstance(event, TicketCommented):
         data["comment"] = {
@@ -108,18 +120,18 @@ def make_message(step: TicketStep, name: str, names: Names) -> Message:
             "text": event.text,
             "visibility": event.visibility,
             "user": _reference(event.author_id, names),
-            "created_at": _seconds(event.occurred_at),
+            "created_at": whole_seconds(event.occurred_at),
         }
     payload = {
         "event": name,
-        "timestamp": _seconds(event.occurred_at),
+        "timestamp": whole_seconds(event.occurred_at),
         "data": data,
-        "id": id,
+        "id": webhook_id,
         "version": event.originator_version,
         "sequence": step.position,
     }
     return Message(
-        id=id,
+        id=webhook_id,
         event_id=event.event_id,
         name=name,
         aggregate_id=ticket.id,
@@ -133,31 +145,27 @@ def make_message(step: TicketStep, name: str, names: Names) -> Message:
 
 
 def make_test_message(webhook_id: str, event_id: str, at: datetime) -> Message:
-    """What `POST /v1/webhooks/{id}/test` sends: the form of a message, about nothing."""
-    id = message_id(event_id, TEST_EVENT)
+    """The message that `POST /v1/webhooks/{id}/test` sends; it is about no ticket."""
+    test_id = message_id(event_id, TEST_EVENT)
     payload = {
         "event": TEST_EVENT,
-        "timestamp": _seconds(at),
+        "timestamp": whole_seconds(at),
         "data": {"webhook_id": webhook_id},
-        "id": id,
+        "id": test_id,
         "version": None,
         "sequence": None,
     }
-    return Message(id, event_id, TEST_EVENT, id, 0, None, None, None, False, _encode(payload))
+    return Message(test_id, event_id, TEST_EVENT, test_id, 0, None, None, None, False, _encode(payload))
 
 
 def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:
-    """The ticket of the API reference, field for field and in its order."""
+    """The ticket as the API shows it."""
     unit = f"{ticket.property_id}/{ticket.unit_id}"
     return {
         "id": ticket.id,
-        "title": ticket.title,
-        "description": ticket.description,
-        "status": ticket.status,
-        "priority": ticket.priority,
-        "category": ticket.category,
-        "created_at": _seconds(ticket.created_at),
-        "updated_at": _seconds(ticket.updated_at),
+        **{field: getattr(ticket, field) for field in _PLAIN_FIELDS},
+        "created_at": whole_seconds(ticket.created_at),
+        "updated_at": whole_seconds(ticket.updated_at),
         "property": _reference(ticket.property_id, names),
         "unit": {"id": ticket.unit_id, "name": names.get(unit, ticket.unit_id)} if ticket.unit_id else None,
         "requester": _reference(ticket.requester_id, names),
@@ -167,24 +175,14 @@ def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:
 
 def _actor(event: DomainEvent, names: Names) -> dict[str, Any]:
     actor = event.actor
-    id = actor.user_id or actor.credential_id
-    return {"id": id, "name": names.get(id, id) if id else actor.auth, "role": actor.role}
+    actor_id = actor.user_id or actor.credential_id
+    name = names.get(actor_id, actor_id) if actor_id else actor.auth
+    return {"id": actor_id, "name": name, "role": actor.role}
 
 
 def _actor_ids(event: DomainEvent) -> set[str | None]:
     return {event.actor.user_id or event.actor.credential_id}
 
 
-def _is_comment(field: str) -> bool:
-    """Told whole under `comment`."""
-    return field.startswith("comments.")
-
-
-def _reference(id: str, names: Names) -> dict[str, str]:
-    return {"id": id, "name": names.get(id, id)}
-
-
-def _seconds(moment: datetime | None) -> str:
-    if moment is None:
-        raise ValueError("an aggregate without events has no times")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _reference(referred_id: str, names: Names) -> dict[str, str]:
+    return {"id": referred_id, "name": names.get(referred_id, referred_id)}

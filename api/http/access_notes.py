@@ -1,8 +1,9 @@
-"""Recording who reads the audit and who is turned away, beside the requests themselves.
+"""Records reads of the audit trail and refused requests as events, outside of the requests themselves.
 
-A request only leaves a note; a thread writes it to the log. The first of its kind within a minute is
-written at once. What repeats, and what goes over a credential's budget, is counted and written as one
-event when the minute is over: whoever knocks a thousand times fills the log with a few dozen events.
+A request adds a note to a queue; a thread appends the notes to the log. The first note of each kind within
+a minute is written at once. Repetitions, and notes beyond WRITTEN_AT_ONCE of one credential, are counted
+and written as one event when the minute ends. So a client that is refused a thousand times adds only a few
+dozen events to the log.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from infrastructure.process.threads import start_watched
 from infrastructure.storage.event_store import EventStore
 
 WINDOW_SECONDS = 60.0
-WRITTEN_AT_ONCE = 10  # a window, for each credential
+WRITTEN_AT_ONCE = 10  # in one window, for each credential
 CREDENTIALS_WATCHED = 1_000
-NOTES_WAITING = 10_000  # while the database is away; more are given up, and that is logged
+NOTES_WAITING = 10_000  # while the database cannot be reached; further notes are dropped and logged
 RETRY_SECONDS = 1.0
 CLOSING_SECONDS = 2.0
 
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened: an audit that was read, or, with a `code`, a refusal."""
+    """One access to record: a refused request when `code` is set, otherwise a read of the audit trail."""
 
     context: Context
     method: str
@@ -49,13 +50,13 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         return self.context.caller.credential_id or self.context.caller.principal_id
 
     @property
-    def exactly(self) -> tuple[Any, ...]:
-        """Notes that agree in this are repetitions."""
-        return (self.method, self.route, self.code, self.subject_id, *self.filters.items())
+    def repetition_key(self) -> tuple[Any, ...]:
+        """Equal for two notes if one repeats the other."""
+        return (*self.count_key, self.subject_id, *self.filters.items())
 
     @property
-    def roughly(self) -> tuple[Any, ...]:
-        """What repetitions and those over budget are counted by."""
+    def count_key(self) -> tuple[Any, ...]:
+        """Groups the notes that are counted together."""
         return (self.method, self.route, self.code)
 
 
@@ -66,51 +67,54 @@ class _Count(NamedTuple):
 
 
 class _Window:
-    """One credential's minute."""
+    """The notes of one credential within one minute."""
 
     def __init__(self, ends_at: float) -> None:
         self.ends_at = ends_at
         self.written: set[tuple[Any, ...]] = set()
         self.counts: dict[tuple[Any, ...], _Count] = {}
 
-    def takes(self, note: Note) -> bool:
-        """Whether the note is to be written at once; otherwise it is counted."""
-        if note.exactly not in self.written and len(self.written) < WRITTEN_AT_ONCE:
-            self.written.add(note.exactly)
+    def add(self, note: Note) -> bool:
+        """Return True if the note must be written at once; otherwise count it."""
+        if note.repetition_key not in self.written and len(self.written) < WRITTEN_AT_ONCE:
+            self.written.add(note.repetition_key)
             return True
-        before = self.counts.get(note.roughly, _Count(note, 0, True))
-        alike = before.is_one_subject and before.last.exactly == note.exactly
-        self.counts[note.roughly] = _Count(note, before.times + 1, alike)
+        before = self.counts.get(note.count_key, _Count(note, 0, True))
+        is_one_subject = before.is_one_subject and before.last.repetition_key == note.repetition_key
+        self.counts[note.count_key] = _Count(note, before.times + 1, is_one_subject)
         return False
 
 
 class AccessNotes:
-    """One a process. `leave` never waits for the database and never fails; `close` writes what is left."""
+    """The queue of notes and the thread that writes them; one per process.
+
+    `add` does not wait for the database and does not fail.
+    """
 
     def __init__(self, store: EventStore, window_seconds: float = WINDOW_SECONDS) -> None:
         self._store = store
         self._window_seconds = window_seconds
         self._changed = threading.Condition()
-        self._windows: OrderedDict[str, _Window] = OrderedDict()  # the first ends first
+        self._windows: OrderedDict[str, _Window] = OrderedDict()  # in the order in which they end
         self._waiting: list[tuple[Note, int]] = []
         self._writer: threading.Thread | None = None
         self._closing = False
 
-    def leave(self, note: Note) -> None:
+    def add(self, note: Note) -> None:
         with self._changed:
             window = self._windows.get(note.credential)
             if window is None or window.ends_at <= time.monotonic():
                 self._end_windows(everything=len(self._windows) >= CREDENTIALS_WATCHED)
                 window = _Window(time.monotonic() + self._window_seconds)
                 self._windows[note.credential] = window
-            if window.takes(note):
+            if window.add(note):
                 self._enqueue(note, 1)
             if not self._closing and self._writer is None:
                 self._writer = start_watched(self._write, name="access-notes")
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what is waiting and what has been counted, for as long as CLOSING_SECONDS."""
+        """Write the waiting and the counted notes; stop after CLOSING_SECONDS."""
         with self._changed:
             self._closing = True
             self._end_windows(everything=True)
@@ -131,7 +135,7 @@ class AccessNotes:
         if len(self._waiting) < NOTES_WAITING:
             self._waiting.append((note, times))
         else:
-            _give_up(note, times, error="too many are waiting")
+            _log_dropped(note, times, error="the queue is full")
 
     def _write(self) -> None:
         while True:
@@ -140,7 +144,7 @@ class AccessNotes:
                 if not self._waiting:
                     if self._closing:
                         return
-                    self._changed.wait(self._until_next_end())
+                    self._changed.wait(self._seconds_until_next_end())
                     continue
                 note, times = self._waiting.pop(0)
             try:
@@ -153,9 +157,9 @@ class AccessNotes:
                         return
                     self._changed.wait(RETRY_SECONDS)
             except Exception as error:  # a retry would fail the same way: continue with the next note
-                _give_up(note, times, error=repr(error)[:500])
+                _log_dropped(note, times, error=repr(error)[:500])
 
-    def _until_next_end(self) -> float | None:
+    def _seconds_until_next_end(self) -> float | None:
         window = next(iter(self._windows.values()), None)
         return None if window is None else max(0.0, window.ends_at - time.monotonic())
 
@@ -175,5 +179,5 @@ class AccessNotes:
             note_denial(self._store, denial, context)
 
 
-def _give_up(note: Note, times: int, *, error: str) -> None:
+def _log_dropped(note: Note, times: int, *, error: str) -> None:
     log.error("access_not_recorded", route=note.route, key_id=note.credential, times=times, error=error)

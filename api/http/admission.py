@@ -1,4 +1,4 @@
-"""Who may use an operation of the API: a known credential, within its rate limit, with the scope."""
+"""The checks before an operation of the API: credential, rate limit, scope."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from infrastructure.storage.postgres import Pool
 
 
 def admit(pool: Pool, req: falcon.Request, resp: falcon.Response, scopes: Sequence[Scope]) -> None:
-    """Note the caller on the request and count it.
+    """Authenticate the caller, set `req.context.caller` and count the request.
 
-    Raises Refused: 401 without a valid credential, 429 above its rate limit, 403 without one of `scopes`.
+    Raises Refused: 401 without a valid credential, 429 above its rate limit, 403 without any of `scopes`.
     """
     caller, window = authenticate(pool, req.env.get("HTTP_AUTHORIZATION"))
     req.context.caller = caller
-    rate_limit.show(window, resp)
-    rate_limit.require_room(window)
+    rate_limit.set_headers(resp, window)
+    rate_limit.require_below_limit(window)
     if scopes and caller.scopes.isdisjoint(scopes):
         raise Refused("insufficient_scope", f"This key lacks the scope {' or '.join(scopes)}.")

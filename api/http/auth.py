@@ -1,4 +1,4 @@
-"""Who is asking: from the Authorization header to a Caller."""
+"""Authentication: turns the Authorization header into a Caller."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "a
 
 
 def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
-    """The caller the key stands for, and its rate window with this request counted.
+    """The caller of the key or token, and its rate window, in which this request is counted.
 
-    One statement: a revoked key, a demoted user and a spent limit are known to every worker with the
-    commit that made them so. While the database can write nothing, requests are let pass uncounted: reading
-    goes on, and so do revocations. Raises Refused with 401.
+    One statement reads and counts, without a cache. So every worker sees a revoked key, a demoted user and
+    an exhausted limit as soon as they are committed. While the database cannot write, requests are
+    authenticated but not counted. Raises Refused with 401.
     """
     key = _bearer(authorization)
     if has_form(key, OAUTH_ACCESS):
@@ -43,7 +43,7 @@ def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWin
     elif checksum_ok(key):
         kind, statements = "api_key", _OF_KEYS
     else:
-        raise _unauthenticated("The API key or token is not one of ours, or was not copied whole.")
+        raise _unauthenticated("The API key or token is malformed. Check that it was copied completely.")
     key_digest = digest(key)
     row = _find(pool, key_digest, statements)
     if row is None or not compare_digest(row[1], key_digest):
@@ -52,10 +52,10 @@ def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWin
 
 
 def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> Any:
-    """The row of a good key, or None."""
+    """The row of a valid key or token, or None."""
     parameters = {"digest": key_digest}
     with pool.connection() as conn:
-        rows = read_only.instead_of(
+        rows = read_only.run_with_fallback(
             lambda: _find_and_count(conn, parameters, statements),
             lambda: conn.fetch(_sql[statements.find], parameters),
         )
@@ -65,9 +65,9 @@ def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> Any:
 def _find_and_count(
     conn: PooledConnection, parameters: dict[str, bytes], statements: _Statements
 ) -> list[TupleRow]:
-    """A key's first request takes more than one statement."""
+    """The row of a valid key, with this request counted. The first request of a key opens its window."""
     rows = conn.fetch(_sql[statements.find_and_count], parameters)
-    if not rows:  # also when another request opens the window just now: then this waits for it
+    if not rows:  # if another request is opening the window, the INSERT waits until that is committed
         conn.execute(_sql[statements.open_window], parameters)
         rows = conn.fetch(_sql[statements.find_and_count], parameters)
     return rows

@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator
-from typing import IO, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Generic, TypeVar
 
 import falcon
 import msgspec
 from gunicorn.http.errors import ParseException
 
 from api.http.errors import Refused
-from api.http.problems import problems
+from api.http.problems import find_problems
 from api.http.queries import NoQuery, read_query
 from api.http.resource import MAX_BODY_BYTES
-from domain.errors import Invalid
+from commands.values import Problems
+from domain.errors import Details, Invalid
 from infrastructure.storage.attachment_store import disk_errors
 
 __all__ = [
     "NoQuery",
+    "SentValues",
     "encode",
     "read_bytes",
     "read_file",
     "read_object",
     "read_query",
+    "read_values",
     "require_plain",
     "respond",
     "right_fields",
@@ -60,12 +63,52 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
         raise Refused("invalid_json", str(error)) from None
 
 
+class SentValues(Generic[T]):
+    """The values of a request body or a form, for a command to validate (commands/values.py).
+
+    `details` says what is wrong already, where a form was read into `given`.
+    """
+
+    fields: Mapping[str, Any]
+
+    def __init__(self, given: Mapping[str, Any], kind: type[T], details: Details | None = None) -> None:
+        self._kind = kind
+        self._details = details or {}
+        self._is_text = True
+        try:
+            self.fields = _trimmed(given)
+        except UnicodeError:  # `read` will refuse them
+            self.fields, self._is_text = given, False
+
+    def read(self, problems: Problems | None = None) -> T:
+        """The values as a T, strings trimmed. Raises Invalid, which names every bad field at once."""
+        try:
+            values = msgspec.convert(self.fields, self._kind)
+        except (msgspec.ValidationError, UnicodeError):
+            values = None
+        if values is not None and self._is_text and not self._details:
+            if problems is not None and (details := problems(self.fields)):
+                raise Invalid(details)
+            return values
+        details = self._details
+        if values is None or not self._is_text:
+            details = find_problems(self.fields, self._kind, noun="field") | details
+        more = problems(self._valid_fields(details)) if problems is not None else {}
+        raise Invalid(details | {name: more[name] for name in more if name not in details})
+
+    def _valid_fields(self, details: Details) -> dict[str, Any]:
+        wrong = {name.partition(".")[0] for name in details}
+        return {name: _trimmed(value) for name, value in self.fields.items() if name not in wrong}
+
+
+def read_values(req: falcon.Request, kind: type[T]) -> SentValues[T]:
+    """The body, a JSON object, as the values of a command. Raises Refused as `read_object` does."""
+    return SentValues(read_object(req), kind)
+
+
 def validate(given: dict[str, Any], kind: type[T]) -> T:
     """The object as a `kind`, strings trimmed. Raises Invalid naming every bad field at once."""
-    try:
-        return msgspec.convert(_trimmed(given), kind)
-    except (msgspec.ValidationError, UnicodeError):
-        raise Invalid(problems(given, kind, noun="field")) from None
+    return SentValues(given, kind).read()
 
 
 def right_fields(given: dict[str, Any], refusal: Invalid) -> dict[str, Any]:

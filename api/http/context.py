@@ -1,4 +1,4 @@
-"""What is known of a request while it is served: `req.context`."""
+"""The data of one request, in `req.context`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from infrastructure.settings import IpNetwork
 
 
 class RequestContext:
-    """`caller` is set once the gate has admitted the request; public operations have none.
+    """`caller` is set after authentication; public operations have none.
 
-    `remote_addr` is the client's address, behind the proxies that are trusted.
+    `remote_addr` is the address of the client, as reported by the trusted proxies.
     """
 
     caller: Caller
@@ -25,18 +25,18 @@ class RequestContext:
     request_id = ""
     started_at = 0.0
     error_code: str | None = None
-    subject_id: str | None = None  # the first id in the address
+    subject_id: str | None = None  # the first id in the path
     body: bytes | None = None
     body_file: IO[bytes] | None = None
     remote_addr: str | None = None
-    command_id: str | None = None  # given by an idempotency claim
+    command_id: str | None = None  # from the idempotency claim
     is_retry = False
     is_claimed = False
-    answer_is_secret = False  # kept for a replay under the master key only
+    answer_is_secret = False  # if stored for a retry, the answer is encrypted with the master key
     _command: Context | None = None
 
     def command(self) -> Context:
-        """The circumstances of the one command this request carries out; the same at each call."""
+        """The context of the request's command; the same object at each call."""
         if self._command is None:
             self._command = Context(
                 at=datetime.now(UTC),
@@ -50,9 +50,10 @@ class RequestContext:
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequence[IpNetwork]) -> str | None:
-    """Who sent the request: the peer, or whom the last proxy that is trusted names (X-Forwarded-For).
+    """The address of the client: the peer, or, behind trusted proxies, an address in X-Forwarded-For.
 
-    What stands further left was written by the client itself and counts for nothing.
+    Reads X-Forwarded-For from the right up to the first address that is not a trusted proxy. Addresses
+    further left are ignored, because the client can forge them.
     """
     address = peer
     for named in reversed((forwarded_for or "").split(",")):
@@ -76,7 +77,7 @@ def _is_trusted(address: str | None, trusted: Sequence[IpNetwork]) -> bool:
 
 @lru_cache(maxsize=1_024)
 def source_prefix(address: str | None) -> str | None:
-    """The network a peer's address belongs to: enough to recognise abuse, too little to know a person."""
+    """The /24 or /48 network of an address: enough to recognise abuse, too little to identify a person."""
     try:
         ip = ipaddress.ip_address(address or "")
     except ValueError:

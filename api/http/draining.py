@@ -1,4 +1,4 @@
-"""Whether this worker was told to stop: what only waits for something then stops waiting."""
+"""An event that is set when this worker begins to shut down; requests that wait for something then stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every refusal and failure in the one envelope of the API reference."""
+"""Turns refusals and failures into the error envelope of the API reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATUS_OF: dict[str, int] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
-    "invalid_transition": 409,
+    "invalid_transition": 409,  # reserved: today every status may follow every other
     "idempotency_in_progress": 409,
     "precondition_failed": 412,
     "payload_too_large": 413,
@@ -48,14 +48,15 @@ _UNAVAILABLE = (
     AttachmentsUnavailable,
 )
 _SAFE = ("GET", "HEAD", "OPTIONS")
-NOTHING_HERE = "There is nothing at this address; /docs lists the addresses there are."
+NOTHING_HERE = "There is nothing at this address. /docs lists all addresses."
+INTERNAL_ERROR = "The server failed to handle the request. The error has been logged."
 _encode = msgspec.json.Encoder().encode
 
 log = structlog.get_logger()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong, for whoever puts it into an answer."""
+    """An error, as handed to the function that renders it."""
 
     status: int
     code: str
@@ -68,7 +69,7 @@ RenderFailure = Callable[[falcon.Request, falcon.Response, Failure], None]
 
 
 class Refused(Exception):
-    """The HTTP layer says no. `code` is one of STATUS_OF; `headers` go into the answer."""
+    """The HTTP layer refuses the request. `code` is a key of STATUS_OF; `headers` are added to the answer."""
 
     def __init__(
         self, code: str, message: str, *, details: Details | None = None, headers: Mapping[str, str] = {}
@@ -98,9 +99,9 @@ def fail(
     details: Details | None = None,
     headers: Mapping[str, str] = {},
 ) -> None:
-    """Make `resp` this error, whatever a resource had put into it before.
+    """Replace the contents of `resp` by this error.
 
-    In the envelope, unless the gate has found that the address answers in another form.
+    Uses the envelope, unless the gate has set another `render_failure` for the path.
     """
     for name in ("ETag", "Location", "Content-Disposition"):
         resp.delete_header(name)
@@ -121,7 +122,7 @@ def fail(
 
 
 def add_error_handlers(app: falcon.App[Any, Any]) -> None:
-    """From here on no answer of `app` has another form than the envelope."""
+    """Make `app` answer every error in the envelope."""
     app.add_error_handler(Exception, _on_anything_else)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     app.add_error_handler(_UNAVAILABLE, _on_unavailable)
@@ -139,7 +140,7 @@ def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Any, par
 
 
 def _on_http_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    """What Falcon itself refuses: no route, no such method, a broken multipart body."""
+    """Answer errors that Falcon raises, such as an unknown route or a malformed multipart body."""
     code = _CODE_OF.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     message = NOTHING_HERE if code == "not_found" else error.description or f"{error.title}."
     fail(req, resp, code, message, headers=dict(error.headers or {}))
@@ -153,15 +154,15 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         sqlstate=getattr(error, "sqlstate", None),
         reason=str(error) if isinstance(error, AttachmentsUnavailable) else None,
     )
-    message = "The service cannot reach what it stores things in just now. Try again."
+    message = "The service cannot reach its storage at the moment. Try again."
     if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
         message = (
             "The database did not answer or closed the connection, so it is unknown whether the change was"
-            " made. Send the request again with the same Idempotency-Key, or read first what is stored."
+            " made. Send the request again with the same Idempotency-Key, or check first whether it was made."
         )
     fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
 
 
 def _on_anything_else(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     log.error("request_failed", request_id=getattr(req.context, "request_id", None), exc_info=error)
-    fail(req, resp, "internal_error", "Something went wrong on our side; it has been logged.")
+    fail(req, resp, "internal_error", INTERNAL_ERROR)

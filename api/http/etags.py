@@ -1,4 +1,4 @@
-"""ETag is the aggregate's version (RFC 9110 section 8.8.3): `"7"`. Never weak."""
+"""ETags: the version of the aggregate, such as `"7"`; always strong (RFC 9110 section 8.8.3)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def etag(version: int) -> str:
 
 
 def expected_versions(req: falcon.Request) -> frozenset[int] | None:
-    """The versions If-Match allows; None for no header or `*`, which any existing thing satisfies.
+    """The versions that If-Match allows; None for no header or `*`, which every existing version satisfies.
 
-    A tag that is no version of ours, or a weak one, matches nothing (RFC 9110 section 13.1.1).
+    A weak tag, or one that is not a version, matches nothing (RFC 9110 section 13.1.1).
     """
     header = req.get_header("If-Match")
     if header is None or header.strip() == "*":

@@ -1,4 +1,4 @@
-"""Signed, expiring addresses of attachments: whoever has one may download that file for a while."""
+"""Signed, expiring URLs of attachments: anyone who has such a URL may download the file until it expires."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _EXPIRES = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 
 
 def sign(base_url: str, attachment_id: str, key: bytes, now: datetime) -> str:
-    """An address that works for 15 to 30 minutes.
+    """A URL that is valid for 15 to 30 minutes.
 
-    The expiry stands on a 15-minute grid, so that a file keeps its address for a while and caches help.
+    It expires at a multiple of 15 minutes, so that the URL stays the same for a while and can be cached.
     """
     expires = str((int(now.timestamp()) // GRID_SECONDS + 2) * GRID_SECONDS)
     signature = _signature(attachment_id, expires, key)
@@ -24,7 +24,7 @@ def sign(base_url: str, attachment_id: str, key: bytes, now: datetime) -> str:
 
 
 def verify(attachment_id: str, expires: str, signature: str, key: bytes, now: datetime) -> bool:
-    """Whether the address was signed by us, for this file, and has not expired."""
+    """Whether the signature is valid for this attachment and the URL has not expired."""
     if not _EXPIRES.fullmatch(expires) or now.timestamp() >= int(expires):
         return False
     expected = _signature(attachment_id, expires, key)
@@ -32,7 +32,7 @@ def verify(attachment_id: str, expires: str, signature: str, key: bytes, now: da
 
 
 def _signature(attachment_id: str, expires: str, key: bytes) -> str:
-    # The first line keeps what is signed here apart from anything else signed with the same key.
+    # The first line prevents that a signature made for another purpose with this key is valid here.
     message = f"attachment-url\n{attachment_id}\n{expires}".encode()
     digest = hmac.new(key, message, hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""HTML forms: the fields of a request body of the type application/x-www-form-urlencoded."""
+"""HTML forms: request bodies of the type application/x-www-form-urlencoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class Form:
-    """The fields of a form, each with the values it was sent with."""
+    """The fields of a form, each with the values that were sent for it."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -24,45 +24,45 @@ class Form:
             self._values.setdefault(name, []).append(value)
 
     def value(self, name: str) -> str:
-        """The field's value as typed, "" when it was not sent; the first of several."""
+        """The field's first value as typed, or "" if none was sent."""
         return self._values.get(name, [""])[0]
 
     def text(self, name: str) -> str:
-        """The field's value without spaces around it."""
+        """The field's value without surrounding white space."""
         return self.value(name).strip()
 
     def prose(self, name: str) -> str:
-        """The field's value with plain line ends; browsers send each as carriage return and line feed."""
+        """The field's value with line feeds as line ends; browsers send a carriage return and a line feed."""
         return self.value(name).replace("\r\n", "\n")
 
     def has(self, name: str) -> bool:
-        """Whether the field was sent at all. Of check boxes our pages send an empty value before the ticked
-        ones, so that a list with nothing ticked is not taken for one that was not there."""
+        """Whether the field was sent. Our pages send an empty value beside the check boxes of a list, so that
+        a list with no box ticked differs from a form without the list."""
         return name in self._values
 
     def values(self, name: str) -> list[str]:
-        """Every value of a field that may be sent several times."""
+        """All values of the field, which may be sent several times."""
         return self._values.get(name, [])
 
     def lines(self, name: str) -> list[str]:
-        """What was ticked in a list of check boxes, or typed one a line; without repeats and empty ones."""
+        """The ticked boxes of a list, or the lines of a text area; without duplicates and empty lines."""
         lines = [line.strip() for value in self.values(name) for line in value.splitlines()]
         return list(dict.fromkeys(line for line in lines if line))
 
     def with_lines(self, name: str, meanings: Mapping[str, str]) -> Form:
-        """The form with each line of a field replaced by what it means; others stay."""
+        """A copy of the form in which the lines of one field are replaced as `meanings` says."""
         if not self.has(name):
             return self
         lines = [meanings.get(line, line) for line in self.lines(name)]
         return Form([*(pair for pair in self.pairs() if pair[0] != name), (name, "\n".join(lines))])
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Every field with every value."""
+        """The names and values of all fields."""
         return [(name, value) for name, values in self._values.items() for value in values]
 
 
 def read_form(req: falcon.Request, *, max_bytes: int = MAX_FORM_BYTES) -> Form:
-    """The fields of the body, or Refused with 415, 413 or 400."""
+    """The form in the request body. Raises Refused with 415, 413 or 400."""
     media_type = (req.content_type or "").partition(";")[0].strip().lower()
     if media_type != _FORM:
         raise Refused("unsupported_media_type", f"Send the form as {_FORM}.")
@@ -71,8 +71,8 @@ def read_form(req: falcon.Request, *, max_bytes: int = MAX_FORM_BYTES) -> Form:
         pairs = parse_qsl(
             raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
         )
-    except ValueError:  # also what is not ASCII, or not UTF-8 behind its percent signs
+    except ValueError:  # includes bytes that are not ASCII, and percent-encoded bytes that are not UTF-8
         raise Refused("bad_request", "The form is not valid.") from None
     if any("\0" in text for pair in pairs for text in pair):
-        raise Refused("bad_request", "The form holds a NUL character.")
+        raise Refused("bad_request", "The form contains a NUL character.")
     return Form(pairs)

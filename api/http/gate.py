@@ -1,8 +1,7 @@
-"""What every request passes before its resource, and every answer after it.
+"""The middleware that runs before and after every request.
 
-The order is the contract's: route (404), method (405), key (401), rate limit (429), scope (403), then
-the idempotency claim and the resource. It works on the matched resource, never on the path's text;
-that decides only in which form an error is told.
+Checks in this order: route (404), method (405), key (401), rate limit (429), scope (403), idempotency claim.
+The checks use the matched resource, not the text of the path; the path only selects the format of errors.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from infrastructure.ids import new_id
 from infrastructure.process.deadlines import allow_last_step, lift_request_limit, limit_request
 from infrastructure.process.metrics import count_request
 
-# Every address of ours is made of such segments; `//`, a trailing slash and `..` are not.
+# All paths of the application match this; paths with `//`, a trailing slash or `..` do not.
 _PATH = re.compile(r"(?:/\.well-known)?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = _ID
 FULL_DISK_RETRY_SECONDS = 5
-_FILTER_CHARACTERS = 100  # of a parameter, in the record of an audit that was read
+_FILTER_CHARACTERS = 100  # of each parameter, in the event that records a read of the audit trail
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; where we are known by https
+_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; only if BASE_URL is https
 
 log = structlog.get_logger()
 
 
 class Gate:
-    """Falcon middleware; the only one.
+    """The only Falcon middleware.
 
-    `failures` maps the beginnings of paths to the functions that render errors there; elsewhere an error is
-    the envelope of the API reference. Pages for people live under `pages`.
+    `failures` maps path prefixes to the functions that render errors below them; all other errors have the
+    envelope of the API reference. `pages` are the path prefixes of the pages for people.
     """
 
     def __init__(
@@ -68,12 +67,12 @@ class Gate:
         context.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id()
         resp.set_headers(self._headers)
         resp.set_header("X-Request-Id", context.request_id)
-        for beginning, render in self._failures.items():
-            if req.path.startswith(beginning):
+        for prefix, render in self._failures.items():
+            if req.path.startswith(prefix):
                 context.render_failure = render
                 break
         if not _PATH.fullmatch(req.path):
-            self._lead_to_page(req, resp)
+            self._redirect_without_slash(req, resp)
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: Resource, params: dict[str, Any]
@@ -101,16 +100,16 @@ class Gate:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
     ) -> None:
-        """Run the steps after an answer. The answer is decided: a step that fails is only logged."""
+        """Run the steps after the answer. They cannot change it: a step that fails is only logged."""
         context = cast(RequestContext, req.context)
-        for step in (self._keep_answer, _close_body, _count, _log, self._note_access):
+        for step in (self._store_answer, _close_body, _count_request, _log_request, self._note_access):
             try:
                 step(req, resp, resource, context)
             except Exception as error:
                 name = step.__name__.lstrip("_")
                 log.error("after_answer_failed", step=name, request_id=context.request_id, exc_info=error)
 
-    def _keep_answer(
+    def _store_answer(
         self, req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
     ) -> None:
         """Store the answer for retries with the same Idempotency-Key."""
@@ -118,26 +117,26 @@ class Gate:
             allow_last_step()
             idempotency.finish(self._pool, self._services.vault, req, resp)
         finally:
-            lift_request_limit()  # an answer that is streamed reads on, page by page
+            lift_request_limit()  # a streamed answer is still read, batch by batch
 
     def _note_access(
         self, req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
     ) -> None:
         verb = resource.operation(req.method) if isinstance(resource, Resource) else None
         if verb is not None and (note := _note_of(req, resp, context, verb)):
-            self._services.access_notes.leave(note)
+            self._services.access_notes.add(note)
 
     def _require_disk_space(self, req: falcon.Request, verb: Verb) -> None:
-        """Refuse writes while PostgreSQL's disk is nearly full: on a full disk PostgreSQL ends, and reads
+        """Refuse writes while PostgreSQL's disk is nearly full: on a full disk PostgreSQL stops, and reads
         fail too."""
         is_read = req.method in ("GET", "HEAD") or verb.changes_nothing
         if not is_read and self._services.disk_space.is_low():
-            message = "The disk is nearly full: nothing can be changed until there is space. Try again later."
+            message = "The disk of the database is nearly full, so nothing can be changed. Try again later."
             raise Refused("unavailable", message, headers={"Retry-After": str(FULL_DISK_RETRY_SECONDS)})
 
-    def _lead_to_page(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Redirect from the address of a page with a slash at its end, as people type it; any other spelling
-        is not found."""
+    def _redirect_without_slash(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Redirect from a page's address with a trailing slash to the one without; raise 404 for any other
+        path."""
         path = req.path.removesuffix("/")
         if (
             req.method not in ("GET", "HEAD")
@@ -150,8 +149,8 @@ class Gate:
 
 
 def _require_known_parameters(req: falcon.Request, operation: Operation) -> None:
-    """An operation that declares no query takes none. Asked here, before a retry key is claimed, because
-    no resource asks for it; the answer tells nothing of what there is."""
+    """Refuse query parameters of a write that declares none. Its resource does not check them, and the
+    check must come before the Idempotency-Key is claimed."""
     if operation.query is None and req.query_string and req.method not in ("GET", "HEAD"):
         read_query(req, NoQuery)
 
@@ -163,14 +162,18 @@ def _close_body(
         context.body_file.close()
 
 
-def _count(req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext) -> None:
-    """Count the answer, by the template of its address and how it ended."""
+def _count_request(
+    req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
+) -> None:
+    """Count the request by method, path template and status, with its duration."""
     seconds = perf_counter() - context.started_at
     count_request(req.method, req.uri_template or "none", resp.status_code, seconds)
 
 
-def _log(req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext) -> None:
-    """Write the one line of the log that each request has."""
+def _log_request(
+    req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
+) -> None:
+    """Write the request's line to the log."""
     seconds = perf_counter() - context.started_at
     caller = getattr(context, "caller", None)
     log.info(
@@ -186,10 +189,10 @@ def _log(req: falcon.Request, resp: falcon.Response, resource: object, context: 
 
 
 def _note_of(req: falcon.Request, resp: falcon.Response, context: RequestContext, verb: Verb) -> Note | None:
-    """What is to be recorded of a request that has been answered; mostly nothing.
+    """The note to record for an answered request, or None; most requests have none.
 
-    A write that was refused to a caller we know, as forbidden or not found; and the operations whose reads
-    are recorded, answered or refused.
+    Writes of an authenticated caller are recorded when they are refused with 403 or 404; requests to
+    operations with `is_recorded` also when they succeed.
     """
     if getattr(context, "caller", None) is None:
         return None

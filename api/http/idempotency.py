@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a request sent twice is carried out once, and answered the same both times.
+"""`Idempotency-Key`: a request that is sent twice is executed once and gets the same answer both times.
 
-A claim is durable before the command runs and names the command's id. A retry after a crash runs the
-command again under that id, by which the command finds what it has already done.
+Before the command runs, a claim with the command's id is committed. A retry after a crash runs the command
+again with the same id, so that the command recognises the events that it has already appended.
 """
 
 from __future__ import annotations
@@ -30,28 +30,30 @@ from infrastructure.storage.postgres import Pool, named_queries
 _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _METHODS = frozenset(("POST", "PATCH"))
-_KEPT_HEADERS = ("location", "etag", "content-type")
-# These may end otherwise the next time: 412 and 415 with another If-Match, Content-Type or Content-Encoding.
-_NOT_DEFINITE = frozenset((401, 408, 409, 412, 415, 429))
+_STORED_HEADERS = ("location", "etag", "content-type")
+# A retry may get another answer: after 412 and 415 with another If-Match, Content-Type or Content-Encoding.
+_NOT_FINAL = frozenset((401, 408, 409, 412, 415, 429))
 _PURGE_ONE_IN = 200
 _HEADER = "Idempotency-Key"
-_ENCRYPTED = b"sealed:"  # no JSON begins so
+_ENCRYPTED = b"sealed:"  # marks an encrypted body; no JSON begins with it
 _PURPOSE = "kept answer"
 
 log = structlog.get_logger()
 
 
 def begin(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response, operation: Operation) -> None:
-    """Claim the request's Idempotency-Key, if it has one, or put the kept answer into `resp`.
+    """Claim the request's Idempotency-Key, if it has one, or copy the stored answer into `resp`.
 
-    Raises Invalid for a malformed key, Refused when the key belongs to another request (422) or the
-    first one is under way (409).
+    Raises Invalid for a malformed key, Refused if the key was used for another request (422) or the first
+    request is still in progress (409).
     """
     key = req.get_header(_HEADER)
     if key is None or req.method not in _METHODS:
         return
     if not _KEY.fullmatch(key):
-        raise Invalid({_HEADER: ["The Idempotency-Key header takes 1 to 255 printable ASCII characters."]})
+        raise Invalid(
+            {_HEADER: ["The Idempotency-Key header must have 1 to 255 printable ASCII characters."]}
+        )
     context = cast(RequestContext, req.context)
     parameters = {
         "key_id": context.caller.holder,
@@ -61,7 +63,7 @@ def begin(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response, 
     }
     with pool.connection() as conn:
         claimed = conn.execute(_sql["claim"], parameters).fetchone()
-        kept = None if claimed else conn.execute(_sql["select_claim"], parameters).fetchone()
+        stored = None if claimed else conn.execute(_sql["select_claim"], parameters).fetchone()
         if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
             conn.execute(_sql["purge"])
     if claimed:
@@ -69,15 +71,15 @@ def begin(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response, 
         context.is_retry = claimed[0] != parameters["command_id"]
         context.is_claimed = True
         return
-    if kept is None:  # purged between the two statements
+    if stored is None:  # purged between the two statements
         raise _in_progress()
-    _replay(resp, vault, context, parameters["request_sha256"], *kept)
+    _replay(resp, vault, parameters["request_sha256"], *stored)
 
 
 def finish(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response) -> None:
-    """Keep the answer for 24 hours when it is definite; otherwise let the next try have the claim.
+    """Store the answer for 24 hours if it is final; otherwise release the claim for a retry.
 
-    Never fails the request: a claim that is left behind is taken over after 10 seconds.
+    Never fails the request. If the claim cannot be released, a retry takes it over after 10 seconds.
     """
     context = cast(RequestContext, req.context)
     if not context.is_claimed:
@@ -90,35 +92,35 @@ def finish(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response)
     }
     try:
         with pool.connection() as conn:
-            if status >= 500 or status in _NOT_DEFINITE:
+            if status >= 500 or status in _NOT_FINAL:
                 conn.execute(_sql["give_up"], parameters)
             else:
                 answer = {
                     "status": status,
-                    "headers": Jsonb(_kept_headers(resp)),
-                    "body": _encrypt_secret(vault, resp.data, context),
+                    "headers": Jsonb(_stored_headers(resp)),
+                    "body": _stored_body(vault, resp.data, context),
                 }
                 conn.execute(_sql["keep_answer"], parameters | answer)
     except psycopg.Error as error:
-        log.warning("answer_not_kept", request_id=context.request_id, error=type(error).__name__)
+        log.warning("answer_not_stored", request_id=context.request_id, error=type(error).__name__)
 
 
-def _encrypt_secret(vault: Vault, body: bytes | None, context: RequestContext) -> bytes | None:
-    """The body as it is stored: encrypted if it contains a secret, which must not stay readable for a day."""
+def _stored_body(vault: Vault, body: bytes | None, context: RequestContext) -> bytes | None:
+    """The body as it is stored: encrypted if it contains a secret."""
     if body is None or not context.answer_is_secret:
         return body
     return _ENCRYPTED + base64.b64encode(vault.encrypt(body, purpose=_PURPOSE))
 
 
-def _decrypt_secret(vault: Vault, body: bytes | None) -> bytes | None:
+def _decrypt_body(vault: Vault, body: bytes | None) -> bytes | None:
     if body is None or not bytes(body).startswith(_ENCRYPTED):
         return body
     return vault.decrypt(base64.b64decode(bytes(body).removeprefix(_ENCRYPTED)), purpose=_PURPOSE)
 
 
-def _kept_headers(resp: falcon.Response) -> dict[str, str]:
-    headers = {name: value for name in _KEPT_HEADERS if (value := resp.get_header(name))}
-    if resp.status_code >= 400:  # the body of an error names its request
+def _stored_headers(resp: falcon.Response) -> dict[str, str]:
+    headers = {name: value for name in _STORED_HEADERS if (value := resp.get_header(name))}
+    if resp.status_code >= 400:  # the body of an error contains the request's id
         headers["x-request-id"] = resp.get_header("x-request-id") or ""
     return headers
 
@@ -126,19 +128,18 @@ def _kept_headers(resp: falcon.Response) -> dict[str, str]:
 def _replay(
     resp: falcon.Response,
     vault: Vault,
-    context: RequestContext,
     request_sha256: object,
-    kept_sha256: bytes,
+    stored_sha256: bytes,
     status: int | None,
     headers: dict[str, str],
     body: bytes | None,
 ) -> None:
-    if kept_sha256 != request_sha256:
+    if stored_sha256 != request_sha256:
         raise Refused("idempotency_key_reused", "This Idempotency-Key was used for another request.")
     if status is None:
         raise _in_progress()
     resp.status = status
-    resp.data = _decrypt_secret(vault, body)
+    resp.data = _decrypt_body(vault, body)
     for name, value in headers.items():
         resp.set_header(name, value)
     resp.set_header("Idempotent-Replayed", "true")
@@ -146,12 +147,12 @@ def _replay(
 
 
 def _in_progress() -> Refused:
-    message = "The first request with this Idempotency-Key is still under way. Try again."
+    message = "The first request with this Idempotency-Key is still in progress. Try again."
     return Refused("idempotency_in_progress", message, headers={"Retry-After": "1"})
 
 
 def _request_sha256(req: falcon.Request, operation: Operation) -> bytes:
-    """What makes two requests the same: method, address and body."""
+    """The hash of method, path, query and body: two requests with the same hash are the same request."""
     digest = hashlib.sha256()
     for part in (req.method, req.path, req.query_string):
         digest.update(part.encode(errors="replace") + b"\0")
@@ -163,7 +164,7 @@ def _request_sha256(req: falcon.Request, operation: Operation) -> bytes:
 
 
 def _without_boundary(req: falcon.Request, operation: Operation) -> bytes:
-    """A multipart body without its boundary, which clients draw anew for each try."""
+    """A multipart body without its boundary, which clients choose at random for each attempt."""
     body = read_file(req, operation.max_body_bytes).read()
     _, _, boundary = (req.content_type or "").partition("boundary=")
     boundary = boundary.partition(";")[0].strip('" ')

@@ -1,4 +1,4 @@
-"""The moments a reader may ask for: `as_of` of the past."""
+"""The `as_of` parameter: a moment in the past."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _REST_OF_THE_SECOND = timedelta(microseconds=999_999)
 
 
 def moment_of(as_of: datetime) -> datetime:
-    """The last moment that `as_of` means. Raises Invalid when it lies in the future.
+    """The last moment that `as_of` includes. Raises Invalid if it lies in the future.
 
-    Answers show times cut to whole seconds, so a time without a fraction means that second to its end:
-    what is shown to have happened at 15:30:00 has happened as of 15:30:00.
+    Answers show times cut to whole seconds. A time without a fraction therefore includes its whole second:
+    an event shown at 15:30:00 is included as of 15:30:00.
     """
     if as_of > datetime.now(UTC):
         raise Invalid({"as_of": ["The as_of parameter lies in the future."]})

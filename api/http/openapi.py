@@ -1,4 +1,4 @@
-"""/v1/openapi.json: the OpenAPI 3.1 document, generated from what serves."""
+"""/v1/openapi.json: the OpenAPI 3.1 document, generated from the declarations of the resources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Document = dict[str, Any]
 
 
 class OpenApi(Resource):
-    """The document as JSON."""
+    """Serves the document as JSON."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(summary="This document", public=True, query=NoQuery)
@@ -51,7 +51,7 @@ class OpenApi(Resource):
 
 
 def answer_cached(req: falcon.Request, resp: falcon.Response, data: bytes, etag: str) -> None:
-    """Answer with `data`, or 304 to who has it. Clients keep it, and ask whether it is still the same."""
+    """Answer with `data`, or with 304 if the client's copy is current. Clients revalidate it at each use."""
     resp.set_header("ETag", etag)
     resp.set_header("Cache-Control", "no-cache")
     if etag in (req.get_header("If-None-Match") or ""):
@@ -61,7 +61,7 @@ def answer_cached(req: falcon.Request, resp: falcon.Response, data: bytes, etag:
 
 
 def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Document:
-    """The document of these routes."""
+    """The OpenAPI document of these routes."""
     operations = [
         (path, method, resource, operation)
         for path, resource in routes
@@ -80,7 +80,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
     for path, method, resource, operation in operations:
         described = _operation(path, method, resource, operation, schema_of, components)
         paths.setdefault(path, {})[method.lower()] = described
-    for *_, operation in operations:  # they are parameters now
+    for *_, operation in operations:  # the fields of queries are listed as parameters
         if operation.query is not None:
             components.pop(operation.query.__name__, None)
     document = {
@@ -114,7 +114,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
 
 
 def _mark_times(info: Any, components: Mapping[str, Any], seen: set[type]) -> None:
-    """Say of every time in these structs that it is one: msgspec does so only where a zone is asked for."""
+    """Add `format: date-time` to every time in these structs; msgspec adds it only to types with a zone."""
     if isinstance(info, inspect.StructType) and info.cls not in seen:
         seen.add(info.cls)
         properties = components[info.cls.__name__]["properties"]
@@ -130,7 +130,7 @@ def _mark_times(info: Any, components: Mapping[str, Any], seen: set[type]) -> No
 
 
 def _members(info: Any) -> list[Any]:
-    """The types a field may have, whatever is said about them taken off."""
+    """The types that a field may have, without their metadata."""
     if isinstance(info, inspect.Metadata):
         return _members(info.type)
     if isinstance(info, inspect.UnionType):
@@ -157,7 +157,7 @@ def _operation(
         "parameters": _parameters(path, method, operation, schema_of, components),
         "responses": _responses(path, method, operation, schema_of),
     }
-    if text := _described(operation):
+    if text := _description(operation):
         described["description"] = text
     if operation.public:
         described["security"] = []
@@ -176,7 +176,7 @@ def _tag(path: str) -> str:
     return next((part for part in path.split("/") if part in names), "health")
 
 
-def _described(operation: Operation) -> str:
+def _description(operation: Operation) -> str:
     lines = [operation.description] if operation.description else []
     if operation.scopes:
         lines.append(f"Scope: {' or '.join(f'`{scope}`' for scope in operation.scopes)}.")
@@ -214,7 +214,7 @@ def _path_schema(name: str) -> Document:
 
 
 def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any]) -> list[Document]:
-    """One parameter a field. A query string knows no null, and no empty list."""
+    """One parameter for each field, without null and empty lists, which a query string cannot express."""
     schema = components[reference["$ref"].rpartition("/")[2]]
     parameters = []
     for name, found in schema["properties"].items():
@@ -241,7 +241,7 @@ def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any
 def _responses(path: str, method: str, operation: Operation, schema_of: Mapping[int, Any]) -> Document:
     responses: Document = {str(operation.status): _success(operation, schema_of)}
     if operation.answers_not_modified:
-        responses["304"] = {"description": "What you have is still current.", "headers": _headers(operation)}
+        responses["304"] = {"description": "Your copy is current.", "headers": _headers(operation)}
     statuses = sorted({STATUS_OF[code] for code in _codes(path, method, operation)})
     return responses | {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in statuses}
 
@@ -255,7 +255,7 @@ def _codes(path: str, method: str, operation: Operation) -> set[str]:
     if operation.scope is not None:
         codes.add("insufficient_scope")
     if operation.query is not None or operation.body is not None or method == "DELETE":
-        codes.add("validation_error")  # a DELETE takes no parameters, and says so
+        codes.add("validation_error")  # a DELETE refuses query parameters
     if operation.body is not None:
         codes |= {"invalid_json", "payload_too_large", "unsupported_media_type"}
     if operation.takes_if_match:

@@ -1,4 +1,4 @@
-"""What every operation of the OpenAPI document shares: errors, headers, parameters, wording."""
+"""The parts of the OpenAPI document that all operations share: errors, headers, parameters, descriptions."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from http import HTTPStatus
 from typing import Any
 
 from api.http.errors import STATUS_OF
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
 DESCRIPTION = """\
-Tickets of properties under management: report, assign, discuss and close them.
+Maintenance tickets of managed properties: open, assign, discuss and close them.
 
-Send your API key with every request: `Authorization: Bearer YOUR_API_KEY`, or an access token of
-OAuth 2.0 in its place. Answers are JSON, times are UTC, ids are opaque. A key may send 1,000 requests an
-hour unless it was given another limit, and so may an application for each person it acts for; the
-`X-RateLimit-*` headers tell what is left.
+Send your API key, or an OAuth 2.0 access token, with every request: `Authorization: Bearer YOUR_API_KEY`.
+Answers are JSON, times are UTC, ids are opaque strings. A key may send 1,000 requests an hour, unless
+another limit was set for it. An application may send as many for each user for whom it acts. The headers
+`X-RateLimit-*` contain the limit and the number of requests left.
 """
 
 TAGS: list[dict[str, str]] = [
-    {"name": "tickets", "description": "What needs to be done, where, by whom."},
+    {"name": "tickets", "description": "Maintenance requests for properties and units."},
     {"name": "attachments", "description": "Files of tickets."},
-    {"name": "users", "description": "The people: residents, staff and managers."},
-    {"name": "properties", "description": "What is managed, and the units in it."},
-    {"name": "events", "description": "What happened, for other systems to follow."},
+    {"name": "users", "description": "Residents, staff, managers and administrators."},
+    {"name": "properties", "description": "Managed buildings and their units."},
+    {"name": "events", "description": "The events of the log, for other systems to follow."},
     {"name": "event-types", "description": "The JSON Schemas of all events. No key needed."},
-    {"name": "webhooks", "description": "Signed posts to your server when something happens."},
-    {"name": "audit", "description": "Who did what: every event of the log."},
-    {"name": "health", "description": "For load balancers and supervisors. No key needed."},
-    {"name": "metrics", "description": "For Prometheus."},
+    {"name": "webhooks", "description": "Signed HTTP posts to your server when a ticket changes."},
+    {"name": "audit", "description": "The audit trail: who did what and when."},
+    {"name": "health", "description": "Checks for load balancers and supervisors. No key needed."},
+    {"name": "metrics", "description": "Metrics in the format of Prometheus."},
 ]
 
 _MEANINGS = {
-    "bad_request": "the request cannot be understood",
+    "bad_request": "the request is malformed",
     "invalid_json": "the body is not a JSON object",
-    "unauthenticated": "no key, or one that is unknown, expired or revoked",
+    "unauthenticated": "the key or token is missing, unknown, expired or revoked",
     "forbidden": "the caller's role does not allow it",
     "insufficient_scope": "the key lacks the scope named in the message",
-    "not_found": "absent, or outside what the caller may see",
-    "method_not_allowed": "the address does not take this method; Allow lists those it takes",
-    "conflict": "the state of things does not allow it now",
-    "invalid_transition": "that status cannot follow the present one",
-    "idempotency_in_progress": "the first request with this Idempotency-Key is under way",
-    "precondition_failed": "If-Match names a version that is no longer current",
+    "not_found": "the object does not exist, or the caller may not see it",
+    "method_not_allowed": "this address does not support the method; the Allow header lists those it does",
+    "conflict": "the current state does not allow it",
+    "invalid_transition": "reserved; not used, because every status can follow every other",
+    "idempotency_in_progress": "the first request with this Idempotency-Key is still in progress",
+    "precondition_failed": "the version in If-Match is not current",
     "payload_too_large": "the body is too large",
     "uri_too_long": "the address is too long",
-    "unsupported_media_type": "the body is not of the media type this address takes",
-    "validation_error": "some fields or parameters are not valid; details names all of them",
+    "unsupported_media_type": "this address does not support the media type of the body",
+    "validation_error": "some fields or parameters are not valid; details lists all of them",
     "idempotency_key_reused": "the Idempotency-Key was used for another request",
-    "rate_limited": "the key has used up its hour",
+    "rate_limited": "the key has reached its limit of requests an hour",
     "headers_too_large": "the headers are too large",
-    "internal_error": "our fault; it has been logged",
+    "internal_error": "the server failed to handle the request; the error has been logged",
     "not_implemented": "not supported",
-    "unavailable": "cannot be served just now; try again",
+    "unavailable": "the service is temporarily unavailable; try again",
 }
 
 
@@ -130,11 +130,11 @@ COMMON_SCHEMAS: dict[str, Any] = {
                 "required": ["code", "message", "details", "request_id"],
                 "properties": {
                     "code": {"type": "string"},
-                    "message": {"type": "string", "description": "For people"},
+                    "message": {"type": "string", "description": "A description for people"},
                     "details": {
                         "type": "object",
                         "additionalProperties": {"type": "array", "items": {"type": "string"}},
-                        "description": "The messages of each bad field; dots lead into nested ones",
+                        "description": "The messages for each invalid field; nested names are joined by dots",
                     },
                     "request_id": {"type": "string", "description": "The same as X-Request-Id"},
                 },
@@ -165,7 +165,7 @@ COMMON_SCHEMAS: dict[str, Any] = {
     },
     "CursorPagination": {
         "type": "object",
-        "description": "When `cursor` is given, empty at first: nothing is counted but this page",
+        "description": "When `cursor` is given (empty for the first page); without totals",
         "required": ["count", "per_page", "next_cursor", "links"],
         "properties": {
             "count": _COUNT,
@@ -179,16 +179,22 @@ COMMON_SCHEMAS: dict[str, Any] = {
 
 _TEXT = {"type": "string"}
 HEADERS: dict[str, Any] = {
-    "X-Request-Id": {"description": "Names this request in our logs", "schema": _TEXT},
-    "X-RateLimit-Limit": {"description": "Requests the key may send an hour", "schema": {"type": "integer"}},
-    "X-RateLimit-Remaining": {"description": "How many of them are left", "schema": {"type": "integer"}},
+    "X-Request-Id": {"description": "The id of this request in the logs", "schema": _TEXT},
+    "X-RateLimit-Limit": {
+        "description": "The number of requests the key may send an hour",
+        "schema": {"type": "integer"},
+    },
+    "X-RateLimit-Remaining": {
+        "description": "The number of requests left in this hour",
+        "schema": {"type": "integer"},
+    },
     "X-RateLimit-Reset": {
         "description": "When the hour ends, in seconds since 1970",
         "schema": {"type": "integer"},
     },
     "ETag": {"description": 'The version, such as "7"', "schema": _TEXT},
     "Location": {
-        "description": "The address of what was made",
+        "description": "The address of the new object",
         "schema": {"type": "string", "format": "uri"},
     },
     "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
@@ -199,28 +205,29 @@ PARAMETERS: dict[str, Any] = {
     "RequestId": {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Your own name for the request, `[A-Za-z0-9_-]{1,64}`; any other is replaced by ours.",
+        "description": "Your own id for the request, `[A-Za-z0-9_-]{1,64}`; a malformed one is replaced.",
         "schema": _TEXT,
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Makes it safe to send the request again for 24 hours: it is carried out once, and the"
-        " same answer comes back with `Idempotent-Replayed: true`. 1 to 255 printable ASCII characters.",
+        "description": "Makes it safe to send the request again within 24 hours: it is executed once, and"
+        " repetitions get the same answer with `Idempotent-Replayed: true`."
+        " 1 to 255 printable ASCII characters.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         "example": "7c1f6f0e-4f37-4a5f-9c0e-0f6f2d9b8a11",
     },
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "The version you have seen, as its ETag: if it is no longer current, 412.",
+        "description": "The ETag of your copy. If it is no longer current, the answer is 412.",
         "schema": _TEXT,
         "example": '"7"',
     },
     "IfNoneMatch": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The ETag of what you have: if it is still current, 304 without a body.",
+        "description": "The ETag of your copy. If it is current, the answer is 304 without a body.",
         "schema": _TEXT,
         "example": '"7"',
     },
@@ -228,20 +235,20 @@ PARAMETERS: dict[str, Any] = {
 
 
 def oauth2_scheme(base_url: str) -> dict[str, Any]:
-    """The security scheme of OAuth 2.0: where the endpoints are, and the scopes in words."""
+    """The security scheme of OAuth 2.0: the addresses of its endpoints and the descriptions of the scopes."""
     token_url = f"{base_url}/oauth/token"
     return {
         "type": "oauth2",
-        "description": "An access token. It opens what the scope, the role of the person and the role of the"
-        f" application all allow. Clients find the endpoints at {base_url}{METADATA_PATH}.",
+        "description": "An access token. It allows what its scopes, the role of the user and the role of the"
+        f" application all allow. {base_url}{METADATA_PATH} lists the endpoints.",
         "flows": {
             "authorizationCode": {
                 "authorizationUrl": f"{base_url}/oauth/authorize",
                 "tokenUrl": token_url,
                 "refreshUrl": token_url,
-                "scopes": WORDS,
+                "scopes": SCOPE_LABELS,
             },
-            "clientCredentials": {"tokenUrl": token_url, "scopes": WORDS},
+            "clientCredentials": {"tokenUrl": token_url, "scopes": SCOPE_LABELS},
         },
     }
 
@@ -251,7 +258,7 @@ _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 
 
 def for_requests(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
-    """Say of every text in a request what our checks ask beyond msgspec's: no NUL, not only spaces."""
+    """Add patterns for the checks of text that msgspec does not know: no NUL, not only white space."""
     if "$ref" in schema:
         schema = components[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "string" and not schema.keys() & {"enum", "format"}:

@@ -1,4 +1,4 @@
-"""Pages of lists: `page` and `per_page`, or `cursor`, and the `meta.pagination` of both."""
+"""Paging of lists by `page` and `per_page`, or by `cursor`, and the `meta.pagination` of both."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ MAX_PER_PAGE = 100
 MAX_OFFSET = 2**63 - 1
 MAX_NUMBER = 10**18 - 1
 _MAC_BYTES = 16
-_NOT_BOUND = frozenset(("page", "per_page", "cursor"))
+_UNBOUND_FIELDS = frozenset(("page", "per_page", "cursor"))
 
 LastKey = tuple[str | int, str]
-PerPage = Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; more than 100 counts as 100")]
+PerPage = Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; at most 100 are returned")]
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of every list. A subclass adds filters, and `cursor: str | None = None` if it may."""
+    """The parameters of a list with page numbers. A subclass adds filters, and `cursor: str | None = None` if
+    the list supports cursors too."""
 
     page: Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Page number")] = 1
     per_page: PerPage = 10
@@ -45,7 +46,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class CursorQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of a list that is only followed, never counted. A subclass adds filters."""
+    """The parameters of a list that supports only cursors and has no totals. A subclass adds filters."""
 
     page: ClassVar[int] = 1
     per_page: PerPage = 10
@@ -78,9 +79,9 @@ def respond_with_page(
 
 
 def read_cursor(query: PageQuery | CursorQuery, signing_key: bytes) -> LastKey | None:
-    """The key to continue after: None at the start (`cursor=`) and without a cursor.
+    """The key after which the page begins; None without a cursor and for the first page (`cursor=`).
 
-    Raises Invalid for a cursor that we did not make, or made for other filters or another order.
+    Raises Invalid for a forged cursor, and for one issued for other filters or another order.
     """
     cursor: str | None = getattr(query, "cursor", None)
     if cursor is None:
@@ -93,7 +94,7 @@ def read_cursor(query: PageQuery | CursorQuery, signing_key: bytes) -> LastKey |
 def pagination_meta(
     req: falcon.Request, base_url: str, *, page: int, per_page: int, total: int, count: int
 ) -> dict[str, Any]:
-    """`meta.pagination` of the API reference. Past the end, `previous` is the last page there is."""
+    """`meta.pagination` of the API reference. Past the end, `previous` is the last page."""
     total_pages = max(1, -(-total // per_page))
     links = {}
     if page < total_pages:
@@ -113,14 +114,14 @@ def pagination_meta(
 def cursor_meta(
     req: falcon.Request, base_url: str, *, per_page: int, count: int, next_cursor: str | None
 ) -> dict[str, Any]:
-    """`meta.pagination` in cursor mode: nothing is counted but this page."""
+    """`meta.pagination` in cursor mode: without totals."""
     links = {} if next_cursor is None else {"next": _link(req, base_url, "cursor", next_cursor)}
     return {"count": count, "per_page": per_page, "next_cursor": next_cursor, "links": links}
 
 
 def binding_of(query: PageQuery | CursorQuery) -> bytes:
-    """What a cursor of this query is good for: its filters, sort and order."""
-    fields = {name: getattr(query, name) for name in query.__struct_fields__ if name not in _NOT_BOUND}
+    """The filters, sort and order of the query. A cursor is valid only for those it was issued for."""
+    fields = {name: getattr(query, name) for name in query.__struct_fields__ if name not in _UNBOUND_FIELDS}
     return msgspec.json.encode(fields, order="deterministic")
 
 
@@ -132,7 +133,7 @@ def encode_cursor(last_key: LastKey, signing_key: bytes, *, bound_to: bytes) -> 
 
 
 def decode_cursor(cursor: str, signing_key: bytes, *, bound_to: bytes) -> LastKey:
-    """The inverse; Invalid when the cursor was made with another key or for another query."""
+    """The key in a cursor. Raises Invalid if it was signed with another key or for another query."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
@@ -150,11 +151,12 @@ def _mac(payload: bytes, signing_key: bytes, bound_to: bytes) -> bytes:
 
 
 def _bad_cursor() -> Invalid:
-    return Invalid({"cursor": ["The cursor parameter is none of ours for these filters and this order."]})
+    message = "The cursor is invalid, or was issued for other filters or another order."
+    return Invalid({"cursor": [message]})
 
 
 def _link(req: falcon.Request, base_url: str, name: str, value: str) -> str:
-    """This request's address with one parameter set, the others as they are and where they are."""
+    """The URL of this request with one parameter set; the others keep their values and their order."""
     pairs = [(key, value if key == name else text) for key, text in pairs_of(req.query_string)]
     if all(key != name for key, _ in pairs):
         pairs.append((name, value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -15,7 +16,7 @@ from domain.errors import Details
 _A_TIME = "must be a time with its offset, such as 2023-01-15T15:30:00Z"
 
 
-def problems(given: dict[str, Any], kind: Any, *, noun: str) -> Details:
+def find_problems(given: Mapping[str, Any], kind: Any, *, noun: str) -> Details:
     """What is wrong with `given` as a `kind`: dotted field names with their messages, never empty.
 
     `noun` is what a field is called to the client: "field" or "parameter".
@@ -35,7 +36,7 @@ def unknown(name: str, noun: str) -> str:
     return f"There is no {noun} {name} here."
 
 
-def _check_struct(given: dict[str, Any], info: Any, prefix: str, noun: str, found: Details) -> None:
+def _check_struct(given: Mapping[str, Any], info: Any, prefix: str, noun: str, found: Details) -> None:
     fields = {field.encode_name: field for field in info.fields}
     choices = _choices(info.cls)
     for name, field in fields.items():

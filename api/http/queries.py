@@ -13,7 +13,7 @@ import falcon
 import msgspec
 from msgspec import inspect
 
-from api.http.problems import problems, unknown
+from api.http.problems import find_problems, unknown
 from domain.errors import Details, Invalid
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def parse_query(query_string: str, kind: type[T]) -> T:
     try:
         query = msgspec.convert(given, kind)
     except msgspec.ValidationError:
-        found = {**problems(given, kind, noun="parameter"), **found}
+        found = {**find_problems(given, kind, noun="parameter"), **found}
     if found:
         raise Invalid(found)
     return query

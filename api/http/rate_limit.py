@@ -1,4 +1,4 @@
-"""What a key may still ask for in its window of an hour. The counting itself is in sql/auth.sql."""
+"""The rate limit: requests in a window of one hour. They are counted by the statements of sql/auth.sql."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _sql = named_queries(Path(__file__).parent / "sql" / "auth.sql")
 
 
 class RateWindow(msgspec.Struct, frozen=True):
-    """A key's window after this request was counted; counting stops at `limit` + 1.
+    """The window of a key, including this request; `used` is at most `limit` + 1.
 
-    Times are those of the database's clock, in seconds since 1970, the same for every worker and host.
+    Times are in seconds since 1970, by the clock of the database, which all workers and hosts share.
     """
 
     limit: int
@@ -34,27 +34,29 @@ class RateWindow(msgspec.Struct, frozen=True):
         return self.used > self.limit
 
 
-def show(window: RateWindow, resp: falcon.Response) -> None:
-    """Put the window into the headers: on every answer to a recognised key, errors included."""
+def set_headers(resp: falcon.Response, window: RateWindow) -> None:
+    """Set the X-RateLimit headers; every answer to a valid key has them, errors included."""
     resp.set_header("X-RateLimit-Limit", str(window.limit))
     resp.set_header("X-RateLimit-Remaining", str(window.remaining))
     resp.set_header("X-RateLimit-Reset", str(math.ceil(window.resets_at)))
 
 
-def require_room(window: RateWindow, what: str = "This key may ask {} times an hour.") -> None:
-    """Refused with 429 when this request is one too many; `what` says how many there may be."""
+def require_below_limit(
+    window: RateWindow, limit_text: str = "This key may send {} requests an hour."
+) -> None:
+    """Raise Refused with 429 if the limit is exceeded; `limit_text` states the limit in the message."""
     if window.is_exceeded:
         seconds = max(1, math.ceil(window.resets_at - window.checked_at))
-        message = f"{what.format(window.limit)} Try again in {seconds} seconds."
+        message = f"{limit_text.format(window.limit)} Try again in {seconds} seconds."
         raise Refused("rate_limited", message, headers={"Retry-After": str(seconds)})
 
 
-def count_action(pool: Pool, key: str, limit: int, what: str) -> None:
-    """Count something that leaves an event or a row behind, in an hour's window of its own.
+def count_action(pool: Pool, key: str, limit: int, limit_text: str) -> None:
+    """Count an action that appends an event or inserts a row, in the window `key` of one hour.
 
-    Raises Refused with 429 past the limit: the log must not be filled by one person or application.
+    Raises Refused with 429 above the limit, so that no person or application can fill the database.
     """
     with pool.connection() as conn:
         row = conn.execute(_sql["count_action"], {"key": key, "limit": limit}).fetchone()
     if row is not None:
-        require_room(RateWindow(*row), what)
+        require_below_limit(RateWindow(*row), limit_text)

@@ -1,7 +1,7 @@
-"""Authenticating reads while the database cannot write: its disk is full, or it is a standby.
+"""Authentication while the database cannot write, because its disk is full or it is a standby.
 
-Every request with a key or a session updates a row (the rate limit, the last use). When that fails, the key
-or session is looked up without the update, so that reads are still answered.
+Every request with a key or a session updates a row (the rate limit, the time of last use). If the update
+fails, the key or session is looked up without it, so that reads are still answered.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _retry_at = 0.0
 log = structlog.get_logger()
 
 
-def instead_of(writing: Callable[[], T], reading: Callable[[], T]) -> T:
-    """Return the result of `writing`; for RETRY_SECONDS after the database could not write, that of
-    `reading`."""
+def run_with_fallback(write: Callable[[], T], read: Callable[[], T]) -> T:
+    """The result of `write`; or that of `read`, if the database cannot write or could not write within the
+    last RETRY_SECONDS."""
     global _retry_at
     if time.monotonic() >= _retry_at:
         try:
-            return writing()
+            return write()
         except _CANNOT_WRITE as error:
             _retry_at = time.monotonic() + RETRY_SECONDS
             log.error("requests_not_counted", error=type(error).__name__, retry_in_seconds=RETRY_SECONDS)
     count_uncounted()
-    return reading()
+    return read()

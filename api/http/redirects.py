@@ -1,4 +1,4 @@
-"""Sending a browser on to another address."""
+"""Redirects of browsers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import falcon
 
 
 def redirect(resp: falcon.Response, location: str) -> None:
-    """See Other (303): the browser asks for the new address with GET, and forgets the form's fields."""
+    """Answer 303 (See Other): the browser requests `location` with GET and without the form's fields."""
     resp.status = falcon.HTTP_303
     resp.content_type = "text/plain; charset=utf-8"
     resp.text = "See the Location header."

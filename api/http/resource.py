@@ -23,10 +23,10 @@ MAX_BODY_BYTES = 1_048_576
 
 
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
-    """What is declared of every verb on every path.
+    """The declaration of one verb on one path.
 
-    With `changes_nothing` it is a read, whatever its verb. With `is_recorded` each answer becomes an event:
-    somebody read the audit trail.
+    With `changes_nothing` it counts as a read, whatever the verb. With `is_recorded` each use is recorded as
+    a read of the audit trail.
     """
 
     summary: str
@@ -38,11 +38,11 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 class Operation(Verb, frozen=True, kw_only=True):
     """One verb on one path of the API, as it is served and as the OpenAPI document describes it.
 
-    `scope` or `or_scope` is what a credential needs; None accepts a credential of any scope, `public=True`
-    needs none. `body` and `query` are the closed structs handed to `validate` and `read_query`. `answer` is
-    the type of the envelope's `data` (None: null; of one item when `is_list`), or, when `media_type` is not
-    JSON, unused. With `has_etag` answers carry their version; with `answers_not_modified` If-None-Match is
-    honoured too. `errors` are codes of api.http.errors.STATUS_OF beyond those every operation can give.
+    A credential needs `scope` or `or_scope`; if both are None, any credential will do, and with `public=True`
+    none is needed. `body` and `query` are closed structs, decoded by `validate` and `read_query`. `answer` is
+    the type of the envelope's `data` (of one item if `is_list`; None means null); other media types than JSON
+    do not use it. With `has_etag` answers have an ETag; with `answers_not_modified` the operation supports
+    If-None-Match too. `errors` are the codes of api.http.errors.STATUS_OF beyond those of every operation.
     """
 
     description: str = ""
@@ -66,14 +66,14 @@ class Operation(Verb, frozen=True, kw_only=True):
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """The scopes of which a credential needs one; empty when it needs none."""
+        """The scopes of which a credential needs one; empty if it needs none."""
         return tuple(scope for scope in (self.scope, self.or_scope) if scope is not None)
 
 
 class Resource:
-    """Base of every path. A subclass has `on_get`, `on_post`... and declares each of them.
+    """The base class of every path. A subclass defines `on_get`, `on_post`... and declares each of them.
 
-    Paths of the API declare Operations, pages for people PageOperations (pages/common/page.py).
+    Paths of the API declare Operations, pages for people PageOperations (pages/common/page_operation.py).
     """
 
     operations: ClassVar[Mapping[str, Verb]] = {}
@@ -82,7 +82,7 @@ class Resource:
         self.services = services
 
     def __init_subclass__(cls) -> None:
-        """HEAD is GET without the body, which Falcon leaves out by itself."""
+        """Define HEAD as GET; Falcon leaves out the body."""
         if hasattr(cls, "on_get"):
             cls.on_head = cls.on_get  # type: ignore[attr-defined]
 
@@ -100,13 +100,13 @@ class Resource:
     def admit(
         self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]
     ) -> None:
-        """Authenticate the caller and check what they may do; raise Refused, or complete the answer."""
+        """Authenticate the caller and check their scopes. Raises Refused, or completes the answer."""
         if isinstance(verb, Operation) and not verb.public:
             admission.admit(self.services.pool, req, resp, verb.scopes)
 
     def refuse_method(self, req: falcon.Request, resp: falcon.Response, params: Mapping[str, Any]) -> None:
-        """Refuse a method that is not declared with 405."""
-        message = f"This address does not take {req.method[:16]}."
+        """Raise Refused with 405 for a method that is not declared."""
+        message = f"This address does not support {req.method[:16]}."
         raise Refused("method_not_allowed", message, headers={"Allow": self.allow()})
 
     def on_options(self, req: falcon.Request, resp: falcon.Response, **params: str) -> None:
@@ -115,7 +115,7 @@ class Resource:
 
 
 class BadDeclaration(Exception):
-    """A resource's methods and its `operations` do not agree. Found when the process starts."""
+    """The methods of a resource and its `operations` differ. Raised when the process starts."""
 
 
 def verify(resource: type[Resource]) -> None:
@@ -127,7 +127,7 @@ def verify(resource: type[Resource]) -> None:
     }
     if defined != set(resource.operations):
         raise BadDeclaration(
-            f"{resource.__name__} has {sorted(defined)}, declared are {sorted(resource.operations)}"
+            f"{resource.__name__} defines {sorted(defined)} but declares {sorted(resource.operations)}"
         )
     for operation in resource.operations.values():
         if isinstance(operation, Operation) and (unknown := set(operation.errors) - STATUS_OF.keys()):

@@ -1,4 +1,4 @@
-"""What resources work with: one of each per process, made after the fork."""
+"""The services that resources use: one of each per process, created after the fork."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from projections.visibility import Visibility
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """`signing_key` signs cursors and attachment addresses; every process has the same one."""
+    """`signing_key` signs cursors and the URLs of attachments; all processes have the same one."""
 
     settings: Settings
     vault: Vault
@@ -31,7 +31,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     disk_space: DiskSpace
 
     def file_url(self, attachment_id: str) -> str:
-        """The address an attachment can be downloaded from for a while, by whoever has it."""
+        """A signed URL from which anyone can download the attachment until it expires."""
         return sign(self.settings.base_url, attachment_id, self.signing_key, datetime.now(UTC))
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_services(settings: Settings, signing_key: bytes) -> Services:
-    """Make a worker's services. It does not wait for the database: requests do, and answer 503."""
+    """Create the services of a worker. Does not connect to the database: requests do that, or answer 503."""
     dsn = settings.database_url or ""
     pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 2)
     vault = load_vault(settings)
@@ -61,11 +61,11 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
 
 
 def read_signing_key(settings: Settings) -> bytes:
-    """SIGNING_KEY, or the key that all processes on one database share."""
+    """The setting SIGNING_KEY, or else the key that is stored in the database for all processes."""
     if settings.signing_key:
         return settings.signing_key.encode()
     with connect(settings.database_url or "", application="ticketing-api") as conn:
         row = conn.execute("SELECT value FROM access.secrets WHERE name = 'signing'").fetchone()
     if row is None:
-        raise LookupError("The database has lost its signing key: set SIGNING_KEY.")
+        raise LookupError("The table access.secrets has no row 'signing'. Set SIGNING_KEY.")
     return bytes(row[0])

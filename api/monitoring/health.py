@@ -1,4 +1,4 @@
-"""/health: for load balancers and supervisors. Open to all, and says nothing they need not know."""
+"""/health: checks for load balancers and supervisors, without a key and without internal details."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """`projector_lag` counts the events not yet in the read tables, `parked_events` those that could not
-    be projected, `relay_lag` those not yet in Kafka (null without Kafka), `webhook_deliveries_due` up to
-    10,000 that wait to be posted, `webhooks_failing` those whose last post failed. None of them makes the
-    API unready, and neither does Kafka."""
+    """`projector_lag`: events not yet in the read tables. `parked_events`: events that could not be
+    projected. `relay_lag`: events not yet in Kafka; null without Kafka. `webhook_deliveries_due`: deliveries
+    that wait to be posted, counted up to 10,000. `webhooks_failing`: webhooks whose last post failed. Neither
+    these numbers nor the state of Kafka make the API unready."""
 
     status: Literal["ready"] = "ready"
     projector_lag: int
@@ -62,11 +62,11 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(Resource):
-    """The process answers."""
+    """Answers 200 as long as the process can answer."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
-            summary="Whether the process answers at all", public=True, query=NoQuery, answer=Liveness
+            summary="Whether the process is running", public=True, query=NoQuery, answer=Liveness
         )
     }
 
@@ -76,12 +76,12 @@ class Live(Resource):
 
 
 class Ready(Resource):
-    """Requests can be served."""
+    """Answers 200 if requests can be served, otherwise 503."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Whether requests can be served",
-            description="When not, 503 names what is wrong in `details`.",
+            description="If they cannot, the answer is 503, and `details` states the reason.",
             public=True,
             query=NoQuery,
             answer=Readiness,
@@ -95,18 +95,19 @@ class Ready(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         read_query(req, NoQuery)
-        outcome = self._check.outcome()
-        if isinstance(outcome, Readiness):
-            respond(resp, outcome)
+        result = self._check.run()
+        if isinstance(result, Readiness):
+            respond(resp, result)
             return
-        message = next(iter(outcome.values()))[0]
-        raise Refused("unavailable", message, details=outcome, headers={"Retry-After": "1"})
+        message = next(iter(result.values()))[0]
+        raise Refused("unavailable", message, details=result, headers={"Retry-After": "1"})
 
 
 class Check:
-    """Looks at what requests need, on a connection and a thread of its own.
+    """Checks what requests need, on a thread and a connection of its own.
 
-    A server that hangs holds that thread, not those of requests, and the answer is out after a second.
+    If the database hangs, it blocks that thread, not those of requests, and the answer still comes within
+    CHECK_SECONDS.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -114,34 +115,34 @@ class Check:
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._running: Future[Readiness | Details] | None = None
-        self._began = 0.0
+        self._started_at = 0.0
         self._conn: Connection | None = None
 
-    def outcome(self) -> Readiness | Details:
-        """How things are now, or what is wrong. Who asks while a look is overdue is answered at once: many
-        who each waited a second would wait for one another's threads."""
+    def run(self) -> Readiness | Details:
+        """The current state, or what is wrong. Concurrent calls share one check. A call that finds a check
+        running for more than CHECK_SECONDS fails at once, so that many calls do not occupy all threads."""
         with self._lock:
             if self._running is None or self._running.done():
-                self._running = self._thread.submit(self._look)
-                self._began = time.monotonic()
-            running, seconds_left = self._running, self._began + CHECK_SECONDS - time.monotonic()
+                self._running = self._thread.submit(self._check)
+                self._started_at = time.monotonic()
+            running, seconds_left = self._running, self._started_at + CHECK_SECONDS - time.monotonic()
         try:
             return running.result(max(0.0, seconds_left))
         except TimeoutError:
             return {"database": [f"PostgreSQL did not answer within {CHECK_SECONDS:g} s."]}
 
-    def _look(self) -> Readiness | Details:
+    def _check(self) -> Readiness | Details:
         was_connected = self._conn is not None and not self._conn.closed
         try:
-            return self._look_at(self._connection())
+            return self._check_on(self._connect())
         except psycopg.Error as error:
             if self._conn is not None:
                 self._conn.close()
             if was_connected and not isinstance(error, DeadlineExceeded):
-                return self._look()  # the server may have closed an idle connection, as a restart does
-            return {"database": [f"PostgreSQL cannot be used: {type(error).__name__}."]}
+                return self._check()  # a restart of the server closes idle connections
+            return {"database": [f"PostgreSQL is not available: {type(error).__name__}."]}
 
-    def _connection(self) -> Connection:
+    def _connect(self) -> Connection:
         if self._conn is None or self._conn.closed:
             dsn = self._settings.database_url or ""
             self._conn = connect(
@@ -149,17 +150,17 @@ class Check:
             )
         return self._conn
 
-    def _look_at(self, conn: Connection) -> Readiness | Details:
+    def _check_on(self, conn: Connection) -> Readiness | Details:
         if pending := pending_migrations(conn):
-            return {"migrations": [f"Not applied yet: {', '.join(pending)}. Run `ticketing migrate`."]}
+            return {"migrations": [f"Not applied: {', '.join(pending)}. Run `ticketing migrate`."]}
         if (state := read_schema_state(conn)) != "current":
             return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
         servers = self._settings.kafka_bootstrap_servers
-        return measured(conn, has_kafka=bool(servers), kafka=_kafka(servers))
+        return _read_state(conn, has_kafka=bool(servers), kafka=_kafka_state(servers))
 
 
-def measure(settings: Settings) -> None:
-    """Set the gauges of /metrics to how things are now. What cannot be told keeps its last value."""
+def update_gauges(settings: Settings) -> None:
+    """Read the current state and set the gauges of /metrics. Without the database they keep their values."""
     with (
         suppress(psycopg.Error),
         connect(
@@ -169,11 +170,11 @@ def measure(settings: Settings) -> None:
             options=_OPTIONS,
         ) as conn,
     ):
-        measured(conn, has_kafka=bool(settings.kafka_bootstrap_servers))
+        _read_state(conn, has_kafka=bool(settings.kafka_bootstrap_servers))
 
 
-def measured(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
-    """How things are, which the gauges tell from now on too."""
+def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
+    """Read the lags and counts, and set the gauges to them."""
     row = conn.execute(_sql["select_state"]).fetchone()
     lag, parked, unpublished, due, failing = row or (0, 0, 0, 0, 0)
     projector_lag.set(max(0, lag))
@@ -192,8 +193,8 @@ def measured(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not conf
     )
 
 
-def _kafka(servers: str | None) -> KafkaState:
-    """Whether any bootstrap server takes a connection."""
+def _kafka_state(servers: str | None) -> KafkaState:
+    """Whether one of the first three bootstrap servers accepts a connection."""
     if not servers:
         return "not configured"
     for server in servers.split(",")[:3]:

@@ -1,4 +1,4 @@
-"""/metrics: for Prometheus, with an admin's key."""
+"""/metrics: the metrics for Prometheus; needs an admin's key."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import falcon
 
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
-from api.monitoring.health import measure
-from infrastructure.process.metrics import CONTENT_TYPE, exposition
+from api.monitoring.health import update_gauges
+from infrastructure.process.metrics import CONTENT_TYPE, render_metrics
 
 
 class Metrics(Resource):
-    """Counts and times of every worker of this server."""
+    """The metrics of all workers of this server, added up."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
-            summary="Metrics in Prometheus' text format",
+            summary="The metrics in the text format of Prometheus",
             roles="admin",
             query=NoQuery,
             media_type="text/plain",
@@ -28,6 +28,6 @@ class Metrics(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         req.context.caller.require("admin", "read metrics")
         read_query(req, NoQuery)
-        measure(self.services.settings)
+        update_gauges(self.services.settings)
         resp.content_type = CONTENT_TYPE
-        resp.data = exposition()
+        resp.data = render_metrics()

@@ -1,6 +1,6 @@
-"""OAuth 2.0: the authorization server. docs/decisions/0005-oauth.md tells why it is built as it is.
+"""The OAuth 2.0 authorization server. docs/decisions/0005-oauth.md explains the design.
 
-`authorize.py` asks the person, `token.py` serves the clients, `applications.py` lets the person take a
-consent back. The protocol's order of checks is oauthlib's (`server.py`); what it asks about our clients
-and grants is answered by `validator.py`.
+`token.py` has the endpoints for clients. The pages where people give and withdraw their consent are
+pages/consent.py and pages/applications.py. oauthlib runs the protocol (`server.py`) and calls
+`validator.py` for everything that depends on clients, codes, tokens and grants.
 """

@@ -1,4 +1,4 @@
-"""The registered applications, as the authorization server and the lists for administrators see them."""
+"""Reads registered OAuth clients, for the authorization server and for the lists of administrators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sql = named_queries(Path(__file__).parent / "sql" / "oauth.sql")
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A client that is not revoked. `client_id` is the name oauthlib knows the id by."""
+    """A client that is not revoked. oauthlib reads the attribute `client_id`."""
 
     client_id: str
     secret_sha256: bytes | None
@@ -40,7 +40,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class ListedClient(msgspec.Struct, frozen=True):
-    """A client as administrators see it; `grants` counts the people who let it act for them."""
+    """A client in the list of administrators; `grants` is the number of its active grants."""
 
     client_id: str
     name: str
@@ -60,7 +60,7 @@ class ListedClient(msgspec.Struct, frozen=True):
 
 
 def find_client(pool: Pool, client_id: str | None) -> Client | None:
-    """The client of that id unless it is revoked."""
+    """The client with this id; None if there is none or it is revoked."""
     if not client_id or len(client_id) > 64 or "\0" in client_id:
         return None
     with pool.connection() as conn:
@@ -69,6 +69,6 @@ def find_client(pool: Pool, client_id: str | None) -> Client | None:
 
 
 def list_clients(pool: Pool) -> list[ListedClient]:
-    """Every client there ever was, the oldest first."""
+    """All clients, including revoked ones, oldest first."""
     with pool.connection() as conn:
         return [ListedClient(*row) for row in conn.execute(sql["list_clients"])]

@@ -1,4 +1,4 @@
-"""/.well-known/oauth-authorization-server: what a client library needs to know (RFC 8414)."""
+"""/.well-known/oauth-authorization-server: metadata for client libraries (RFC 8414)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WITH_SECRET = ["client_secret_basic", "client_secret_post"]
 
 class Metadata(Resource):
     operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="Where the OAuth 2.0 endpoints are", public=True)
+        "GET": Operation(summary="The OAuth 2.0 endpoints and their features", public=True)
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

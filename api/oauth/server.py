@@ -1,4 +1,8 @@
-"""The grants we offer, put together from oauthlib's parts: nothing implicit, no passwords, no `plain`."""
+"""The OAuth 2.0 server, composed of oauthlib's parts.
+
+It supports authorization codes with PKCE (S256 only), refresh tokens and client credentials. It supports
+neither the implicit grant nor the password grant.
+"""
 
 from __future__ import annotations
 
@@ -31,30 +35,28 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # a SHA-256 in base64url (RFC 763
 
 
 class Server(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, IntrospectEndpoint):  # type: ignore[misc]
-    """One a request: it is a few small objects, and the validator belongs to one request."""
+    """The server for one request, because the validator holds the state of one request."""
 
-    def __init__(self, services: Services, req: falcon.Request, *, takes_public: bool = True) -> None:
-        validator = Validator(services, cast(RequestContext, req.context), takes_public=takes_public)
-        by_code = _CodeGrant(validator, services.settings.base_url)
-        by_refresh = RefreshTokenGrant(validator)
-        as_itself = ClientCredentialsGrant(validator)
+    def __init__(self, services: Services, req: falcon.Request, *, allow_public: bool = True) -> None:
+        validator = Validator(services, cast(RequestContext, req.context), allow_public=allow_public)
+        code_grant = _CodeGrant(validator, services.settings.base_url)
         bearer = BearerToken(
             validator,
             token_generator=lambda request: make_token(OAUTH_ACCESS),
             refresh_token_generator=lambda request: make_token(OAUTH_REFRESH),
-            expires_in=lambda request: _lifetime(validator),
+            expires_in=lambda request: _access_seconds(validator),
         )
         AuthorizationEndpoint.__init__(
-            self, default_response_type="code", default_token_type=bearer, response_types={"code": by_code}
+            self, default_response_type="code", default_token_type=bearer, response_types={"code": code_grant}
         )
         TokenEndpoint.__init__(
             self,
             default_grant_type="authorization_code",
             default_token_type=bearer,
             grant_types={
-                "authorization_code": by_code,
-                "refresh_token": by_refresh,
-                "client_credentials": as_itself,
+                "authorization_code": code_grant,
+                "refresh_token": RefreshTokenGrant(validator),
+                "client_credentials": ClientCredentialsGrant(validator),
             },
         )
         RevocationEndpoint.__init__(self, validator)
@@ -62,34 +64,33 @@ class Server(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, Introspec
 
 
 class _CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
-    """oauthlib's, with S256 as the only way to prove a challenge.
+    """oauthlib's grant with S256 as the only code_challenge_method.
 
-    oauthlib takes a missing code_challenge_method for `plain`; here `plain` is unknown, so that leaving it
-    out is an error as well.
+    oauthlib treats a missing code_challenge_method as `plain`. `plain` is not supported here, so a missing
+    method is an error too.
     """
 
     _code_challenge_methods: ClassVar[dict[str, Any]] = {"S256": code_challenge_method_s256}
 
     def __init__(self, validator: Validator, issuer: str) -> None:
-        super().__init__(validator, pre_auth=[_require_known_forms])
+        super().__init__(validator, pre_auth=[_require_supported])
         self._issuer = issuer
-        self.register_token_modifier(_without_refresh_token_unless_registered)
+        self.register_token_modifier(_remove_refresh_token_unless_registered)
 
     def create_authorization_code(self, request: Request) -> dict[str, str]:
-        """The answer to the client; `save_authorization_code` puts the code in. `iss` is RFC 9207's."""
+        """The answer to the client; `save_authorization_code` fills in the code. `iss`: see RFC 9207."""
         answer = {"code": "", "iss": self._issuer}
         if request.state:
             answer["state"] = request.state
         return answer
 
 
-def _require_known_forms(request: Request) -> dict[str, Any]:
+def _require_supported(request: Request) -> dict[str, Any]:
+    """Refuse parameters of an authorization request that oauthlib accepts but this server does not."""
     if request.response_mode not in (None, "query"):
         raise InvalidRequestError("The response_mode must be query.", request=request)
     if request.code_challenge_method is not None and request.code_challenge is None:
-        raise InvalidRequestError(
-            "There is a code_challenge_method without a code_challenge.", request=request
-        )
+        raise InvalidRequestError("The code_challenge_method needs a code_challenge.", request=request)
     if request.code_challenge is not None and not _CHALLENGE.fullmatch(request.code_challenge):
         raise InvalidRequestError("The code_challenge is not an S256 challenge.", request=request)
     if "authorization_code" not in request.client.grant_types:
@@ -97,7 +98,7 @@ def _require_known_forms(request: Request) -> dict[str, Any]:
     return {}
 
 
-def _without_refresh_token_unless_registered(
+def _remove_refresh_token_unless_registered(
     token: dict[str, Any], token_handler: object, request: Request
 ) -> dict[str, Any]:
     if "refresh_token" not in request.client.grant_types:
@@ -105,8 +106,8 @@ def _without_refresh_token_unless_registered(
     return token
 
 
-def _lifetime(validator: Validator) -> int:
-    """Seconds an access token lives: an hour, or what is left of its grant."""
+def _access_seconds(validator: Validator) -> int:
+    """The lifetime of an access token in seconds: an hour, or less if its grant ends before."""
     lifetime = ACCESS_LIFETIME.total_seconds()
     left = validator.seconds_left()
     return math.floor(lifetime if left is None else max(0.0, min(lifetime, left)))

@@ -1,8 +1,8 @@
-"""What oauthlib asks about our clients, codes and tokens, for one request.
+"""The callbacks of oauthlib that read and write clients, codes and tokens, for one request.
 
-oauthlib keeps the order of the protocol's checks and the form of its answers. Whether a code or refresh
-token is good is decided where its tokens are saved, in one commit (commands/oauth_grants.py); what the
-look-ups here find before that may be overtaken by another request, and then the commit decides.
+oauthlib defines the order of the checks and the form of the answers. Whether a code or refresh token is
+valid is decided in the transaction that saves its tokens (commands/oauth_grants.py). The look-ups here come
+before it, so another request may change what they found; the transaction then decides.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from domain.errors import Conflict
 from domain.oauth_grant import EndReason, OAuthGrant
 from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
 
-TOKENS_AN_HOUR = 1_000  # for each person, and for the client itself
+TOKENS_AN_HOUR = 1_000  # of one client for each user, and for itself
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
 class Found(NamedTuple):
-    """The grant behind a code or refresh token that was sent."""
+    """The grant to which the code or refresh token of the request belongs."""
 
     grant_id: str
     client_id: str
@@ -54,14 +54,14 @@ class Found(NamedTuple):
 
 
 class Validator(RequestValidator):  # type: ignore[misc]
-    """One a request. `context` is the HTTP request's, whose command the grant's events belong to;
-    `takes_public` False asks every client for its secret."""
+    """The validator of one request. `context` is that of the HTTP request; with `allow_public=False` public
+    clients are refused, because they have no secret."""
 
-    def __init__(self, services: Services, context: RequestContext, *, takes_public: bool = True) -> None:
+    def __init__(self, services: Services, context: RequestContext, *, allow_public: bool = True) -> None:
         super().__init__()
         self._services = services
         self._context = context
-        self._takes_public = takes_public
+        self._allow_public = allow_public
         self._found: Found | None = None
         self._generation = 0
         self._code: Any = None
@@ -69,13 +69,15 @@ class Validator(RequestValidator):  # type: ignore[misc]
     # The client
 
     def client_authentication_required(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        return True  # authenticate_client knows public clients too
+        return True  # authenticate_client handles public clients too
 
     def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """By Authorization: Basic or by client_secret in the body, not both; a public client by its id."""
+        """Authenticate the client by Authorization: Basic or by client_secret in the body, but not both; a
+        public client by its id alone."""
         basic = _basic(request.headers.get("Authorization"))
         if basic is not None and request.client_secret is not None:
-            raise InvalidRequestError("The client authenticates in two ways at once.", request=request)
+            message = "The client authenticates with a header and in the body. Use one of them."
+            raise InvalidRequestError(message, request=request)
         client_id, secret = basic or (request.client_id, request.client_secret)
         if request.client_id not in (None, client_id):
             return False
@@ -83,7 +85,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
         if client is None:
             return False
         if client.is_public:
-            is_authentic = self._takes_public and not secret
+            is_authentic = self._allow_public and not secret
         else:
             is_authentic = client.has_secret(secret or "")
         if is_authentic:
@@ -106,7 +108,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def validate_redirect_uri(
         self, client_id: str, redirect_uri: str, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        return redirect_uri in request.client.redirect_uris  # the same text, not the same meaning
+        return redirect_uri in request.client.redirect_uris  # compared as text (RFC 9700 section 2.1)
 
     def get_default_redirect_uri(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
@@ -141,7 +143,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def save_authorization_code(
         self, client_id: str, code: dict[str, str], request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """Record the consent; the code is drawn in the same commit and put into the answer here."""
+        """Append the event of the consent and add the code that this creates to the answer."""
         command = GiveGrant(
             client_id=client_id,
             scopes=tuple(sorted(set(request.scopes))),
@@ -156,7 +158,8 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def validate_code(
         self, client_id: str, code: str, client: Client, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Find the code's grant. One used before ends it, also when the rest of the request is not right."""
+        """Find the grant of the code. A code that is used again ends its grant, even if the rest of the
+        request is invalid."""
         if not has_form(code, OAUTH_CODE):
             return False
         with self._services.pool.connection() as conn:
@@ -171,13 +174,14 @@ class Validator(RequestValidator):  # type: ignore[misc]
         return bool(is_fresh)
 
     def get_code_challenge(self, code: str, request: Request) -> str | None:
-        """Also refuses a verifier nobody announced: a downgrade (RFC 9700 section 2.1.1)."""
+        """The challenge of the code. Refuses a verifier without a challenge, to prevent a downgrade attack
+        (RFC 9700 section 2.1.1)."""
         challenge: str | None = self._code[2]
         verifier = request.code_verifier
         if challenge is None and verifier is not None:
-            raise InvalidGrantError("There was no code_challenge to verify.", request=request)
+            raise InvalidGrantError("The code has no code_challenge.", request=request)
         if verifier is not None and not _VERIFIER.fullmatch(verifier):
-            raise InvalidGrantError("The code_verifier does not fit.", request=request)
+            raise InvalidGrantError("The code_verifier is malformed.", request=request)
         return challenge
 
     def get_code_challenge_method(self, code: str, request: Request) -> str:
@@ -195,18 +199,20 @@ class Validator(RequestValidator):  # type: ignore[misc]
     ) -> bool:
         expected, was_given, _ = self._code
         if redirect_uri != expected or (was_given and request.using_default_redirect_uri):
-            raise InvalidGrantError("The redirect_uri is not that of the authorization.", request=request)
+            message = "The redirect_uri differs from that of the authorization request."
+            raise InvalidGrantError(message, request=request)
         return True
 
     def invalidate_authorization_code(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing left to do: the commit that saved the tokens did it."""
+        """Does nothing: the transaction that saved the tokens has invalidated the code."""
 
     # Tokens
 
     def validate_refresh_token(
         self, refresh_token: str, client: Client, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Find the token's grant. One used before ends it, also when the rest of the request is not right."""
+        """Find the grant of the token. A token that is used again ends its grant, even if the rest of the
+        request is invalid."""
         if not has_form(refresh_token, OAUTH_REFRESH):
             return False
         with self._services.pool.connection() as conn:
@@ -225,12 +231,12 @@ class Validator(RequestValidator):  # type: ignore[misc]
         return self._grant().scopes
 
     def save_bearer_token(self, token: dict[str, Any], request: Request, *args: Any, **kwargs: Any) -> None:
-        """Save the tokens if what they are given for is still good; else raise InvalidGrantError."""
+        """Save the tokens. Raises InvalidGrantError if the code or refresh token is not valid any more."""
         client: Client = request.client
         user_id = self._found.user_id if self._found else None
         key = f"token/{rate_key(client.client_id, user_id)}"
-        what = "This client may ask for {} tokens an hour for each person."
-        count_action(self._services.pool, key, TOKENS_AN_HOUR, what)
+        limit_text = "This client may get {} tokens an hour for each user."
+        count_action(self._services.pool, key, TOKENS_AN_HOUR, limit_text)
         tokens = NewTokens(
             access_token=token["access_token"],
             refresh_token=token.get("refresh_token"),
@@ -245,22 +251,23 @@ class Validator(RequestValidator):  # type: ignore[misc]
         self._act_as(client)
         try:
             if request.grant_type == "refresh_token":
-                is_good = refresh(store, grant_id, self._generation, tokens, self._context.command())
+                is_valid = refresh(store, grant_id, self._generation, tokens, self._context.command())
             else:
-                is_good = redeem_code(store, grant_id, tokens, self._context.command())
-        except Conflict:  # so many others used it at the same time that one of them was first
-            is_good = False
-        if not is_good:
+                is_valid = redeem_code(store, grant_id, tokens, self._context.command())
+        except Conflict:  # lost the race against other requests with the same code or token in every attempt
+            is_valid = False
+        if not is_valid:
             raise InvalidGrantError(request=request)
 
     def seconds_left(self) -> float | None:
-        """How long the grant goes on at most; None for a client that acts as itself."""
+        """The seconds until the grant expires; None for client credentials."""
         return (self._found.expires_at - datetime.now(UTC)).total_seconds() if self._found else None
 
     def revoke_token(
         self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """Void an access token, or with a refresh token all of its grant. Others' tokens stay (RFC 7009)."""
+        """Revoke an access token, or end the grant of a refresh token. Ignores tokens of other clients
+        (RFC 7009)."""
         row = self._token_of(request.client, token)
         if row is None:
             return
@@ -274,7 +281,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def introspect_token(
         self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
     ) -> dict[str, Any] | None:
-        """A token of the asking client as RFC 7662 describes it; None for any other."""
+        """The description of a token of this client (RFC 7662); None for tokens of others."""
         row = self._token_of(request.client, token)
         if row is None or not row[6]:
             return None
@@ -304,7 +311,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
         end_grant(self._services.store, self._grant().grant_id, reason, self._context.command())
 
     def _act_as(self, client: Client) -> None:
-        """Make the client the caller, so that events name it and the person it acts for."""
+        """Set the caller, which the event names: the client, and the user for whom it acts."""
         found = self._grant()
         rights = effective_rights((found.role, ()), (client.role, ()))
         self._context.caller = Caller(
@@ -325,7 +332,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
 def _basic(authorization: str | None) -> tuple[str, str] | None:
     """Client id and secret of an Authorization header: each form-encoded, then Basic (RFC 6749, 2.3.1).
 
-    None without the header; ("", "") when it cannot be read, which is no client.
+    None without the header; ("", "") if it is malformed, which matches no client.
     """
     if authorization is None:
         return None

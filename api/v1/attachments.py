@@ -26,7 +26,7 @@ from api.http.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
-from commands.tickets import AttachFile, attach_file, visible_ticket
+from commands.tickets import attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
@@ -48,7 +48,7 @@ class FileUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FileAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the signed address carries; it is made by us and used as it is."""
+    """The query of a signed address, which the server made."""
 
     expires: str
     signature: str
@@ -109,9 +109,7 @@ class Attachments(Resource):
         if not context.is_retry:
             ticket.require_room_for_a_file()
         attachment = self._keep(context.command_id, upload, context.at)
-        ticket = attach_file(
-            self.services.store, AttachFile(ticket_id=ticket_id, attachment=attachment), context
-        )
+        ticket = attach_file(self.services.store, ticket_id, attachment, context)
         self.services.visibility.wait_for(ticket.position)
         view = AttachmentView(
             id=attachment.id,
@@ -125,8 +123,8 @@ class Attachments(Resource):
         respond(resp, view, status=201)
 
     def _keep(self, attachment_id: str, upload: _Upload, at: datetime) -> Attachment:
-        """Store the bytes before the event that names them. What a crash in between leaves is harmless:
-        nothing points to it, and a retry writes it again under the same id."""
+        """Store the bytes before the event that names them. A crash in between leaves a file that no event
+        names; a retry writes it again under the same id."""
         try:
             stored = self.services.attachments.put(attachment_id, upload.stream)
         except TooLarge:
@@ -185,9 +183,9 @@ class _Upload(msgspec.Struct, frozen=True):
 
 
 class _Form:
-    """A multipart body, read whole; Refused with 415, 413 or 400 when it is none or broken.
+    """A multipart body, read whole. Raises Refused with 415, 413 or 400 when it cannot be read.
 
-    What is in it is judged only by `the_file`, because 404 comes before 422.
+    Only `the_file` checks its content, because 404 comes before 422.
     """
 
     def __init__(self, req: falcon.Request) -> None:
@@ -208,7 +206,7 @@ class _Form:
             raise Refused("bad_request", "The form is broken off, or its headers are not UTF-8.") from None
 
     def the_file(self) -> _Upload:
-        """The part named `file`; raise Invalid unless it is the only one, and has a name."""
+        """The part named `file`. Raises Invalid unless it is the only part and has a filename."""
         details = self._details
         if self._upload is None:
             details = {"file": [required("file", "field")], **details}
@@ -219,7 +217,7 @@ class _Form:
         return self._upload
 
     def _take(self, part: BodyPart) -> None:
-        """Keep a copy: its own stream ends where the next part is looked for."""
+        """Copy the part, because its stream ends when the next part is read."""
         if part.name == "file" and self._upload is None:
             file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - kept for `put`
             copy = cast(BinaryIO, file)
@@ -235,7 +233,7 @@ class _Form:
 
 
 def _filename(given: str) -> str:
-    """The name without folders and without what cannot be shown; empty when nothing is left."""
+    """The name without folders and unprintable characters; empty when nothing is left."""
     name = PurePosixPath(given.replace("\\", "/")).name
     name = "".join(character for character in name if character.isprintable()).strip()
     return name[-_LONGEST_FILENAME:] if name.strip(".") else ""

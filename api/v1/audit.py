@@ -1,4 +1,4 @@
-"""/v1/audit/events: what was done, by whom, to anything."""
+"""/v1/audit/events: the audit trail."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from projections.ticket_query import Order
 
 _KINDS = sorted({action.partition(".")[0] for action in ACTIONS})
 _CHOICES = (*ACTIONS, *(f"{kind}.*" for kind in _KINDS))
-_ACTION_HELP = f"Kinds of event, or all of a noun: {', '.join(f'`{kind}.*`' for kind in _KINDS)}"
+_ACTION_HELP = f"Types of events, or all types with a prefix: {', '.join(f'`{kind}.*`' for kind in _KINDS)}"
 
 
 _PATTERN = "|".join(map(re.escape, _CHOICES))
-Action = Annotated[str, Meta(pattern=rf"^({_PATTERN})\Z", description=f"It takes {', '.join(_CHOICES)}.")]
+Action = Annotated[
+    str, Meta(pattern=rf"^({_PATTERN})\Z", description=f"It must be one of {', '.join(_CHOICES)}.")
+]
 
 
 class AuditEventsQuery(CursorQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to look for. Filters combine with AND."""
+    """The filters of the search; they combine with AND."""
 
-    actor: Annotated[str, Meta(description="The id of a user or of a key, or `cli`, or `system`")] | None = (
-        None
-    )
+    actor: Annotated[str, Meta(description="The id of a user or key, or `cli` or `system`")] | None = None
     property_id: str | None = None
     action: Annotated[tuple[Action, ...], Meta(description=_ACTION_HELP)] = ()
     ticket_id: str | None = None
@@ -46,17 +46,16 @@ class AuditEventsQuery(CursorQuery, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class AuditEvents(Resource):
-    """Every event of the log: tickets, users, properties, keys, sign-ins, and what else there is."""
+    """Searches the events of the whole log: of tickets, users, properties, keys, sign-ins and all others."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Search the audit trail",
-            description="Every event of the log that matches, in the order of the log, newest first unless"
-            " `order=asc`. It begins at `from`, which is included, and ends before `to`. Follow `links.next`;"
-            " nothing is counted. `facts` are what the event says itself. Reading this is recorded as"
-            " `audit.read`, and refused writes as `access.denied`; what repeats within a minute is counted"
-            " in `times` of one event.",
-            roles="admin; managers read what concerns their properties",
+            description="Lists the matching events in the order of the log, newest first unless `order=asc`."
+            " `from` is included, `to` is not. Follow `links.next`; there are no totals. `facts` contains the"
+            " data of the event. Reads of the audit trail are recorded as `audit.read`, and refused writes as"
+            " `access.denied`. Repetitions within a minute are one event; its field `times` counts them.",
+            roles="admin; managers, for events of their properties",
             scope="audit:read",
             query=AuditEventsQuery,
             answer=AuditEntry,
@@ -72,11 +71,11 @@ class AuditEvents(Resource):
         caller.require("manager", "read the audit trail")
         query = read_query(req, AuditEventsQuery)
         if query.since is not None and query.until is not None and query.until < query.since:
-            raise Invalid({"to": ["The to parameter lies before from."]})
+            raise Invalid({"to": ["The to parameter must not be earlier than from."]})
         wanted = AuditQuery(
             actor=query.actor,
             property_id=query.property_id,
-            actions=_known_actions(query.action),
+            actions=_expand_actions(query.action),
             subject_id=query.ticket_id,
             request_id=query.request_id,
             since=query.since,
@@ -89,11 +88,11 @@ class AuditEvents(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
 
-def _known_actions(asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The kinds of event asked for, `noun.*` written out."""
+def _expand_actions(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The types of events that match the patterns, such as `ticket.opened` or `ticket.*`."""
     return tuple(
-        one
-        for action in asked
-        for one in ACTIONS
-        if one == action or (action.endswith(".*") and one.startswith(action.removesuffix("*")))
+        action
+        for pattern in patterns
+        for action in ACTIONS
+        if action == pattern or (pattern.endswith(".*") and action.startswith(pattern.removesuffix("*")))
     )

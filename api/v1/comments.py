@@ -5,31 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 import falcon
-import msgspec
 
-from api.http.bodies import read_object, respond, validate
+from api.http.bodies import read_values, respond
 from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
-from commands.tickets import CommentOnTicket, comment_on_ticket, require_may_comment, visible_ticket
-from domain.errors import Invalid
-from domain.text import CommentText
-from domain.ticket import Visibility
+from commands.tickets import NewComment, comment_on_ticket
 from projections.tickets import list_comments
 from projections.views import CommentView, Reference, whole_seconds
 
 
-class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. Guests never see internal comments, anywhere."""
-
-    text: CommentText
-    visibility: Visibility = "public"
-
-
 class Comments(Resource):
-    """What people said on a ticket, oldest first."""
+    """The comments of a ticket, oldest first."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -68,16 +57,9 @@ class Comments(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        body = read_object(req)
+        values = read_values(req, NewComment)
         context = req.context.command()
-        try:
-            new = validate(body, NewComment)
-        except Invalid:  # 404 and 403 come before 422
-            visible_ticket(self.services.store, context.caller, ticket_id)
-            require_may_comment(context.caller, str(body.get("visibility")))
-            raise
-        command = CommentOnTicket(ticket_id=ticket_id, text=new.text, visibility=new.visibility)
-        ticket = comment_on_ticket(self.services.store, command, context)
+        ticket = comment_on_ticket(self.services.store, ticket_id, values, context)
         self.services.visibility.wait_for(ticket.position)
         comment = ticket.comments[-1]
         view = CommentView(

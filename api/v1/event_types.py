@@ -1,4 +1,4 @@
-"""/v1/event-types: the JSON Schemas of all events, and /v1/asyncapi.json: the Kafka topic. Open to all."""
+"""/v1/event-types: the JSON Schemas of all events. /v1/asyncapi.json: the Kafka topic. No key needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMA_JSON = "application/schema+json"
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` is the address part of the schema, `type` what CloudEvents call type."""
+    """`name` is the last part of the schema's address, `type` the attribute `type` of CloudEvents."""
 
     name: str
     type: str
@@ -34,13 +34,13 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTypes(Resource):
-    """What can happen."""
+    """Lists the types of events."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List the types of events",
             description="`schema` is the address of the JSON Schema of the event's data, as in `dataschema`."
-            " `/v1/asyncapi.json` describes the Kafka topic they are published to.",
+            " `/v1/asyncapi.json` describes the Kafka topic to which the events are published.",
             public=True,
             query=NoQuery,
             answer=list[EventType],
@@ -55,13 +55,13 @@ class EventTypes(Resource):
 
 
 class EventSchema(Resource):
-    """The schema of one of them."""
+    """Serves the JSON Schema of one type of events."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read the JSON Schema of a type of events",
-            description="Such as `ticket.opened.v1`. A schema only grows: fields that need not be there, and"
-            " words of enumerations. Ignore what you do not know.",
+            description="For example `ticket.opened.v1`. Later versions may add optional fields and values of"
+            " enumerations. Ignore those you do not know.",
             public=True,
             query=NoQuery,
             media_type=SCHEMA_JSON,
@@ -81,7 +81,7 @@ class EventSchema(Resource):
 
 
 class AsyncApi(Resource):
-    """The Kafka topic."""
+    """Serves the AsyncAPI document of the Kafka topic."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(

@@ -1,4 +1,4 @@
-"""/v1/events: the event log as a feed, for those who do not read Kafka."""
+"""/v1/events: the event log as a feed, for clients that do not use Kafka."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ MAX_WAIT_SECONDS = 25
 THREADS_FOR_EACH_WAITER = 4
 
 DESCRIPTION = f"""\
-Every event there is, in the order of the log: complete, none will appear below a position that was given out.
-Events are CloudEvents 1.0 in JSON format, the same as the records in Kafka; `dataschema` leads to the JSON
-Schema of `data`. Begin without `after`, then ask for what is `after` the `position` of the answer before.
+All events, in the order of the log. No event appears later at a position below one that was returned. Events
+are CloudEvents 1.0 in JSON format, the same as the records in Kafka; `dataschema` is the address of the JSON
+Schema of `data`. Send the first request without `after`, and each further one with `after` set to the
+`position` of the previous answer.
 
-With `wait` the answer comes as soon as there is an event, or without events after that many seconds, at most
-{MAX_WAIT_SECONDS}. When many wait already, it comes at once. A page holds about 4 MB at most. Names, e-mail
-addresses and phone numbers in `data` are sealed.
+With `wait` the answer comes as soon as there is an event, or without events after this number of seconds, at
+most {MAX_WAIT_SECONDS}. If too many requests are waiting, it comes at once. An answer has about 4 MB at most.
+Names, e-mail addresses and phone numbers in `data` are encrypted.
 """
 
 
@@ -38,15 +39,17 @@ class FeedQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     after: Annotated[
         int, Meta(ge=0, le=MAX_NUMBER, description="The position of the last event you have")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=MAX_EVENTS, description="Events in the answer, at most")] = 100
+    limit: Annotated[
+        int, Meta(ge=1, le=MAX_EVENTS, description="The maximum number of events in the answer")
+    ] = 100
     wait: Annotated[
-        int, Meta(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for an event when there is none")
+        int, Meta(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait if there is no event")
     ] = 0
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event. `sequence` is its position as 20 digits; `ticketversion` counts 1, 2, 3 ... for each
-    aggregate; `id` stays the same however often the event is read."""
+    """An event. `sequence` is its position with 20 digits. `ticketversion` is its version in its aggregate:
+    1, 2, 3 and so on. `id` is the same each time the event is read."""
 
     specversion: str
     id: str
@@ -64,7 +67,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """`position` is what to ask for `after` next; `has_more` says whether there is something already."""
+    """`position` is the value of `after` for the next request. `has_more`: whether there are more events."""
 
     events: list[CloudEvent]
     position: int
@@ -72,7 +75,7 @@ class EventFeed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Events(Resource):
-    """The feed."""
+    """Serves the feed."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -89,7 +92,7 @@ class Events(Resource):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        # Each waiter holds a thread: there have to be others for those who do not wait.
+        # A waiting request occupies a thread; other requests need threads too.
         self._waiters = threading.BoundedSemaphore(
             max(1, services.settings.threads // THREADS_FOR_EACH_WAITER)
         )

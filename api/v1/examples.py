@@ -1,4 +1,4 @@
-"""The examples of the API reference, as the OpenAPI document and /docs show them."""
+"""The examples of the API reference, for the OpenAPI document and /docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/v1/tickets/{id}/history."""
+"""/v1/tickets/{id}/history: the events of one ticket."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from projections.ticket_query import Order
 
 
 class HistoryPageQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`order` is that of the versions: `asc` begins with the opening."""
+    """`order` is the order of the versions: `asc` begins with the opening of the ticket."""
 
     order: Order = "asc"
     cursor: str | None = None
 
 
 class TicketHistory(Resource):
-    """Everything that ever happened to a ticket."""
+    """Lists the events of a ticket."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read the history of a ticket",
-            description="One entry an event, by version, from the log itself: who did it, by which key, in"
-            " which request, and what it changed. Every field is null before the ticket is opened, so that"
-            " the changes, applied one after the other, give the ticket. A comment or file that was added is"
-            " a field of its own, `comments.ID` or `attachments.ID`. The history of a ticket that is deleted"
-            " asks for the scope `audit:read`.",
+            description="One entry for each event, by version, read from the log: who caused it, with which"
+            " key, in which request, and what it changed. Before the opening every field counts as null, so"
+            " all changes applied in order give the ticket. An added comment or file is a field of its own,"
+            " `comments.ID` or `attachments.ID`. The history of a deleted ticket needs the scope"
+            " `audit:read`.",
             roles="staff and above, for tickets of their properties",
             scope="audit:read",
             or_scope="tickets:read",
@@ -57,7 +57,7 @@ class TicketHistory(Resource):
 
 
 def readable_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
-    """The ticket whose history this caller may read; a history shows internal comments, so no guest may."""
+    """The ticket, if the caller may read its history. Guests may not, because it shows internal comments."""
     ticket = store.load(Ticket, ticket_id)
     if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):
         raise NotFound("ticket")

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import falcon
-import msgspec
-from msgspec import UNSET, UnsetType
-from msgspec.structs import asdict
 
-from api.http.bodies import read_object, respond, validate
+from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import NoQuery, read_query
@@ -18,46 +15,17 @@ from api.http.services import Services
 from api.v1 import examples
 from api.v1.shapes import property_detail
 from commands.properties import (
-    AddUnit,
-    ChangeProperty,
-    RegisterProperty,
+    NewProperty,
+    NewUnit,
+    PropertyChanges,
     add_unit,
     change_property,
     register_property,
-    require_may_register,
-    visible_property,
 )
-from domain.errors import Invalid, NotFound
-from domain.property import Address, Property
-from domain.text import AddressLine, Name
+from domain.errors import NotFound
+from domain.property import Property
 from projections.properties import get_property, list_properties, list_units
 from projections.views import PropertyDetail, PropertySummary, UnitView
-
-
-class AddressBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    street: AddressLine
-    city: AddressLine
-    state: AddressLine
-    zip: AddressLine
-    country: AddressLine
-
-
-class NewProperty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes."""
-
-    name: Name
-    address: AddressBody
-
-
-class PropertyChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is; the address is replaced whole."""
-
-    name: Name | UnsetType = UNSET
-    address: AddressBody | UnsetType = UNSET
-
-
-class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: Name
 
 
 class Properties(Resource):
@@ -94,16 +62,10 @@ class Properties(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        body = read_object(req)
-        context = req.context.command()
-        require_may_register(context.caller)
-        new = validate(body, NewProperty)
-        command = RegisterProperty(
-            property_id=context.command_id, name=new.name, address=Address(**asdict(new.address))
-        )
-        property = register_property(self.services.store, command, context)
-        resp.location = f"{self.services.settings.base_url}/v1/properties/{property.id}"
-        respond_with_property(resp, self.services, property, status=201)
+        values = read_values(req, NewProperty)
+        managed = register_property(self.services.store, values, req.context.command())
+        resp.location = f"{self.services.settings.base_url}/v1/properties/{managed.id}"
+        respond_with_property(resp, self.services, managed, status=201)
 
 
 class PropertyItem(Resource):
@@ -144,23 +106,10 @@ class PropertyItem(Resource):
         respond(resp, row.detail)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
-        body = read_object(req)
-        expected = expected_versions(req)
-        context = req.context.command()
-        try:
-            changes = validate(body, PropertyChanges)
-        except Invalid:  # 404, 403 and 412 come before 422
-            property = visible_property(self.services.store, context.caller, property_id)
-            context.caller.require("manager", "change properties")
-            property.require_version(expected)
-            raise
-        command = ChangeProperty(
-            property_id=property_id,
-            expected_versions=expected,
-            name=changes.name,
-            address=UNSET if changes.address is UNSET else Address(**asdict(changes.address)),
-        )
-        respond_with_property(resp, self.services, change_property(self.services.store, command, context))
+        values = read_values(req, PropertyChanges)
+        expected, context = expected_versions(req), req.context.command()
+        managed = change_property(self.services.store, property_id, values, context, expected)
+        respond_with_property(resp, self.services, managed)
 
 
 class Units(Resource):
@@ -200,27 +149,21 @@ class Units(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
-        body = read_object(req)
+        values = read_values(req, NewUnit)
         context = req.context.command()
-        try:
-            new = validate(body, NewUnit)
-        except Invalid:  # 404 and 403 come before 422
-            visible_property(self.services.store, context.caller, property_id)
-            context.caller.require("manager", "add units")
-            raise
-        command = AddUnit(property_id=property_id, unit_id=context.command_id, name=new.name)
-        property = add_unit(self.services.store, command, context)
-        self.services.visibility.wait_for(property.position)
+        managed = add_unit(self.services.store, property_id, values, context)
+        self.services.visibility.wait_for(managed.position)
         resp.location = f"{self.services.settings.base_url}/v1/properties/{property_id}/units"
-        respond(resp, UnitView(id=command.unit_id, name=property.units[command.unit_id]), status=201)
+        unit_id = context.command_id
+        respond(resp, UnitView(id=unit_id, name=managed.units[unit_id]), status=201)
 
 
 def respond_with_property(
-    resp: falcon.Response, services: Services, property: Property, *, status: int = 200
+    resp: falcon.Response, services: Services, managed: Property, *, status: int = 200
 ) -> None:
     """Answer with the property as the command left it, once every reader can see it."""
-    services.visibility.wait_for(property.position)
-    row = get_property(services.pool, property.id)
+    services.visibility.wait_for(managed.position)
+    row = get_property(services.pool, managed.id)
     active_tickets_count = row.detail.active_tickets_count if row else 0
-    resp.etag = etag(property.version)
-    respond(resp, property_detail(property, active_tickets_count=active_tickets_count), status=status)
+    resp.etag = etag(managed.version)
+    respond(resp, property_detail(managed, active_tickets_count=active_tickets_count), status=status)

@@ -34,10 +34,10 @@ def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | No
 
     None when this process does not remember all of them.
     """
-    place = store.remembered(Property, ticket.property_id)
+    place = store.recall(Property, ticket.property_id)
     if ticket.requester_id == caller.principal_id:
         requester_name = caller.name
-    elif requester := store.remembered(User, ticket.requester_id):
+    elif requester := store.recall(User, ticket.requester_id):
         requester_name = requester.aggregate.name
     else:
         return None

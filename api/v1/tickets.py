@@ -1,16 +1,13 @@
-"""/v1/tickets: translate HTTP to commands and queries, and back. No rules live here."""
+"""/v1/tickets."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import falcon
-import msgspec
-from msgspec import UNSET, UnsetType
-from msgspec.structs import asdict
 
-from api.http.bodies import read_object, respond, right_fields, validate
+from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions, is_not_modified
 from api.http.moments import moment_of
 from api.http.paging import PageQuery, read_cursor, respond_with_page
@@ -21,52 +18,14 @@ from api.v1 import examples
 from api.v1.past_tickets import AS_OF, MomentQuery, past_row
 from api.v1.shapes import known_names, ticket_summary
 from api.v1.ticket_rows import shown_to, visible_row
-from commands.ticket_opening import OpenTicket, open_ticket, opening_problems
-from commands.tickets import (
-    ChangeTicket,
-    DeleteTicket,
-    RestoreTicket,
-    change_problems,
-    change_ticket,
-    delete_ticket,
-    require_may_change,
-    restore_ticket,
-    visible_ticket,
-)
-from domain.access import Caller
-from domain.errors import Details, Invalid
-from domain.text import Category, Description, SearchText, Title
+from commands.ticket_opening import open_ticket
+from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
+from domain.errors import Invalid
+from domain.text import SearchText
 from domain.ticket import Priority, Status, Ticket
 from projections.ticket_query import Order, Sort
 from projections.tickets import Names, TicketQuery, list_tickets, names_of
 from projections.views import TicketDetail, TicketSummary
-
-_PLACES = frozenset(("property_id", "unit_id", "assigned_to"))  # what only the log can tell of
-
-
-class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. `requester_id` is for managers and admins; otherwise it is the caller."""
-
-    title: Title
-    description: Description = ""
-    priority: Priority = "medium"
-    category: Category = "general"
-    property_id: str
-    unit_id: str | None = None
-    requester_id: str | UnsetType = UNSET
-
-
-class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is, null clears."""
-
-    title: Title | UnsetType = UNSET
-    description: Description | UnsetType = UNSET
-    status: Status | UnsetType = UNSET
-    priority: Priority | UnsetType = UNSET
-    category: Category | UnsetType = UNSET
-    assigned_to: str | UnsetType | None = UNSET
-    unit_id: str | UnsetType | None = UNSET
-    property_id: str | UnsetType = UNSET
 
 
 class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +47,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Tickets(Resource):
-    """The tickets within the caller's sight."""
+    """The tickets that the caller may see."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -125,24 +84,12 @@ class Tickets(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        body = read_object(req)
+        values = read_values(req, NewTicket)
         context = req.context.command()
-        if "requester_id" in body and body["requester_id"] != context.caller.principal_id:
-            context.caller.require("manager", "open a ticket for someone else")
-        try:
-            new = validate(body, NewTicket)
-        except Invalid as refusal:
-            raise refusal.beside(self._place_problems(body, refusal, context.caller)) from None
-        ticket = open_ticket(self.services.store, command_of(new), context)
+        ticket = open_ticket(self.services.store, values, context)
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket.id}"
         names = known_names(self.services.store, context.caller, ticket)
         respond_with_ticket(resp, self.services, ticket, names, status=201)
-
-    def _place_problems(self, body: dict[str, Any], refusal: Invalid, caller: Caller) -> Details:
-        """What only the log can tell is wrong, so that a client hears of every bad field at once."""
-        named = right_fields(body, refusal)
-        places = named.get("property_id", ""), named.get("unit_id"), named.get("requester_id")
-        return opening_problems(self.services.store, caller, *places)
 
     def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
         return narrowed(
@@ -214,36 +161,25 @@ class TicketItem(Resource):
         respond(resp, shown_to(caller, row, self.services))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        body = read_object(req)
+        values = read_values(req, TicketChanges)
         expected = expected_versions(req)
-        context = req.context.command()
-        try:
-            changes = validate(body, TicketChanges)
-        except Invalid as refusal:  # 404, 403 and 412 come before 422
-            ticket = visible_ticket(self.services.store, context.caller, ticket_id)
-            require_may_change(context.caller, body)
-            ticket.require_version(expected)
-            named = right_fields(body, refusal)
-            rest = ChangeTicket(ticket_id=ticket_id, **{name: named[name] for name in _PLACES & named.keys()})
-            more = change_problems(self.services.store, rest, ticket, context.caller)
-            raise refusal.beside(more) from None
-        command = ChangeTicket(ticket_id=ticket_id, expected_versions=expected, **asdict(changes))
-        respond_with_ticket(resp, self.services, change_ticket(self.services.store, command, context))
+        ticket = change_ticket(self.services.store, ticket_id, values, req.context.command(), expected)
+        respond_with_ticket(resp, self.services, ticket)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        command = DeleteTicket(ticket_id=ticket_id, expected_versions=expected_versions(req))
-        ticket = delete_ticket(self.services.store, command, req.context.command())
+        expected = expected_versions(req)
+        ticket = delete_ticket(self.services.store, ticket_id, req.context.command(), expected)
         self.services.visibility.wait_for(ticket.position)
         respond(resp, None)
 
 
 class TicketRestoration(Resource):
-    """Bringing a deleted ticket back."""
+    """Restoring a deleted ticket."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
             summary="Restore a deleted ticket",
-            description="A ticket that is not deleted stays as it is. A body is not looked at.",
+            description="A ticket that is not deleted stays as it is. A body is ignored.",
             roles="admin",
             scope="tickets:write",
             answer=TicketSummary,
@@ -254,15 +190,8 @@ class TicketRestoration(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        command = RestoreTicket(ticket_id=ticket_id)
-        ticket = restore_ticket(self.services.store, command, req.context.command())
+        ticket = restore_ticket(self.services.store, ticket_id, req.context.command())
         respond_with_ticket(resp, self.services, ticket)
-
-
-def command_of(new: NewTicket) -> OpenTicket:
-    """The body as a command; without a requester it is the caller's own ticket."""
-    requester_id = None if new.requester_id is UNSET else new.requester_id
-    return narrowed(new, OpenTicket, requester_id=requester_id)
 
 
 def respond_with_ticket(

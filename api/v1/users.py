@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
 import falcon
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
-from msgspec.structs import asdict
 
-from api.http.bodies import read_object, respond, right_fields, validate
+from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import NoQuery, narrowed, read_query
@@ -18,56 +14,19 @@ from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.shapes import user_detail
-from commands.erasure import EraseUser, erase_user
+from commands.erasure import erase_user
 from commands.users import (
-    ChangeUser,
-    RegisterUser,
+    NewUser,
+    UserChanges,
     change_user,
-    property_problems,
     register_user,
-    require_may_change,
-    visible_user,
 )
 from domain.access import Caller, Role
-from domain.errors import Details, Invalid, NotFound
-from domain.text import Email, Name, Phone
-from domain.user import Preferences, User
+from domain.errors import NotFound
+from domain.user import User
 from projections.properties import property_names
 from projections.users import UserQuery, get_user, list_users
 from projections.views import UserDetail, UserSummary
-
-PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is looked up
-
-
-class NotificationsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    email: bool = True
-    sms: bool = False
-
-
-class PreferencesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    notifications: NotificationsBody = NotificationsBody()
-
-
-class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. A manager names at least one property of their own."""
-
-    name: Name
-    email: Email
-    role: Role
-    phone: Phone | None = None
-    property_ids: PropertyIds = ()
-    preferences: PreferencesBody = PreferencesBody()
-
-
-class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is, null clears; lists and preferences are replaced whole."""
-
-    name: Name | UnsetType = UNSET
-    email: Email | UnsetType = UNSET
-    phone: Phone | UnsetType | None = UNSET
-    role: Role | UnsetType = UNSET
-    property_ids: PropertyIds | UnsetType = UNSET
-    preferences: PreferencesBody | UnsetType = UNSET
 
 
 class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,23 +70,8 @@ class Users(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        body = read_object(req)
-        context = req.context.command()
-        context.caller.require("manager", "register users")
-        try:
-            new = validate(body, NewUser)
-        except Invalid as refusal:
-            raise refusal.beside(_property_problems(self.services, body, refusal, context.caller)) from None
-        command = RegisterUser(
-            user_id=context.command_id,
-            name=new.name,
-            email=new.email,
-            phone=new.phone,
-            role=new.role,
-            property_ids=new.property_ids,
-            preferences=msgspec.convert(asdict(new.preferences), Preferences, from_attributes=True),
-        )
-        user = register_user(self.services.store, command, context)
+        values, context = read_values(req, NewUser), req.context.command()
+        user = register_user(self.services.store, values, context)
         resp.location = f"{self.services.settings.base_url}/v1/users/{user.id}"
         respond_with_user(resp, self.services, user, context.caller, status=201)
 
@@ -173,24 +117,9 @@ class UserItem(Resource):
         respond(resp, shown_to(caller, row.detail))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        body = read_object(req)
-        expected = expected_versions(req)
-        context = req.context.command()
-        try:
-            changes = validate(body, UserChanges)
-        except Invalid as refusal:  # 404, 403 and 412 come before 422
-            user = visible_user(self.services.store, context.caller, user_id)
-            require_may_change(context.caller, user)
-            user.require_version(expected)
-            more = _property_problems(self.services, body, refusal, context.caller, user.property_ids)
-            raise refusal.beside(more) from None
-        facts = asdict(changes)
-        if changes.preferences is not UNSET:
-            facts["preferences"] = msgspec.convert(
-                asdict(changes.preferences), Preferences, from_attributes=True
-            )
-        command = ChangeUser(user_id=user_id, expected_versions=expected, **facts)
-        user = change_user(self.services.store, command, context)
+        values = read_values(req, UserChanges)
+        expected, context = expected_versions(req), req.context.command()
+        user = change_user(self.services.store, user_id, values, context, expected)
         respond_with_user(resp, self.services, user, context.caller)
 
 
@@ -215,7 +144,7 @@ class UserErasure(Resource):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         context = req.context.command()
-        user = erase_user(self.services.store, EraseUser(user_id=user_id), context)
+        user = erase_user(self.services.store, user_id, context)
         respond_with_user(resp, self.services, user, context.caller)
 
 
@@ -235,17 +164,3 @@ def respond_with_user(
     resp.etag = etag(user.version)
     detail = user_detail(user, property_names(services.pool, user.property_ids))
     respond(resp, shown_to(caller, detail), status=status)
-
-
-def _property_problems(
-    services: Services,
-    body: dict[str, Any],
-    refusal: Invalid,
-    caller: Caller,
-    present: Collection[str] = (),
-) -> Details:
-    """Which properties are unknown, in a body refused for other fields: a client hears of all at once."""
-    fields = right_fields(body, refusal)
-    if "property_ids" not in fields:
-        return {}
-    return property_problems(services.store, caller, tuple(fields["property_ids"]), present)

@@ -1,4 +1,4 @@
-"""/v1/webhooks/{id}/deliveries, and sending again what was sent or never was."""
+"""/v1/webhooks/{id}/deliveries: reading deliveries and sending events again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import falcon
 import msgspec
 
-from api.http.bodies import read_object, respond, validate
+from api.http.bodies import read_values, respond
 from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
@@ -29,7 +29,7 @@ class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From when on. With its offset, as every time."""
+    """The start, with its offset from UTC."""
 
     since: datetime
 
@@ -41,7 +41,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _sending(summary: str, description: str) -> Operation:
-    """What answers with a delivery that is due at once."""
+    """The declaration of an operation that answers with a delivery that is due at once."""
     return Operation(
         summary=summary,
         description=f"{description} A body is not looked at.",
@@ -55,7 +55,7 @@ def _sending(summary: str, description: str) -> Operation:
 
 
 class WebhookDeliveries(Resource):
-    """What was sent to a webhook, and what came back."""
+    """What was sent to a webhook, and the answers."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -103,7 +103,7 @@ class WebhookDelivery(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
         owned_webhook(self.services.store, req.context.caller, webhook_id)
-        delivery = _found(get_delivery(self.services.pool, webhook_id, delivery_id))
+        delivery = _require(get_delivery(self.services.pool, webhook_id, delivery_id))
         read_query(req, NoQuery)
         respond(resp, delivery)
 
@@ -119,28 +119,28 @@ class WebhookRedelivery(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
-        _enabled(self, req, webhook_id)
-        _found(get_delivery(self.services.pool, webhook_id, delivery_id))
+        _require_enabled(self, req, webhook_id)
+        _require(get_delivery(self.services.pool, webhook_id, delivery_id))
         redeliver(self.services.pool, webhook_id, delivery_id)
-        respond(resp, _found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
+        respond(resp, _require(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
 
 
 class WebhookTest(Resource):
-    """Trying a webhook out."""
+    """Sending a test to a webhook."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": _sending("Send a test", "A signed `webhook.test`; what came of it is among the deliveries.")
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        _enabled(self, req, webhook_id)
+        _require_enabled(self, req, webhook_id)
         context = req.context.command()
         delivery_id = send_test(self.services.pool, webhook_id, context.command_id, datetime.now(UTC))
-        respond(resp, _found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
+        respond(resp, _require(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
 
 
 class WebhookRecovery(Resource):
-    """Sending again what failed for good."""
+    """Sending dead deliveries again."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
@@ -158,12 +158,12 @@ class WebhookRecovery(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        since = _since(self, req, webhook_id)
+        since = _read_since(self, req, webhook_id)
         respond(resp, Recovered(queued=recover(self.services.pool, webhook_id, since)), status=202)
 
 
 class WebhookReplay(Resource):
-    """Sending what was never sent."""
+    """Sending events that have no delivery."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
@@ -184,30 +184,30 @@ class WebhookReplay(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        since = _since(self, req, webhook_id)
+        since = _read_since(self, req, webhook_id)
         replayed = replay_missing(self.services.pool, self.services.store, webhook_id, since)
         respond(resp, replayed, status=202)
 
 
-def _enabled(resource: Resource, req: falcon.Request, webhook_id: str) -> None:
-    """NotFound or Forbidden as ever; Conflict where nothing would be sent."""
+def _require_enabled(resource: Resource, req: falcon.Request, webhook_id: str) -> None:
+    """Raise Forbidden or NotFound as `owned_webhook` does, Conflict for a webhook that is switched off."""
     webhook = owned_webhook(resource.services.store, req.context.caller, webhook_id)
     if not webhook.is_enabled:
         raise Conflict("The webhook is switched off: PATCH it with enabled true first.")
 
 
-def _since(resource: Resource, req: falcon.Request, webhook_id: str) -> datetime:
-    body = read_object(req)
+def _read_since(resource: Resource, req: falcon.Request, webhook_id: str) -> datetime:
+    values = read_values(req, Since)
     owned_webhook(resource.services.store, req.context.caller, webhook_id)
-    since = validate(body, Since).since
+    since = values.read().since
     if since.tzinfo is None:
         message = "The since field must be a time with its offset, such as 2023-01-15T15:30:00Z."
         raise Invalid({"since": [message]})
-    _enabled(resource, req, webhook_id)
+    _require_enabled(resource, req, webhook_id)
     return since
 
 
-def _found(delivery: DeliveryView | None) -> DeliveryView:
+def _require(delivery: DeliveryView | None) -> DeliveryView:
     if delivery is None:
         raise NotFound("delivery")
     return delivery

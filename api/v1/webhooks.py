@@ -1,15 +1,15 @@
-"""/v1/webhooks: who is told what, where."""
+"""/v1/webhooks: addresses that receive the events of tickets."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
 import falcon
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from api.http.bodies import read_object, respond, right_fields, validate
+from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import NoQuery, read_query
@@ -18,55 +18,23 @@ from api.http.services import Services
 from api.v1 import examples
 from api.v1.webhook_views import WebhookView, get_webhook, list_webhooks, made_secret
 from commands.webhooks import (
-    ChangeWebhook,
-    RegisterWebhook,
-    RotateSecret,
+    NewSecret,
+    NewWebhook,
+    WebhookChanges,
+    change_webhook,
+    delete_webhook,
     owned_webhook,
+    register_webhook,
     require_may_manage,
+    rotate_webhook_secret,
 )
-from commands.webhooks import (
-    Webhooks as Handlers,
-)
-from domain.errors import Invalid, NotFound
-from domain.text import WebhookUrl
-from domain.webhook import Webhook, WebhookEventName
+from domain.errors import NotFound
+from domain.webhook import Webhook
 from projections.views import Page, whole_seconds
-
-EventNames = Annotated[tuple[WebhookEventName, ...], Meta(min_length=1, max_length=20)]
-Secret = Annotated[
-    str,
-    Meta(
-        min_length=8,
-        max_length=256,
-        description="With whsec_ in front: base64. Any other text is used as its UTF-8 bytes.",
-    ),
-]
-
-
-class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. Without a secret one is made, and shown in the answer, once."""
-
-    url: WebhookUrl
-    events: EventNames
-    secret: Secret | None = None
-
-
-class WebhookChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is. The secret is changed by rotating it."""
-
-    url: WebhookUrl | UnsetType = UNSET
-    events: EventNames | UnsetType = UNSET
-    enabled: bool | UnsetType = UNSET
-
-
-class NewSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What rotating takes. Without a secret one is made, and shown in the answer, once."""
-
-    secret: Secret | None = None
 
 
 class RegisteredWebhook(msgspec.Struct, kw_only=True):
-    """`secret` is there only if we made it, and never again."""
+    """`secret` is there only if this request made it."""
 
     id: str
     url: str
@@ -116,15 +84,13 @@ class WebhookList(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        body = read_object(req)
-        context = req.context.command()
-        require_may_manage(context.caller)
-        try:
-            new = validate(body, NewWebhook)
-        except Invalid as refusal:
-            raise _with_problems(self.services, body, refusal) from None
-        command = RegisterWebhook(url=new.url, event_names=new.events, secret=new.secret)
-        webhook = handlers(self.services).register(command, context)
+        webhook = register_webhook(
+            self.services.store,
+            read_values(req, NewWebhook),
+            req.context.command(),
+            vault=self.services.vault,
+            allow_private=self.services.settings.webhook_allow_private_addresses,
+        )
         resp.location = f"{self.services.settings.base_url}/v1/webhooks/{webhook.id}"
         respond_with_secret(req, resp, self.services, webhook, status=201)
 
@@ -173,27 +139,18 @@ class WebhookItem(Resource):
         respond_with_webhook(resp, self.services, webhook_id)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        body = read_object(req)
-        expected = expected_versions(req)
-        context = req.context.command()
-        try:
-            changes = validate(body, WebhookChanges)
-        except Invalid as refusal:  # 404, 403 and 412 come before 422
-            owned_webhook(self.services.store, context.caller, webhook_id).require_version(expected)
-            raise _with_problems(self.services, body, refusal) from None
-        command = ChangeWebhook(
-            webhook_id=webhook_id,
-            expected_versions=expected,
-            url=changes.url,
-            event_names=changes.events,
-            is_enabled=changes.enabled,
+        change_webhook(
+            self.services.store,
+            webhook_id,
+            read_values(req, WebhookChanges),
+            req.context.command(),
+            expected_versions(req),
+            allow_private=self.services.settings.webhook_allow_private_addresses,
         )
-        handlers(self.services).change(command, context)
         respond_with_webhook(resp, self.services, webhook_id)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        expected = expected_versions(req)
-        handlers(self.services).delete(webhook_id, req.context.command(), expected_versions=expected)
+        delete_webhook(self.services.store, webhook_id, req.context.command(), expected_versions(req))
         respond(resp, None)
 
 
@@ -217,32 +174,16 @@ class WebhookSecret(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        body = read_object(req)
-        context = req.context.command()
-        try:
-            new = validate(body, NewSecret)
-        except Invalid:  # 404 and 403 come before 422
-            owned_webhook(self.services.store, context.caller, webhook_id)
-            raise
-        command = RotateSecret(webhook_id=webhook_id, secret=new.secret)
-        webhook = handlers(self.services).rotate_secret(command, context)
+        values, context = read_values(req, NewSecret), req.context.command()
+        webhook = rotate_webhook_secret(
+            self.services.store, webhook_id, values, context, vault=self.services.vault
+        )
         respond_with_secret(req, resp, self.services, webhook)
-
-
-def _with_problems(services: Services, body: dict[str, Any], refusal: Invalid) -> Invalid:
-    """The refusal with what is wrong beyond the fields' form: a client hears of every bad field at once."""
-    named = right_fields(body, refusal)
-    return refusal.beside(handlers(services).problems(named.get("url"), named.get("secret")))
-
-
-def handlers(services: Services) -> Handlers:
-    allow_private = services.settings.webhook_allow_private_addresses
-    return Handlers(services.store, services.vault, allow_private=allow_private)
 
 
 def respond_with_webhook(resp: falcon.Response, services: Services, webhook_id: str) -> None:
     row = get_webhook(services.pool, webhook_id)
-    if row is None:  # deleted this moment
+    if row is None:  # deleted since the command
         raise NotFound("webhook")
     resp.etag = etag(row.version)
     respond(resp, row.view)
@@ -251,7 +192,7 @@ def respond_with_webhook(resp: falcon.Response, services: Services, webhook_id: 
 def respond_with_secret(
     req: falcon.Request, resp: falcon.Response, services: Services, webhook: Webhook, *, status: int = 200
 ) -> None:
-    """Answer as the reference does, with the secret if this very command had it made."""
+    """Answer with the webhook, and with its secret if this command made it."""
     secret = made_secret(services.pool, services.vault, webhook.id, req.context.command().command_id)
     resp.etag = etag(webhook.version)
     view = RegisteredWebhook(

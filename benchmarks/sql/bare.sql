@@ -1,5 +1,5 @@
 -- name: create_tickets
--- A plain table with the indexes these four statements need, filled from the read table.
+-- A plain table with the indexes that these four statements need, filled from the read table.
 CREATE SCHEMA bare;
 CREATE TABLE bare.tickets AS
 SELECT id, title, description, status, priority, category, created_at, updated_at, property_id, property_name,

@@ -1,10 +1,9 @@
--- What an erasure does beside the log, statement by statement, in the commit of UserErased. Every table
--- that keeps a copy of what a person is called, or lets them in, has its statement here. Parameters:
--- user_id; at; given and instead: the JSON literals of all names, addresses and numbers the person ever
--- had, and what they are replaced by (privacy.scrub).
+-- The statements of an erasure, in the commit of UserErased. Every table that stores a copy of personal fields,
+-- or a credential of the person, has a statement here. Parameters: user_id; at; given and instead: the JSON
+-- literals of all names, addresses and numbers the person ever had, and their replacements (privacy.scrub).
 
 -- name: take_the_time
--- Rare, and it may look through much.
+-- An erasure is rare, and may read large tables.
 SET LOCAL statement_timeout TO '120s';
 
 -- name: destroy_key
@@ -23,7 +22,7 @@ UPDATE access.idempotency
  WHERE position(convert_to(%(user_id)s, 'UTF8') IN response_body) > 0
    AND coalesce(response_headers ->> 'content-type', 'application/json') LIKE 'application/json%%';
 
--- Nobody signs in as them any more.
+-- The person cannot sign in any more.
 -- name: delete_password
 DELETE FROM access.passwords WHERE user_id = %(user_id)s;
 
@@ -36,7 +35,7 @@ UPDATE access.oauth_grants SET ended_at = %(at)s WHERE user_id = %(user_id)s AND
 -- name: delete_oauth_tokens
 DELETE FROM access.oauth_tokens WHERE user_id = %(user_id)s;
 
--- What is posted again says what they are called no more. Receivers may have sent names back.
+-- Messages that are posted again must not contain the names. Answers of receivers may contain them too.
 -- name: scrub_webhook_answers
 UPDATE hook.attempts a
    SET response_body = NULL

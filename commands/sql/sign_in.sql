@@ -1,5 +1,5 @@
--- The account a person means: by id, or by e-mail address in any case. An address that several people
--- share belongs to the one registered first; the others sign in with their ids.
+-- The account by id, or by e-mail address in upper or lower case. An address that several people share means
+-- the one who was registered first; the others sign in with their ids.
 -- name: find_account
 SELECT person.id, person.role, password.hash
   FROM read.users AS person
@@ -8,8 +8,8 @@ SELECT person.id, person.role, password.hash
  ORDER BY person.id = %(account)s DESC, person.created_at, person.id
  LIMIT 1;
 
--- Takes the attempt's place in a bucket before the password is looked at, so that guesses sent at the same
--- time do not overtake the count. No row: the bucket is blocked.
+-- Counts the attempt in a bucket before the password is checked, so that simultaneous guesses cannot exceed
+-- the limit. No row: the bucket is blocked.
 -- name: take_attempt
 INSERT INTO access.sign_in_delays AS delay (bucket_sha256, failures, blocked_until, forgotten_at)
 VALUES (%(bucket)s, 1, now(), now() + %(forgotten_after)s)
@@ -23,7 +23,7 @@ VALUES (%(bucket)s, 1, now(), now() + %(forgotten_after)s)
  WHERE delay.blocked_until <= now()
 RETURNING failures;
 
--- Nobody looked at the password, so it was no attempt.
+-- Takes back the count: the password was not checked.
 -- name: give_back_attempts
 UPDATE access.sign_in_delays
    SET failures = greatest(failures - 1, 0), blocked_until = now()
@@ -34,7 +34,7 @@ SELECT coalesce(max(date_part('epoch', blocked_until - now())), 0)
   FROM access.sign_in_delays
  WHERE bucket_sha256 = ANY(%(buckets)s);
 
--- The right password: the account's own count is over, the address gets back the place that was taken.
+-- The password was right: deletes the count of the account, and takes back the count of the address.
 -- name: forget_failures
 DELETE FROM access.sign_in_delays WHERE bucket_sha256 = %(bucket)s;
 

@@ -17,7 +17,7 @@ VALUES (%(endpoint_id)s, %(command_id)s, %(sealed)s, %(is_ours)s, %(at)s)
     ON CONFLICT (endpoint_id, command_id) DO NOTHING;
 
 -- name: expire_secrets
--- The one before stays alive for the grace; any older one ends now, so that no more than two are alive.
+-- The previous secret stays valid for the grace time; older ones end now, so at most two are valid.
 UPDATE hook.secrets s
    SET expires_at = CASE WHEN s.expires_at IS NULL THEN %(grace_ends_at)s ELSE %(at)s END
  WHERE s.endpoint_id = %(endpoint_id)s AND s.command_id <> %(command_id)s
@@ -27,5 +27,5 @@ UPDATE hook.secrets s
 DELETE FROM hook.secrets WHERE endpoint_id = %(endpoint_id)s;
 
 -- name: forget_failures
--- Someone who changes or enables a webhook has mended it: what waits is tried at once.
+-- Tries waiting deliveries at once: a person who changes or enables a webhook has probably repaired it.
 DELETE FROM hook.health WHERE endpoint_id = %(endpoint_id)s;

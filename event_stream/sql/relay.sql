@@ -1,5 +1,5 @@
 -- name: read_leader
--- The session that holds the lock. The key's high half is 0, so it all stands in objid.
+-- The session that holds the lock. The high half of the key is 0, so objid is the whole key.
 SELECT l.pid, p.position,
        EXISTS (SELECT FROM es.stored_events e WHERE e.notification_id > p.position) AS has_backlog
   FROM pg_locks l, relay.position p
@@ -10,8 +10,8 @@ SELECT l.pid, p.position,
 SELECT pg_terminate_backend(%(pid)s);
 
 -- name: read_log_state
--- What the starting position is checked against: the copy of it, the end of the log, and the event that
--- stands at or before the position Kafka has.
+-- Values to check the starting position with: its copy, the end of the log, and the last event at or before
+-- the position in Kafka.
 SELECT p.position,
        (SELECT coalesce(max(notification_id), 0) FROM es.stored_events),
        (SELECT state FROM es.stored_events WHERE notification_id = %(position)s)

@@ -1,8 +1,8 @@
-"""Passwords: hashing, comparing, and how guessable one is.
+"""Passwords: hashing, verifying, and estimating how easy one is to guess.
 
-argon2id with the parameters of the OWASP password storage cheat sheet (19 MiB, 2 passes, 1 lane). A
-hash costs about 30 ms of one core, so a process computes at most HASHES_AT_A_TIME of them and refuses
-the rest for a moment: a flood of sign-ins must not take the machine from everyone else.
+Uses argon2id with the parameters of the OWASP password storage cheat sheet (19 MiB, 2 passes, 1 lane). A
+hash takes about 30 ms of one core. A process computes at most HASHES_AT_A_TIME at once and refuses further
+ones, so that many sign-ins cannot use up the CPU.
 """
 
 from __future__ import annotations
@@ -18,69 +18,68 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from infrastructure.process.deadlines import seconds_left, spend
 
-MAX_BYTES = 1_024  # in UTF-8; checked before anything is hashed
+MAX_BYTES = 1_024  # of a password in UTF-8; checked before hashing
 HASHES_AT_A_TIME = 2
 WAIT_SECONDS = 2.0
-_GUESSED_CHARACTERS = 72  # zxcvbn's time grows faster than the text it looks at
+_GUESSED_CHARACTERS = 72  # zxcvbn's time grows faster than the length of the text
 
 _hasher = PasswordHasher(
     time_cost=2, memory_cost=19_456, parallelism=1, hash_len=32, salt_len=16, type=Type.ID
 )
-_places = threading.BoundedSemaphore(HASHES_AT_A_TIME)
+_slots = threading.BoundedSemaphore(HASHES_AT_A_TIME)
 
 
 class HashingBusy(Exception):
-    """More passwords are being checked than this process takes on at a time. Try again in a second."""
+    """This process already computes HASHES_AT_A_TIME hashes. Try again in a second."""
 
 
 def hash_password(password: str) -> str:
     """An argon2id hash in PHC form, with its salt. Raises HashingBusy."""
-    with _a_place():
+    with _hashing_slot():
         return _hasher.hash(password)
 
 
-def verify_password(kept: str | None, password: str) -> bool:
-    """Whether `password` is the one `kept` is a hash of. Raises HashingBusy.
+def verify_password(stored_hash: str | None, password: str) -> bool:
+    """Whether the stored hash is that of `password`. Raises HashingBusy.
 
-    `kept` None stands for an account that does not exist: the answer is no, after the same work, so that
-    time does not tell which accounts there are.
+    None stands for an unknown account: returns False after the same work, to prevent timing attacks.
     """
     if len(password.encode(errors="replace")) > MAX_BYTES:
         return False
-    with _a_place():
+    with _hashing_slot():
         try:
-            return _hasher.verify(kept or _nobodys_hash(), password) and kept is not None
+            return _hasher.verify(stored_hash or _dummy_hash(), password) and stored_hash is not None
         except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
 
-def is_outdated(kept: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
-    return _hasher.check_needs_rehash(kept)
+def is_outdated(stored_hash: str) -> bool:
+    """Whether the hash was made with other parameters than the current ones."""
+    return _hasher.check_needs_rehash(stored_hash)
 
 
 def guessability(password: str, about: Sequence[str]) -> int:
-    """From 0 (among the first to be tried) to 4, by zxcvbn, which knows 30,000 leaked passwords, names,
-    words, keyboards and dates. `about` are words others know of the person: name, e-mail address."""
-    from zxcvbn import zxcvbn  # its word lists take memory that only a new password needs
+    """The score of zxcvbn, from 0 (easiest to guess) to 4. It looks for leaked passwords, names, words,
+    keyboard patterns and dates. `about` are words known of the person, such as name and e-mail address."""
+    from zxcvbn import zxcvbn  # imported here, because its word lists take much memory
 
     found = zxcvbn(password[:_GUESSED_CHARACTERS], user_inputs=list(about))
     return int(found["score"])
 
 
 @contextmanager
-def _a_place() -> Iterator[None]:
+def _hashing_slot() -> Iterator[None]:
     began = time.monotonic()
-    has_place = _places.acquire(timeout=seconds_left(WAIT_SECONDS))
+    has_slot = _slots.acquire(timeout=seconds_left(WAIT_SECONDS))
     spend(time.monotonic() - began)
-    if not has_place:
+    if not has_slot:
         raise HashingBusy
     try:
         yield
     finally:
-        _places.release()
+        _slots.release()
 
 
 @cache
-def _nobodys_hash() -> str:
+def _dummy_hash() -> str:
     return _hasher.hash("nobody's password")

@@ -1,9 +1,8 @@
-"""Secrets that are handed out: drawing them, recognising their form, hashing them for keeping.
+"""Tokens for clients, such as API keys: making them, checking their form, hashing them for storage.
 
-A secret is a prefix that names its kind, 43 random base62 characters (256 bits) and 6 of checksum, so
-that a mistyped or made-up one is refused without a look-up and a leaked one is recognised by scanners
-and by our own logs. Only the SHA-256 is kept (OWASP ASVS 5, 6.5.2: a plain hash is enough above 112
-bits of entropy).
+A token has a prefix for its kind, 43 random base62 characters (256 bits) and a checksum of 6 characters. A
+mistyped token is refused without a look-up, and scanners and the redaction of logs recognise a leaked one.
+Only its SHA-256 is stored (OWASP ASVS 5, 6.5.2: above 112 bits of entropy a plain hash is enough).
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ SESSION = "mtw_"  # a browser's session, in its cookie
 OAUTH_ACCESS = "mto_"
 OAUTH_REFRESH = "mtr_"
 OAUTH_CODE = "mtc_"
-OAUTH_CLIENT_SECRET = "mtk_"  # noqa: S105 - what such a secret begins with
-FORM = "mtf_"  # ties a form to the browser it was shown to, before anyone is signed in
+OAUTH_CLIENT_SECRET = "mtk_"  # noqa: S105 - the prefix of the secret
+FORM = "mtf_"  # binds the sign-in form to a browser
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM = 43
@@ -27,13 +26,13 @@ _CHECKSUM = 6
 
 
 def make_token(prefix: str) -> str:
-    """A new secret of that kind."""
+    """A new token with this prefix."""
     random = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
     return prefix + random + _checksum(random)
 
 
 def has_form(token: str, prefix: str) -> bool:
-    """Whether the text can be a secret of that kind at all."""
+    """Whether the text has the form of a token with this prefix, checksum included."""
     body = token.removeprefix(prefix)
     if len(body) != _RANDOM + _CHECKSUM or body == token or not body.isascii() or not body.isalnum():
         return False
@@ -41,7 +40,7 @@ def has_form(token: str, prefix: str) -> bool:
 
 
 def digest(token: str) -> bytes:
-    """What is kept of a secret, and what it is looked up by."""
+    """The SHA-256 of the token, which is stored and by which it is found."""
     return hashlib.sha256(token.encode()).digest()
 
 

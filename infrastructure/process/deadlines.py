@@ -17,7 +17,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from infrastructure.process.threads import start_watched
 
 REQUEST_SECONDS = 4.0  # all waits of one request together, so that it is answered within 5 s
-LEAST_REQUEST_SECONDS = 0.5  # for a request that has spent its time in the queue for a thread
+LEAST_REQUEST_SECONDS = 0.5  # for a request that has waited in the queue for most of its time
 LAST_STEP_SECONDS = 0.25  # for the steps after the answer
 STATEMENT_SECONDS = 65.0  # longer than every statement_timeout: a working server ends the statement first
 LONG_STATEMENT_SECONDS = 3_600.0  # for operators' commands, whose statements the server does not limit
@@ -66,7 +66,7 @@ def allow_last_step() -> None:
 
 
 def seconds_left(limit_seconds: float) -> float:
-    """How long the next wait may take: `limit_seconds`, or less when less is left to the request."""
+    """The limit of the next wait: `limit_seconds`, or the time left to the request if that is less."""
     left = this_thread.seconds_left
     return limit_seconds if left is None else max(0.0, min(left, limit_seconds))
 
@@ -102,16 +102,14 @@ class Breaker:
             self._has_answered.clear()
             try:
                 start_watched(self._probe_until_answered, name="postgres-probe")
-            except (
-                RuntimeError
-            ) as error:  # the system allows no more threads: each request waits for its limit
+            except RuntimeError as error:  # no more threads: each request waits up to its own limit
                 log.error("probe_not_started", error=str(error))
             else:
                 self.is_open = True
 
     def require_answers(self) -> None:
-        """Raise PoolTimeout while PostgreSQL does not answer. After a single slow statement it does not: this
-        waits up to GRACE_SECONDS for the answer to the probe."""
+        """Raise PoolTimeout while PostgreSQL does not answer. First waits up to GRACE_SECONDS for the answer
+        to the probe, so that a single slow statement causes no errors."""
         grace_seconds = self._opened_at + GRACE_SECONDS - time.monotonic()
         if not self._has_answered.wait(max(0.0, grace_seconds)):
             raise PoolTimeout("PostgreSQL does not answer")
@@ -124,7 +122,7 @@ class Breaker:
                 if failures == 1:
                     log.error("database_does_not_answer")
                 time.sleep(PROBE_PAUSE_SECONDS)
-        except PoolClosed:  # this process ends
+        except PoolClosed:  # this process is stopping
             return
         with self._lock:
             self.is_open = False
@@ -138,6 +136,6 @@ class Breaker:
             self._probe()
         except PoolClosed:
             raise
-        except Exception:  # any error would hit requests too
+        except Exception:  # requests would get the same error
             return False
         return True

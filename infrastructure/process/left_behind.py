@@ -1,4 +1,4 @@
-"""Ending what a killed PostgreSQL leaves behind."""
+"""Kills the processes that a killed PostgreSQL server leaves behind."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ KILL_SECONDS = 5
 
 
 def kill_left_behind(data_dir: Path) -> None:
-    """Kill the processes of a server whose postmaster is gone, and wait for their end.
+    """Kill the processes of a server whose postmaster has ended, and wait for their end.
 
-    Most notice its end and end by themselves. Until all have, no new server starts: they share its memory.
+    Most of them end by themselves. No new server starts before all have ended, because they hold its shared
+    memory.
     """
     left = [process for process in psutil.process_iter() if _works_in(data_dir, process)]
     for process in left:
@@ -23,7 +24,7 @@ def kill_left_behind(data_dir: Path) -> None:
 
 
 def _works_in(data_dir: Path, process: psutil.Process) -> bool:
-    """Whether it is a process of the server: all of them have its data directory as their own directory."""
+    """Whether it is a process of the server: all of them have the data directory as working directory."""
     try:
         return bool(process.name() == "postgres" and process.cwd() == str(data_dir))
     except psutil.Error:

@@ -1,7 +1,7 @@
-"""Logs: JSON lines on standard error, one line an outcome, with nothing secret in them.
+"""Logs: JSON lines on standard error, without secrets.
 
-Logging never raises, whatever it is given and wherever standard error leads: a line that cannot be written is
-counted instead (infrastructure/process/standard_error.py).
+Logging never raises an exception. A line that cannot be written is counted instead
+(infrastructure/process/standard_error.py).
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from infrastructure.process import standard_error
 
 _SECRET = re.compile(r"mt[a-z]_[0-9A-Za-z]{6,}|whsec_[0-9A-Za-z+/=_-]{6,}|(?i:bearer)\s+\S+")
 _SECRET_NAME = re.compile(r"authorization|password|secret|token|signing_key|api_key\Z", re.IGNORECASE)
-_is_secret_name = lru_cache(maxsize=256)(_SECRET_NAME.search)  # the program has few words for fields
+_is_secret_name = lru_cache(maxsize=256)(_SECRET_NAME.search)  # there are few names of fields
 REDACTED = "[redacted]"
-LIBRARIES = ("asyncio", "kafka", "psycopg")  # what they have to say comes out as the same lines
+LIBRARIES = ("asyncio", "kafka", "psycopg")  # their messages are written as JSON lines too
 
 Event = MutableMapping[str, Any]
 
 
 def configure_logs(level: str) -> None:
-    """Set up structlog and the standard library's logging for this process. Every logger made before or after
-    follows."""
+    """Configure structlog and the standard library's logging for this process, for existing loggers too."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -37,23 +36,23 @@ def configure_logs(level: str) -> None:
             redact,
             render,
         ],
-        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(level)),
+        wrapper_class=_make_safe_logger(structlog.make_filtering_bound_logger(level)),
         logger_factory=_LineLogger,
         cache_logger_on_first_use=True,
     )
     logging.raiseExceptions = False
-    logging.lastResort = LineHandler(logging.WARNING)  # for loggers that nobody has set up
+    logging.lastResort = LineHandler(logging.WARNING)  # for loggers without a handler
     for name in LIBRARIES:
         _configure_library(name, max(logging.getLevelNamesMapping()[level], logging.WARNING))
 
 
 def redact(logger: object, method: str, event: Event) -> Event:
-    """Take out what looks like a credential, by the name of the field or by its form."""
+    """Replace values that look like credentials, by the name of the field or by their form."""
     for name, value in event.items():
         if _is_secret_name(name):
             event[name] = REDACTED
         elif isinstance(value, str):
-            if _may_hold_secret(value):
+            if _may_contain_secret(value):
                 event[name] = _SECRET.sub(REDACTED, value)
         elif value is not None and not isinstance(value, (int, float)):
             event[name] = _SECRET.sub(REDACTED, _text_of(value))
@@ -61,17 +60,17 @@ def redact(logger: object, method: str, event: Event) -> Event:
 
 
 def render(logger: object, method: str, event: Event) -> bytes:
-    """Encode the event as one line of JSON, without the line feed. Values that JSON cannot hold, such as half
-    a surrogate pair, become text."""
-    told = {name: value for name, value in event.items() if value is not None}
+    """Encode the event as one line of JSON, without the line feed. Values that JSON cannot express, such as
+    half a surrogate pair, become text."""
+    fields = {name: value for name, value in event.items() if value is not None}
     try:
-        return msgspec.json.encode(told)
+        return msgspec.json.encode(fields)
     except Exception:
-        return msgspec.json.encode({_text_of(name): _text_of(value) for name, value in told.items()})
+        return msgspec.json.encode({_text_of(name): _text_of(value) for name, value in fields.items()})
 
 
 class LineHandler(logging.Handler):
-    """Writes the records of the standard library's logging as the same JSON lines."""
+    """Writes the records of the standard library's logging as JSON lines."""
 
     def __init__(self, level: int = logging.NOTSET) -> None:
         super().__init__(level)
@@ -81,12 +80,12 @@ class LineHandler(logging.Handler):
         try:
             line = self.format(record).encode()
         except Exception as error:  # for example, arguments that do not fit the message
-            line = _not_shown(record.msg, error)
+            line = _failure_line(record.msg, error)
         standard_error.output.write(line + b"\n")
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record of the standard library as such a line."""
+    """Formats a record of the standard library's logging as a JSON line."""
 
     def format(self, record: logging.LogRecord) -> str:
         event: Event = {
@@ -101,10 +100,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class _LineLogger:
-    """structlog's output: writes the finished lines."""
+    """The output of structlog: writes formatted lines."""
 
     def __init__(self, *names: object) -> None:
-        """Ignores the names that structlog.get_logger was called with."""
+        """Ignore the arguments of structlog.get_logger."""
 
     def msg(self, line: bytes) -> None:
         standard_error.output.write(line + b"\n")
@@ -112,23 +111,23 @@ class _LineLogger:
     debug = info = warning = error = critical = exception = msg
 
 
-def _never_raising(bound_logger: Any) -> Any:
-    """The class of loggers, extended to write a line about the error when an event cannot be formatted."""
+def _make_safe_logger(bound_logger: Any) -> Any:
+    """A subclass of the logger class that writes a line about the error if an event cannot be formatted."""
 
-    class Guarded(bound_logger):  # type: ignore[misc]
+    class SafeLogger(bound_logger):  # type: ignore[misc]
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
             try:
                 super()._proxy_to_logger(method_name, event, **fields)
             except Exception as error:
-                standard_error.output.write(_not_shown(event, error) + b"\n")
+                standard_error.output.write(_failure_line(event, error) + b"\n")
 
-    return Guarded
+    return SafeLogger
 
 
-def _not_shown(event: object, error: Exception) -> bytes:
-    """The line that stands for an event that cannot be formatted."""
-    told = {"event": "log_event_not_shown", "level": "error", "of": event, "error": type(error).__name__}
-    return render(None, "", redact(None, "", told))
+def _failure_line(event: object, error: Exception) -> bytes:
+    """The line for an event that cannot be formatted."""
+    fields = {"event": "log_event_not_shown", "level": "error", "of": event, "error": type(error).__name__}
+    return render(None, "", redact(None, "", fields))
 
 
 def _configure_library(name: str, level: int) -> None:
@@ -139,13 +138,13 @@ def _configure_library(name: str, level: int) -> None:
 
 
 def _text_of(value: object) -> str:
-    """The value as text that JSON can hold."""
+    """The value as text that JSON can express."""
     try:
         return str(value).encode(errors="backslashreplace").decode()
     except Exception:
         return f"<{type(value).__name__} without text>"
 
 
-def _may_hold_secret(text: str) -> bool:
-    """A quick look that spares most values the expression."""
+def _may_contain_secret(text: str) -> bool:
+    """A fast check, so that most values need no search with the regular expression."""
     return "mt" in text or "whsec_" in text or "earer" in text or "EARER" in text

@@ -1,7 +1,7 @@
-"""What is measured, and giving it to Prometheus.
+"""The metrics, and their output for Prometheus.
 
-Where SharedMetrics was made before this module is imported, the workers of one server count together
-(server/gunicorn_server.py does so); otherwise each process counts for itself.
+If SharedMetrics was created before this module is imported, the workers of one server share the metrics
+(server/gunicorn_server.py does this). Otherwise each process has its own.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ request_seconds = Histogram(
     "ticketing_http_request_seconds", "Time to answer", ("method", "route"), buckets=_SECONDS
 )
 projector_lag = Gauge(
-    "ticketing_projector_lag_events", "Events the read tables lack", multiprocess_mode="mostrecent"
+    "ticketing_projector_lag_events", "Events not yet in the read tables", multiprocess_mode="mostrecent"
 )
-relay_lag = Gauge("ticketing_relay_lag_events", "Events Kafka lacks", multiprocess_mode="mostrecent")
+relay_lag = Gauge("ticketing_relay_lag_events", "Events not yet in Kafka", multiprocess_mode="mostrecent")
 parked_events = Gauge(
     "ticketing_parked_events", "Events that could not be projected", multiprocess_mode="mostrecent"
 )
@@ -51,32 +51,32 @@ requests_uncounted = Counter(
     "ticketing_http_requests_uncounted_total",
     "Requests that the rate limit did not count",
 )
-log_lines_lost = Counter("ticketing_log_lines_lost_total", "Lines that standard error did not take")
+log_lines_lost = Counter("ticketing_log_lines_lost_total", "Log lines that standard error did not accept")
 standard_error.output.on_lost = log_lines_lost.inc
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
-    """Count one answer. `route` is the template, so that the number of series stays small."""
+    """Count one request. `route` is the path template, so that the number of series stays small."""
     known = method if method in _METHODS else "other"
     _counter(known, route, status).inc()
     _timer(known, route).observe(seconds)
 
 
 def count_uncounted() -> None:
-    """Count a request that the rate limit did not."""
+    """Count a request that the rate limit did not count."""
     requests_uncounted.inc()
 
 
-def exposition() -> bytes:
-    """All metrics in Prometheus' text format, those of every worker added up."""
+def render_metrics() -> bytes:
+    """All metrics in the text format of Prometheus, with those of all workers added up."""
     return generate_latest(_registry())
 
 
 def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> socket.socket:
-    """Serve the same at every path of a port of its own, without a key, from a thread of this process.
+    """Serve the metrics at every path of their own port, without a key, from a thread of this process.
 
-    `before_each` is called when somebody asks, to bring the gauges up to date. Returns the listening socket,
-    for forked processes to close: otherwise they hold the port when this process has ended.
+    Each request calls `before_each` first, which updates the gauges. Returns the listening socket, which
+    forked processes must close: otherwise they keep the port open after this process has ended.
     """
     registry = CollectorRegistry()
     registry.register(_Fresh(_registry(), before_each))
@@ -85,7 +85,7 @@ def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> s
 
 
 class _Fresh(Collector):
-    """The metrics of a registry, after `before` has been called."""
+    """The metrics of a registry; calls `before` before each collection."""
 
     def __init__(self, registry: CollectorRegistry, before: Callable[[], None]) -> None:
         self._registry = registry
@@ -97,7 +97,7 @@ class _Fresh(Collector):
 
 
 def _registry() -> CollectorRegistry:
-    """The metrics of all workers, or of this process alone when they are not shared or the folder is gone."""
+    """The metrics of all workers; of this process alone if they are not shared or their folder is missing."""
     if not os.path.isdir(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")):
         return REGISTRY
     registry = CollectorRegistry()

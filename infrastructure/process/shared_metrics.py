@@ -1,8 +1,8 @@
-"""Metrics that the processes of one server count together, in prometheus_client's files in one folder.
+"""Metrics shared by the processes of one server, in the files of prometheus_client in one folder.
 
-Each process has a place: a number that no other living process of the server has, and that names its files. A
-worker takes over the files of an ended worker with its place and continues the counts: totals never go
-backwards, and the number of files does not grow with the workers that have ended.
+Each process has a place: a number that is part of the names of its files and that no other running process
+of the server has. A new worker takes the place and the files of one that has ended, and continues its counts.
+So totals never decrease, and the number of files does not grow with each new worker.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any
 import structlog
 from prometheus_client import values
 
-_FOLDER = "ticketing-counts-"  # change it with the kind of lock: other versions may run on this machine
+_FOLDER = "ticketing-counts-"  # change it if the kind of lock changes: other versions may run on this machine
 _KILOBYTE = 1_024
-# The files of a process by type (and, of gauges, multiprocess_mode), with room for every address and status.
+# The files of a process by type (for gauges with multiprocess_mode), with room for all paths and statuses.
 _FILE_BYTES = {"counter": 512 * _KILOBYTE, "gauge_mostrecent": 64 * _KILOBYTE, "histogram": 1_024 * _KILOBYTE}
 
 log = structlog.get_logger()
 
 
 class SharedMetrics:
-    """The folder of the metrics that several processes count in.
+    """The folder with the metrics of several processes.
 
-    Make one before infrastructure.process.metrics is imported, in the process that forks the others. That
-    process has place 0 and is the only one that deletes the folder.
+    Create it in the process that forks the others, before infrastructure.process.metrics is imported. That
+    process has place 0, and only it deletes the folder.
     """
 
     def __init__(self, parent: str | None) -> None:
@@ -43,7 +43,7 @@ class SharedMetrics:
         self._is_counting = True
         self._any_value: Any = None
         self._changing = threading.Lock()
-        # prometheus_client has a lock of its own, which another thread must not hold at a fork.
+        # No thread may hold the lock of prometheus_client at a fork: the child could never acquire it.
         os.register_at_fork(
             before=self._changing.acquire,
             after_in_parent=self._changing.release,
@@ -54,31 +54,33 @@ class SharedMetrics:
         self.count_at(0)
 
     def delete(self) -> None:
-        """Delete the folder, in the process that made it. Does nothing in its forks."""
+        """Delete the folder. Does nothing in forks of the process that created it."""
         if os.getpid() == self._owner:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def count_at(self, place: int) -> None:
         """Use the files of this place from now on; a fork calls it before it counts.
 
-        Allocates the files. Without room for them this process counts nothing: writing through a memory map
-        to a file with holes kills the process (SIGBUS) when the disk is full.
+        Allocates the files. If there is no space for them, this process counts nothing: on a full disk, a
+        write through a memory map to a sparse file kills the process (SIGBUS).
         """
         try:
-            self.folder.mkdir(exist_ok=True)  # something may have deleted it since
+            self.folder.mkdir(exist_ok=True)  # a cleaner of temporary files may have deleted it
             _lock(self.folder, fcntl.LOCK_SH)
             for name, size in _FILE_BYTES.items():
                 _allocate(self.folder / f"{name}_{place}.db", size)
         except OSError as error:
-            self._give_up(error)
+            self._stop_counting(error)
             return
         self._place = place
         if self._any_value is not None:
-            self._any_value.inc(0.0)  # opens the files of all values, so that the folder may be deleted later
+            self._any_value.inc(
+                0.0
+            )  # opens the files of all values; they stay usable if the folder is deleted
 
-    def _give_up(self, error: Exception) -> None:
-        """Count nothing from now on: counting must not fail what is counted."""
-        self._is_counting = False  # first, because a lost line of the log is counted too
+    def _stop_counting(self, error: Exception) -> None:
+        """Count nothing from now on, because an error in counting must not fail a request."""
+        self._is_counting = False  # before logging, because a lost log line is counted too
         log.error("metrics_incomplete", folder=str(self.folder), error=str(error))
 
     def _do(self, change: Callable[[], None]) -> None:
@@ -88,14 +90,14 @@ class SharedMetrics:
             with self._changing:
                 change()
         except Exception as error:
-            self._give_up(error)
+            self._stop_counting(error)
 
     def _value_class(self) -> Any:
         shared = self
         base: Any = values.MultiProcessValue(lambda: shared._place)  # type: ignore[no-untyped-call]
 
         class Value(base):  # type: ignore[misc]
-            """A value in a file, as long as this process counts. Its methods never raise."""
+            """A value in a file; unchanged after `_stop_counting`. Its methods never raise."""
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 shared._do(lambda: super(Value, self).__init__(*args, **kwargs))
@@ -111,7 +113,7 @@ class SharedMetrics:
 
 
 def _allocate(path: Path, size: int) -> None:
-    """Make a file of so many bytes, unless it is there. Leaves none when there is no room (OSError)."""
+    """Create a file of `size` bytes, unless it exists. Raises OSError, and leaves no file, without space."""
     if path.exists():
         return
     new = path.with_suffix(".new")
@@ -125,12 +127,12 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def _make_folder(parent: Path) -> Path:
-    """Make a folder, locked as long as this process or one of its forks lives. Delete the folders that killed
-    servers left behind."""
-    for left in parent.glob(f"{_FOLDER}*"):
+    """Create a folder that is locked until this process and its forks have ended. Deletes the folders that
+    killed servers left behind: those that are not locked."""
+    for old in parent.glob(f"{_FOLDER}*"):
         with suppress(OSError):
-            descriptor = _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
+            descriptor = _lock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
             os.close(descriptor)
     folder = Path(tempfile.mkdtemp(prefix=f"new-{_FOLDER}", dir=parent))
     _lock(folder, fcntl.LOCK_SH)
@@ -138,8 +140,8 @@ def _make_folder(parent: Path) -> Path:
 
 
 def _lock(folder: Path, kind: int) -> int:
-    """Lock the folder until the returned descriptor is closed, in the forks too. Raises OSError when another
-    process holds a lock that excludes this one."""
+    """Lock the folder until the returned descriptor is closed, in the forks too. Raises OSError if another
+    process holds a conflicting lock."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, kind)
@@ -150,6 +152,6 @@ def _lock(folder: Path, kind: int) -> int:
 
 
 def free_place(taken: Iterable[int]) -> int:
-    """The first place for a fork that is not among `taken`."""
+    """The lowest place for a fork that is not in `taken`."""
     others = set(taken)
     return next(place for place in count(1) if place not in others)

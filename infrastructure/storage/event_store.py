@@ -1,11 +1,12 @@
-"""The event store: eventsourcing's Application, speaking msgspec and text ids."""
+"""The event store: eventsourcing's Application with msgspec events and text ids."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from itertools import groupby
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import psycopg
@@ -15,7 +16,7 @@ from eventsourcing.utils import get_topic
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
-from domain.errors import Conflict, NotFound
+from domain.errors import NotFound
 from domain.events import StoredDomainEvent
 from infrastructure.keys.privacy import (
     Encrypted,
@@ -33,18 +34,15 @@ from infrastructure.storage.recorder import (
     WatermarkRecorder,
     outcome_is_unknown,
 )
-from infrastructure.storage.snapshots import Snapshots
+from infrastructure.storage.snapshots import Snapshot, Snapshots
 
 A = TypeVar("A", bound=Aggregate)
 B = TypeVar("B", bound=Aggregate)
-T = TypeVar("T")
 
 MAX_VERSION = 2**63 - 1
-DECISIONS = 3  # how often a command is decided in all when it loses races
-APPEND_SECONDS = 1.0  # how long an append is sent again when connections die under it
-COLLISION_SECONDS = 2.0  # how long commands on one aggregate take turns after a collision
-COLLISIONS_KEPT = 1_024
-TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
+APPEND_SECONDS = 1.0  # how long an append is repeated while its connections fail
+COLLISION_SECONDS = 2.0  # how long commands on one aggregate run one at a time after a collision
+MAX_COLLISIONS = 1_024
 
 encode = msgspec.json.Encoder().encode
 # Personal fields stay encrypted; EventStore.decrypt decrypts them.
@@ -52,19 +50,14 @@ decode: Callable[[bytes], DomainEvent] = msgspec.json.Decoder(StoredDomainEvent)
 
 
 class VersionConflict(Exception):
-    """Another command took the version this one was decided on. Load again and decide again."""
-
-
-class Remembered(NamedTuple, Generic[A]):
-    """An aggregate as it once was, and the stored bytes of its last event then."""
-
-    aggregate: A
-    last_state: bytes
+    """Another command has stored this version of the aggregate. Load it and decide again."""
 
 
 class MsgspecMapper(Mapper[Any]):
-    """Event to stored row and back, as it is: `EventStore.encrypt` comes before, `decrypt` after. The row's
-    bytes are also the Kafka message."""
+    """Converts an event to its stored row and back. The row's bytes are also the Kafka message.
+
+    Personal fields are encrypted before (`EventStore.encrypt`) and decrypted after (`EventStore.decrypt`).
+    """
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         return StoredEvent(
@@ -90,6 +83,7 @@ class EventStore(Application[Any]):
         "ORIGINATOR_ID_TYPE": "text",
         "PERSISTENCE_MODULE": "eventsourcing.popo",
     }
+    recorder: WatermarkRecorder | InMemoryRecorder
 
     def __init__(
         self, pool: Pool | None = None, vault: Vault | None = None, *, lock: str = "watermark"
@@ -101,54 +95,53 @@ class EventStore(Application[Any]):
         self._lock = lock
         self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
-        self._snapshots = Snapshots(cast(WatermarkRecorder, self.recorder), self.decrypt)
+        self._snapshots = Snapshots(self.recorder, self.decrypt)
 
-    def construct_recorder(self) -> Any:
+    def construct_recorder(self) -> WatermarkRecorder | InMemoryRecorder:
         if self._pool is None:
             return InMemoryRecorder()
         return WatermarkRecorder(self._pool, lock=self._lock)
 
     def find(self, kind: type[A], aggregate_id: str) -> A | None:
-        """The aggregate as of now, or None when there is none of that kind by that id."""
+        """Return the aggregate as of now, or None when no aggregate of that kind has that id."""
         return self._snapshots.read(kind, aggregate_id)
 
     def find_both(
         self, first: type[A], first_id: str, second: type[B], second_id: str
     ) -> tuple[A | None, B | None]:
-        """As two calls of `find`, in one round trip."""
+        """Do the same as two calls of `find`, in one round trip."""
         return self._snapshots.read_both(first, first_id, second, second_id)
 
-    def remembered(self, kind: type[A], aggregate_id: str) -> Remembered[A] | None:
-        """The aggregate as this process last read it, which costs nothing but may be out of date: good for a
-        decision that is saved under the condition (`given`) that it is not."""
-        if self._lock == "table":  # then an append is more than one statement, and has no condition
-            return None
-        found = self._snapshots.remembered(kind, aggregate_id)
-        return None if found is None else Remembered(*found)
+    def recall(self, kind: type[A], aggregate_id: str) -> Snapshot[A] | None:
+        """Return the aggregate as this process last read it, without a query, or None.
+
+        It may be out of date. Save what is decided on it with `unless_changed`.
+        """
+        return self._snapshots.recall(kind, aggregate_id)
 
     def load(self, kind: type[A], aggregate_id: str) -> A:
-        """The aggregate as of now; raise NotFound when there is none of that kind by that id."""
+        """Return the aggregate as of now. Raises NotFound when no aggregate of that kind has that id."""
         aggregate = self.find(kind, aggregate_id)
         if aggregate is None:
             raise NotFound(kind.kind)
         return aggregate
 
     def history(self, kind: type[Aggregate], aggregate_id: str, last: int = MAX_VERSION) -> list[DomainEvent]:
-        """The aggregate's events up to version `last`; none when there is none of that kind by that id."""
-        recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, last)
+        """Return the events of the aggregate up to version `last`; none when it is not of that kind."""
+        recorded = self.recorder.select_recorded(aggregate_id, 1, last)
         events = self.decrypt([decode(state) for _, state in recorded])
         return list(events) if events and isinstance(events[0], kind.first_event) else []
 
     def at_version(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
-        """The aggregate as it was at that version; None where it has no such version."""
+        """Return the aggregate as it was at that version, or None if it has no such version."""
         if version < 1:
             return None
         events = self.history(kind, aggregate_id, version)
         return kind.fold(None, events) if len(events) == version else None
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
-        """The aggregate as the command of that id left it, or None when the log knows no such command."""
-        recorded = cast(WatermarkRecorder, self.recorder).select_recorded(aggregate_id, 1, MAX_VERSION)
+        """Return the aggregate as that command left it, or None if the command has stored no event of it."""
+        recorded = self.recorder.select_recorded(aggregate_id, 1, MAX_VERSION)
         events = self.decrypt([decode(state) for _, state in recorded])
         versions = [event.originator_version for event in events if event.causation_id == command_id]
         if not versions or not isinstance(events[0], kind.first_event):
@@ -159,59 +152,66 @@ class EventStore(Application[Any]):
         return aggregate
 
     def done_before(self, kind: type[A], aggregate_id: str, context: Context) -> A | None:
-        """The outcome of the command where an earlier delivery of it got as far as the log. To be asked when
-        the caller is known to see the aggregate, and before anything that the command itself may have
-        changed."""
+        """Return the outcome of an earlier delivery of the same command, or None.
+
+        Call it after checking that the caller may see the aggregate, and before checking anything that the
+        command itself may have changed.
+        """
         return self.outcome_of(kind, aggregate_id, context.command_id) if context.is_retry else None
 
     def save(  # type: ignore[override]
         self,
-        aggregate: Aggregate,
-        *,
-        also: Sequence[Statement] = (),
-        given: Sequence[Remembered[Any]] = (),
+        *aggregates: Aggregate,
+        statements: Sequence[Statement] = (),
+        unless_changed: Sequence[Snapshot[Any]] = (),
     ) -> None:
-        """Append the aggregate's pending events in one commit and note their position on it.
+        """Append the pending events of all aggregates in one commit, and set the position of each.
 
-        `also` holds SQL statements that commit with them. Raises VersionConflict when another command
-        was faster, OutOfDate when one of `given` is no longer as it was remembered (one event only).
-        A lost COMMIT reply is no conflict: the same events are sent again, and versions taken by our own
-        event ids are our own success.
+        `statements` run in the same commit; without events nothing runs. Raises VersionConflict when another
+        command has changed one of the aggregates, and OutOfDate when one of `unless_changed` has changed
+        since it was recalled: then nothing is stored. When the reply to a COMMIT is lost, the same events are
+        sent again; if the log has events with their ids already, the first try was successful.
         """
-        events = aggregate.collect_events()
-        if not events:
+        pending = [(aggregate, events) for aggregate in aggregates if (events := aggregate.collect_events())]
+        if not pending:
             return
+        events = [event for _, own_events in pending for event in own_events]
         try:
             encrypted = self.encrypt(events)
-        except PersonIsErased:  # since the aggregate was loaded
-            raise VersionConflict(aggregate.id) from None
+        except PersonIsErased as error:  # since the aggregate was loaded
+            raise VersionConflict(str(error)) from None
         stored = [self.mapper.to_stored_event(event) for event in encrypted.events]
-        last_states = [(each.aggregate.id, each.last_state) for each in given]
-        statements = [*encrypted.statements, *also]
-        aggregate.position = self._append(events, stored, statements, last_states)[-1]
+        last_states = [(snapshot.aggregate.id, snapshot.last_state) for snapshot in unless_changed]
+        positions = self._append(events, stored, [*encrypted.statements, *statements], last_states)
+        end = 0
+        for aggregate, own_events in pending:
+            end += len(own_events)
+            aggregate.position = positions[end - 1]
 
     def encrypt(self, events: Sequence[DomainEvent]) -> Encrypted:
         """The events as they are stored: with encrypted personal fields, except in memory."""
-        if self._vault is None or not has_personal_fields(events):
+        recorder = self.recorder
+        if self._vault is None or isinstance(recorder, InMemoryRecorder) or not has_personal_fields(events):
             return Encrypted(list(events), [])
-        with cast(WatermarkRecorder, self.recorder).connection() as conn:
+        with recorder.connection() as conn:
             return encrypt_events(conn, self._vault, events)
 
     def decrypt(self, events: Sequence[DomainEvent]) -> Sequence[DomainEvent]:
         """The events with plain personal fields, or with placeholders where the person is erased."""
-        if self._vault is None or not has_personal_fields(events):
+        recorder = self.recorder
+        if self._vault is None or isinstance(recorder, InMemoryRecorder) or not has_personal_fields(events):
             return events
-        with cast(WatermarkRecorder, self.recorder).connection() as conn:
+        with recorder.connection() as conn:
             return decrypt_events(conn, self._vault, events)
 
-    def turn(self, aggregate_id: str) -> AbstractContextManager[None]:
-        """A place in the queue where commands on this aggregate collided lately; otherwise nothing."""
+    def serialize_after_collision(self, aggregate_id: str) -> AbstractContextManager[None]:
+        """Run the block under a lock of the aggregate if commands on it collided lately; else just run it."""
         if self._collisions.get(aggregate_id, 0.0) > time.monotonic():
-            return cast(WatermarkRecorder, self.recorder).exclusive(aggregate_id)
+            return self.recorder.exclusive(aggregate_id)
         return nullcontext()
 
     def note_collision(self, aggregate_id: str) -> None:
-        if len(self._collisions) >= COLLISIONS_KEPT:
+        if len(self._collisions) >= MAX_COLLISIONS:
             self._collisions.clear()
         self._collisions[aggregate_id] = time.monotonic() + COLLISION_SECONDS
 
@@ -219,21 +219,24 @@ class EventStore(Application[Any]):
         self,
         events: Sequence[DomainEvent],
         stored: Sequence[StoredEvent],
-        also: Sequence[Statement],
-        given: LastStates,
+        statements: Sequence[Statement],
+        unless_changed: LastStates,
     ) -> Sequence[int]:
-        recorder = cast(WatermarkRecorder, self.recorder)
         give_up_at = time.monotonic() + APPEND_SECONDS
         unknown: psycopg.OperationalError | None = None
         while True:
             try:
-                return recorder.insert_events(stored, also=also, given=given)
+                return self.recorder.insert_events(
+                    stored, statements=statements, unless_changed=unless_changed
+                )
             except IntegrityError:
-                return self._own_success(events)
-            except OutOfDate:  # since an earlier try, perhaps, which may have stored them
+                return self._find_stored(events)
+            except OutOfDate:  # perhaps since an earlier try, which may have stored the events
                 with suppress(VersionConflict):
-                    return self._own_success(events)
+                    return self._find_stored(events)
                 raise
+            except psycopg.errors.DeadlockDetected as error:  # with a command that changes the same ones
+                raise VersionConflict(str(error)) from None
             except psycopg.OperationalError as error:
                 if not outcome_is_unknown(error):
                     raise unknown or error from None
@@ -241,48 +244,14 @@ class EventStore(Application[Any]):
                 if time.monotonic() > give_up_at:
                     raise
 
-    def _own_success(self, events: Sequence[DomainEvent]) -> Sequence[int]:
-        first, last = events[0], events[-1]
-        found = cast(WatermarkRecorder, self.recorder).select_recorded(
-            first.originator_id, first.originator_version, last.originator_version
-        )
-        if [decode(state).event_id for _, state in found] != [event.event_id for event in events]:
-            raise VersionConflict(first.originator_id)
-        return [position for position, _ in found]
-
-
-def decide(store: EventStore, aggregate_id: str, attempt: Callable[[], T]) -> T:
-    """Run a load-decide-save, and again when another command was faster, `DECISIONS` times in all.
-
-    The first try is optimistic. Where commands collide, the later ones take turns for a while: tries
-    that only race would starve one another, and a client would see conflicts it can do nothing about.
-    """
-    for _ in range(DECISIONS):
-        try:
-            with store.turn(aggregate_id):
-                return attempt()
-        except VersionConflict:
-            store.note_collision(aggregate_id)
-        except psycopg.errors.LockNotAvailable:
-            break
-    raise Conflict(TOO_MANY_CHANGES)
-
-
-def create(
-    store: EventStore,
-    aggregate: A,
-    context: Context,
-    *,
-    also: Sequence[Statement] = (),
-    given: Sequence[Remembered[Any]] = (),
-) -> A:
-    """Save a new aggregate; raise Conflict when its id is taken by anything in the log, OutOfDate when one
-    of `given` has gone on since it was remembered."""
-    kind = type(aggregate)
-    if done := store.done_before(kind, aggregate.id, context):
-        return done
-    try:
-        store.save(aggregate, also=also, given=given)
-    except VersionConflict:
-        raise Conflict(f"The id {aggregate.id} is already in use.") from None
-    return aggregate
+    def _find_stored(self, events: Sequence[DomainEvent]) -> Sequence[int]:
+        """The positions of these very events in the log. Raises VersionConflict if it has others instead."""
+        positions: list[int] = []
+        for aggregate_id, group in groupby(events, key=lambda event: event.originator_id):
+            own_events = list(group)
+            first, last = own_events[0].originator_version, own_events[-1].originator_version
+            found = self.recorder.select_recorded(aggregate_id, first, last)
+            if [decode(state).event_id for _, state in found] != [event.event_id for event in own_events]:
+                raise VersionConflict(aggregate_id)
+            positions += [position for position, _ in found]
+        return positions

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, SQL files, and migrations.
 
-No connection of ours waits for PostgreSQL without a limit (infrastructure/process/deadlines.py).
+Every wait for PostgreSQL has a limit (infrastructure/process/deadlines.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from infrastructure.process.deadlines import (
 )
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
-_MIGRATION_LOCK = 7_305_871  # any constant: one migration at a time over the whole cluster
+_MIGRATION_LOCK = 7_305_871  # an arbitrary constant; allows one migration at a time
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 Connection = psycopg.Connection[TupleRow]
@@ -40,14 +40,14 @@ Query = LiteralString | sql.Composed
 Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
 T = TypeVar("T")
 
-_WAKE_SECONDS = 0.1  # psycopg's own default: how often a wait looks for a Ctrl-C
+_WAKE_SECONDS = 0.1  # psycopg's default: how often a wait checks for Ctrl-C
 _OVERDUE = "PostgreSQL did not answer in time; the connection is closed"
 
 
 class LimitedConnection(psycopg.Connection[TupleRow]):
-    """A connection on which each wait for the server has a limit: `limit_seconds`, or less when less is left
-    to the request. A wait that exceeds it closes the connection: a late answer would be taken for the answer
-    to the next statement."""
+    """A connection on which each wait for the server has a limit: `limit_seconds`, or the time left to the
+    request if that is less. A wait that exceeds it closes the connection, because a late answer would be read
+    as the answer to the next statement."""
 
     limit_seconds = STATEMENT_SECONDS
     is_overdue = False
@@ -55,7 +55,10 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:  # the caller's own limit, as of a wait for notifications
             return super().wait(gen, interval, timeout)
-        left, limit = this_thread.seconds_left, self.limit_seconds  # here at every statement: no calls
+        left, limit = (
+            this_thread.seconds_left,
+            self.limit_seconds,
+        )  # runs at each statement: no function calls
         began = time.monotonic()
         try:
             return super().wait(gen, interval, limit if left is None or left > limit else left)
@@ -69,7 +72,7 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
 
 
 class LimitedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
-    """As LimitedConnection, for asyncio."""
+    """LimitedConnection for asyncio."""
 
     async def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:
@@ -82,22 +85,22 @@ class LimitedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
 
 
 class PooledConnection(LimitedConnection):
-    """A connection that keeps a cursor: making one takes a quarter of the time of a short statement."""
+    """A connection that reuses one cursor: creating one takes a quarter of the time of a short statement."""
 
     limit_seconds = REQUEST_SECONDS
-    _kept: psycopg.Cursor[TupleRow] | None = None
+    _cursor: psycopg.Cursor[TupleRow] | None = None
 
     def fetch(
         self, statement: Query, parameters: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> list[TupleRow]:
-        """All rows of a statement, sent in binary."""
-        if self._kept is None:
-            self._kept = self.cursor(binary=True)
-        return self._kept.execute(statement, parameters).fetchall()
+        """All rows of a statement, received in binary format."""
+        if self._cursor is None:
+            self._cursor = self.cursor(binary=True)
+        return self._cursor.execute(statement, parameters).fetchall()
 
-    def was_ended(self) -> bool:
-        """Whether the server has closed this idle connection, which is closed then here too. It is a look at
-        the socket without a round trip: nothing comes on an idle connection but its end."""
+    def close_if_ended(self) -> bool:
+        """Close this idle connection if the server has closed it; return whether it is closed. Checks the
+        socket without a round trip: it is readable only if the server has closed it or sent a notice."""
         waiting = select.poll()
         try:
             waiting.register(self.pgconn.socket, select.POLLIN)
@@ -109,17 +112,17 @@ class PooledConnection(LimitedConnection):
 
 
 class Pool(ConnectionPool[PooledConnection]):
-    """The library's pool for connections that commit by themselves: nothing is committed on return.
+    """psycopg's pool for autocommitting connections; returning a connection does not commit.
 
-    While PostgreSQL does not answer, it gives no connections: those who ask get PoolTimeout at once.
+    While PostgreSQL does not answer, `connection` raises PoolTimeout at once.
     """
 
     def __init__(self, conninfo: str, **options: Any) -> None:
-        self._breaker = Breaker(self._ask)
+        self._breaker = Breaker(self._probe)
         super().__init__(conninfo, connection_class=PooledConnection, **options)
 
     def fetch(self, statement: Query, parameters: Mapping[str, Any] | None = None) -> list[TupleRow]:
-        """As PooledConnection.fetch, on a connection that is free."""
+        """All rows of a statement, on a connection of the pool."""
         with self.connection() as conn:
             return conn.fetch(statement, parameters)
 
@@ -136,10 +139,10 @@ class Pool(ConnectionPool[PooledConnection]):
                 self._breaker.suspect()
 
     def _open_connection(self, timeout: float | None) -> PooledConnection:
-        """One that the server has not ended meanwhile: after a restart it has ended all that lay idle."""
+        """A connection that the server has not closed; a restart of the server closes all idle ones."""
         for _ in range(self.max_size):
             conn = self._take_connection(timeout)
-            if not conn.was_ended():
+            if not conn.close_if_ended():
                 return conn
             self.putconn(conn)
         return self._take_connection(timeout)
@@ -154,8 +157,8 @@ class Pool(ConnectionPool[PooledConnection]):
         finally:
             spend(time.monotonic() - began)
 
-    def _ask(self) -> None:
-        """Raise unless PostgreSQL answers on a connection of the pool, which is what requests need."""
+    def _probe(self) -> None:
+        """Raise an error unless PostgreSQL answers on a connection of the pool."""
         conn = self.getconn()
         try:
             conn.execute("SELECT 1")
@@ -163,15 +166,16 @@ class Pool(ConnectionPool[PooledConnection]):
             self.putconn(conn)
 
 
-# The server ends a statement of a request before the request's own time is up, and tells its outcome.
+# The server cancels a statement before the time of the request is over, so that its outcome is known.
 REQUEST_TIMEOUTS = "-c statement_timeout=3500ms -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
-# For those who hold a lock as long as they are connected: when their host has vanished, it is free soon.
+# For connections that hold a lock: if the host of the client is lost, the server soon closes the connection,
+# which releases the lock.
 NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
 CONNECT_SECONDS = 3
 LEAST_CONNECT_SECONDS = 2  # the least that psycopg and libpq accept
-# And the other way: no thread waits longer than some twenty seconds for a server that has vanished.
+# For all connections: no thread waits longer than about twenty seconds if the host of the server is lost.
 _NOTICE_LOST_SERVERS = {
-    "connect_timeout": CONNECT_SECONDS,  # for each host of the address
+    "connect_timeout": CONNECT_SECONDS,  # for each host in the connection string
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -180,7 +184,7 @@ _NOTICE_LOST_SERVERS = {
 
 
 def named_queries(path: Path) -> dict[str, LiteralString]:
-    """Read a .sql file of statements that each start with `-- name: some_name`."""
+    """The statements of a .sql file by name; each follows a line `-- name: some_name`."""
     _, *parts = _NAME.split(path.read_text())
     return {
         name: cast(LiteralString, body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)
@@ -192,8 +196,8 @@ def connect(
 ) -> LimitedConnection:
     """Open one direct, autocommitting connection, for leaders, listeners and one-off commands.
 
-    No wait on it is longer than `limit_seconds` (DeadlineExceeded). A request opens it in the time that is
-    left to the request, or not at all.
+    A wait longer than `limit_seconds` raises DeadlineExceeded. In a request, connecting may take only the
+    time that is left to the request.
     """
     began = time.monotonic()
     conninfo = make_conninfo(address(dsn, application=application), connect_timeout=_connect_seconds(dsn))
@@ -206,13 +210,13 @@ def connect(
 
 
 async def connect_async(dsn: str, *, application: str, **options: Any) -> LimitedAsyncConnection:
-    """As `connect`, for asyncio."""
+    """`connect` for asyncio."""
     conninfo = address(dsn, application=application)
     return await LimitedAsyncConnection.connect(conninfo, autocommit=True, **options)
 
 
 def _connect_seconds(dsn: str) -> int:
-    """The connect_timeout for each of the hosts in the address, which are tried one after the other."""
+    """The connect_timeout for each host in the connection string; they are tried one after the other."""
     hosts = str(conninfo_to_dict(dsn).get("host") or "").count(",") + 1
     seconds = int(seconds_left(CONNECT_SECONDS * hosts) / hosts)
     if seconds < LEAST_CONNECT_SECONDS:
@@ -221,7 +225,7 @@ def _connect_seconds(dsn: str) -> int:
 
 
 def address(dsn: str, *, application: str, options: str = "") -> str:
-    """The address with what every connection of ours asks for. `options` are settings of the session."""
+    """The connection string with the parameters of all our connections. `options` are session settings."""
     given = {"options": options} if options else {}
     return make_conninfo(dsn, application_name=application, **_NOTICE_LOST_SERVERS, **given)
 
@@ -229,9 +233,9 @@ def address(dsn: str, *, application: str, options: str = "") -> str:
 def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQUEST_TIMEOUTS) -> Pool:
     """Open a pool of autocommitting connections.
 
-    Call it after the fork. `timeout=1` and `reconnect_timeout=5` (seconds) make a request that finds
-    PostgreSQL away fail within its deadline, and a pool that recovers within seconds of its return. Leave
-    room in `max_size` for one connection more than there are users: the pool probes with it.
+    Call it after the fork. With `timeout=1` a request fails within its deadline if PostgreSQL is not
+    available; with `reconnect_timeout=5` the pool works again within seconds after its return. The pool
+    probes with one of its connections, so `max_size` must exceed the number of threads that use the pool.
     """
     return Pool(
         address(dsn, application=application, options=timeouts),
@@ -246,10 +250,10 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
 
 
 def migrate(dsn: str) -> list[str]:
-    """Apply the migrations not yet applied, in order, and return their names.
+    """Apply the pending migrations in order, and return their names.
 
-    An advisory lock makes concurrent calls wait for one another; each migration and its record are
-    one transaction.
+    An advisory lock makes concurrent calls wait for each other. Each migration and its record are committed
+    in one transaction.
     """
     applied: list[str] = []
     with connect(dsn, application="ticketing-migrate", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
@@ -270,7 +274,7 @@ def migrate(dsn: str) -> list[str]:
 
 
 def pending_migrations(conn: Connection) -> list[str]:
-    """Names of the migrations this version of the program needs and the database lacks."""
+    """The names of the migrations that have not been applied to this database."""
     known = {path.name for path in MIGRATIONS.glob("*.sql")}
     row = conn.execute("SELECT to_regclass('public.ticketing_migrations')").fetchone()
     if row is None or row[0] is None:

@@ -1,7 +1,7 @@
-"""The library's application recorder without its table lock.
+"""Stores events in PostgreSQL behind the library's recorder interface, without a table lock.
 
-Appends are one INSERT on an autocommitting connection; followers read up to a watermark (the
-protocol is told in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md says why.
+An append is one INSERT on an autocommitting connection; followers read up to a watermark (the protocol is
+described in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md says why.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg_pool import PoolTimeout
 
 from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement
@@ -29,15 +28,22 @@ _INSERT_MANY: LiteralString = (
     "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
     "SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[]) RETURNING notification_id"
 )
-# Appends unless one of the given aggregates has gone on from, or never had, its given last event.
-_INSERT_ONE_IF: LiteralString = (
-    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
-    "SELECT %b::text, %b::bigint, %b::text, %b::bytea WHERE NOT EXISTS ("
+# Appends only if each known aggregate has that state as its last event.
+_IF_UNCHANGED: LiteralString = (
+    " WHERE NOT EXISTS ("
     " SELECT FROM unnest(%b::text[], %b::bytea[]) AS known (id, state)"
     "  WHERE known.state IS DISTINCT FROM ("
     "   SELECT state FROM es.stored_events"
     "    WHERE originator_id = known.id ORDER BY originator_version DESC LIMIT 1)"
     ") RETURNING notification_id"
+)
+_INSERT_ONE_IF: LiteralString = (
+    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
+    "SELECT %b::text, %b::bigint, %b::text, %b::bytea" + _IF_UNCHANGED
+)
+_INSERT_MANY_IF: LiteralString = (
+    "INSERT INTO es.stored_events (originator_id, originator_version, topic, state) "
+    "SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[])" + _IF_UNCHANGED
 )
 _SELECT_STATES: LiteralString = (
     "SELECT state FROM es.stored_events "
@@ -80,25 +86,11 @@ _TRIGGER: LiteralString = (
 
 
 class WatermarkMissing(Exception):
-    """The triggers that make the log safe to follow and append-only are absent or disabled."""
+    """A trigger is absent or disabled that makes the log append-only and safe to follow."""
 
 
 class OutOfDate(Exception):
-    """What an append was decided on is no longer so. Nothing was stored: read again and decide again."""
-
-
-class _PoolDatastore(PostgresDatastore):
-    """The library's datastore on our own pool, whose time limits it has no settings for."""
-
-    def __init__(self, pool: Pool) -> None:
-        super().__init__("", "", "", "", "", schema="es", originator_id_type="text")
-        self.pool = pool  # type: ignore[assignment]
-
-    def register_type_adapters(self) -> None:
-        """Nothing: our statements use no composite types, and a store must open with PostgreSQL away."""
-
-    def close(self) -> None:
-        """The pool belongs to whoever made it."""
+    """An aggregate that the decision relied on has changed. Nothing was stored: load and decide again."""
 
 
 def verify_triggers(conn: Connection) -> None:
@@ -106,32 +98,31 @@ def verify_triggers(conn: Connection) -> None:
     row = conn.execute(_TRIGGER).fetchone()
     if row is None or row[0] != 2:
         raise WatermarkMissing(
-            "A trigger of es.stored_events is disabled; readers would miss events. Its owner says:"
+            "A trigger of es.stored_events is disabled; readers would miss events. Its owner must run:"
             " ALTER TABLE es.stored_events ENABLE ALWAYS TRIGGER stored_events_enter,"
             " ENABLE ALWAYS TRIGGER stored_events_append_only"
         )
 
 
-class WatermarkRecorder(PostgresApplicationRecorder):
+class WatermarkRecorder(ApplicationRecorder):
     """Stores events in `es.stored_events`.
 
-    `lock="table"` takes the stock EXCLUSIVE lock around each append instead: the fallback, should the
-    watermark ever be in doubt. Readers work the same way under both.
+    `lock="table"` takes the library's EXCLUSIVE lock around each append instead: a fallback in case the
+    watermark is in doubt. Readers work the same way under both.
     """
 
     def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
-        super().__init__(_PoolDatastore(pool), events_table_name="stored_events")
         self._pool = pool
         self._locks_table = lock == "table"
         self._held = threading.local()
 
     @contextmanager
     def exclusive(self, originator_id: str) -> Iterator[None]:
-        """Let this thread alone, of all processes, work on one aggregate under this same lock.
+        """Run the block under an advisory lock of this aggregate, which other processes take too.
 
-        What the thread does meanwhile runs on the connection that holds the lock, so that a full pool
-        cannot make the holder wait for those who wait for it. Waits for the lock up to the connection's
-        lock_timeout (psycopg.errors.LockNotAvailable).
+        In the block this thread uses the connection that holds the lock. So the holder of the lock never
+        waits for a connection of the pool while the threads that wait for the lock have all of them. Raises
+        psycopg.errors.LockNotAvailable after the connection's lock_timeout.
         """
         with self._pool.connection() as conn:
             conn.execute(_LOCK_AGGREGATE, (originator_id,))
@@ -144,7 +135,7 @@ class WatermarkRecorder(PostgresApplicationRecorder):
 
     @contextmanager
     def connection(self) -> Iterator[PooledConnection]:
-        """A connection of the pool, or the one this thread holds under `exclusive`."""
+        """A connection of the pool, or the one that this thread holds under `exclusive`."""
         held: PooledConnection | None = getattr(self._held, "connection", None)
         if held is not None and not held.closed:
             yield held
@@ -156,33 +147,29 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         self,
         stored_events: Sequence[StoredEvent],
         *,
-        also: Sequence[Statement] = (),
-        given: LastStates = (),
+        statements: Sequence[Statement] = (),
+        unless_changed: LastStates = (),
         **_: Any,
     ) -> Sequence[int]:
         """Append the events in one commit and return their positions.
 
-        `also` holds statements that commit with them, run first so that the log's ids are drawn last. One
-        event alone, without statements, may be appended on the condition that the aggregates in `given` still
-        end with those events, or else OutOfDate. Raises IntegrityError when a version, or a row of `also`,
-        is there already. Not retried: of a psycopg.OperationalError `outcome_is_unknown` tells whether the
-        commit may have happened.
+        `statements` run first in the same commit, so that positions are assigned as late as possible. Raises
+        OutOfDate, and stores nothing, if an aggregate in `unless_changed` has another last event. Raises
+        IntegrityError when a version, or a row of `statements`, exists already. Does not retry: after a
+        psycopg.OperationalError, `outcome_is_unknown` says whether the commit may have happened.
         """
         if not stored_events:
             return []
         try:
             with self.connection() as conn:
-                if given:
-                    (event,), () = stored_events, also
-                    return _insert_if(conn, event, given)
-                if not also and not self._locks_table:
-                    return _insert(conn, stored_events)
+                if not statements and not self._locks_table:
+                    return _insert(conn, stored_events, unless_changed)
                 with conn.transaction():
-                    for statement, parameters in also:
+                    for statement, parameters in statements:
                         conn.execute(statement, parameters)
                     if self._locks_table:
                         conn.execute("SELECT es.stored_events_lock()")
-                    return _insert(conn, stored_events)
+                    return _insert(conn, stored_events, unless_changed)
         except psycopg.errors.UniqueViolation as error:
             raise IntegrityError(str(error)) from error
 
@@ -242,13 +229,13 @@ class WatermarkRecorder(PostgresApplicationRecorder):
         ]
 
     def max_notification_id(self) -> int | None:
-        """Where the log ends: every event up to there can be read now, and none will appear below it."""
+        """The end of the log: every event up to it can be read now, and none will be added below it."""
         with self.connection() as conn:
             row = conn.execute(_LOG_END).fetchone()
         return (row[0] if row else None) or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:
-        """Appends send no NOTIFY: follow the log by polling `read_log`."""
+        """The library's interface requires this method. Appends send no NOTIFY: poll `read_log` instead."""
         raise NotImplementedError("Follow the log with read_log.")
 
 
@@ -257,16 +244,22 @@ class InMemoryRecorder(POPOApplicationRecorder):
 
     @contextmanager
     def exclusive(self, originator_id: str) -> Iterator[None]:
-        """Nothing to wait for: only one test works here."""
+        """Needs no lock: only one thread uses a store in memory."""
         yield
 
     def insert_events(
-        self, stored_events: Sequence[StoredEvent], *, given: LastStates = (), **kwargs: Any
-    ) -> Sequence[int] | None:
-        for originator_id, state in given:
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        statements: Sequence[Statement] = (),
+        unless_changed: LastStates = (),
+        **_: Any,
+    ) -> Sequence[int]:
+        """Append the events as PostgreSQL does; `statements` are not run."""
+        for originator_id, state in unless_changed:
             if self.select_states(originator_id, 0)[-1:] != [state]:
                 raise OutOfDate(originator_id)
-        return super().insert_events(stored_events, **kwargs)
+        return super().insert_events(stored_events) or []
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         return [event.state for event in self.select_events(originator_id, gt=after)]
@@ -277,7 +270,7 @@ class InMemoryRecorder(POPOApplicationRecorder):
         return self.select_states(*first), self.select_states(*second)
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
-        """As in PostgreSQL, but with 0 for the positions, which this recorder does not know."""
+        """As in PostgreSQL, but with the position 0 for every event."""
         events = self.select_events(originator_id, gt=first - 1, lte=last)
         return [(0, event.state) for event in events]
 
@@ -292,47 +285,33 @@ def read_log(
 
 
 def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
-    """Whether an append may have been stored all the same: the connection died before the answer.
+    """Whether an append may have been stored although it raised: the connection ended before the reply.
 
-    The server's farewell (class 57P: shut down, killed, crashed) can follow a commit; a statement
-    it refused, or a pool that had no connection to give, stored nothing.
+    The errors with which the server ends a connection (class 57P: shut down, killed, crashed) can follow a
+    commit. A statement that the server refused, and a pool without a free connection, stored nothing.
     """
     if isinstance(error, PoolTimeout):
         return False
     return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
-def _insert(conn: PooledConnection, events: Sequence[StoredEvent]) -> list[int]:
+def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_changed: LastStates) -> list[int]:
+    rows_in = [(event.originator_id, event.originator_version, event.topic, event.state) for event in events]
+    known = [list(column) for column in zip(*unless_changed, strict=True)]
     if len(events) == 1:
-        event = events[0]
-        rows = conn.fetch(
-            _INSERT_ONE, (event.originator_id, event.originator_version, event.topic, event.state)
-        )
+        statement = _INSERT_ONE_IF if unless_changed else _INSERT_ONE
+        rows = conn.fetch(statement, (*rows_in[0], *known))
     else:
-        columns = (
-            [event.originator_id for event in events],
-            [event.originator_version for event in events],
-            [event.topic for event in events],
-            [event.state for event in events],
-        )
-        rows = conn.fetch(_INSERT_MANY, columns)
+        statement = _INSERT_MANY_IF if unless_changed else _INSERT_MANY
+        columns = [list(column) for column in zip(*rows_in, strict=True)]
+        rows = conn.fetch(statement, (*columns, *known))
+    if not rows:
+        raise OutOfDate(events[0].originator_id)
     return [position for (position,) in rows]
 
 
-def _insert_if(conn: PooledConnection, event: StoredEvent, given: LastStates) -> list[int]:
-    ids, states = zip(*given, strict=True)
-    rows = conn.fetch(
-        _INSERT_ONE_IF,
-        (event.originator_id, event.originator_version, event.topic, event.state, list(ids), list(states)),
-    )
-    positions = [position for (position,) in rows]
-    if not positions:
-        raise OutOfDate(event.originator_id)
-    return positions
-
-
 def _unlock(conn: Connection, originator_id: str) -> None:
-    """Never fails, as the work under the lock is done by now: what cannot be unlocked is closed."""
+    """Never raises, since the work under the lock is done: closes the connection if it cannot unlock."""
     try:
         conn.execute(_UNLOCK_AGGREGATE, (originator_id,))
     except psycopg.Error:

@@ -6,7 +6,7 @@ SELECT pg_advisory_xact_lock(%(key)s);
 SELECT id FROM notary.log;
 
 -- name: count_waiting
--- Events that are not chained yet, counted up to a block, and whether an erasure is among them.
+-- The number of events that are not chained yet, at most a block, and whether an erasure is among them.
 SELECT count(*), coalesce(bool_or(topic = 'user.erased'), false)
   FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
 

@@ -1,4 +1,4 @@
-"""What is known of a request for a page, beside what api/http/context.py has: its session and form."""
+"""The data of one request for a page: that of api/http/context.py, and its session and form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pages.common.sessions import WebSession
 
 
 class PageContext(RequestContext):
-    """`session`, and `form` for a POST, are there on pages for people who are signed in."""
+    """On pages that need a session, `session` is set, and for a POST also `form`."""
 
     session: WebSession
     form: Form

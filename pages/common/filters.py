@@ -1,4 +1,4 @@
-"""How values are written on pages."""
+"""Template filters: how pages display values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def moment(at: datetime) -> Markup:
-    """A time for people, with the exact one in the markup."""
+    """A time to the minute, with the exact time in the markup."""
     at = at.astimezone(UTC)
     text = f"{at.day} {at:%b %Y, %H:%M} UTC"
     return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
@@ -28,12 +28,12 @@ def number(count: float) -> str:
 
 
 def words(text: str) -> str:
-    """A word of the API's as people write it."""
+    """A value of the API as a label: `in_progress` becomes `In progress`."""
     return text.replace("_", " ").replace("-", " ").capitalize()
 
 
 def size(count: int) -> str:
-    """A number of bytes in the unit that keeps it short."""
+    """A number of bytes in a suitable unit, such as `1 MB`."""
     amount = float(count)
     for unit in _UNITS[:-1]:
         if amount < 1_000:
@@ -43,18 +43,18 @@ def size(count: int) -> str:
 
 
 def paragraphs(text: str) -> Markup:
-    """What somebody typed, with the line breaks they typed; everything else as plain text."""
+    """A text with its line breaks, and everything else escaped."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return Markup("<br>").join(escape(line) for line in lines)
 
 
 def references(things: Iterable[Reference]) -> list[tuple[str, str]]:
-    """Named things as the options of a list to choose from."""
+    """The (value, label) options for a list of references."""
     return [(thing.id, thing.name) for thing in things]
 
 
 def labelled(values: Iterable[str]) -> list[tuple[str, str]]:
-    """Words of the API's as such options."""
+    """The (value, label) options for values of the API."""
     return [(value, words(value)) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""What a page for people is: a path whose verbs are declared with who may use them."""
+"""The base class of pages for people."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pages.common.page_operation import PageOperation
 
 
 class Page(Resource):
-    """Base of the pages. A subclass declares a PageOperation for each of its verbs."""
+    """The base class of the pages. A subclass declares a PageOperation for each of its verbs."""
 
     operations: ClassVar[Mapping[str, PageOperation]] = {}
 
     def admit(
         self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]
     ) -> None:
-        """Require a session where the page is declared so: who has none is asked to sign in."""
+        """Require a session unless the page is public. Without one, answer with the request to sign in."""
         if isinstance(verb, PageOperation) and not verb.public:
             sessions.admit(req, resp, self.services, verb, self._page_with_form(req, params))
 
     def refuse_method(self, req: falcon.Request, resp: falcon.Response, params: Mapping[str, Any]) -> None:
-        """Redirect the reader of an address that only takes a form to the page with that form."""
+        """Redirect GET from an address that only accepts a form to the page with that form."""
         page = self._page_with_form(req, params)
         if req.method not in ("GET", "HEAD") or page == req.relative_uri:
             super().refuse_method(req, resp, params)

@@ -9,12 +9,12 @@ from domain.access import Role
 
 
 class PageOperation(Verb, frozen=True, kw_only=True):
-    """Who may use a page, and where its form stands.
+    """The declaration of one verb of a page.
 
-    A page needs a session of a person of `least_role` or above unless it is `public`. `form_page` is the path
-    of the page with the form, where the form is sent to another address; it may contain the names of the
-    path's parameters in braces. With `keeps_form` a form that was sent after the session had ended is kept,
-    to be sent again.
+    Unless the page is `public`, it needs a session of a user with `least_role` or above. `form_page` is the
+    path of the page with the form, if the form is sent to another address; it may contain the parameters of
+    the path in braces. With `keeps_form`, a form that is sent after the session has ended can be sent again
+    after the next sign-in.
     """
 
     media_type: str = falcon.MEDIA_HTML

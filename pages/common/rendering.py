@@ -1,4 +1,4 @@
-"""Rendering pages, with the headers every page has."""
+"""Renders pages, with the headers that every page has."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ STYLE_PATH = "/web/site.css"
 _TITLES = {
     400: "That did not work",
     403: "Not allowed",
-    404: "Nothing here",
+    404: "Not found",
     429: "Too many attempts",
-    503: "Not available just now",
+    503: "Temporarily unavailable",
 }
 
 
@@ -37,10 +37,10 @@ def render(
     form_targets: Sequence[str] = (),
     **values: Any,
 ) -> None:
-    """Answer with a page. `session` is there for the template, None when nobody is signed in.
+    """Answer with a page. The template also gets `session`, which is None if nobody is signed in.
 
-    `form_targets` are origins, beside our own, that an answer to a form of this page may redirect to:
-    browsers apply form-action to redirects too.
+    `form_targets` are other origins to which an answer to a form of this page may redirect, because browsers
+    apply form-action to redirects too.
     """
     values.setdefault("session", getattr(req.context, "session", None))
     resp.status = status
@@ -50,7 +50,7 @@ def render(
 
 
 def set_headers(resp: falcon.Response, *, form_targets: Sequence[str] = ()) -> None:
-    """What a page may do in the browser: nothing but show itself and send its forms."""
+    """Set headers by which the browser allows a page only to show itself and to send its forms."""
     targets = " ".join(("'self'", *form_targets))
     policy = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -66,7 +66,7 @@ def set_headers(resp: falcon.Response, *, form_targets: Sequence[str] = ()) -> N
 def render_failure(
     req: falcon.Request, resp: falcon.Response, failure: Failure, *, unsent: Any = None
 ) -> None:
-    """A refusal or failure as a page, with the form that was sent (pages/common/unsent.py), if it is kept."""
+    """Answer an error as a page, which contains the form that was sent, if given (pages/common/unsent.py)."""
     messages = [message for field in (failure.details or {}).values() for message in field]
     render(
         req,
@@ -81,10 +81,10 @@ def render_failure(
 
 
 class Style(Resource):
-    """The style sheet of every page."""
+    """Serves the style sheet of all pages."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="The style of the pages", public=True, media_type="text/css")
+        "GET": Operation(summary="The style sheet of the pages", public=True, media_type="text/css")
     }
 
     def __init__(self, services: Services) -> None:

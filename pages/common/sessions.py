@@ -1,4 +1,4 @@
-"""A browser's session: its cookie, the person behind it, and who may pass to a page."""
+"""Sessions of browsers: the cookie, the user of a session, and the access to pages."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _sql = named_queries(Path(__file__).parent / "sql" / "sessions.sql")
 SIGN_IN_PATH = "/admin/sign-in"
 HOME_PATH = "/admin"
 MAX_NEXT_CHARACTERS = 6_000
-FORMS_AN_HOUR = 1_000  # as many as a key may ask
+FORMS_AN_HOUR = 1_000  # the same as the rate limit of a key
 _TOO_MANY_FORMS = "You may send {} forms an hour."
 _ENDED = "Your session has ended, and what you sent was not saved. "
-_KEPT = "It is kept: sign in to send it again."
-_LOST = "Sign in to do it again."
+_KEPT = "Sign in to send it again."
+_LOST = "Sign in and fill in the form again."
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")  # no backslash, space or control character
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class WebSession(msgspec.Struct, frozen=True, kw_only=True):
-    """`id` is the session's name in the log; `csrf_token` goes into each of its forms."""
+    """`id` is the session's id in the log; each form of the session contains `csrf_token`."""
 
     id: str
     started_at: datetime
@@ -53,11 +53,12 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
 def admit(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Let the signed-in through with caller, session and form; ask everyone else to sign in, who comes back
-    to `page`: that of this address, or the one whose form is sent here.
+    """Set the caller, session and form of a signed-in user. Answer everyone else with the request to sign in,
+    which leads back to `page`: that of this address, or that with the form.
 
-    A form that came too late is kept, if the operation says so, to be sent again. Raises Forbidden below the
-    least role, Refused with 403 for a form that is not ours and 429 for one too many.
+    With `keeps_form`, a form that was sent after the session had ended can be sent again. Raises Forbidden
+    below the least role, Refused with 403 for a form that was not sent from our pages, and with 429 above the
+    limit.
     """
     session = find_session(req, services)
     is_form = req.method not in _SAFE_METHODS
@@ -86,7 +87,7 @@ def ask_to_sign_in(
     complaint: str | None = None,
     unsent: Unsent | None = None,
 ) -> None:
-    """The form to sign in, in which `unsent` is carried along."""
+    """Answer with the form to sign in, which contains `unsent` in hidden fields."""
     token = form_token(req, resp, services)
     pages.render(
         req,
@@ -103,13 +104,13 @@ def ask_to_sign_in(
 
 
 def find_session(req: falcon.Request, services: Services) -> WebSession | None:
-    """The session of the request's cookie with its person as they are now, or None."""
+    """The session of the request's cookie, with the current data of its user; None without a valid one."""
     secret = _secret(req, cookie_name(services.settings), SESSION)
     return _find(services.pool, secret) if secret else None
 
 
 def set_session(resp: falcon.Response, services: Services, secret: str) -> None:
-    """Give the browser the secret of its session, until it closes."""
+    """Set the cookie with the secret of the session, until the browser closes."""
     set_page_cookie(resp, services.settings, cookie_name(services.settings), secret)
     unset_page_cookie(resp, services.settings, form_cookie_name(services.settings))
 
@@ -119,7 +120,7 @@ def clear_session(resp: falcon.Response, services: Services) -> None:
 
 
 def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -> str:
-    """The token for a form shown to someone not signed in; gives the browser the cookie it belongs to."""
+    """The token for a form that is shown before sign-in; sets the cookie that it belongs to."""
     name = form_cookie_name(services.settings)
     secret = _secret(req, name, FORM)
     if secret is None:
@@ -129,18 +130,19 @@ def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -
 
 
 def given_form_token(req: falcon.Request, services: Services) -> str | None:
-    """The token such a form must carry, or None when the browser sent no cookie along."""
+    """The token that a form sent before sign-in must contain; None if the browser sent no cookie."""
     secret = _secret(req, form_cookie_name(services.settings), FORM)
     return token_for(secret) if secret else None
 
 
 def local_path(text: str) -> str:
-    """`text` if it is a path of ours to go on to, else the home page: never another site's address."""
+    """`text` if it is a path on this site, otherwise HOME_PATH, to prevent redirects to other sites."""
     return text if len(text) <= MAX_NEXT_CHARACTERS and _LOCAL_PATH.fullmatch(text) else HOME_PATH
 
 
 def cookie_name(settings: Settings) -> str:
-    """`__Host-` keeps other hosts of the domain from setting it, but browsers take it over HTTPS only."""
+    """The name of the session cookie. Other hosts of the domain cannot set cookies with the prefix `__Host-`;
+    browsers accept them only over HTTPS."""
     return "__Host-ticketing" if _is_https(settings) else "ticketing"
 
 
@@ -151,7 +153,7 @@ def form_cookie_name(settings: Settings) -> str:
 def _ask_after_form(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Ask someone to sign in who has just sent a form, and say what became of it."""
+    """Answer a form without a session with the request to sign in, and state whether the form was kept."""
     unsent = unsent_form(req, services, read_form(req)) if operation.keeps_form else None
     complaint = _ENDED + (_KEPT if unsent else _LOST)
     ask_to_sign_in(req, resp, services, local_path(page), status=403, complaint=complaint, unsent=unsent)
@@ -160,7 +162,7 @@ def _ask_after_form(
 def _admit_form(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Take the form into the context. One from before the person signed in anew may be sent again."""
+    """Set `req.context.form`. For a form from an earlier session, ask whether to send it again instead."""
     session, form = req.context.session, read_form(req)
     if operation.keeps_form and not has_token(form, session.csrf_token):
         unsent = unsent_form(req, services, form)
@@ -177,7 +179,7 @@ def _find(pool: Pool, secret: str) -> WebSession | None:
     secret_sha256 = digest(secret)
     parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
     with pool.connection() as conn:
-        row = read_only.instead_of(
+        row = read_only.run_with_fallback(
             lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
             lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
         )
@@ -198,7 +200,7 @@ def _find(pool: Pool, secret: str) -> WebSession | None:
 
 
 def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:
-    """The cookie's value; None when it is missing, twice there, or nothing of ours."""
+    """The value of the cookie; None if it is missing, repeated or malformed."""
     values = req.get_cookie_values(name) or []
     return values[0] if len(values) == 1 and has_form(values[0], prefix) else None
 
@@ -206,7 +208,7 @@ def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:
 def set_page_cookie(
     resp: falcon.Response, settings: Settings, name: str, value: str, *, seconds: int | None = None
 ) -> None:
-    """A cookie for our pages alone, for so long or until the browser closes."""
+    """Set a cookie for the pages, for `seconds` or until the browser closes."""
     resp.set_cookie(
         name,
         value,
@@ -219,7 +221,7 @@ def set_page_cookie(
 
 
 def unset_page_cookie(resp: falcon.Response, settings: Settings, name: str) -> None:
-    """Take the cookie away. `__Host-` cookies can only be so with the attributes they were set with."""
+    """Delete the cookie. For `__Host-` cookies, browsers require the attributes with which they were set."""
     resp.set_cookie(
         name, "", path="/", secure=_is_https(settings), http_only=True, same_site="Lax", expires=_LONG_AGO
     )

@@ -8,7 +8,7 @@ import falcon
 
 from api.http.forms import Form
 from api.oauth.clients import ListedClient, list_clients
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 from commands.oauth_clients import (
     RegisterClient,
     RegisteredClient,
@@ -83,7 +83,7 @@ class ClientRegistration(PanelPage):
         return {
             "kinds": KIND_WORDS,
             "grants": GRANT_WORDS,
-            "scopes": WORDS,
+            "scopes": SCOPE_LABELS,
             "roles": ROLES,
             "properties": property_choices(self.services.pool, req.context.caller),
         }

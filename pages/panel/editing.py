@@ -1,7 +1,7 @@
-"""Saving a form about something that others change too.
+"""Saving a form whose aggregate others may change at the same time.
 
-The form carries the version it was shown at. What the aggregate was then, what it is now and what was sent
-are compared field by field (a three-way merge): a field that the form does not change stays as it is now.
+The form carries the version at which it was shown. A three-way merge compares that version, the present one
+and the values that were sent, field by field: a field that the form does not change keeps its present value.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from api.http.forms import Form
+from commands.deciding import MAX_DECISIONS, TOO_MANY_CHANGES
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Invalid, PreconditionFailed
-from infrastructure.storage.event_store import DECISIONS, TOO_MANY_CHANGES, EventStore
+from infrastructure.storage.event_store import EventStore
 from pages.common.shown_form import ShownForm, Values
 
 A = TypeVar("A", bound=Aggregate)
@@ -26,10 +27,11 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Edit(NamedTuple):
-    """`values` has every field: as sent where the form changes it, otherwise as it is now, at `version`.
+    """A form merged with the aggregate at its present `version`.
 
-    `conflicts` has the fields that the form changes and that somebody else has changed to another value since
-    the form was shown, with the value they have now.
+    `values` has every field: as sent where the form changes it, otherwise the present value. `changed` has
+    the fields that differ from the present ones. `conflicts` has the present values of the fields that both
+    the form and somebody else, since the form was shown, changed to different values.
     """
 
     version: int
@@ -41,8 +43,8 @@ class Edit(NamedTuple):
 def read_edit(
     store: EventStore, kind: type[A], aggregate_id: str, sent: Form, values_of: Callable[[A], Values]
 ) -> Edit:
-    """What the form changes of the aggregate as it is now. `values_of` gives the values of the form's fields;
-    a form with a version that never was is taken to change every field that differs."""
+    """The form merged with the aggregate as it is now. `values_of` returns the values of the form's fields.
+    A form with a version that does not exist changes every field that differs."""
     now = store.load(kind, aggregate_id)
     version = _version_of(sent)
     base = now if version == now.version else store.at_version(kind, aggregate_id, version)
@@ -50,7 +52,7 @@ def read_edit(
 
 
 def merge(base: Values, sent: Form, now: Values, version: int) -> Edit:
-    """The edit that a form asks for which was shown with the values `base`."""
+    """The edit of a form that was shown with the values `base`."""
     values: Values = {}
     conflicts: Values = {}
     for name, present in now.items():
@@ -68,11 +70,11 @@ def merge(base: Values, sent: Form, now: Values, version: int) -> Edit:
 
 
 def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
-    """What `change` makes of the edit, which is read again where another change comes in between.
+    """Call `change` with the edit, and again with a new edit when another change came in between.
 
-    `change` is to expect the edit's version. Raises PreconditionFailed for an edit with conflicts.
+    `change` must expect the edit's version. Raises PreconditionFailed for an edit with conflicts.
     """
-    for _ in range(DECISIONS):
+    for _ in range(MAX_DECISIONS):
         edit = read()
         if edit.conflicts:
             raise PreconditionFailed(edit.version)
@@ -86,8 +88,8 @@ def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
 def refused_edit(
     edit: Edit, sent: Form, refusal: DomainError, called: Mapping[str, str] | None = None
 ) -> ShownForm:
-    """The form to show again: what the person changed, the other fields as they are now, and what was wrong.
-    Beside each conflict stands the value there is now, as it is `called`."""
+    """The form to show again: the fields that the person changed as sent, the others as they are now, and the
+    errors. Each conflict shows the present value, under its label in `called` if it has one."""
     errors: Details = {}
     if edit.conflicts or isinstance(refusal, PreconditionFailed):
         errors[""] = [_CHANGED_MEANWHILE]
@@ -102,29 +104,29 @@ def refused_edit(
 
 
 def details_of(refusal: DomainError) -> Details:
-    """What was wrong by field; under "" what concerns none of them."""
+    """The errors by field; under "" those that concern no single field."""
     return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
 
 
 def _merged_list(before: str | list[str] | None, sent: list[str], present: list[str]) -> list[str]:
-    """The present list with what the form adds and without what it takes away."""
+    """The present list with what the form adds and without what it removes."""
     known = present if before is None else before
     added = [value for value in sent if value not in known and value not in present]
     return [value for value in present if value in sent or value not in known] + added
 
 
 def _merged_text(before: str | list[str] | None, sent: str, present: str) -> str:
-    """The text as sent, or `present` where the form leaves it as it was or as it is."""
+    """The text as sent, or `present` when the form did not change it."""
     left = [_one_line(text) for text in (before, present) if isinstance(text, str)]
     return present if _one_line(sent) in left else sent
 
 
 def _one_line(text: str) -> str:
-    """The text as a browser sends it back from a field of one line."""
+    """The text as a browser sends it from a field of one line."""
     return text.replace("\r", "").replace("\n", "").strip()
 
 
 def _version_of(sent: Form) -> int:
-    """The version the form was shown at; 0, which no aggregate has, for what is no version."""
+    """The version at which the form was shown; 0, which no aggregate has, when it is not a version."""
     text = sent.value("version")
     return int(text) if _VERSION.fullmatch(text) else 0

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import falcon
 
 from api.http.forms import Form
-from api.oauth.words import WORDS
+from api.oauth.scopes import SCOPE_LABELS
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import ROLES, SCOPES
 from domain.errors import Details, Invalid, NotFound
@@ -114,7 +114,7 @@ class KeyCreation(PanelPage):
             "people": people_choices(self.services.pool),
             "properties": property_choices(self.services.pool, req.context.caller),
             "roles": ROLES,
-            "scopes": WORDS,
+            "scopes": SCOPE_LABELS,
             "tomorrow": date.fromordinal(datetime.now(UTC).toordinal() + 1),
         }
 

@@ -7,17 +7,16 @@ from functools import partial
 from typing import Any, ClassVar
 
 import falcon
-from msgspec.structs import asdict
 
+from api.http.bodies import SentValues
 from api.http.queries import narrowed
-from api.v1.users import NewUser, UserChanges
-from commands.erasure import EraseUser, erase_user
-from commands.passwords import ChangePassword, change_password
-from commands.users import ChangeUser, RegisterUser, change_user, register_user
+from commands.erasure import erase_user
+from commands.passwords import change_password
+from commands.users import NewUser, UserChanges, change_user, register_user
 from domain.access import ROLES, Caller, Role, at_least, rights_of_person
 from domain.errors import Details, Invalid, NotFound
 from domain.text import SearchText
-from domain.user import Notifications, Preferences, User
+from domain.user import User
 from infrastructure.keys.passwords import HashingBusy
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
@@ -27,7 +26,6 @@ from pages.panel.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
-    checked,
     page_of,
     pages_of,
     read_filters,
@@ -47,6 +45,7 @@ NEW_PERSON: Values = {
     "notify_email": ["yes"],
     "notify_sms": [],
 }
+_NOTIFY = {"notify_email", "notify_sms"}  # the fields that make up the preferences
 NEW_PASSWORD: Values = {"password": "", "again": ""}
 _BUSY = Invalid({"": ["Many passwords are being checked just now. Try again in a second."]})
 
@@ -91,18 +90,8 @@ class PersonRegistration(PanelPage):
         form, details = req.context.form, Details()
         values = sent_values({**NEW_PERSON, "role": ""}, form)
         try:
-            new = checked(_fields(self, req, values, details), NewUser, details)
-            context = self.command(req)
-            command = RegisterUser(
-                user_id=context.command_id,
-                name=new.name,
-                email=new.email,
-                phone=new.phone,
-                role=new.role,
-                property_ids=new.property_ids,
-                preferences=_preferences(values),
-            )
-            user = register_user(self.services.store, command, context)
+            new = SentValues(_fields(self, req, values, details), NewUser, details)
+            user = register_user(self.services.store, new, self.command(req))
         except REFUSALS as refusal:
             again = refused_form(NEW_PERSON, form, refusal)
             status = status_of(refusal)
@@ -165,13 +154,12 @@ class PersonItem(PersonPage):
 
     def _change(self, req: falcon.Request, user_id: str, edit: Edit) -> User:
         details: Details = {}
-        given = _fields(self, req, edit.changed, details)
-        changes = asdict(checked(given, UserChanges, details))
-        if edit.changed.keys() & {"notify_email", "notify_sms"}:
-            changes["preferences"] = _preferences(edit.values)
+        changed = dict(edit.changed)
+        if changed.keys() & _NOTIFY:
+            changed |= {name: edit.values[name] for name in _NOTIFY}  # preferences are replaced whole
+        changes = SentValues(_fields(self, req, changed, details), UserChanges, details)
         expected = frozenset((edit.version,))
-        command = ChangeUser(user_id=user_id, expected_versions=expected, **changes)
-        return change_user(self.services.store, command, self.command(req))
+        return change_user(self.services.store, user_id, changes, self.command(req), expected)
 
 
 class PersonPassword(PersonPage):
@@ -190,8 +178,7 @@ class PersonPassword(PersonPage):
         try:
             if password != req.context.form.value("again"):
                 raise Invalid({"again": ["The two do not match."]})
-            command = ChangePassword(user_id=user_id, password=password)
-            change_password(self.services.store, command, self.command(req))
+            change_password(self.services.store, user_id, password, self.command(req))
         except (*REFUSALS, HashingBusy) as error:
             refusal = _BUSY if isinstance(error, HashingBusy) else error
             form = ShownForm(NEW_PASSWORD, errors=details_of(refusal))  # a password is typed again
@@ -223,7 +210,7 @@ class PersonErasure(PersonPage):
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        user = erase_user(self.services.store, EraseUser(user_id=user_id), self.command(req))
+        user = erase_user(self.services.store, user_id, self.command(req))
         self.go(resp, "/admin/users", "user-erased", after=user)
 
 
@@ -270,9 +257,7 @@ def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Detai
         given["phone"] = str(values["phone"]).strip() or None
     if "property_ids" in values:
         given["property_ids"] = chosen_properties(page, req, values["property_ids"], details)
+    if values.keys() >= _NOTIFY:
+        notifications = {name.removeprefix("notify_"): bool(values[name]) for name in _NOTIFY}
+        given["preferences"] = {"notifications": notifications}
     return given
-
-
-def _preferences(values: Values) -> Preferences:
-    notifications = Notifications(email=bool(values["notify_email"]), sms=bool(values["notify_sms"]))
-    return Preferences(notifications=notifications)

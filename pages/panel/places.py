@@ -7,18 +7,17 @@ from typing import Any, ClassVar
 import falcon
 from msgspec.structs import asdict
 
-from api.http.bodies import validate
-from api.v1.properties import NewProperty, NewUnit
+from api.http.bodies import SentValues
 from commands.properties import (
-    AddUnit,
-    ChangeProperty,
-    RegisterProperty,
+    NewProperty,
+    NewUnit,
+    PropertyChanges,
     add_unit,
     change_property,
     register_property,
 )
 from domain.errors import Details, DomainError, Invalid, NotFound
-from domain.property import Address, Property
+from domain.property import Property
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.editing import Edit, read_edit, refused_edit
@@ -59,17 +58,13 @@ class PropertyRegistration(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
-            new = validate(_fields(sent_values(NEW_PROPERTY, req.context.form)), NewProperty)
-            context = self.command(req)
-            command = RegisterProperty(
-                property_id=context.command_id, name=new.name, address=Address(**asdict(new.address))
-            )
-            property = register_property(self.services.store, command, context)
+            values = SentValues(_fields(sent_values(NEW_PROPERTY, req.context.form)), NewProperty)
+            managed = register_property(self.services.store, values, self.command(req))
         except REFUSALS as refusal:
             again = refused_form(NEW_PROPERTY, req.context.form, _flat(refusal))
             self.show(req, resp, "property_new.html", status=status_of(refusal), form=again)
             return
-        self.go(resp, f"/admin/properties/{property.id}", "property-registered", after=property)
+        self.go(resp, f"/admin/properties/{managed.id}", "property-registered", after=managed)
 
 
 class PropertyPage(PanelPage):
@@ -96,8 +91,8 @@ class PropertyPage(PanelPage):
         query = read_filters(req, ListQuery)
         units = list_units(self.services.pool, row.detail.id, query.limit, query.offset)
         if place is None:
-            property = self.services.store.load(Property, row.detail.id)
-            place = ShownForm(place_values(property), version=property.version)
+            managed = self.services.store.load(Property, row.detail.id)
+            place = ShownForm(place_values(managed), version=managed.version)
         self.show(
             req,
             resp,
@@ -127,22 +122,17 @@ class PropertyItem(PropertyPage):
             return read_edit(self.services.store, Property, property_id, form, place_values)
 
         def change(edit: Edit) -> Property:
-            changes = validate(_fields(edit.values), NewProperty)
-            command = ChangeProperty(
-                property_id=property_id,
-                expected_versions=frozenset((edit.version,)),
-                name=changes.name,
-                address=Address(**asdict(changes.address)),
-            )
-            return change_property(self.services.store, command, self.command(req))
+            values = SentValues(_fields(edit.values), PropertyChanges)
+            expected = frozenset((edit.version,))
+            return change_property(self.services.store, property_id, values, self.command(req), expected)
 
         try:
-            property = self.save(req, Property, property_id, read, change)
+            managed = self.save(req, Property, property_id, read, change)
         except REFUSALS as refusal:
             again = refused_edit(read(), form, _flat(refusal))
             self.show_property(req, resp, row, status=status_of(refusal), place=again)
             return
-        self.go(resp, f"/admin/properties/{property_id}", "property-saved", after=property)
+        self.go(resp, f"/admin/properties/{property_id}", "property-saved", after=managed)
 
 
 class UnitAddition(PropertyPage):
@@ -153,22 +143,20 @@ class UnitAddition(PropertyPage):
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         row = self.visible(req, property_id)
         try:
-            new = validate({"name": req.context.form.value("unit_name")}, NewUnit)
-            context = self.command(req)
-            command = AddUnit(property_id=property_id, unit_id=context.command_id, name=new.name)
-            property = add_unit(self.services.store, command, context)
+            values = SentValues({"name": req.context.form.value("unit_name")}, NewUnit)
+            managed = add_unit(self.services.store, property_id, values, self.command(req))
         except REFUSALS as refusal:
             if isinstance(refusal, Invalid):
                 refusal = Invalid({"unit_name": refusal.details["name"]})
             again = refused_form(NEW_UNIT, req.context.form, refusal)
             self.show_property(req, resp, row, status=status_of(refusal), adding=again)
             return
-        self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=property)
+        self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=managed)
 
 
-def place_values(property: Property) -> Values:
+def place_values(managed: Property) -> Values:
     """The values of the form with a property's name and address."""
-    return {**NEW_PROPERTY, "name": property.name, **(asdict(property.address) if property.address else {})}
+    return {**NEW_PROPERTY, "name": managed.name, **(asdict(managed.address) if managed.address else {})}
 
 
 def _fields(values: Values) -> dict[str, Any]:

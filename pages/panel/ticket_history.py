@@ -21,19 +21,10 @@ from projections.history import HistoryEntry, HistoryQuery, ticket_history
 from projections.tickets import author_names
 from projections.views import TicketDetail
 
-_LABELS = {
-    "assigned_to": "Assignee",
-    "property_id": "Property",
-    "unit_id": "Unit",
-    "requester_id": "Requester",
-}
 _ACTIONS = {
     "ticket.opened": "opened the ticket",
-    "ticket.title_changed": "changed the title",
-    "ticket.description_changed": "changed the description",
-    "ticket.category_changed": "changed the category",
-    "ticket.priority_changed": "changed the priority",
-    "ticket.status_changed": "changed the status",
+    "ticket.resolved": "closed the ticket",
+    "ticket.reopened": "reopened the ticket",
     "ticket.assigned": "assigned the ticket",
     "ticket.unassigned": "took the ticket from its assignee",
     "ticket.moved": "moved the ticket",
@@ -124,7 +115,7 @@ def _shown(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[Shown
         ShownEntry(
             entry=entry,
             who=entry.actor.user.name if entry.actor.user else entry.auth.key_id or "Operator",
-            did=_ACTIONS.get(entry.action, entry.action),
+            did=_action(entry.action),
             how=_AUTH[entry.auth.kind],
             changes=[
                 _change(field, change, names)
@@ -136,13 +127,27 @@ def _shown(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[Shown
     ]
 
 
+def _action(event_type: str) -> str:
+    """What the person did, in words: `ticket.title_changed` is "changed the title"."""
+    if event_type in _ACTIONS:
+        return _ACTIONS[event_type]
+    what = event_type.removeprefix("ticket.").removesuffix("_changed").replace("_", " ")
+    return f"changed the {what}"
+
+
+def _label(field: str) -> str:
+    """The name of a field as people read it: `property_id` is "Property"."""
+    if field == "assigned_to":
+        return "Assignee"
+    return field.removesuffix("_id").replace("_", " ").capitalize()
+
+
 def _change(field: str, change: Change, names: dict[str, str]) -> ShownChange:
     kind, _, member_id = field.partition(".")
     if member_id:
         label = "Comment" if kind == "comments" else "File"
         return ShownChange(label, _member(change.before), _member(change.after))
-    label = _LABELS.get(field, field.replace("_", " ").capitalize())
-    return ShownChange(label, _value(change.before, names), _value(change.after, names))
+    return ShownChange(_label(field), _value(change.before, names), _value(change.after, names))
 
 
 def _member(value: Any) -> str | None:

@@ -1,35 +1,34 @@
-"""/admin/tickets: finding tickets, reading one, working on it."""
+"""/admin/tickets: the list of tickets, one ticket, and the forms that change it."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 import falcon
-from msgspec.structs import asdict
 
-from api.http.bodies import validate
+from api.http.bodies import SentValues
 from api.http.forms import Form
 from api.http.queries import narrowed
-from api.v1.comments import NewComment
 from api.v1.ticket_rows import visible_row
-from api.v1.tickets import NewTicket, TicketChanges, command_of
-from commands.ticket_opening import OpenTicket, open_ticket
+from commands.ticket_opening import open_ticket
 from commands.tickets import (
-    ChangeTicket,
-    CommentOnTicket,
-    DeleteTicket,
-    RestoreTicket,
+    NewComment,
+    NewTicket,
+    TicketChanges,
     change_ticket,
     comment_on_ticket,
     delete_ticket,
     restore_ticket,
 )
+from commands.values import ValidValues, Values
+from domain.changes import PUBLIC_NAMES
 from domain.errors import Details
 from domain.text import SearchText
 from domain.ticket import PRIORITIES, STATUSES, Priority, Status, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
-from pages.common.shown_form import ShownForm, Values, sent_values
+from pages.common.shown_form import ShownForm, first_values, or_none, sent_values
+from pages.common.shown_form import Values as FormValues
 from pages.panel.choosing import chosen_property, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
@@ -55,15 +54,10 @@ from projections.choices import (
 from projections.ticket_query import Order, Sort
 from projections.tickets import FoundTicket, TicketQuery, list_tickets
 
-NEW_TICKET: Values = {
-    "title": "",
-    "description": "",
-    "property_id": "",
-    "unit_id": "",
-    "priority": "medium",
-    "category": "general",
-}
-NEW_COMMENT: Values = {"text": "", "visibility": "public"}
+NEW_TICKET = first_values(NewTicket, omitted=("requester_id",))
+NEW_COMMENT = first_values(NewComment)
+# The fields of TicketChanges that the form to work on a ticket leaves to the API.
+NOT_IN_FORM = frozenset(("title", "description", "category", "property_id"))
 
 
 class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,7 +96,7 @@ class TicketList(PanelPage):
 
 
 class TicketOpening(PanelPage):
-    """The units to choose from are those of the property chosen before: a button of the form shows them."""
+    """The form offers the units of the chosen property; a button of the form loads them."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": page_of("staff", "Write a ticket"),
@@ -122,28 +116,26 @@ class TicketOpening(PanelPage):
         given = {"units": self._units(req, property_id), **self._choices(req)}
         try:
             if form.value("step") == "units" and not details:
-                values = {**sent_values(NEW_TICKET, form), "unit_id": ""}  # one of the property before
-                self.show(req, resp, "ticket_new.html", form=ShownForm(values), **given)
+                sent = {**sent_values(NEW_TICKET, form), "unit_id": ""}  # a unit of the other property
+                self.show(req, resp, "ticket_new.html", form=ShownForm(sent), **given)
                 return
-            ticket = open_ticket(
-                self.services.store, self._read(form, property_id, details), self.command(req)
-            )
+            values = self._read(form, property_id, details)
+            ticket = open_ticket(self.services.store, values, self.command(req))
         except REFUSALS as refusal:
             again = refused_form(NEW_TICKET, form, refusal)
             self.show(req, resp, "ticket_new.html", status=status_of(refusal), form=again, **given)
             return
         self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened", after=ticket)
 
-    def _read(self, form: Form, property_id: str | None, details: Details) -> OpenTicket:
-        """The command the form asks for; Invalid naming each field that is not what it should be."""
-        unit_id = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
-        names = ("title", "description", "priority", "category")
-        fields = {name: form.prose(name) for name in names}
-        given = {**fields, "property_id": property_id or "", "unit_id": unit_id}
-        return command_of(checked(given, NewTicket, details))
+    def _read(self, form: Form, property_id: str | None, details: Details) -> Values[NewTicket]:
+        """The values of the form. Raises Invalid, which names every field that is not valid."""
+        given = or_none({name: form.prose(name) for name in NEW_TICKET}, NewTicket)
+        given["property_id"] = property_id or ""
+        given["unit_id"] = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
+        return ValidValues(checked(given, NewTicket, details))
 
     def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:
-        """None as long as no property within reach is chosen."""
+        """The units of the chosen property; None when no property within reach is chosen."""
         if not property_id or not req.context.caller.reaches(property_id):
             return None
         return unit_choices(self.services.pool, property_id)
@@ -154,7 +146,7 @@ class TicketOpening(PanelPage):
 
 
 def _only(choices: Choices) -> str | None:
-    """The id of the one there is to choose; None where there is a choice."""
+    """The id of the only choice; None when there are several or none."""
     return choices.items[0].id if len(choices.items) == 1 else None
 
 
@@ -171,7 +163,7 @@ class TicketPage(PanelPage):
         work: ShownForm | None = None,
         comment: ShownForm | None = None,
     ) -> None:
-        """The ticket with its two forms: `work` and `comment` where they were refused, or as they begin."""
+        """Show the ticket with its two forms. `work` and `comment` are refused forms to show again."""
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
         if work is None:
@@ -193,7 +185,7 @@ class TicketPage(PanelPage):
         )
 
     def _assignees(self, req: falcon.Request, row: FoundTicket) -> Choices:
-        """Whom it may be given to, and who has it."""
+        """The people to whom the ticket may be assigned, and the present assignee."""
         found = assignee_choices(self.services.pool, req.context.caller, row.property_id)
         present = row.detail.assigned_to
         if present is not None and present not in found.items:
@@ -233,16 +225,14 @@ class TicketItem(TicketPage):
 
     def _change(self, req: falcon.Request, row: FoundTicket, edit: Edit) -> Ticket:
         details: Details = {}
-        given: dict[str, Any] = dict(edit.changed)
-        if "assigned_to" in given:
-            person = given["assigned_to"]
-            given["assigned_to"] = (find_person(self.services.pool, person) or person) if person else None
-        if "unit_id" in given:
-            given["unit_id"] = chosen_unit(self, row.property_id, given["unit_id"], details)
-        changes = checked(given, TicketChanges, details)
+        given = or_none(edit.changed, TicketChanges)
+        if person := given.get("assigned_to"):
+            given["assigned_to"] = find_person(self.services.pool, person) or person
+        if unit := given.get("unit_id"):
+            given["unit_id"] = chosen_unit(self, row.property_id, unit, details)
+        values = ValidValues(checked(given, TicketChanges, details))
         expected = frozenset((edit.version,))
-        command = ChangeTicket(ticket_id=row.detail.id, expected_versions=expected, **asdict(changes))
-        return change_ticket(self.services.store, command, self.command(req))
+        return change_ticket(self.services.store, row.detail.id, values, self.command(req), expected)
 
 
 class TicketComments(TicketPage):
@@ -254,9 +244,8 @@ class TicketComments(TicketPage):
         form = req.context.form
         given = {"text": form.prose("text"), "visibility": form.value("visibility")}
         try:
-            new = validate(given, NewComment)
-            command = CommentOnTicket(ticket_id=ticket_id, text=new.text, visibility=new.visibility)
-            ticket = comment_on_ticket(self.services.store, command, self.command(req))
+            values = SentValues(given, NewComment)
+            ticket = comment_on_ticket(self.services.store, ticket_id, values, self.command(req))
         except REFUSALS as refusal:
             row = visible_row(self.services, req.context.caller, ticket_id)
             again = refused_form(NEW_COMMENT, form, refusal)
@@ -265,14 +254,11 @@ class TicketComments(TicketPage):
         self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added", after=ticket)
 
 
-def work_values(ticket: Ticket) -> Values:
+def work_values(ticket: Ticket) -> FormValues:
     """The values of the form to work on a ticket."""
-    return {
-        "status": ticket.status,
-        "priority": ticket.priority,
-        "assigned_to": ticket.assignee_id or "",
-        "unit_id": ticket.unit_id or "",
-    }
+    names = {PUBLIC_NAMES.get(field, field): field for field in ticket.__struct_fields__}
+    wanted = [name for name in TicketChanges.__struct_fields__ if name not in NOT_IN_FORM]
+    return {name: str(getattr(ticket, names[name]) or "") for name in wanted}
 
 
 class TicketDeletion(PanelPage):
@@ -289,14 +275,13 @@ class TicketDeletion(PanelPage):
             "confirm.html",
             title="Delete this ticket?",
             name=row.detail.title,
-            consequence="It disappears from every list. Its history stays, and an administrator can bring it"
-            " back.",
+            consequence="No list will show it. Its history stays, and an administrator can restore it.",
             action="Delete ticket",
             back=f"/admin/tickets/{ticket_id}",
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        ticket = delete_ticket(self.services.store, DeleteTicket(ticket_id=ticket_id), self.command(req))
+        ticket = delete_ticket(self.services.store, ticket_id, self.command(req))
         self.go(resp, "/admin/tickets", "ticket-deleted", after=ticket)
 
 
@@ -306,5 +291,5 @@ class TicketRestoring(PanelPage):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        ticket = restore_ticket(self.services.store, RestoreTicket(ticket_id=ticket_id), self.command(req))
+        ticket = restore_ticket(self.services.store, ticket_id, self.command(req))
         self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-restored", after=ticket)

@@ -1,4 +1,4 @@
-"""/admin/webhooks: who is told what, where, and what became of each delivery."""
+"""/admin/webhooks: webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import falcon
 
-from api.http.bodies import validate
+from api.http.bodies import SentValues
 from api.v1.webhook_replays import redeliver, send_test
 from api.v1.webhook_views import (
     WebhookRow,
@@ -17,8 +17,17 @@ from api.v1.webhook_views import (
     list_webhooks,
     made_secret,
 )
-from api.v1.webhooks import NewWebhook, WebhookChanges, handlers
-from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, owned_webhook
+from commands.values import ValidValues
+from commands.webhooks import (
+    NewSecret,
+    NewWebhook,
+    WebhookChanges,
+    change_webhook,
+    delete_webhook,
+    owned_webhook,
+    register_webhook,
+    rotate_webhook_secret,
+)
 from domain.errors import Conflict, Invalid, NotFound
 from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, Webhook
 from pages.common.page_operation import PageOperation
@@ -74,9 +83,14 @@ class WebhookRegistration(PanelPage):
         form = req.context.form
         try:
             given = {"url": form.value("url"), "events": form.lines("events")}
-            new = validate({**given, "secret": form.text("secret") or None}, NewWebhook)
-            command = RegisterWebhook(url=new.url, event_names=new.events, secret=new.secret)
-            webhook = handlers(self.services).register(command, self.command(req))
+            values = SentValues({**given, "secret": form.text("secret") or None}, NewWebhook)
+            webhook = register_webhook(
+                self.services.store,
+                values,
+                self.command(req),
+                vault=self.services.vault,
+                allow_private=self.services.settings.webhook_allow_private_addresses,
+            )
         except REFUSALS as refusal:
             again = refused_form(NEW_WEBHOOK, form, refusal)
             status = status_of(refusal)
@@ -96,8 +110,8 @@ class WebhookPage(PanelPage):
             raise NotFound("webhook")
         return row
 
-    def enabled(self, req: falcon.Request, webhook_id: str) -> None:
-        """As `visible`; Conflict where nothing would be sent."""
+    def require_enabled(self, req: falcon.Request, webhook_id: str) -> None:
+        """Raise NotFound as `visible` does, and Conflict for a webhook that is switched off."""
         if not self.visible(req, webhook_id).view.enabled:
             raise Conflict("The webhook is switched off: switch it on first.")
 
@@ -110,7 +124,7 @@ class WebhookPage(PanelPage):
         *,
         status: int = 200,
     ) -> None:
-        """The webhook with its deliveries, and the form of what is sent where."""
+        """Show the webhook, its deliveries, and the form for its address and events."""
         view = row.view
         filters = read_filters(req, DeliveryFilters)
         total, deliveries = list_deliveries(
@@ -155,14 +169,14 @@ class WebhookItemPage(WebhookPage):
             return read_edit(self.services.store, Webhook, webhook_id, form, webhook_values)
 
         def change(edit: Edit) -> Webhook:
-            changes = validate(dict(edit.changed), WebhookChanges)
-            command = ChangeWebhook(
-                webhook_id=webhook_id,
-                expected_versions=frozenset((edit.version,)),
-                url=changes.url,
-                event_names=changes.events,
+            return change_webhook(
+                self.services.store,
+                webhook_id,
+                SentValues(edit.changed, WebhookChanges),
+                self.command(req),
+                frozenset((edit.version,)),
+                allow_private=self.services.settings.webhook_allow_private_addresses,
             )
-            return handlers(self.services).change(command, self.command(req))
 
         try:
             self.save(req, Webhook, webhook_id, read, change)
@@ -174,7 +188,7 @@ class WebhookItemPage(WebhookPage):
 
 
 class WebhookSwitch(WebhookPage):
-    """Off and on again."""
+    """Switching a webhook off and on."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "POST": page_of("manager", "Switch a webhook on or off", form_page="/admin/webhooks/{webhook_id}")
@@ -185,8 +199,13 @@ class WebhookSwitch(WebhookPage):
         if enabled not in ("yes", "no"):
             raise Invalid({"enabled": ["Say whether to switch it on or off."]})
         is_enabled = enabled == "yes"
-        command = ChangeWebhook(webhook_id=webhook_id, is_enabled=is_enabled)
-        handlers(self.services).change(command, self.command(req))
+        change_webhook(
+            self.services.store,
+            webhook_id,
+            ValidValues(WebhookChanges(enabled=is_enabled)),
+            self.command(req),
+            allow_private=self.services.settings.webhook_allow_private_addresses,
+        )
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-on" if is_enabled else "webhook-off")
 
 
@@ -210,8 +229,10 @@ class WebhookRotation(WebhookPage):
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        command = RotateSecret(webhook_id=webhook_id)
-        webhook = handlers(self.services).rotate_secret(command, self.command(req))
+        made_here = ValidValues(NewSecret())
+        webhook = rotate_webhook_secret(
+            self.services.store, webhook_id, made_here, self.command(req), vault=self.services.vault
+        )
         _show_secret(self, req, resp, webhook, "webhook-saved")
 
 
@@ -234,7 +255,7 @@ class WebhookDeletion(WebhookPage):
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        handlers(self.services).delete(webhook_id, self.command(req))
+        delete_webhook(self.services.store, webhook_id, self.command(req))
         self.go(resp, "/admin/webhooks", "webhook-deleted")
 
 
@@ -244,7 +265,7 @@ class WebhookTrial(WebhookPage):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        self.enabled(req, webhook_id)
+        self.require_enabled(req, webhook_id)
         send_test(self.services.pool, webhook_id, self.command(req).command_id, datetime.now(UTC))
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-tested")
 
@@ -263,7 +284,7 @@ class DeliveryPage(WebhookPage):
         self.show(req, resp, "delivery.html", webhook=webhook, delivery=delivery)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
-        self.enabled(req, webhook_id)
+        self.require_enabled(req, webhook_id)
         if get_delivery(self.services.pool, webhook_id, delivery_id) is None:
             raise NotFound("delivery")
         redeliver(self.services.pool, webhook_id, delivery_id)
@@ -271,17 +292,17 @@ class DeliveryPage(WebhookPage):
 
 
 def _show_secret(
-    page: PanelPage, req: falcon.Request, resp: falcon.Response, webhook: Webhook, otherwise: str
+    page: PanelPage, req: falcon.Request, resp: falcon.Response, webhook: Webhook, done: str
 ) -> None:
-    """The secret that this command had made, this once; without one go on to the webhook."""
+    """Show the secret that this command made; without one, redirect to the page of the webhook."""
     command_id = req.context.command().command_id
     secret = made_secret(page.services.pool, page.services.vault, webhook.id, command_id)
     if secret is None:
-        page.go(resp, f"/admin/webhooks/{webhook.id}", otherwise)
+        page.go(resp, f"/admin/webhooks/{webhook.id}", done)
         return
     page.show(req, resp, "webhook_secret.html", webhook=webhook, secret=secret)
 
 
 def webhook_values(webhook: Webhook) -> Values:
-    """The values of the form of what is sent where."""
+    """The values of the form for the address and events."""
     return {"url": webhook.url, "events": list(webhook.event_names)}

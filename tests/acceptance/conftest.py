@@ -1,4 +1,4 @@
-"""A real server per module: gunicorn workers and a projector on a database of their own."""
+"""Fixtures of acceptance tests: each module has a real server and its own database."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.postgres import cloned_database
 
 @pytest.fixture(scope="module")
 def site(postgres: str, template: str) -> Iterator[Site]:
-    """The server with two properties, people in every role and a key for each of them."""
+    """A server with two properties, a person in every role, and a key for each person."""
     with cloned_database(postgres, template) as dsn, Site.running(dsn) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def browser(site: Site) -> Browser:
-    """A browser in which the member of staff is signed in."""
+    """A browser in which a member of staff is signed in."""
     give_password(site.store, PEOPLE["staff"][0])
     browser = Browser(site.base_url)
     assert browser.sign_in(PEOPLE["staff"][0]).status_code == 303
@@ -30,11 +30,11 @@ def browser(site: Site) -> Browser:
 
 @pytest.fixture(scope="module")
 def app(site: Site) -> App:
-    """An application with every grant there is."""
+    """An OAuth client with every grant type."""
     return make_app(site.store)
 
 
 @pytest.fixture(scope="module")
 def public_app(site: Site) -> App:
-    """One without a secret."""
+    """An OAuth client without a secret."""
     return make_app(site.store, public=True)

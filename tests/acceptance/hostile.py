@@ -1,4 +1,4 @@
-"""Script in every text field there is, from people, applications and the receivers of webhooks."""
+"""Puts script into every text field that people, OAuth clients and webhook receivers can fill."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.receivers import Receiver, answer
 from tests.support.waiting import eventually
 
 SCRIPT = "<script>window.ran=1</script>\"'><img src=x onerror=window.ran=1>"
-IN_ADDRESSES = "'onerror='window.ran=1"  # as far as an address may go
+IN_ADDRESSES = "'onerror='window.ran=1"  # the worst that a valid address can contain
 ADDRESS_LINES = ("street", "city", "state", "zip", "country")
 EMAIL = '"<script>window.ran=1</script>"@{}.example.com'
 
-# Texts of events that nobody can put script into: ids, names from a list, slugs, numbers, hashes.
+# Text fields of events that cannot contain script: ids, names from a list, slugs, numbers, hashes.
 CLOSED = {
     "api_key.issued": {"scopes", "property_ids"},
-    "audit.read": {"route", "filters"},  # our own routes; filters are checked and shown on no page
+    "audit.read": {"route", "filters"},  # filters are validated and no page shows them
     "access.denied": {"method", "route", "code"},
     "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role"},
     "oauth_grant.given": {"scopes"},
@@ -41,8 +41,8 @@ CLOSED = {
 
 
 class Filled(NamedTuple):
-    """The ids of what was filled; the texts by what they are, each of which some page shows; the
-    application's address; and the text fields of events, by tag and name, that were left out."""
+    """The ids of the objects; the texts by field, each shown by some page; the redirect URI of the OAuth
+    client; and the text fields of events, by tag and name, that were left out."""
 
     ids: dict[str, str]
     texts: dict[str, str]
@@ -51,12 +51,12 @@ class Filled(NamedTuple):
 
 
 def text(what: str) -> str:
-    """Script that says which field it is from."""
+    """Script that names the field it is in."""
     return f"{what} {SCRIPT}"
 
 
 def fill(site: Site, receiver: Receiver) -> Filled:
-    """Fill every text field of every aggregate, and be answered in kind by a webhook's receiver."""
+    """Put script into every text field of every aggregate, and into the answers of a webhook receiver."""
     admin, texts = site.client("admin"), {}
 
     def said(what: str) -> str:
@@ -79,7 +79,7 @@ def fill(site: Site, receiver: Receiver) -> Filled:
         assert admin.patch(f"/v1/tickets/{ticket['id']}", json=changes).status_code == 200
     path = f"/v1/tickets/{tickets[0]['id']}"
     assert admin.post(f"{path}/comments", json={"text": said("comment")}).status_code == 201
-    texts["file"] = "<img src=x onerror=window.ran=1>.jpg"  # a slash would be the end of a folder
+    texts["file"] = "<img src=x onerror=window.ran=1>.jpg"  # without a slash, which would end a folder name
     file = {"file": (texts["file"], b"\xff\xd8\xff\xe0", "image/jpeg")}
     assert admin.post(f"{path}/attachments", files=file).status_code == 201
     site.key(name=said("key"), role="staff")
@@ -100,7 +100,7 @@ def fill(site: Site, receiver: Receiver) -> Filled:
 
 
 def _missed(events: list[DomainEvent]) -> set[tuple[str, str]]:
-    """The text fields of events that have no script in them, neither in these events nor by CLOSED."""
+    """The text fields of events that contain no script in these events and are not in CLOSED."""
     fields = {(kind.__struct_config__.tag, name) for kind in _kinds() for name in _texts_of(kind)}
     hit = {
         (event.tag, name)
@@ -118,12 +118,12 @@ def _kinds() -> Iterator[type[DomainEvent]]:
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if kind.__module__.startswith("domain."):  # other tests make kinds of their own
+        if kind.__module__.startswith("domain."):  # other tests define further events
             yield kind
 
 
 def _texts_of(kind: type[DomainEvent]) -> list[str]:
-    """Names of the fields of its own that hold texts someone may have typed."""
+    """The names of the event's own fields that can contain typed text."""
     common = {field.name for field in msgspec.structs.fields(DomainEvent)}
     closed = CLOSED.get(str(kind.__struct_config__.tag), set())
     return [
@@ -136,7 +136,7 @@ def _texts_of(kind: type[DomainEvent]) -> list[str]:
 
 
 def _webhook(admin: Any, receiver: Receiver, path: str) -> str:
-    """Registered at another address first, so that both of its events have this one."""
+    """Register a webhook at another address and change it, so that both events contain an address."""
     body = {"url": receiver.url(path), "events": ["ticket.created"], "secret": "a secret of ours"}
     webhook_id = str(admin.post("/v1/webhooks", json=body).json()["data"]["id"])
     for url in (receiver.url("/elsewhere"), receiver.url(path)):
@@ -162,7 +162,7 @@ def _person(admin: Any, said: Any, what: str, places: list[str]) -> str:
 
 
 def _garbage(handler: BaseHTTPRequestHandler) -> None:
-    """What is no HTTP at all, but would end up in a message about it."""
+    """Answer with bytes that are not HTTP and that appear in the error message."""
     handler.wfile.write(f"HTTP/1.1 {SCRIPT}\r\n\r\n".encode())
     handler.close_connection = True
 
@@ -176,7 +176,7 @@ def _delivered(admin: Any, webhook_id: str) -> str:
 
 
 def _park(site: Site) -> str:
-    """An event that cannot be projected, with script wherever it can be."""
+    """Store an event that cannot be projected, with script in every field."""
     with site.pool.connection() as conn:
         conn.execute(
             "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"

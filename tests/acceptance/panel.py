@@ -1,4 +1,4 @@
-"""The admin panel's people: who signs in, and a browser for each."""
+"""Browsers for the people of the admin panel, and objects to show on its pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def give_passwords(site: Site) -> None:
 
 
 def browser_of(site: Site, role: str) -> Browser:
-    """A browser in which the person of that role is signed in."""
+    """A browser in which a person with that role is signed in."""
     browser = Browser(site.base_url)
     answer = browser.sign_in(PEOPLE[role][0])
     assert answer.status_code == 303, answer.text
@@ -27,8 +27,8 @@ def browser_of(site: Site, role: str) -> Browser:
 
 
 def signed_out_in_between(site: Site) -> tuple[Browser, str, dict[str, str]]:
-    """The admin's browser with a ticket before it, whose session is over now; the ticket's path; and the
-    fields of the form to comment on it."""
+    """An admin's browser on the page of a ticket, with an ended session; the ticket's path; and the fields of
+    its comment form."""
     browser, path = browser_of(site, "admin"), f"/admin/tickets/{site.ticket('guest')['id']}"
     fields = hidden(browser.open(path).text)
     browser.http.cookies.clear()
@@ -36,13 +36,13 @@ def signed_out_in_between(site: Site) -> tuple[Browser, str, dict[str, str]]:
 
 
 def sign_in_there(browser: Browser, answer: Response, password: str = PASSWORD) -> Response:
-    """Fill in the form to sign in that the answer shows, as the admin."""
+    """Send the sign-in form of the answer as the admin."""
     form = forms_of(answer.text)[0]
     return browser.send(form.action, {**form.fields, "account": PEOPLE["admin"][0], "password": password})
 
 
 def followers_of(browser: Browser) -> dict[str, str]:
-    """What the overview says of each that follows the log."""
+    """What the overview shows about each follower of the log."""
     page = browser.open("/admin").text
     names = ("Projector", "Relay to Kafka", "Webhook dispatcher")
     said = {name: re.search(rf"<dt>{name}</dt><dd>\s*<span[^>]*>([^<]*)</span>", page) for name in names}
@@ -50,13 +50,13 @@ def followers_of(browser: Browser) -> dict[str, str]:
 
 
 def hidden(page: str) -> dict[str, str]:
-    """The hidden fields of the page's last form that is posted; the first is the one to sign out."""
+    """The hidden fields of the last POST form of the page; the first one is the sign-out form."""
     form = re.findall(r'<form[^>]*method="post".*?</form>', page, re.DOTALL)[-1]
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
 
 
 def things_to_look_at(site: Site) -> dict[str, str]:
-    """Ids of one thing of each kind, just made, for the addresses of the panel's pages."""
+    """Create one object of each kind and return the ids, for the addresses of the panel's pages."""
     ticket = site.ticket("guest", description="First line\nSecond line " + "long " * 80)
     staff = site.client("staff")
     staff.patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress", "assigned_to": "user101"})

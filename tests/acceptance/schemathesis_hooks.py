@@ -1,4 +1,4 @@
-"""Loaded by Schemathesis itself (schemathesis.toml): what it cannot know about valid data from the schema."""
+"""Hooks for Schemathesis (schemathesis.toml): facts about valid data that the schema cannot express."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import schemathesis
 
-# Whether these are right depends on what there is, or on what was asked before.
+# Whether these fields are valid depends on stored data or on earlier requests.
 KNOWN_TO_THE_SERVER_ONLY = {
     "property_id",
     "property_ids",
@@ -14,11 +14,11 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "requester_id",
     "assigned_to",
     "cursor",
-    "page",  # which cannot be combined with a cursor
-    "version",  # which cannot be combined with as_of
-    "to",  # which must not lie before from
-    "url",  # which has to be an address that posts may go to
-    "as_of",  # which must not lie in the future, see below
+    "page",  # cannot be combined with a cursor
+    "version",  # cannot be combined with as_of
+    "to",  # must not be before `from`
+    "url",  # must be an address that webhooks may be sent to
+    "as_of",  # must not be in the future, see below
 }
 
 LONG = 10_000
@@ -26,8 +26,9 @@ LONG = 10_000
 
 @schemathesis.hook
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Keeps Schemathesis from folding great lengths into patterns, as `{0,65535}`: to compile that takes
-    half a second and 100 MB each time. It leaves a pattern alone that is a choice, here of twice the same."""
+    """Prevents Schemathesis from merging large lengths into patterns such as `{0,65535}`: compiling one takes
+    half a second and 100 MB. Schemathesis leaves patterns with alternatives alone, so this writes each
+    pattern as two equal alternatives."""
     _keep_patterns(raw_schema)
 
 
@@ -43,7 +44,7 @@ def _keep_patterns(part: Any) -> None:
 
 @schemathesis.check
 def valid_data_is_refused_only_for_what_a_schema_cannot_say(ctx: Any, response: Any, case: Any) -> None:
-    """A 422 on data that follows the schema names fields whose truth only the server knows."""
+    """A 422 for data that matches the schema names only fields that the schema cannot check."""
     if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
         return
     error = response.json()["error"]

@@ -1,4 +1,4 @@
-"""What acceptance tests talk to: a running server, people, keys, and calls over HTTP."""
+"""The system under test in acceptance tests: a running server with people and keys, and HTTP clients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from uuid import uuid4
 import requests
 
 from commands.api_keys import IssueKey, issue_key
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from commands.users import RegisterUser, register_user
 from domain.access import Context, system_context
 from domain.property import Address
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.visibility import Visibility
+from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.server import running_api
 from tests.support.vault import VAULT
 
@@ -32,7 +31,7 @@ PEOPLE = {
 
 
 class Client(requests.Session):
-    """Calls one server with one key (or none), always with a time limit."""
+    """An HTTP client of one server with one key or none. Every call has a timeout."""
 
     def __init__(self, base_url: str, key: str | None) -> None:
         super().__init__()
@@ -47,7 +46,7 @@ class Client(requests.Session):
 
 
 class Site:
-    """One server with its database, and a client per role."""
+    """A server with its database, and a client for each role."""
 
     def __init__(self, dsn: str, base_url: str) -> None:
         self.dsn = dsn
@@ -69,21 +68,20 @@ class Site:
 
     def populate(self) -> None:
         for property_id, name in (("abc123", "Seaside Apartments"), ("def456", "Hill House")):
-            command = RegisterProperty(property_id=property_id, name=name, address=SEASIDE)
-            register_property(self.store, command, operator())
-        unit = AddUnit(property_id="abc123", unit_id="unit456", name="Unit 101")
-        last = add_unit(self.store, unit, operator())
+            register_property(self.store, property_id, operator(), name=name)
+        last = add_unit(self.store, "abc123", "unit456", operator(), name="Unit 101")
         for role, (user_id, name, property_ids) in PEOPLE.items():
             given = "staff" if role == "foreign" else role
-            command = RegisterUser(
-                user_id=user_id,
+            last = register_user(
+                self.store,
+                user_id,
+                operator(),
                 name=name,
                 email=f"{user_id}@example.com",
                 phone="555-123-4567",
                 role=given,
                 property_ids=property_ids,
             )
-            last = register_user(self.store, command, operator())
             self.keys[role] = self.key(role=given, user_id=user_id)
         visibility = Visibility(self.dsn, self.pool, VAULT)
         assert visibility.wait_for(last.position) or visibility.wait_for(last.position)
@@ -97,13 +95,13 @@ class Site:
         return Client(self.base_url, key or (self.keys[role] if role else None))
 
     def ticket(self, by: str = "admin", **facts: Any) -> dict[str, Any]:
-        """A ticket just posted, as its poster was answered."""
+        """Post a ticket and return its data."""
         answer = self.client(by).post("/v1/tickets", json={**LEAK, **facts})
         assert answer.status_code == 201, answer.text
         return answer.json()["data"]
 
     def person(self, **facts: Any) -> dict[str, Any]:
-        """A member of staff of the first property, just registered."""
+        """Register a member of staff of the first property and return the data."""
         body = {"name": "New", "email": "new@example.com", "role": "staff", "property_ids": ["abc123"]}
         answer = self.client().post("/v1/users", json=body | facts)
         assert answer.status_code == 201, answer.text

@@ -59,8 +59,8 @@ def test_an_event_is_told_with_all_that_is_known_of_it(site, ticket):
     closed, opened = audit(site.client(), ticket_id=ticket)
 
     assert list(closed) == ENTRY
-    assert (opened["action"], closed["action"]) == ("ticket.opened", "ticket.status_changed")
-    assert closed["facts"] == {"status": "closed"}
+    assert (opened["action"], closed["action"]) == ("ticket.opened", "ticket.resolved")
+    assert closed["facts"] == {}
     assert closed["actor"] == {"user": {"id": "user101", "name": "Jane Smith"}, "role": "staff"}
     assert closed["auth"]["kind"] == "api_key"
     assert (closed["subject_id"], closed["version"], closed["property_ids"]) == (ticket, 2, ["abc123"])
@@ -77,7 +77,7 @@ def test_every_filter_narrows_and_all_of_them_combine(site, ticket):
     assert audit(client, ticket_id=ticket, actor="user789") == [opened]
     assert audit(client, ticket_id=ticket, actor=closed["auth"]["key_id"]) == [closed]
     assert audit(client, ticket_id=ticket, action="ticket.opened") == [opened]
-    assert audit(client, ticket_id=ticket, action="ticket.opened,ticket.status_changed") == [closed, opened]
+    assert audit(client, ticket_id=ticket, action="ticket.opened,ticket.resolved") == [closed, opened]
     assert audit(client, ticket_id=ticket, action="ticket.*", order="asc") == [opened, closed]
     assert audit(client, ticket_id=ticket, property_id="abc123") == [closed, opened]
     assert audit(client, ticket_id=ticket, property_id="def456") == []
@@ -85,7 +85,7 @@ def test_every_filter_narrows_and_all_of_them_combine(site, ticket):
     assert audit(client, ticket_id=ticket, to=closed["exact_time"]) == [opened]
     assert audit(client, ticket_id=ticket, actor="nobody") == []
     assert audit(client, ticket_id=ticket, actor="user101", action="ticket.opened") == []
-    assert closed in audit(client, actor="user101", action="ticket.status_changed")
+    assert closed in audit(client, actor="user101", action="ticket.resolved")
 
 
 def test_all_kinds_of_event_are_in_it(site):
@@ -134,7 +134,7 @@ def test_a_manager_reads_what_concerns_their_properties(site, ticket):
     assert left[0]["property_ids"] == ["abc123"]
     assert {pid for e in audit(manager) for pid in e["property_ids"]} == {"abc123"}
     assert actions(audit(site.client(), ticket_id=moved, property_id="def456")) == [
-        "ticket.status_changed",
+        "ticket.resolved",
         "ticket.moved",
     ]
 

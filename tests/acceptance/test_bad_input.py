@@ -10,54 +10,14 @@ import pytest
 from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK
 
-LONG = "x" * 70_000
+# A field that is wrong by itself, fields that only the log can refuse, and an unknown one. What each field
+# refuses is tested in tests/unit/test_request_bodies.py, what is not JSON in tests/unit/test_bodies.py.
 BAD_FIELDS = [
     ({"title": "a\u0000b"}, "title"),
-    ({"title": ""}, "title"),
-    ({"title": "   "}, "title"),
-    ({"title": "x" * 256}, "title"),
-    ({"title": 7}, "title"),
-    ({"title": None}, "title"),
-    ({"title": ["x"]}, "title"),
-    ({"description": LONG}, "description"),
-    ({"description": {"a": 1}}, "description"),
-    ({"priority": "urgent"}, "priority"),
-    ({"priority": True}, "priority"),
-    ({"category": "Not A Slug"}, "category"),
-    ({"category": "x" * 51}, "category"),
-    ({"category": "trailing\n-"}, "category"),
     ({"property_id": "nowhere"}, "property_id"),
-    ({"property_id": 10**30}, "property_id"),
-    ({"property_id": "a\u0000"}, "property_id"),
     ({"unit_id": "nowhere"}, "unit_id"),
-    ({"unit_id": False}, "unit_id"),
     ({"requester_id": "nowhere"}, "requester_id"),
-    ({"requester_id": {}}, "requester_id"),
-    ({"status": "open"}, "status"),
-    ({"id": "1"}, "id"),
-    ({"created_at": "2020-01-01T00:00:00Z"}, "created_at"),
     ({"surprise": 1}, "surprise"),
-]
-BAD_JSON = [
-    b"",
-    b"{",
-    b"nope",
-    b"[]",
-    b"null",
-    b'"text"',
-    b"7",
-    b'{"title": "a", "title": "b"}',
-    b'{"title": NaN}',
-    b'{"title": Infinity}',
-    b'{"title": -Infinity}',
-    b'\xef\xbb\xbf{"title": "a"}',
-    b'{"title": "\xff"}',
-    b'{"title": "a"} trailing',
-    b'{"title": 1e',
-    b"[" * 100_000,
-    b'{"a":' * 100_000,
-    b'{"title": ' + b"9" * 100_000 + b"}",
-    b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
 ]
 
 
@@ -92,12 +52,6 @@ def test_a_lone_surrogate_is_refused(site):
 
     assert answer.status_code == 422
     assert list(answer.json()["error"]["details"]) == ["title"]
-
-
-def test_all_bad_fields_are_named_at_once(site):
-    answer = site.client().post("/v1/tickets", json={"title": "", "priority": 1, "x": 1, "category": "A"})
-
-    assert set(answer.json()["error"]["details"]) == {"title", "priority", "x", "category", "property_id"}
 
 
 @pytest.mark.parametrize(
@@ -165,14 +119,6 @@ def test_what_only_the_log_or_another_rule_can_tell_is_named_beside_it(site, met
     assert len(answer.content) < 2_000
 
 
-@pytest.mark.parametrize("raw", BAD_JSON, ids=lambda raw: repr(raw[:24]))
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/tickets"), ("PATCH", "/v1/tickets/absent")])
-def test_what_is_no_json_object_is_400(site, method, path, raw):
-    answer = site.client().request(method, path, data=raw, headers={"Content-Type": "application/json"})
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json"), answer.text
-
-
 @pytest.mark.parametrize(
     "path",
     [
@@ -190,17 +136,6 @@ def test_what_is_no_json_object_is_400(site, method, path, raw):
 )
 def test_what_is_absent_is_404_before_its_parameters_are_looked_at(site, path):
     assert site.client().get(f"{path}?surprise=1").status_code == 404
-
-
-@pytest.mark.parametrize(
-    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml", "json"]
-)
-def test_another_media_type_is_415(site, content_type):
-    headers = {} if content_type is None else {"Content-Type": content_type}
-
-    answer = site.client().post("/v1/tickets", data=json.dumps(LEAK).encode(), headers=headers)
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
@@ -223,12 +158,6 @@ def test_a_body_that_says_it_is_not_compressed_is_taken(site):
     answer = site.client().post("/v1/tickets", json=LEAK, headers={"Content-Encoding": "identity"})
 
     assert answer.status_code == 201
-
-
-def test_a_body_over_the_limit_is_413(site):
-    answer = site.client().post("/v1/tickets", json={**LEAK, "description": "x" * 1_100_000})
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "payload_too_large")
 
 
 def test_a_chunked_body_is_read(site):
@@ -256,32 +185,14 @@ def test_a_chunked_body_over_the_limit_is_413(site):
     ("query", "field"),
     [
         ("page=0", "page"),
-        ("page=-1", "page"),
-        ("page=one", "page"),
-        ("page=1.5", "page"),
-        ("page=", "page"),
-        ("page=" + "9" * 5_000, "page"),
         ("per_page=0", "per_page"),
-        ("per_page=x", "per_page"),
-        ("sort=title", "sort"),
         ("sort=created_at;DROP TABLE read.tickets", "sort"),
-        ("order=up", "order"),
-        ("order=desc--", "order"),
-        ("status=done", "status"),
-        ("status=", "status"),
         ("status=open,nope", "status"),
-        ("priority=urgent", "priority"),
-        ("created_after=yesterday", "created_after"),
         ("created_after=2023-13-01T00:00:00Z", "created_after"),
-        ("updated_before=2023-01-01", "updated_before"),
         ("q=%00", "q"),
         ("q=%ff", "q"),
-        ("q=", "q"),
-        ("property_id=%00", "property_id"),
         ("cursor=forged", "cursor"),
-        ("page=1&page=2", "page"),
         ("colour=red", "colour"),
-        ("Status=open", "Status"),
     ],
 )
 def test_a_bad_query_parameter_is_named(site, query, field):
@@ -364,26 +275,6 @@ def test_without_a_key_a_known_path_is_401_and_an_unknown_one_404(site):
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert nobody.get("/v1/nothing").status_code == 404
     assert nobody.put("/v1/tickets").status_code == 405
-
-
-def test_a_user_with_bad_fields_is_refused_with_all_of_them(site):
-    body = {
-        "name": "",
-        "email": "nope",
-        "phone": "call me",
-        "role": "king",
-        "preferences": {"notifications": {"sms": 1}},
-    }
-
-    answer = site.client().post("/v1/users", json=body)
-
-    assert set(answer.json()["error"]["details"]) == {
-        "name",
-        "email",
-        "phone",
-        "role",
-        "preferences.notifications.sms",
-    }
 
 
 def test_nothing_of_all_this_was_parked_by_the_projector(site):

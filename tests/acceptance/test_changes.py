@@ -84,37 +84,14 @@ def test_post_has_defaults_and_patch_merges(site, client):
     assert client.get(path).json()["data"]["unit"] is None
 
 
-@pytest.mark.parametrize("field", ["title", "description", "status", "priority", "category", "property_id"])
-def test_what_cannot_be_empty_is_not_cleared(client, path, field):
-    assert error_of(client.patch(path, json={field: None})) == (422, "validation_error", {field})
-
-
-@pytest.mark.parametrize(
-    "field", ["id", "requester", "requester_id", "created_at", "comments", "version", "x"]
-)
-def test_what_cannot_be_changed_is_named(client, path, field):
-    assert error_of(client.patch(path, json={field: "x"})) == (422, "validation_error", {field})
-
-
-@pytest.mark.parametrize(
+@pytest.mark.parametrize(  # the rules of each field: tests/unit/test_request_bodies.py
     ("changes", "field"),
     [
-        ({"title": ""}, "title"),
-        ({"title": 7}, "title"),
         ({"title": "a\u0000"}, "title"),
-        ({"status": "resolved"}, "status"),
-        ({"priority": ["low"]}, "priority"),
-        ({"category": "Not a slug"}, "category"),
-        ({"description": {}}, "description"),
         ({"assigned_to": "nobody"}, "assigned_to"),
-        ({"assigned_to": "user900"}, "assigned_to"),
-        ({"assigned_to": "user789"}, "assigned_to"),
-        ({"assigned_to": 7}, "assigned_to"),
         ({"unit_id": "nowhere"}, "unit_id"),
-        ({"unit_id": True}, "unit_id"),
         ({"property_id": "nowhere"}, "property_id"),
         ({"property_id": "def456"}, "unit_id"),
-        ({"property_id": 10**30}, "property_id"),
     ],
     ids=str,
 )
@@ -281,9 +258,7 @@ def test_the_requester_is_the_caller_unless_a_manager_names_another(site):
     assert requester("staff") == "user101"
     assert requester("manager", requester_id="user789") == "user789"
     assert requester("admin", requester_id="user900") == "user900"
-    assert requester("staff", requester_id="user101") == "user101"
     assert requester("staff", requester_id="user789") == 403
-    assert requester("guest", requester_id="user101") == 403
     assert requester("manager", requester_id="user900") == 422
     assert requester("manager", requester_id=None) == 422
     assert requester("admin", requester_id="nobody") == 422
@@ -303,24 +278,6 @@ def test_comments_come_back_oldest_first_in_pages(site, client, path):
     assert [comment["text"] for comment in page["data"]] == ["Comment 2", "Comment 3"]
     assert page["meta"]["pagination"]["total"] == 5
     assert page["meta"]["pagination"]["links"].keys() == {"next", "previous"}
-
-
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        ({}, {"text"}),
-        ({"text": ""}, {"text"}),
-        ({"text": " \n "}, {"text"}),
-        ({"text": "x" * 65_536}, {"text"}),
-        ({"text": None}, {"text"}),
-        ({"text": "a", "visibility": "secret"}, {"visibility"}),
-        ({"text": "a", "author": "x"}, {"author"}),
-        ({"text": 1, "visibility": None}, {"text", "visibility"}),
-    ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",  # a set has no order
-)
-def test_a_bad_comment_is_refused_with_all_its_fields(client, path, body, fields):
-    assert error_of(client.post(f"{path}/comments", json=body)) == (422, "validation_error", fields)
 
 
 def test_a_comment_of_the_greatest_length_passes(client, path):

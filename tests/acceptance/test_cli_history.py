@@ -31,7 +31,7 @@ def ticket(pool):
         unit_id=None,
         requester_id="u1",
     )
-    ticket.change_status("in_progress", context())
+    ticket.change({"status": "in_progress"}, context())
     ticket.comment("c1", "two\nlines", "internal", context())
     ticket.delete(context())
     EventStore(pool, VAULT).save(ticket)

@@ -81,7 +81,7 @@ def test_a_client_is_listed_rotated_and_revoked(run, pool):
     [
         ((*CREATE,), 1, "redirect URI"),
         ((*CREATE, "--redirect-uri", "http://board.example.com"), 1, "must be https"),
-        ((*CREATE, *CALLBACK, "--grant", "password"), 2, "It takes authorization_code"),
+        ((*CREATE, *CALLBACK, "--grant", "password"), 2, "Use one of authorization_code"),
         ((*CREATE, "--grant", "client_credentials", "--kind", "public"), 1, "public client"),
         ((*CREATE, *CALLBACK, "--property", "nowhere"), 1, "no property nowhere"),
         ((*CREATE[:-1], "root", *CALLBACK), 2, "Unknown: root"),

@@ -1,7 +1,8 @@
-"""Whoever was told that something was written, reads it: any client, on any worker, at once."""
+"""Every client reads an acknowledged write at once, whichever worker answers."""
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,8 +12,10 @@ from tests.support.postgres import cloned_database
 
 WORKERS = 4
 CLIENTS = 8
-WRITES = 1_000
-ROUNDS = 50
+IS_FULL = os.environ.get("FAULTS_FULL") == "1"
+WRITES, ROUNDS = (1_000, 50) if IS_FULL else (200, 16)
+
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def site(postgres, template):
 
 
 def once(site, method, path, role="admin", **more):
-    """One request on a connection of its own, which any of the workers may get."""
+    """Send one request on a new connection, which any worker may accept."""
     with site.client(role) as client:
         return client.request(method, path, headers={"Connection": "close"}, **more)
 
@@ -31,7 +34,7 @@ def ids(answer):
     return [item["id"] for item in answer.json()["data"]]
 
 
-def test_a_thousand_tickets_posted_are_read_and_listed_at_once(site):
+def test_tickets_posted_are_read_and_listed_at_once(site):
     def post_read_and_list(number):
         posted = once(site, "POST", "/v1/tickets", json={**LEAK, "title": f"Leak {number}"})
         ticket_id = posted.json()["data"]["id"]

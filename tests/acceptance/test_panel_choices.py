@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from commands.users import RegisterUser, register_user
 from projections.choices import MOST_CHOICES
 from projections.visibility import Visibility
 from tests.acceptance.panel import browser_of, give_passwords, hidden
-from tests.acceptance.site import SEASIDE, operator
+from tests.acceptance.site import operator
+from tests.support.arrange import add_unit, register_property, register_user
 from tests.support.browser import forms_of
 from tests.support.vault import VAULT
 
@@ -30,8 +29,7 @@ def manager(site, admin):
 
 def add_units(site, property_id, count):
     for number in range(count):
-        unit = AddUnit(property_id=property_id, unit_id=f"u{number}", name=f"Flat {number:03}")
-        last = add_unit(site.store, unit, operator())
+        last = add_unit(site.store, property_id, f"u{number}", operator(), name=f"Flat {number:03}")
     wait_for(site, last)
 
 
@@ -141,16 +139,16 @@ def test_a_page_behind_the_last_one_leads_to_the_last(site, admin, path):
 def crowd(site):
     """More properties, units and people than a list offers."""
     for number in range(MOST_CHOICES):
-        place = RegisterProperty(property_id=f"p{number}", name=f"House {number:03}", address=SEASIDE)
-        register_property(site.store, place, operator())
-        person = RegisterUser(
-            user_id=f"w{number}",
+        register_property(site.store, f"p{number}", operator(), name=f"House {number:03}")
+        last = register_user(
+            site.store,
+            f"w{number}",
+            operator(),
             name=f"Worker {number:03}",
             email=f"w{number}@example.com",
             role="staff",
             property_ids=("abc123",),
         )
-        last = register_user(site.store, person, operator())
     wait_for(site, last)
     add_units(site, "abc123", MOST_CHOICES)
     return site

@@ -17,7 +17,7 @@ from tests.acceptance.panel import (
 )
 from tests.support.browser import forms_of
 
-TEMPLATES = Path(__file__).parents[2] / "api" / "admin" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "pages" / "panel" / "templates"
 # Every template with more than one form, and its page. A new one belongs here.
 SEVERAL_FORMS = {
     "ticket.html": "/admin/tickets/{ticket_id}",

@@ -214,5 +214,5 @@ def test_the_command_line_exports_proves_and_verifies(site, tmp_path):
     assert by_time.stdout == to_stdout.stdout
     assert (other_range.returncode, "does not begin as" in other_range.stderr) == (1, True)
     assert [(one.returncode, "reversed" in one.stderr) for one in reversed_ranges] == [(1, True)] * 3
-    assert (no_range.returncode, "It takes a position" in no_range.stderr) == (2, True)
+    assert (no_range.returncode, "Use a position" in no_range.stderr) == (2, True)
     assert (nothing_outside.returncode, "outside" in nothing_outside.stderr) == (2, True)

@@ -1,6 +1,7 @@
 """No credential exceeds its own rights: over HTTP and in the panel, with real keys, tokens and sessions.
 
-tests/unit/test_rights.py has every cell of the commands behind it.
+This is a sample for each kind of credential. tests/unit/test_rights.py tests the commands with every
+credential, person and change.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.acceptance.panel import hidden
 from tests.acceptance.site import Client, Site
 from tests.support.browser import Browser, give_password
 from tests.support.oauth import ask, make_app, tokens_for
-from tests.support.rights import EVERYTHING, RANK, Credential, Held, Person
+from tests.support.rights import EVERYTHING, Credential, Held, Person
 
 IDS = {"A": "abc123", "B": "def456"}
 BOSS, BOTH = Person("admin", ("A",)), Person("manager", ("A", "B"))
@@ -37,12 +38,17 @@ CREDENTIALS = (
 )
 LOCAL = Person("manager", ("A",))
 SESSIONS = tuple(Credential("session", None, None, person) for person in (BOSS, BOTH, LOCAL))
-TARGETS = [Person(*facts) for facts in product(("staff", "manager", "admin"), (("A",), ("A", "B"), ("B",)))]
+TARGETS = (
+    Person("staff", ("A",)),
+    Person("staff", ("B",)),
+    Person("manager", ("A", "B")),
+    Person("admin", ("A",)),
+)
 SCOPES = ("tickets:read", "users:write", "webhooks:read", "webhooks:write")
 
 
 class Cell(NamedTuple):
-    """A request about a person: what it sends, where, and the rights it would give or take."""
+    """A request about a person, the rights the person has after it, and the least role that may send it."""
 
     method: str
     path: str
@@ -52,7 +58,7 @@ class Cell(NamedTuple):
 
 
 class Cast:
-    """The people behind the credentials, and those they are tried on."""
+    """The people to whom the credentials belong, with a client or browser for each credential."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -61,7 +67,7 @@ class Cast:
         self.clients = {credential: self._client(credential) for credential in CREDENTIALS}
 
     def register(self, person: Person) -> str:
-        """The id of a new person of that role, with that list of properties."""
+        """Register a person with that role and list of properties; return the id."""
         listed = [IDS[letter] for letter in person.listed]
         return str(self.site.person(name="Jo", role=person.role, property_ids=listed)["id"])
 
@@ -94,14 +100,11 @@ def requests_about(target: Person) -> Iterator[Cell]:
     new = {"name": "New", "email": "new@example.com", "role": target.role, "property_ids": listed}
     yield Cell("POST", "/v1/users", new, target.held)
     yield Cell("PATCH", "/v1/users/{id}", {"name": "Kim"}, target.held)
-    yield Cell("PATCH", "/v1/users/{id}", {"email": "kim@example.com"}, target.held)
-    for role in ("guest", "manager", "admin"):
-        if role != target.role:
-            yield Cell("PATCH", "/v1/users/{id}", {"role": role}, Person(role, target.listed).held)
-    for letters in ("A", "AB"):
-        if tuple(letters) != target.listed:
-            body = {"property_ids": [IDS[letter] for letter in letters]}
-            yield Cell("PATCH", "/v1/users/{id}", body, Person(target.role, tuple(letters)).held)
+    if target.role != "admin":
+        yield Cell("PATCH", "/v1/users/{id}", {"role": "admin"}, Person("admin", target.listed).held)
+    if target.listed != ("A", "B"):
+        body = {"property_ids": [IDS[letter] for letter in "AB"]}
+        yield Cell("PATCH", "/v1/users/{id}", body, Person(target.role, ("A", "B")).held)
     yield Cell("POST", "/v1/users/{id}/erase", None, target.held, least="admin")
 
 
@@ -126,7 +129,7 @@ def test_people_over_http(site, cast, credential):
 
 
 def test_webhooks_over_http(cast):
-    able = [each for each in CREDENTIALS if RANK[each.held.role] >= RANK["manager"]]
+    able = [CREDENTIALS[number] for number in (1, 3, 5, 6, 10)]
     body = {"url": "https://example.com/hook", "events": ["ticket.*"], "secret": "your_webhook_secret"}
     for owner, other in product(able, able):
         made = cast.clients[owner].post("/v1/webhooks", json=body)
@@ -162,7 +165,7 @@ def test_people_in_the_panel(site, cast, session):
 
             answer = fill_in(browser, path, target, typed)
 
-            if "password" in typed:  # a refused password shows that a good one would have been taken
+            if "password" in typed:  # only a permitted caller gets as far as the check of the password
                 done = "at least 8 characters" in answer.text
             else:
                 done = answer.status_code == 303

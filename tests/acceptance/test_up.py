@@ -44,7 +44,7 @@ class Up:
         self.port = port or free_port()
         self.home = home
         self.log = home.with_name(f"{home.name}-{time.monotonic_ns()}.log")
-        self._began = Moment()
+        self._stopwatch = Stopwatch()
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [TICKETING, "up", "--workers", "2", *arguments],
@@ -68,7 +68,7 @@ class Up:
         ready = f"\nREADY {self.url}\n"
         eventually(lambda: ready in self.output or self.process.poll() is not None, START_SECONDS)
         assert self.process.poll() is None, self.output
-        self.seconds = self._began.fair_seconds(self.family())
+        self.seconds = self._stopwatch.seconds_without_others(self.family())
         (self.key,) = set(re.findall(r"mts_\w+", self.output))
 
     def get(self, path, key=None):
@@ -102,24 +102,24 @@ class Up:
         return still_running(family, within=LEFT_SECONDS)
 
 
-class Moment:
-    """A moment from which on it is counted how long our processes take, and what others take from them."""
+class Stopwatch:
+    """Measures the time since it was made, less the time that other processes used the processors."""
 
     def __init__(self):
-        self._at = time.monotonic()
+        self._started_at = time.monotonic()
         self._busy = busy_seconds()
 
-    def fair_seconds(self, processes):
-        """The time since then, less what others had of every processor."""
+    def seconds_without_others(self, processes):
+        """The time since the start, less the processor time of all processes but these."""
         ours = sum(sum(process.cpu_times()[:4]) for process in processes)
         others = max(0, busy_seconds() - self._busy - ours)
-        return time.monotonic() - self._at - others / psutil.cpu_count()
+        return time.monotonic() - self._started_at - others / psutil.cpu_count()
 
 
 def busy_seconds():
-    """What all processors together have worked since the machine started."""
+    """The time all processors have worked since the machine started, for whomever."""
     times = psutil.cpu_times()
-    return times.user + times.system
+    return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from commands.erasure import EraseUser, erase_user
+from commands.erasure import erase_user
 from commands.oauth_clients import revoke_client
 from tests.acceptance.panel import hidden
 from tests.acceptance.site import operator
@@ -168,7 +168,7 @@ def test_a_webhook_made_in_the_panel_ends_when_its_owner_is_erased(site, receive
     first = site.ticket()["id"]
     eventually(lambda: first in heard(receiver, "/left"))
 
-    erase_user(site.store, EraseUser(user_id=person["id"]), operator())
+    erase_user(site.store, person["id"], operator())
     second = site.ticket()["id"]
     eventually(lambda: second in heard(receiver, "/staying"))
 

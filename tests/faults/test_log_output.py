@@ -17,7 +17,6 @@ import requests
 
 from infrastructure.storage.kafka import create_topics
 from notary.places import FILE
-from tests.support.api import SEASIDE
 from tests.support.keys import bearer, make_key
 from tests.support.processes import Processes
 from tests.support.receivers import running_receiver
@@ -90,10 +89,10 @@ def test_every_request_is_answered_and_every_post_arrives(output, database, stor
 
 
 def make_property(store):
-    from commands.properties import RegisterProperty, register_property
+    from tests.support.arrange import register_property
     from tests.support.keys import operator
 
-    register_property(store, RegisterProperty(property_id="p1", name="Seaside", address=SEASIDE), operator())
+    register_property(store, "p1", operator(), name="Seaside")
 
 
 def is_ready(address):

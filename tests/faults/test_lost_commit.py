@@ -11,17 +11,17 @@ import psycopg
 import pytest
 
 from commands.api_keys import IssueKey, issue_key
-from commands.properties import RegisterProperty, register_property
 from domain.errors import Conflict
 from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore, VersionConflict, create
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.recorder import OutOfDate
+from tests.support.arrange import register_property
 from tests.support.proxy import Proxy
 from tests.support.vault import VAULT
 from tests.support.waiting import eventually
-from tests.unit.builders import OCEAN_DRIVE, caller, context
+from tests.unit.builders import caller, context
 
 POOL_SIZE = 4
 DEADLINE_SECONDS = 3.0
@@ -76,10 +76,10 @@ def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
 
 def change(ticket, title):
     """Four events."""
-    ticket.change_title(title, context())
-    ticket.change_priority("high", context())
-    ticket.change_status("in_progress", context())
-    ticket.assign("u2", context())
+    ticket.change({"title": title}, context())
+    ticket.change({"priority": "high"}, context())
+    ticket.change({"status": "in_progress"}, context())
+    ticket.change({"assignee_id": "u2"}, context())
 
 
 def log(conn):
@@ -159,20 +159,19 @@ def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(s
 
 def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_since(proxy, far_pool, conn):
     store = EventStore(far_pool, VAULT)
-    seaside = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
-    register_property(store, seaside, context())
+    register_property(store, "p1", context(), name="Seaside")
     store.load(Property, "p1")
-    place, ticket = store.remembered(Property, "p1"), a_ticket()
+    place, ticket = store.recall(Property, "p1"), a_ticket()
     conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)
     proxy.lose_reply_to(b"A leaking tap")
 
-    store.save(ticket, given=[place])
+    store.save(ticket, unless_changed=[place])
 
     assert proxy.losses == 1
     assert [row[1:] for row in log(conn)] == [("p1", 1), ("t1", 1), ("p1", 2)]
     assert ticket.position == log(conn)[1][0]
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), given=[place])
+        store.save(a_ticket("t2"), unless_changed=[place])
 
 
 def test_a_request_that_never_arrived_is_sent_again(proxy, far_store, conn):
@@ -202,7 +201,7 @@ def test_a_real_conflict_is_still_one(proxy, far_store, conn):
 def test_a_real_conflict_that_is_not_answered_is_still_one(proxy, far_store, conn, lose):
     far_store.save(a_ticket())
     faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
-    faster.change_title("Faster", context())
+    faster.change({"title": "Faster"}, context())
     change(slower, "Slower")
     far_store.save(faster)
     lose(proxy, b"Slower")
@@ -225,7 +224,7 @@ def test_an_id_that_is_taken_is_still_refused(proxy, far_store):
 def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save(proxy, far_store, conn):
     far_store.save(a_ticket())
     far_store.note_collision("t1")
-    with far_store.turn("t1"):
+    with far_store.serialize_after_collision("t1"):
         ticket = far_store.load(Ticket, "t1")
         change(ticket, "Water everywhere")
         proxy.lose_reply_to(commit_of(far_store, b"Water everywhere"))
@@ -234,7 +233,7 @@ def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save
 
     assert proxy.losses == 1
     assert len(log(conn)) == 5
-    with far_store.turn("t1"):
+    with far_store.serialize_after_collision("t1"):
         assert far_store.load(Ticket, "t1").version == 5
 
 

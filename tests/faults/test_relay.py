@@ -12,7 +12,7 @@ import pytest
 import requests
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from cli.supervisor import Child, Supervisor, ourselves
+from cli.supervisor import Child, Supervisor, ticketing_command
 from event_stream.envelope import StoredRow, to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
@@ -151,7 +151,7 @@ def wait_until_published(conn):
 
 def impatient(settings):
     """A relay to be kept running that soon despairs of Kafka; the real one in the full run."""
-    command = ourselves("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
+    command = ticketing_command("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
     return Child("relay", command, environment(**relay_variables(settings)), settings.home / "relay.log")
 
 

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 import pytest
 from falcon.testing import TestClient
 
-from commands.properties import RegisterProperty, register_property
-from commands.users import RegisterUser, register_user
 from domain.ticket import PRIORITIES, STATUSES
 from infrastructure.storage.event_store import EventStore
 from projections.verification import verify
 from server.app import create_app
-from tests.support.api import SEASIDE, services_on
+from tests.support.api import services_on
+from tests.support.arrange import register_property, register_user
 from tests.support.history import WORDS
 from tests.support.keys import bearer, make_key, operator
 from tests.support.vault import VAULT
@@ -37,17 +36,17 @@ def site(database, tmp_path):
     with services_on(database, tmp_path) as services:
         store = services.store
         for property_id in PROPERTIES:
-            command = RegisterProperty(property_id=property_id, name=property_id.upper(), address=SEASIDE)
-            register_property(store, command, operator())
+            register_property(store, property_id, operator(), name=property_id.upper())
         for user_id in PEOPLE:
-            command = RegisterUser(
-                user_id=user_id,
+            last = register_user(
+                store,
+                user_id,
+                operator(),
                 name=f"Name of {user_id}",
                 email="a@example.com",
                 role="staff",
                 property_ids=PROPERTIES,
             )
-            last = register_user(store, command, operator())
         assert services.visibility.wait_for(last.position)
         yield Site(TestClient(create_app(services)), store)
 

@@ -88,7 +88,7 @@ def write_events(store, count):
     for _ in range(count // 5):
         ticket = open_ticket(store)
         for number in range(4):
-            ticket.change_title(f"Leak {number}", system())
+            ticket.change({"title": f"Leak {number}"}, system())
         store.save(ticket)
 
 

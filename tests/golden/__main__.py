@@ -1,7 +1,6 @@
-"""`python -m tests.golden`: keep how events are stored now, for types and shapes not kept yet.
+"""`python -m tests.golden` writes an example of each stored event type and shape that has none yet.
 
-A file is written once and never again: what is stored is stored. A field that is added to an event makes
-the next file of its type.
+A file is never written again, because stored events never change. A field added to an event adds a file.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ WORDS = {
 
 
 def kept(event_type: str) -> list[Path]:
-    """The files of one event type, the oldest first."""
+    """The files of one event type, oldest first."""
     return sorted(FOLDER.glob(f"{event_type}.v1-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
 
 def example(kind: type[DomainEvent]) -> DomainEvent:
-    """An event with every field filled, by its declaration alone."""
+    """An event with every field filled, derived from its declaration."""
     info: Any = inspect.type_info(kind)
     facts = {field.name: _value(field.name, field.type) for field in info.fields}
     facts |= {name: f"sealed:v1:{name}==" for name in kind.personal}
@@ -58,6 +57,8 @@ def _value(name: str, info: inspect.Type) -> Any:
             return {_value("actor", info.key_type): _value("actor_id", info.value_type)}
         case inspect.DateTimeType():
             return NOON
+        case inspect.DateType():
+            return NOON.date()
         case inspect.BoolType():
             return True
         case inspect.IntType():
@@ -65,7 +66,7 @@ def _value(name: str, info: inspect.Type) -> Any:
         case inspect.StrType():
             return WORDS.get(name, name) if name.endswith("_id") else WORDS.get(name, f'{name} "é" \\ 漢 🚰')
         case _:
-            raise NotImplementedError(f"{name} is {info}: say here what an example of that is")
+            raise NotImplementedError(f"{name} is {info}: add an example of that type here")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of pages: two people with passwords, and a browser in this process."""
+"""Fixtures for tests of pages: a database with two people who have passwords, and a browser."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from falcon.testing import TestClient
 
-from commands.users import RegisterUser, register_user
 from domain.access import Role
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
 from server.app import create_app
 from tests.support.api import services_on
+from tests.support.arrange import register_user
 from tests.support.browser import give_password
 from tests.support.keys import operator
 from tests.support.pages import Desk, Page
@@ -27,16 +27,17 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (("max", "manager", "Max <script>"),
 
 @pytest.fixture(scope="session")
 def peopled(postgres: str, template: str) -> Iterator[str]:
-    """The name of a database with Max, a manager of nothing yet, and Ada, an admin, who can sign in.
+    """The name of a database with Max (a manager without properties) and Ada (an admin), who can sign in.
 
-    Nobody is connected to it, so that others can be cloned from it.
+    No connection to it is open, so that it can be cloned.
     """
     with cloned_database(postgres, template) as dsn:
         with make_pool(dsn, application="tests", max_size=2) as pool:
             store = EventStore(pool, VAULT)
             for user_id, role, name in PEOPLE:
-                command = RegisterUser(user_id=user_id, name=name, email=f"{user_id}@example.com", role=role)
-                register_user(store, command, operator())
+                register_user(
+                    store, user_id, operator(), name=name, email=f"{user_id}@example.com", role=role
+                )
                 give_password(store, user_id)
         with connect_projector(dsn) as conn:
             while catch_up(conn, VAULT):
@@ -46,7 +47,7 @@ def peopled(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def desk(database: str, tmp_path: Path) -> Iterator[TestClient]:
-    """The application with /admin/desk."""
+    """A client of the application, which also serves the page /admin/desk."""
     with services_on(database, tmp_path) as services:
         yield TestClient(create_app(services, (("/admin/desk", Desk),)))
 

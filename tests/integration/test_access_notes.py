@@ -46,7 +46,7 @@ def notes(store):
 
 
 def test_the_first_is_written_at_once(store, notes):
-    notes.leave(refusal())
+    notes.add(refusal())
 
     (event,) = wait_for(store, 1)
 
@@ -56,7 +56,7 @@ def test_the_first_is_written_at_once(store, notes):
 
 
 def test_a_reading_of_the_audit_has_its_filters(store, notes):
-    notes.leave(Note(context=context(), method="GET", route="/v1/audit/events", filters={"actor": "u1"}))
+    notes.add(Note(context=context(), method="GET", route="/v1/audit/events", filters={"actor": "u1"}))
 
     (event,) = wait_for(store, 1)
 
@@ -67,7 +67,7 @@ def test_a_reading_of_the_audit_has_its_filters(store, notes):
 def test_repetitions_are_counted_and_written_when_their_minute_ends(store):
     notes = AccessNotes(store, window_seconds=0.3)
     for _ in range(500):
-        notes.leave(refusal())
+        notes.add(refusal())
 
     events = wait_for(store, 2)
     notes.close()
@@ -78,9 +78,9 @@ def test_repetitions_are_counted_and_written_when_their_minute_ends(store):
 
 def test_closing_writes_what_was_counted(store, notes):
     for number in range(1_000):
-        notes.leave(refusal(f"t{number}"))
+        notes.add(refusal(f"t{number}"))
     for _ in range(3):
-        notes.leave(refusal("t0", code="forbidden"))
+        notes.add(refusal("t0", code="forbidden"))
 
     notes.close()
 
@@ -96,7 +96,7 @@ def test_each_credential_has_its_own_budget(store, notes):
     for credential_id in ("key_a", "key_b", "key_c"):
         by = replace(caller(), credential_id=credential_id)
         for number in range(WRITTEN_AT_ONCE):
-            notes.leave(refusal(f"t{number}", by=by))
+            notes.add(refusal(f"t{number}", by=by))
 
     events = wait_for(store, 3 * WRITTEN_AT_ONCE)
 
@@ -109,7 +109,7 @@ def test_a_database_that_is_away_loses_nothing_and_holds_up_nobody(database, sto
         proxy.become("reset")
         started = time.monotonic()
         for number in range(5):
-            notes.leave(refusal(f"t{number}"))
+            notes.add(refusal(f"t{number}"))
         assert time.monotonic() - started < 1
         proxy.become("pass")
 

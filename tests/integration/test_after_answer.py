@@ -17,7 +17,7 @@ from tests.support.api import NewThing, services_on
 from tests.support.keys import bearer, make_key
 
 
-def keep_answer(req: falcon.Request) -> None:
+def store_answer(req: falcon.Request) -> None:
     del req.context.caller
 
 
@@ -53,7 +53,7 @@ class Breaking(Resource):
         respond(resp, "done", status=201)
 
 
-BREAKERS: dict[str, Any] = {one.__name__: one for one in (keep_answer, close_body, count, log, note_access)}
+BREAKERS: dict[str, Any] = {one.__name__: one for one in (store_answer, close_body, count, log, note_access)}
 
 
 @pytest.fixture

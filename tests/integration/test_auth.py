@@ -8,11 +8,10 @@ import pytest
 from falcon.testing import TestClient
 
 from commands.api_keys import make_secret, revoke_key
-from commands.properties import RegisterProperty, register_property
-from commands.users import ChangeUser, RegisterUser, change_user, register_user
 from domain.api_key import ApiKey
 from server.app import create_app
-from tests.support.api import ROUTES, SEASIDE, services_on
+from tests.support.api import ROUTES, services_on
+from tests.support.arrange import change_user, register_property, register_user
 from tests.support.keys import bearer, make_key, operator
 
 
@@ -31,13 +30,17 @@ def client(services):
 def people(store, catch_up):
     """Two properties, a manager of the first and an admin."""
     for property_id in ("p1", "p2"):
-        command = RegisterProperty(property_id=property_id, name=property_id, address=SEASIDE)
-        register_property(store, command, operator())
+        register_property(store, property_id, operator(), name=property_id)
     for user_id, role, property_ids in (("max", "manager", ("p1",)), ("ada", "admin", ())):
-        command = RegisterUser(
-            user_id=user_id, name=user_id, email="a@example.com", role=role, property_ids=property_ids
+        register_user(
+            store,
+            user_id,
+            operator(),
+            name=user_id,
+            email="a@example.com",
+            role=role,
+            property_ids=property_ids,
         )
-        register_user(store, command, operator())
     catch_up()
 
 
@@ -140,7 +143,7 @@ def test_a_key_reaches_no_further_than_its_user_and_its_properties(
 def test_a_key_loses_what_its_user_loses(client, store, people, catch_up):
     key = make_key(store, role="manager", user_id="max").key
 
-    change_user(store, ChangeUser(user_id="max", role="guest"), operator())
+    change_user(store, "max", operator(), role="guest")
     catch_up()
 
     assert caller_of(client, key)["role"] == "guest"
@@ -156,8 +159,7 @@ def test_a_service_key_is_a_principal_under_its_own_name(client, store):
 
 
 def test_a_key_whose_user_is_not_projected_yet_may_try_again(client, store):
-    command = RegisterUser(user_id="new", name="N", email="n@example.com", role="staff")
-    register_user(store, command, operator())
+    register_user(store, "new", operator(), name="N", email="n@example.com", role="staff")
     key = make_key(store, role="staff", user_id="new").key
 
     answer = client.simulate_get("/v1/things", headers=bearer(key))

@@ -9,9 +9,9 @@ from typing import Literal, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from commands.properties import AddUnit, RegisterProperty, add_unit, register_property
-from commands.ticket_opening import OpenTicket, open_ticket
-from commands.users import ChangeUser, RegisterUser, change_user, register_user
+from commands.ticket_opening import open_ticket
+from commands.tickets import NewTicket
+from commands.values import ValidValues
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, NotFound
 from domain.property import Property
@@ -19,6 +19,7 @@ from domain.ticket import Ticket
 from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
+from tests.support.arrange import add_unit, change_user, register_property, register_user
 from tests.support.vault import VAULT
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
@@ -60,7 +61,7 @@ def fetched(store, monkeypatch):
 
 def test_what_was_saved_is_loaded(store, elsewhere):
     ticket = a_ticket()
-    ticket.change_title("Water everywhere", context())
+    ticket.change({"title": "Water everywhere"}, context())
     store.save(ticket)
 
     loaded = elsewhere.load(Ticket, "t1")
@@ -82,8 +83,8 @@ def test_what_others_wrote_since_is_loaded_and_nothing_else_fetched(store, elsew
     store.save(a_ticket())
     store.load(Ticket, "t1")
     ticket = elsewhere.load(Ticket, "t1")
-    ticket.change_title("Changed elsewhere", context())
-    ticket.change_status("closed", context())
+    ticket.change({"title": "Changed elsewhere"}, context())
+    ticket.change({"status": "closed"}, context())
     elsewhere.save(ticket)
 
     versions = [store.load(Ticket, "t1").version for _ in range(2)]
@@ -148,7 +149,7 @@ def test_loaded_aggregates_share_nothing_that_changes(store):
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_log_restored_from_a_backup_is_believed_and_not_the_memory(store, conn, kept):
     ticket = a_ticket()
-    ticket.change_title("After the backup", context())
+    ticket.change({"title": "After the backup"}, context())
     store.save(ticket)
     store.load(Ticket, "t1")
 
@@ -171,16 +172,16 @@ def test_a_log_that_went_another_way_after_a_restore_is_believed(store, elsewher
 
 
 def test_memory_is_bounded(store, fetched, monkeypatch):
-    monkeypatch.setattr(snapshots, "REMEMBERED", 2)
+    monkeypatch.setattr(snapshots, "MAX_SNAPSHOTS", 2)
     for number in range(4):
         store.save(a_ticket(f"t{number}"))
         store.load(Ticket, f"t{number}")
     store.load(Ticket, "t0")
-    store.save(a_ticket("long", title="x" * snapshots.LARGEST_BYTES))
+    store.save(a_ticket("long", title="x" * snapshots.MAX_BYTES_OF_ONE))
     store.load(Ticket, "long")
 
     assert list(store._snapshots._snapshots) == ["t3", "t0"]
-    monkeypatch.setattr(snapshots, "REMEMBERED_BYTES", 1_500)
+    monkeypatch.setattr(snapshots, "MAX_BYTES", 1_500)
     store.save(a_ticket("large", title="x" * 1_000))
     store.load(Ticket, "large")
 
@@ -190,8 +191,8 @@ def test_memory_is_bounded(store, fetched, monkeypatch):
 def test_the_slower_of_two_commands_is_refused(store, elsewhere):
     store.save(a_ticket())
     faster, slower = store.load(Ticket, "t1"), elsewhere.load(Ticket, "t1")
-    faster.change_title("Faster", context())
-    slower.change_title("Slower", context())
+    faster.change({"title": "Faster"}, context())
+    slower.change({"title": "Slower"}, context())
     store.save(faster)
 
     with pytest.raises(VersionConflict):
@@ -214,7 +215,7 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
     ticket = a_ticket(command_id="c1")
     store.save(ticket)
     opened_at = ticket.position
-    ticket.change_title("Later", context(command_id="c2"))
+    ticket.change({"title": "Later"}, context(command_id="c2"))
     store.save(ticket)
 
     outcome = store.outcome_of(Ticket, "t1", "c1")
@@ -224,39 +225,38 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
 
 
 def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(store, elsewhere, fetched):
-    assert store.remembered(Property, "p1") is None
+    assert store.recall(Property, "p1") is None
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     elsewhere.save(place)
     store.load(Property, "p1")
     fetched.clear()
 
-    remembered = store.remembered(Property, "p1")
-    store.save(a_ticket("t1"), given=[remembered])
-    place.rename("Seaside Residences", context())
+    remembered = store.recall(Property, "p1")
+    store.save(a_ticket("t1"), unless_changed=[remembered])
+    place.change({"name": "Seaside Residences"}, context())
     elsewhere.save(place)
 
     assert remembered.aggregate.name == "Seaside"
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), given=[remembered])
+        store.save(a_ticket("t2"), unless_changed=[remembered])
     assert (store.find(Ticket, "t1").version, store.find(Ticket, "t2")) == (1, None)
-    assert store.remembered(Ticket, "p1") is None
+    assert store.recall(Ticket, "p1") is None
 
 
 def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(store, elsewhere):
     """Another process adds a unit, and moves the requester away, after this one has read them."""
-    register_property(store, RegisterProperty(property_id="p1", name="S", address=OCEAN_DRIVE), context())
-    person = RegisterUser(user_id="u1", name="U", email="u@example.com", role="guest", property_ids=("p1",))
-    register_user(store, person, context())
+    register_property(store, "p1", context(), name="S")
+    register_user(store, "u1", context(), name="U", email="u@example.com", role="guest", property_ids=("p1",))
     manager = context(caller("manager", reach=["p1"]))
     facts = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
 
     def leak(unit_id):
-        return OpenTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1")
+        return ValidValues(NewTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1"))
 
     open_ticket(store, leak(None), manager)
-    add_unit(elsewhere, AddUnit(property_id="p1", unit_id="unit1", name="Unit 101"), context())
+    add_unit(elsewhere, "p1", "unit1", context(), name="Unit 101")
     ticket = open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
-    change_user(elsewhere, ChangeUser(user_id="u1", property_ids=()), context())
+    change_user(elsewhere, "u1", context(), property_ids=())
 
     assert ticket.unit_id == "unit1"
     with pytest.raises(Invalid, match="No user with that id"):

@@ -130,7 +130,7 @@ def test_a_range_by_time_holds_what_occurred_in_it_and_is_as_signed(
 
     done = checked(*files)
     assert positions_in(files[0]) == occurred(store, since, until) != []
-    assert (done.returncode, "Only what occurred from" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, "Only events that occurred from" in done.stdout) == (0, True), done.stderr
 
 
 def test_every_event_is_in_one_of_two_neighbouring_ranges_by_time(pool, conn, log, store, tmp_path):

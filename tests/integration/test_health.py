@@ -13,16 +13,17 @@ import requests
 from falcon.testing import TestClient
 
 from api.monitoring.health import Check
-from commands.properties import RegisterProperty, register_property
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import connect
 from projections.overview import system_state
 from projections.schema import drop_read_schema
 from server.app import create_app
-from tests.support.api import ROUTES, SEASIDE, services_on
+from tests.support.api import ROUTES, services_on
+from tests.support.arrange import register_property
 from tests.support.keys import bearer, make_key, operator
 from tests.support.server import free_port, running_api
 
+IN_TIME_SECONDS = 5  # the limit is 1 to 2 s, and a busy machine adds to it; without a limit it takes 30 s
 NOBODY = "postgresql://nobody@127.0.0.1:{port}/nothing"
 
 
@@ -50,7 +51,7 @@ def test_live_needs_nothing(tmp_path):
 
 
 def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catch_up):
-    register_property(store, RegisterProperty(property_id="p1", name="P", address=SEASIDE), operator())
+    register_property(store, "p1", operator(), name="P")
     behind, _ = ready(database, tmp_path)
     catch_up()
     level, _ = ready(database, tmp_path)
@@ -71,7 +72,7 @@ def test_numbers_that_no_event_will_have_are_nothing_to_wait_for(
     database, pool, store, conn, tmp_path, catch_up
 ):
     """Rolled-back appends draw them, and so does a server that crashes."""
-    register_property(store, RegisterProperty(property_id="p1", name="P", address=SEASIDE), operator())
+    register_property(store, "p1", operator(), name="P")
     catch_up()
     conn.execute("UPDATE relay.position SET position = (SELECT max(notification_id) FROM es.stored_events)")
     conn.execute("SELECT nextval('es.stored_events_notification_id_seq') FROM generate_series(1, 21)")
@@ -106,7 +107,7 @@ def test_without_postgresql_it_is_unready_and_says_so(tmp_path):
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert list(answer.json["error"]["details"]) == ["database"]
     assert answer.headers["retry-after"] == "1"
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
@@ -114,7 +115,7 @@ def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
         answer, seconds = ready(dsn, tmp_path)
 
     assert answer.status_code == 503
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_a_missing_migration_is_named(database, conn, tmp_path):
@@ -144,13 +145,13 @@ def test_requests_without_postgresql_are_503(database, store, tmp_path):
 
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
-    assert seconds < 2
+    assert seconds < IN_TIME_SECONDS
 
 
 def test_many_who_ask_share_one_look(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
     outcomes = []
-    threads = [threading.Thread(target=lambda: outcomes.append(check.outcome())) for _ in range(10)]
+    threads = [threading.Thread(target=lambda: outcomes.append(check.run())) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -164,7 +165,7 @@ def test_many_who_ask_share_one_look(database, tmp_path):
 
 def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
-    assert check.outcome().status == "ready"
+    assert check.run().status == "ready"
 
     with connect(database, application="tests") as conn:
         conn.execute(
@@ -172,7 +173,7 @@ def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database
             " WHERE application_name = 'ticketing-health' AND datname = current_database()"
         )
 
-    assert check.outcome().status == "ready"
+    assert check.run().status == "ready"
 
 
 def test_metrics_are_for_admins(database, store, tmp_path):
@@ -213,8 +214,7 @@ def test_metrics_tell_how_things_are_though_nobody_asks_for_readiness(database, 
     lags = []
     with running_api(database, projector=False, METRICS_PORT=str(port)) as base_url:
         for address in (f"http://127.0.0.1:{port}/metrics", f"{base_url}/metrics"):
-            place = RegisterProperty(property_id=f"p{len(lags)}", name="P", address=SEASIDE)
-            register_property(store, place, operator())
+            register_property(store, f"p{len(lags)}", operator(), name="P")
             text = requests.get(address, headers=headers, timeout=10).text
             lags.append(float(re.search(r"^ticketing_projector_lag_events (\S+)", text, re.M)[1]))
 

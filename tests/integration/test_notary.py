@@ -99,12 +99,12 @@ def test_whole_pages_are_chained_as_they_fill(store, notary, history, conn):
 
 
 def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
-    from commands.erasure import EraseUser, erase_user
+    from commands.erasure import erase_user
     from tests.unit.builders import caller, context
 
     append(store, history.grow(10))
     notary.step()
-    erase_user(store, EraseUser(user_id="u0"), context(caller("admin")))
+    erase_user(store, "u0", context(caller("admin")))
 
     notary.step()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from commands.erasure import EraseUser, erase_user
-from commands.users import ChangeUser, change_user
+from commands.erasure import erase_user
 from domain.errors import Conflict
 from domain.user import ERASED_EMAIL, ERASED_NAME, Preferences, User, UserNameChanged, UserRegistered
 from infrastructure.keys.privacy import PREFIX, decrypt_events
 from infrastructure.keys.vault import CannotDecrypt
 from infrastructure.storage.event_store import EventStore, VersionConflict, decode, encode
+from tests.support.arrange import change_user
 from tests.support.log import events_after
 from tests.support.vault import VAULT
 from tests.unit.builders import caller, context
@@ -36,11 +36,11 @@ def register(store, user_id="u1", *, name=NAME, phone=PHONE, command_id="c1"):
 
 
 def rename(store, name, user_id="u1"):
-    return change_user(store, ChangeUser(user_id=user_id, name=name), context(ADMIN))
+    return change_user(store, user_id, context(ADMIN), name=name)
 
 
 def erase(store, user_id="u1"):
-    return erase_user(store, EraseUser(user_id=user_id), context(ADMIN))
+    return erase_user(store, user_id, context(ADMIN))
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_nothing_more_can_be_said_of_the_erased(store):
 def test_a_change_that_races_with_the_erasure_loses(store, elsewhere):
     register(store)
     slower = elsewhere.load(User, "u1")
-    slower.change_name("Zoë Roy", context(command_id="c2"))
+    slower.change({"name": "Zoë Roy"}, context(command_id="c2"))
     erase(store)
 
     with pytest.raises(VersionConflict):

@@ -9,19 +9,21 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from commands import properties, ticket_opening, tickets, users
+from commands import ticket_opening, tickets
+from commands.values import ValidValues
 from domain.errors import DomainError
 from domain.ticket import PRIORITIES, STATUSES, Attachment
 from domain.user import Notifications, Preferences
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
 from projections.runner import catch_up, connect_projector
+from tests.support import arrange
 from tests.support.history import append
 from tests.support.log import events_after
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
 from tests.support.vault import VAULT
-from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
+from tests.unit.builders import NOON, caller, context
 
 EXAMPLES = 30
 SMALL = st.integers(0, 2)  # so few things that commands meet on them
@@ -37,20 +39,31 @@ def command_of(kind, carry_out, **fields):
     return st.tuples(st.just(carry_out), st.builds(kind, **fields))
 
 
+def call_of(carry_out, **arguments):
+    return st.tuples(st.just(called(carry_out)), st.fixed_dictionaries(arguments))
+
+
+def called(carry_out):
+    return lambda store, arguments, context: carry_out(store, context=context, **arguments)
+
+
+def open_ticket(store, fields, context):
+    return ticket_opening.open_ticket(store, ValidValues(tickets.NewTicket(**fields)), context)
+
+
 OPENING = command_of(
-    ticket_opening.OpenTicket,
-    ticket_opening.open_ticket,
+    dict,
+    open_ticket,
     title=TEXT,
     description=TEXT,
     priority=st.sampled_from(PRIORITIES),
     category=st.just("general"),
     property_id=PROPERTY,
     unit_id=UNIT,
-    requester_id=st.none() | USER,
+    requester_id=ABSENT | USER,
 )
-CHANGE = command_of(
-    tickets.ChangeTicket,
-    tickets.change_ticket,
+CHANGE = call_of(
+    arrange.change_ticket,
     ticket_id=TICKET,
     title=ABSENT | TEXT,
     description=ABSENT | TEXT,
@@ -61,15 +74,13 @@ CHANGE = command_of(
     property_id=ABSENT | PROPERTY,
     unit_id=ABSENT | UNIT,
 )
-COMMENT = command_of(
-    tickets.CommentOnTicket,
-    tickets.comment_on_ticket,
+COMMENT = call_of(
+    arrange.comment_on_ticket,
     ticket_id=TICKET,
     text=TEXT,
     visibility=st.sampled_from(["public", "internal"]),
 )
-FILE = command_of(
-    tickets.AttachFile,
+FILE = call_of(
     tickets.attach_file,
     ticket_id=TICKET,
     attachment=st.builds(
@@ -82,37 +93,30 @@ FILE = command_of(
         created_at=st.just(NOON),
     ),
 )
-DELETION = command_of(tickets.DeleteTicket, tickets.delete_ticket, ticket_id=TICKET)
-RESTORATION = command_of(tickets.RestoreTicket, tickets.restore_ticket, ticket_id=TICKET)
-ADDRESS = st.just(OCEAN_DRIVE) | st.builds(
-    lambda text: msgspec.structs.replace(OCEAN_DRIVE, street=text), TEXT
-)
-PLACE = command_of(
-    properties.RegisterProperty,
-    properties.register_property,
+DELETION = call_of(tickets.delete_ticket, ticket_id=TICKET)
+RESTORATION = call_of(tickets.restore_ticket, ticket_id=TICKET)
+ADDRESS = st.builds(lambda text: msgspec.structs.replace(arrange.ADDRESS, street=text), TEXT)
+PLACE = call_of(
+    arrange.register_property,
     property_id=PROPERTY,
     name=TEXT,
-    address=ADDRESS,
 )
-PLACE_CHANGE = command_of(
-    properties.ChangeProperty,
-    properties.change_property,
+PLACE_CHANGE = call_of(
+    arrange.change_property,
     property_id=PROPERTY,
     name=ABSENT | TEXT,
     address=ABSENT | ADDRESS,
 )
-NEW_UNIT = command_of(
-    properties.AddUnit,
-    properties.add_unit,
+NEW_UNIT = call_of(
+    arrange.add_unit,
     property_id=PROPERTY,
     unit_id=SMALL.map("unit{}".format),
     name=TEXT,
 )
 ROLE = st.sampled_from(["admin", "manager", "staff", "guest"])
 PLACES = st.lists(PROPERTY, max_size=3).map(tuple)
-PERSON = command_of(
-    users.RegisterUser,
-    users.register_user,
+PERSON = call_of(
+    arrange.register_user,
     user_id=USER,
     name=TEXT,
     email=st.just("someone@example.com"),
@@ -120,9 +124,8 @@ PERSON = command_of(
     role=ROLE,
     property_ids=PLACES,
 )
-PERSON_CHANGE = command_of(
-    users.ChangeUser,
-    users.change_user,
+PERSON_CHANGE = call_of(
+    arrange.change_user,
     user_id=USER,
     name=ABSENT | TEXT,
     email=ABSENT | st.just("other@example.com"),
@@ -137,11 +140,8 @@ COMMANDS = st.one_of(
     *(PLACE, PLACE_CHANGE, NEW_UNIT, PERSON, PERSON_CHANGE),
 )
 FIRST = [
-    (
-        properties.register_property,
-        properties.RegisterProperty(property_id="p0", name="P", address=OCEAN_DRIVE),
-    ),
-    (users.register_user, users.RegisterUser(user_id="u0", name="U", email="u@example.com", role="admin")),
+    (called(arrange.register_property), {"property_id": "p0"}),
+    (called(arrange.register_user), {"user_id": "u0", "role": "admin"}),
 ]
 
 
@@ -170,7 +170,7 @@ def events_of(commands):
     store = EventStore()
     opened = 0
     for number, (carry_out, command) in enumerate(commands):
-        is_opening = carry_out is ticket_opening.open_ticket
+        is_opening = carry_out is open_ticket
         command_id = f"t{opened}" if is_opening else f"c{number}"
         at = NOON + timedelta(seconds=number)
         with suppress(DomainError):

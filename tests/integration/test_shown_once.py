@@ -11,10 +11,10 @@ from commands.api_keys import IssueKey, issue_key
 from commands.oauth_clients import RegisterClient, register_client, rotate_client_secret
 from commands.oauth_grants import GiveGrant, give_grant
 from commands.shown_once import SecretWasShown
-from commands.users import RegisterUser, register_user
 from domain.errors import Conflict
 from infrastructure.keys.tokens import digest
 from infrastructure.storage.event_store import EventStore
+from tests.support.arrange import register_user
 from tests.unit.builders import caller, context
 
 CLIENT = RegisterClient(
@@ -53,9 +53,7 @@ class Maker:
 
 @pytest.fixture(params=["key", "client", "rotation", "code"])
 def make(request, store):
-    register_user(
-        store, RegisterUser(user_id="u1", name="Una", email="una@example.com", role="admin"), context()
-    )
+    register_user(store, "u1", context(), role="admin")
     client_id = register_client(store, CLIENT, context()).client.id
     grant = GiveGrant(
         client_id=client_id,

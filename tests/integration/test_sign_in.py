@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 import commands.sign_in
-from commands.erasure import EraseUser, erase_user
-from commands.passwords import ChangePassword, change_password
+from commands.erasure import erase_user
+from commands.passwords import change_password
 from commands.sign_in import (
     RECORDED_FAILURES,
     SignIn,
@@ -16,7 +16,6 @@ from commands.sign_in import (
     end_session,
     sign_in,
 )
-from commands.users import RegisterUser, register_user
 from domain.access import Caller, Context
 from domain.errors import Forbidden, NotFound
 from domain.session import FailedSignIn, Session, SessionEnded, SessionStarted, SignInsFailed
@@ -24,6 +23,7 @@ from domain.user import User, UserPasswordChanged
 from infrastructure.ids import new_id
 from infrastructure.keys.passwords import HashingBusy
 from infrastructure.keys.tokens import digest
+from tests.support.arrange import register_user
 from tests.support.browser import PASSWORD, give_password
 from tests.support.keys import operator
 from tests.support.log import events_after
@@ -34,8 +34,7 @@ HOME, ELSEWHERE = "192.0.2.7", "198.51.100.9"
 
 @pytest.fixture
 def ada(store, catch_up):
-    command = RegisterUser(user_id="ada", name="Ada", email="Ada@Example.com", role="admin")
-    register_user(store, command, operator())
+    register_user(store, "ada", operator(), name="Ada", email="Ada@Example.com", role="admin")
     give_password(store, "ada")
     catch_up()
     return "ada@example.com"
@@ -83,8 +82,7 @@ def test_a_wrong_password_and_an_unknown_account_are_told_alike(attempt, ada):
 
 
 def test_a_user_without_a_password_cannot_sign_in(attempt, store, catch_up):
-    command = RegisterUser(user_id="bob", name="Bob", email="bob@example.com", role="staff")
-    register_user(store, command, operator())
+    register_user(store, "bob", operator(), name="Bob", email="bob@example.com", role="staff")
     catch_up()
 
     with pytest.raises(SignInRefused):
@@ -296,7 +294,7 @@ def test_only_an_admin_sets_someone_elses_password(store, ada):
     context = Context(at=datetime.now(UTC), caller=staff, request_id="r", command_id=new_id())
 
     with pytest.raises(Forbidden):
-        change_password(store, ChangePassword(user_id="ada", password=PASSWORD), context)
+        change_password(store, "ada", PASSWORD, context)
 
 
 def test_a_hash_of_yesterdays_strength_is_renewed_when_its_password_is_seen(attempt, ada, pool):
@@ -315,7 +313,7 @@ def test_a_hash_of_yesterdays_strength_is_renewed_when_its_password_is_seen(atte
 def test_nobody_signs_in_as_a_person_who_was_erased(attempt, ada, store, pool, catch_up):
     attempt(ada)
 
-    erase_user(store, EraseUser(user_id="ada"), operator())
+    erase_user(store, "ada", operator())
     catch_up()
 
     assert value(pool, "SELECT count(*) FROM access.sessions") == 0

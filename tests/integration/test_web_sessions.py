@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from falcon.testing import TestClient
 
-from commands.users import ChangeUser, change_user
 from domain.session import SessionEnded, SessionStarted
 from server.app import create_app
 from tests.support.api import services_on
+from tests.support.arrange import change_user
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.keys import operator
 from tests.support.log import events_after
@@ -48,7 +48,7 @@ def test_a_session_is_the_person_with_role_and_properties_as_they_are_now(page, 
     page.sign_in()
     assert page.open("/admin/desk").json["role"] == "manager"
 
-    change_user(store, ChangeUser(user_id="max", role="guest"), operator())
+    change_user(store, "max", operator(), role="guest")
     catch_up()
 
     seen = page.open("/admin/desk").json

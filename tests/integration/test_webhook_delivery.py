@@ -9,15 +9,14 @@ from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from commands.oauth_clients import RegisterClient, register_client
-from commands.webhooks import ChangeWebhook, RotateSecret
 from domain.webhook import Webhook
 from tests.support import receivers
+from tests.support.arrange import change_webhook, rotate_webhook_secret
 from tests.support.receivers import answer, running_receiver, self_signed
 from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.support.webhooks import (
     SECRET,
-    handlers,
     open_ticket,
     register,
     running_dispatcher,
@@ -96,7 +95,7 @@ def test_one_event_may_be_two_webhook_events_with_ids_of_their_own(store, receiv
     register(store, receiver.url("/both"), "ticket.updated", "ticket.resolved")
     register(store, receiver.url("/one"), "ticket.resolved")
     ticket = open_ticket(store)
-    ticket.change_status("closed", system())
+    ticket.change({"status": "closed"}, system())
     store.save(ticket)
 
     eventually(lambda: len(receiver.at("/both")) == 2 and len(receiver.at("/one")) == 1)
@@ -124,7 +123,7 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
     store, pool, receiver, dispatcher, secret
 ):
     webhook = register(store, receiver.url(), secret=SECRET)
-    handlers(store).rotate_secret(RotateSecret(webhook_id=webhook.id, secret=secret), system())
+    rotate_webhook_secret(store, webhook.id, system(), secret=secret)
     open_ticket(store)
 
     eventually(lambda: receiver.posts)
@@ -137,11 +136,10 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
 def test_a_retried_change_is_carried_out_once(store):
     webhook = register(store, "https://example.com/hook")
     asked = replace(system(), is_retry=True)
-    change = ChangeWebhook(webhook_id=webhook.id, expected_versions=frozenset({1}), is_enabled=False)
 
     for _ in range(2):
-        changed = handlers(store).change(change, asked)
-        handlers(store).change(ChangeWebhook(webhook_id=webhook.id, is_enabled=True), system())
+        changed = change_webhook(store, webhook.id, asked, frozenset({1}), enabled=False)
+        change_webhook(store, webhook.id, system(), enabled=True)
 
     assert (changed.is_enabled, changed.version) == (False, 2)
     assert store.load(Webhook, webhook.id).is_enabled
@@ -175,7 +173,7 @@ def test_the_events_of_a_ticket_arrive_in_order_though_one_fails_at_first(store,
     register(store, receiver.url())
     ticket = open_ticket(store)
     for number in range(5):
-        ticket.change_title(f"Leak {number}", system())
+        ticket.change({"title": f"Leak {number}"}, system())
         store.save(ticket)
 
     eventually(lambda: settled(pool, 6))
@@ -190,7 +188,7 @@ def test_a_delivery_is_dead_after_the_last_attempt_and_its_ticket_goes_on(store,
     receiver.answers["/hook"] = lambda handler: answer(500 if len(receiver.posts) <= 3 else 200)(handler)
     register(store, receiver.url())
     ticket = open_ticket(store)
-    ticket.change_title("Flood", system())
+    ticket.change({"title": "Flood"}, system())
     store.save(ticket)
 
     eventually(lambda: settled(pool, 2))
@@ -265,7 +263,7 @@ def test_410_switches_the_webhook_off_and_says_why(store, pool, receiver, dispat
     unheard = open_ticket(store)
     eventually(lambda: position(pool) >= unheard.position)
     receiver.answers.clear()
-    handlers(store).change(ChangeWebhook(webhook_id=webhook.id, is_enabled=True), system())
+    change_webhook(store, webhook.id, system(), enabled=True)
     last = open_ticket(store)
 
     eventually(lambda: len(receiver.posts) == 2)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.v1.webhook_replays import redeliver, replay_missing
-from commands.webhooks import RotateSecret
+from commands.webhooks import delete_webhook
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.recorder import read_log
+from tests.support.arrange import rotate_webhook_secret
 from tests.support.receivers import answer, running_receiver
 from tests.support.waiting import eventually
 from tests.support.webhooks import (
-    handlers,
     open_ticket,
     register,
     running_dispatcher,
@@ -97,7 +97,7 @@ def test_what_is_due_stays_however_old_and_its_message_with_it(conn, pool, deliv
 def test_what_waited_for_a_webhook_that_is_deleted_goes_too(conn, store, pool, delivered):
     (good, _), _ = delivered
     conn.execute("UPDATE hook.deliveries SET status = 'pending', finished_at = NULL")
-    handlers(store).delete(good.id, system())
+    delete_webhook(store, good.id, system())
     assert purge(conn, RETENTION, GOING_ON) == 0
     conn.execute("UPDATE hook.endpoints SET deleted_at = deleted_at - interval '100 days'")
 
@@ -174,7 +174,7 @@ def test_a_dispatcher_deletes_by_itself_and_delivers_on(
     database, conn, store, pool, receiver, tmp_path, delivered
 ):
     age(conn, 100)
-    handlers(store).rotate_secret(RotateSecret(webhook_id=delivered[0][1].id), system())
+    rotate_webhook_secret(store, delivered[0][1].id, system())
     conn.execute("UPDATE hook.secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
 
     with running_dispatcher(

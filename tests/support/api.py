@@ -1,4 +1,4 @@
-"""The API in this process, on a real database, with a resource of the tests' own to ask."""
+"""Runs the API in this process on a real database, with two resources that exist only for tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from api.http.bodies import read_object, respond, validate
 from api.http.errors import Refused
 from api.http.resource import Operation, Resource
 from api.http.services import Services, make_services
-from commands.properties import RegisterProperty, register_property
 from domain.property import Address
 from infrastructure.settings import Settings
+from tests.support.arrange import register_property
 from tests.support.commands import MASTER_KEY
 
 SEASIDE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
@@ -33,7 +33,7 @@ class ThingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Things(Resource):
-    """POST registers a property of that name: a real command, and the smallest there is."""
+    """POST registers a property of that name, the smallest real command."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(summary="Who asks", scope="tickets:read"),
@@ -51,22 +51,21 @@ class Things(Resource):
         body = read_object(req)
         context = req.context.command()
         thing = validate(body, NewThing)
-        command = RegisterProperty(property_id=context.command_id, name=thing.name, address=SEASIDE)
-        property = register_property(self.services.store, command, context)
+        made = register_property(self.services.store, context.command_id, context, name=thing.name)
         if thing.fails:
             raise RuntimeError("after the command")
         if thing.refusal:
             raise Refused(thing.refusal, "after the command")
-        resp.location = f"/v1/things/{property.id}"
+        resp.location = f"/v1/things/{made.id}"
         resp.etag = '"1"'
-        respond(resp, {"id": property.id, "is_retry": context.is_retry}, status=201)
+        respond(resp, {"id": made.id, "is_retry": context.is_retry}, status=201)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         raise RuntimeError("a secret: /etc/passwd")
 
 
 class Thing(Resource):
-    """One of them, by an id."""
+    """GET returns the id of the path."""
 
     operations: ClassVar[dict[str, Operation]] = {"GET": Operation(summary="One", scope="tickets:read")}
 
@@ -79,7 +78,7 @@ ROUTES = (("/v1/things", Things), ("/v1/things/{thing_id}", Thing))
 
 @contextmanager
 def services_on(dsn: str, home: Path, **settings: Any) -> Iterator[Services]:
-    """What a worker has, on that database."""
+    """The services of an API worker on that database."""
     services = make_services(
         Settings(home=home, database_url=dsn, master_key=MASTER_KEY, **settings), b"k" * 32
     )

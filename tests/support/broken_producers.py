@@ -1,4 +1,4 @@
-"""Producers around a real one whose transactions end as accidents would have them end."""
+"""Wrappers around a real Kafka producer that make its transactions fail."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.support.kafka_server import KafkaProxy
 
 
 class ForgottenMarks:
-    """A producer whose transactions end in only half of the partitions: what a broker leaves behind that is
-    killed meanwhile. It does not tell Kafka that the others belong to the transaction."""
+    """A producer whose transaction markers reach only half of the partitions, as when a broker is killed
+    while it writes them. It does not tell Kafka that the other partitions belong to the transaction."""
 
     def __init__(self, producer: KafkaProducer, settings: Settings) -> None:
         self._producer = producer
@@ -30,16 +30,16 @@ class ForgottenMarks:
 
 
 class ForgottenAborts(ForgottenMarks):
-    """And which cannot commit."""
+    """Forgets half of the markers, and aborts every transaction instead of committing it."""
 
     def commit_transaction(self) -> None:
         self._producer.abort_transaction()
-        raise KafkaTimeoutError("as if its time were up")
+        raise KafkaTimeoutError("injected timeout")
 
 
 class CutHalfWay:
-    """A producer whose records do not arrive any more when half of a page is there for sure. They are sent
-    again until their time is up, while all else in Kafka works."""
+    """A producer whose records no longer reach the broker once `after` records of a batch were acknowledged.
+    It retries until its delivery timeout; all other requests to Kafka succeed."""
 
     def __init__(self, producer: KafkaProducer, proxy: KafkaProxy, after: int) -> None:
         self._producer, self.proxy, self._left = producer, proxy, after

@@ -1,4 +1,4 @@
-"""A browser as far as our pages need one: cookies, forms, and what browsers say about themselves."""
+"""A minimal browser for tests of pages: cookies, forms, and the headers that browsers send."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ PASSWORD = "otter violin quartz bramble"
 
 
 class PageForm:
-    """One form of a page: where it goes, the fields as the server filled them, and the names of those that a
-    person fills in or chooses. `pairs` is all that a browser sends of it, also of lists and text areas."""
+    """One form of a page.
+
+    `action` and `method` say where it is sent. `fields` are the inputs with the values the server gave them,
+    `pairs` everything a browser sends, including lists and text areas. `typed` names the fields that a
+    person can fill in or choose.
+    """
 
     def __init__(self, action: str, method: str) -> None:
         self.action, self.method = action, method
@@ -25,7 +29,7 @@ class PageForm:
         self.typed: list[str] = []
 
     def with_typed(self, **typed: str) -> list[tuple[str, str]]:
-        """What a browser sends when a person has changed these fields and left the others."""
+        """The pairs a browser sends when a person has changed these fields and no others."""
         return [*((name, value) for name, value in self.pairs if name not in typed), *typed.items()]
 
 
@@ -70,7 +74,7 @@ class _Forms(HTMLParser):
             chosen = [value for value, is_selected in self._options if is_selected]
             self.forms[-1].pairs.append((self._select, chosen[-1] if chosen else self._options[0][0]))
         elif tag == "textarea" and self._area:
-            text = "".join(self._text).removeprefix("\n")  # as the HTML standard has it
+            text = "".join(self._text).removeprefix("\n")  # the HTML standard drops the first newline
             self.forms[-1].pairs.append((self._area, text.replace("\n", "\r\n")))
         if tag == "select":
             self._select = ""
@@ -79,14 +83,14 @@ class _Forms(HTMLParser):
 
 
 def forms_of(page: str) -> list[PageForm]:
-    """The forms of a page, in their order."""
+    """The forms of a page, in document order."""
     parser = _Forms()
     parser.feed(page)
     return parser.forms
 
 
 class Browser:
-    """Follows no redirect by itself, so that tests see each step."""
+    """Does not follow redirects, so that tests see each step."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -120,6 +124,6 @@ class Browser:
 
 
 def give_password(store: EventStore, user_id: str, password: str = PASSWORD) -> None:
-    from commands.passwords import ChangePassword, change_password
+    from commands.passwords import change_password
 
-    change_password(store, ChangePassword(user_id=user_id, password=password), operator())
+    change_password(store, user_id, password, operator())

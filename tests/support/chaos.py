@@ -1,4 +1,4 @@
-"""What goes wrong while clients work: processes are killed, connections are cut, answers are lost."""
+"""Injects faults while clients work: kills processes, cuts connections, loses answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOST = (b"ticket.opened", b"ticket.title_changed", b"ticket.commented")
 
 
 class System:
-    """An API with its workers and the processes that follow the log, reaching PostgreSQL through a proxy."""
+    """An API with its workers and the processes that follow the log; all use PostgreSQL through a proxy."""
 
     def __init__(self, dsn: str, proxy: Proxy, processes: Processes, followers: list[str]) -> None:
         self._dsn = dsn
@@ -31,7 +31,7 @@ class System:
         self.done: Counter[str] = Counter()
 
     def break_things(self, left: Callable[[], int], faults: int) -> None:
-        """`faults` of them, spread over what is left to do: the next one when enough of it is done."""
+        """Inject `faults` faults, spread evenly over the requests that are left to make."""
         at_first = left()
         kinds = [
             self.kill_a_worker,
@@ -49,7 +49,7 @@ class System:
             self.done[getattr(fault, "__name__", "")] += 1
 
     def runs(self) -> bool:
-        """Start again what has ended because it could not begin, as a supervisor does. True."""
+        """Restart followers that have ended, as a supervisor does. Returns whether the API runs."""
         for name, process in self._followers.items():
             if process.poll() is not None:
                 self._followers[name] = self._processes.start(name)
@@ -68,13 +68,13 @@ class System:
         return fault
 
     def kill_a_worker(self) -> None:
-        """kill -9 of one of the processes that answer requests."""
+        """kill -9 one of the API's worker processes."""
         workers = psutil.Process(self._api.pid).children()
         if workers:
             self._random.choice(workers).kill()
 
     def end_sessions(self) -> None:
-        """As an administrator does, or PostgreSQL when it runs out of something."""
+        """Terminate every database session of the system, as an administrator can."""
         with connect(self._dsn, application="tests") as conn:
             conn.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -82,11 +82,11 @@ class System:
             )
 
     def cut_connections(self) -> None:
-        """All of them at once, for a moment in which none can be made."""
+        """Reset all connections at once and refuse new ones for up to 0.3 s."""
         self._proxy.become("reset")
-        threading.Event().wait(self._random.uniform(0, 0.3))  # the outage; nothing is waited for
+        threading.Event().wait(self._random.uniform(0, 0.3))  # the length of the outage
         self._proxy.become("pass")
 
     def lose_an_answer(self) -> None:
-        """The next append is committed, and whoever made it never hears of it."""
+        """Let the next append of one kind commit, and lose the server's reply."""
         self._proxy.lose_reply_to(self._random.choice(LOST))

@@ -41,26 +41,26 @@ def running_chromium() -> Iterator[Browser]:
 
 
 def new_page(browser: Browser, base_url: str, **options: Any) -> Page:
-    """A page of a browser that knows nothing yet."""
+    """A page in a new browser context, without cookies."""
     context = browser.new_context(**{"base_url": base_url, "viewport": DESKTOP, **options})
     context.set_default_timeout(TIMEOUT_MILLISECONDS)
     return context.new_page()
 
 
 def barriers(page: Page) -> list[tuple[str, str]]:
-    """What axe-core finds serious or worse on the page: the rule, and the first element that breaks it."""
+    """The accessibility problems that axe-core rates serious or critical: (rule, first element)."""
     found = Axe().run(page).response["violations"]
     return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
 
 
 def keep_picture_if_wanted(page: Page, name: str) -> None:
-    """As keep_picture, with PICTURES=1 in the environment: pictures of all pages take their time."""
+    """Call keep_picture if PICTURES=1 is set: screenshots of every page are slow."""
     if os.environ.get("PICTURES") == "1":
         keep_picture(page, name)
 
 
 def keep_picture(page: Page, name: str) -> None:
-    """Keep a screenshot in .artifacts/, which git ignores, for people to look at."""
+    """Save a screenshot in .artifacts/screenshots (ignored by git) for people to look at."""
     folder = Path(__file__).parents[2] / ".artifacts" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(folder / f"{name}.png"), full_page=True)

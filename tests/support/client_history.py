@@ -1,4 +1,4 @@
-"""Clients that write down all they ask for and are answered, while others see to it that things break."""
+"""Clients that record every request and its answer while faults are injected."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from tests.acceptance.site import LEAK
 Kind = Literal["open", "change", "comment", "read"]
 Outcome = Literal["ok", "fail", "unknown"]
 
-TICKETS_IN_USE = 6  # few, so that clients meet
+TICKETS_IN_USE = 6  # few, so that clients change the same tickets
 TIMEOUT_SECONDS = 10
 IN_PROGRESS = "idempotency_in_progress"
 
 
 class Operation(NamedTuple):
-    """One request, from before it was sent to when it was answered or given up, by a clock all clients share.
+    """One attempt of a request, with the times before it was sent and after it was answered or failed. All
+    clients share the clock.
 
-    `key` is its Idempotency-Key, the same for every try of one request; a read has one of its own. `marker`
-    is the title or text that is written, unique to the key, or the title that was read. `unknown`: it may
-    have had its effect or not.
+    `key` is the Idempotency-Key, which all attempts of a request share; a read has a unique one. `marker` is
+    the title or text that is written, unique to the key, or the title that was read. The outcome `unknown`
+    means that the write may have been carried out or not.
     """
 
     client: int
@@ -42,7 +43,7 @@ class Operation(NamedTuple):
 
 
 class Clients:
-    """`count` threads that make `requests_each` requests each. `history` grows as they go."""
+    """`count` threads that make `requests_each` requests each and append every attempt to `history`."""
 
     def __init__(
         self, base_url: str, key: str, *, count: int, requests_each: int, patience_seconds: float
@@ -59,7 +60,7 @@ class Clients:
 
     @property
     def left(self) -> int:
-        """How many requests are still to be made."""
+        """The number of requests still to be made."""
         return self._left
 
     def __enter__(self) -> Clients:
@@ -68,7 +69,7 @@ class Clients:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait until all are through."""
+        """Wait until all threads have finished."""
         for thread in self._threads:
             thread.join()
 
@@ -82,7 +83,7 @@ class Clients:
 
 
 class _Client:
-    """One of them: its own random choices, connection and memory of versions."""
+    """One client, with its own random generator, connection and last known versions."""
 
     def __init__(
         self, number: int, base_url: str, key: str, history: list[Operation], patience_seconds: float
@@ -98,7 +99,7 @@ class _Client:
         self._versions: dict[str, int] = {}
 
     def step(self, tickets: list[str]) -> str | None:
-        """Make one request, and again while its outcome is not known. Returns the id of a new ticket."""
+        """Make one request; repeat it while its outcome is unknown. Returns the id of a new ticket."""
         self._count += 1
         choice = self._random.random()
         if not tickets or choice < 0.12:
@@ -118,9 +119,9 @@ class _Client:
         deadline = time.monotonic() + self._patience_seconds
         answered = self._attempt(kind, ticket_id, key, expected_version)
         while answered.outcome == "unknown" and time.monotonic() < deadline:
-            time.sleep(self._random.uniform(0.02, 0.2))  # a client's back-off; nothing is waited for
+            time.sleep(self._random.uniform(0.02, 0.2))  # the client's back-off
             answered = self._attempt(kind, ticket_id, key, expected_version)
-        if answered.outcome == "ok" and self._random.random() < 0.15:  # some ask again although they know
+        if answered.outcome == "ok" and self._random.random() < 0.15:  # some repeat a request that succeeded
             self._attempt(kind, ticket_id, key, expected_version)
         return answered.ticket_id if kind == "open" and answered.outcome == "ok" else None
 
@@ -136,7 +137,7 @@ class _Client:
         if operation.outcome == "ok" and operation.ticket_id and operation.version:
             self._versions[operation.ticket_id] = operation.version
         elif operation.status == 412 and ticket_id:
-            self._versions.pop(ticket_id, None)  # someone else was faster: the next change goes without
+            self._versions.pop(ticket_id, None)  # stale: omit If-Match next time
         self._history.append(operation)
         return operation
 

@@ -1,4 +1,4 @@
-"""Running `ticketing` commands as a person does."""
+"""Runs `ticketing` commands as a person does at a shell."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, with no setting of ours but those given and a master key."""
+    """This process's environment without our settings, plus a master key and the given variables."""
     inherited = {name: value for name, value in os.environ.items() if name not in NEVER_INHERITED}
     return {**inherited, "COLUMNS": "200", "NO_COLOR": "1", "MASTER_KEY": MASTER_KEY, **variables}
 

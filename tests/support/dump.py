@@ -1,4 +1,4 @@
-"""Everything a database holds, for looking through."""
+"""Reads everything a database stores, for searching it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from infrastructure.storage.embedded import postgres_programs
 
 
 def everything(dsn: str) -> dict[str, bytes]:
-    """By place: pg_dump as text, each table cell by cell as PostgreSQL prints and stores it, and the samples
-    that statistics keep."""
+    """The content by place: the output of pg_dump, the values of each table, and the sample values in
+    PostgreSQL's statistics."""
     dump = subprocess.run(
         [postgres_programs() / "pg_dump", "--inserts", dsn], capture_output=True, timeout=60, check=True
     ).stdout

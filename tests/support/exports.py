@@ -1,4 +1,4 @@
-"""Checking exports as an auditor does, on a machine that knows nothing of ours."""
+"""Verifies exports as an auditor does, without any of our packages installed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ VERIFIER = Path(__file__).parents[2] / "tools" / "verify_export.py"
 
 
 def checked(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
-    """What the verifier says of a file and its manifest, in an interpreter without any of our packages."""
+    """Run the verifier on a file and its manifest in an interpreter that has none of our packages."""
     return subprocess.run(
         [sys.executable, "-I", "-S", VERIFIER, *arguments], capture_output=True, text=True, timeout=60
     )
 
 
 def climb(leaf: bytes, steps: Sequence[Step]) -> bytes:
-    """The root that a leaf and the neighbours of a proof give (RFC 6962 section 2.1.1)."""
+    """The Merkle root computed from a leaf and the steps of its proof (RFC 6962 section 2.1.1)."""
     for step in steps:
         pair = step.hash + leaf if step.is_left else leaf + step.hash
         leaf = sha256(b"\1" + pair).digest()

@@ -1,7 +1,7 @@
-"""`ticketing` in processes of its own that start fast: forked from one that has imported the program.
+"""Starts `ticketing` processes fast: it forks them from a server process that has imported the program.
 
-What they run is what the installed script runs, `cli.main.main()`, half a second of imports later. The script
-itself is started where its start is what is tested (tests/acceptance/test_up.py).
+They run `cli.main.main()`, as the installed script does, but save half a second of imports. Tests of the
+start itself run the installed script (tests/acceptance/test_up.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Literal
 
 Program = Callable[[], object]
 _NOWHERE = Path(os.devnull)
-_lock = threading.Lock()  # multiprocessing reads an exit code once, in whichever thread looks first
+_lock = threading.Lock()  # multiprocessing can read an exit code only once, in one thread
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     ["cli.main", "server.gunicorn_server", "aiohttp", "kafka", "tests.support.forks"]
@@ -28,14 +28,14 @@ _forks.set_forkserver_preload(
 
 
 def ticketing() -> None:
-    """What the installed script runs."""
+    """Run what the installed script runs."""
     from cli.main import main
 
     main()
 
 
 class TicketingProcess:
-    """One process, with the methods of subprocess.Popen that tests use."""
+    """A process with those methods of subprocess.Popen that tests use."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class TicketingProcess:
         stderr: Path | None = None,
         program: Program = ticketing,
     ) -> None:
-        """Start it. Its output is appended to the files; without `stderr` both go to `stdout`."""
+        """Start the process; append its output to the files. `stderr` defaults to the file `stdout`."""
         files = (stdin, stdout, stderr or stdout)
         for file in files[1:]:
-            file.open("ab").close()  # at once, for those who look into it
+            file.open("ab").close()  # so that tests can read it at once
         self._process = _forks.Process(
             target=_run,
             args=(program, [os.fsdecode(one) for one in arguments], dict(environ), os.getcwd(), files),
-            daemon=True,  # it does not outlive the tests
+            daemon=True,  # it ends with the test process
         )
         with _lock:
             self._process.start()
@@ -65,7 +65,7 @@ class TicketingProcess:
 
     @property
     def returncode(self) -> int | None:
-        """As Popen's: negative after a signal, None while it runs."""
+        """As for Popen: negative after a signal, None while the process runs."""
         with _lock:
             return self._process.exitcode
 
@@ -81,7 +81,7 @@ class TicketingProcess:
         return code
 
     def send_signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):  # it ends in this moment
+        with suppress(ProcessLookupError):  # it has just ended
             if self.poll() is None:
                 os.kill(self.pid, number)
 
@@ -95,8 +95,8 @@ class TicketingProcess:
 def _run(
     program: Program, arguments: Sequence[str], environ: Mapping[str, str], folder: str, files: Sequence[Path]
 ) -> None:
-    """In the new process: put in place what a shell gives to a program, then be it."""
-    multiprocessing.current_process().daemon = False  # a program may have processes of its own
+    """In the new process: set environment, folder, arguments and standard streams, then run the program."""
+    multiprocessing.current_process().daemon = False  # daemonic processes may not start children
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(folder)
@@ -108,7 +108,7 @@ def _run(
 
 
 def _standard(number: int, file: Path, mode: Literal["r", "w"]) -> object:
-    """What the standard stream of that number is when it leads to a file."""
+    """Redirect the file descriptor to a file and return it as a standard stream."""
     flags = os.O_RDONLY if mode == "r" else os.O_WRONLY | os.O_APPEND | os.O_CREAT
     opened = os.open(file, flags, 0o600)
     os.dup2(opened, number)

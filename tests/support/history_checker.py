@@ -1,7 +1,7 @@
-"""Whether what clients were answered, the log, and everything that follows the log tell the same story.
+"""Checks that the answers clients got, the log, and everything derived from the log are consistent.
 
-Pure: it is given the evidence and says what is wrong, so that it can be shown evidence that was tampered
-with. Each check has a name; a history without faults has none in its verdict.
+The checks are pure functions of the evidence, so that tests can show that they find planted violations.
+`check` returns the violations by the name of the check; for a correct history it returns nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Violations = Iterator[str]
 
 
 class Logged(NamedTuple):
-    """One event of a ticket. `marker` is the title or text it writes."""
+    """One event of a ticket. `marker` is the title or text that the event writes."""
 
     position: int
     event_id: str
@@ -28,7 +28,7 @@ class Logged(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """One record of a topic, in the order a reader of its partition got them."""
+    """One record of a topic, in the order in which a consumer of its partition received them."""
 
     position: int
     ticket_id: str
@@ -37,7 +37,7 @@ class Streamed(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """One post a receiver of webhooks got, in order. `is_signed` as a public library verified it."""
+    """One webhook post, in the order of arrival. `is_signed`: a public library accepted its signature."""
 
     webhook: str
     message_id: str
@@ -46,8 +46,8 @@ class Posted(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Everything that is compared. `records` None: there was no Kafka. `rows` and `folded` are the read
-    tables as they are and as the log has them. `counted` are answers with 2xx by method and route."""
+    """Everything that is compared. `records` is None when the run had no Kafka. `rows` are the read tables,
+    `folded` the same computed from the log. `counted` is the number of 2xx answers by method and route."""
 
     operations: Sequence[Operation]
     log: Sequence[Logged]
@@ -61,14 +61,14 @@ class Evidence(NamedTuple):
 
 
 class Request(NamedTuple):
-    """All tries of one request. `version` is what it was answered with."""
+    """All attempts of one request."""
 
     key: str
     tries: list[Operation]
 
     @property
     def answers(self) -> set[tuple[str, int | None, int | None]]:
-        """The definite ones: outcome, status and version."""
+        """Outcome, status and version of the attempts whose outcome is known."""
         return {(o.outcome, o.status, o.version) for o in self.tries if o.outcome != "unknown"}
 
     @property
@@ -81,13 +81,13 @@ class Request(NamedTuple):
 
 
 def check(evidence: Evidence) -> dict[str, list[str]]:
-    """What is wrong, by the name of the check."""
+    """The violations found, by the name of the check."""
     found = {name: list(violations(evidence)) for name, violations in CHECKS.items()}
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
 def acknowledged_once(evidence: Evidence) -> Violations:
-    """Every acknowledged write is in the log exactly once, at the version its client was told."""
+    """Every acknowledged write is in the log exactly once, at the version that its client received."""
     events = _by_marker(evidence)
     for request in _writes(evidence):
         ok = request.first_ok
@@ -97,16 +97,16 @@ def acknowledged_once(evidence: Evidence) -> Violations:
         if len(effects) != 1:
             yield f"{request.key} was acknowledged and is {len(effects)} times in the log"
         elif effects[0].ticket_id != ok.ticket_id or ok.version not in (None, effects[0].version):
-            yield f"{request.key} was told {ok.ticket_id} version {ok.version} and is {effects[0][2:4]}"
+            yield f"{request.key} was answered {ok.ticket_id} version {ok.version} and is {effects[0][2:4]}"
 
 
 def refused_never(evidence: Evidence) -> Violations:
-    """What was refused is not in the log, what was never answered at most once, and nothing else is there."""
+    """A refused write is not in the log, an unanswered one at most once, and no other event is in the log."""
     requests = {request.key: request for request in _writes(evidence)}
     for marker, effects in _by_marker(evidence).items():
         request = requests.get(marker)
         if request is None:
-            yield f"nobody asked for {marker}, which is in the log"
+            yield f"{marker} is in the log, and no client requested it"
         elif request.is_refused:
             yield f"{marker} was refused and is in the log"
         elif request.first_ok is None and len(effects) > 1:
@@ -123,7 +123,7 @@ def versions_without_gaps(evidence: Evidence) -> Violations:
 
 
 def feed_is_the_log(evidence: Evidence) -> Violations:
-    """Followed from its beginning, it gives every event once, in order of position."""
+    """Read from its beginning, the feed returns every event once, in order of position."""
     expected = [(event.position, event.event_id) for event in sorted(evidence.log)]
     if list(evidence.feed) != expected:
         yield f"the feed differs: {sorted(set(evidence.feed) ^ set(expected))[:5] or 'in order'}"
@@ -138,7 +138,7 @@ def tables_are_the_fold(evidence: Evidence) -> Violations:
 
 
 def stream_is_the_log(evidence: Evidence) -> Violations:
-    """Readers of committed records: nothing lost, repeated, altered, out of order, or in two partitions."""
+    """Committed records are not lost, repeated, altered, out of order, or spread over two partitions."""
     if evidence.records is None:
         return
     log = {event.position: event for event in evidence.log}
@@ -164,8 +164,8 @@ def stream_is_the_log(evidence: Evidence) -> Violations:
 
 
 def webhooks_hear_of_the_log(evidence: Evidence) -> Violations:
-    """Each hears of every event at least once, of a ticket's firsts in order, signed, and of nothing else;
-    one id has one body."""
+    """Each webhook receives every event at least once, correctly signed, and nothing else. The first
+    deliveries of a ticket's events arrive in order. Posts with the same id have the same body."""
     log = {event.position: event for event in evidence.log}
     for webhook in evidence.webhooks:
         bodies: dict[str, bytes] = {}
@@ -188,12 +188,12 @@ def webhooks_hear_of_the_log(evidence: Evidence) -> Violations:
             elif ids[event.position] != post.message_id:
                 yield f"{webhook}: the event at {event.position} came under two ids"
         for position in log.keys() - ids.keys():
-            yield f"{webhook} never heard of the event at {position}"
+            yield f"{webhook} never received the event at {position}"
 
 
 def versions_are_linearizable(evidence: Evidence) -> Violations:
-    """What one client was told, every request that begins later builds on or sees: no stale read, no lost
-    update, nothing from the future; and a read shows the title of the version it names."""
+    """Every request sees the versions that were answered before it began: no stale read, no lost update, no
+    version that nobody had asked for yet. A read shows the title of the version that it names."""
     titles = _titles(evidence)
     begun = {request.key: request.tries[0].invoked_at for request in _writes(evidence)}
     log = {(event.ticket_id, event.version): event for event in evidence.log}
@@ -222,11 +222,11 @@ def versions_are_linearizable(evidence: Evidence) -> Violations:
             yield f"{key} got version {version} after version {floors[ticket_id]} had been answered"
         event = log.get((ticket_id, version))
         if event is not None and begun.get(event.marker, 0.0) > returned_at:
-            yield f"{key} got version {version} before anyone had asked for it"
+            yield f"{key} got version {version} before any client had requested it"
 
 
 def keys_apply_once(evidence: Evidence) -> Violations:
-    """Every try of one request has one effect and one answer."""
+    """All attempts of a request together have one effect and one answer."""
     for request in _writes(evidence):
         if len(request.answers) > 1:
             yield f"{request.key} was answered {sorted(request.answers, key=str)}"
@@ -236,7 +236,7 @@ def keys_apply_once(evidence: Evidence) -> Violations:
 
 
 def conditions_have_one_winner(evidence: Evidence) -> Violations:
-    """Of all who changed the same version of a ticket (If-Match), one succeeded, and it made the next one."""
+    """Of all changes of one version of a ticket (If-Match), one succeeds and makes the next version."""
     winners: dict[tuple[str | None, int], list[str]] = defaultdict(list)
     for request in _writes(evidence):
         ok = request.first_ok
@@ -251,7 +251,7 @@ def conditions_have_one_winner(evidence: Evidence) -> Violations:
 
 
 def counters_agree(evidence: Evidence) -> Violations:
-    """The API counted every success its clients saw, and no more than they asked for."""
+    """The API counted every success that clients saw, and no more requests than they made."""
     routes = {
         "open": ("POST", "/v1/tickets"),
         "change": ("PATCH", "/v1/tickets/{ticket_id}"),
@@ -284,7 +284,7 @@ CHECKS: dict[str, Callable[[Evidence], Violations]] = {
 
 
 def _requests(evidence: Evidence) -> list[Request]:
-    """The operations by what they belong to, in the order they were begun."""
+    """The operations grouped by request, ordered by the start of the first attempt."""
     requests: dict[str, Request] = {}
     for operation in sorted(evidence.operations, key=lambda o: o.invoked_at):
         requests.setdefault(operation.key, Request(operation.key, [])).tries.append(operation)
@@ -303,7 +303,7 @@ def _by_marker(evidence: Evidence) -> dict[str, list[Logged]]:
 
 
 def _titles(evidence: Evidence) -> dict[tuple[str, int], str]:
-    """The title of each version of each ticket; comments leave it as it is."""
+    """The title of each version of each ticket; a comment does not change it."""
     titles: dict[tuple[str, int], str] = {}
     for event in sorted(evidence.log):
         is_comment = event.marker.startswith("comment-")

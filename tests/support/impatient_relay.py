@@ -1,4 +1,4 @@
-"""`ticketing relay` with time limits that a test can wait for."""
+"""`ticketing relay` with time limits short enough for a test to wait for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import cli.main
 import event_stream.relay
 import infrastructure.storage.kafka
 
+CONNECT_SECONDS = 2
 HUNG_AFTER_SECONDS = 1.5
 DELIVERY_SECONDS = 3.0
 
 
 def main() -> None:
-    infrastructure.storage.kafka.CONNECT_SECONDS = 2
+    infrastructure.storage.kafka.CONNECT_SECONDS = CONNECT_SECONDS
+    infrastructure.storage.kafka.make_admin = partial(  # its default was bound at import
+        infrastructure.storage.kafka.make_admin, seconds=CONNECT_SECONDS
+    )
     event_stream.relay.run_relay = partial(
         event_stream.relay.run_relay, delivery_seconds=DELIVERY_SECONDS, hung_after_seconds=HUNG_AFTER_SECONDS
     )

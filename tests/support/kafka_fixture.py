@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need Kafka: a server for the run, and names of its own for each test."""
+"""Fixtures of tests that need Kafka: one server for the run, and a unique topic prefix for each test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The bootstrap servers of a Kafka: KAFKA_BOOTSTRAP_SERVERS, or one node for the whole run."""
+    """KAFKA_BOOTSTRAP_SERVERS, or the bootstrap servers of one node that all workers of the run share."""
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield given
         return
@@ -33,25 +33,26 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A node for the tests of one file, which may kill or freeze it and leave it running."""
-    server = _started(tmp_path_factory.mktemp("kafka-server"))
+    """A node for the tests of one module. They may kill or freeze it, and must leave it running."""
+    server = _start_server(tmp_path_factory.mktemp("kafka-server"))
     yield server
     server.stop()
 
 
 @pytest.fixture
 def kafka_prefix() -> str:
-    """What this test's topics and transactional id begin with."""
+    """The prefix of this test's topics and transactional id."""
     return f"test-{os.getpid()}-{next(_numbers)}"
 
 
 @contextmanager
 def _shared(folder: Path) -> Iterator[str]:
-    """The node of all who name this folder. Whoever came first starts it, and stops it after the others."""
+    """The node shared by all processes that use this folder. The first process starts it, and stops it when
+    no other process uses it."""
     server: KafkaServer | None = None
     with _state(folder) as state:
         if not state:
-            server = _started(folder / f"kafka-{os.getpid()}")
+            server = _start_server(folder / f"kafka-{os.getpid()}")
             state.update(servers=server.bootstrap_servers, users=0)
         state["users"] += 1
         servers = state["servers"]
@@ -66,7 +67,7 @@ def _shared(folder: Path) -> Iterator[str]:
 
 
 def _is_unused(folder: Path) -> bool:
-    """Forget the node once nobody uses it: who comes later starts another."""
+    """Whether no process uses the node. If so, clears the state: a later process starts a new node."""
     with _state(folder) as state:
         if state["users"] == 0:
             state.clear()
@@ -75,7 +76,7 @@ def _is_unused(folder: Path) -> bool:
 
 @contextmanager
 def _state(folder: Path) -> Iterator[dict[str, Any]]:
-    """What the processes of this run tell one another, locked while the block lasts."""
+    """The state that the processes of this run share, locked inside the block."""
     with (folder / "kafka.json").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
@@ -87,7 +88,7 @@ def _state(folder: Path) -> Iterator[dict[str, Any]]:
             file.write(json.dumps(state))
 
 
-def _started(folder: Path) -> KafkaServer:
+def _start_server(folder: Path) -> KafkaServer:
     try:
         server = KafkaServer(folder)
     except KafkaUnavailable as reason:

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for the tests: one KRaft node on loopback, small, with a log directory of its own."""
+"""A real Apache Kafka for tests: one small KRaft node on loopback with its own log directory."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class KafkaUnavailable(Exception):
-    """Kafka cannot run here; the message is the reason a test gives for being skipped."""
+    """Kafka cannot run on this machine. The message becomes the reason for skipping the test."""
 
 
 class KafkaServer:
-    """A node that may be stopped, killed and started again on the same folder and port."""
+    """A node that can be stopped, killed and started again with the same folder and port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class KafkaServer:
         return f"127.0.0.1:{self._port}"
 
     def proxy(self) -> KafkaProxy:
-        """A way to this node, as a network in between that can fail."""
+        """A proxy in front of this node, to simulate network faults."""
         return KafkaProxy(self._inner_port, self._proxy_port)
 
     @property
@@ -61,7 +61,7 @@ class KafkaServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the node and wait until it serves."""
+        """Start the node and wait until it answers requests."""
         with (self.folder / "server.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [*self._java(), "kafka.Kafka", "server.properties"],
@@ -69,17 +69,17 @@ class KafkaServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_us,
+                preexec_fn=_end_with_parent,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._serves():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"Kafka did not start: {self._last_words()}")
+                raise RuntimeError(f"Kafka did not start: {self._end_of_log()}")
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Shut down in order."""
+        """Shut down cleanly; kill the node if that takes longer than STOP_SECONDS."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGCONT)
@@ -91,14 +91,14 @@ class KafkaServer:
         self._process = None
 
     def kill(self) -> None:
-        """kill -9: nothing is shut down in order."""
+        """kill -9."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """Leave connections open and answer nothing, until `thaw`."""
+        """Stop the process, with its connections open, until `thaw`."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -118,7 +118,7 @@ class KafkaServer:
     def _java(self) -> list[str]:
         return [
             *("java", HEAP, "-Xms128m", "-XX:+UseSerialGC"),
-            "-XX:TieredStopAtLevel=1",  # it does not live long enough for code that took long to compile
+            "-XX:TieredStopAtLevel=1",  # it runs too briefly for the optimizing compiler to pay off
             *("-Dlog4j2.level=WARN", "-cp", self._classpath),
         ]
 
@@ -139,13 +139,13 @@ class KafkaServer:
             logs=self.folder / "logs",
         )
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")[-3_000:]
 
 
 class KafkaProxy(Proxy):
-    """May cut every connection on which records are sent, and pass on all else: a broker that does not take
-    records while its coordinator commits transactions."""
+    """Cuts connections that send records while `takes_records` is false, and forwards everything else: as a
+    broker that refuses records while its coordinator still commits transactions."""
 
     def __init__(self, inner_port: int, proxy_port: int) -> None:
         super().__init__(f"host=127.0.0.1 port={inner_port}", port=proxy_port)
@@ -157,7 +157,7 @@ class KafkaProxy(Proxy):
 
 
 def _api_keys(chunk: bytes) -> list[int]:
-    """What the requests in a chunk ask for: each is its size, 4 bytes, and what begins with an API key."""
+    """The API keys of the requests in a chunk. A request is its size (4 bytes), its API key, and more."""
     keys, start = [], 0
     while start + 6 <= len(chunk):
         size, key = struct.unpack_from(">ih", chunk, start)
@@ -199,7 +199,7 @@ transaction.state.log.replication.factor=1
 
 
 def jars() -> Path:
-    """The folder of Kafka's jars, brought by Maven at the first call on a machine, then kept in a cache."""
+    """The folder of Kafka's jars. The first call on a machine downloads them with Maven into a cache."""
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
             raise KafkaUnavailable(f"Kafka needs {program}, which is not on the PATH.")
@@ -209,7 +209,7 @@ def jars() -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as partial:
             _download(Path(partial) / "jars")
-            with suppress(OSError):  # another run was faster
+            with suppress(OSError):  # another process has just downloaded them
                 (Path(partial) / "jars").rename(folder)
     return folder
 
@@ -220,11 +220,11 @@ def _download(folder: Path) -> None:
         [*command, f"-Djars={folder}"], capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
     )
     if done.returncode != 0:
-        raise KafkaUnavailable(f"Maven could not bring Kafka: {(done.stdout + done.stderr)[-1_000:]}")
+        raise KafkaUnavailable(f"Maven could not download Kafka: {(done.stdout + done.stderr)[-1_000:]}")
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports below those the kernel gives to clients: no one takes them while the node is down."""
+    """Free ports below the kernel's ephemeral range, so that no client takes them while the node is down."""
     free: list[int] = []
     while len(free) < count:
         port = random.randrange(20_000, 32_000)
@@ -241,7 +241,7 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _die_with_us() -> None:
-    """Run in the child before Java: end it when the tests are killed. Linux only."""
+def _end_with_parent() -> None:
+    """Runs in the child before Java starts: the kernel kills it when the test process ends. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

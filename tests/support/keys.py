@@ -1,4 +1,4 @@
-"""API keys for tests."""
+"""Issues API keys for tests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from infrastructure.storage.event_store import EventStore
 
 
 def operator() -> Context:
-    """The circumstances of an operator's command, now."""
+    """The context of a command that an operator runs now."""
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 
 def make_key(store: EventStore, **facts: Any) -> IssuedKey:
-    """A key, an admin's without user or limit unless `facts` say otherwise."""
+    """Issue a key: by default for an admin, without user or rate limit; `facts` replace that."""
     return issue_key(
         store, IssueKey(**{"name": "test", "role": "admin", "rate_limit": None, **facts}), operator()
     )

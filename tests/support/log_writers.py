@@ -1,6 +1,6 @@
-"""Writers for the proof of the log protocol: every kind of transaction an appender can be.
+"""Writers for the test of the log protocol: every kind of transaction that an appender can run.
 
-Run in processes of their own, so that they commit in parallel and are not slowed by the follower.
+They run in separate processes, so that they commit in parallel and the follower does not slow them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ INSERT = (
 
 
 class ForcedRollback(Exception):
-    """Thrown by a writer into its own transaction."""
+    """Raised by a writer inside its transaction to roll it back."""
 
 
 def write(dsn: str, first_writer: int, writers: int, seconds: float) -> Counter[str]:
-    """Run `writers` writers, a thread each, for `seconds`; return how often each kind of transaction ran."""
+    """Run `writers` writers, one thread each, for `seconds`; count the transactions of each kind."""
     stop_at = time.monotonic() + seconds
     pool = make_pool(dsn, application="writers", max_size=writers)
     with pool, ThreadPoolExecutor(writers) as threads:
@@ -41,7 +41,7 @@ def write(dsn: str, first_writer: int, writers: int, seconds: float) -> Counter[
 
 
 class _Writer:
-    """Appends to a stream of its own and to a few that all writers share."""
+    """Appends to its own stream and to a few streams that all writers share."""
 
     def __init__(self, number: int, dsn: str, recorder: WatermarkRecorder) -> None:
         self._random = random.Random(number)
@@ -77,7 +77,7 @@ class _Writer:
         self._version += count
 
     def shared_stream(self, conn: Connection) -> str:
-        """Race others for the next version of a stream: the losers' inserts are rolled back."""
+        """Compete with others for the next version of a stream; the losers' inserts are rolled back."""
         stream = f"shared-{self._random.randrange(SHARED_STREAMS)}"
         found = self._recorder.select_recorded(stream, 1, 2**63 - 1)
         try:
@@ -87,7 +87,7 @@ class _Writer:
         return "race_won"
 
     def slow(self, conn: Connection) -> None:
-        """Several statements with pauses, the first of which has drawn its id long before the commit."""
+        """Run several statements with pauses. The first takes its id long before the commit."""
         with conn.transaction():
             for _ in range(3):
                 self._insert(conn)
@@ -111,7 +111,7 @@ class _Writer:
             self._insert(conn)
 
     def refused(self, conn: Connection) -> None:
-        """An append whose last event is in the way of its first: both have drawn ids by then."""
+        """Append two events with the same version: both have taken ids when the append is refused."""
         with suppress(IntegrityError):
             self._recorder.insert_events([self._event(1), self._event(1)])
 
@@ -127,7 +127,7 @@ class _Writer:
 
 
 class Follower:
-    """Polls the log flat out in a thread and keeps what it sees: (position, stream, version)."""
+    """Polls the log without pause in a thread and records what it reads: (position, stream, version)."""
 
     def __init__(self, dsn: str, read) -> None:
         self.seen: list[tuple[int, str, int]] = []
@@ -158,7 +158,7 @@ class Follower:
 
 
 def read_without_watermark(conn: psycopg.Connection, position: int, limit: int):
-    """The control: what a follower would do that trusts the ids alone."""
+    """The control: reads as a follower that ignores the watermark would."""
     return conn.execute(
         "SELECT notification_id, originator_id, originator_version FROM es.stored_events"
         " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",

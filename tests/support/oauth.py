@@ -1,4 +1,4 @@
-"""OAuth clients for tests, and the steps an application goes through with a browser."""
+"""OAuth clients for tests, and the steps of the authorization code flow in a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL_GRANTS = ("authorization_code", "refresh_token", "client_credentials")
 
 
 class App(NamedTuple):
-    """A registered application as it knows itself."""
+    """A registered OAuth client with its credentials."""
 
     client_id: str
     secret: str | None
@@ -47,7 +47,7 @@ def make_pkce() -> Pkce:
 
 
 def make_app(store: EventStore, *, public: bool = False, **facts: Any) -> App:
-    """A client for tickets, an admin's at most, with every grant it can have."""
+    """Register a client with ticket scopes, the role admin and every grant type it can have."""
     given = {
         "name": "Board",
         "client_kind": "public" if public else "confidential",
@@ -76,7 +76,7 @@ def authorization_path(app: App, **fields: str | None) -> str:
 
 
 def answer_of(response: requests.Response) -> dict[str, str]:
-    """The parameters an application gets back at its redirect URI."""
+    """The query parameters of a redirect to the client."""
     assert response.status_code == 303, response.text
     return {
         name: values[0] for name, values in parse_qs(urlsplit(response.headers["Location"]).query).items()
@@ -84,7 +84,7 @@ def answer_of(response: requests.Response) -> dict[str, str]:
 
 
 def consent(browser: Browser, path: str, decision: str = "allow") -> requests.Response:
-    """Open the page the application sends the person to, and press a button."""
+    """Open the consent page and press a button."""
     page = browser.open(path)
     assert page.status_code == 200, (page.status_code, page.text)
     form = next(form for form in forms_of(page.text) if form.action.startswith("/oauth/authorize"))
@@ -98,7 +98,7 @@ def get_code(browser: Browser, app: App, **fields: str | None) -> str:
 def ask(
     base_url: str, path: str, app: App | None, fields: dict[str, Any], **headers: str
 ) -> requests.Response:
-    """A request of the application itself, which says who it is."""
+    """Send a request of the client, with its credentials."""
     given = dict(fields)
     if app is not None and app.basic is None:
         given.setdefault("client_id", app.client_id)
@@ -121,7 +121,7 @@ def refresh(base_url: str, app: App, token: str, **fields: str) -> requests.Resp
 
 
 def tokens_for(browser: Browser, app: App, **fields: str | None) -> dict[str, Any]:
-    """The whole way: consent, code, tokens."""
+    """Run the whole flow (consent, code, redemption) and return the tokens."""
     pkce = make_pkce()
     answer = redeem(
         browser.base_url, app, get_code(browser, app, **pkce.asked, **fields), code_verifier=pkce.verifier
@@ -138,7 +138,7 @@ def call(base_url: str, token: str, path: str = "/v1/tickets", **more: Any) -> r
 
 
 def error_of(answer: requests.Response) -> tuple[int, str]:
-    """The status and the protocol's word for what is wrong."""
+    """The status and the OAuth error code."""
     return answer.status_code, answer.json()["error"]
 
 

@@ -1,4 +1,4 @@
-"""A page of the tests' own, and a browser that calls the application in this process."""
+"""A page that exists only for tests, and a browser that calls the application in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Desk(page.Page):
-    """A page of the tests' own."""
+    """A page with a form, for tests of what all pages share."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": PageOperation(summary="Look"),
@@ -42,7 +42,7 @@ class Desk(page.Page):
 
 
 class Page:
-    """Calls the application as a browser: keeps its cookies."""
+    """Calls the application as a browser does, and keeps its cookies."""
 
     def __init__(self, client: TestClient) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""Evidence of a run with one thing in it that must never happen, for each thing that must never happen."""
+"""Functions that plant one violation each in the evidence of a correct run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.history_checker import Evidence
 
 
 def one(evidence: Evidence, **facts: Any) -> int:
-    """The index of a successful operation like that, from the middle of the history."""
+    """The index of a successful operation with these fields, from the middle of the history."""
     found = [
         index
         for index, operation in enumerate(evidence.operations)
@@ -140,7 +140,7 @@ def delivery_out_of_order(e: Evidence) -> Evidence:
 
 
 def read_is_stale(e: Evidence) -> Evidence:
-    """The last write of a client is not in what the same client reads afterwards."""
+    """A client's read does not show its own last write."""
     write = e.operations[one(e, kind="change")]
     title = next(v.marker for v in e.log if (v.ticket_id, v.version) == (write.ticket_id, 1))
     later = max(o.returned_at for o in e.operations) + 1
@@ -156,7 +156,7 @@ def read_shows_another_title(e: Evidence) -> Evidence:
 
 
 def read_from_the_future(e: Evidence) -> Evidence:
-    """A version is read before the write that made it was asked for."""
+    """A version is read before the write that made it was sent."""
     write = e.operations[one(e, kind="change")]
     read = write._replace(kind="read", key="read-x", marker=write.key, invoked_at=0.0, returned_at=0.1)
     return e._replace(operations=[*e.operations, read])
@@ -172,7 +172,7 @@ def key_applied_twice(e: Evidence) -> Evidence:
 
 
 def update_lost(e: Evidence) -> Evidence:
-    """Two clients are told that they changed the same version."""
+    """Two clients are answered that they changed the same version."""
     write = e.operations[
         next(i for i, o in enumerate(e.operations) if o.expected_version and o.outcome == "ok")
     ]

@@ -1,4 +1,4 @@
-"""The PostgreSQL the tests run on, and databases cloned from one migrated template."""
+"""The PostgreSQL server of the tests, and databases cloned from one migrated template."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ _numbers = count(1)
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """The DSN of a server where databases may be made: TEST_DATABASE_URL, or an embedded one with the
-    settings of production on a temporary directory, in memory where there is room: the many databases that
-    come and go would wait for the disk most of the time."""
+    """The DSN of a server that allows creating databases.
+
+    This is TEST_DATABASE_URL, or an embedded server with production settings in a temporary directory. The
+    directory is in memory if there is room: creating and dropping many databases on a disk is slow.
+    """
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given
         return
@@ -46,7 +48,7 @@ def _memory() -> str | None:
 
 
 def make_template(server: str) -> str:
-    """Create the database that every test's database is a copy of, and return its name."""
+    """Create the migrated database that tests clone, and return its name."""
     _make_database(server, TEMPLATE)
     dsn = make_conninfo(server, dbname=TEMPLATE)
     migrate(dsn)
@@ -57,7 +59,7 @@ def make_template(server: str) -> str:
 
 @contextmanager
 def cloned_database(server: str, template: str) -> Iterator[str]:
-    """The DSN of a fresh copy of the template, dropped afterwards whoever is still connected."""
+    """The DSN of a new copy of the template. Drops it afterwards, even if clients are still connected."""
     name = f"ticketing_test_{os.getpid()}_{next(_numbers)}"
     _make_database(server, name, template)
     try:

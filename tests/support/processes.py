@@ -1,4 +1,4 @@
-"""`ticketing` subcommands on one database, to be killed and started."""
+"""Starts, kills and restarts `ticketing` subcommands on one database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESTART_SECONDS = 0.25
 
 
 class Processes:
-    """They write to one log; all of them are gone after `close`. `variables` are settings by their names."""
+    """Processes that write to one log file; `close` ends all of them. `variables` are settings by name."""
 
     def __init__(self, dsn: str, home: Path, **variables: str) -> None:
         given = {
@@ -38,7 +38,7 @@ class Processes:
         return process
 
     def keep(self, *command: str) -> None:
-        """Start it, and again whenever it ends, as a supervisor does: the relay ends on every error."""
+        """Start the command and restart it whenever it ends, as a supervisor does."""
         keeper = threading.Thread(target=self._keep, args=(self.start(*command), command))
         keeper.start()
         self._keepers.append(keeper)
@@ -49,7 +49,7 @@ class Processes:
                 process = self.start(*command)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """What they have logged so far under that name."""
+        """The log entries with that event name so far."""
         lines = self._log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if f'"event":"{event}"' in line]
 
@@ -73,6 +73,6 @@ def kill(process: TicketingProcess) -> None:
 
 
 def end(process: TicketingProcess) -> None:
-    """Ask it to stop, as a supervisor does."""
+    """Send SIGTERM and wait for the end, as a supervisor does."""
     process.terminate()
     process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""A TCP proxy between psycopg and PostgreSQL that can fail in the ways a network does."""
+"""A TCP proxy between psycopg and PostgreSQL that simulates network faults."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _REPLY_SECONDS = 10.0
 
 
 class Proxy:
-    """Listens on loopback and relays to the server of `dsn`; clients connect to `Proxy.dsn`.
+    """Listens on loopback and forwards to the server of `dsn`; clients connect to `Proxy.dsn`.
 
-    pass: relay. blackhole: accept, swallow everything and never answer. reset: cut what is open and
-    refuse what comes. delay: relay each chunk after `delay_seconds`.
+    Modes: `pass` forwards; `blackhole` accepts connections, discards all data and never answers; `reset`
+    resets open connections and refuses new ones; `delay` forwards each chunk after `delay_seconds`.
     """
 
     def __init__(self, dsn: str, *, port: int = 0) -> None:
@@ -32,7 +32,7 @@ class Proxy:
         self.dsn = make_conninfo(
             dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable", user="postgres"
         )
-        self.losses = 0  # replies and requests lost on demand
+        self.losses = 0  # the number of replies and requests lost so far
         self.delay_seconds = 0.0
         self._mode: Mode = "pass"
         self._is_closed = False
@@ -52,19 +52,19 @@ class Proxy:
         self._listener.close()
 
     def become(self, mode: Mode, *, delay_seconds: float = 0.0) -> None:
-        """Change the mode, of open connections too. On `reset` those are gone when this returns."""
+        """Change the mode, also for open connections. After `reset`, they are closed when this returns."""
         self.delay_seconds = delay_seconds
         self._mode = mode
         while mode == "reset" and self._links:
             time.sleep(_TICK_SECONDS)
 
     def lose_reply_to(self, request: bytes) -> None:
-        """Once: let the next message that contains `request` through, swallow the server's whole reply,
-        then reset the client's connection."""
+        """Once: forward the next message that contains `request`, discard the server's whole reply, then
+        reset the client's connection."""
         self._lost_reply = request
 
     def lose_request(self, request: bytes) -> None:
-        """Once: reset the connection on which a message that contains `request` arrives, unsent."""
+        """Once: discard the next message that contains `request`, and reset its connection."""
         self._lost_request = request
 
     def _accept(self) -> None:
@@ -101,7 +101,7 @@ class Proxy:
         return server
 
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
-        """Until an end is closed, the mode is reset, or something was to be lost."""
+        """Forward until either side closes, the mode becomes `reset`, or a message is to be lost."""
         while self._mode != "reset":
             readable, _, _ = select.select([client, server], [], [], _TICK_SECONDS)
             for source in readable:
@@ -131,8 +131,8 @@ class Proxy:
         return True
 
     def _swallow_reply(self, client: socket.socket, server: socket.socket) -> None:
-        """Until the server has said all, also to what the client adds to its message; or an end is closed,
-        or the mode is reset."""
+        """Discard the server's reply, including that to data the client still adds, until the server is ready
+        for the next query, either side closes, or the mode becomes `reset`."""
         reply = b""
         deadline = time.monotonic() + _REPLY_SECONDS
         while not reply.endswith(_READY_FOR_QUERY) and self._mode != "reset" and time.monotonic() < deadline:

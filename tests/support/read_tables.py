@@ -1,4 +1,4 @@
-"""What the read tables hold, beside what they should: the log folded anew by the domain's own rules."""
+"""The rows of the read tables, and the rows computed from the log with the domain's aggregates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SELECT = {
 
 
 def stored_rows(conn: Connection) -> Rows:
-    """Every row of the live read tables."""
+    """Every row of the read tables in use."""
     conn.execute("SET search_path TO read")
     tables: Rows = {}
     for table, statement in SELECT.items():
@@ -46,13 +46,13 @@ def stored_rows(conn: Connection) -> Rows:
 
 
 def folded_rows(conn: Connection) -> Rows:
-    """What the log says the read tables hold."""
+    """The rows that the read tables should have, computed from the log."""
     states = conn.execute("SELECT state FROM es.stored_events ORDER BY notification_id").fetchall()
     return rows_of(decrypt_events(conn, VAULT, [decode(state) for (state,) in states]))
 
 
 def rows_of(events: Iterable[DomainEvent]) -> Rows:
-    """The read tables after these events and no others."""
+    """The rows of the read tables after these events."""
     streams: dict[str, list[DomainEvent]] = {}
     for event in events:
         streams.setdefault(event.originator_id, []).append(event)

@@ -1,6 +1,6 @@
-"""An oracle for tests: whether a credential may act on something of a given role and reach.
+"""An independent model of access, for tests: may a credential act on something with this role and reach?
 
-It restates the rule of domain/access.py with plain sets: every property is {"A", "B", "C"}.
+It repeats the rule of domain/access.py with plain sets. All properties are {"A", "B", "C"}.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 RANK = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
 EVERYTHING = frozenset("ABC")
-LISTS: tuple[tuple[str, ...], ...] = ((), ("A",), ("A", "B"), ("B",))  # of people, keys and applications
+# The property lists of people, keys and OAuth clients.
+LISTS: tuple[tuple[str, ...], ...] = ((), ("A",), ("A", "B"), ("B",))
 
 
 class Held(NamedTuple):
-    """A role and the properties it holds for."""
+    """A role and the properties it applies to."""
 
     role: str
     reach: frozenset[str]
@@ -29,7 +30,7 @@ class Held(NamedTuple):
 
 
 class Person(NamedTuple):
-    """`listed` are the properties on the person's list."""
+    """A person; `listed` is the person's list of properties."""
 
     role: str
     listed: tuple[str, ...]
@@ -40,7 +41,7 @@ class Person(NamedTuple):
 
 
 class Credential(NamedTuple):
-    """`role` and `listed` are what the key or application was given; of a session they are None."""
+    """A credential; `role` and `listed` were given to the key or OAuth client, and are None for a session."""
 
     kind: str
     role: str | None
@@ -49,7 +50,7 @@ class Credential(NamedTuple):
 
     @property
     def held(self) -> Held:
-        """The rights of whoever comes with it."""
+        """The effective role and properties of a caller with this credential."""
         if self.role is None or self.listed is None:
             assert self.person is not None
             return self.person.held
@@ -66,7 +67,7 @@ class Credential(NamedTuple):
         return self.held.reach == EVERYTHING or not self.held.reach.isdisjoint(person.listed)
 
     def may_act_on(self, *things: Held, least: str) -> bool:
-        """Whether the role is `least` or above, and none of the things exceeds these rights."""
+        """Whether the role is at least `least`, and none of the things exceeds the caller's rights."""
         held = self.held
         return RANK[held.role] >= RANK[least] and all(held.covers(thing) for thing in things)
 
@@ -76,7 +77,7 @@ def people() -> list[Person]:
 
 
 def credentials() -> Iterator[Credential]:
-    """Every kind of credential in every role and reach; those of people, for people as strong or stronger."""
+    """Every kind of credential with every role and reach; credentials of a person never exceed the person."""
     own = list(product(RANK, ((), ("A",), ("A", "B"))))
     for kind in ("service key", "application"):
         yield from (Credential(kind, role, listed, None) for role, listed in own)

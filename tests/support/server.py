@@ -1,4 +1,4 @@
-"""A real API: gunicorn with its workers, and a projector, as processes of their own."""
+"""Starts a real API: gunicorn with its workers, and a projector, as separate processes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def running_api(
     forked: bool = True,
     **variables: str,
 ) -> Iterator[str]:
-    """The base URL of an API on a free port of this machine, ready to be asked.
+    """The base URL of an API on a free loopback port, once it is ready.
 
-    `variables` are settings by their names in the environment; `log` is where its processes write, those
-    `beside` it too, which are commands of `ticketing`.
+    `beside` names `ticketing` commands to start too. All processes write to the file `log`. `variables` are
+    settings by the names of their environment variables.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ticketing-api-") as home:
@@ -48,7 +48,7 @@ def running_api(
         )
         log = log or Path(home) / "output.log"
         names = ("api", "projector", *beside) if projector else ("api", *beside)
-        start = TicketingProcess if forked else _installed
+        start = TicketingProcess if forked else _start_script
         processes = [start(name, environ=settings, stdout=log) for name in names]
         try:
             base_url = f"http://127.0.0.1:{port}"
@@ -58,8 +58,8 @@ def running_api(
             _stop(processes)
 
 
-def _installed(name: str, *, environ: dict[str, str], stdout: Path) -> subprocess.Popen[bytes]:
-    """The installed script, for benchmarks: a process that has loaded what it needs and nothing else."""
+def _start_script(name: str, *, environ: dict[str, str], stdout: Path) -> subprocess.Popen[bytes]:
+    """Start the installed script, for benchmarks: its memory holds only what the command imports."""
     with stdout.open("ab") as output:
         return subprocess.Popen([TICKETING, name], env=environ, stdout=output, stderr=output)
 

@@ -1,4 +1,4 @@
-"""What Settings reads from the environment, found by watching it read."""
+"""Finds the environment variables that Settings reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from infrastructure.settings import load_settings
 
 
-class _Watched(Mapping[str, str]):
-    """An empty environment that notes every name it is asked for."""
+class _RecordingEnvironment(Mapping[str, str]):
+    """An empty environment that records every name looked up in it."""
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
@@ -25,7 +25,7 @@ class _Watched(Mapping[str, str]):
 
 
 def names_read() -> set[str]:
-    """The name of every environment variable that Settings takes."""
-    environ = _Watched()
+    """The names of all environment variables that Settings reads."""
+    environ = _RecordingEnvironment()
     load_settings(environ)
     return environ.asked

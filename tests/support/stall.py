@@ -1,4 +1,4 @@
-"""Stopping a PostgreSQL for a while, and clients that note what they are answered meanwhile."""
+"""Freezes a PostgreSQL server for a while, and clients that record the answers they get meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.2
 
 
 class Answer(NamedTuple):
-    """`text` is what the request writes, and its Idempotency-Key; None for one that writes nothing."""
+    """An answer; `text` is what the request wrote and its Idempotency-Key, None if it wrote nothing."""
 
     name: str
     text: str | None
@@ -29,7 +29,7 @@ Ask = Callable[[requests.Session, str], requests.Response]
 
 
 class Request(NamedTuple):
-    """`ask` sends it, with a text that no other request has."""
+    """A kind of request; `ask` sends it with a unique text."""
 
     name: str
     writes: bool
@@ -38,9 +38,9 @@ class Request(NamedTuple):
 
 @contextmanager
 def frozen(postmaster_pid: int) -> Iterator[None]:
-    """Stop this one server's processes for as long as the block lasts."""
+    """Suspend the processes of this server inside the block."""
     postmaster = psutil.Process(postmaster_pid)
-    postmaster.suspend()  # first, so that it starts no more processes
+    postmaster.suspend()  # first, so that it cannot start further processes
     stopped = [postmaster, *postmaster.children(recursive=True)]
     try:
         for process in stopped[1:]:
@@ -54,8 +54,8 @@ def frozen(postmaster_pid: int) -> Iterator[None]:
 
 
 class Callers:
-    """`count` threads that send the requests in turn until `stop`, each waiting for its answer. An answer
-    that never came has the status 0."""
+    """`count` threads that send the requests in turn until `stop`, each waiting for the answer. A missing
+    answer is recorded with status 0."""
 
     def __init__(self, wanted: Sequence[Request], count: int, pause_seconds: float = PAUSE_SECONDS) -> None:
         self.answers: list[Answer] = []
@@ -73,7 +73,7 @@ class Callers:
         self.stop()
 
     def stop(self) -> list[Answer]:
-        """What they were told, all of them."""
+        """Stop the threads and return all answers."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -90,7 +90,7 @@ class Callers:
 
 
 def send(session: requests.Session, request: Request, text: str) -> Answer:
-    """The answer to one request, timed."""
+    """Send one request and return its answer with the duration."""
     began = time.monotonic()
     try:
         answer = request.ask(session, text)

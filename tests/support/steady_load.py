@@ -1,4 +1,4 @@
-"""Clients that ask at a steady rate over connections they keep, and note what became of each request."""
+"""Clients that send requests at a steady rate over persistent connections and record every outcome."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.acceptance.site import LEAK, Site
 from tests.support.waiting import eventually
 
 CONNECTIONS = 10
-PER_SECOND = 100  # over all connections
+PER_SECOND = 100  # all connections together
 TIMEOUT_SECONDS = 90
 
 
 class Exchange(NamedTuple):
-    """One request and its answer. `status` is None when no answer came; then `trouble` says why.
+    """One request and its answer. `status` is None when no answer came; `trouble` is the reason.
 
-    `port` is the client's end of the connection, by which the process at the other end is found. `title` is
-    what a POST writes.
+    `port` is the client's port; it identifies the process at the other end of the connection. `title` is what
+    a POST writes.
     """
 
     asked: str
@@ -36,17 +36,17 @@ class Exchange(NamedTuple):
 
     @property
     def is_served(self) -> bool:
-        """Whether an answer came, and one that a client can act on: of 5xx only 503 with Retry-After."""
+        """Whether a usable answer came: any status below 500, or 503 with Retry-After."""
         if self.status is None:
             return False
         return self.status < 500 or (self.status == 503 and self.retry_after is not None)
 
 
 class SteadyLoad:
-    """CONNECTIONS threads that together make PER_SECOND requests a second inside a `with` block.
+    """CONNECTIONS threads that together send PER_SECOND requests per second inside a `with` block.
 
-    In turn they read a ticket, open one, and ask for the two health checks. Every second of the tickets is
-    opened with an Idempotency-Key.
+    They read a ticket, open a ticket and request the two health checks in turn. Every second ticket is opened
+    with an Idempotency-Key.
     """
 
     def __init__(self, site: Site, ticket_id: str) -> None:
@@ -69,13 +69,13 @@ class SteadyLoad:
             thread.join()
 
     def go_on(self, requests: int) -> None:
-        """Return when so many more requests have been made."""
+        """Return after that many more requests."""
         goal = len(self.exchanges) + requests
         eventually(lambda: len(self.exchanges) >= goal, TIMEOUT_SECONDS)
 
     def unserved(self, excused_ports: set[int]) -> list[Exchange]:
-        """The requests that no client should make in vain: all that were not served, except those without an
-        answer on a connection to a process that was killed."""
+        """The requests that got no usable answer, except those without any answer on connections to killed
+        processes (`excused_ports`)."""
         return [
             one
             for one in self.exchanges
@@ -83,7 +83,7 @@ class SteadyLoad:
         ]
 
     def titles(self, *, acknowledged: bool) -> set[str]:
-        """Of the tickets whose opening was answered 201, or was not."""
+        """The titles of the tickets whose POST was answered 201, or of the others."""
         return {one.title for one in self.exchanges if one.title and (one.status == 201) is acknowledged}
 
     def report(self) -> str:

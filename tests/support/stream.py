@@ -1,4 +1,4 @@
-"""Reading the whole stream as a consumer does, judging it against the log, and relays as processes."""
+"""Reads the event stream as a consumer does, compares it with the log, and runs relay processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stream_settings(dsn: str, servers: str, prefix: str, home: Path) -> Settings
 
 
 class Reader:
-    """Follows all partitions in a thread, reading committed records, and keeps what it is given."""
+    """Consumes committed records of all partitions in a thread and collects them in `records`."""
 
     def __init__(self, settings: Settings) -> None:
         self.records: list[Any] = []
@@ -64,14 +64,14 @@ class Reader:
 
 
 def read_stream(settings: Settings) -> list[Any]:
-    """Every committed record there is now."""
+    """All records committed so far."""
     with Reader(settings) as reader:
         pass
     return reader.records
 
 
 class Verdict(NamedTuple):
-    """What is wrong with a stream, as counts of events."""
+    """The number of events of a stream with each kind of error."""
 
     lost: int = 0
     repeated: int = 0
@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
 
 
 def judge(dsn: str, records: Sequence[Any], source: str) -> Verdict:
-    """Compare the records, in the order a consumer got them, with the whole log."""
+    """Compare the records, in the order in which a consumer received them, with the whole log."""
     with connect(dsn, application="tests") as conn:
         log = {row[0]: StoredRow(*row) for row in read_log(conn, 0, 10_000_000)}
     counts: Counter[int] = Counter()
@@ -108,7 +108,7 @@ def judge(dsn: str, records: Sequence[Any], source: str) -> Verdict:
 
 
 class Ends:
-    """Looks at how far the topic reaches, with what is not committed, which a reader is not given."""
+    """Reads the end offsets of the topic, which include uncommitted records."""
 
     def __init__(self, settings: Settings) -> None:
         self._partitions = [TopicPartition(events_topic(settings), number) for number in range(PARTITIONS)]
@@ -118,7 +118,7 @@ class Ends:
         return sum(self._consumer.end_offsets(self._partitions).values())
 
     def count_records(self) -> int:
-        """How many records were ever sent, those of aborted transactions too."""
+        """The number of records ever sent, including those of aborted transactions."""
         self._consumer.assign(self._partitions)
         self._consumer.seek_to_beginning()
         ends = self._consumer.end_offsets(self._partitions)
@@ -133,7 +133,7 @@ class Ends:
 
 
 class RelayProcess:
-    """`ticketing relay`, in a process that may be killed or frozen."""
+    """A `ticketing relay` process that can be killed or frozen."""
 
     def __init__(self, settings: Settings, *, program: Program = ticketing, **variables: str) -> None:
         self.log = settings.home / f"relay-{time.monotonic_ns()}.log"
@@ -151,13 +151,13 @@ class RelayProcess:
         return self.log.read_text(errors="replace")
 
     def wait_for(self, event: str, within: float = 60) -> None:
-        """Return when the relay has logged it."""
+        """Return when the relay has logged the event."""
         said = f'"event":"{event}"'
         eventually(lambda: said in self.output or self.process.poll() is not None, within)
         assert said in self.output, self.output[-3_000:]
 
     def wait_for_end(self, within: float = 60) -> int:
-        """The exit code, once it has ended by itself."""
+        """Wait until the relay ends by itself and return its exit code."""
         return self.process.wait(within)
 
     def kill(self) -> None:
@@ -173,7 +173,7 @@ class RelayProcess:
 
 
 def relay_variables(settings: Settings) -> dict[str, str]:
-    """The settings as a process is given them."""
+    """The settings as environment variables for a process."""
     return {
         "DATABASE_URL": settings.database_url or "",
         "TICKETING_HOME": str(settings.home),
@@ -184,7 +184,7 @@ def relay_variables(settings: Settings) -> dict[str, str]:
 
 
 def everything_sent(settings: Settings) -> bytes:
-    """Keys, values and headers of every record in our topics, those of aborted transactions too."""
+    """Keys, values and headers of all records in our topics, including those of aborted transactions."""
     topics = (events_topic(settings), position_topic(settings), checkpoints_topic(settings))
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
     partitions = [TopicPartition(t, n) for t in topics for n in consumer.partitions_for_topic(t) or ()]
@@ -204,7 +204,7 @@ def everything_sent(settings: Settings) -> bytes:
 
 
 def published_position(dsn: str) -> int:
-    """The relay's position as it is shown to people."""
+    """The relay's position as operators see it."""
     with connect(dsn, application="tests") as conn:
         row = conn.execute("SELECT position FROM relay.position").fetchone()
     return row[0] if row else 0

@@ -1,4 +1,4 @@
-"""What someone with full power over the database may do to the log, one way each."""
+"""Manipulations of the log that a database owner could make, one function each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from infrastructure.storage.postgres import Connection
 from notary import merkle
 from notary.blocks import Block, Row, read_log_id, sql
 
-Where = int | None  # the position that a verification must name; None: any
+Where = int | None  # the position that verification must name; None: any position
 
 
 def unprotect(conn: Connection) -> None:
-    """Disable the triggers, as an owner can."""
+    """Disable the triggers, as the owner of the tables can."""
     for table in ("es.stored_events", "notary.pages", "notary.statements"):
         conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
 
@@ -33,7 +33,7 @@ def delete(conn: Connection, chance: random.Random) -> Where:
 
 
 def insert(conn: Connection, chance: random.Random) -> Where:
-    """Into a gap of the sequence, or before the first event."""
+    """Insert an event into a gap of the sequence, or before the first event."""
     _, state = _any_event(conn, chance)
     free = conn.execute(
         "SELECT g FROM generate_series(0, (SELECT max(last_position) FROM notary.pages)) g"
@@ -45,7 +45,7 @@ def insert(conn: Connection, chance: random.Random) -> Where:
 
 
 def swap(conn: Connection, chance: random.Random) -> Where:
-    """The contents of two events change places."""
+    """Swap the contents of two events."""
     first, second = sorted(_any_event(conn, chance) for _ in range(2))
     while first[1] == second[1]:
         first, second = sorted(_any_event(conn, chance) for _ in range(2))
@@ -66,7 +66,7 @@ def truncate_the_tail(conn: Connection, chance: random.Random) -> Where:
 
 
 def rechain(conn: Connection, chance: random.Random) -> Where:
-    """An event is altered, and every page from there on computed anew: the database agrees with itself."""
+    """Alter an event and recompute every block from there on, so that the database is consistent again."""
     position, state = _any_event(conn, chance)
     _set_state(conn, position, state.replace(b'"', b"'", 1))
     chain, reached = merkle.first_link(read_log_id(conn)), -1
@@ -112,14 +112,14 @@ IN_THE_LOG: dict[str, Callable[[Connection, random.Random], Where]] = {
 
 
 def change_a_checkpoint(line: str, chance: random.Random) -> str:
-    """One character of a signed line becomes another."""
+    """Replace one character of a signed line."""
     at = chance.randrange(len(line))
     other = chance.choice([one for one in "0123456789abcdefXYZ" if one != line[at]])
     return line[:at] + other + line[at + 1 :]
 
 
 def _any_event(conn: Connection, chance: random.Random) -> tuple[int, bytes]:
-    """One of the events that are chained."""
+    """One of the events that blocks cover."""
     row = conn.execute(
         "SELECT notification_id, state FROM es.stored_events"
         " WHERE notification_id <= (SELECT max(last_position) FROM notary.pages)"

@@ -1,4 +1,4 @@
-"""Waiting for other processes and threads."""
+"""Waits for other processes and threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ WAIT_SECONDS = 60.0
 def eventually(
     condition: Callable[[], T], within: float = WAIT_SECONDS, *, otherwise: str | Callable[[], str] = ""
 ) -> T:
-    """The condition's value as soon as it holds; fail when it does not `within` seconds, with the message
-    `otherwise` or what that returns then."""
+    """Wait until the condition is true and return its value.
+
+    Raises AssertionError after `within` seconds, with the message `otherwise` (or what it returns).
+    """
     deadline = time.monotonic() + within
     while not (value := condition()):
         if time.monotonic() >= deadline:
             message = otherwise() if callable(otherwise) else otherwise
-            raise AssertionError(message or f"not so within {within} s")
+            raise AssertionError(message or f"the condition was not met within {within} s")
         time.sleep(LOOK_SECONDS)
     return value

@@ -1,4 +1,4 @@
-"""Webhooks, tickets and a dispatcher in this process, on a real database."""
+"""Registers webhooks, opens tickets and runs a dispatcher in this process, on a real database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from commands.webhooks import RegisterWebhook, Webhooks
+from commands.values import ValidValues
+from commands.webhooks import NewWebhook, register_webhook
 from domain.access import Context, system_context
 from domain.ticket import Ticket
 from domain.webhook import Webhook
@@ -26,12 +27,8 @@ SECRET = "your_webhook_secret"
 
 
 def system() -> Context:
-    """A command of an operator, with an id of its own."""
+    """The context of an operator's command with a new id."""
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
-
-
-def handlers(store: EventStore) -> Webhooks:
-    return Webhooks(store, VAULT, allow_private=True)
 
 
 def register(
@@ -41,12 +38,12 @@ def register(
     secret: str | None = SECRET,
     by: Context | None = None,
 ) -> Webhook:
-    command = RegisterWebhook(url=url, event_names=event_names or ("ticket.*",), secret=secret)
-    return handlers(store).register(command, by or system())
+    values = ValidValues(NewWebhook(url=url, events=event_names or ("ticket.*",), secret=secret))
+    return register_webhook(store, values, by or system(), vault=VAULT, allow_private=True)
 
 
 def open_ticket(store: EventStore, **facts: Any) -> Ticket:
-    """A ticket, without the checks of a command."""
+    """Store a new ticket without the checks of a command."""
     fields = {
         "title": "Water leak in bathroom",
         "description": "",
@@ -73,7 +70,7 @@ def settings_for(dsn: str, home: Path, **more: Any) -> Settings:
 
 @contextmanager
 def running_dispatcher(settings: Settings) -> Iterator[None]:
-    """A dispatcher on a thread of this process."""
+    """Run a dispatcher in a thread of this process."""
     stop = threading.Event()
     thread = threading.Thread(target=run_dispatcher, args=(settings, stop), name="dispatcher")
     thread.start()
@@ -86,7 +83,7 @@ def running_dispatcher(settings: Settings) -> Iterator[None]:
 
 
 def statuses(pool: Pool) -> dict[str, int]:
-    """How many deliveries are in each status."""
+    """The number of deliveries in each status."""
     with pool.connection() as conn:
         return dict(conn.execute("SELECT status, count(*) FROM hook.deliveries GROUP BY 1").fetchall())
 

@@ -8,6 +8,15 @@ from domain.property import Address
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OCEAN_DRIVE = Address(street="123 Ocean Drive", city="Beachtown", state="CA", zip="90210", country="USA")
+TICKET_FIELDS = {
+    "title": "Leak",
+    "description": "",
+    "priority": "high",
+    "category": "plumbing",
+    "property_id": "p1",
+    "unit_id": None,
+    "requester_id": "u1",
+}
 _numbers = count(1)
 
 

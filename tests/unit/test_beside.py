@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cli.beside import EndedEarly, beside
+from cli.beside import EndedEarly, run_beside
 from tests.support.waiting import eventually
 
 
@@ -18,7 +18,7 @@ def test_its_result_and_its_progress_arrive():
         progress(2, 2)
         return os.getpid()
 
-    with beside(work) as other:
+    with run_beside(work) as other:
         assert other.wait(lambda *reached: shown.append(reached)) != here
     assert shown == [(1, 2), (2, 2)]
 
@@ -27,7 +27,7 @@ def test_what_it_raises_is_raised_here():
     def work(progress):
         raise LookupError("not there")
 
-    with beside(work) as other, pytest.raises(LookupError, match="not there"):
+    with run_beside(work) as other, pytest.raises(LookupError, match="not there"):
         other.wait(lambda *reached: None)
 
 
@@ -35,7 +35,7 @@ def test_a_killed_one_is_told_of():
     def work(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with beside(work) as other, pytest.raises(EndedEarly, match="ended from outside"):
+    with run_beside(work) as other, pytest.raises(EndedEarly, match="ended from outside"):
         other.wait(lambda *reached: None)
 
 
@@ -44,7 +44,7 @@ def test_a_ctrl_c_is_for_the_one_who_waits():
         os.kill(os.getpid(), signal.SIGINT)
         return "done"
 
-    with beside(work) as other:
+    with run_beside(work) as other:
         assert other.wait(lambda *reached: None) == "done"
 
 
@@ -55,7 +55,7 @@ def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
         started.write_text(str(os.getpid()))
         signal.pause()
 
-    with beside(work):
+    with run_beside(work):
         eventually(started.exists, 10)
         eventually(lambda: started.read_text(), 10)
     with pytest.raises(ProcessLookupError):
@@ -67,5 +67,5 @@ def test_one_that_is_ended_is_told_of_to_who_waits():
         progress(1, 2)
         signal.pause()
 
-    with beside(work) as other, pytest.raises(EndedEarly):
+    with run_beside(work) as other, pytest.raises(EndedEarly):
         other.wait(lambda *reached: other.end())

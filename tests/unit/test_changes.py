@@ -3,10 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.changes import Change, ticket_changes, ticket_steps
+from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, Change, ticket_changes, ticket_steps
 from domain.ticket import Ticket
 from tests.support.history import History
-from tests.unit.builders import context
+from tests.unit.builders import TICKET_FIELDS, context
 
 PLAIN = {
     "title": "title",
@@ -23,17 +23,7 @@ PLAIN = {
 
 
 def a_ticket():
-    return Ticket.open(
-        "t1",
-        context(),
-        title="Leak",
-        description="",
-        priority="high",
-        category="plumbing",
-        property_id="p1",
-        unit_id=None,
-        requester_id="u1",
-    )
+    return Ticket.open("t1", context(), **TICKET_FIELDS)
 
 
 @settings(max_examples=150, deadline=None)
@@ -68,6 +58,15 @@ def test_folding_the_changes_gives_the_ticket(seed, steps):
         ] == [(a.id, a.filename, a.size_bytes, a.sha256) for a in ticket.attachments]
 
 
+def test_every_field_of_a_ticket_is_a_change_unless_it_is_excluded():
+    assert set(Ticket.__struct_fields__) >= EXCLUDED_FIELDS | LIST_FIELDS
+    for name in set(Ticket.__struct_fields__) - EXCLUDED_FIELDS - LIST_FIELDS:
+        before, after = Ticket(id="t1"), Ticket(id="t1")
+        setattr(after, name, "another value")
+        (change,) = ticket_changes(before, after).values()
+        assert change == Change(getattr(before, name), "another value")
+
+
 def test_before_the_opening_every_field_is_null():
     changes = ticket_changes(None, a_ticket())
 
@@ -78,7 +77,7 @@ def test_before_the_opening_every_field_is_null():
 
 def test_a_field_that_stays_is_no_change():
     ticket = a_ticket()
-    ticket.change_status("closed", context())
+    ticket.change({"status": "closed"}, context())
 
     (_, second) = ticket_steps(ticket.collect_events())
 

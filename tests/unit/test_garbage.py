@@ -6,18 +6,18 @@ import gc
 
 import pytest
 
-from infrastructure.process.garbage import OBJECTS, collecting_rarely
+from infrastructure.process.garbage import OBJECTS, rare_garbage_collection
 
 
 def test_the_threshold_is_high_within_and_as_before_afterwards() -> None:
     before = gc.get_threshold()
-    with collecting_rarely():
+    with rare_garbage_collection():
         assert gc.get_threshold() == (OBJECTS, *before[1:])
     assert gc.get_threshold() == before
 
 
 def test_the_threshold_is_as_before_after_an_error_too() -> None:
     before = gc.get_threshold()
-    with pytest.raises(ZeroDivisionError), collecting_rarely():
+    with pytest.raises(ZeroDivisionError), rare_garbage_collection():
         _ = 1 / 0
     assert gc.get_threshold() == before

@@ -3,28 +3,27 @@
 import pytest
 
 from api.http.forms import Form
-from commands.properties import ChangeProperty, RegisterProperty, change_property, register_property
+from commands.deciding import MAX_DECISIONS
 from domain.errors import Conflict, PreconditionFailed
 from domain.property import Property
-from infrastructure.storage.event_store import DECISIONS, EventStore
+from infrastructure.storage.event_store import EventStore
 from pages.common.shown_form import ShownForm
 from pages.panel.editing import merge, read_edit, save_edit
 from pages.panel.places import place_values
-from tests.unit.builders import OCEAN_DRIVE, context
+from tests.support.arrange import change_property, register_property
+from tests.unit.builders import context
 
 
 @pytest.fixture
 def store():
     store = EventStore()
-    command = RegisterProperty(property_id="p1", name="Seaside", address=OCEAN_DRIVE)
-    register_property(store, command, context())
+    register_property(store, "p1", context(), name="Seaside")
     return store
 
 
 def rename(store, name, version=None):
     expected = None if version is None else frozenset((version,))
-    command = ChangeProperty(property_id="p1", expected_versions=expected, name=name)
-    return change_property(store, command, context())
+    return change_property(store, "p1", context(), expected, name=name)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_where_every_try_meets_another_change_nothing_is_saved(store):
     with pytest.raises(Conflict):
         save_edit(lambda: read_edit(store, Property, "p1", Form([]), place_values), change)
 
-    assert len(tries) == DECISIONS
+    assert len(tries) == MAX_DECISIONS
     assert store.load(Property, "p1").name == f"House {tries[-1]}"
 
 

@@ -84,7 +84,7 @@ def test_at_most_two_are_hashed_at_a_time(monkeypatch):
     held, release = threading.Barrier(3), threading.Event()
 
     def hold():
-        with passwords._a_place():
+        with passwords._hashing_slot():
             held.wait(10)
             release.wait(10)
 

@@ -7,25 +7,31 @@ tests/acceptance/test_rights.py does the same over HTTP and in the panel, with r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, product
 from typing import Any
 
 import pytest
 
 from commands.api_keys import IssueKey, issue_key, revoke_key
-from commands.erasure import EraseUser, erase_user
+from commands.erasure import erase_user
 from commands.oauth_clients import RegisterClient, register_client, revoke_client, rotate_client_secret
 from commands.oauth_grants import GiveGrant, give_grant
-from commands.passwords import ChangePassword, change_password
-from commands.properties import RegisterProperty, register_property
-from commands.users import ChangeUser, RegisterUser, change_user, register_user
-from commands.webhooks import ChangeWebhook, RegisterWebhook, RotateSecret, Webhooks
+from commands.passwords import change_password
+from commands.webhooks import delete_webhook
 from domain.access import Caller, Context
 from domain.errors import Forbidden, Invalid, NotFound
-from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
+from tests.support.arrange import (
+    change_user,
+    change_webhook,
+    register_property,
+    register_user,
+    rotate_webhook_secret,
+)
 from tests.support.rights import EVERYTHING, LISTS, RANK, Credential, Held, Person, credentials, people
-from tests.unit.builders import OCEAN_DRIVE, context
+from tests.support.webhooks import register
+from tests.unit.builders import context
 
 AUTH = {
     "service key": "api_key",
@@ -38,6 +44,8 @@ CREDENTIALS = list(credentials())
 PEOPLE = people()
 Cell = tuple[str, bool, Callable[[], Any]]  # what is tried, whether it may be done, doing it
 
+HOOK = "https://example.com/hook"
+
 
 class World:
     """A store with three properties, and a caller for each credential, whose person is in the store."""
@@ -45,16 +53,14 @@ class World:
     def __init__(self) -> None:
         self.store = EventStore()
         self.numbers = count(1)
-        self.webhooks = Webhooks(self.store, Vault([bytes(32)]), allow_private=True)
         self.persons: dict[Person, str] = {}
         for property_id in "ABC":
-            facts = RegisterProperty(property_id=property_id, name="Seaside", address=OCEAN_DRIVE)
-            register_property(self.store, facts, context())
+            register_property(self.store, property_id, context(), name="Seaside")
 
     def person(self, person: Person) -> str:
         """The id of such a person, just registered."""
         user_id = f"u{next(self.numbers)}"
-        register_user(self.store, registration(user_id, person), context())
+        register_user(self.store, user_id, context(), role=person.role, property_ids=person.listed)
         return user_id
 
     def caller(self, credential: Credential) -> Caller:
@@ -80,31 +86,27 @@ class World:
         return self.store.recorder.max_notification_id() or 0
 
 
-def registration(user_id: str, person: Person) -> RegisterUser:
-    role, listed = person
-    return RegisterUser(user_id=user_id, name="Jo", email="jo@example.com", role=role, property_ids=listed)
-
-
 def on_people(world: World, credential: Credential) -> Iterator[Cell]:
     """Registering, changing and erasing people."""
     store, by = world.store, world.caller(credential)
     for target in PEOPLE:
         names_enough = bool(target.listed) or credential.held.reach == EVERYTHING
         may = names_enough and credential.may_act_on(target.held, least="manager")
-        new = registration(f"n{next(world.numbers)}", target)
-        yield f"register {target}", may, lambda new=new: register_user(store, new, context(by))
+        new = {"role": target.role, "property_ids": target.listed}
+        new_id = f"n{next(world.numbers)}"
+        yield f"register {target}", may, lambda new=new, i=new_id: register_user(store, i, context(by), **new)
 
         seen = credential.sees(target)
         for name, facts, after in changes(target):
             names_enough = facts.get("property_ids") != () or credential.held.reach == EVERYTHING
             may = seen and names_enough and credential.may_act_on(target.held, after, least="manager")
             user_id = world.person(target)
-            change = ChangeUser(user_id=user_id, **facts)
-            yield f"{name} of {target}", may, lambda change=change: change_user(store, change, context(by))
+            change = partial(change_user, store, user_id, **facts)
+            yield f"{name} of {target}", may, lambda change=change: change(context(by))
 
         may = seen and credential.may_act_on(target.held, least="admin")
-        erasure = EraseUser(user_id=world.person(target))
-        yield f"erase {target}", may, lambda erasure=erasure: erase_user(store, erasure, context(by))
+        erase = partial(erase_user, store, world.person(target))
+        yield f"erase {target}", may, lambda erase=erase: erase(context(by))
 
 
 def changes(target: Person) -> Iterator[tuple[str, dict[str, Any], Held]]:
@@ -130,8 +132,8 @@ def on_oneself(world: World, credential: Credential) -> Iterator[Cell]:
     if credential.person is None:
         return
     may = credential.may_act_on(credential.person.held, least="manager")
-    change = ChangeUser(user_id=by.user_id, phone=f"555-{next(world.numbers):07}")
-    yield "own phone", may, lambda: change_user(world.store, change, context(by))
+    phone = f"555-{next(world.numbers):07}"
+    yield "own phone", may, lambda: change_user(world.store, by.user_id, context(by), phone=phone)
 
 
 def on_passwords(world: World, credential: Credential) -> Iterator[Cell]:
@@ -141,14 +143,13 @@ def on_passwords(world: World, credential: Credential) -> Iterator[Cell]:
     if credential.person is not None:
         targets.append((by.user_id, credential.person.held, "guest"))
     for user_id, held, least in targets:
-        bad = ChangePassword(user_id=user_id, password="bad")
         may = credential.may_act_on(held, least=least)
-        yield f"password of {held}", may, lambda bad=bad: refuse_password(store, bad, context(by))
+        yield f"password of {held}", may, lambda user_id=user_id: refuse_password(store, user_id, context(by))
 
 
-def refuse_password(store: EventStore, bad: ChangePassword, context: Context) -> None:
+def refuse_password(store: EventStore, user_id: str, context: Context) -> None:
     with pytest.raises(Invalid, match="at least 8 characters"):
-        change_password(store, bad, context)
+        change_password(store, user_id, "bad", context)
 
 
 def on_keys(world: World, credential: Credential) -> Iterator[Cell]:
@@ -207,9 +208,9 @@ def grant(client_id: str) -> GiveGrant:
 
 def on_webhooks(world: World, credential: Credential) -> Iterator[Cell]:
     """Webhooks of every credential's owner: all but those within the rights are out of sight."""
-    by = world.caller(credential)
+    store, by = world.store, world.caller(credential)
     if RANK[credential.held.role] < RANK["manager"]:
-        yield "register a webhook", False, lambda: world.webhooks.register(hook(), context(by))
+        yield "register a webhook", False, lambda: register(store, HOOK, by=context(by))
         return
     for owner in CREDENTIALS:
         if RANK[owner.held.role] < RANK["manager"]:
@@ -220,16 +221,13 @@ def on_webhooks(world: World, credential: Credential) -> Iterator[Cell]:
         is_same_person = by.user_id is not None and by.user_id == owned_by.user_id
         may = is_own or (is_whole and (is_same_person or credential.held == Held("admin", EVERYTHING)))
         assert not may or credential.held.covers(owner.held), (credential, owner)
-        id = world.webhooks.register(hook(), context(owned_by)).id
-        change = ChangeWebhook(webhook_id=id, url="https://example.com/elsewhere")
-        rotate = RotateSecret(webhook_id=id)
-        yield f"change {owner}", may, lambda change=change: world.webhooks.change(change, context(by))
-        yield f"rotate {owner}", may, lambda r=rotate: world.webhooks.rotate_secret(r, context(by))
-        yield f"delete {owner}", may, lambda id=id: world.webhooks.delete(id, context(by))
-
-
-def hook() -> RegisterWebhook:
-    return RegisterWebhook(url="https://example.com/hook", event_names=("ticket.*",))
+        webhook_id = register(store, HOOK, by=context(owned_by)).id
+        change = partial(change_webhook, store, webhook_id, url="https://example.com/elsewhere")
+        rotate = partial(rotate_webhook_secret, store, webhook_id)
+        delete = partial(delete_webhook, store, webhook_id)
+        yield f"change {owner}", may, lambda change=change: change(context(by))
+        yield f"rotate {owner}", may, lambda rotate=rotate: rotate(context(by))
+        yield f"delete {owner}", may, lambda delete=delete: delete(context(by))
 
 
 TABLES = (on_people, on_oneself, on_passwords, on_keys, on_applications, on_webhooks)

@@ -48,7 +48,7 @@ def reader_gone():
 @pytest.mark.parametrize("descriptor", [full_disk, reader_gone, lambda: NO_DESCRIPTOR])
 def test_lines_that_cannot_be_written_are_counted(descriptor):
     told = []
-    output = LineOutput(descriptor()).open()
+    output = LineOutput(descriptor()).open_own_descriptor()
     output.on_lost = lambda: told.append(1)
 
     for number in range(3):
@@ -79,7 +79,7 @@ def ends_of_socket():
 @pytest.mark.parametrize("size", [1_000, 70_000])
 def test_a_reader_that_sleeps_delays_nobody_and_gets_whole_lines_later(ends, size):
     reading, writing = ends()
-    output = LineOutput(writing).open()
+    output = LineOutput(writing).open_own_descriptor()
     began = time.monotonic()
 
     for number in range(LINES):

@@ -1,3 +1,4 @@
+from copy import copy
 from datetime import timedelta
 
 import pytest
@@ -10,22 +11,17 @@ from domain.ticket import (
     Ticket,
     TicketAssigned,
     TicketMoved,
+    TicketReopened,
+    TicketResolved,
+    TicketStatusChanged,
 )
-from tests.unit.builders import NOON, context
+from tests.unit.builders import NOON, TICKET_FIELDS, context
 
-FACTS = {
-    "title": "Leak",
-    "description": "",
-    "priority": "high",
-    "category": "plumbing",
-    "property_id": "p1",
-    "unit_id": None,
-    "requester_id": "u1",
-}
+FIELDS = set(Ticket.__struct_fields__) - {"version", "updated_at", "pending"}
 
 
 def opened():
-    ticket = Ticket.open("t1", context(), **FACTS)
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
     ticket.collect_events()
     return ticket
 
@@ -33,7 +29,7 @@ def opened():
 def test_an_event_says_who_when_and_by_which_command():
     given = context(command_id="c-9")
 
-    (event,) = Ticket.open("t1", given, **FACTS).pending
+    (event,) = Ticket.open("t1", given, **TICKET_FIELDS).pending
 
     assert (event.originator_id, event.originator_version, event.occurred_at) == ("t1", 1, NOON)
     assert (event.actor.user_id, event.actor.role, event.actor.auth) == ("u-caller", "admin", "api_key")
@@ -43,8 +39,8 @@ def test_an_event_says_who_when_and_by_which_command():
 def test_assigning_the_same_person_twice_is_recorded_once():
     ticket = opened()
 
-    ticket.assign("u2", context())
-    ticket.assign("u2", context())
+    ticket.change({"assignee_id": "u2"}, context())
+    ticket.change({"assignee_id": "u2"}, context())
 
     assert [type(event) for event in ticket.pending] == [TicketAssigned]
     assert ticket.assignee_id == "u2"
@@ -52,44 +48,93 @@ def test_assigning_the_same_person_twice_is_recorded_once():
 
 def test_assigning_no_one_takes_the_assignee_away():
     ticket = opened()
-    ticket.assign("u2", context())
+    ticket.change({"assignee_id": "u2"}, context())
 
-    ticket.assign(None, context())
+    ticket.change({"assignee_id": None}, context())
 
     assert ticket.assignee_id is None
 
 
-@pytest.mark.parametrize("before", ["open", "in_progress", "closed"])
-@pytest.mark.parametrize("after", ["open", "in_progress", "closed"])
-def test_any_status_may_follow_any_other_and_the_same_records_nothing(before, after):
+@pytest.mark.parametrize(
+    ("before", "after", "recorded"),
+    [
+        ("open", "open", []),
+        ("open", "in_progress", [TicketStatusChanged]),
+        ("open", "closed", [TicketResolved]),
+        ("in_progress", "open", [TicketStatusChanged]),
+        ("in_progress", "in_progress", []),
+        ("in_progress", "closed", [TicketResolved]),
+        ("closed", "open", [TicketReopened]),
+        ("closed", "in_progress", [TicketReopened]),
+        ("closed", "closed", []),
+    ],
+)
+def test_any_status_may_follow_any_other_and_closing_and_reopening_have_their_own_events(
+    before, after, recorded
+):
     ticket = opened()
-    ticket.change_status(before, context())
+    ticket.change({"status": before}, context())
     ticket.collect_events()
 
-    ticket.change_status(after, context())
+    ticket.change({"status": after}, context())
 
     assert ticket.status == after
-    assert len(ticket.pending) == (before != after)
+    assert [type(event) for event in ticket.pending] == recorded
 
 
 def test_setting_what_already_holds_records_nothing():
     ticket = opened()
 
-    ticket.change_title("Leak", context())
-    ticket.change_description("", context())
-    ticket.change_category("plumbing", context())
-    ticket.change_priority("high", context())
-    ticket.move("p1", None, context())
-    ticket.assign(None, context())
+    ticket.change({**TICKET_FIELDS, "status": "open", "assignee_id": None}, context())
     ticket.restore(context())
 
     assert ticket.pending == []
 
 
+OTHER = {
+    "title": "Flood",
+    "description": "Everywhere",
+    "status": "closed",
+    "priority": "low",
+    "category": "pests",
+    "assignee_id": "u2",
+    "property_id": "p2",
+    "unit_id": "unit9",
+}
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_a_change_of_one_field_is_one_event_and_leaves_the_other_fields(field):
+    ticket = opened()
+    before = copy(ticket)
+
+    ticket.change({field: OTHER[field]}, context())
+
+    assert len(ticket.pending) == 1
+    assert {name for name in FIELDS if getattr(ticket, name) != getattr(before, name)} == {field}
+    assert getattr(ticket, field) == OTHER[field]
+
+
+def test_the_changes_of_one_command_are_recorded_in_the_same_order_every_time():
+    ticket = opened()
+
+    ticket.change(dict(reversed(OTHER.items())), context())
+
+    assert [event.tag.removeprefix("ticket.") for event in ticket.pending] == [
+        "title_changed",
+        "description_changed",
+        "category_changed",
+        "priority_changed",
+        "moved",
+        "assigned",
+        "resolved",
+    ]
+
+
 def test_moving_to_a_unit_keeps_the_property():
     ticket = opened()
 
-    ticket.move("p1", "unit9", context())
+    ticket.change({"unit_id": "unit9"}, context())
 
     (event,) = ticket.pending
     assert isinstance(event, TicketMoved)
@@ -99,7 +144,7 @@ def test_moving_to_a_unit_keeps_the_property():
 def test_time_never_goes_back_within_a_ticket():
     ticket = opened()
 
-    ticket.change_title("Flood", context(at=NOON - timedelta(hours=1)))
+    ticket.change({"title": "Flood"}, context(at=NOON - timedelta(hours=1)))
 
     assert ticket.pending[0].occurred_at == NOON
 
@@ -144,10 +189,10 @@ def test_a_version_other_than_the_expected_one_is_refused():
 
 
 def test_folding_the_events_gives_the_same_ticket():
-    ticket = Ticket.open("t1", context(), **FACTS)
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
     ticket.comment("c1", "On my way.", "public", context())
-    ticket.assign("u2", context())
-    ticket.change_status("closed", context())
+    ticket.change({"assignee_id": "u2"}, context())
+    ticket.change({"status": "closed"}, context())
     events = ticket.collect_events()
 
     assert Ticket.fold(None, events) == ticket

@@ -77,8 +77,3 @@ UPDATE hook.deliveries d
    SET leased_until = NULL, next_at = now()
   FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS f (id, claims)
  WHERE d.id = f.id AND d.claims = f.claims AND d.status = 'pending';
-
--- name: update_endpoint
-UPDATE hook.endpoints
-   SET version = %(version)s, is_enabled = false, disabled_reason = %(reason)s, updated_at = %(at)s
- WHERE id = %(id)s AND version < %(version)s;

@@ -1,10 +1,10 @@
-"""Scopes in the words of the people who are asked for them."""
+"""Descriptions of the scopes for the people who are asked to allow them."""
 
 from __future__ import annotations
 
 from domain.access import Scope
 
-WORDS: dict[Scope, str] = {
+SCOPE_LABELS: dict[Scope, str] = {
     "tickets:read": "Read tickets, with their comments and files",
     "tickets:write": "Open, change and close tickets, and comment on them",
     "users:read": "Read names, roles and e-mail addresses of people",
@@ -17,6 +17,6 @@ WORDS: dict[Scope, str] = {
 }
 
 
-def in_words(scopes: list[str] | tuple[str, ...]) -> list[str]:
-    """One sentence for each scope, in the order of the list above."""
-    return [words for scope, words in WORDS.items() if scope in scopes]
+def scope_labels(scopes: list[str] | tuple[str, ...]) -> list[str]:
+    """The descriptions of the scopes, in the order of SCOPE_LABELS."""
+    return [label for scope, label in SCOPE_LABELS.items() if scope in scopes]

@@ -1,0 +1,83 @@
+"""Load, guard, decide, save: the steps that commands have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+
+from domain.access import Context
+from domain.aggregate import Aggregate
+from domain.errors import Conflict
+from infrastructure.storage.event_store import EventStore, VersionConflict
+from infrastructure.storage.postgres import Statement
+from infrastructure.storage.snapshots import Snapshot
+
+A = TypeVar("A", bound=Aggregate)
+
+MAX_DECISIONS = 3  # how often a command is decided in all when other commands are faster
+TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
+
+
+def change(
+    store: EventStore,
+    aggregate_id: str,
+    context: Context,
+    find: Callable[[], A],
+    decide: Callable[[A], Iterable[Statement] | None],
+) -> A:
+    """Load, guard, decide and save one aggregate; decide again when another command was faster.
+
+    `find` returns the aggregate or raises NotFound. If an earlier delivery of the same command was stored,
+    its outcome is returned and nothing is decided. Otherwise `decide` refuses (Forbidden, PreconditionFailed,
+    Invalid, in that order) or records events, and may return SQL statements that commit with them.
+
+    The first try takes no lock. After a collision the commands on this aggregate run one at a time for a
+    while: otherwise they could fail again and again, and a client would get conflicts that it cannot resolve.
+    """
+    for _ in range(MAX_DECISIONS):
+        try:
+            with store.serialize_after_collision(aggregate_id):
+                return _try_change(store, aggregate_id, context, find, decide)
+        except VersionConflict:
+            store.note_collision(aggregate_id)
+        except psycopg.errors.LockNotAvailable:
+            break
+    raise Conflict(TOO_MANY_CHANGES)
+
+
+def create(
+    store: EventStore,
+    aggregate: A,
+    context: Context,
+    *,
+    statements: Sequence[Statement] = (),
+    unless_changed: Sequence[Snapshot[Any]] = (),
+) -> A:
+    """Save a new aggregate, or return it as an earlier delivery of the same command has created it.
+
+    Raises Conflict when another aggregate has its id, OutOfDate when one of `unless_changed` has changed.
+    """
+    if done := store.done_before(type(aggregate), aggregate.id, context):
+        return done
+    try:
+        store.save(aggregate, statements=statements, unless_changed=unless_changed)
+    except VersionConflict:
+        raise Conflict(f"The id {aggregate.id} is already in use.") from None
+    return aggregate
+
+
+def _try_change(
+    store: EventStore,
+    aggregate_id: str,
+    context: Context,
+    find: Callable[[], A],
+    decide: Callable[[A], Iterable[Statement] | None],
+) -> A:
+    aggregate = find()
+    if done := store.done_before(type(aggregate), aggregate_id, context):
+        return done
+    statements = decide(aggregate)
+    store.save(aggregate, statements=tuple(statements or ()))
+    return aggregate

@@ -1,0 +1,38 @@
+"""A log from before `ticket.resolved` and `ticket.reopened` fills the read tables as one of today does."""
+
+from datetime import timedelta
+
+from domain.property import Property
+from domain.ticket import Ticket, TicketReopened, TicketResolved, TicketStatusChanged
+from projections.runner import catch_up, connect_projector
+from tests.support.history import append
+from tests.support.read_tables import folded_rows, stored_rows
+from tests.unit.builders import NOON, OCEAN_DRIVE, TICKET_FIELDS, context
+
+OLD = [(TicketStatusChanged, {"status": status}) for status in ("closed", "open", "closed")]
+TODAY = [(TicketResolved, {}), (TicketReopened, {"status": "open"}), (TicketResolved, {})]
+
+
+def events_of(ticket_id, changes):
+    ticket = Ticket.open(ticket_id, context(), **TICKET_FIELDS)
+    for seconds, (event_type, facts) in enumerate(changes, start=1):
+        ticket.record(event_type, context(at=NOON + timedelta(seconds=seconds)), **facts)
+    return ticket.collect_events()
+
+
+def test_old_changes_of_the_status_are_projected_like_todays(store, database, conn):
+    place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
+    append(store, [place.collect_events(), events_of("old", OLD), events_of("today", TODAY)])
+
+    with connect_projector(database) as projector:
+        while catch_up(projector, 2):
+            pass
+
+    rows = stored_rows(conn)
+    assert rows == folded_rows(conn)
+    assert rows["tickets"]["old"] == rows["tickets"]["today"]
+    assert rows["tickets"]["old"]["status"] == "closed"
+    assert rows["properties"]["p1"]["active_tickets_count"] == 0
+    past = "SELECT version, status FROM read.past_tickets WHERE ticket_id = %s ORDER BY version"
+    (old, today) = (conn.execute(past, [key]).fetchall() for key in ("old", "today"))
+    assert old == today == [(1, "open"), (2, "closed"), (3, "open")]

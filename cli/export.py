@@ -1,4 +1,4 @@
-"""`ticketing export` and `ticketing proof`: what an auditor takes along."""
+"""`ticketing export` and `ticketing proof`: files that prove the content of the log to an auditor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from notary.window import Range
 
 
 class CannotWrite(Exception):
-    """A file that was asked for cannot be written; the message says which and why."""
+    """A requested file cannot be written; the message says which and why."""
 
 
 def export(
@@ -46,7 +46,9 @@ def export(
             help="The last position, or the moment before which it ends. Default: the last signed position.",
         ),
     ] = None,
-    format: Annotated[Format, typer.Option(help="One JSON object a line, or CSV.")] = "ndjson",
+    file_format: Annotated[
+        Format, typer.Option("--format", help="One JSON object on each line, or CSV.")
+    ] = "ndjson",
     output: Annotated[
         Path | None, typer.Option(help="The file to write. Default: standard output.", dir_okay=False)
     ] = None,
@@ -55,10 +57,10 @@ def export(
         typer.Option("--manifest", help="Where the signed manifest goes. Default: OUTPUT.manifest.json."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an OUTPUT that was broken off.")
+        bool, typer.Option("--resume", help="Continue an OUTPUT that was interrupted.")
     ] = False,
 ) -> None:
-    """Write events as they were stored, and a manifest that proves them.
+    """Write events as they are stored, and a manifest that proves them.
 
     Positions are both included. A time is compared with when events occurred: --from is included, --to is
     not. It takes a date, which begins at midnight UTC, or a time such as 2030-01-31T12:00:00Z. The events are
@@ -68,17 +70,17 @@ def export(
     OUTPUT.manifest.json
     """
     if resume and output is None:
-        raise Invalid({"resume": ["--resume goes on with a file: name it with --output."]})
+        raise Invalid({"resume": ["--resume continues a file: name it with --output."]})
     settings = load_settings()
     vault = load_vault(settings)
     with open_database(settings) as database:
         with database.pool.connection() as conn:
             chosen = find_range(conn, vault, start, end)
         if output is None:
-            content = digest(_to_stdout(database, chosen, format), format)
+            content = digest(_to_stdout(database, chosen, file_format), file_format)
         else:
             with _writing(output):
-                content = _to_file(database, chosen, format, output, resume=resume)
+                content = _to_file(database, chosen, file_format, output, resume=resume)
             manifest_file = manifest_file or output.with_name(f"{output.name}.manifest.json")
         if manifest_file is not None:
             with _writing(manifest_file):
@@ -100,57 +102,59 @@ def _writing(path: Path) -> Iterator[None]:
         raise CannotWrite(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def _to_stdout(database: Database, chosen: Range, format: Format) -> Iterator[bytes]:
-    for piece in data(database.pool, chosen, format):
+def _to_stdout(database: Database, chosen: Range, file_format: Format) -> Iterator[bytes]:
+    for piece in data(database.pool, chosen, file_format):
         sys.stdout.buffer.write(piece)
         yield piece
     sys.stdout.buffer.flush()
 
 
-def _to_file(database: Database, chosen: Range, format: Format, output: Path, *, resume: bool) -> Content:
-    written = _last_position(output, format) if resume and output.exists() else None
+def _to_file(
+    database: Database, chosen: Range, file_format: Format, output: Path, *, resume: bool
+) -> Content:
+    written = _last_position(output, file_format) if resume and output.exists() else None
     if written is not None:
-        _require_same_beginning(database, chosen, format, output)
+        _require_same_beginning(database, chosen, file_format, output)
         _cut_after_last_line(output)
     rest = chosen if written is None else chosen.following(written)
     with output.open("wb" if written is None else "ab") as file, Progress("Exporting") as progress:
-        for piece in data(database.pool, rest, format, with_header=written is None):
+        for piece in data(database.pool, rest, file_format, with_header=written is None):
             file.write(piece)
             progress.show(file.tell(), 0)
     with output.open("rb") as whole:
-        return digest(iter(lambda: whole.read(1 << 20), b""), format)
+        return digest(iter(lambda: whole.read(1 << 20), b""), file_format)
 
 
-def _require_same_beginning(database: Database, chosen: Range, format: Format, output: Path) -> None:
-    """Refuse to go on with what was exported with other words: it would be no range of the log."""
-    pieces = data(database.pool, chosen, format)
-    expected = b"".join(islice(pieces, 2 if format == "csv" else 1))
+def _require_same_beginning(database: Database, chosen: Range, file_format: Format, output: Path) -> None:
+    """Raise Invalid when the file was exported with other options: the result would not be a range."""
+    pieces = data(database.pool, chosen, file_format)
+    expected = b"".join(islice(pieces, 2 if file_format == "csv" else 1))
     with output.open("rb") as file:
         there = file.read(len(expected))
     if not expected.startswith(there[: there.rfind(b"\n") + 1] or there):
         raise Invalid(
-            {"output": [f"{output} does not begin as this export does: it is one of another range."]}
+            {"output": [f"{output} does not begin as this export does: it is an export of another range."]}
         )
 
 
-def _last_position(output: Path, format: Format) -> int | None:
-    """The position in the file's last whole line; None: there is none."""
+def _last_position(output: Path, file_format: Format) -> int | None:
+    """The position in the last complete line of the file; None when there is none."""
     last = b""
     with output.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 last = line
     try:
-        if format == "ndjson":
+        if file_format == "ndjson":
             return int(json.loads(last)["position"]) if last else None
         first_cell = last.decode().partition(",")[0]
         return int(first_cell) if first_cell not in ("", COLUMNS[0]) else None
     except (ValueError, KeyError, TypeError):
-        raise Invalid({"output": [f"{output} is no export of the format {format}."]}) from None
+        raise Invalid({"output": [f"{output} is not an export in the format {file_format}."]}) from None
 
 
 def _cut_after_last_line(output: Path) -> None:
-    """Take off what was being written when the export broke off."""
+    """Remove the incomplete line at the end of an interrupted export."""
     with output.open("rb+") as file:
         whole_lines = sum(len(line) for line in file if line.endswith(b"\n"))
         file.truncate(whole_lines)

@@ -23,7 +23,7 @@ app = typer.Typer(
 
 
 class RelayStopped(Exception):
-    """The relay cannot begin or go on; the message says why and, where there is something, what to do."""
+    """The relay cannot start or continue; the message says why and, if possible, what to do."""
 
 
 @app.callback()
@@ -31,7 +31,7 @@ def relay(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         settings = _settings()
         configure_logs(settings.log_level)
-        with log_failure("relay", RelayStopped), _telling_why():
+        with log_failure("relay", RelayStopped), _explain_failures():
             from event_stream.relay import run_relay  # here, as no other command needs a Kafka client
 
             run_relay(settings, make_stop_event())
@@ -46,16 +46,16 @@ def republish(
             min=0,
             max=2**63 - 1,
             metavar="POSITION",
-            help="Publish what stands after this position of the log; 0 for everything.",
+            help="Publish the events after this position of the log; 0 for everything.",
         ),
     ],
 ) -> None:
-    """Have the relay publish events again, into topics that were lost or deleted.
+    """Make the relay publish events again, into topics that were lost or deleted.
 
     Stop the relay first, unless it refuses to start. Readers of a topic that was not lost see the events
     a second time.
     """
-    with _telling_why():
+    with _explain_failures():
         from event_stream.relay import republish as publish_again
 
         count = publish_again(_settings(), from_position)
@@ -63,7 +63,7 @@ def republish(
 
 
 @contextmanager
-def _telling_why() -> Iterator[None]:
+def _explain_failures() -> Iterator[None]:
     from kafka.errors import KafkaError
 
     from event_stream.position import RelayRefused
@@ -74,7 +74,7 @@ def _telling_why() -> Iterator[None]:
     except (RelayRefused, WrongTopic) as refusal:
         raise RelayStopped(str(refusal)) from None
     except (KafkaError, TimeoutError) as error:
-        raise RelayStopped(f"Kafka cannot be worked with: {error}") from None
+        raise RelayStopped(f"Kafka does not work: {error}") from None
 
 
 def _settings() -> Settings:

@@ -1,4 +1,4 @@
-"""`ticketing verify`: is the log what it was, and do the read tables say what it says?"""
+"""`ticketing verify`: checks that the log is unaltered and that the read tables match it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LISTED = 100
 
 
 class Checked(NamedTuple):
-    """What is wrong with the log, and with the table that is read along with it, `audit_events`."""
+    """The findings in the log, and in the table `audit_events`, which is compared in the same process."""
 
     log: Report
     audit: Differences
@@ -43,9 +43,9 @@ def verify(
         bool, typer.Option("--read-tables/--no-read-tables", help="Compare the read tables with the log too.")
     ] = True,
 ) -> None:
-    """Check that the log is what was chained and signed, and that the read tables say what it says.
+    """Check that the log is as it was chained and signed, and that the read tables match it.
 
-    Exit code 0: nothing is wrong. 1: something was altered, and where. 2: it cannot be told.
+    Exit code 0: nothing is wrong. 1: something was altered. 2: the check was not possible.
     """
     settings = load_settings()
     outside = _outside(settings, checkpoints)
@@ -63,15 +63,15 @@ def verify(
         raise typer.Exit(1)
     if report.statements and not report.signed_outside:
         raise DatabaseUnavailable(
-            f"No checkpoints were found outside the database ({', '.join(outside)}): whether the log was"
-            " altered and chained again cannot be told. Name their file with --checkpoints."
+            f"No checkpoints were found outside the database ({', '.join(outside)}), so a log that was"
+            " altered and chained again would not be noticed. Name their file with --checkpoints."
         )
     note("Nothing is wrong.")
 
 
 @contextmanager
 def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Iterator[Beside[Checked]]:
-    """Start to check the log, and `audit_events` too if asked for, in a process of its own."""
+    """Start to check the log, and with `audit` the table `audit_events`, in another process."""
 
     def work(progress: ShowProgress) -> Checked:
         with rare_garbage_collection():
@@ -90,7 +90,7 @@ def check(
     log_progress: ShowProgress,
     table_progress: ShowProgress | None,
 ) -> tuple[Report, VerifyReport | None]:
-    """The outcome of `checking` and, unless `table_progress` is None, how the read tables compare."""
+    """The outcome of `checking` and, unless `table_progress` is None, of comparing the read tables."""
     with ThreadPoolExecutor(1, thread_name_prefix="log") as executor:
         waiting = executor.submit(log.wait, log_progress)
         try:
@@ -108,7 +108,7 @@ def _outside(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable
         raise DatabaseUnavailable(f"There is no file {checkpoints}.")
     outside: dict[str, Iterable[str]] = {str(file.path): file.lines()}
     if settings.kafka_bootstrap_servers and checkpoints is None:
-        from notary.topic import StatementTopic  # here, as few commands need a Kafka client
+        from notary.topic import StatementTopic  # here, because it loads a Kafka client
 
         outside["Kafka"] = StatementTopic(settings).lines()
     return outside
@@ -120,7 +120,7 @@ def _tell_differences(report: VerifyReport) -> None:
             ("TABLE", "ID", "DIFFERENCE"), [(one.table, one.id, one.problem) for one in report.differences]
         )
         rows = "1 row" if report.count == 1 else f"{report.count} rows"
-        note(f"{rows} of the read tables not as the log has it: `ticketing rebuild` fills them anew.")
+        note(f"{rows} of the read tables not as in the log: run `ticketing rebuild` to refill them.")
 
 
 def _tell(report: Report) -> None:

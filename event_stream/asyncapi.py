@@ -1,4 +1,4 @@
-"""The stream as an AsyncAPI 3.0 document: the topic, the headers and every event type."""
+"""Describes the stream as an AsyncAPI 3.0 document: the topic, the headers and every event type."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def describe_stream(settings: Settings) -> Document:
             }
         },
         "components": {
-            "messages": {name: _described(name, kind, settings.base_url) for name, kind in types.items()},
+            "messages": {
+                name: _describe_message(name, kind, settings.base_url) for name, kind in types.items()
+            },
             "messageTraits": {"cloudEvent": {"headers": _HEADERS, "bindings": {"kafka": _KEY}}},
             "schemas": components(types.values(), "#/components/schemas/{name}"),
         },
@@ -60,7 +62,7 @@ def _message(event_type: str) -> str:
     return f"#/components/messages/{event_type}"
 
 
-def _described(event_type: str, kind: type[DomainEvent], base_url: str) -> Document:
+def _describe_message(event_type: str, kind: type[DomainEvent], base_url: str) -> Document:
     return {
         "name": event_type,
         "title": kind.__name__,

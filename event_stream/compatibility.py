@@ -1,5 +1,7 @@
-"""Whether a schema may follow another: consumers of the old one must understand what comes under the new,
-and what was stored under the old must be valid under the new."""
+"""Checks whether a new schema is compatible with an old one.
+
+Consumers of the old schema must understand new events, and stored events must be valid under the new schema.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +10,25 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-_OF_NO_WEIGHT = {"$schema", "$id", "$defs", "$ref", "title", "description", "examples"}
-_LOOKED_INTO = {"properties", "required", "enum", "anyOf", "items"}
+_IGNORED = {"$schema", "$id", "$defs", "$ref", "title", "description", "examples"}
+_COMPARED_BELOW = {"properties", "required", "enum", "anyOf", "items"}
 _ABSENT = object()
 
 
 def incompatibilities(old: Schema, new: Schema) -> list[str]:
-    """What a consumer of `old` or a reader of stored events would trip over under `new`; empty when only
-    fields that need not be there, or words of an enumeration, were added."""
+    """The incompatibilities of `new` with consumers of `old` and with stored events.
+
+    Empty when only optional fields or values of an enumeration were added.
+    """
     return list(_differences(old, new, old, new, ""))
 
 
 def _differences(old: Schema, new: Schema, old_root: Schema, new_root: Schema, path: str) -> Iterator[str]:
-    old, new = _resolved(old, old_root), _resolved(new, new_root)
+    old, new = _resolve(old, old_root), _resolve(new, new_root)
     label = path or "the event"
-    for keyword in sorted((old.keys() | new.keys()) - _OF_NO_WEIGHT - _LOOKED_INTO):
+    for keyword in sorted((old.keys() | new.keys()) - _IGNORED - _COMPARED_BELOW):
         if old.get(keyword, _ABSENT) != new.get(keyword, _ABSENT):
-            yield f"{label}: {keyword} was {_shown(old, keyword)} and is {_shown(new, keyword)}"
+            yield f"{label}: {keyword} was {_text_of(old, keyword)} and is {_text_of(new, keyword)}"
     if gone := [word for word in old.get("enum", ()) if word not in new.get("enum", [word])]:
         yield f"{label}: no longer takes {', '.join(map(str, gone))}"
     if ("enum" in old) != ("enum" in new):
@@ -32,7 +36,7 @@ def _differences(old: Schema, new: Schema, old_root: Schema, new_root: Schema, p
     yield from _field_differences(old, new, old_root, new_root, path)
     for keyword in ("items", "anyOf"):
         if (keyword in old) != (keyword in new):
-            yield f"{label}: {keyword} was {_shown(old, keyword)} and is {_shown(new, keyword)}"
+            yield f"{label}: {keyword} was {_text_of(old, keyword)} and is {_text_of(new, keyword)}"
     if "items" in old and "items" in new:
         yield from _differences(old["items"], new["items"], old_root, new_root, f"{path}[]")
     if "anyOf" in old and "anyOf" in new:
@@ -68,13 +72,13 @@ def _branch_differences(
         yield from _differences(one, other, old_root, new_root, path)
 
 
-def _resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema with its reference followed; what stands beside the reference stays."""
+def _resolve(schema: Schema, root: Schema) -> Schema:
+    """The schema with its reference replaced by the target; keywords beside the reference stay."""
     if "$ref" not in schema:
         return schema
     target = root["$defs"][schema["$ref"].rpartition("/")[2]]
-    return {**_resolved(target, root), **{key: value for key, value in schema.items() if key != "$ref"}}
+    return {**_resolve(target, root), **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def _shown(schema: Schema, keyword: str) -> str:
+def _text_of(schema: Schema, keyword: str) -> str:
     return repr(schema[keyword]) if keyword in schema else "absent"

@@ -1,7 +1,7 @@
 """A stored event as a Kafka record: CloudEvents 1.0, binary mode.
 
-The value is the stored bytes, untouched. Every header is derived from the event alone, so a record that is
-published again is the same record, byte for byte.
+The value is the stored bytes, unchanged. Every header is derived from the event, so an event that is
+published again gives the same record, byte for byte.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 SCHEMAS_PATH = "/v1/event-types"
-VERSION = 1  # of every schema: a change that is not additive gets a new event type instead
+VERSION = 1  # of every schema: a change that is not additive needs a new event type
 
 Headers = list[tuple[str, bytes]]
 
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What the headers need of the stored JSON, whatever the event's type."""
+    """The fields of every stored event that the headers need."""
 
     event_id: str
     occurred_at: str
@@ -45,10 +45,10 @@ _facts_of = msgspec.json.Decoder(_Facts).decode
 
 
 def to_record(row: StoredRow, *, source: str) -> Record:
-    """Wrap a stored event; `source` is the installation's base URL.
+    """Convert a stored event; `source` is the base URL of the installation.
 
-    `ce_sequence` is the log position as 20 digits, so that text order is the order of the log;
-    `ce_ticketversion` counts 1, 2, 3 ... per aggregate and shows a consumer gaps and repeats.
+    `ce_sequence` is the log position with 20 digits, so that the order of the texts is that of the log.
+    `ce_ticketversion` counts 1, 2, 3 ... for each aggregate, so that consumers see gaps and repeats.
     """
     facts = _facts_of(row.state)
     aggregate_id = row.aggregate_id.encode()
@@ -70,7 +70,7 @@ def to_record(row: StoredRow, *, source: str) -> Record:
 
 
 def as_cloudevent(record: Record) -> dict[str, str | msgspec.Raw]:
-    """The same event in CloudEvents' JSON format: the attributes of the headers, and the value as `data`."""
+    """The event in the JSON format of CloudEvents: headers as attributes, the value as `data`."""
     event: dict[str, str | msgspec.Raw] = {
         name.removeprefix("ce_"): value.decode() for name, value in record.headers if name != "content-type"
     }
@@ -83,9 +83,9 @@ def schema_path(event_type: str) -> str:
 
 
 def traceparent(request_id: str, event_id: str) -> bytes:
-    """The W3C trace context of an event: one trace a request, one span an event.
+    """The W3C trace context of an event: one trace for each request, one span for each event.
 
-    A request id that is a UUID is itself the trace id, so that a trace is found by the X-Request-Id.
+    A request id that is a UUID is used as the trace id, so that a trace can be found by the X-Request-Id.
     """
     as_hex = request_id.replace("-", "").lower()
     if not _is_trace_id(as_hex):

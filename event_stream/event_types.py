@@ -1,4 +1,4 @@
-"""The JSON Schema of every event type, made from the structs: what a consumer may rely on."""
+"""The JSON Schema of every event type, generated from the structs. Consumers may rely on it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Schema = dict[str, Any]
 
 @cache
 def event_types() -> Mapping[str, type[DomainEvent]]:
-    """Every event there is, by its type's name, in the order of the names."""
+    """Every event class by the name of its type, in the order of the names."""
     kinds: tuple[type[DomainEvent], ...] = get_args(StoredDomainEvent)
     return {str(kind.__struct_config__.tag): kind for kind in sorted(kinds, key=_name)}
 
 
 def versioned(event_type: str) -> str:
-    """The name of an event type's schema, such as `ticket.opened.v1`."""
+    """The name of the schema of an event type, such as `ticket.opened.v1`."""
     return f"{event_type}.v{VERSION}"
 
 
 def schema_of(kind: type[DomainEvent]) -> Schema:
-    """The JSON Schema of the stored JSON of one event, complete in itself."""
+    """The complete JSON Schema of the stored JSON of one event class."""
     definitions = components([kind], "#/$defs/{name}")
     own = definitions.pop(kind.__name__)
     found = {"$schema": DIALECT, "$id": schema_path(_name(kind)), **own}
@@ -39,7 +39,7 @@ def schema_of(kind: type[DomainEvent]) -> Schema:
 
 
 def components(kinds: Iterable[type[DomainEvent]], ref_template: str) -> Schema:
-    """The schemas of these events and of what they are made of, by the names of their classes."""
+    """The schemas of these events and of the structs in them, by the names of their classes."""
     kinds = list(kinds)
     _, found = msgspec.json.schema_components(kinds, ref_template=ref_template)
     definitions: Schema = msgspec.json.decode(msgspec.json.encode(dict(sorted(found.items()))))
@@ -55,7 +55,7 @@ def components(kinds: Iterable[type[DomainEvent]], ref_template: str) -> Schema:
 
 
 def _structs(infos: Iterable[inspect.Type]) -> Iterator[inspect.StructType]:
-    """Every struct in these types, once."""
+    """Yields every struct in these types once."""
     waiting, seen = list(infos), set()
     while waiting:
         info = waiting.pop()
@@ -76,7 +76,7 @@ def _inner(info: inspect.Type) -> list[inspect.Type]:
 
 
 def _mark_times(info: inspect.Type, schema: Schema) -> None:
-    """Say of a time that it is one: msgspec does so only where a zone is asked for."""
+    """Add the format date-time to times; msgspec adds it only to types with a time zone."""
     if isinstance(info, inspect.Metadata):
         _mark_times(info.type, schema)
     elif isinstance(info, inspect.DateTimeType):

@@ -1,4 +1,4 @@
-"""The same events as in Kafka, read from the log itself by those who have no Kafka."""
+"""The event feed: the same events as in Kafka, read from the log by consumers without Kafka."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ sql = named_queries(Path(__file__).parent / "sql" / "feed.sql")
 
 
 class FeedPage(NamedTuple):
-    """Events as CloudEvents in JSON format, and the position to go on after; `has_more` when there is
-    something to be read there already."""
+    """Events as CloudEvents in JSON format, and the position after which the next page begins. `has_more`
+    says that more events are stored already."""
 
     events: list[dict[str, str | msgspec.Raw]]
     position: int
@@ -32,9 +32,9 @@ class FeedPage(NamedTuple):
 
 
 def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
-    """Up to `limit` events past the position `after`: complete and in order, none will appear between them.
+    """Up to `limit` events after the position `after`, complete and in order.
 
-    Raises Invalid when the log has never been as long as `after`.
+    No event will be inserted between them later. Raises Invalid when `after` is beyond the end of the log.
     """
     with pool.connection() as conn:
         rows = [StoredRow(*row) for row in read_log(conn, after, limit + 1)]
@@ -42,7 +42,7 @@ def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
             end = conn.execute(sql["read_end"]).fetchone()
             if end is not None and end[0] < after:
                 raise Invalid({"after": [f"The after parameter is past the end of the log, {end[0]}."]})
-    page = rows[: min(limit, _fitting(rows))]
+    page = rows[: min(limit, _count_fitting(rows))]
     events = [as_cloudevent(to_record(row, source=source)) for row in page]
     return FeedPage(events, page[-1].position if page else after, len(rows) > len(page))
 
@@ -50,9 +50,9 @@ def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
 def wait_for_feed(
     pool: Pool, after: int, limit: int, *, source: str, seconds: float, stop: threading.Event
 ) -> FeedPage:
-    """As read_feed, but when there is nothing yet, wait for it, at most `seconds` or until `stop` is set.
+    """As read_feed, but wait for the next event, at most `seconds` and until `stop` is set.
 
-    No database connection is held between two looks.
+    Holds no database connection while it waits.
     """
     deadline = time.monotonic() + seconds
     pause = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
@@ -64,8 +64,8 @@ def wait_for_feed(
     return page
 
 
-def _fitting(rows: list[StoredRow]) -> int:
-    """How many of the first rows fit into a page."""
+def _count_fitting(rows: list[StoredRow]) -> int:
+    """The number of first rows that fit into a page, at least one."""
     room = MAX_PAGE_BYTES
     for count, row in enumerate(rows):
         room -= len(row.state)

@@ -1,7 +1,8 @@
-"""Waiting until Kafka has marked a transaction as committed in all its partitions.
+"""Waits until Kafka has written the commit markers of a transaction to all its partitions.
 
-It answers a commit before that, and a broker that is killed then may forget some of them (unfinished.py). The
-records of the next transaction would join what hangs there, and an abort of theirs would be one of all.
+Kafka answers a commit before that. A broker that is killed in between may never write some markers
+(unfinished.py). Records of a next transaction would then follow unmarked records, and an abort of the next
+transaction would abort both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PAUSE_SECONDS = 0.001
 
 
 class Marks:
-    """Looks at how far readers of committed records can read. To be closed, as a context manager."""
+    """Reads how far consumers of committed records can read. Use it as a context manager."""
 
     def __init__(self, settings: Settings, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._consumer = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-marks")
@@ -33,8 +34,10 @@ class Marks:
         self._consumer.close()
 
     def wait_for(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Return when the records at these offsets can be read everywhere; raise TimeoutError if they cannot
-        for too long, KafkaError when Kafka does not answer meanwhile."""
+        """Return when consumers can read the records at these offsets in every partition.
+
+        Raises TimeoutError after the limit, KafkaError when Kafka does not answer.
+        """
         deadline = time.monotonic() + self._wait_seconds
         waiting = dict(offsets)
         while waiting:
@@ -42,7 +45,7 @@ class Marks:
             waiting = {each: offset for each, offset in waiting.items() if ends[each] <= offset}
             if waiting and time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"Kafka has answered a commit, but not marked it in {len(waiting)} partitions within"
+                    f"Kafka answered a commit, but wrote no marker to {len(waiting)} partitions within"
                     f" {self._wait_seconds:g} s."
                 )
             if waiting:

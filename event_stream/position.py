@@ -1,4 +1,4 @@
-"""How far the relay has come: a record in Kafka, written in the transaction of the events it counts."""
+"""The position of the relay: a record in Kafka, written in the same transaction as the events."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ sql = named_queries(Path(__file__).parent / "sql" / "relay.sql")
 
 
 class RelayRefused(Exception):
-    """Publishing on would lose or repeat events without anyone noticing; the message says what to do."""
+    """Publishing would lose or repeat events silently; the message says what to do."""
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Everything up to `position` is in the topic; `event_id` is that of the event that stands there."""
+    """All events up to `position` are in the topic; `event_id` is the id of the event at that position."""
 
     position: int
     event_id: str | None
@@ -47,9 +47,9 @@ def event_id_of(state: bytes) -> str:
 
 
 def read_position(settings: Settings) -> Position | None:
-    """The last committed position, or None when there is none.
+    """The last committed position, or None.
 
-    To be called after `init_transactions`, which has ended whatever a predecessor left open.
+    Call it after `init_transactions`, which ends a transaction that a predecessor left open.
     """
     consumer = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-position")
     try:
@@ -60,7 +60,7 @@ def read_position(settings: Settings) -> Position | None:
 
 
 def starting_position(conn: Connection, settings: Settings) -> Position:
-    """Where to publish on from; raise RelayRefused where Kafka and the log contradict each other."""
+    """The position to continue from. Raises RelayRefused when Kafka and the log contradict each other."""
     found = read_position(settings)
     start = found or NOTHING
     row = conn.execute(sql["read_log_state"], {"position": start.position}).fetchone()
@@ -68,13 +68,13 @@ def starting_position(conn: Connection, settings: Settings) -> Position:
     mirror, last, state = row
     if mirror > start.position:
         raise RelayRefused(
-            f"Kafka says that the events up to position {start.position} are published, PostgreSQL that those"
-            f" up to {mirror} are: Kafka has lost records. See {_ADVICE}"
+            f"Kafka has the events up to position {start.position}, but those up to position {mirror} were"
+            f" published: Kafka has lost records. See {_ADVICE}"
         )
     if start.position > last:
         raise RelayRefused(
             f"Position {start.position} is published but the log ends at {last}: this database is older than"
-            f" the topic, or another one. See {_ADVICE}"
+            f" the topic, or another database. See {_ADVICE}"
         )
     if start.event_id is not None and (state is None or event_id_of(state) != start.event_id):
         raise RelayRefused(
@@ -85,7 +85,7 @@ def starting_position(conn: Connection, settings: Settings) -> Position:
 
 
 def require_topics(conn: Connection, settings: Settings) -> None:
-    """Refuse when a topic is gone that events were published to: a new one would begin with a hole."""
+    """Raise RelayRefused when a topic with published events is missing: a new one would lack them."""
     row = conn.execute(sql["read_mirror"]).fetchone()
     published = row[0] if row else 0
     if published and (absent := absent_topics(settings)):
@@ -96,19 +96,19 @@ def require_topics(conn: Connection, settings: Settings) -> None:
 
 
 def require_published(conn: Connection, settings: Settings, position: Position) -> None:
-    """Refuse a position that the relay has not reached: going on from there would leave events out."""
+    """Raise RelayRefused for a position that the relay has not reached: events would be lost."""
     found = read_position(settings)
     row = conn.execute(sql["read_mirror"]).fetchone()
     published = max(found.position if found else 0, row[0] if row else 0)
     if position.position > published:
         raise RelayRefused(
-            f"Only the events up to position {published} were published: from position {position.position}"
-            " on, those between would be left out."
+            f"Only the events up to position {published} were published: republishing from position"
+            f" {position.position} would leave out those in between."
         )
 
 
 def position_at(conn: Connection, position: int) -> Position:
-    """The last event at or before `position`, as a place to publish on from."""
+    """The position of the last event at or before `position`."""
     row = conn.execute(sql["read_event_at_or_before"], {"position": position}).fetchone()
     return Position(row[0], event_id_of(row[1])) if row else NOTHING
 
@@ -117,7 +117,7 @@ _ADVICE = "docs/decisions/0004-event-stream.md; to publish again: ticketing rela
 
 
 def _last_value(consumer: KafkaConsumer, partition: TopicPartition) -> bytes | None:
-    """The value of the last committed record, looked for from the end in growing steps."""
+    """The value of the last committed record, searched from the end in growing steps."""
     consumer.assign([partition])
     first = consumer.beginning_offsets([partition])[partition]
     end = consumer.end_offsets([partition])[partition]

@@ -1,7 +1,7 @@
-"""The relay: publishes the log to Kafka, in order, every event once for readers of committed records.
+"""The relay: publishes the log to Kafka in order, each event once for consumers of committed records.
 
-It dies of every error, and its supervisor starts it again. What was published is then read from Kafka, where
-the position moves in the same transaction as the events: nothing is ever sent again from memory.
+The relay ends after every error, and the supervisor restarts it. It then reads its position from Kafka, where
+the position is written in the same transaction as the events. It never sends a batch a second time itself.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LONGEST_PAUSE_SECONDS = 0.02
 ABORT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 FINISH_SECONDS = 120.0
-MARGIN_SECONDS = 15.0  # what a call may take beyond the time Kafka is given to take the records
+MARGIN_SECONDS = 15.0  # added to the delivery time as the limit of a call
 
 log = structlog.get_logger()
 
@@ -63,11 +63,11 @@ def run_relay(
     delivery_seconds: float = DELIVERY_SECONDS,
     hung_after_seconds: float = HUNG_AFTER_SECONDS,
 ) -> None:
-    """Publish until `stop` is set; a second relay stands by until the first is gone or hangs.
+    """Publish until `stop` is set; a second relay waits until the first has ended or hangs.
 
-    `delivery_seconds` is how long Kafka is given to take the records of a page. Raises on any error. Where
-    a call into Kafka never returns, the process ends on the spot: run one relay a process, under a
-    supervisor.
+    `delivery_seconds` is the time in which Kafka must accept the records of a batch. Raises on any error.
+    When a call of the Kafka client does not return, the whole process ends: run one relay in each process,
+    under a supervisor.
     """
     with _connect(settings) as conn:
         if not stand_by(conn, stop, hung_after_seconds=hung_after_seconds):
@@ -80,22 +80,22 @@ def run_relay(
             Marks(settings, wait_seconds=min(WAIT_SECONDS, delivery_seconds)) as marks,
         ):
             start = starting_position(conn, settings)
-            conn.execute(sql["advance_mirror"], {"position": start.position})  # the last answer may be lost
+            # The copy of the position lags when its last update was lost.
+            conn.execute(sql["advance_mirror"], {"position": start.position})
             relay = Relay(conn, producer, marks, settings, start, delivery_seconds=delivery_seconds)
             log.info("relay_starts", position=relay.position)
             relay.run(stop)
 
 
 def republish(settings: Settings, from_position: int) -> int:
-    """Have the relay publish again what stands after `from_position`, and return how much that is.
+    """Make the relay publish the events after `from_position` again, and return their number.
 
-    For topics that were lost: they are created anew. Readers of topics that were not lost see those events a
-    second time. No relay may be running meanwhile, except one that refuses to start. Raises RelayRefused
-    where events would be left out.
+    Creates missing topics. Consumers of topics that were not lost see those events a second time. No relay
+    may run meanwhile, except one that refuses to start. Raises RelayRefused when events would be left out.
     """
     with _connect(settings) as conn:
         if not take_leadership_soon(conn):
-            raise RelayRefused("A relay is publishing. Stop it, then say this again.")
+            raise RelayRefused("A relay is publishing. Stop it, then run this command again.")
         create_topics(settings)
         position = position_at(conn, from_position)
         with transactions(conn, settings, DELIVERY_SECONDS) as producer:
@@ -111,7 +111,7 @@ def republish(settings: Settings, from_position: int) -> int:
 
 
 class Relay:
-    """Publishes page after page; `position` is that of the last event Kafka has committed."""
+    """Publishes batch after batch; `position` is that of the last event that Kafka has committed."""
 
     def __init__(
         self,
@@ -142,11 +142,11 @@ class Relay:
                 stop.wait(idle.next_seconds())
 
     def publish_batch(self) -> int:
-        """Publish the next events, at most BATCH_SIZE, in one transaction; return how many there were.
+        """Publish the next events, at most BATCH_SIZE, in one transaction, and return their number.
 
-        The page is read on the connection that holds the leader's lock: a relay that has lost the lock
-        has lost its connection and stops here. Should it be too late, Kafka fences it. At the end the page
-        is committed in every partition: no abort of what comes next can reach it.
+        The batch is read on the connection that holds the leader's lock: a relay that has lost the lock has
+        lost this connection and fails here; Kafka fences it otherwise. On return the batch is committed in
+        every partition, so that no later abort can include it.
         """
         page = [StoredRow(*row) for row in read_log(self._conn, self.position, BATCH_SIZE)]
         if not page:
@@ -171,9 +171,11 @@ class Relay:
         return len(page)
 
     def _publish(self, page: Sequence[StoredRow]) -> dict[TopicPartition, int]:
-        """One transaction: the events and the position. Every future is asked before the commit: a record
-        that expired in the buffer does not keep kafka-python from committing the others. Returns where the
-        last record of each partition stands."""
+        """Send the events and the position in one transaction. Returns the last offset of each partition.
+
+        Checks every future before the commit: kafka-python commits a transaction although records of it have
+        expired in the buffer.
+        """
         last = page[-1]
         reached = Position(last.position, event_id_of(last.state))
         producer = self._producer
@@ -195,7 +197,7 @@ class Relay:
         )
 
     def _abort(self, error: KafkaError) -> None:
-        """Spare readers the wait for the transaction's timeout, if Kafka can be told."""
+        """Abort the transaction if possible, so that consumers need not wait for its timeout."""
         if is_fenced(error):
             return
         with suppress(KafkaError), _deadline(ABORT_SECONDS):
@@ -203,23 +205,23 @@ class Relay:
 
 
 def last_offsets(sent: Sequence[Any]) -> dict[TopicPartition, int]:
-    """The highest offset of each partition among `RecordMetadata`; raise KafkaError where none is told."""
+    """The highest offset of each partition in `RecordMetadata`. Raises KafkaError when one has no offset."""
     offsets: dict[TopicPartition, int] = {}
     for metadata in sent:
         if metadata.offset < 0:
-            raise KafkaError(f"Kafka took a record of {metadata.topic_partition}, but did not say where.")
+            raise KafkaError(f"Kafka accepted a record of {metadata.topic_partition} without an offset.")
         offsets[metadata.topic_partition] = max(metadata.offset, offsets.get(metadata.topic_partition, 0))
     return offsets
 
 
 def is_fenced(error: KafkaError) -> bool:
-    """Whether Kafka says that another relay took over. kafka-python wraps it in most places."""
+    """Whether Kafka reports that another relay took over. kafka-python often wraps the error."""
     causes = (error, *error.args)
     return any(isinstance(cause, ProducerFencedError | InvalidProducerEpochError) for cause in causes)
 
 
 def _connect(settings: Settings) -> Connection:
-    """The copy of the position is for monitoring: its commits need not wait for the disk."""
+    """Commits do not wait for the disk: PostgreSQL has only a copy of the position, for monitoring."""
     if not settings.database_url:
         raise BadSettings("DATABASE_URL is not set; the relay has no log to publish.")
     options = f"-c synchronous_commit=off -c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
@@ -233,8 +235,8 @@ def _connect(settings: Settings) -> Connection:
 
 @contextmanager
 def transactions(conn: Connection, settings: Settings, delivery_seconds: float) -> Iterator[KafkaProducer]:
-    """The producer with the one transactional id: whoever had it before is fenced from here on, and nothing
-    of theirs is left open."""
+    """Yields the producer with the relay's transactional id. Earlier producers are fenced, and their
+    transactions have ended."""
     producer = make_producer(
         settings, transactional_id=relay_transactional_id(settings), delivery_seconds=delivery_seconds
     )
@@ -249,9 +251,9 @@ def transactions(conn: Connection, settings: Settings, delivery_seconds: float) 
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """End the process, with the stacks of its threads on standard error, unless the block is left in time.
+    """End the process, and print the stacks of its threads, unless the block ends in time.
 
-    For kafka-python's calls that wait without a timeout. The timer is a C thread that needs no lock.
+    For calls of kafka-python that wait without a limit. The timer is a C thread and needs no lock.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=standard_error.output.fileno())
     try:

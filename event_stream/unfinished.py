@@ -1,11 +1,11 @@
-"""Transactions that Kafka lost track of: ended in its books, but not in all partitions.
+"""Ends transactions whose end Kafka has recorded, but not marked in all partitions.
 
-A broker that is killed between the two, and has no other to take over, may forget to mark some partitions
-when it comes back: those whose leaders it does not know yet count as deleted (seen with Kafka 4.4). Readers
-of committed records then stop there for ever, and the relay does not find its position.
+When the only broker is killed between the two steps, it may leave some partitions unmarked after its restart:
+it treats partitions whose leader it does not know yet as deleted (seen with Kafka 4.4). Consumers of
+committed records then stop there for ever, and the relay cannot read its position.
 
-The marks that are missing are written by hand. Unlike a transaction for their sake, that can be broken off
-and repeated: it never leaves anything that the next `init_transactions` would abort.
+This module writes the missing markers through the admin API. That can be interrupted and repeated, and leaves
+no transaction that the next `init_transactions` would abort.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ log = structlog.get_logger()
 
 
 class Tail(NamedTuple):
-    """The positions among what readers of committed records cannot read at the end of a partition."""
+    """The lowest and highest log position of the records that consumers of committed records cannot read."""
 
     lowest: int
     highest: int
 
 
 def take_over(conn: Connection, producer: KafkaProducer, settings: Settings) -> None:
-    """Be the one who writes, with nothing left open by those who were before. Raises as `finish` does.
+    """Fence earlier producers and end their transactions everywhere. Raises as `finish` does.
 
-    What they ended is finished first: `init_transactions` aborts what is open, wipes how the last transaction
-    ended from Kafka's books, and may be forgotten in some partitions like any other end.
+    `finish` runs before `init_transactions`, which aborts open transactions and erases Kafka's record of how
+    the last one ended, and after it, because its own end may be unmarked in some partitions too.
     """
     finish(conn, settings)
     producer.init_transactions()
@@ -55,16 +55,17 @@ def take_over(conn: Connection, producer: KafkaProducer, settings: Settings) -> 
 
 
 def finish(conn: Connection, settings: Settings) -> None:
-    """Mark what hangs as what it is in Kafka's books: committed, or aborted.
+    """Mark the hanging transaction as Kafka has recorded its end: committed or aborted.
 
-    All that hangs is of one transaction, for the relay begins none before the last is finished everywhere
-    (event_stream/marks.py). One that is open is left to `init_transactions`. Raises RelayRefused where nobody
-    knows the end, or Kafka does not let the relay write it.
+    At most one transaction hangs, because the relay begins none before the last is marked everywhere
+    (event_stream/marks.py). An open transaction is left to `init_transactions`. Raises RelayRefused when the
+    end is unknown, or when Kafka does not allow the relay to write the markers.
     """
     hanging = _hanging(settings)
     if not hanging:
         return
-    state = _settled_state(settings)  # asked after the look: what hung then has ended if this says so
+    # Read after `hanging`: a transaction that has ended since then does not hang.
+    state = _settled_state(settings)
     if state == TransactionState.ONGOING:
         return
     is_commit = _is_committed(conn, settings, hanging, state)
@@ -72,15 +73,15 @@ def finish(conn: Connection, settings: Settings) -> None:
         count = end_transactions(settings, list(hanging), is_commit=is_commit)
     except ClusterAuthorizationFailedError:
         raise RelayRefused(
-            "Kafka forgot to mark the end of a transaction, and does not let the relay do it: give its user"
-            " the right Alter on the cluster (kafka-acls.sh --add --operation Alter --cluster)."
+            "Kafka has not marked the end of a transaction, and does not allow the relay to do it. Give"
+            " its user the right Alter on the cluster (kafka-acls.sh --add --operation Alter --cluster)."
         ) from None
     log.warning("relay_finished_transaction", is_commit=is_commit, state=state.value, partitions=count)
     _wait_until_finished(settings)
 
 
 def _settled_state(settings: Settings) -> TransactionState:
-    """How the relay's last transaction ended, or ONGOING. A coordinator that is starting is given time."""
+    """The state of the relay's last transaction: an end, or ONGOING. Waits for a starting coordinator."""
     deadline = time.monotonic() + READ_SECONDS
     while True:
         try:
@@ -99,8 +100,11 @@ def _settled_state(settings: Settings) -> TransactionState:
 def _is_committed(
     conn: Connection, settings: Settings, hanging: Mapping[TopicPartition, Tail], state: TransactionState
 ) -> bool:
-    """What the relay was told is committed is, whatever else. EMPTY is what `init_transactions` leaves: the
-    transaction was open before it, for what had ended was finished."""
+    """Whether the hanging transaction was committed.
+
+    A transaction whose commit Kafka has acknowledged was committed. `init_transactions` leaves the state
+    EMPTY: the transaction was open before, because ended ones were finished first, so it was aborted.
+    """
     row = conn.execute(sql["read_mirror"]).fetchone()
     readable = read_position(settings) or NOTHING
     acknowledged = max(row[0] if row else 0, readable.position)
@@ -116,7 +120,7 @@ def _is_committed(
     partition = next(iter(hanging))
     raise RelayRefused(
         f"Kafka has neither committed nor aborted the records at the end of {partition.topic}, partition"
-        f" {partition.partition}, and does not know any more which it is to be. Abort them with"
+        f" {partition.partition}, and has no record of how their transaction ended. Abort them with"
         " kafka-transactions.sh (find-hanging, abort), then start the relay again."
     )
 
@@ -130,7 +134,7 @@ def _wait_until_finished(settings: Settings) -> None:
 
 
 def _hanging(settings: Settings) -> dict[TopicPartition, Tail]:
-    """The partitions that readers of committed records cannot read to the end."""
+    """The partitions that consumers of committed records cannot read to the end."""
     partitions = [TopicPartition(events_topic(settings), number) for number in range(PARTITIONS)]
     partitions.append(TopicPartition(position_topic(settings), 0))
     committed = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-ends")
@@ -149,7 +153,7 @@ def _hanging(settings: Settings) -> dict[TopicPartition, Tail]:
 
 
 def _tail(consumer: Any, partition: TopicPartition, start: int, end: int) -> Tail | None:
-    """None where no record stands there: a mark that came between the two looks."""
+    """The tail, or None when it holds no record, only a marker that was written in between."""
     consumer.assign([partition])
     consumer.seek(partition, start)
     deadline = time.monotonic() + READ_SECONDS
@@ -163,6 +167,6 @@ def _tail(consumer: Any, partition: TopicPartition, start: int, end: int) -> Tai
 
 
 def _position_of(record: Any) -> int:
-    """Of an event, or the one the relay's position record tells."""
+    """The log position of an event record or of a position record."""
     sequence = dict(record.headers).get("ce_sequence")
     return int(sequence) if sequence is not None else decode_position(record.value).position

@@ -74,21 +74,21 @@ def find_range(conn: Connection, vault: Vault, start: Border = 1, end: Border | 
     return found
 
 
-def data(pool: Pool, chosen: Range, format: Format, *, with_header: bool = True) -> Iterator[bytes]:
+def data(pool: Pool, chosen: Range, file_format: Format, *, with_header: bool = True) -> Iterator[bytes]:
     """Yields the file in pieces of at most EVENTS_AT_ONCE events. Holds no connection between two pieces."""
-    if format == "csv" and with_header:
+    if file_format == "csv" and with_header:
         yield _csv([COLUMNS])
     for rows in _all_rows(pool, chosen) if chosen.window is None else _rows_in_window(pool, chosen):
-        yield _lines(rows) if format == "ndjson" else _csv(_cells(rows))
+        yield _lines(rows) if file_format == "ndjson" else _csv(_cells(rows))
 
 
-def digest(pieces: Iterable[bytes], format: Format) -> Content:
+def digest(pieces: Iterable[bytes], file_format: Format) -> Content:
     """Describe the content of a file that consists of these pieces."""
     sha256, size = hashlib.sha256(), 0
     for piece in pieces:
         sha256.update(piece)
         size += len(piece)
-    return Content(format, sha256.hexdigest(), size)
+    return Content(file_format, sha256.hexdigest(), size)
 
 
 def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) -> bytes:

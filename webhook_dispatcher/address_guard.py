@@ -1,8 +1,8 @@
-"""Which addresses a post may go to, enforced where the socket connects.
+"""Restricts posts to public addresses; the check is made where the socket connects.
 
-A name is resolved once; if any of its addresses is refused, none is tried. Every socket checks the very
-address it is given to connect to, so that neither a second look-up nor an address written as a number can
-go around the check. Python's own `is_global` says yes to NAT64, 6to4, multicast and others: hence the list.
+A name is resolved once; if any of its addresses is refused, none is tried. Every socket checks the address
+that it connects to, so that neither a second look-up nor an address written as a number avoids the check.
+Python's `is_global` accepts NAT64, 6to4, multicast and others: hence the explicit list.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class AddressRefused(OSError):
 
 
 def refusal(address: str, own: frozenset[str] = frozenset()) -> str | None:
-    """Why no post goes to this IP address, or None. `own` are the addresses of this machine."""
+    """The reason why posts to this IP address are refused, or None. `own` are this machine's addresses."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return f"{address} is no IP address"
+        return f"{address} is not an IP address"
     if isinstance(ip, ipaddress.IPv4Address):
         is_public = not any(ip in network for network in _REFUSED_V4)
     else:
@@ -80,7 +80,7 @@ def refusal(address: str, own: frozenset[str] = frozenset()) -> str | None:
 
 
 class AddressGuard:
-    """What the HTTP client resolves and makes sockets with. `allow_private` checks nothing: for tests."""
+    """Resolves names and makes sockets for the HTTP client. `allow_private` disables the check, for tests."""
 
     def __init__(self, *, allow_private: bool, look_up: LookUp = socket.getaddrinfo) -> None:
         self.allow_private = allow_private
@@ -93,7 +93,7 @@ class AddressGuard:
             raise AddressRefused(errno.EACCES, f"refused: {reason}")
 
     def make_socket(self, info: AddressInfo) -> socket.socket:
-        """A socket for that address; it also checks what it is told to connect to."""
+        """Make a socket for the address, which also checks the address that it connects to."""
         family, kind, protocol, _, address = info
         self.require_public(address[0])
         made = _GuardedSocket(family, kind, protocol)
@@ -103,7 +103,7 @@ class AddressGuard:
 
 
 class _GuardedSocket(socket.socket):
-    """The last place where an address can be looked at before the kernel has it."""
+    """Checks each address immediately before the kernel connects to it."""
 
     guard: AddressGuard
 
@@ -117,8 +117,8 @@ class _GuardedSocket(socket.socket):
 
 
 class GuardedResolver(AbstractResolver):
-    """Looks a name up once a connection, on threads of its own: a name server that hangs holds no one else
-    up."""
+    """Looks a name up once for each connection, on its own threads, so that a name server that does not
+    answer delays no other work."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
@@ -138,11 +138,11 @@ class GuardedResolver(AbstractResolver):
                 hostname=host,
                 host=address[0],
                 port=address[1],
-                family=its_family,
+                family=found_family,
                 proto=protocol,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for its_family, _, protocol, _, address in answers
+            for found_family, _, protocol, _, address in answers
         ]
 
     async def close(self) -> None:
@@ -150,7 +150,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def _own_addresses() -> frozenset[str]:
-    """The addresses of this machine's interfaces: its own services may trust whoever comes from here."""
+    """The addresses of this machine, whose services may trust connections from the machine itself."""
     return frozenset(
         address.address.partition("%")[0]
         for addresses in psutil.net_if_addrs().values()

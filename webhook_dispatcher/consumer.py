@@ -1,7 +1,7 @@
-"""Events in: from Kafka or, without one, from the log itself, to delivery rows that are durable.
+"""The consumer: reads events from Kafka or, without Kafka, from the log, and stores their deliveries.
 
-Only then is the source told that they were taken: the offset is committed after the rows, the log's
-position with them. What comes twice changes nothing.
+The offset in Kafka is committed after the deliveries, the position in the log together with them. An event
+that is read twice changes nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
-from webhook_dispatcher.membership import group_of, hand_over, name_of, take_seat, tell_behind
+from webhook_dispatcher.membership import group_of, instance_id, leave_to_others, store_lag, take_member_id
 
 BATCH_SIZE = 500
 POLL_SECONDS = 0.5
-TELL_SECONDS = 2.0  # how often a dispatcher says how far behind Kafka it is
+STORE_LAG_SECONDS = 2.0  # how often a dispatcher stores how far it is behind Kafka
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.02
 STANDBY_SECONDS = 0.2
-LOG = "log"  # what the source is called where there is no Kafka
+LOG = "log"  # the topic in dead letters from the log
 
 log = structlog.get_logger()
 
@@ -50,14 +50,14 @@ class Record(NamedTuple):
 
 
 class Consumer:
-    """Runs until `stop`; starts again with back-off whatever happens. `on_enqueued` wakes the deliveries."""
+    """Runs until `stop`; reconnects with back-off after every error. `on_enqueued` wakes the deliveries."""
 
     def __init__(self, settings: Settings, store: EventStore, on_enqueued: Callable[[], None]) -> None:
         self._settings = settings
         self._store = store
         self._on_enqueued = on_enqueued
         self._enqueuer = Enqueuer(store)
-        self._seat: int | None = None
+        self._member_id: int | None = None
 
     def run(self, stop: threading.Event) -> None:
         keep_running(lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed")
@@ -71,24 +71,26 @@ class Consumer:
             follow(conn, stop)
 
     def follow_once(self, conn: Connection, limit: int = BATCH_SIZE) -> int | None:
-        """Take the next page of the log: rows and position in one transaction. Returns how many events it
-        held, None when another dispatcher is just doing it."""
+        """Read the next batch of the log and store its deliveries and the position in one transaction.
+
+        Returns the number of events, or None while another dispatcher does the same.
+        """
         with conn.transaction():
             row = conn.execute(sql["lock_position"]).fetchone()
             if row is None:
                 return None
-            page = read_log(conn, row[0], limit)
-            if not page:
+            batch = read_log(conn, row[0], limit)
+            if not batch:
                 return 0
-            records = [Record(LOG, 0, position, position, None, state, []) for position, *_, state in page]
+            records = [Record(LOG, 0, position, position, None, state, []) for position, *_, state in batch]
             enqueued = self.take(conn, records)
-            conn.execute(sql["save_position"], {"position": page[-1][0]})
+            conn.execute(sql["save_position"], {"position": batch[-1][0]})
         if enqueued:
             self._on_enqueued()
-        return len(page)
+        return len(batch)
 
     def take(self, conn: Connection, records: Sequence[Record]) -> int:
-        """Enqueue what the records say; those that say nothing intelligible are put aside with the reason."""
+        """Enqueue the events of the records. Records that cannot be decoded become dead letters."""
         events: list[tuple[Record, LoggedEvent]] = []
         for record in records:
             try:
@@ -96,17 +98,17 @@ class Consumer:
                     raise ValueError("the header ce_sequence is missing or is not a number")
                 events.append((record, LoggedEvent(record.position, decode(record.value or b""))))
             except (msgspec.MsgspecError, ValueError) as error:
-                _put_aside(conn, record, error)
+                _insert_dead_letter(conn, record, error)
         return self._enqueue(conn, events)
 
     def _enqueue(self, conn: Connection, events: Sequence[tuple[Record, LoggedEvent]]) -> int:
-        """Enqueue the deliveries of these events. An event that cannot be enqueued is put aside."""
+        """Enqueue the deliveries of these events. An event that cannot be enqueued becomes a dead letter."""
         enqueued = 0
         while events:
             count, some = process_some(
                 events,
                 lambda batch: self._enqueue_batch(conn, [event for _, event in batch]),
-                lambda failed, error: _put_aside(conn, failed[0], error),
+                lambda failed, error: _insert_dead_letter(conn, failed[0], error),
             )
             enqueued += some or 0
             events = events[count:]
@@ -130,21 +132,20 @@ class Consumer:
                 stop.wait(STANDBY_SECONDS if taken is None else idle.next_seconds())
 
     def _follow_kafka(self, conn: Connection, stop: threading.Event) -> None:
-        """One transaction a poll, then its offsets. What an error leaves uncommitted comes again."""
-        self._seat = seat = take_seat(conn, self._seat)
+        """Store the deliveries of each poll in one transaction, then commit its offsets."""
+        self._member_id = member_id = take_member_id(conn, self._member_id)
         group = group_of(self._settings)
-        consumer = make_consumer(
-            self._settings, client_id=group, group_id=group, group_instance_id=name_of(self._settings, seat)
-        )
+        instance = instance_id(self._settings, member_id)
+        consumer = make_consumer(self._settings, client_id=group, group_id=group, group_instance_id=instance)
         partitions: set[Any] = set()
-        told_at = 0.0
+        stored_at = 0.0
         try:
             consumer.subscribe([events_topic(self._settings)])
             while not stop.is_set():
                 polled = consumer.poll(timeout_ms=int(POLL_SECONDS * 1_000))
                 if consumer.assignment() != partitions:
                     partitions = set(consumer.assignment())
-                    _report(seat, consumer, len(partitions))
+                    _log_assignment(member_id, consumer, len(partitions))
                 records = [_to_record(message) for messages in polled.values() for message in messages]
                 if records:
                     with conn.transaction():
@@ -152,12 +153,12 @@ class Consumer:
                     if enqueued:
                         self._on_enqueued()
                     consumer.commit()
-                if time.monotonic() > told_at + TELL_SECONDS:
-                    tell_behind(conn, seat, consumer)
-                    told_at = time.monotonic()
+                if time.monotonic() > stored_at + STORE_LAG_SECONDS:
+                    store_lag(conn, member_id, consumer)
+                    stored_at = time.monotonic()
         finally:
             consumer.close(autocommit=False)
-        hand_over(conn, self._settings, seat)
+        leave_to_others(conn, self._settings, member_id)
 
 
 def _connect(settings: Settings) -> Connection:
@@ -179,12 +180,12 @@ def _to_record(message: Any) -> Record:
     )
 
 
-def _report(seat: int, consumer: Any, partitions: int) -> None:
+def _log_assignment(member_id: int, consumer: Any, partitions: int) -> None:
     generation = consumer.group_metadata().generation_id
-    log.info("webhook_consumer_assigned", seat=seat, partitions=partitions, generation=generation)
+    log.info("webhook_consumer_assigned", member_id=member_id, partitions=partitions, generation=generation)
 
 
-def _put_aside(conn: Connection, record: Record, error: Exception) -> None:
+def _insert_dead_letter(conn: Connection, record: Record, error: Exception) -> None:
     parameters = {
         "topic": record.topic,
         "partition": record.partition,

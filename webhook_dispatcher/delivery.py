@@ -1,7 +1,7 @@
-"""Due deliveries out: claimed under a lease, posted many at a time, finished in batches.
+"""Posts due deliveries: claims them under a lease, posts many at a time, and stores the results in batches.
 
-One thread with an event loop. What is in flight is bounded in all and for each webhook; of a ticket only
-the first unfinished delivery is out, so that each webhook hears of it in order.
+One thread with an event loop. The posts in flight are limited in total and for each webhook. Of each ticket
+only the first unfinished delivery to a webhook is posted, so that the webhook gets its events in order.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from infrastructure.keys.vault import Vault
 from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.storage.postgres import connect_async, named_queries
 from webhook_dispatcher.histories import sql as enqueue_sql
-from webhook_dispatcher.outcomes import Done, record
+from webhook_dispatcher.outcomes import Done, store_results
 from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
 from webhook_dispatcher.poster import Outcome, Poster
 from webhook_dispatcher.signing import key_of, sign
 
-LOOK_SECONDS = 0.25  # how often for what becomes due, and for what others enqueued
-BATCH_SECONDS = 0.002  # how long results wait for company before they are written
+LOOK_SECONDS = 0.25  # how often to look for due deliveries
+BATCH_SECONDS = 0.002  # how long results wait for others, to be written together
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
 
@@ -64,7 +64,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(NamedTuple):
-    """A delivery that is ours until its lease ends; the order of the statement's columns."""
+    """A delivery that this process holds until the lease ends; the fields are the columns of `claim`."""
 
     id: int
     endpoint_id: str
@@ -78,7 +78,7 @@ class Claim(NamedTuple):
 
 
 class Deliveries:
-    """The loop. `wake` may be called from any thread."""
+    """The loop that posts deliveries. `wake` may be called from any thread."""
 
     def __init__(self, dsn: str, poster: Poster, vault: Vault, options: Options, disable: Disable) -> None:
         self._dsn = dsn
@@ -92,7 +92,7 @@ class Deliveries:
         self._in_flight: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
         self._posts: Counter[str] = Counter()
         self._keys = lru_cache(maxsize=4_096)(
-            lambda sealed: key_of(vault.decrypt(sealed, purpose=SECRET_PURPOSE).decode())
+            lambda encrypted: key_of(vault.decrypt(encrypted, purpose=SECRET_PURPOSE).decode())
         )
 
     def wake(self) -> None:
@@ -100,8 +100,7 @@ class Deliveries:
         self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, through restarts of PostgreSQL. Raises when results cannot be written for
-        another reason than the database: claims would be held for ever."""
+        """Run until `stop` is set, also through restarts of PostgreSQL."""
         never = asyncio.Event()  # the writer is cancelled, after the last results
         writing = keep_running_async(self._write_results, never, failure="webhook_results_not_written")
         writer = asyncio.create_task(writing)
@@ -146,7 +145,7 @@ class Deliveries:
         self._in_flight[claim.id] = (claim, task)
 
     async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
-        """Whatever happens, the claim comes back: its place would be lost until the end of the process."""
+        """Post and note the result. A claim without a result would occupy its place for ever."""
         try:
             done = await self._attempt(claim, endpoint)
         except Exception as error:
@@ -163,12 +162,12 @@ class Deliveries:
             requester_id=claim.requester_id,
             is_internal=claim.is_internal,
         )
-        if verdict == "withheld" or not endpoint.sealed_secrets:
+        if verdict == "withheld" or not endpoint.encrypted_secrets:
             return Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "withheld")
         if verdict == "unknown":
             return Done(claim.id, claim.endpoint_id, claim.number, claim.failures, "pending", DEFER_SECONDS)
         signature = sign(
-            [self._keys(bytes(sealed)) for sealed in endpoint.sealed_secrets],
+            [self._keys(bytes(encrypted)) for encrypted in endpoint.encrypted_secrets],
             message_id=claim.message_id,
             timestamp=int(time.time()),
             body=claim.body,
@@ -201,7 +200,7 @@ class Deliveries:
         if not batch:
             self._has_done.clear()
             return
-        failing = await record(conn, batch, self._options.breaker, self._options.breaker_pause_seconds)
+        failing = await store_results(conn, batch, self._options.breaker, self._options.breaker_pause_seconds)
         del self._done[: len(batch)]
         if not self._done:
             self._has_done.clear()
@@ -211,9 +210,9 @@ class Deliveries:
             if not self._posts[done.endpoint_id]:
                 del self._posts[done.endpoint_id]
         self._woken.set()
-        await self._disable_those(batch, failing)
+        await self._disable_failing(batch, failing)
 
-    async def _disable_those(self, batch: Sequence[Done], failing: dict[str, timedelta]) -> None:
+    async def _disable_failing(self, batch: Sequence[Done], failing: dict[str, timedelta]) -> None:
         reasons = {done.endpoint_id: "gone" for done in batch if done.is_gone}
         for endpoint_id, duration in failing.items():
             if duration.total_seconds() > self._options.give_up_seconds:
@@ -221,11 +220,11 @@ class Deliveries:
         for endpoint_id, reason in reasons.items():
             try:
                 await asyncio.to_thread(self._disable, endpoint_id, reason)
-            except Exception as error:  # the next failure brings it here again
+            except Exception as error:  # the next failed post tries again
                 log.error("webhook_not_disabled", webhook_id=endpoint_id, error=repr(error)[:500])
 
     async def _finish_in_time(self) -> None:
-        """Let what is out come back for a while, then give up the rest: others, or we, will post it again."""
+        """Wait for the posts in flight, at most STOP_SECONDS; then release the rest to be posted again."""
         deadline = time.monotonic() + STOP_SECONDS
         while self._in_flight and time.monotonic() < deadline:
             self._woken.clear()
@@ -240,7 +239,7 @@ class Deliveries:
 
 
 async def _connect(dsn: str) -> Connection:
-    """Commits need not wait for the disk: what a crash of PostgreSQL undoes is delivered once more."""
+    """Commits do not wait for the disk: after a crash of PostgreSQL a delivery may be posted again."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c TimeZone=UTC"
     return await connect_async(
         dsn, application="ticketing-webhook-deliveries", options=options, prepare_threshold=1

@@ -1,5 +1,5 @@
-"""The process: a thread that takes events in, an event loop that sends posts out, and a thread that deletes
-what finished long ago."""
+"""The process: a thread that reads events, an event loop that posts deliveries, and a thread that deletes old
+deliveries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from webhook_dispatcher.address_guard import AddressGuard
 from webhook_dispatcher.consumer import Consumer
 from webhook_dispatcher.delivery import Deliveries, Options
 from webhook_dispatcher.poster import Poster
-from webhook_dispatcher.retention import keep_in_bounds
+from webhook_dispatcher.retention import purge_regularly
 
 STOP_LOOK_SECONDS = 0.1
 CONSUMER_STOP_SECONDS = 5.0
@@ -26,7 +26,7 @@ PURGE_STOP_SECONDS = 2.0
 
 
 def run_dispatcher(settings: Settings, stop: threading.Event) -> None:
-    """Dispatch until `stop` is set. Several may run: they share the work by leases and consumer group."""
+    """Run until `stop` is set. Several dispatchers share the work through leases and the consumer group."""
     configure_logs(settings.log_level)
     asyncio.run(_run(settings, stop))
 
@@ -46,14 +46,14 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
         deliveries = Deliveries(dsn, poster, vault, options, partial(disable_webhook, store))
         consumer = Consumer(settings, store, deliveries.wake)
-        taking = start_watched(partial(consumer.run, stop), name="consumer")
-        purging = start_watched(partial(keep_in_bounds, settings, stop), name="retention")
+        consuming = start_watched(partial(consumer.run, stop), name="consumer")
+        purging = start_watched(partial(purge_regularly, settings, stop), name="retention")
         sending = asyncio.create_task(deliveries.run(stopping))
         while not stop.is_set() and not sending.done():
             await asyncio.sleep(STOP_LOOK_SECONDS)
         stopping.set()
         await sending
-    await asyncio.to_thread(taking.join, CONSUMER_STOP_SECONDS)
+    await asyncio.to_thread(consuming.join, CONSUMER_STOP_SECONDS)
     await asyncio.to_thread(purging.join, PURGE_STOP_SECONDS)
     store.close()
     pool.close()

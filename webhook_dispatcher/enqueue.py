@@ -1,4 +1,4 @@
-"""From events of the log to delivery rows: one for each webhook that asked for it and may read it."""
+"""Makes deliveries of events: one for each webhook that is subscribed to the event and may read it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from webhook_dispatcher.payloads import (
 
 
 class LoggedEvent(NamedTuple):
-    """An event and where it stands in the log."""
+    """An event and its position in the log."""
 
     position: int
     event: DomainEvent
 
 
 class Enqueuer:
-    """Writes messages and deliveries in the caller's transaction; repeats are absorbed by unique keys.
+    """Writes messages and deliveries in the caller's transaction; unique keys make repeats harmless.
 
-    `store` knows the names that the read tables do not show yet.
+    `store` is asked for names that the read tables do not have yet.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -42,14 +42,14 @@ class Enqueuer:
         self._histories = Histories()
 
     def enqueue(self, conn: Connection, events: Sequence[LoggedEvent]) -> int:
-        """Enqueue what the events mean to the webhooks that were registered before them; return how many
-        deliveries are new."""
+        """Enqueue the events for the webhooks that were registered before them. Returns the number of new
+        deliveries."""
         endpoints = select_endpoints(conn)
         return self._enqueue(conn, events, endpoints, lambda endpoint, position: _is_due(endpoint, position))
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
-        """As enqueue, for one webhook, and whenever it was registered. Nothing of it is purged until the
-        transaction ends."""
+        """As enqueue, for one webhook, including events from before its registration. Locks the webhook, so
+        that none of its deliveries is purged before the transaction ends."""
         conn.execute(sql["hold_endpoint"], {"id": endpoint_id})
         endpoints = select_endpoints(conn, [endpoint_id])
         return self._enqueue(
@@ -85,7 +85,9 @@ class Enqueuer:
                 receivers = [
                     endpoint
                     for endpoint, names in subscribed
-                    if is_due(endpoint, step.position) and is_subscribed(names, name) and _may(endpoint, step)
+                    if is_due(endpoint, step.position)
+                    and is_subscribed(names, name)
+                    and _may_receive(endpoint, step)
                 ]
                 if receivers:
                     message = make_message(step, name, shown)
@@ -94,7 +96,7 @@ class Enqueuer:
         return insert(conn, messages, deliveries)
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
-        """What the ids are called now; the read tables may lag behind the log by a moment."""
+        """The present names of the ids. Names that the read tables do not have yet are loaded."""
         ids: set[str] = set()
         units: set[tuple[str, str]] = set()
         for step in steps:
@@ -109,24 +111,24 @@ class Enqueuer:
         names: dict[str, str] = dict(conn.execute(sql["select_names"], parameters).fetchall())
         for property_id, unit_id in units:
             if f"{property_id}/{unit_id}" not in names:
-                property = self._store.find(Property, property_id)
-                if property is not None and unit_id in property.units:
-                    names[f"{property_id}/{unit_id}"] = property.units[unit_id]
-        for id in ids - names.keys():
-            known = self._store.find(Property, id) or self._store.find(User, id)
+                owner = self._store.find(Property, property_id)
+                if owner is not None and unit_id in owner.units:
+                    names[f"{property_id}/{unit_id}"] = owner.units[unit_id]
+        for missing_id in ids - names.keys():
+            known = self._store.find(Property, missing_id) or self._store.find(User, missing_id)
             if known is not None:
-                names[id] = known.name
+                names[missing_id] = known.name
         return names
 
 
 def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list[Endpoint]:
-    """The webhooks that may get new messages, or those with these ids, and what their owners may read."""
+    """The webhooks that may get new messages, or those with these ids, with the rights of their owners."""
     parameters = {"ids": None if ids is None else list(ids)}
     return [endpoint_of(row) for row in conn.execute(sql["select_endpoints"], parameters)]
 
 
 def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[tuple[str, Message]]) -> int:
-    """Write the rows that are not there yet; return how many deliveries are new."""
+    """Insert the rows that do not exist yet. Returns the number of new deliveries."""
     if not deliveries:
         return 0
     columns: dict[str, list[Any]] = {
@@ -147,12 +149,12 @@ def _is_due(endpoint: Endpoint, position: int) -> bool:
 
 
 def _is_known(endpoint: Endpoint, position: int) -> bool:
-    """Whether a delivery of it, had there been one, would still be here."""
+    """Whether a delivery of this position would not have been purged."""
     return position > endpoint.purged_position
 
 
-def _may(endpoint: Endpoint, step: TicketStep) -> bool:
-    """Asked again when it is delivered: rights change meanwhile."""
+def _may_receive(endpoint: Endpoint, step: TicketStep) -> bool:
+    """Whether the owner may read it now. Checked again at the delivery, because rights change."""
     verdict = may_receive(
         endpoint,
         property_id=step.after.property_id,

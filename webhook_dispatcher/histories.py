@@ -1,4 +1,4 @@
-"""Tickets as of each of their versions, folded from the log."""
+"""Tickets at each of their versions, folded from the log."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from webhook_dispatcher.payloads import TicketStep
 
-REMEMBERED = 1_024  # tickets
-LARGEST_VERSION = 1_000  # of a ticket that is remembered, so that memory is bounded
+MAX_CACHED = 1_024  # tickets
+MAX_CACHED_VERSION = 1_000  # larger tickets are not cached, so that memory is bounded
 
 sql = named_queries(Path(__file__).parent / "sql" / "enqueue.sql")
 
 
 class CannotFold(Exception):
-    """The log does not hold what leads up to an event."""
+    """The log lacks events before an event."""
 
 
 class Wanted(NamedTuple):
-    """An event of a ticket, and where it stands in the log."""
+    """An event of a ticket and its position in the log."""
 
     position: int
     event: DomainEvent
 
 
 class Histories:
-    """Remembers the tickets it folded last, so that only newer events need be read."""
+    """Caches the tickets that it folded last, so that only newer events are read."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Ticket] = OrderedDict()
 
     def steps(self, conn: Connection, wanted: Iterable[Wanted]) -> list[TicketStep]:
-        """Each wanted event with the ticket before and after it; raise CannotFold where the log has gaps."""
+        """Each wanted event with the ticket before and after it. Raises CannotFold when the log has gaps."""
         by_ticket: dict[str, dict[int, Wanted]] = {}
         for each in wanted:
             by_ticket.setdefault(each.event.originator_id, {})[each.event.originator_version] = each
@@ -51,14 +51,14 @@ class Histories:
     def _read(
         self, conn: Connection, by_ticket: dict[str, dict[int, Wanted]]
     ) -> dict[str, list[DomainEvent]]:
-        """The events that lead from what is known of each ticket to the last one wanted."""
+        """The events of each ticket after its cached version, up to the last wanted one."""
         for ticket_id, versions in by_ticket.items():
             known = self._known.get(ticket_id)
-            if known is not None and known.version >= min(versions):  # asked for the past: a redelivery
+            if known is not None and known.version >= min(versions):  # for a redelivery
                 del self._known[ticket_id]
         parameters = {
             "ids": list(by_ticket),
-            "after": [known.version if (known := self._known.get(id)) else 0 for id in by_ticket],
+            "after": [known.version if (known := self._known.get(each)) else 0 for each in by_ticket],
             "up_to": [max(versions) for versions in by_ticket.values()],
         }
         histories: dict[str, list[DomainEvent]] = {}
@@ -83,11 +83,11 @@ class Histories:
                 steps.append(TicketStep(each.position, event, before, copy(ticket)))
         if len(steps) != len(versions):
             raise CannotFold(f"the log lacks a version of the ticket {ticket_id}")
-        self._remember(ticket)
+        self._cache(ticket)
         return steps
 
-    def _remember(self, ticket: Ticket | None) -> None:
-        if ticket is not None and ticket.version <= LARGEST_VERSION:
+    def _cache(self, ticket: Ticket | None) -> None:
+        if ticket is not None and ticket.version <= MAX_CACHED_VERSION:
             self._known[ticket.id] = ticket
-        if len(self._known) > REMEMBERED:
+        if len(self._known) > MAX_CACHED:
             self._known.popitem(last=False)

@@ -1,11 +1,12 @@
-"""Under which name a dispatcher is a member of the consumer group.
+"""Static membership of the dispatchers in the consumer group (KIP-345).
 
-A member with a name (KIP-345) that comes back is given its partitions back at once, without a rebalance. One
-without a name is somebody new: the partitions of the one that was killed wait for its session to time out.
+A member with a `group.instance.id` that returns gets its partitions back at once, without a rebalance. A
+member without one is new to the group: the partitions of a killed dispatcher would wait for its session to
+time out.
 
-Names are numbered seats, taken by a lock of the session in PostgreSQL that the deliveries are written with:
-no two dispatchers of a database have the same, on whatever hosts, and that of a killed one is free at once.
-Should one lose its session and its seat unnoticed, Kafka refuses its next commit, and it starts again.
+The instance id contains a member id: a number that a dispatcher locks in PostgreSQL for as long as it is
+connected. No two dispatchers of a database have the same member id, on any host, and the id of a killed one
+is free at once. If a dispatcher loses its lock unnoticed, Kafka refuses its next commit, and it starts again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from infrastructure.settings import Settings
 from infrastructure.storage.kafka import leave_group
 from infrastructure.storage.postgres import Connection, named_queries
 
-SEAT_CLASS = 7_305_880
-SEATS = 1_000
+MEMBER_CLASS = 7_305_880
+MAX_MEMBERS = 1_000
 POSITION_MILLISECONDS = 1_000
 
 sql = named_queries(Path(__file__).parent / "sql" / "membership.sql")
@@ -32,33 +33,33 @@ def group_of(settings: Settings) -> str:
     return f"{settings.kafka_prefix}-webhook-dispatcher"
 
 
-def take_seat(conn: Connection, last: int | None) -> int:
-    """Take the seat we had last, or else the first that is free, until this connection closes."""
-    seats = range(1, SEATS + 1)
-    for seat in seats if last is None else (last, *seats):
-        row = conn.execute(sql["take_seat"], {"class": SEAT_CLASS, "seat": seat}).fetchone()
+def take_member_id(conn: Connection, last: int | None) -> int:
+    """Lock the member id `last`, or else the lowest free one, until the connection closes."""
+    member_ids = range(1, MAX_MEMBERS + 1)
+    for member_id in member_ids if last is None else (last, *member_ids):
+        row = conn.execute(sql["lock_member_id"], {"class": MEMBER_CLASS, "member_id": member_id}).fetchone()
         if row and row[0]:
-            return seat
-    raise RuntimeError(f"{SEATS} dispatchers are running on this database")
+            return member_id
+    raise RuntimeError(f"{MAX_MEMBERS} dispatchers are running on this database")
 
 
-def name_of(settings: Settings, seat: int) -> str:
-    return f"{group_of(settings)}-{seat}"
+def instance_id(settings: Settings, member_id: int) -> str:
+    return f"{group_of(settings)}-{member_id}"
 
 
-def hand_over(conn: Connection, settings: Settings, seat: int) -> None:
-    """At the end: let the others have our partitions now. If there are none, we keep them for our return."""
-    row = conn.execute(sql["count_seats"], {"class": SEAT_CLASS}).fetchone()
+def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> None:
+    """Leave the group, so that others get the partitions now. A sole member keeps them for its return."""
+    row = conn.execute(sql["count_members"], {"class": MEMBER_CLASS}).fetchone()
     if not row or row[0] < 2:
         return
     try:
-        leave_group(settings, group_of(settings), name_of(settings, seat))
-    except KafkaError as error:  # they get them when our session times out
-        log.warning("webhook_consumer_not_left", seat=seat, error=repr(error)[:500])
+        leave_group(settings, group_of(settings), instance_id(settings, member_id))
+    except KafkaError as error:  # the others get the partitions when the session times out
+        log.warning("webhook_consumer_not_left", member_id=member_id, error=repr(error)[:500])
 
 
-def behind(consumer: Any) -> int:
-    """How many records of its partitions a consumer has not taken yet, as far as it has heard from Kafka."""
+def count_behind(consumer: Any) -> int:
+    """The records of its partitions that a consumer has not read, by the ends that Kafka last told it."""
     records = 0
     for partition in consumer.assignment():
         end = consumer.highwater(partition)
@@ -67,6 +68,6 @@ def behind(consumer: Any) -> int:
     return records
 
 
-def tell_behind(conn: Connection, seat: int, consumer: Any) -> None:
-    """Write it down for those who look how the dispatchers are doing, and that this one is there."""
-    conn.execute(sql["tell_behind"], {"seat": seat, "behind": behind(consumer)})
+def store_lag(conn: Connection, member_id: int, consumer: Any) -> None:
+    """Store the lag of this member and the present time, for the health check."""
+    conn.execute(sql["store_lag"], {"seat": member_id, "behind": count_behind(consumer)})

@@ -1,4 +1,4 @@
-"""What an attempt means: delivered, tried again at a time, or dead; and writing that down."""
+"""Decides the result of an attempt (delivered, retry at a time, dead) and stores it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Done(NamedTuple):
-    """How a claim ended. Without an outcome nothing was posted."""
+    """The result of a claim. Without an outcome nothing was posted."""
 
     delivery_id: int
     endpoint_id: str
@@ -57,8 +57,8 @@ class Done(NamedTuple):
         outcome: Outcome,
         schedule: Sequence[float],
     ) -> Self:
-        """Success is 2xx. 410 is final; any other failure is tried again while the schedule lasts, and not
-        before the time the receiver asked for."""
+        """Decide the result: 2xx is a success, and 410 is final. Other failures are tried again while the
+        schedule lasts, but not before the time in Retry-After."""
         status: DeliveryStatus = "delivered"
         delay = pause = 0.0
         if not outcome.is_success:
@@ -83,27 +83,28 @@ class Done(NamedTuple):
         )
 
 
-async def record(
+async def store_results(
     conn: psycopg.AsyncConnection[tuple[Any, ...]],
     batch: Sequence[Done],
     breaker: int,
     breaker_pause_seconds: float,
 ) -> dict[str, timedelta]:
-    """Write a batch in one transaction. Returns for how long each webhook that failed has been failing."""
+    """Store a batch in one transaction. Returns for how long each webhook that failed has been failing."""
     attempts = [(done, done.outcome) for done in batch if done.outcome is not None]
     successes = {done.endpoint_id for done, outcome in attempts if outcome.is_success}
-    mended = {done.endpoint_id for done, _ in attempts if done.was_failing} & successes
+    recovered = {done.endpoint_id for done, _ in attempts if done.was_failing} & successes
     failures = Counter(done.endpoint_id for done, outcome in attempts if not outcome.is_success)
     failing: dict[str, timedelta] = {}
     async with conn.transaction():
         await conn.execute(sql["finish"], _finishes(batch))
         if attempts:
             await conn.execute(sql["insert_attempts"], _attempts(attempts))
-        if mended:
-            await conn.execute(sql["note_successes"], {"ids": list(mended)})
+        if recovered:
+            await conn.execute(sql["note_successes"], {"ids": list(recovered)})
         if failures:
             pauses = {
-                id: max(done.pause_seconds for done in batch if done.endpoint_id == id) for id in failures
+                endpoint_id: max(done.pause_seconds for done in batch if done.endpoint_id == endpoint_id)
+                for endpoint_id in failures
             }
             parameters = {
                 "ids": list(failures),

@@ -1,4 +1,4 @@
-"""What the owner of a webhook may read now: it receives that and no more."""
+"""Decides what a webhook may receive: only what its owner may read now."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ Verdict = Literal["allowed", "withheld", "unknown"]
 
 
 class Endpoint(NamedTuple):
-    """A webhook with its owner's rights as of the query; the order of select_endpoints' columns.
+    """A webhook with the rights of its owner; the fields are the columns of select_endpoints.
 
-    `owner_role` is the role at registration, `credential_*` are those of the API key or OAuth client the
-    owner came by, as it is now (None: by other means), `user_*` those of the owner's user (None: no user, or
-    one that the read tables do not show yet). `has_access` says whether the owner can read tickets at all.
+    `owner_role` is the role at registration. `credential_*` are the present values of the API key or OAuth
+    client with which the owner registered the webhook (None: neither). `user_*` are those of the owner's user
+    (None: no user, or one that the read tables do not have yet). `has_access` says whether the owner can read
+    tickets at all.
     """
 
     id: str
@@ -32,16 +33,16 @@ class Endpoint(NamedTuple):
     has_access: bool
     user_role: Role | None
     user_property_ids: list[str] | None
-    sealed_secrets: list[bytes]
+    encrypted_secrets: list[bytes]
 
 
 def may_receive(
     endpoint: Endpoint, *, property_id: str | None, requester_id: str | None, is_internal: bool
 ) -> Verdict:
-    """Whether the owner may read a message with these facts; one of no property is a test.
+    """Whether the owner may read a message with these facts. A message without a property is a test.
 
-    A key that is revoked or expired reads nothing, nor does an application that is shut out or that the
-    person lets act no more. "unknown" passes: the owner's user was registered this moment.
+    A revoked or expired key reads nothing, and neither does a revoked application or one whose grant has
+    ended. The verdict is "unknown" until the read tables have the owner's user.
     """
     if not endpoint.has_access:
         return "withheld"

@@ -1,4 +1,4 @@
-"""One post: what is sent, and what came back, whatever the receiver does."""
+"""Sends one post and returns its outcome, whatever the receiver does."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from yarl import URL
 from webhook_dispatcher.address_guard import AddressGuard, GuardedResolver
 from webhook_dispatcher.schedule import retry_after_seconds
 
-READ_BYTES = 65_536  # of an answer; the rest is not waited for
+READ_BYTES = 65_536  # of an answer; the rest is not read
 KEPT_BYTES = 2_048
-BODY_SECONDS = 3.0  # an answer whose status is known does not hold a place for longer
-KEEPALIVE_SECONDS = 4.0  # shorter than what common servers wait before they hang up
+BODY_SECONDS = 3.0  # the longest wait for the body once the status is known
+KEEPALIVE_SECONDS = 4.0  # shorter than the time after which common servers close idle connections
 USER_AGENT = "modern-management-ticketing"
 
 
 class Outcome(NamedTuple):
-    """`status` is None when there was no answer; then `error` says why."""
+    """The outcome of a post. `status` is None without an answer; then `error` says why."""
 
     at: datetime
     status: int | None
@@ -42,9 +42,9 @@ class Outcome(NamedTuple):
 
 
 class Poster:
-    """Posts, many at a time, each within `timeout_seconds` in all: look-up, connection, TLS and answer.
+    """Posts, many at a time. `timeout_seconds` limits look-up, connection, TLS and answer together.
 
-    Connections are kept for the next post to the same host. No redirects, no proxies, no cookies, no
+    Connections are reused for the next post to the same host. No redirects, no proxies, no cookies, no
     compression. Use it as an asynchronous context manager.
     """
 
@@ -66,7 +66,7 @@ class Poster:
         await self._resolver.close()
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
-        """Post once. Never raises but for cancellation."""
+        """Post once. Raises nothing except CancelledError."""
         at = datetime.now(UTC)
         started = time.monotonic()
         try:
@@ -75,17 +75,16 @@ class Poster:
         except TimeoutError:
             return _failed(at, started, f"no answer within {self._timeout_seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(at, started, _said(error))
+            return _failed(at, started, _describe(error))
         seconds = retry_after_seconds(retry_after, datetime.now(UTC))
         redirect = 300 <= status < 400
         error_text = "redirects are not followed" if redirect else None
-        return Outcome(at, status, answer[:KEPT_BYTES], error_text, _since(started), seconds)
+        return Outcome(at, status, answer[:KEPT_BYTES], error_text, _milliseconds_since(started), seconds)
 
     async def _exchange(
         self, url: str, body: bytes, headers: dict[str, str], limit: asyncio.Timeout
     ) -> tuple[int, bytes, str | None]:
-        """A kept connection may have been closed by the other side just as it was used: then once more, on
-        a fresh one."""
+        """Post on a kept connection; when the receiver has just closed it, once more on a fresh one."""
         try:
             return await self._send(self._kept, url, body, headers, limit)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, aiohttp.ClientOSError) as error:
@@ -105,11 +104,11 @@ class Poster:
             URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
         ) as response:
             self._verify_peer(response)
-            answer = await _beginning(response, limit.when() or 0.0)
+            answer = await _read_beginning(response, limit.when() or 0.0)
             return response.status, answer, response.headers.get("Retry-After")
 
     def _verify_peer(self, response: aiohttp.ClientResponse) -> None:
-        """Once more, what the connection says: the other end is where we meant to go."""
+        """Check the address of the peer once more, on the open connection."""
         connection = response.connection
         if connection is not None and connection.transport is not None:
             peer = connection.transport.get_extra_info("peername")
@@ -137,10 +136,10 @@ class Poster:
         )
 
 
-async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    """The first READ_BYTES of the answer as they came; a connection with more to say is closed.
+async def _read_beginning(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    """The first READ_BYTES of the answer. Closes the connection when the answer is longer.
 
-    Ends before the deadline of the whole attempt: a status that has come is not lost to a slow body.
+    Stops before the deadline of the attempt, so that a slow body does not turn a known status into a timeout.
     """
     received = bytearray()
     now = asyncio.get_running_loop().time()
@@ -152,21 +151,21 @@ async def _beginning(response: aiohttp.ClientResponse, deadline: float) -> bytes
                     return bytes(received)
                 received += chunk
     except (TimeoutError, aiohttp.ClientError, OSError):
-        pass  # the status is what counts
+        pass  # the status is known, and the body is optional
     response.close()
     return bytes(received)
 
 
 def _failed(at: datetime, started: float, error: str) -> Outcome:
-    return Outcome(at, None, b"", error, _since(started))
+    return Outcome(at, None, b"", error, _milliseconds_since(started))
 
 
-def _since(started: float) -> int:
+def _milliseconds_since(started: float) -> int:
     return round((time.monotonic() - started) * 1_000)
 
 
-def _said(error: Exception) -> str:
-    """For the owner of the webhook: what went wrong, in one line."""
+def _describe(error: Exception) -> str:
+    """The error in one line, for the owner of the webhook."""
     return (
         (str(error) or type(error).__name__)
         .replace("\n", " ")

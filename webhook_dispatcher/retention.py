@@ -1,7 +1,7 @@
-"""Deliveries that finished long ago are forgotten, with their attempts, messages and old secrets.
+"""Deletes deliveries that finished long ago, with their attempts and messages, and expired secrets.
 
-A replay finds what has no delivery, so a webhook remembers up to which position deliveries of its were
-forgotten (`purged_position`); nothing at or before it is sent to that webhook again.
+A replay sends events that have no delivery. So each webhook stores the position up to which its deliveries
+were deleted (`purged_position`); no event at or before it is sent to that webhook again.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from infrastructure.storage.postgres import Connection, connect, named_queries
 
 LOOK_SECONDS = 3_600.0
 BATCH_SIZE = 1_000
-PAUSE_SECONDS = 0.1  # between batches, for those who deliver meanwhile
-TURN_KEY = 7_305_879  # the advisory lock of the dispatcher that deletes at the moment
+PAUSE_SECONDS = 0.1  # between batches, so that deliveries go on meanwhile
+PURGE_LOCK = 7_305_879  # the advisory lock of the dispatcher that deletes
 
 sql = named_queries(Path(__file__).parent / "sql" / "retention.sql")
 log = structlog.get_logger()
 
 
-def keep_in_bounds(settings: Settings, stop: threading.Event) -> None:
-    """Look for what is too old now and every hour until `stop`, through failures of PostgreSQL."""
+def purge_regularly(settings: Settings, stop: threading.Event) -> None:
+    """Purge now and every hour until `stop` is set, also through failures of PostgreSQL."""
     retention = timedelta(days=settings.webhook_retention_days)
     while not stop.is_set():
         try:
@@ -39,9 +39,9 @@ def keep_in_bounds(settings: Settings, stop: threading.Event) -> None:
 
 
 def purge(conn: Connection, retention: timedelta, stop: threading.Event, *, limit: int = BATCH_SIZE) -> int:
-    """Delete what finished longer ago than `retention`, a batch a transaction, and what belongs to it.
+    """Delete the deliveries that finished longer ago than `retention`, one batch in each transaction.
 
-    Returns how many deliveries are gone: none while another dispatcher is at it.
+    Returns the number of deleted deliveries; 0 while another dispatcher deletes.
     """
     purged = 0
     while not stop.is_set():
@@ -56,7 +56,7 @@ def purge(conn: Connection, retention: timedelta, stop: threading.Event, *, limi
 def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
     parameters = {"retention": retention, "limit": limit}
     with conn.transaction():
-        row = conn.execute(sql["take_turn"], {"key": TURN_KEY}).fetchone()
+        row = conn.execute(sql["try_lock"], {"key": PURGE_LOCK}).fetchone()
         if not (row and row[0]):
             return 0
         rows = conn.execute(sql["mark_finished"], parameters).fetchall()
@@ -64,7 +64,7 @@ def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
             parameters["limit"] = limit - len(rows)
             rows += conn.execute(sql["find_ownerless"], parameters).fetchall()
         if rows:
-            conn.execute(sql["delete_deliveries"], {"ids": [id for id, _ in rows]})
+            conn.execute(sql["delete_deliveries"], {"ids": [delivery_id for delivery_id, _ in rows]})
             messages = {"message_ids": [message_id for _, message_id in rows], "retention": retention}
             conn.execute(sql["delete_messages"], messages)
         conn.execute(sql["delete_secrets"])
@@ -72,6 +72,6 @@ def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
 
 
 def _connect(settings: Settings) -> Connection:
-    """What a crash of PostgreSQL brings back is deleted the next time."""
+    """Commits do not wait for the disk: rows that a crash of PostgreSQL restores are deleted later."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c lock_timeout=2s -c TimeZone=UTC"
     return connect(settings.database_url or "", application="ticketing-webhook-retention", options=options)

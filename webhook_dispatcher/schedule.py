@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again."""
+"""Decides when a failed delivery is tried again."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-JITTER = 0.1  # up to a tenth later, so that what failed together does not come back together
+JITTER = 0.1  # up to a tenth later, so that deliveries that failed together are not retried together
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 
 
 def delay_seconds(schedule: Sequence[float], failures: int) -> float | None:
-    """How long to wait after the `failures`-th failure; None when that was the last attempt."""
+    """The seconds to wait after failure number `failures`; None when that was the last attempt."""
     if failures > len(schedule):
         return None
     return schedule[failures - 1] * (1 + JITTER * random.random())  # noqa: S311 - not a secret
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """What a Retry-After header asks for (RFC 9110 section 10.2.3), at most a day; None for none."""
+    """The seconds of a valid Retry-After header (RFC 9110 section 10.2.3), at most a day; else None."""
     if not header:
         return None
     text = header.strip()

@@ -128,7 +128,7 @@ def test_an_abort_takes_along_what_was_committed_and_not_marked(settings):
 def test_the_relay_begins_nothing_before_its_last_page_is_marked_everywhere(settings):
     said = publish(settings, ForgottenMarks)
 
-    assert "not marked it in" in said
+    assert "wrote no marker to" in said
     assert published_position(settings.database_url) == end_of_log(settings.database_url)
     assert read_position(settings) is None
     assert verdict(settings).lost > 0

@@ -35,9 +35,9 @@ def processes(database, kafka, kafka_prefix, tmp_path):
 
 
 def assigned(processes):
-    """What the dispatchers were assigned: seat, partitions and generation of each time."""
+    """What the dispatchers were assigned: member id, partitions and generation of each time."""
     return [
-        (line["seat"], line["partitions"], line["generation"])
+        (line["member_id"], line["partitions"], line["generation"])
         for line in processes.logged("webhook_consumer_assigned")
     ]
 
@@ -70,7 +70,7 @@ def test_the_only_dispatcher_killed_and_started_again_goes_on_without_a_rebalanc
     assert assigned(processes) == [before, before]  # the same generation
 
 
-def test_two_dispatchers_have_seats_of_their_own_and_hand_over_when_they_end(store, receiver, processes):
+def test_two_dispatchers_have_member_ids_of_their_own_and_hand_over_when_they_end(store, receiver, processes):
     register(store, receiver.url())
     first = processes.start("webhook-dispatcher")
     after(processes, 1)
@@ -97,5 +97,5 @@ def test_two_dispatchers_have_seats_of_their_own_and_hand_over_when_they_end(sto
 
 
 def shares(processes):
-    """How many partitions each seat was given last."""
-    return {seat: partitions for seat, partitions, _ in assigned(processes)}
+    """How many partitions each member was given last."""
+    return {member_id: partitions for member_id, partitions, _ in assigned(processes)}

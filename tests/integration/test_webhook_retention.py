@@ -22,7 +22,7 @@ from tests.support.webhooks import (
     system,
 )
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
-from webhook_dispatcher.retention import TURN_KEY, purge
+from webhook_dispatcher.retention import PURGE_LOCK, purge
 
 RETENTION = timedelta(days=90)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -164,7 +164,7 @@ def waits_for_a_lock(pool):
 def test_one_dispatcher_at_a_time_deletes(conn, pool, delivered):
     age(conn, 100)
     with pool.connection() as other, other.transaction():
-        other.execute("SELECT pg_advisory_xact_lock(%s)", [TURN_KEY])
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [PURGE_LOCK])
         assert purge(conn, RETENTION, GOING_ON) == 0
 
     assert purge(conn, RETENTION, GOING_ON) == 6

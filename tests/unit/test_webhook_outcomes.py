@@ -25,7 +25,7 @@ ENDPOINT = Endpoint(
     has_access=True,
     user_role=None,
     user_property_ids=None,
-    sealed_secrets=[],
+    encrypted_secrets=[],
 )
 
 

@@ -1,5 +1,5 @@
--- name: take_turn
--- One dispatcher at a time; the others need not wait for it.
+-- name: try_lock
+-- One dispatcher at a time; the others do not wait.
 SELECT pg_try_advisory_xact_lock(%(key)s);
 
 -- name: mark_finished

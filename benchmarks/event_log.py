@@ -14,12 +14,12 @@ from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from infrastructure.storage.snapshots import REMEMBERED
+from infrastructure.storage.snapshots import MAX_SNAPSHOTS
 from tests.support.vault import VAULT
 
 EVENTS = 30
 FEW_TICKETS = 100
-MANY_TICKETS = REMEMBERED + 88  # more than the cache holds, so that none is cached when it is loaded again
+MANY_TICKETS = MAX_SNAPSHOTS + 88  # more than the cache holds, so that none is cached when it is loaded again
 STOCK = "stock library"
 APPEND, LOAD_COLD, LOAD_AGAIN = "append", "first load", "load again"
 APPEND_STOCK, LOAD_STOCK = "append stock", "load stock"

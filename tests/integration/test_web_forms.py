@@ -10,9 +10,9 @@ from tests.support.postgres import cloned_database
 
 
 @pytest.fixture
-def database(postgres, peopled):
+def database(postgres, database_with_people):
     """In which Max and Ada can sign in."""
-    with cloned_database(postgres, peopled) as dsn:
+    with cloned_database(postgres, database_with_people) as dsn:
         yield dsn
 
 

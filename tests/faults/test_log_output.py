@@ -1,7 +1,7 @@
-"""Standard error that cannot be written: every process goes on with its work.
+"""Every process goes on with its work when it cannot write to standard error.
 
-As when the disk of the log files is full, when the reader of the pipe is gone, as after
-`ticketing api 2>&1 | head -8`, or when it has stopped reading.
+The causes are a full disk, a pipe whose reader has ended (`ticketing api 2>&1 | head -8`), and a pipe whose
+reader has stopped reading.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def full_disk():
 
 @contextmanager
 def reader_gone():
-    """As with `head -8`: the reader goes when it has read so much."""
+    """The reader ends after LINES_READ lines, like `head -8`."""
     reading, writing = os.pipe()
 
     def head():
@@ -75,10 +75,10 @@ def test_every_request_is_answered_and_every_post_arrives(output, database, stor
             running = {name: processes.start(name) for name in names}
             address = f"http://127.0.0.1:{port}"
             eventually(lambda: is_ready(address), otherwise="the API does not become ready")
-            answered = [ask(address, headers, number) for number in range(REQUESTS)]
+            answered = [send_request(address, headers, number) for number in range(REQUESTS)]
             created = answered.count(201)
             eventually(lambda: len(receiver.posts) >= created)
-            eventually(lambda: signed(tmp_path))
+            eventually(lambda: has_signed(tmp_path))
             ended = {name for name, process in running.items() if process.poll() is not None}
         finally:
             processes.close()
@@ -101,8 +101,8 @@ def is_ready(address):
     return False
 
 
-def ask(address, headers, number):
-    """The status of one request of many kinds."""
+def send_request(address, headers, number):
+    """Sends one of five kinds of requests; returns the status."""
     ticket = {"title": f"Leak {number}", "property_id": "p1"}
     method, path, body = (
         ("GET", "/health/live", None),
@@ -116,12 +116,14 @@ def ask(address, headers, number):
     ).status_code
 
 
-def signed(home):
+def has_signed(home):
     file = home / "notary" / FILE
     return file.exists() and [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def test_the_relay_publishes(database, store, pool, kafka, kafka_prefix, tmp_path):
+def test_the_relay_publishes_while_it_cannot_write_to_standard_error(
+    database, store, pool, kafka, kafka_prefix, tmp_path
+):
     settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
     create_topics(settings)
     (tmp_path / "processes.log").symlink_to("/dev/full")

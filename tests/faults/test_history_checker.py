@@ -98,12 +98,12 @@ def is_settled(site, stream):
         (last,) = conn.execute("SELECT max(notification_id) FROM es.stored_events").fetchone()
         (projected,) = conn.execute("SELECT position FROM read.projector_position").fetchone()
         (pending,) = conn.execute("SELECT count(*) FROM hook.deliveries WHERE status = 'pending'").fetchone()
-        (made,) = conn.execute("SELECT count(*) FROM hook.deliveries").fetchone()
+        (deliveries,) = conn.execute("SELECT count(*) FROM hook.deliveries").fetchone()
         (tickets,) = conn.execute(
             "SELECT count(*) FROM es.stored_events WHERE topic LIKE 'ticket.%'"
         ).fetchone()
     is_published = stream is None or published_position(site.dsn) == last
-    return projected == last and pending == 0 and made == len(WEBHOOKS) * tickets and is_published
+    return projected == last and pending == 0 and deliveries == len(WEBHOOKS) * tickets and is_published
 
 
 def gather_evidence(site, clients, posts, records):
@@ -186,7 +186,7 @@ def test_the_histories_of_clients_agree_with_the_log_and_everything_derived_from
 
 
 @pytest.fixture(scope="module")
-def sound(evidence):
+def sound_evidence(evidence):
     """The evidence into which violations are planted; a run without Kafka gets the records it would have."""
     records = evidence.records or [
         Streamed(event.position, event.ticket_id, hash(event.ticket_id) % PARTITIONS, event.state)
@@ -196,8 +196,8 @@ def sound(evidence):
 
 
 @pytest.mark.parametrize(("plant", "name"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
-def test_a_planted_violation_is_detected(sound, plant, name):
-    assert name in check(plant(sound))
+def test_a_planted_violation_is_detected(sound_evidence, plant, name):
+    assert name in check(plant(sound_evidence))
 
 
 def test_every_check_has_a_planted_violation():

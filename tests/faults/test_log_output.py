@@ -38,7 +38,7 @@ def full_disk():
 
 
 @contextmanager
-def reader_gone():
+def reader_ended():
     """The reader ends after LINES_READ lines, like `head -8`."""
     reading, writing = os.pipe()
 
@@ -53,7 +53,8 @@ def reader_gone():
 
 
 @contextmanager
-def reader_asleep():
+def reader_stopped():
+    """The reader keeps the pipe open and reads nothing; the pipe has room for 4 KiB."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
     yield f"/proc/{os.getpid()}/fd/{writing}"
@@ -61,7 +62,7 @@ def reader_asleep():
     os.close(writing)
 
 
-@pytest.mark.parametrize("output", [full_disk, reader_gone, reader_asleep])
+@pytest.mark.parametrize("output", [full_disk, reader_ended, reader_stopped])
 def test_every_request_is_answered_and_every_post_arrives(output, database, store, tmp_path):
     port = free_port()
     make_property(store)
@@ -75,15 +76,15 @@ def test_every_request_is_answered_and_every_post_arrives(output, database, stor
             running = {name: processes.start(name) for name in names}
             address = f"http://127.0.0.1:{port}"
             eventually(lambda: is_ready(address), otherwise="the API does not become ready")
-            answered = [send_request(address, headers, number) for number in range(REQUESTS)]
-            created = answered.count(201)
+            statuses_of_answers = [send_request(address, headers, number) for number in range(REQUESTS)]
+            created = statuses_of_answers.count(201)
             eventually(lambda: len(receiver.posts) >= created)
             eventually(lambda: has_signed(tmp_path))
             ended = {name for name, process in running.items() if process.poll() is not None}
         finally:
             processes.close()
 
-    assert answered == [200, 200, 201, 200, 404] * (REQUESTS // 5)
+    assert statuses_of_answers == [200, 200, 201, 200, 404] * (REQUESTS // 5)
     assert len({post.id for post in receiver.posts}) == created
     assert ended == set()
 

@@ -61,7 +61,7 @@ def proxied_store(proxied_pool, request):
     return EventStore(proxied_pool, VAULT, lock=request.param)
 
 
-def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
+def new_ticket(ticket_id="t1", title="A leaking tap", by=None):
     return Ticket.open(
         ticket_id,
         by or context(),
@@ -92,7 +92,7 @@ def log(conn):
 
 
 def test_one_event_whose_commit_is_not_answered_is_stored_once(proxy, proxied_store, conn):
-    ticket = a_ticket()
+    ticket = new_ticket()
     proxy.lose_reply_to(commit_of(proxied_store, b"A leaking tap"))
 
     proxied_store.save(ticket)
@@ -102,7 +102,7 @@ def test_one_event_whose_commit_is_not_answered_is_stored_once(proxy, proxied_st
 
 
 def test_several_events_whose_commit_is_not_answered_are_stored_once(proxy, proxied_store, conn):
-    ticket = a_ticket()
+    ticket = new_ticket()
     proxied_store.save(ticket)
     change(ticket, "Water everywhere")
     proxy.lose_reply_to(commit_of(proxied_store, b"Water everywhere"))
@@ -118,7 +118,7 @@ def test_several_events_whose_commit_is_not_answered_are_stored_once(proxy, prox
 def test_two_aggregates_whose_commit_is_not_answered_are_stored_once_with_a_position_each(
     proxy, proxied_store, conn
 ):
-    first, second = a_ticket("t1"), a_ticket("t2", title="A leaking roof")
+    first, second = new_ticket("t1"), new_ticket("t2", title="A leaking roof")
     proxy.lose_reply_to(commit_of(proxied_store, b"A leaking roof"))
 
     proxied_store.save(first, second)
@@ -147,7 +147,7 @@ def test_a_new_aggregate_whose_commit_is_not_answered_does_not_conflict_with_its
 ):
     proxy.lose_reply_to(commit_of(proxied_store, b"A leaking tap"))
 
-    ticket = create(proxied_store, a_ticket(), context())
+    ticket = create(proxied_store, new_ticket(), context())
 
     assert proxy.losses == 1
     assert log(conn) == [(ticket.position, "t1", 1)]
@@ -156,7 +156,7 @@ def test_a_new_aggregate_whose_commit_is_not_answered_does_not_conflict_with_its
 def test_a_retry_during_the_append_of_the_first_try_returns_its_result(store, pool, conn):
     """The client has given up the first try, but the server carries it out at the same time as the retry."""
     tried = context(command_id="c1")
-    (stored,) = [store.mapper.to_stored_event(event) for event in a_ticket(by=tried).collect_events()]
+    (stored,) = [store.mapper.to_stored_event(event) for event in new_ticket(by=tried).collect_events()]
     again = context(command_id="c1", is_retry=True)
     with ThreadPoolExecutor(1) as executor:
         with conn.transaction():
@@ -165,7 +165,7 @@ def test_a_retry_during_the_append_of_the_first_try_returns_its_result(store, po
                 " VALUES (%s, %s, %s, %s)",
                 (stored.originator_id, stored.originator_version, stored.topic, stored.state),
             )
-            second = executor.submit(create, store, a_ticket(by=again), again)
+            second = executor.submit(create, store, new_ticket(by=again), again)
             eventually(lambda: pool.fetch(WAITING_INSERTS) == [(1,)])
         ticket = second.result()
 
@@ -178,7 +178,7 @@ def test_an_unanswered_commit_succeeds_although_the_recalled_aggregate_has_chang
     store = EventStore(proxied_pool, VAULT)
     register_property(store, "p1", context(), name="Seaside")
     store.load(Property, "p1")
-    place, ticket = store.recall(Property, "p1"), a_ticket()
+    place, ticket = store.recall(Property, "p1"), new_ticket()
     conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)
     proxy.lose_reply_to(b"A leaking tap")
 
@@ -188,11 +188,11 @@ def test_an_unanswered_commit_succeeds_although_the_recalled_aggregate_has_chang
     assert [row[1:] for row in log(conn)] == [("p1", 1), ("t1", 1), ("p1", 2)]
     assert ticket.position == log(conn)[1][0]
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), unless_changed=[place])
+        store.save(new_ticket("t2"), unless_changed=[place])
 
 
 def test_a_request_that_never_arrived_is_sent_again(proxy, proxied_store, conn):
-    ticket = a_ticket()
+    ticket = new_ticket()
     proxy.lose_request(b"A leaking tap")
 
     proxied_store.save(ticket)
@@ -202,7 +202,7 @@ def test_a_request_that_never_arrived_is_sent_again(proxy, proxied_store, conn):
 
 
 def test_a_real_conflict_is_still_reported(proxy, proxied_store, conn):
-    proxied_store.save(a_ticket())
+    proxied_store.save(new_ticket())
     faster, slower = proxied_store.load(Ticket, "t1"), proxied_store.load(Ticket, "t1")
     change(faster, "Faster")
     change(slower, "Slower")
@@ -218,7 +218,7 @@ def test_a_real_conflict_is_still_reported(proxy, proxied_store, conn):
 def test_a_real_conflict_is_still_reported_when_the_request_or_the_reply_is_lost(
     proxy, proxied_store, conn, lose
 ):
-    proxied_store.save(a_ticket())
+    proxied_store.save(new_ticket())
     faster, slower = proxied_store.load(Ticket, "t1"), proxied_store.load(Ticket, "t1")
     faster.change({"title": "Faster"}, context())
     change(slower, "Slower")
@@ -233,17 +233,17 @@ def test_a_real_conflict_is_still_reported_when_the_request_or_the_reply_is_lost
 
 
 def test_an_id_that_is_taken_is_still_refused(proxy, proxied_store):
-    create(proxied_store, a_ticket(), context())
+    create(proxied_store, new_ticket(), context())
     proxy.lose_reply_to(b"Another tap")
 
     with pytest.raises(Conflict):
-        create(proxied_store, a_ticket(title="Another tap"), context())
+        create(proxied_store, new_ticket(title="Another tap"), context())
 
 
 def test_a_connection_that_breaks_under_the_lock_of_the_aggregate_does_not_fail_the_save(
     proxy, proxied_store, conn
 ):
-    proxied_store.save(a_ticket())
+    proxied_store.save(new_ticket())
     proxied_store.note_collision("t1")
     with proxied_store.serialize_after_collision("t1"):
         ticket = proxied_store.load(Ticket, "t1")
@@ -279,7 +279,7 @@ def test_a_save_succeeds_with_a_pool_full_of_broken_connections(proxied_pool, pr
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    ticket = a_ticket()
+    ticket = new_ticket()
 
     proxied_store.save(ticket)
 
@@ -287,8 +287,8 @@ def test_a_save_succeeds_with_a_pool_full_of_broken_connections(proxied_pool, pr
 
 
 def test_without_the_database_a_request_fails_within_its_deadline(proxy, proxied_store, conn):
-    proxied_store.save(a_ticket("t0"))
-    ticket = a_ticket()
+    proxied_store.save(new_ticket("t0"))
+    ticket = new_ticket()
     proxy.become("reset")
 
     for work in (lambda: proxied_store.load(Ticket, "t0"), lambda: proxied_store.save(ticket)):
@@ -302,7 +302,7 @@ def test_without_the_database_a_request_fails_within_its_deadline(proxy, proxied
 
 def test_a_slow_network_only_delays_a_save(proxy, proxied_store, conn):
     proxy.become("delay", delay_seconds=0.05)
-    ticket = a_ticket()
+    ticket = new_ticket()
 
     proxied_store.save(ticket)
 
@@ -318,7 +318,7 @@ def test_a_store_opens_without_the_database_and_saves_when_it_is_back(proxy, con
             store.load(Ticket, "t1")
 
         proxy.become("pass")
-        eventually(lambda: try_save(store, a_ticket()), 60)
+        eventually(lambda: try_save(store, new_ticket()), 60)
 
     assert len(log(conn)) == 1
 

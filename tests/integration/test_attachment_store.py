@@ -46,10 +46,10 @@ def credentials(monkeypatch):
 def bucket(s3_endpoint, credentials):
     """The boto3 resource of an empty bucket."""
     s3 = boto3.resource("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
-    made = s3.create_bucket(Bucket=BUCKET)
-    yield made
-    made.objects.delete()
-    made.delete()
+    created = s3.create_bucket(Bucket=BUCKET)
+    yield created
+    created.objects.delete()
+    created.delete()
 
 
 @pytest.fixture(params=["disk", "s3"])

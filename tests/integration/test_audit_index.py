@@ -127,12 +127,12 @@ def test_missing_and_invented_past_states_are_reported(database, store, conn, ca
     invented = [("no-ticket", 1), (ticket_id, version), (ticket_id, -1)]
     for absent_id, number in invented:
         conn.execute(copy, [Jsonb({"ticket_id": absent_id, "version": number}), ticket_id])
-    (gone,) = conn.execute(
+    (deleted_id,) = conn.execute(
         "DELETE FROM read.past_tickets WHERE ticket_id = %s AND version = 1 RETURNING ticket_id", [ticket_id]
     ).fetchone()
 
     assert problems_of(verify(database, VAULT, lambda done, total: None)) == {
-        ("past_tickets", f"{gone}/1", "missing"),
+        ("past_tickets", f"{deleted_id}/1", "missing"),
         *(("past_tickets", f"{absent_id}/{number}", "should not be there") for absent_id, number in invented),
     }
 

@@ -17,8 +17,8 @@ from tests.support.keys import bearer, make_key, operator
 
 @pytest.fixture
 def services(database, tmp_path):
-    with services_on(database, tmp_path) as made:
-        yield made
+    with services_on(database, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture

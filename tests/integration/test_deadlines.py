@@ -202,14 +202,14 @@ def test_an_append_without_an_answer_may_be_stored_and_a_retry_stores_nothing_mo
     proxied_pool.fetch("SELECT 1")
     proxy.become("delay", delay_seconds=1.0)  # the server receives it after the client has given up
     with request_limit(), pytest.raises(DeadlineExceeded) as caught:
-        store.save(a_property(first_try))
+        store.save(new_property(first_try))
     assert outcome_is_unknown(caught.value)
     stored = "SELECT count(*) FROM es.stored_events"
     eventually(lambda: conn.execute(stored).fetchone() == (1,))
     proxy.become("pass")
 
     eventually(lambda: try_fetch(proxied_pool, "SELECT 1"))
-    create(store, a_property(first_try), msgspec.structs.replace(first_try, is_retry=True))
+    create(store, new_property(first_try), msgspec.structs.replace(first_try, is_retry=True))
 
     assert conn.execute(stored).fetchone() == (1,)
 
@@ -227,7 +227,7 @@ def test_a_pool_closes_while_the_server_does_not_answer(proxy):
     eventually(lambda: "postgres-probe" not in {thread.name for thread in threading.enumerate()})
 
 
-def a_property(context):
+def new_property(context):
     return Property.register("p1", context, name="P", address=SEASIDE)
 
 

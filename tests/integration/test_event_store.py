@@ -36,7 +36,7 @@ WAITING_INSERTS = """
 """
 
 
-def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
+def new_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
     return Ticket.open(
         ticket_id,
         context(command_id=command_id),
@@ -72,7 +72,7 @@ def row_counts(store, monkeypatch):
 
 
 def test_a_saved_aggregate_is_loaded(store, other_store):
-    ticket = a_ticket()
+    ticket = new_ticket()
     ticket.change({"title": "Water everywhere"}, context())
     store.save(ticket)
 
@@ -83,7 +83,7 @@ def test_a_saved_aggregate_is_loaded(store, other_store):
 
 
 def test_an_absent_aggregate_or_one_of_another_kind_is_not_found(store):
-    store.save(a_ticket())
+    store.save(new_ticket())
 
     for kind, aggregate_id in ((Ticket, "t2"), (Property, "t1")):
         assert store.find(kind, aggregate_id) is None
@@ -92,7 +92,7 @@ def test_an_absent_aggregate_or_one_of_another_kind_is_not_found(store):
 
 
 def test_a_load_reads_only_the_last_known_event_and_the_newer_ones(store, other_store, row_counts):
-    store.save(a_ticket())
+    store.save(new_ticket())
     store.load(Ticket, "t1")
     ticket = other_store.load(Ticket, "t1")
     ticket.change({"title": "Changed by another"}, context())
@@ -106,7 +106,7 @@ def test_a_load_reads_only_the_last_known_event_and_the_newer_ones(store, other_
 
 
 def test_find_both_finds_two_aggregates_in_one_round_trip(store, other_store, row_counts):
-    store.save(a_ticket())
+    store.save(new_ticket())
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     store.save(place)
     assert store.find_both(Property, "p1", Ticket, "t2") == (other_store.load(Property, "p1"), None)
@@ -125,7 +125,7 @@ def test_find_both_finds_two_aggregates_in_one_round_trip(store, other_store, ro
 def test_an_aggregate_that_was_stored_after_it_was_not_found_is_loaded(store, other_store):
     assert store.find(Ticket, "t1") is None
 
-    other_store.save(a_ticket())
+    other_store.save(new_ticket())
 
     assert store.load(Ticket, "t1").version == 1
 
@@ -160,7 +160,7 @@ def test_loaded_aggregates_share_no_mutable_state(store):
 
 @pytest.mark.parametrize("restored", [0, 1])
 def test_after_a_restore_from_a_backup_the_log_is_loaded_and_not_the_snapshot(store, conn, restored):
-    ticket = a_ticket()
+    ticket = new_ticket()
     ticket.change({"title": "After the backup"}, context())
     store.save(ticket)
     store.load(Ticket, "t1")
@@ -173,12 +173,12 @@ def test_after_a_restore_from_a_backup_the_log_is_loaded_and_not_the_snapshot(st
 
 
 def test_after_a_restore_and_other_events_the_log_is_loaded_and_not_the_snapshot(store, other_store, conn):
-    store.save(a_ticket(title="Before"))
+    store.save(new_ticket(title="Before"))
     store.load(Ticket, "t1")
     conn.execute("ALTER TABLE es.stored_events DISABLE TRIGGER stored_events_append_only")
     conn.execute("DELETE FROM es.stored_events")
 
-    other_store.save(a_ticket(title="After"))
+    other_store.save(new_ticket(title="After"))
 
     assert store.load(Ticket, "t1").title == "After"
 
@@ -186,22 +186,22 @@ def test_after_a_restore_and_other_events_the_log_is_loaded_and_not_the_snapshot
 def test_snapshots_in_memory_are_bounded(store, row_counts, monkeypatch):
     monkeypatch.setattr(snapshots, "MAX_SNAPSHOTS", 2)
     for number in range(4):
-        store.save(a_ticket(f"t{number}"))
+        store.save(new_ticket(f"t{number}"))
         store.load(Ticket, f"t{number}")
     store.load(Ticket, "t0")
-    store.save(a_ticket("long", title="x" * snapshots.MAX_BYTES_OF_ONE))
+    store.save(new_ticket("long", title="x" * snapshots.MAX_BYTES_OF_ONE))
     store.load(Ticket, "long")
 
     assert list(store._snapshots._snapshots) == ["t3", "t0"]
     monkeypatch.setattr(snapshots, "MAX_BYTES", 1_500)
-    store.save(a_ticket("large", title="x" * 1_000))
+    store.save(new_ticket("large", title="x" * 1_000))
     store.load(Ticket, "large")
 
     assert list(store._snapshots._snapshots) == ["large"]
 
 
 def test_the_slower_of_two_commands_is_refused(store, other_store):
-    store.save(a_ticket())
+    store.save(new_ticket())
     faster, slower = store.load(Ticket, "t1"), other_store.load(Ticket, "t1")
     faster.change({"title": "Faster"}, context())
     slower.change({"title": "Slower"}, context())
@@ -214,8 +214,8 @@ def test_the_slower_of_two_commands_is_refused(store, other_store):
 
 
 def test_a_command_carried_out_twice_is_stored_once(store, other_store):
-    store.save(a_ticket(command_id="c1"))
-    again = a_ticket(command_id="c1")
+    store.save(new_ticket(command_id="c1"))
+    again = new_ticket(command_id="c1")
 
     other_store.save(again)
 
@@ -224,7 +224,7 @@ def test_a_command_carried_out_twice_is_stored_once(store, other_store):
 
 
 def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
-    ticket = a_ticket(command_id="c1")
+    ticket = new_ticket(command_id="c1")
     store.save(ticket)
     opened_at = ticket.position
     ticket.change({"title": "Later"}, context(command_id="c2"))
@@ -239,7 +239,7 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
 def test_several_aggregates_are_saved_in_one_commit_each_with_its_last_position(store, other_store, conn):
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     place.add_unit("unit1", "Unit 101", context())
-    unchanged, ticket = save_and_load(other_store, a_ticket("t0")), a_ticket("t1")
+    unchanged, ticket = save_and_load(other_store, new_ticket("t0")), new_ticket("t1")
 
     store.save(place, unchanged, ticket)
 
@@ -267,8 +267,8 @@ def transactions_of(conn, *aggregate_ids):
 
 
 def test_no_aggregate_is_saved_when_one_of_several_has_changed_meanwhile(store, other_store):
-    store.save(a_ticket("t1"))
-    store.save(a_ticket("t2"))
+    store.save(new_ticket("t1"))
+    store.save(new_ticket("t2"))
     first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")
     faster = other_store.load(Ticket, "t2")
     for ticket in (first, second, faster):
@@ -286,12 +286,12 @@ def test_several_aggregates_are_saved_only_if_the_recalled_aggregate_is_unchange
     other_store.save(place)
     store.load(Property, "p1")
     recalled = store.recall(Property, "p1")
-    store.save(a_ticket("t1"), a_ticket("t2"), unless_changed=[recalled])
+    store.save(new_ticket("t1"), new_ticket("t2"), unless_changed=[recalled])
     place.add_unit("unit1", "Unit 101", context())
     other_store.save(place)
 
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t3"), a_ticket("t4"), unless_changed=[recalled])
+        store.save(new_ticket("t3"), new_ticket("t4"), unless_changed=[recalled])
 
     tickets = [store.find(Ticket, ticket_id) for ticket_id in ("t1", "t2", "t3", "t4")]
     assert [ticket is not None for ticket in tickets] == [True, True, False, False]
@@ -299,8 +299,8 @@ def test_several_aggregates_are_saved_only_if_the_recalled_aggregate_is_unchange
 
 def test_a_deadlock_of_two_appends_is_a_version_conflict(store, pool, conn):
     """PostgreSQL ends one of two appends that wait for each other; its command is refused."""
-    store.save(a_ticket("t1"))
-    store.save(a_ticket("t2"))
+    store.save(new_ticket("t1"))
+    store.save(new_ticket("t2"))
     first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")
     for ticket in (first, second):
         ticket.change({"priority": "high"}, context())
@@ -317,9 +317,9 @@ def test_a_deadlock_of_two_appends_is_a_version_conflict(store, pool, conn):
 def test_a_repeated_request_with_several_commands_stores_nothing_new(store, other_store):
     """Each command has its own id, from which the ids of its events are derived."""
     command_ids = ("request-1/1", "request-1/2")
-    store.save(*(a_ticket(f"t-{number}", command_id=number) for number in command_ids))
+    store.save(*(new_ticket(f"t-{number}", command_id=number) for number in command_ids))
 
-    again = [a_ticket(f"t-{number}", command_id=number) for number in command_ids]
+    again = [new_ticket(f"t-{number}", command_id=number) for number in command_ids]
     other_store.save(*again)
 
     assert [store.load(Ticket, ticket.id).version for ticket in again] == [1, 1]
@@ -330,7 +330,7 @@ def test_a_repeated_request_with_several_commands_stores_nothing_new(store, othe
 
 def test_an_aggregate_with_an_event_of_an_unknown_type_is_not_loaded(store, conn):
     """A newer version may have written the event; without it the state of the aggregate would be wrong."""
-    store.save(a_ticket())
+    store.save(new_ticket())
     store.load(Ticket, "t1")
     conn.execute(
         "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
@@ -355,13 +355,13 @@ def test_recall_reads_nothing_and_a_save_fails_when_the_recalled_aggregate_has_c
 
     recalled = store.recall(Property, "p1")
     assert row_counts == []
-    store.save(a_ticket("t1"), unless_changed=[recalled])
+    store.save(new_ticket("t1"), unless_changed=[recalled])
     place.change({"name": "Seaside Residences"}, context())
     other_store.save(place)
 
     assert recalled.aggregate.name == "Seaside"
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), unless_changed=[recalled])
+        store.save(new_ticket("t2"), unless_changed=[recalled])
     assert (store.find(Ticket, "t1").version, store.find(Ticket, "t2")) == (1, None)
     assert store.recall(Ticket, "p1") is None
 

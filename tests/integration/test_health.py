@@ -52,11 +52,11 @@ def test_live_needs_no_database(tmp_path):
 
 def test_ready_reports_the_lag_of_the_projector(database, store, tmp_path, catch_up):
     register_property(store, "p1", operator(), name="P")
-    behind, _ = fetch_readiness(database, tmp_path)
+    lagging, _ = fetch_readiness(database, tmp_path)
     catch_up()
-    level, _ = fetch_readiness(database, tmp_path)
+    caught_up, _ = fetch_readiness(database, tmp_path)
 
-    assert behind.json["data"] == {
+    assert lagging.json["data"] == {
         "status": "ready",
         "projector_lag": 1,
         "parked_events": 0,
@@ -65,7 +65,7 @@ def test_ready_reports_the_lag_of_the_projector(database, store, tmp_path, catch
         "webhook_deliveries_due": 0,
         "webhooks_failing": 0,
     }
-    assert level.json["data"]["projector_lag"] == 0
+    assert caught_up.json["data"]["projector_lag"] == 0
 
 
 def test_sequence_gaps_after_the_last_event_do_not_count_as_lag(

@@ -14,8 +14,8 @@ from tests.support.keys import bearer, make_key
 
 @pytest.fixture
 def services(database, tmp_path):
-    with services_on(database, tmp_path) as made:
-        yield made
+    with services_on(database, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -177,11 +177,11 @@ def test_a_malformed_key_is_named(post, bad):
 
 def test_a_request_that_is_refused_before_its_command_claims_no_key(post, store, pool):
     without_scope = make_key(store, scopes=("users:read",)).key
-    spent = make_key(store, rate_limit=1).key
-    post(idempotency_key="other", key=spent)
+    exhausted = make_key(store, rate_limit=1).key
+    post(idempotency_key="other", key=exhausted)
 
     assert post(key=without_scope).status_code == 403
-    assert post(key=spent).status_code == 429
+    assert post(key=exhausted).status_code == 429
     assert post("x" * 1_048_577).status_code == 413
     with pool.connection() as conn:
         assert conn.execute("SELECT idempotency_key FROM access.idempotency").fetchall() == [("other",)]
@@ -201,13 +201,13 @@ def test_of_many_concurrent_requests_one_is_carried_out(post, count_registered):
 
 
 def test_the_command_id_is_the_id_of_the_created_property(post, store, pool):
-    made = post().json["data"]["id"]
+    created_id = post().json["data"]["id"]
 
     with pool.connection() as conn:
-        (claimed, digest) = conn.execute(
+        (command_id, digest) = conn.execute(
             "SELECT command_id, request_sha256 FROM access.idempotency"
         ).fetchone()
-    assert claimed == made == store.load(Property, made).id
+    assert command_id == created_id == store.load(Property, created_id).id
     assert digest == hashlib.sha256(b'POST\0/v1/things\0\0{"name": "A"}').digest()
 
 

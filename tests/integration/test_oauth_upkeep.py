@@ -24,7 +24,7 @@ def client(database, tmp_path):
 
 
 @pytest.fixture
-def unconnected(tmp_path):
+def client_without_database(tmp_path):
     with services_on(NOWHERE, tmp_path) as services:
         yield TestClient(create_app(services))
 
@@ -97,17 +97,17 @@ def test_expired_sessions_and_sign_in_failures_are_deleted(client, pool, monkeyp
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
-def test_without_the_database_oauth_endpoints_are_503_with_retry_after(unconnected, path):
+def test_without_the_database_oauth_endpoints_are_503_with_retry_after(client_without_database, path):
     body = urlencode({"grant_type": "client_credentials", "token": "x", "client_id": "c"})
 
-    answer = unconnected.simulate_post(path, body=body, headers={"Content-Type": FORM})
+    answer = client_without_database.simulate_post(path, body=body, headers={"Content-Type": FORM})
 
     assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
     assert answer.headers["retry-after"] == "1"
 
 
-def test_without_the_database_pages_are_503_with_retry_after(unconnected):
-    page = Page(unconnected)
+def test_without_the_database_pages_are_503_with_retry_after(client_without_database):
+    page = Page(client_without_database)
     form = page.open("/admin/sign-in")
     authorization = page.open("/oauth/authorize?client_id=c&response_type=code")
     signed_in = page.sign_in("ada")

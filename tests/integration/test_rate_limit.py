@@ -127,14 +127,14 @@ def test_concurrent_first_requests_of_a_key_are_all_counted(store, pool):
     """None of them finds a window; one of them creates it."""
     clients = 8
 
-    def first_request(key, together):
-        together.wait()
+    def first_request(key, start):
+        start.wait()
         return authenticate(pool, f"Bearer {key}")[1].used
 
     with ThreadPoolExecutor(clients) as threads:
         for _ in range(20):
-            key, together = make_key(store).key, threading.Barrier(clients)
-            used = threads.map(first_request, [key] * clients, [together] * clients)
+            key, start = make_key(store).key, threading.Barrier(clients)
+            used = threads.map(first_request, [key] * clients, [start] * clients)
             assert sorted(used) == list(range(1, clients + 1))
 
 

@@ -95,7 +95,7 @@ def test_keys_and_tokens_can_read_without_being_counted_and_cannot_write(client,
 
 
 def test_invalid_and_exhausted_credentials_stay_refused(client, store, pool, stop_writing):
-    revoked, expired, spent = (make_key(store, rate_limit=1) for _ in range(3))
+    revoked, expired, exhausted = (make_key(store, rate_limit=1) for _ in range(3))
     app = make_app(store)
     old = make_access_token(pool, app, lifetime=timedelta(0))
     of_revoked = make_access_token(pool, make_app(store, name="Gone"))
@@ -103,9 +103,9 @@ def test_invalid_and_exhausted_credentials_stay_refused(client, store, pool, sto
     with pool.connection() as conn:
         conn.execute("UPDATE access.api_keys SET expires_at = now() WHERE id = %s", [expired.api_key.id])
         conn.execute("UPDATE access.oauth_clients SET revoked_at = now() WHERE name = 'Gone'")
-    credentials = (revoked.key, expired.key, spent.key, old, of_revoked, make_token(OAUTH_ACCESS))
+    credentials = (revoked.key, expired.key, exhausted.key, old, of_revoked, make_token(OAUTH_ACCESS))
     for _ in range(2):
-        status_of(client, spent.key)
+        status_of(client, exhausted.key)
 
     stop_writing()
 
@@ -153,12 +153,12 @@ def test_a_nearly_full_disk_refuses_only_requests_that_write(database, store, tm
         unknown = status_of(client, make_token("mts_"), "POST")
         fields = {"client_id": app.client_id, "client_secret": app.secret}
         described = send(client, "/oauth/introspect", token="x", **fields)
-        asked = send(client, "/oauth/token", grant_type="client_credentials", **fields)
+        refused = send(client, "/oauth/token", grant_type="client_credentials", **fields)
 
     assert (read, written, unknown) == (200, STATUS_OF["unavailable"], 401)
     assert (described.status_code, described.json) == (200, {"active": False})
-    assert (asked.status_code, asked.json["error"]) == (503, "temporarily_unavailable")
-    assert int(asked.headers["retry-after"]) >= 1
+    assert (refused.status_code, refused.json["error"]) == (503, "temporarily_unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
 
 
 def send(client, path, **fields):

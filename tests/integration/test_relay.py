@@ -212,12 +212,12 @@ def test_a_relay_that_was_replaced_is_refused_by_kafka(settings, store):
         transactions(conn, settings, 30) as old_producer,
         Marks(settings) as marks,
     ):
-        zombie = Relay(conn, old_producer, marks, settings, read_position(settings))
+        old_relay = Relay(conn, old_producer, marks, settings, read_position(settings))
         append(store, history.grow(20))
         publish_all(settings)
 
         with pytest.raises(KafkaError) as refused:
-            zombie.publish_batch()
+            old_relay.publish_batch()
         assert is_fenced(refused.value)
 
     assert verdict(settings) == Verdict()

@@ -219,7 +219,7 @@ def test_silent_clients_occupy_no_thread(address):
 
 
 def test_clients_that_do_not_close_do_not_delay_others(address):
-    """The worker of gunicorn waits for the close in its main loop; ours serves other clients meanwhile."""
+    """The worker of gunicorn waits for the close in its main loop; this worker serves other clients then."""
     lingering = [socket.create_connection(address) for _ in range(3)]
     try:
         for client in lingering:

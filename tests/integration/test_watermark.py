@@ -111,22 +111,22 @@ def test_events_stored_before_the_append_of_a_slow_writer_are_read_at_once(conn,
 def test_a_rolled_back_append_leaves_a_gap_for_which_readers_do_not_wait(conn, other):
     begin(conn)
     append(conn, "never")
-    append(other, "kept")
+    append(other, "stored")
 
     conn.execute("ROLLBACK")
 
-    assert streams(other) == ["kept"]
+    assert streams(other) == ["stored"]
 
 
 def test_readers_do_not_wait_for_a_killed_writer(database, conn):
     writer = connect(database, application="writer")
     begin(writer)
     append(writer, "killed")
-    append(conn, "kept")
+    append(conn, "stored")
 
     conn.execute("SELECT pg_terminate_backend(%s, 5000)", [writer.info.backend_pid])
 
-    assert streams(conn) == ["kept"]
+    assert streams(conn) == ["stored"]
     writer.close()
 
 
@@ -207,9 +207,9 @@ def test_readers_do_not_wait_for_other_databases_and_other_advisory_locks(conn, 
         elsewhere.execute("SELECT pg_advisory_xact_lock_shared(17747::bigint << 48)")
         begin(conn)
         conn.execute("SELECT pg_advisory_xact_lock(17747, 1), pg_advisory_xact_lock(1)")
-        append(other, "kept")
+        append(other, "stored")
 
-        assert streams(other) == ["kept"]
+        assert streams(other) == ["stored"]
 
 
 def test_reading_can_be_limited_to_topics(conn):
@@ -238,12 +238,12 @@ def test_a_disabled_trigger_is_detected(conn, trigger, change):
     ["UPDATE es.stored_events SET state = ''", "DELETE FROM es.stored_events", "TRUNCATE es.stored_events"],
 )
 def test_the_log_is_append_only(conn, statement):
-    append(conn, "kept")
+    append(conn, "stored")
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         conn.execute(statement)
 
-    assert streams(conn) == ["kept"]
+    assert streams(conn) == ["stored"]
 
 
 def test_the_recorder_returns_the_positions_that_a_follower_reads(conn, recorder):

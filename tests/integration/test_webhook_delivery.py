@@ -135,10 +135,10 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
 
 def test_a_retried_change_is_carried_out_once(store):
     webhook = register(store, "https://example.com/hook")
-    asked = replace(system(), is_retry=True)
+    retry = replace(system(), is_retry=True)
 
     for _ in range(2):
-        changed = change_webhook(store, webhook.id, asked, frozenset({1}), enabled=False)
+        changed = change_webhook(store, webhook.id, retry, frozenset({1}), enabled=False)
         change_webhook(store, webhook.id, system(), enabled=True)
 
     assert (changed.is_enabled, changed.version) == (False, 2)
@@ -265,7 +265,7 @@ def test_410_disables_the_webhook_and_is_recorded(store, pool, receiver, dispatc
     webhook = register(store, receiver.url())
     open_ticket(store)
 
-    eventually(lambda: not reloaded(store, webhook).is_enabled)
+    eventually(lambda: not reload(store, webhook).is_enabled)
     missed = open_ticket(store)
     eventually(lambda: position(pool) >= missed.position)
     receiver.answers.clear()
@@ -287,7 +287,7 @@ def position(pool):
         return conn.execute("SELECT position FROM hook.position").fetchone()[0]
 
 
-def reloaded(store, webhook):
+def reload(store, webhook):
     return store.load(type(webhook), webhook.id)
 
 

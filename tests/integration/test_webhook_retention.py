@@ -112,13 +112,13 @@ def test_a_replay_does_not_create_deleted_deliveries_again(conn, store, pool, re
     (good, _), (_, _, last) = finished_deliveries
     age(conn, 100)
     purge(conn, RETENTION, NOT_STOPPED)
-    newcomer = register(store, receiver.url("/new"))
+    new_webhook = register(store, receiver.url("/new"))
     missed = open_ticket(store)
 
     replayed = replay_missing(pool, store, good.id, LONG_AGO)
-    to_newcomer = replay_missing(pool, store, newcomer.id, LONG_AGO)
+    to_new_webhook = replay_missing(pool, store, new_webhook.id, LONG_AGO)
 
-    assert (replayed.queued, to_newcomer.queued) == (1, 4)
+    assert (replayed.queued, to_new_webhook.queued) == (1, 4)
     assert conn.execute(
         "SELECT aggregate_id FROM hook.deliveries WHERE endpoint_id = %s", [good.id]
     ).fetchall() == [(missed.id,)]
@@ -140,12 +140,12 @@ def test_a_message_that_a_replay_uses_again_is_not_deleted(
     conn, database, store, pool, receiver, finished_deliveries
 ):
     """The last old delivery of the message is deleted before a replay to a new webhook commits."""
-    newcomer = register(store, receiver.url("/new"))
+    new_webhook = register(store, receiver.url("/new"))
     age(conn, 100)
     events = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
     with pool.connection() as replaying:
         with replaying.transaction():
-            assert Enqueuer(store).enqueue_for(replaying, events, newcomer.id) == 3
+            assert Enqueuer(store).enqueue_for(replaying, events, new_webhook.id) == 3
             purging = threading.Thread(target=purge, args=(conn, RETENTION, NOT_STOPPED))
             purging.start()
             eventually(lambda: waits_for_a_lock(pool))

@@ -1,5 +1,8 @@
-"""Transactions that ended in Kafka's books but not in all partitions, as a broker leaves them that was killed
-meanwhile: what was acknowledged is never lost, and readers get to the end."""
+"""Kafka transactions that have ended, but whose markers are missing in some partitions.
+
+A broker that is killed during a commit or an abort leaves such transactions. The relay finishes them: no
+acknowledged record is lost, and readers of committed records reach the end of the topic.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ EVENTS = 42
 
 @pytest.fixture(scope="module")
 def trusting_kafka(kafka):
-    """A Kafka that takes records of a transaction without asking its coordinator, as before Kafka 3.6."""
+    """A Kafka that accepts records of a transaction without verifying it, as before Kafka 3.6."""
     with closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
         brokers = [str(broker["broker_id"]) for broker in admin.describe_cluster()["brokers"]]
         for value in ("false", "true"):
@@ -55,7 +58,7 @@ def trusting_kafka(kafka):
 
 @pytest.fixture
 def settings(database, store, trusting_kafka, kafka_prefix, tmp_path):
-    """Of a stream with topics and a log, but without a record yet."""
+    """The settings of a stream with topics and a log, but without records."""
     append(store, History(4).grow(EVENTS))
     settings = stream_settings(database, trusting_kafka, kafka_prefix, tmp_path)
     create_topics(settings)
@@ -63,7 +66,7 @@ def settings(database, store, trusting_kafka, kafka_prefix, tmp_path):
 
 
 def publish(settings, broken):
-    """One page, by a producer that is `broken`, on which the relay gives up; return how it did."""
+    """Publishes a batch with a `broken` producer until the relay gives up; returns the error message."""
     with (
         connect(settings.database_url, application="tests") as conn,
         transactions(conn, settings, DELIVERY_SECONDS) as producer,
@@ -83,20 +86,20 @@ def state(settings):
     return transaction_state(settings, relay_transactional_id(settings))
 
 
-def forget_the_answer(settings):
-    """As if Kafka's answer to the commit had not arrived."""
+def lose_the_answer(settings):
+    """Resets the position in PostgreSQL, as if Kafka's answer to the commit had been lost."""
     with connect(settings.database_url, application="tests") as conn:
         conn.execute("UPDATE relay.position SET position = 0")
 
 
 def replace_the_relay(settings):
-    """What a relay does to Kafka's books that dies right after."""
+    """Initializes the transactional id, as a relay does when it starts."""
     with closing(make_producer(settings, transactional_id=relay_transactional_id(settings))) as producer:
         producer.init_transactions()
 
 
-def all_is_well(settings):
-    """A relay starts, and everything can be read."""
+def new_relay_recovers(settings):
+    """Starts a relay; returns whether it publishes the whole log and every event can be read once."""
     end = end_of_log(settings.database_url)
     with RelayProcess(settings) as relay:
         relay.wait_for("relay_starts")
@@ -105,8 +108,8 @@ def all_is_well(settings):
     return verdict(settings) == Verdict()
 
 
-def test_an_abort_takes_along_what_was_committed_and_not_marked(settings):
-    """Why the relay waits for the marks: the control of what follows. No one can bring the records back."""
+def test_an_abort_discards_committed_records_without_markers(settings):
+    """The control for the tests below: it shows why the relay waits for the markers. The records are lost."""
     with connect(settings.database_url, application="tests") as conn:
         records = [to_record(StoredRow(*row), source=settings.base_url) for row in read_log(conn, 0, 100)]
         with transactions(conn, settings, DELIVERY_SECONDS) as producer:
@@ -125,26 +128,26 @@ def test_an_abort_takes_along_what_was_committed_and_not_marked(settings):
     assert 0 < verdict(settings).lost < EVENTS
 
 
-def test_the_relay_begins_nothing_before_its_last_page_is_marked_everywhere(settings):
-    said = publish(settings, ForgottenMarks)
+def test_the_relay_begins_no_transaction_before_all_markers_of_the_last_one_are_written(settings):
+    message = publish(settings, ForgottenMarks)
 
-    assert "wrote no marker to" in said
+    assert "wrote no marker to" in message
     assert published_position(settings.database_url) == end_of_log(settings.database_url)
     assert read_position(settings) is None
     assert verdict(settings).lost > 0
-    assert all_is_well(settings)
+    assert new_relay_recovers(settings)
 
 
-def test_what_kafka_has_committed_is_finished_although_its_answer_was_lost(settings):
+def test_a_committed_transaction_is_finished_although_the_answer_was_lost(settings):
     publish(settings, ForgottenMarks)
-    forget_the_answer(settings)
+    lose_the_answer(settings)
     eventually(lambda: state(settings) == TransactionState.COMPLETE_COMMIT, SOON_SECONDS)
 
-    assert all_is_well(settings)
+    assert new_relay_recovers(settings)
 
 
-def test_a_relay_that_dies_while_it_finishes_leaves_nothing_that_is_aborted(settings):
-    """Some partitions are done, then others, and another relay takes over each time."""
+def test_a_relay_that_ends_while_it_writes_markers_causes_no_abort(settings):
+    """Writes the markers of a quarter of the partitions and replaces the relay, twice."""
     publish(settings, ForgottenMarks)
     topic, quarter = events_topic(settings), PARTITIONS // 4
     for first in (0, quarter):
@@ -154,26 +157,26 @@ def test_a_relay_that_dies_while_it_finishes_leaves_nothing_that_is_aborted(sett
         replace_the_relay(settings)
     assert state(settings) == TransactionState.EMPTY
 
-    assert all_is_well(settings)
+    assert new_relay_recovers(settings)
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
-def test_what_kafka_has_aborted_is_finished_and_published_again(settings, is_replaced):
+def test_an_aborted_transaction_is_finished_and_published_again(settings, is_replaced):
     publish(settings, ForgottenAborts)
     assert published_position(settings.database_url) == 0
     eventually(lambda: state(settings) == TransactionState.COMPLETE_ABORT, SOON_SECONDS)
     if is_replaced:
         replace_the_relay(settings)
 
-    assert all_is_well(settings)
+    assert new_relay_recovers(settings)
 
 
-def test_a_transaction_nobody_knows_the_end_of_is_refused(settings, monkeypatch):
-    """Kafka forgets ids that were not used for some days, and the copy of the position is that of before."""
+def test_a_transaction_with_an_unknown_outcome_is_refused(settings, monkeypatch):
+    """Kafka deletes transactional ids that were unused for days; the position in PostgreSQL is outdated."""
     with monkeypatch.context() as patch:
         patch.setattr("event_stream.relay.relay_transactional_id", lambda settings: "another")
         publish(settings, ForgottenMarks)
-    forget_the_answer(settings)
+    lose_the_answer(settings)
 
     with RelayProcess(settings) as relay:
         assert relay.wait_for_end() == 2

@@ -1,5 +1,7 @@
-"""The disk of TICKETING_HOME becomes full while clients work: reads answer, writes are refused, and all of it
-goes on by itself when there is room again."""
+"""The disk of TICKETING_HOME becomes full while clients work.
+
+Reads are answered and writes are refused. Writes succeed again, without a restart, when space is free.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,12 @@ DISK = "320m"
 START_SECONDS = 120
 ANSWER_SECONDS = 5
 STOP_SECONDS = 60
-# `ticketing up` on a disk that only it and its children see; it is gone with the last of them.
+# Runs a command on a new disk that only it and its children can see; the disk disappears with them.
 ON_A_SMALL_DISK = 'mount -t tmpfs -o size="$1",mode=755 tmpfs "$2" && shift 2 && exec "$@"'
 
 
 class Up:
-    """A running `ticketing up`. `home` is TICKETING_HOME as it is reached from here."""
+    """A running `ticketing up`. `home` is the path by which the test reaches its TICKETING_HOME."""
 
     def __init__(self, mount: Path, log: Path, link: Path) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -57,7 +59,8 @@ class Up:
                 stdout=output,
                 stderr=output,
             )
-        link.symlink_to(f"/proc/{self.process.pid}/root{mount}")  # short enough for the path of a socket
+        # A short path, because the path of a socket has a maximum length.
+        link.symlink_to(f"/proc/{self.process.pid}/root{mount}")
         self.home = link
 
     def wait_until_ready(self) -> None:
@@ -70,7 +73,7 @@ class Up:
     def output(self) -> str:
         return self._log.read_text()
 
-    def ask(self, method: str, path: str, body: object = None) -> requests.Response:
+    def request(self, method: str, path: str, body: object = None) -> requests.Response:
         return requests.request(
             method, self.url + path, json=body, headers=self.headers, timeout=ANSWER_SECONDS
         )
@@ -85,7 +88,7 @@ class Up:
         return int((self.home / "postgres" / "postmaster.pid").read_text().split()[0])
 
     def fill(self) -> None:
-        """Leave no byte free."""
+        """Writes until no byte is free."""
         with (self.home / "filler").open("ab", buffering=0) as file:
             for size in (1_048_576, 4_096, 1):
                 with suppress(OSError):
@@ -98,9 +101,9 @@ class Up:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory):
-    place = tmp_path_factory.mktemp("up")
+    log_folder = tmp_path_factory.mktemp("up")
     with tempfile.TemporaryDirectory(prefix="full-") as folder:
-        running = Up(place / "home", place / "up.log", Path(folder) / "home")
+        running = Up(log_folder / "home", log_folder / "up.log", Path(folder) / "home")
         try:
             running.wait_until_ready()
             yield running
@@ -110,7 +113,7 @@ def up(tmp_path_factory):
 
 
 class Load:
-    """Clients that write and clients that read, all the time. What they were told is kept."""
+    """Clients that write and clients that read without a pause; stores the statuses of the answers."""
 
     def __init__(self, up: Up, property_id: str) -> None:
         self._property_id = property_id
@@ -121,7 +124,7 @@ class Load:
         self._numbers = itertools.count()
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._repeat, args=(work,)) for work in (self._write, self._look) * 2
+            threading.Thread(target=self._repeat, args=(work,)) for work in (self._write, self._read) * 2
         ]
 
     @property
@@ -134,19 +137,19 @@ class Load:
 
     def _write(self) -> None:
         title = f"Leak {next(self._numbers)}"
-        answer = self._up.ask("POST", "/v1/tickets", {"title": title, "property_id": self._property_id})
+        answer = self._up.request("POST", "/v1/tickets", {"title": title, "property_id": self._property_id})
         self.written[title] = answer.status_code
         if answer.status_code == 503:
             self.unavailable.append(answer)
-            self._stop.wait(0.02)  # as a client would, but sooner
+            self._stop.wait(0.02)  # shorter than Retry-After, to send more requests
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         for path in ("/v1/tickets", "/health/live", "/v1/properties", "/health/ready"):
-            self.read.append((path, self._up.ask("GET", path).status_code))
+            self.read.append((path, self._up.request("GET", path).status_code))
 
 
 @contextmanager
-def running(load):
+def running_clients(load):
     for thread in load._threads:
         thread.start()
     try:
@@ -161,18 +164,18 @@ def test_reads_answer_writes_are_refused_and_nothing_is_lost(up):
     property_id = make_property(up).json()["data"]["id"]
     with running_receiver() as receiver:
         hook = {"url": receiver.url(), "events": ["ticket.created"]}
-        assert up.ask("POST", "/v1/webhooks", hook).ok
+        assert up.request("POST", "/v1/webhooks", hook).ok
         before = up.postgresql()
-        with running(Load(up, property_id)) as load:
+        with running_clients(Load(up, property_id)) as load:
             eventually(lambda: len(load.acknowledged) >= 50)
             up.fill()
-            refused, looked = len(load.unavailable), len(load.read)
+            refused, read = len(load.unavailable), len(load.read)
             eventually(lambda: len(load.unavailable) >= refused + 50)
-            eventually(lambda: len(load.read) >= looked + 100)
+            eventually(lambda: len(load.read) >= read + 100)
             up.sql("CHECKPOINT")
             up.fill()
-            looked = len(load.read)
-            eventually(lambda: len(load.read) >= looked + 100)
+            read = len(load.read)
+            eventually(lambda: len(load.read) >= read + 100)
             up.free()
             written = len(load.acknowledged)
             eventually(lambda: len(load.acknowledged) >= written + 20)
@@ -190,7 +193,7 @@ def test_reads_answer_writes_are_refused_and_nothing_is_lost(up):
 
 def make_property(up):
     address = {name: getattr(SEASIDE, name) for name in SEASIDE.__struct_fields__}
-    return up.ask("POST", "/v1/properties", {"name": "Seaside", "address": address})
+    return up.request("POST", "/v1/properties", {"name": "Seaside", "address": address})
 
 
 TITLES = """
@@ -216,5 +219,5 @@ def test_postgresql_starts_again_on_a_full_disk(up):
 
 def is_served_by_another(up, pid):
     with suppress(OSError, ValueError, requests.RequestException):
-        return up.postgresql() != pid and up.ask("GET", "/v1/tickets").status_code == 200
+        return up.postgresql() != pid and up.request("GET", "/v1/tickets").status_code == 200
     return False

@@ -1,6 +1,7 @@
-"""Clients write down what they were answered while everything behind the API is killed; then it is compared.
+"""Compares the answers that clients received during faults with the log and with everything derived from it.
 
-The second half plants each kind of violation into the evidence of the same run, and the checker finds it.
+The faults kill the processes behind the API and cut connections. The second half plants each kind of
+violation into the evidence of the same run, and the checker must detect it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 CLIENTS, REQUESTS_EACH, FAULTS = (12, 400, 160) if IS_FULL else (4, 30, 8)
-PATIENCE_SECONDS = 45.0 if IS_FULL else 1.0  # the claim of a worker that was killed is held for 10 s
+PATIENCE_SECONDS = 45.0 if IS_FULL else 1.0  # a killed worker holds its claims of idempotency keys for 10 s
 SOON_SECONDS = 30
 SETTLE_SECONDS = 300 if IS_FULL else 90
 WEBHOOKS = ("/one", "/two")
@@ -44,7 +45,7 @@ WEBHOOKS = ("/one", "/two")
 
 @pytest.fixture(scope="module")
 def evidence(postgres, template, tmp_path_factory, request):
-    """What a run with faults left behind; with Kafka in the full count."""
+    """The evidence of one run with faults; the full run includes Kafka."""
     home = tmp_path_factory.mktemp("chaos")
     with ExitStack() as stack:
         dsn = stack.enter_context(cloned_database(postgres, template))
@@ -81,7 +82,7 @@ def evidence(postgres, template, tmp_path_factory, request):
 
         outcomes = Counter((operation.kind, operation.outcome) for operation in clients.history)
         print(f"{dict(system.done)}, {proxy.losses} answers lost; {dict(outcomes)}")
-        yield gathered(site, clients, receiver.posts, read_stream(stream) if stream else None)
+        yield gather_evidence(site, clients, receiver.posts, read_stream(stream) if stream else None)
 
 
 def is_ready(site):
@@ -92,20 +93,20 @@ def is_ready(site):
 
 
 def is_settled(site, stream):
-    """Whether everything has followed the log to its end."""
+    """Whether all followers have reached the end of the log and no delivery is pending."""
     with connect(site.dsn, application="tests") as conn:
         (last,) = conn.execute("SELECT max(notification_id) FROM es.stored_events").fetchone()
         (projected,) = conn.execute("SELECT position FROM read.projector_position").fetchone()
         (pending,) = conn.execute("SELECT count(*) FROM hook.deliveries WHERE status = 'pending'").fetchone()
-        (made,) = conn.execute("SELECT count(*) FROM hook.deliveries").fetchone()
+        (deliveries,) = conn.execute("SELECT count(*) FROM hook.deliveries").fetchone()
         (tickets,) = conn.execute(
             "SELECT count(*) FROM es.stored_events WHERE topic LIKE 'ticket.%'"
         ).fetchone()
     is_published = stream is None or published_position(site.dsn) == last
-    return projected == last and pending == 0 and made == len(WEBHOOKS) * tickets and is_published
+    return projected == last and pending == 0 and deliveries == len(WEBHOOKS) * tickets and is_published
 
 
-def gathered(site, clients, posts, records):
+def gather_evidence(site, clients, posts, records):
     with connect(site.dsn, application="tests") as conn:
         log = conn.execute(
             "SELECT notification_id, originator_id, originator_version, state FROM es.stored_events"
@@ -114,18 +115,18 @@ def gathered(site, clients, posts, records):
         rows, folded = stored_rows(conn), folded_rows(conn)
     return Evidence(
         operations=clients.history,
-        log=[logged(*row) for row in log],
+        log=[to_logged(*row) for row in log],
         feed=list(feed_of(site)),
-        records=None if records is None else [streamed(r) for r in records if is_of_a_ticket(r)],
+        records=None if records is None else [to_streamed(r) for r in records if is_of_a_ticket(r)],
         posts=[Posted(post.path, post.id, post.body, is_signed(post)) for post in posts],
         webhooks=WEBHOOKS,
         rows=rows,
         folded=folded,
-        counted=counted(site),
+        counted=count_successes(site),
     )
 
 
-def logged(position, ticket_id, version, state):
+def to_logged(position, ticket_id, version, state):
     event = decode(state)
     marker = event.text if hasattr(event, "text") else event.title
     return Logged(position, event.event_id, ticket_id, version, marker, bytes(state))
@@ -134,15 +135,15 @@ def logged(position, ticket_id, version, state):
 def feed_of(site):
     after, has_more = 0, True
     while has_more:
-        page = answered(site, f"/v1/events?after={after}&limit=1000").json()["data"]
+        page = get_answer(site, f"/v1/events?after={after}&limit=1000").json()["data"]
         after, has_more = page["position"], page["has_more"]
         for event in page["events"]:
             if event["type"].startswith("ticket."):
                 yield int(event["sequence"]), event["id"]
 
 
-def answered(site, path):
-    """Asked until it is: workers may still find connections in their pools that were cut."""
+def get_answer(site, path):
+    """Repeats the request until it succeeds: the pools of workers may still contain cut connections."""
     answers = []
     eventually(lambda: answers.append(site.client().get(path)) or answers[-1].ok, SOON_SECONDS)
     return answers[-1]
@@ -152,7 +153,7 @@ def is_of_a_ticket(record):
     return dict(record.headers)["ce_type"].startswith(b"ticket.")
 
 
-def streamed(record):
+def to_streamed(record):
     position = int(dict(record.headers)["ce_sequence"])
     return Streamed(position, record.key.decode(), record.partition, record.value)
 
@@ -165,17 +166,17 @@ def is_signed(post):
     return True
 
 
-def counted(site):
-    """Answers with 2xx by method and route, of all workers, the killed ones too."""
+def count_successes(site):
+    """The number of 2xx answers by method and route, of all workers, including killed ones."""
     counts = Counter()
-    for family in text_string_to_metric_families(answered(site, "/metrics").text):
+    for family in text_string_to_metric_families(get_answer(site, "/metrics").text):
         for sample in family.samples:
             if sample.name == "ticketing_http_requests_total" and sample.labels["status"].startswith("2"):
                 counts[sample.labels["method"], sample.labels["route"]] += int(sample.value)
     return counts
 
 
-def test_the_histories_of_clients_agree_with_the_log_and_all_that_follows_it(evidence):
+def test_the_histories_of_clients_agree_with_the_log_and_everything_derived_from_it(evidence):
     outcomes = Counter(operation.outcome for operation in evidence.operations)
 
     assert check(evidence) == {}
@@ -185,8 +186,8 @@ def test_the_histories_of_clients_agree_with_the_log_and_all_that_follows_it(evi
 
 
 @pytest.fixture(scope="module")
-def sound(evidence):
-    """Evidence without faults for what is planted into it; without a Kafka with the records it would have."""
+def sound_evidence(evidence):
+    """The evidence into which violations are planted; a run without Kafka gets the records it would have."""
     records = evidence.records or [
         Streamed(event.position, event.ticket_id, hash(event.ticket_id) % PARTITIONS, event.state)
         for event in evidence.log
@@ -195,9 +196,9 @@ def sound(evidence):
 
 
 @pytest.mark.parametrize(("plant", "name"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
-def test_a_planted_violation_is_found(sound, plant, name):
-    assert name in check(plant(sound))
+def test_a_planted_violation_is_detected(sound_evidence, plant, name):
+    assert name in check(plant(sound_evidence))
 
 
-def test_every_check_was_shown_a_violation():
+def test_every_check_has_a_planted_violation():
     assert {name for _, name in PLANTED} == CHECKS.keys()

@@ -1,7 +1,7 @@
-"""Standard error that cannot be written: every process goes on with its work.
+"""Every process goes on with its work when it cannot write to standard error.
 
-As when the disk of the log files is full, when the reader of the pipe is gone, as after
-`ticketing api 2>&1 | head -8`, or when it has stopped reading.
+The causes are a full disk, a pipe whose reader has ended (`ticketing api 2>&1 | head -8`), and a pipe whose
+reader has stopped reading.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def full_disk():
 
 
 @contextmanager
-def reader_gone():
-    """As with `head -8`: the reader goes when it has read so much."""
+def reader_ended():
+    """The reader ends after LINES_READ lines, like `head -8`."""
     reading, writing = os.pipe()
 
     def head():
@@ -53,7 +53,8 @@ def reader_gone():
 
 
 @contextmanager
-def reader_asleep():
+def reader_stopped():
+    """The reader keeps the pipe open and reads nothing; the pipe has room for 4 KiB."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
     yield f"/proc/{os.getpid()}/fd/{writing}"
@@ -61,7 +62,7 @@ def reader_asleep():
     os.close(writing)
 
 
-@pytest.mark.parametrize("output", [full_disk, reader_gone, reader_asleep])
+@pytest.mark.parametrize("output", [full_disk, reader_ended, reader_stopped])
 def test_every_request_is_answered_and_every_post_arrives(output, database, store, tmp_path):
     port = free_port()
     make_property(store)
@@ -75,15 +76,15 @@ def test_every_request_is_answered_and_every_post_arrives(output, database, stor
             running = {name: processes.start(name) for name in names}
             address = f"http://127.0.0.1:{port}"
             eventually(lambda: is_ready(address), otherwise="the API does not become ready")
-            answered = [ask(address, headers, number) for number in range(REQUESTS)]
-            created = answered.count(201)
+            statuses_of_answers = [send_request(address, headers, number) for number in range(REQUESTS)]
+            created = statuses_of_answers.count(201)
             eventually(lambda: len(receiver.posts) >= created)
-            eventually(lambda: signed(tmp_path))
+            eventually(lambda: has_signed(tmp_path))
             ended = {name for name, process in running.items() if process.poll() is not None}
         finally:
             processes.close()
 
-    assert answered == [200, 200, 201, 200, 404] * (REQUESTS // 5)
+    assert statuses_of_answers == [200, 200, 201, 200, 404] * (REQUESTS // 5)
     assert len({post.id for post in receiver.posts}) == created
     assert ended == set()
 
@@ -101,8 +102,8 @@ def is_ready(address):
     return False
 
 
-def ask(address, headers, number):
-    """The status of one request of many kinds."""
+def send_request(address, headers, number):
+    """Sends one of five kinds of requests; returns the status."""
     ticket = {"title": f"Leak {number}", "property_id": "p1"}
     method, path, body = (
         ("GET", "/health/live", None),
@@ -116,12 +117,14 @@ def ask(address, headers, number):
     ).status_code
 
 
-def signed(home):
+def has_signed(home):
     file = home / "notary" / FILE
     return file.exists() and [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def test_the_relay_publishes(database, store, pool, kafka, kafka_prefix, tmp_path):
+def test_the_relay_publishes_while_it_cannot_write_to_standard_error(
+    database, store, pool, kafka, kafka_prefix, tmp_path
+):
     settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
     create_topics(settings)
     (tmp_path / "processes.log").symlink_to("/dev/full")

@@ -1,4 +1,4 @@
-"""The connection dies around a commit: what was stored is never called a conflict, nor stored twice."""
+"""The connection breaks around a commit: stored events cause no conflict and are not stored twice."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def proxy(database):
 
 
 @pytest.fixture
-def far_pool(proxy):
+def proxied_pool(proxy):
     """A pool whose connections go through the proxy."""
     with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as opened:
         yield opened
 
 
 @pytest.fixture(params=["watermark", "table"])
-def far_store(far_pool, request):
-    return EventStore(far_pool, VAULT, lock=request.param)
+def proxied_store(proxied_pool, request):
+    return EventStore(proxied_pool, VAULT, lock=request.param)
 
 
-def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
+def new_ticket(ticket_id="t1", title="A leaking tap", by=None):
     return Ticket.open(
         ticket_id,
         by or context(),
@@ -76,7 +76,7 @@ def a_ticket(ticket_id="t1", title="A leaking tap", by=None):
 
 
 def change(ticket, title):
-    """Four events."""
+    """Records four events."""
     ticket.change({"title": title}, context())
     ticket.change({"priority": "high"}, context())
     ticket.change({"status": "in_progress"}, context())
@@ -84,77 +84,79 @@ def change(ticket, title):
 
 
 def log(conn):
-    """Position, aggregate and version of everything stored."""
+    """Position, aggregate and version of every stored event."""
     return conn.execute(
         "SELECT notification_id, originator_id, originator_version FROM es.stored_events"
         " ORDER BY notification_id"
     ).fetchall()
 
 
-def test_one_event_whose_commit_is_not_answered_is_stored_once(proxy, far_store, conn):
-    ticket = a_ticket()
-    proxy.lose_reply_to(commit_of(far_store, b"A leaking tap"))
+def test_one_event_whose_commit_is_not_answered_is_stored_once(proxy, proxied_store, conn):
+    ticket = new_ticket()
+    proxy.lose_reply_to(commit_of(proxied_store, b"A leaking tap"))
 
-    far_store.save(ticket)
+    proxied_store.save(ticket)
 
     assert proxy.losses == 1
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 
-def test_several_events_whose_commit_is_not_answered_are_stored_once(proxy, far_store, conn):
-    ticket = a_ticket()
-    far_store.save(ticket)
+def test_several_events_whose_commit_is_not_answered_are_stored_once(proxy, proxied_store, conn):
+    ticket = new_ticket()
+    proxied_store.save(ticket)
     change(ticket, "Water everywhere")
-    proxy.lose_reply_to(commit_of(far_store, b"Water everywhere"))
+    proxy.lose_reply_to(commit_of(proxied_store, b"Water everywhere"))
 
-    far_store.save(ticket)
+    proxied_store.save(ticket)
 
     assert proxy.losses == 1
     assert [row[1:] for row in log(conn)] == [("t1", version) for version in range(1, 6)]
     assert ticket.position == log(conn)[-1][0]
-    assert far_store.load(Ticket, "t1").title == "Water everywhere"
+    assert proxied_store.load(Ticket, "t1").title == "Water everywhere"
 
 
 def test_two_aggregates_whose_commit_is_not_answered_are_stored_once_with_a_position_each(
-    proxy, far_store, conn
+    proxy, proxied_store, conn
 ):
-    first, second = a_ticket("t1"), a_ticket("t2", title="A leaking roof")
-    proxy.lose_reply_to(commit_of(far_store, b"A leaking roof"))
+    first, second = new_ticket("t1"), new_ticket("t2", title="A leaking roof")
+    proxy.lose_reply_to(commit_of(proxied_store, b"A leaking roof"))
 
-    far_store.save(first, second)
+    proxied_store.save(first, second)
 
     assert proxy.losses == 1
     assert log(conn) == [(first.position, "t1", 1), (second.position, "t2", 1)]
 
 
 def commit_of(store, event):
-    """What the message that commits contains: without the stock lock, a single INSERT commits itself."""
+    """Bytes of the message that commits: COMMIT with the table lock, otherwise a single INSERT."""
     return b"COMMIT" if store.recorder._locks_table else event
 
 
-def test_rows_that_commit_with_the_events_are_stored_once_too(proxy, far_store, conn):
+def test_rows_that_are_committed_with_the_events_are_stored_once_too(proxy, proxied_store, conn):
     proxy.lose_reply_to(b"COMMIT")
 
-    issued = issue_key(far_store, IssueKey(name="Door", role="staff"), context(caller("admin")))
+    issued = issue_key(proxied_store, IssueKey(name="Door", role="staff"), context(caller("admin")))
 
     assert proxy.losses == 1
     assert log(conn) == [(issued.api_key.position, issued.api_key.id, 1)]
     assert conn.execute("SELECT id FROM access.api_keys").fetchall() == [(issued.api_key.id,)]
 
 
-def test_a_new_aggregate_whose_commit_is_not_answered_is_no_conflict_with_itself(proxy, far_store, conn):
-    proxy.lose_reply_to(commit_of(far_store, b"A leaking tap"))
+def test_a_new_aggregate_whose_commit_is_not_answered_does_not_conflict_with_itself(
+    proxy, proxied_store, conn
+):
+    proxy.lose_reply_to(commit_of(proxied_store, b"A leaking tap"))
 
-    ticket = create(far_store, a_ticket(), context())
+    ticket = create(proxied_store, new_ticket(), context())
 
     assert proxy.losses == 1
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 
-def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(store, pool, conn):
-    """The first try was given up, but reaches the server after all: at the same time as the second."""
+def test_a_retry_during_the_append_of_the_first_try_returns_its_result(store, pool, conn):
+    """The client has given up the first try, but the server carries it out at the same time as the retry."""
     tried = context(command_id="c1")
-    (stored,) = [store.mapper.to_stored_event(event) for event in a_ticket(by=tried).collect_events()]
+    (stored,) = [store.mapper.to_stored_event(event) for event in new_ticket(by=tried).collect_events()]
     again = context(command_id="c1", is_retry=True)
     with ThreadPoolExecutor(1) as executor:
         with conn.transaction():
@@ -163,18 +165,20 @@ def test_a_retry_that_meets_the_append_of_the_first_try_is_told_of_its_success(s
                 " VALUES (%s, %s, %s, %s)",
                 (stored.originator_id, stored.originator_version, stored.topic, stored.state),
             )
-            second = executor.submit(create, store, a_ticket(by=again), again)
+            second = executor.submit(create, store, new_ticket(by=again), again)
             eventually(lambda: pool.fetch(WAITING_INSERTS) == [(1,)])
         ticket = second.result()
 
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 
-def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_since(proxy, far_pool, conn):
-    store = EventStore(far_pool, VAULT)
+def test_an_unanswered_commit_succeeds_although_the_recalled_aggregate_has_changed_since(
+    proxy, proxied_pool, conn
+):
+    store = EventStore(proxied_pool, VAULT)
     register_property(store, "p1", context(), name="Seaside")
     store.load(Property, "p1")
-    place, ticket = store.recall(Property, "p1"), a_ticket()
+    place, ticket = store.recall(Property, "p1"), new_ticket()
     conn.execute(RENAME_WHEN_A_TICKET_IS_OPENED)
     proxy.lose_reply_to(b"A leaking tap")
 
@@ -184,74 +188,78 @@ def test_what_was_stored_stays_so_though_what_it_was_decided_on_has_gone_on_sinc
     assert [row[1:] for row in log(conn)] == [("p1", 1), ("t1", 1), ("p1", 2)]
     assert ticket.position == log(conn)[1][0]
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), unless_changed=[place])
+        store.save(new_ticket("t2"), unless_changed=[place])
 
 
-def test_a_request_that_never_arrived_is_sent_again(proxy, far_store, conn):
-    ticket = a_ticket()
+def test_a_request_that_never_arrived_is_sent_again(proxy, proxied_store, conn):
+    ticket = new_ticket()
     proxy.lose_request(b"A leaking tap")
 
-    far_store.save(ticket)
+    proxied_store.save(ticket)
 
     assert proxy.losses == 1
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 
-def test_a_real_conflict_is_still_one(proxy, far_store, conn):
-    far_store.save(a_ticket())
-    faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
+def test_a_real_conflict_is_still_reported(proxy, proxied_store, conn):
+    proxied_store.save(new_ticket())
+    faster, slower = proxied_store.load(Ticket, "t1"), proxied_store.load(Ticket, "t1")
     change(faster, "Faster")
     change(slower, "Slower")
-    far_store.save(faster)
+    proxied_store.save(faster)
 
     with pytest.raises(VersionConflict):
-        far_store.save(slower)
+        proxied_store.save(slower)
 
     assert len(log(conn)) == 5
 
 
 @pytest.mark.parametrize("lose", [Proxy.lose_reply_to, Proxy.lose_request])
-def test_a_real_conflict_that_is_not_answered_is_still_one(proxy, far_store, conn, lose):
-    far_store.save(a_ticket())
-    faster, slower = far_store.load(Ticket, "t1"), far_store.load(Ticket, "t1")
+def test_a_real_conflict_is_still_reported_when_the_request_or_the_reply_is_lost(
+    proxy, proxied_store, conn, lose
+):
+    proxied_store.save(new_ticket())
+    faster, slower = proxied_store.load(Ticket, "t1"), proxied_store.load(Ticket, "t1")
     faster.change({"title": "Faster"}, context())
     change(slower, "Slower")
-    far_store.save(faster)
+    proxied_store.save(faster)
     lose(proxy, b"Slower")
 
     with pytest.raises(VersionConflict):
-        far_store.save(slower)
+        proxied_store.save(slower)
 
     assert proxy.losses == 1
     assert len(log(conn)) == 2
 
 
-def test_an_id_that_is_taken_is_still_refused(proxy, far_store):
-    create(far_store, a_ticket(), context())
+def test_an_id_that_is_taken_is_still_refused(proxy, proxied_store):
+    create(proxied_store, new_ticket(), context())
     proxy.lose_reply_to(b"Another tap")
 
     with pytest.raises(Conflict):
-        create(far_store, a_ticket(title="Another tap"), context())
+        create(proxied_store, new_ticket(title="Another tap"), context())
 
 
-def test_a_connection_that_dies_under_the_aggregates_lock_does_not_fail_the_save(proxy, far_store, conn):
-    far_store.save(a_ticket())
-    far_store.note_collision("t1")
-    with far_store.serialize_after_collision("t1"):
-        ticket = far_store.load(Ticket, "t1")
+def test_a_connection_that_breaks_under_the_lock_of_the_aggregate_does_not_fail_the_save(
+    proxy, proxied_store, conn
+):
+    proxied_store.save(new_ticket())
+    proxied_store.note_collision("t1")
+    with proxied_store.serialize_after_collision("t1"):
+        ticket = proxied_store.load(Ticket, "t1")
         change(ticket, "Water everywhere")
-        proxy.lose_reply_to(commit_of(far_store, b"Water everywhere"))
+        proxy.lose_reply_to(commit_of(proxied_store, b"Water everywhere"))
 
-        far_store.save(ticket)
+        proxied_store.save(ticket)
 
     assert proxy.losses == 1
     assert len(log(conn)) == 5
-    with far_store.serialize_after_collision("t1"):
-        assert far_store.load(Ticket, "t1").version == 5
+    with proxied_store.serialize_after_collision("t1"):
+        assert proxied_store.load(Ticket, "t1").version == 5
 
 
-def test_no_connection_waits_for_ever_for_a_host_that_has_vanished(proxy, far_pool):
-    with connect(proxy.dsn, application="tests") as direct, far_pool.connection() as pooled:
+def test_no_connection_waits_for_ever_for_an_unreachable_host(proxy, proxied_pool):
+    with connect(proxy.dsn, application="tests") as direct, proxied_pool.connection() as pooled:
         for one in (direct, pooled):
             with socket.socket(fileno=os.dup(one.fileno())) as end:
                 unanswered = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1_000
@@ -264,26 +272,26 @@ def test_no_connection_waits_for_ever_for_a_host_that_has_vanished(proxy, far_po
             assert idle + interval * count <= 30
 
 
-def test_a_save_outlives_a_pool_full_of_dead_connections(far_pool, far_store, conn):
-    far_pool.resize(POOL_SIZE)
-    far_pool.wait()
+def test_a_save_succeeds_with_a_pool_full_of_broken_connections(proxied_pool, proxied_store, conn):
+    proxied_pool.resize(POOL_SIZE)
+    proxied_pool.wait()
     conn.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    ticket = a_ticket()
+    ticket = new_ticket()
 
-    far_store.save(ticket)
+    proxied_store.save(ticket)
 
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 
-def test_with_the_database_away_a_request_fails_within_its_deadline(proxy, far_store, conn):
-    far_store.save(a_ticket("t0"))
-    ticket = a_ticket()
+def test_without_the_database_a_request_fails_within_its_deadline(proxy, proxied_store, conn):
+    proxied_store.save(new_ticket("t0"))
+    ticket = new_ticket()
     proxy.become("reset")
 
-    for work in (lambda: far_store.load(Ticket, "t0"), lambda: far_store.save(ticket)):
+    for work in (lambda: proxied_store.load(Ticket, "t0"), lambda: proxied_store.save(ticket)):
         started = time.monotonic()
         with pytest.raises(psycopg.OperationalError):
             work()
@@ -292,17 +300,17 @@ def test_with_the_database_away_a_request_fails_within_its_deadline(proxy, far_s
     assert len(log(conn)) == 1
 
 
-def test_a_slow_network_only_delays(proxy, far_store, conn):
+def test_a_slow_network_only_delays_a_save(proxy, proxied_store, conn):
     proxy.become("delay", delay_seconds=0.05)
-    ticket = a_ticket()
+    ticket = new_ticket()
 
-    far_store.save(ticket)
+    proxied_store.save(ticket)
 
-    assert far_store.load(Ticket, "t1").version == 1
+    assert proxied_store.load(Ticket, "t1").version == 1
     assert log(conn) == [(ticket.position, "t1", 1)]
 
 
-def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
+def test_a_store_opens_without_the_database_and_saves_when_it_is_back(proxy, conn):
     proxy.become("reset")
     with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as pool:
         store = EventStore(pool, VAULT)
@@ -310,13 +318,13 @@ def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
             store.load(Ticket, "t1")
 
         proxy.become("pass")
-        eventually(lambda: is_saved(store, a_ticket()), 60)
+        eventually(lambda: try_save(store, new_ticket()), 60)
 
     assert len(log(conn)) == 1
 
 
-def is_saved(store, ticket):
-    """False while the pool waits to connect again."""
+def try_save(store, ticket):
+    """Saves the ticket; returns False while the pool cannot connect."""
     try:
         store.save(ticket)
     except psycopg.OperationalError:

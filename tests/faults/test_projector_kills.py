@@ -1,4 +1,4 @@
-"""`ticketing projector` killed at any moment: another goes on, and the rows are the fold of the log."""
+"""`ticketing projector` is killed at any moment: another takes over, and the rows are the fold of the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT_SECONDS = 60
 
 @pytest.fixture
 def start(database, tmp_path):
-    """Starts a projector; all of them are gone afterwards."""
+    """Returns a function that starts a projector; kills all of them after the test."""
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     started = []
 
@@ -42,7 +42,7 @@ def position(conn):
     return conn.execute("SELECT position FROM read.projector_position").fetchone()[0]
 
 
-def projectors(conn):
+def count_projectors(conn):
     return conn.execute(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
@@ -50,8 +50,8 @@ def projectors(conn):
 
 
 @contextmanager
-def a_busy_writer(store):
-    """Appends without a pause, an append of its own for each step."""
+def busy_writer(store):
+    """Appends events in a thread without a pause."""
     stopping = threading.Event()
     history = History(1)
 
@@ -68,15 +68,15 @@ def a_busy_writer(store):
         thread.join()
 
 
-def test_a_projector_killed_at_any_moment_is_taken_over_from(store, conn, start):
-    """Two run; whichever leads or stands by, the older is killed and a new one joins."""
+def test_another_projector_takes_over_from_one_killed_at_any_moment(store, conn, start):
+    """Two projectors run; each round kills the older one, leader or standby, and starts a new one."""
     moments = random.Random(7)
     running = [start(), start()]
-    with a_busy_writer(store):
+    with busy_writer(store):
         for _ in range(KILLS):
             seen = position(conn)
             eventually(lambda seen=seen: position(conn) > seen)
-            time.sleep(moments.uniform(0, 0.02))  # any moment will do; nothing is waited for
+            time.sleep(moments.uniform(0, 0.02))  # a random moment for the kill; waits for nothing
             victim = running.pop(0)
             victim.kill()
             victim.wait()
@@ -90,12 +90,12 @@ def test_a_projector_killed_at_any_moment_is_taken_over_from(store, conn, start)
 
 def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store, conn, start):
     first = start()
-    eventually(lambda: projectors(conn) == 1)
+    eventually(lambda: count_projectors(conn) == 1)
     history = History(2)
     last = append(store, history.grow(20))
     eventually(lambda: position(conn) == last)
     second = start()
-    eventually(lambda: projectors(conn) == 2)
+    eventually(lambda: count_projectors(conn) == 2)
 
     first.kill()
     first.wait()
@@ -106,7 +106,7 @@ def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store,
     assert stored_rows(conn) == folded_rows(conn)
 
 
-def test_a_projector_told_to_stop_stops_with_0(store, conn, start):
+def test_a_terminated_projector_ends_with_0(store, conn, start):
     process = start()
     last = append(store, History(3).grow(20))
     eventually(lambda: position(conn) == last)

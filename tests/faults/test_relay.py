@@ -1,4 +1,4 @@
-"""The relay killed, Kafka killed, Kafka frozen: what readers of committed records are given in the end."""
+"""The relay or Kafka is killed or frozen: readers of committed records get each event once and in order."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ OUTAGE_REQUESTS = 100 if IS_FULL else 15
 SOON_SECONDS = 60
 
 
-def test_kills_of_the_relay_lose_and_repeat_nothing(database, store, kafka, kafka_prefix, tmp_path):
-    """Each relay finds events to publish and is killed at some moment, every second one as soon as its
-    records arrive in Kafka, so before they are committed."""
+def test_kills_of_the_relay_lose_and_repeat_no_event(database, store, kafka, kafka_prefix, tmp_path):
+    """Each relay publishes events and is killed at a random moment, every second one as soon as its records
+    arrive in Kafka and before they are committed.
+    """
     settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
     history, chance = History(1), random.Random(1)
     create_topics(settings)
@@ -80,13 +81,15 @@ def test_kills_of_the_relay_lose_and_repeat_nothing(database, store, kafka, kafk
     assert sent > committed, "no kill hit a transaction: this run proves little"
 
 
-def test_kafka_killed_and_restarted(postgres, template, kafka_server, kafka_prefix, tmp_path):
-    """The API takes writes as before; what was written meanwhile is published when Kafka is back."""
+def test_events_written_while_kafka_is_down_are_published_after_its_restart(
+    postgres, template, kafka_server, kafka_prefix, tmp_path
+):
+    """The API accepts writes all the time."""
     with cloned_database(postgres, template) as dsn:
         settings = stream_settings(dsn, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
         variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka_server.bootstrap_servers, "KAFKA_PREFIX": kafka_prefix}
         relay = Supervisor([impatient(settings)])
-        with Site.running(dsn, workers=1, **variables) as site, Keeping(relay):
+        with Site.running(dsn, workers=1, **variables) as site, RunningSupervisor(relay):
             eventually(lambda: published_position(dsn) == end_of_log(dsn), SOON_SECONDS)
 
             kafka_server.kill()
@@ -113,13 +116,15 @@ def seconds_of_a_post(site):
     return time.monotonic() - began
 
 
-def test_kafka_killed_while_it_commits(database, store, kafka_server, kafka_prefix, tmp_path):
+def test_kills_of_kafka_while_it_commits_lose_and_repeat_no_event(
+    database, store, kafka_server, kafka_prefix, tmp_path
+):
     """Kill Kafka just before or after it answers a commit. The relay finishes the transactions
     whose markers Kafka did not write to all partitions."""
     settings = stream_settings(database, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
     history, chance = History(5), random.Random(5)
     relay = impatient(settings)
-    with Keeping(Supervisor([relay])), connect(database, application="tests") as conn:
+    with RunningSupervisor(Supervisor([relay])), connect(database, application="tests") as conn:
         for number in range(KAFKA_KILLS):
             append(store, history.grow(2))
             wait_until_published(conn)
@@ -130,14 +135,14 @@ def test_kafka_killed_while_it_commits(database, store, kafka_server, kafka_pref
                 wait_until_published(conn)
             kafka_server.kill()
             kafka_server.start()
-            relay.failures = 0  # otherwise the supervisor waits longer after each end
+            relay.failures = 0  # otherwise the supervisor waits longer before each restart
         append(store, history.grow(2))  # the relay publishes them after it has finished the last transaction
         wait_until_published(conn)
     found = judge(database, read_stream(settings), settings.base_url)
 
-    said = relay.log.read_text()
-    finished = [said.count(f'"is_commit":{outcome}') for outcome in ("true", "false")]
-    print(f"{KAFKA_KILLS} kills; forgotten marks of {finished[0]} commits, {finished[1]} aborts; {found}")
+    output = relay.log.read_text()
+    finished = [output.count(f'"is_commit":{outcome}') for outcome in ("true", "false")]
+    print(f"{KAFKA_KILLS} kills; missing markers of {finished[0]} commits, {finished[1]} aborts; {found}")
     assert found == Verdict()
 
 
@@ -151,13 +156,13 @@ def wait_until_published(conn):
 
 
 def impatient(settings):
-    """A relay to be kept running that soon despairs of Kafka; the real one in the full run."""
+    """A relay for a supervisor, with short waits for Kafka; in the full run the real relay."""
     command = ticketing_command("relay") if IS_FULL else [sys.executable, "-m", impatient_relay.__name__]
     return Child("relay", command, environment(**relay_variables(settings)), settings.home / "relay.log")
 
 
-class Keeping:
-    """Starts what a supervisor has, looks after it in a thread, and stops it."""
+class RunningSupervisor:
+    """Starts the processes of a supervisor, restarts them in a thread when they end, and stops them."""
 
     def __init__(self, supervisor):
         self._supervisor = supervisor
@@ -179,7 +184,7 @@ class Keeping:
             self._supervisor.keep_running()
 
 
-def test_a_relay_whose_kafka_hangs_gives_up_and_the_next_goes_on(
+def test_a_relay_whose_kafka_hangs_ends_and_the_next_one_goes_on(
     database, store, kafka_server, kafka_prefix, tmp_path
 ):
     settings = stream_settings(database, kafka_server.bootstrap_servers, kafka_prefix, tmp_path)
@@ -202,8 +207,8 @@ DELIVERY_SECONDS = 2.0
 
 
 @pytest.fixture
-def half_way(database, store, kafka_server, kafka_prefix, tmp_path):
-    """Settings, a connection and a producer that is cut off after 20 of 42 events."""
+def cut_half_way(database, store, kafka_server, kafka_prefix, tmp_path):
+    """Settings, a connection and a producer whose network is cut after 20 of 42 events."""
     with kafka_server.proxy() as proxy:
         settings = stream_settings(database, proxy.bootstrap_servers, kafka_prefix, tmp_path)
         append(store, History(3).grow(40))
@@ -216,12 +221,12 @@ def half_way(database, store, kafka_server, kafka_prefix, tmp_path):
             proxy.takes_records = True
 
 
-def test_a_page_of_which_records_expired_is_not_committed(half_way):
-    settings, conn, producer = half_way
+def test_a_batch_with_expired_records_is_not_committed(cut_half_way):
+    settings, conn, producer = cut_half_way
     with Marks(settings) as marks:
         relay = Relay(conn, producer, marks, settings, NOTHING, delivery_seconds=DELIVERY_SECONDS)
 
-        # An expired record ends with the error of its last attempt, where that came first.
+        # An expired record raises the error of its last attempt, if there was one.
         with pytest.raises((KafkaTimeoutError, KafkaConnectionError)):
             relay.publish_batch()
 
@@ -234,9 +239,12 @@ def test_a_page_of_which_records_expired_is_not_committed(half_way):
     assert judge(settings.database_url, read_stream(settings), settings.base_url) == Verdict()
 
 
-def test_the_producer_alone_would_have_committed_the_rest(half_way):
-    """Why every future is asked: the control of the test above. Should it fail, kafka-python is mended."""
-    settings, conn, producer = half_way
+def test_the_producer_alone_would_have_committed_the_rest(cut_half_way):
+    """The control for the test above: it shows why the relay checks every future.
+
+    If it fails, kafka-python has corrected the defect.
+    """
+    settings, conn, producer = cut_half_way
     rows = [StoredRow(*row) for row in read_log(conn, 0, 100)]
 
     producer.begin_transaction()
@@ -244,7 +252,7 @@ def test_the_producer_alone_would_have_committed_the_rest(half_way):
         record = to_record(row, source=settings.base_url)
         producer.send(events_topic(settings), key=record.key, value=record.value, headers=record.headers)
     producer.flush(timeout=DELIVERY_SECONDS * 3)
-    producer.commit_transaction()  # says nothing
+    producer.commit_transaction()  # raises nothing
 
     found = judge(settings.database_url, read_stream(settings), settings.base_url)
     assert 0 < found.lost < len(rows)

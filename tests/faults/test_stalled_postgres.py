@@ -1,4 +1,4 @@
-"""PostgreSQL takes connections and statements and answers none: no request waits longer than it may."""
+"""PostgreSQL accepts connections and statements but does not answer: no request exceeds its limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STALL_SECONDS = 45 if IS_FULL else 9
 CLIENTS = 24 if IS_FULL else 12
 ANSWER_SECONDS = 5.0
 READY_SECONDS = 2.0
-LIVE_SECONDS = 2.0  # a busy machine takes 1 s when workers start; the fault took 28 s
+LIVE_SECONDS = 2.0  # a busy machine takes 1 s when workers start; before the fix it took 28 s
 RECOVERY_SECONDS = 30
 GIVE_UP_SECONDS = 60
 WRITTEN = """
@@ -44,7 +44,7 @@ WRITTEN = """
 
 @contextmanager
 def frozen_server(request):
-    """A server of our own: its address, the same for the projector, and how to stall it, by SIGSTOP."""
+    """A new server: its connection string for the API, for the projector, and how to stall it (SIGSTOP)."""
     with tempfile.TemporaryDirectory(prefix="ticketing-stall-") as folder:
         server = start_embedded(Path(folder) / "data", settings={"fsync": "off"})
         try:
@@ -59,8 +59,10 @@ def frozen_server(request):
 
 @contextmanager
 def silent_network(request):
-    """A proxy in front of the server: its address, the server's own, and how to stall it: it takes all that
-    is sent and passes none of it on."""
+    """A proxy in front of the server: its connection string, that of the server, and how to stall the proxy.
+
+    A stalled proxy accepts all that is sent and forwards nothing.
+    """
     database = request.getfixturevalue("database")
     with Proxy(database) as proxy:
 
@@ -76,7 +78,7 @@ def silent_network(request):
 
 
 @pytest.mark.parametrize("server", [frozen_server, silent_network])
-def test_requests_fail_in_time_and_what_they_asked_for_is_done_once(server, request):
+def test_requests_fail_in_time_and_each_write_is_carried_out_once(server, request):
     with (
         server(request) as (dsn, direct_dsn, stalled),
         running_projector(direct_dsn),
@@ -84,27 +86,27 @@ def test_requests_fail_in_time_and_what_they_asked_for_is_done_once(server, requ
     ):
         site = Site(direct_dsn, base_url)
         site.populate()
-        wanted = wishes(site)
-        with Callers(wanted, CLIENTS) as callers:
+        kinds = kinds_of_requests(site)
+        with Callers(kinds, CLIENTS) as callers:
             eventually(lambda: len(callers.answers) > 4 * CLIENTS)
             with stalled(), Callers([Request("live", False, get(base_url, "/health/live"))], 2) as watchers:
                 began, before = time.monotonic(), len(callers.answers)
                 eventually(lambda: time.monotonic() > began + STALL_SECONDS)
                 meanwhile, live = callers.answers[before:], watchers.stop()
-            healed = time.monotonic()
-            eventually(lambda: is_well(site), RECOVERY_SECONDS)
-            print(f"{time.monotonic() - healed:.1f} s until all was well")
+            resumed_at = time.monotonic()
+            eventually(lambda: is_recovered(site), RECOVERY_SECONDS)
+            print(f"{time.monotonic() - resumed_at:.1f} s until all requests succeeded")
         answers = callers.stop()
         refused = [answer for answer in answers if answer.text and answer.status == 503]
         for answer in refused:
-            repeat(wanted, answer)
+            repeat(kinds, answer)
         written = Counter(text for (text,) in site.pool.fetch(WRITTEN))
         site.pool.close()
 
     print(f"{len(meanwhile)} answers meanwhile, {Counter((one.name, one.status) for one in meanwhile)}")
     print(f"slowest {slowest(answers)} s, {len(live)} times live: {slowest(live)} s")
     assert len(meanwhile) >= 45
-    assert {answer.name for answer in meanwhile if answer.status == 503} == {one.name for one in wanted}
+    assert {answer.name for answer in meanwhile if answer.status == 503} == {one.name for one in kinds}
     assert {answer.status for answer in answers} <= {200, 201, 503}
     assert all(answer.retry_after for answer in answers if answer.status == 503)
     assert slowest(answers) <= ANSWER_SECONDS
@@ -112,12 +114,12 @@ def test_requests_fail_in_time_and_what_they_asked_for_is_done_once(server, requ
     assert {answer.status for answer in live} == {200}
     assert slowest(live) <= LIVE_SECONDS
     assert refused
-    asked = {answer.text for answer in answers if answer.text}
-    assert {text: written[text] for text in asked} == dict.fromkeys(asked, 1)
+    sent = {answer.text for answer in answers if answer.text}
+    assert {text: written[text] for text in sent} == dict.fromkeys(sent, 1)
 
 
-def wishes(site):
-    """What clients ask for: reads, writes, a page, a token, and readiness."""
+def kinds_of_requests(site):
+    """The kinds of requests that clients send: reads, writes, a page, a token, and readiness."""
     base_url, headers = site.base_url, bearer(site.keys["manager"])
     ticket = f"/v1/tickets/{site.ticket()['id']}"
     app = make_app(site.store)
@@ -136,8 +138,8 @@ def wishes(site):
         )
 
     def token(session, text):
-        given = {"grant_type": "client_credentials"}
-        return session.post(f"{base_url}/oauth/token", given, auth=app.basic, timeout=GIVE_UP_SECONDS)
+        fields = {"grant_type": "client_credentials"}
+        return session.post(f"{base_url}/oauth/token", fields, auth=app.basic, timeout=GIVE_UP_SECONDS)
 
     return [
         Request("get", False, get(base_url, ticket, headers=headers)),
@@ -156,9 +158,9 @@ def get(base_url, path, **options):
     )
 
 
-def repeat(wanted, answer):
+def repeat(kinds, answer):
     """Send a write again, with its Idempotency-Key, until it is carried out."""
-    request = next(one for one in wanted if one.name == answer.name)
+    request = next(one for one in kinds if one.name == answer.name)
     with requests.Session() as session:
         eventually(lambda: send(session, request, answer.text).status in (200, 201))
 
@@ -167,7 +169,7 @@ def slowest(answers):
     return round(max(answer.seconds for answer in answers), 2)
 
 
-def is_well(site):
+def is_recovered(site):
     statuses = [site.client("manager").get(path).status_code for path in ("/health/ready", "/v1/tickets")]
     return statuses == [200, 200]
 

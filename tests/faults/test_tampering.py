@@ -1,4 +1,4 @@
-"""Whoever alters the log, the chain, the checkpoints or the read tables is found out, and told where."""
+"""Verification detects and locates each change of the log, the chain, the checkpoints and the read tables."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def silent(done, total):
     """No progress bar."""
 
 
-def in_one(appends):
+def in_one_commit(appends):
     """The same events, stored in one commit."""
     return [[event for events in appends for event in events]]
 
 
 @pytest.fixture(scope="module")
 def log(postgres, template):
-    """A database with a long log, chained and signed in several steps, and the lines that stand outside."""
+    """A database with a long log, signed in several steps, and the statements published outside of it."""
     from infrastructure.storage.postgres import make_pool
     from tests.support.postgres import cloned_database
 
@@ -44,10 +44,10 @@ def log(postgres, template):
         with make_pool(dsn, application="tests", max_size=2) as pool, pool.connection() as conn:
             store = EventStore(pool, VAULT)
             for _ in range(CHECKPOINTS):
-                append(store, in_one(history.grow(APPENDS // CHECKPOINTS)))
+                append(store, in_one_commit(history.grow(APPENDS // CHECKPOINTS)))
                 conn.execute("SELECT nextval('es.stored_events_notification_id_seq')")  # as a rollback does
                 sign_log(conn, VAULT)
-            append(store, in_one(history.grow(50)))  # not chained yet
+            append(store, in_one_commit(history.grow(50)))  # not chained yet
             lines = [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
         with connect_projector(dsn) as projector:
             while catch_up(projector, VAULT):
@@ -55,14 +55,14 @@ def log(postgres, template):
         yield dsn, lines
 
 
-def verified(conn, lines):
+def verify_with(conn, lines):
     return verify_log(conn, {"outside": lines}, silent)
 
 
-def test_a_clean_log_raises_no_alarm(log):
+def test_an_unchanged_log_has_no_findings(log):
     dsn, lines = log
     with connect(dsn, application="tests") as conn:
-        report = verified(conn, lines)
+        report = verify_with(conn, lines)
 
     assert report.findings == []
     assert report.events >= (100_000 if FULL else 3_000)
@@ -71,7 +71,7 @@ def test_a_clean_log_raises_no_alarm(log):
 
 
 @pytest.mark.parametrize("way", IN_THE_LOG)
-def test_an_altered_log_is_found_out_with_the_position(log, way):
+def test_an_altered_log_is_detected_with_the_position(log, way):
     dsn, lines = log
     for place in range(PLACES):
         with connect(dsn, application="tests") as conn, conn.transaction(force_rollback=True):
@@ -85,7 +85,7 @@ def test_an_altered_log_is_found_out_with_the_position(log, way):
             assert position in {finding.position for finding in findings}, (way, place)
 
 
-def test_a_changed_checkpoint_is_found_out(log):
+def test_a_changed_checkpoint_is_detected(log):
     dsn, lines = log
     with connect(dsn, application="tests") as conn:
         for place in range(PLACES):
@@ -93,19 +93,19 @@ def test_a_changed_checkpoint_is_found_out(log):
             number = chance.randrange(len(lines))
             changed = [*lines[:number], change_a_checkpoint(lines[number], chance), *lines[number + 1 :]]
 
-            findings = verified(conn, changed).findings
+            findings = verify_with(conn, changed).findings
 
             assert any(f"line {number + 1}" in finding.problem for finding in findings), place
 
 
-def test_a_missing_checkpoint_is_found_out(log):
+def test_a_missing_checkpoint_is_detected(log):
     dsn, lines = log
     with connect(dsn, application="tests") as conn:
         for number in range(len(lines) - 1):
-            assert verified(conn, lines[:number] + lines[number + 1 :]).findings
+            assert verify_with(conn, lines[:number] + lines[number + 1 :]).findings
 
 
-def test_a_changed_read_row_is_found_out(log):
+def test_a_changed_read_row_is_detected(log):
     dsn, _ = log
     with connect(dsn, application="tests") as conn:
         changed = {change_a_read_row(conn, random.Random(place)) for place in range(PLACES)}

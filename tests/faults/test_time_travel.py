@@ -1,7 +1,7 @@
-"""1,000 random histories over HTTP: whatever was answered once is answered again, asked for as of then.
+"""1,000 random histories over HTTP: a request as of an earlier moment gets the answer of that moment.
 
-After each command the ticket, and now and then a list, is read and kept as the oracle. In the end all of
-them are asked again by time and by version. `make test` runs a part of the count.
+After each command the test reads the ticket, and sometimes a list, and stores the answer. At the end it
+repeats all of these requests by time and by version. `make test` runs fewer histories.
 """
 
 import os
@@ -73,7 +73,7 @@ class Site:
 
 
 class Histories:
-    """Grows tickets by random commands and keeps every answer."""
+    """Changes tickets by random commands and stores every answer."""
 
     def __init__(self, site: Site, seed: int) -> None:
         self._site = site
@@ -174,26 +174,26 @@ def without_links(body):
     return body
 
 
-def test_the_past_is_what_it_was(site, database):
+def test_a_request_as_of_an_earlier_moment_gets_the_answer_of_that_moment(site, database):
     histories = Histories(site, seed=int(os.environ.get("SEED", "1")))
 
     histories.grow(HISTORIES)
 
     assert histories.begun == HISTORIES
-    for ticket_id, moment, version, was in histories.tickets:
+    for ticket_id, moment, version, expected in histories.tickets:
         as_of = site.get(f"/v1/tickets/{ticket_id}", as_of=moment)
-        assert as_of.json.get("data") == was, (ticket_id, moment)
+        assert as_of.json.get("data") == expected, (ticket_id, moment)
         if version is not None:
             assert as_of.headers["ETag"] == f'"{version}"'
             by_version = site.get(f"/v1/tickets/{ticket_id}", version=str(version))
-            assert by_version.json["data"] == was, (ticket_id, version)
+            assert by_version.json["data"] == expected, (ticket_id, version)
     found = 0
-    for parameters, role, moment, was in histories.lists:
+    for parameters, role, moment, expected in histories.lists:
         as_of = site.get("/v1/tickets", role, as_of=moment, **parameters)
-        assert without_links(as_of.json) == without_links(was), (parameters, role, moment)
-        found += len(was["data"])
+        assert without_links(as_of.json) == without_links(expected), (parameters, role, moment)
+        found += len(expected["data"])
     assert (
         verify(database, VAULT, lambda done, total: None).differences == []
-    )  # however the log was cut into pages
+    )  # whatever the batch sizes were
     assert found > HISTORIES  # the lists were not all empty
-    assert sum(was is None for *_, was in histories.tickets) > HISTORIES / 10
+    assert sum(expected is None for *_, expected in histories.tickets) > HISTORIES / 10

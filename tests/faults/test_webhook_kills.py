@@ -1,4 +1,4 @@
-"""The dispatcher killed again and again, following the log or Kafka: every delivery arrives, unchanged."""
+"""The dispatcher is killed repeatedly while it follows the log or Kafka: every delivery arrives unchanged."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 KILLS, EVENTS = (50, 10_000) if IS_FULL else (3, 150)
-# A webhook pauses for 30 s after ten failures in a row, and posts have one second here: a machine that stands
-# still for that long costs a pause, and may do so more than once.
+# A webhook pauses for 30 s after ten failures in a row. Posts time out after one second here, so a machine
+# that stalls can cause several pauses.
 FINISH_SECONDS = 600 if IS_FULL else 240
 
 
@@ -53,10 +53,10 @@ def test_kills_of_the_dispatcher_lose_no_delivery_and_change_none(
             processes.keep("relay")
         for _ in range(kills):
             dispatcher = processes.start("webhook-dispatcher")
-            heard = len(receiver.posts)
+            received = len(receiver.posts)
             write_events(store, events // kills)
             moment = chance.randrange(1, max(2, 2 * events // kills))
-            eventually(lambda: len(receiver.posts) >= heard + moment, FINISH_SECONDS)  # noqa: B023
+            eventually(lambda: len(receiver.posts) >= received + moment, FINISH_SECONDS)  # noqa: B023
             dispatcher.kill()
             dispatcher.wait()
         processes.start("webhook-dispatcher")
@@ -67,24 +67,24 @@ def test_kills_of_the_dispatcher_lose_no_delivery_and_change_none(
 
     assert statuses(pool) == {"delivered": 2 * events}
     for path in ("/one", "/two"):
-        judge(receiver.at(path), messages(pool))
+        require_all_in_order(receiver.at(path), messages(pool))
 
 
-def judge(posts, expected):
-    """Everything came, always the same bytes under one id, and each ticket's firsts in order."""
+def require_all_in_order(posts, expected):
+    """Asserts that all messages came, with one body per id, and that first posts of a ticket are in order."""
     bodies = defaultdict(set)
     for post in posts:
         bodies[post.id].add(post.body)
-    assert bodies == {id: {body} for id, (_, _, body) in expected.items()}
-    firsts = defaultdict(list)
-    for id in dict.fromkeys(post.id for post in posts):
-        ticket_id, version, _ = expected[id]
-        firsts[ticket_id].append(version)
-    assert [versions for versions in firsts.values() if versions != sorted(versions)] == []
+    assert bodies == {message_id: {body} for message_id, (_, _, body) in expected.items()}
+    versions_by_ticket = defaultdict(list)
+    for message_id in dict.fromkeys(post.id for post in posts):
+        ticket_id, version, _ = expected[message_id]
+        versions_by_ticket[ticket_id].append(version)
+    assert [versions for versions in versions_by_ticket.values() if versions != sorted(versions)] == []
 
 
 def write_events(store, count):
-    """Tickets of five events each."""
+    """Stores tickets of five events each."""
     for _ in range(count // 5):
         ticket = open_ticket(store)
         for number in range(4):
@@ -95,10 +95,12 @@ def write_events(store, count):
 def messages(pool):
     with pool.connection() as conn:
         rows = conn.execute("SELECT id, aggregate_id, version, body FROM hook.messages").fetchall()
-    return {id: (aggregate_id, version, bytes(body)) for id, aggregate_id, version, body in rows}
+    return {
+        message_id: (aggregate_id, version, bytes(body)) for message_id, aggregate_id, version, body in rows
+    }
 
 
-def test_an_undecodable_record_is_put_aside_and_the_rest_is_delivered(
+def test_an_undecodable_record_becomes_a_dead_letter_and_the_others_are_delivered(
     database, store, pool, receiver, kafka, kafka_prefix, tmp_path
 ):
     settings = stream_settings(database, kafka, kafka_prefix, tmp_path)

@@ -1,4 +1,4 @@
-"""Fixtures for tests of pages: a database with two people who have passwords, and a browser."""
+"""Fixtures for tests of pages: a database with two users who have passwords, and a browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (("max", "manager", "Max <script>"),
 
 
 @pytest.fixture(scope="session")
-def peopled(postgres: str, template: str) -> Iterator[str]:
+def database_with_people(postgres: str, template: str) -> Iterator[str]:
     """The name of a database with Max (a manager without properties) and Ada (an admin), who can sign in.
 
     No connection to it is open, so that it can be cloned.
@@ -47,7 +47,7 @@ def peopled(postgres: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def desk(database: str, tmp_path: Path) -> Iterator[TestClient]:
-    """A client of the application, which also serves the page /admin/desk."""
+    """A client of an application that also serves the page /admin/desk."""
     with services_on(database, tmp_path) as services:
         yield TestClient(create_app(services, (("/admin/desk", Desk),)))
 

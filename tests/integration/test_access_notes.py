@@ -1,4 +1,4 @@
-"""Reads of the audit and refusals are written beside the requests, few of them, and none is lost."""
+"""Audit reads and refusals are recorded in the background, in few events, and none is lost."""
 
 import time
 
@@ -27,25 +27,25 @@ def refusal(ticket_id="t1", *, by=None, code="not_found"):
     )
 
 
-def recorded(store):
+def recorded_events(store):
     return [event for _, event in events_after(store, 0, 1_000)]
 
 
 def wait_for(store, count):
     deadline = time.monotonic() + WITHIN_SECONDS
-    while len(events := recorded(store)) < count:
+    while len(events := recorded_events(store)) < count:
         assert time.monotonic() < deadline, events
     return events
 
 
 @pytest.fixture
 def notes(store):
-    made = AccessNotes(store)
-    yield made
-    made.close()
+    access_notes = AccessNotes(store)
+    yield access_notes
+    access_notes.close()
 
 
-def test_the_first_is_written_at_once(store, notes):
+def test_the_first_refusal_is_recorded_at_once(store, notes):
     notes.add(refusal())
 
     (event,) = wait_for(store, 1)
@@ -55,7 +55,7 @@ def test_the_first_is_written_at_once(store, notes):
     assert event.actor.credential_id == "key_1"
 
 
-def test_a_reading_of_the_audit_has_its_filters(store, notes):
+def test_the_event_of_an_audit_read_contains_its_filters(store, notes):
     notes.add(Note(context=context(), method="GET", route="/v1/audit/events", filters={"actor": "u1"}))
 
     (event,) = wait_for(store, 1)
@@ -64,7 +64,7 @@ def test_a_reading_of_the_audit_has_its_filters(store, notes):
     assert event.filters == {"actor": "u1"}
 
 
-def test_repetitions_are_counted_and_written_when_their_minute_ends(store):
+def test_equal_refusals_are_counted_and_recorded_at_the_end_of_their_window(store):
     notes = AccessNotes(store, window_seconds=0.3)
     for _ in range(500):
         notes.add(refusal())
@@ -72,11 +72,11 @@ def test_repetitions_are_counted_and_written_when_their_minute_ends(store):
     events = wait_for(store, 2)
     notes.close()
 
-    assert sum(event.times for event in recorded(store)) == 500
+    assert sum(event.times for event in recorded_events(store)) == 500
     assert {event.subject_id for event in events} == {"t1"}
 
 
-def test_closing_writes_what_was_counted(store, notes):
+def test_closing_records_the_counted_refusals(store, notes):
     for number in range(1_000):
         notes.add(refusal(f"t{number}"))
     for _ in range(3):
@@ -84,12 +84,12 @@ def test_closing_writes_what_was_counted(store, notes):
 
     notes.close()
 
-    events = recorded(store)
+    events = recorded_events(store)
     assert len(events) == WRITTEN_AT_ONCE + 2
     assert sum(event.times for event in events) == 1_003
-    many, alike = sorted((e for e in events if e.times > 1), key=lambda e: -e.times)
-    assert (many.subject_id, many.times) == (None, 1_000 - WRITTEN_AT_ONCE)
-    assert (alike.subject_id, alike.code, alike.times) == ("t0", "forbidden", 3)
+    others, repeated = sorted((e for e in events if e.times > 1), key=lambda e: -e.times)
+    assert (others.subject_id, others.times) == (None, 1_000 - WRITTEN_AT_ONCE)
+    assert (repeated.subject_id, repeated.code, repeated.times) == ("t0", "forbidden", 3)
 
 
 def test_each_credential_has_its_own_budget(store, notes):
@@ -103,7 +103,7 @@ def test_each_credential_has_its_own_budget(store, notes):
     assert {event.times for event in events} == {1}
 
 
-def test_a_database_that_is_away_loses_nothing_and_holds_up_nobody(database, store):
+def test_without_the_database_no_note_is_lost_and_adding_one_does_not_wait(database, store):
     with Proxy(database) as proxy, make_pool(proxy.dsn, application="tests", max_size=2) as far:
         notes = AccessNotes(EventStore(far, VAULT))
         proxy.become("reset")

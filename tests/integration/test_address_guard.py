@@ -1,4 +1,4 @@
-"""Hostile addresses, redirects and name servers: nothing ever connects to a listener of this machine."""
+"""Private addresses, redirects and name servers: the dispatcher never connects to this machine."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ HOSTS = [
 
 
 class Canary:
-    """Listens on every address of this machine, and counts who comes."""
+    """Listens on every address of this machine and counts the connections."""
 
     def __init__(self):
         self.connections = 0
@@ -66,7 +66,7 @@ def post_to(urls, guard, timeout_seconds=2.0):
     return asyncio.run(post_all())
 
 
-def test_no_hostile_address_reaches_a_listener_of_this_machine(canary):
+def test_no_address_outside_the_public_internet_reaches_a_listener_of_this_machine(canary):
     own = socket.gethostbyname(socket.gethostname())
     urls = [f"{scheme}://{host}:{canary.port}/" for host in (*HOSTS, own) for scheme in ("http", "https")]
     assert len(HOSTS) >= 60
@@ -77,7 +77,7 @@ def test_no_hostile_address_reaches_a_listener_of_this_machine(canary):
     assert [url for url, outcome in zip(urls, outcomes, strict=True) if outcome.status is not None] == []
 
 
-def test_the_canary_hears_who_does_come(canary):
+def test_the_canary_counts_a_connection_that_is_allowed(canary):
     post_to([f"http://127.0.0.1:{canary.port}/"], AddressGuard(allow_private=True))
 
     assert canary.connections >= 1
@@ -87,8 +87,8 @@ def test_the_canary_hears_who_does_come(canary):
     "host",
     [host for host in HOSTS if not host.endswith("]") and host != "localhost.localdomain"],
 )
-def test_no_hostile_ipv4_address_in_any_form_can_be_registered(host):
-    if host in ("192.0.0.8", "192.88.99.1", "168.63.129.16"):  # public by their form: the guard refuses them
+def test_no_spelling_of_a_private_ipv4_address_can_be_registered(host):
+    if host in ("192.0.0.8", "192.88.99.1", "168.63.129.16"):  # registration accepts these
         assert refusal(host)
     else:
         assert web_address_problem(f"https://{host}/", allow_private=False)
@@ -98,7 +98,7 @@ def test_no_hostile_ipv4_address_in_any_form_can_be_registered(host):
     "answers",
     [["127.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["::1"], ["2606:2800:220:1::1", "::ffff:127.0.0.1"]],
 )
-def test_a_name_with_any_refused_address_is_not_tried_at_all(canary, answers):
+def test_a_name_with_one_refused_address_gets_no_connection(canary, answers):
     guard = AddressGuard(allow_private=False, look_up=name_server([answers]))
 
     (outcome,) = post_to([f"http://rebinding.example:{canary.port}/"], guard)
@@ -107,8 +107,8 @@ def test_a_name_with_any_refused_address_is_not_tried_at_all(canary, answers):
     assert canary.connections == 0
 
 
-def test_a_name_that_changes_between_look_ups_is_looked_up_once_a_connection(canary):
-    """Public when it is checked, loopback when it is asked again: there is no again."""
+def test_a_name_is_looked_up_once_for_each_connection(canary):
+    """DNS rebinding: the first answer is public, the second one loopback. There is no second look-up."""
     look_up = name_server([["192.0.2.1"], ["127.0.0.1"]])
     guard = AddressGuard(allow_private=False, look_up=look_up)
     guard.require_public = lambda address, check=guard.require_public: (
@@ -117,27 +117,27 @@ def test_a_name_that_changes_between_look_ups_is_looked_up_once_a_connection(can
 
     post_to([f"http://rebinding.example:{canary.port}/"], guard, timeout_seconds=0.5)
 
-    assert look_up.asked == 1
+    assert look_up.calls == 1
     assert canary.connections == 0
 
 
 def name_server(rounds):
-    """A look-up that gives each round's addresses in turn, and the last one for ever."""
+    """A look-up that returns the addresses of one round after the other, and then always the last ones."""
 
     def look_up(host, port, family=0, kind=0):
-        addresses = rounds[min(look_up.asked, len(rounds) - 1)]
-        look_up.asked += 1
+        addresses = rounds[min(look_up.calls, len(rounds) - 1)]
+        look_up.calls += 1
         return [
             (socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port))
             for each in addresses
         ]
 
-    look_up.asked = 0
+    look_up.calls = 0
     return look_up
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_lead_nowhere(canary, status):
+def test_redirects_are_not_followed(canary, status):
     with running_receiver() as receiver:
         location = f"http://127.0.0.1:{canary.port}/"
         receiver.answers["/hook"] = answer(status, Location=location)

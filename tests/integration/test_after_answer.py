@@ -1,4 +1,4 @@
-"""What is done after an answer fails (keeping, closing, counting, logging, noting): it stays as it was."""
+"""A step after the command fails (storing the answer, logging and others): the answer stays the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def store_answer(req: falcon.Request) -> None:
 
 
 def close_body(req: falcon.Request) -> None:
-    req.context.body_file = io.BufferedWriter(io.FileIO("/dev/full", "w"))  # a disk that is full
+    req.context.body_file = io.BufferedWriter(io.FileIO("/dev/full", "w"))  # as on a full disk
     req.context.body_file.write(b"buffered, and written when it is closed")
 
 
@@ -39,7 +39,7 @@ def note_access(req: falcon.Request) -> None:
 
 
 class Breaking(Resource):
-    """POST prepares the failure of one step, and then does its work or refuses it."""
+    """A POST makes one later step fail, and then succeeds or is refused."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(summary="Break", scope="properties:write", body=NewThing, status=201),
@@ -53,7 +53,9 @@ class Breaking(Resource):
         respond(resp, "done", status=201)
 
 
-BREAKERS: dict[str, Any] = {one.__name__: one for one in (store_answer, close_body, count, log, note_access)}
+BREAKERS: dict[str, Any] = {
+    step.__name__: step for step in (store_answer, close_body, count, log, note_access)
+}
 
 
 @pytest.fixture
@@ -64,8 +66,8 @@ def client(database, store, tmp_path):
 
 
 @pytest.mark.parametrize("step", BREAKERS)
-def test_an_answer_stays_what_it_was(client, step):
-    refusal = "forbidden" if step == "note_access" else None  # only of a refusal there is a note
+def test_a_failing_step_does_not_change_the_answer(client, step):
+    refusal = "forbidden" if step == "note_access" else None  # only refusals are noted
     body = {"name": step, "refusal": refusal}
 
     answer = client.simulate_post("/v1/breaking", json=body, headers={"Idempotency-Key": "k1"})

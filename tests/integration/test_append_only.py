@@ -1,4 +1,4 @@
-"""The role that the processes work as appends to the log and cannot alter it, whatever it tries."""
+"""The database role of the processes can append to the log and cannot alter it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ COLUMNS = {"es.stored_events": "state", "notary.pages": "root", "notary.statemen
 
 @pytest.fixture
 def application(database):
-    """The address of the database as the application's role."""
+    """The connection string of the application's role."""
     dsn = make_conninfo(database, user=APPLICATION, password="test")
     grant_to_application(database, dsn)
     return dsn
 
 
 @pytest.mark.parametrize("lock", ["watermark", "table"])
-def test_it_appends_and_does_all_else_the_processes_do(application, lock):
+def test_the_role_can_do_everything_that_the_processes_do(application, lock):
     with make_pool(application, application="tests", max_size=2) as pool:
         append(EventStore(pool, VAULT, lock=lock), History(seed=1).grow(30))
     with connect_projector(application) as projector:
@@ -54,16 +54,16 @@ def test_it_appends_and_does_all_else_the_processes_do(application, lock):
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_it_cannot_alter_what_only_grows(application, table, attempt):
+def test_the_role_cannot_alter_append_only_tables(application, table, attempt):
     column = COLUMNS[table]
     denied = psycopg.errors.InsufficientPrivilege
-    with connect(application, application="tests") as conn, pytest.raises(denied) as refused:
+    with connect(application, application="tests") as conn, pytest.raises(denied) as error:
         conn.execute(attempt.format(table, column, column))
 
-    assert "append-only" not in str(refused.value)  # the privilege is missing: no trigger was asked
+    assert "append-only" not in str(error.value)  # the missing privilege refuses it, not a trigger
 
 
-def test_the_api_works_as_that_role(application):
+def test_the_api_works_with_that_role(application):
     with Site.running(application, workers=1) as site:
         site.ticket()
         person = site.person()["id"]

@@ -1,4 +1,4 @@
-"""The same tests on local disk and on a real S3 server, moto's, over HTTP."""
+"""The attachment stores: the same tests on local disk and on an S3 server (moto, over HTTP)."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def credentials(monkeypatch):
 
 @pytest.fixture
 def bucket(s3_endpoint, credentials):
-    """A fresh bucket's boto3 resource."""
+    """The boto3 resource of an empty bucket."""
     s3 = boto3.resource("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
-    made = s3.create_bucket(Bucket=BUCKET)
-    yield made
-    made.objects.delete()
-    made.delete()
+    created = s3.create_bucket(Bucket=BUCKET)
+    yield created
+    created.objects.delete()
+    created.delete()
 
 
 @pytest.fixture(params=["disk", "s3"])
 def environment(request, tmp_path):
-    """What is set in the environment of a process that keeps attachments there."""
+    """The environment variables of a process that stores attachments on disk or in S3."""
     if request.param == "disk":
         return {"TICKETING_HOME": str(tmp_path)}
     request.getfixturevalue("bucket")
@@ -71,7 +71,7 @@ def attachments(environment):
 
 
 class Upload(io.RawIOBase):
-    """A request body: cannot be rewound, and hands over less than it is asked for."""
+    """A request body: it cannot be rewound, and a read may return fewer bytes than requested."""
 
     def __init__(self, content: bytes, breaks_at: int | None = None) -> None:
         self._rest = io.BytesIO(content)
@@ -82,7 +82,7 @@ class Upload(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if self._breaks_at is not None and self._rest.tell() >= self._breaks_at:
-            raise ConnectionResetError("the client is gone")
+            raise ConnectionResetError("the client has disconnected")
         return self._rest.read(min(size, 100_000) if size >= 0 else 100_000)
 
 
@@ -97,7 +97,7 @@ def content_of(attachments, attachment_id):
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 9_000_000, ATTACHMENT_BYTES])
-def test_a_file_comes_back_as_it_was_put(attachments, size):
+def test_a_file_is_read_as_it_was_stored(attachments, size):
     content = os.urandom(size)
 
     stored = attachments.put("a1", Upload(content))
@@ -107,24 +107,24 @@ def test_a_file_comes_back_as_it_was_put(attachments, size):
 
 
 @pytest.mark.parametrize(("size", "limit"), [(ATTACHMENT_BYTES + 1, ATTACHMENT_BYTES), (11, 10), (1, 0)])
-def test_a_file_that_is_too_large_leaves_nothing_behind(attachments, everything_kept, size, limit):
+def test_a_file_that_is_too_large_leaves_nothing_behind(attachments, stored_names, size, limit):
     with pytest.raises(TooLarge):
         attachments.put("a1", Upload(bytes(size)), limit)
 
-    assert everything_kept() == []
+    assert stored_names() == []
 
 
 @pytest.mark.parametrize("breaks_at", [100_000, 9_000_000])
-def test_an_upload_that_breaks_off_leaves_nothing_behind(attachments, everything_kept, breaks_at):
+def test_an_interrupted_upload_leaves_nothing_behind(attachments, stored_names, breaks_at):
     with pytest.raises((ConnectionResetError, AttachmentsUnavailable)):
         attachments.put("a1", Upload(bytes(10_000_000), breaks_at))
 
-    assert everything_kept() == []
+    assert stored_names() == []
 
 
 @pytest.fixture
-def everything_kept(environment, request):
-    """Names of all there is, halves of uploads included."""
+def stored_names(environment, request):
+    """Returns a function that lists the names of all stored files, unfinished uploads included."""
     if "ATTACHMENTS_S3_BUCKET" not in environment:
         folder = Path(environment["TICKETING_HOME"]) / "attachments"
         return lambda: sorted(path.name for path in folder.iterdir())
@@ -135,12 +135,12 @@ def everything_kept(environment, request):
     ]
 
 
-def test_a_file_put_again_is_replaced(attachments, everything_kept):
+def test_a_file_stored_again_is_replaced(attachments, stored_names):
     attachments.put("a1", Upload(b"first, and longer"))
     attachments.put("a1", Upload(b"second"))
 
     assert content_of(attachments, "a1") == b"second"
-    assert everything_kept() == ["a1"]
+    assert stored_names() == ["a1"]
 
 
 def test_a_failed_replacement_leaves_the_file_as_it_was(attachments):
@@ -152,7 +152,7 @@ def test_a_failed_replacement_leaves_the_file_as_it_was(attachments):
     assert content_of(attachments, "a1") == b"first"
 
 
-def test_a_deleted_file_is_gone_and_may_be_deleted_again(attachments, everything_kept):
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(attachments, stored_names):
     attachments.put("a1", Upload(b"x"))
     attachments.put("a2", Upload(b"y"))
 
@@ -161,11 +161,11 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(attachments, everything
 
     with pytest.raises(NoSuchFile):
         attachments.open("a1")
-    assert everything_kept() == ["a2"]
+    assert stored_names() == ["a2"]
 
 
 @pytest.mark.parametrize("attachment_id", ["", "..", "../a1", "a/b", "a.b", "a\x00", "é", "a" * 65, "a1\n"])
-def test_what_is_no_id_names_no_file(attachments, attachment_id):
+def test_an_invalid_id_names_no_file(attachments, attachment_id):
     for work in (
         lambda: attachments.open(attachment_id),
         lambda: attachments.delete(attachment_id),
@@ -183,23 +183,23 @@ def test_settings_choose_the_store(tmp_path, credentials):
     assert isinstance(bucket, BucketAttachments)
 
 
-def test_files_on_disk_are_for_their_owner_only(tmp_path):
+def test_only_the_owner_can_read_files_on_disk(tmp_path):
     DiskAttachments(tmp_path / "attachments").put("a1", Upload(b"x"))
 
     assert (tmp_path / "attachments").stat().st_mode & 0o077 == 0
     assert (tmp_path / "attachments" / "a1").stat().st_mode & 0o077 == 0
 
 
-def test_a_disk_that_fails_is_said_to_be_unavailable(tmp_path):
+def test_a_failing_disk_raises_attachments_unavailable(tmp_path):
     (tmp_path / "attachments").write_text("a file where the folder should be")
 
     with pytest.raises(AttachmentsUnavailable):
         DiskAttachments(tmp_path / "attachments").put("a1", Upload(b"x"))
 
 
-def test_a_bucket_that_is_away_is_said_to_be_unavailable(credentials):
-    with socket.create_server(("127.0.0.1", 0)) as closed_soon:
-        port = closed_soon.getsockname()[1]
+def test_an_unreachable_bucket_raises_attachments_unavailable(credentials):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
     attachments = BucketAttachments(BUCKET, f"http://127.0.0.1:{port}")
 
     for work in (
@@ -211,6 +211,6 @@ def test_a_bucket_that_is_away_is_said_to_be_unavailable(credentials):
             work()
 
 
-def test_a_bucket_that_does_not_exist_is_unavailable_and_no_missing_file(s3_endpoint, credentials):
+def test_a_bucket_that_does_not_exist_is_unavailable_and_not_a_missing_file(s3_endpoint, credentials):
     with pytest.raises(AttachmentsUnavailable):
         BucketAttachments("no-such-bucket", s3_endpoint).open("a1")

@@ -1,4 +1,4 @@
-"""The index that auditors search holds every event, and the properties each of them concerns."""
+"""The audit index contains every event with the properties that it concerns."""
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -17,20 +17,20 @@ from tests.support.keys import make_key
 from tests.support.vault import VAULT
 
 
-def concerned(events):
-    """For each event the properties it concerns, by the kinds of event there are."""
-    homes = {}
+def properties_of(events):
+    """Yields for each event the ids of the properties that it concerns."""
+    property_ids = {}
     for event in events:
         key = event.originator_id
-        before = homes.get(key, set())
+        before = property_ids.get(key, set())
         if isinstance(event, PropertyEvent):
-            homes[key] = {key}
+            property_ids[key] = {key}
         match event:
             case TicketOpened() | TicketMoved():
-                homes[key] = {event.property_id}
+                property_ids[key] = {event.property_id}
             case UserRegistered() | UserPropertiesChanged() | ApiKeyIssued():
-                homes[key] = set(event.property_ids)
-        yield before | homes.get(key, set())
+                property_ids[key] = set(event.property_ids)
+        yield before | property_ids.get(key, set())
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 500])
@@ -51,11 +51,11 @@ def test_every_event_is_indexed_with_the_properties_it_concerns(database, store,
     events = [decode(bytes(state)) for *_, state in log]
     assert [row[:2] for row in indexed] == [row[:2] for row in log]
     assert [row[3] for row in indexed] == [event.originator_id for event in events]
-    assert [set(row[4]) for row in indexed] == list(concerned(events))
+    assert [set(row[4]) for row in indexed] == list(properties_of(events))
     assert {row[2] for row in indexed} >= {"u0", "cli"}
 
 
-def test_a_changed_row_is_found_and_mended(database, store, conn, catch_up):
+def test_verify_reports_changed_rows_and_rebuild_repairs_them(database, store, conn, catch_up):
     append(store, History(1).grow(60))
     catch_up()
     conn.execute("UPDATE read.audit_events SET actor_id = 'somebody-else' WHERE position = 7")
@@ -65,10 +65,10 @@ def test_a_changed_row_is_found_and_mended(database, store, conn, catch_up):
     found = verify(database, VAULT, lambda done, total: None)
     rebuild(database, VAULT, lambda done, total: None)
 
-    named = {(one.table, one.id): one.problem for one in found.differences}
-    assert named["audit_events", "7"] == "actor_id"
-    assert named["audit_events", "9"] == "missing"
-    assert any(table == "past_tickets" and problem == "status" for (table, _), problem in named.items())
+    problems = {(one.table, one.id): one.problem for one in found.differences}
+    assert problems["audit_events", "7"] == "actor_id"
+    assert problems["audit_events", "9"] == "missing"
+    assert any(table == "past_tickets" and problem == "status" for (table, _), problem in problems.items())
     assert verify(database, VAULT, lambda done, total: None).count == 0
 
 
@@ -77,30 +77,30 @@ GAP = """SELECT position + 1 FROM read.audit_events a
             AND NOT EXISTS (SELECT FROM read.audit_events b WHERE b.position = a.position + 1)"""
 
 
-def positions_of_tickets(conn):
-    """One ticket's rows: several, far apart."""
+def positions_of_one_ticket(conn):
+    """The positions of the ticket with the most events."""
     query = """SELECT array_agg(position ORDER BY position) FROM read.audit_events
                 WHERE action LIKE 'ticket.%' GROUP BY subject_id ORDER BY count(*) DESC LIMIT 1"""
     return conn.execute(query).fetchall()[0][0]
 
 
-def named(report):
+def problems_of(report):
     assert report.count == len(report.differences)
     return {(one.table, one.id, one.problem) for one in report.differences}
 
 
 @pytest.mark.parametrize("batch_size", [3, 5_000])
-def test_rows_after_a_wrong_one_are_not_called_wrong(
+def test_correct_rows_after_a_wrong_one_are_not_reported(
     database, store, conn, catch_up, monkeypatch, batch_size
 ):
-    """Where a subject belongs is known from its earlier rows, which are the very ones that may be wrong."""
+    """Verification derives the properties of a subject from its earlier rows, and those may be wrong."""
     monkeypatch.setattr(live_rows, "BATCH_SIZE", batch_size)
     history = History(2)
     append(store, history.grow(120))
     conn.execute("SELECT nextval(pg_get_serial_sequence('es.stored_events', 'notification_id'))")
     append(store, history.grow(120))
     catch_up()
-    opened, altered, missing, *_ = positions_of_tickets(conn)
+    opened, altered, missing, *_ = positions_of_one_ticket(conn)
     (gap,) = conn.execute(GAP).fetchone()
     copy = f"""INSERT INTO read.audit_events
                SELECT (jsonb_populate_record(a, %s)).*
@@ -110,7 +110,7 @@ def test_rows_after_a_wrong_one_are_not_called_wrong(
     for position in (gap, 10**9):
         conn.execute(copy, [Jsonb({"position": position, "property_ids": ["p9"]})])
 
-    assert named(verify(database, VAULT, lambda done, total: None)) == {
+    assert problems_of(verify(database, VAULT, lambda done, total: None)) == {
         ("audit_events", str(altered), "property_ids"),
         ("audit_events", str(missing), "missing"),
         ("audit_events", str(gap), "should not be there"),
@@ -118,26 +118,26 @@ def test_rows_after_a_wrong_one_are_not_called_wrong(
     }
 
 
-def test_past_states_that_never_were_are_found(database, store, conn, catch_up):
+def test_missing_and_invented_past_states_are_reported(database, store, conn, catch_up):
     append(store, History(3).grow(80))
     catch_up()
     ticket_id, version = conn.execute("SELECT id, version FROM read.tickets ORDER BY version DESC").fetchone()
     copy = """INSERT INTO read.past_tickets SELECT (jsonb_populate_record(p, %s)).*
                 FROM read.past_tickets p WHERE ticket_id = %s LIMIT 1"""
-    invented = [("nobody's", 1), (ticket_id, version), (ticket_id, -1)]
-    for id, number in invented:
-        conn.execute(copy, [Jsonb({"ticket_id": id, "version": number}), ticket_id])
-    (gone,) = conn.execute(
+    invented = [("no-ticket", 1), (ticket_id, version), (ticket_id, -1)]
+    for absent_id, number in invented:
+        conn.execute(copy, [Jsonb({"ticket_id": absent_id, "version": number}), ticket_id])
+    (deleted_id,) = conn.execute(
         "DELETE FROM read.past_tickets WHERE ticket_id = %s AND version = 1 RETURNING ticket_id", [ticket_id]
     ).fetchone()
 
-    assert named(verify(database, VAULT, lambda done, total: None)) == {
-        ("past_tickets", f"{gone}/1", "missing"),
-        *(("past_tickets", f"{id}/{number}", "should not be there") for id, number in invented),
+    assert problems_of(verify(database, VAULT, lambda done, total: None)) == {
+        ("past_tickets", f"{deleted_id}/1", "missing"),
+        *(("past_tickets", f"{absent_id}/{number}", "should not be there") for absent_id, number in invented),
     }
 
 
-def test_an_event_that_cannot_be_projected_is_indexed_all_the_same(database, store, conn, catch_up):
+def test_an_event_that_cannot_be_projected_is_indexed(database, store, conn, catch_up):
     append(store, History(1).grow(20))
     (state,) = conn.execute(
         "SELECT convert_from(state, 'UTF8') FROM es.stored_events WHERE topic = 'ticket.opened' LIMIT 1"
@@ -162,7 +162,7 @@ def test_an_event_that_cannot_be_projected_is_indexed_all_the_same(database, sto
     assert verify(database, VAULT, lambda done, total: None).count == 0
 
 
-def test_tables_that_lag_behind_the_log_are_not_called_wrong(database, store, catch_up):
+def test_tables_that_lag_behind_the_log_are_not_reported_as_wrong(database, store, catch_up):
     history = History(1)
     append(store, history.grow(30))
     catch_up()

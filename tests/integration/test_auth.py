@@ -1,4 +1,4 @@
-"""Keys: whom they stand for, and what comes back without a good one."""
+"""API keys: the caller that a key stands for, and the answers to requests without a valid key."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,8 @@ from tests.support.keys import bearer, make_key, operator
 
 @pytest.fixture
 def services(database, tmp_path):
-    with services_on(database, tmp_path) as made:
-        yield made
+    with services_on(database, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def code_of(answer):
         "Bearer " + "x" * 5_000,
     ],
 )
-def test_without_a_good_credential_it_is_401(client, authorization):
+def test_a_request_without_a_valid_credential_is_401(client, authorization):
     headers = {} if authorization is None else {"Authorization": authorization}
 
     answer = client.simulate_get("/v1/things", headers=headers)
@@ -81,7 +81,7 @@ def test_without_a_good_credential_it_is_401(client, authorization):
     assert "x-ratelimit-limit" not in answer.headers
 
 
-def test_a_well_formed_key_that_nobody_issued_is_401(client):
+def test_a_well_formed_key_that_was_never_issued_is_401(client):
     assert client.simulate_get("/v1/things", headers=bearer(make_secret())).status_code == 401
 
 
@@ -140,7 +140,7 @@ def test_a_key_reaches_no_further_than_its_user_and_its_properties(
     assert (caller["role"], caller["property_ids"]) == (role, reach)
 
 
-def test_a_key_loses_what_its_user_loses(client, store, people, catch_up):
+def test_a_key_loses_the_rights_that_its_user_loses(client, store, people, catch_up):
     key = make_key(store, role="manager", user_id="max").key
 
     change_user(store, "max", operator(), role="guest")
@@ -158,7 +158,7 @@ def test_a_service_key_is_a_principal_under_its_own_name(client, store):
     assert caller["user_id"] is None
 
 
-def test_a_key_whose_user_is_not_projected_yet_may_try_again(client, store):
+def test_a_key_whose_user_is_not_projected_yet_is_503_with_retry_after(client, store):
     register_user(store, "new", operator(), name="N", email="n@example.com", role="staff")
     key = make_key(store, role="staff", user_id="new").key
 
@@ -178,7 +178,7 @@ def test_a_missing_scope_is_named(client, store):
     assert answer.headers["x-ratelimit-limit"] == "2147483647"
 
 
-def test_route_and_method_are_looked_at_before_the_key(client):
+def test_route_and_method_are_checked_before_the_key(client):
     assert client.simulate_get("/v1/nothing").status_code == 404
     assert client.simulate_get("/v1/things/" + "x" * 65).status_code == 404
     refused = client.simulate_put("/v1/things")
@@ -186,11 +186,11 @@ def test_route_and_method_are_looked_at_before_the_key(client):
     assert client.simulate_options("/v1/things").status_code == 204
 
 
-def test_the_command_has_one_context(client, store):
+def test_a_request_creates_one_command_context(client, store):
     assert client.simulate_get("/v1/things", headers=bearer(make_key(store).key)).json["data"]["again"]
 
 
-def test_a_bug_is_500_without_its_text(client, store):
+def test_an_unexpected_exception_is_500_without_its_text(client, store):
     answer = client.simulate_delete("/v1/things", headers=bearer(make_key(store).key))
 
     assert code_of(answer) == (500, "internal_error")
@@ -199,17 +199,17 @@ def test_a_bug_is_500_without_its_text(client, store):
 
 
 @pytest.mark.parametrize(
-    ("given", "is_kept"),
+    ("given", "is_used"),
     [("my-id_1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("a\tb", False), ("", False)],
 )
-def test_a_request_id_of_the_client_is_kept_when_it_is_harmless(client, given, is_kept):
+def test_a_request_id_of_the_client_is_used_when_it_is_valid(client, given, is_used):
     answer = client.simulate_get("/v1/things", headers={"X-Request-Id": given})
 
-    assert (answer.headers["x-request-id"] == given) == is_kept
+    assert (answer.headers["x-request-id"] == given) == is_used
     assert answer.json["error"]["request_id"] == answer.headers["x-request-id"]
 
 
-def test_every_answer_is_plain_json_that_nobody_stores(client):
+def test_every_answer_is_json_that_may_not_be_cached(client):
     for accept in ("application/json", "application/xml", "text/html"):
         answer = client.simulate_get("/v1/nothing", headers={"Accept": accept})
 
@@ -220,17 +220,17 @@ def test_every_answer_is_plain_json_that_nobody_stores(client):
         assert answer.json["error"]["details"] == {}
 
 
-def test_those_who_revoke_one_key_at_the_same_moment_are_all_answered(store):
-    at_once = 4
-    ready = Barrier(at_once, timeout=60)
+def test_concurrent_revocations_of_one_key_all_succeed(store):
+    clients = 4
+    ready = Barrier(clients, timeout=60)
 
     def revoke(key_id):
         ready.wait()
         return revoke_key(store, key_id, operator()).is_revoked
 
-    with ThreadPoolExecutor(at_once) as threads:
+    with ThreadPoolExecutor(clients) as threads:
         for _ in range(10):
             key_id = make_key(store).api_key.id
 
-            assert list(threads.map(revoke, [key_id] * at_once)) == [True] * at_once
+            assert list(threads.map(revoke, [key_id] * clients)) == [True] * clients
             assert store.load(ApiKey, key_id).version == 2

@@ -1,4 +1,4 @@
-"""No wait for PostgreSQL is longer than it may be, and what was waited for in vain is not used again."""
+"""No wait for PostgreSQL exceeds its limit, and a connection that exceeded it is not used again."""
 
 import asyncio
 import socket
@@ -26,7 +26,7 @@ from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 SECONDS = 0.3
-AT_ONCE = 5.0  # what takes no time at all, on a machine that is busy
+AT_ONCE = 5.0  # the limit of a step that takes no time, on a busy machine
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def proxy(database):
 
 
 @pytest.fixture
-def far_pool(proxy):
+def proxied_pool(proxy):
     with make_pool(proxy.dsn, application="tests", max_size=3) as opened:
         yield opened
 
 
 @contextmanager
-def a_request(seconds=SECONDS):
-    """What this thread waits for in the block is a request's, which may wait so long."""
+def request_limit(seconds=SECONDS):
+    """Limits all waits of this thread in the block together, as for a request with this time limit."""
     limit_request(seconds)
     try:
         yield
@@ -52,7 +52,7 @@ def a_request(seconds=SECONDS):
 
 
 @pytest.fixture(autouse=True)
-def no_least_time(monkeypatch):
+def without_least_time(monkeypatch):
     monkeypatch.setattr(deadlines, "LEAST_REQUEST_SECONDS", 0.0)
 
 
@@ -85,7 +85,7 @@ def test_a_transaction_ends_with_the_connection(proxy):
         conn.execute("SELECT 1")
 
 
-def test_rows_that_are_copied_have_the_limit_too(proxy):
+def test_copy_has_the_same_limit(proxy):
     with (
         in_time(),
         connect(proxy.dsn, application="tests", limit_seconds=SECONDS) as conn,
@@ -97,7 +97,7 @@ def test_rows_that_are_copied_have_the_limit_too(proxy):
         list(copy)
 
 
-def test_a_wait_for_notifications_keeps_its_own_limit(conn):
+def test_a_wait_for_notifications_has_its_own_limit(conn):
     conn.limit_seconds = 0.0
     with in_time():
         assert list(conn.notifies(timeout=SECONDS)) == []
@@ -108,7 +108,7 @@ def test_a_wait_for_notifications_keeps_its_own_limit(conn):
 def test_an_async_connection_has_a_limit(proxy, monkeypatch):
     monkeypatch.setattr("infrastructure.storage.postgres.STATEMENT_SECONDS", SECONDS)
 
-    async def ask():
+    async def exceed_limit():
         async with await connect_async(proxy.dsn, application="tests") as conn:
             await conn.execute("SELECT 1")
             proxy.become("blackhole")
@@ -117,11 +117,11 @@ def test_an_async_connection_has_a_limit(proxy, monkeypatch):
             return conn.closed
 
     with in_time():
-        assert asyncio.run(ask())
+        assert asyncio.run(exceed_limit())
 
 
-def test_the_waits_of_a_request_have_one_limit_together(pool):
-    with a_request(0.5), pool.connection() as conn:
+def test_all_waits_of_a_request_share_one_limit(pool):
+    with request_limit(0.5), pool.connection() as conn:
         conn.execute("SELECT pg_sleep(0.3)")
         with pytest.raises(DeadlineExceeded):
             conn.execute("SELECT pg_sleep(0.3)")
@@ -131,43 +131,43 @@ def test_the_waits_of_a_request_have_one_limit_together(pool):
         conn.execute("SELECT pg_sleep(0.3)")
 
 
-def test_the_time_in_the_queue_is_part_of_the_request(pool):
+def test_the_time_in_the_queue_counts_towards_the_limit_of_the_request(pool):
     deadlines.note_queued(10.0)
-    with a_request(10.1), pool.connection() as conn, pytest.raises(DeadlineExceeded):
+    with request_limit(10.1), pool.connection() as conn, pytest.raises(DeadlineExceeded):
         conn.execute("SELECT pg_sleep(2)")
-    with a_request(10.1), pool.connection() as conn:  # the next one has not been in the queue
+    with request_limit(10.1), pool.connection() as conn:  # the next request did not wait in the queue
         conn.execute("SELECT pg_sleep(0.2)")
 
 
-def test_a_connection_that_was_waited_for_in_vain_is_not_used_again(proxy, far_pool):
-    with a_request(), far_pool.connection() as conn:
+def test_a_connection_that_exceeded_its_limit_is_not_used_again(proxy, proxied_pool):
+    with request_limit(), proxied_pool.connection() as conn:
         lost = conn.fetch("SELECT pg_backend_pid()")
         proxy.become("blackhole")
         with pytest.raises(DeadlineExceeded):
-            conn.fetch("SELECT 'this answer comes late'")
+            conn.fetch("SELECT 'a late answer'")
     proxy.become("pass")
 
-    assert eventually(lambda: ask(far_pool, "SELECT pg_backend_pid()")) != lost
+    assert eventually(lambda: try_fetch(proxied_pool, "SELECT pg_backend_pid()")) != lost
 
 
-def test_while_the_server_does_not_answer_the_next_request_is_refused_at_once(proxy, far_pool):
-    far_pool.fetch("SELECT 1")
+def test_while_the_server_does_not_answer_the_next_request_is_refused_at_once(proxy, proxied_pool):
+    proxied_pool.fetch("SELECT 1")
     proxy.become("blackhole")
-    with a_request(), pytest.raises(DeadlineExceeded):
-        far_pool.fetch("SELECT 1")
-    eventually(lambda: far_pool._breaker.is_open)
+    with request_limit(), pytest.raises(DeadlineExceeded):
+        proxied_pool.fetch("SELECT 1")
+    eventually(lambda: proxied_pool._breaker.is_open)
 
     with in_time():
         for _ in range(100):
-            with a_request(60.0), pytest.raises(PoolTimeout):
-                far_pool.fetch("SELECT 1")
+            with request_limit(60.0), pytest.raises(PoolTimeout):
+                proxied_pool.fetch("SELECT 1")
     proxy.become("pass")
 
-    assert eventually(lambda: ask(far_pool, "SELECT 7")) == [(7,)]
+    assert eventually(lambda: try_fetch(proxied_pool, "SELECT 7")) == [(7,)]
 
 
-def test_one_slow_statement_refuses_nobody(pool):
-    with a_request(), pool.connection() as slow, pytest.raises(DeadlineExceeded):
+def test_one_slow_statement_does_not_refuse_other_requests(pool):
+    with request_limit(), pool.connection() as slow, pytest.raises(DeadlineExceeded):
         slow.execute("SELECT pg_sleep(3)")
 
     assert pool.fetch("SELECT 7") == [(7,)]
@@ -175,41 +175,41 @@ def test_one_slow_statement_refuses_nobody(pool):
 
 def test_without_a_server_the_next_request_is_refused_at_once():
     with make_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", application="tests", max_size=3) as pool:
-        with a_request(60.0), pytest.raises(PoolTimeout):
+        with request_limit(60.0), pytest.raises(PoolTimeout):
             pool.fetch("SELECT 1")
 
         with in_time():
             for _ in range(100):
-                with a_request(60.0), pytest.raises(PoolTimeout):
+                with request_limit(60.0), pytest.raises(PoolTimeout):
                     pool.fetch("SELECT 1")
 
 
 def test_a_request_connects_in_the_time_it_has_left():
-    """Each host of the address takes at least two seconds to give up."""
+    """libpq waits at least two seconds for each host of the connection string."""
     with ExitStack() as stack:
         silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         ports = ",".join(str(server.getsockname()[1]) for server in silent)
         dsn = f"host=127.0.0.1,127.0.0.1 port={ports} user=nobody dbname=x"
-        with a_request(4.0):
+        with request_limit(4.0):
             with in_time(5.0), pytest.raises(psycopg.OperationalError):
                 connect(dsn, application="tests")
             with in_time(1.0), pytest.raises(DeadlineExceeded):
                 connect(dsn, application="tests")
 
 
-def test_an_append_that_is_not_answered_may_be_stored_and_is_not_stored_again(proxy, far_pool, conn):
-    store, first_try = EventStore(far_pool, VAULT), operator()
-    far_pool.fetch("SELECT 1")
-    proxy.become("delay", delay_seconds=1.0)  # the server gets it, after we have given up
-    with a_request(), pytest.raises(DeadlineExceeded) as caught:
-        store.save(a_property(first_try))
+def test_an_append_without_an_answer_may_be_stored_and_a_retry_stores_nothing_more(proxy, proxied_pool, conn):
+    store, first_try = EventStore(proxied_pool, VAULT), operator()
+    proxied_pool.fetch("SELECT 1")
+    proxy.become("delay", delay_seconds=1.0)  # the server receives it after the client has given up
+    with request_limit(), pytest.raises(DeadlineExceeded) as caught:
+        store.save(new_property(first_try))
     assert outcome_is_unknown(caught.value)
     stored = "SELECT count(*) FROM es.stored_events"
     eventually(lambda: conn.execute(stored).fetchone() == (1,))
     proxy.become("pass")
 
-    eventually(lambda: ask(far_pool, "SELECT 1"))
-    create(store, a_property(first_try), msgspec.structs.replace(first_try, is_retry=True))
+    eventually(lambda: try_fetch(proxied_pool, "SELECT 1"))
+    create(store, new_property(first_try), msgspec.structs.replace(first_try, is_retry=True))
 
     assert conn.execute(stored).fetchone() == (1,)
 
@@ -218,7 +218,7 @@ def test_a_pool_closes_while_the_server_does_not_answer(proxy):
     pool = make_pool(proxy.dsn, application="tests", max_size=3)
     pool.fetch("SELECT 1")
     proxy.become("blackhole")
-    with a_request(), pytest.raises(DeadlineExceeded):
+    with request_limit(), pytest.raises(DeadlineExceeded):
         pool.fetch("SELECT 1")
 
     with in_time(10.0):
@@ -227,11 +227,11 @@ def test_a_pool_closes_while_the_server_does_not_answer(proxy):
     eventually(lambda: "postgres-probe" not in {thread.name for thread in threading.enumerate()})
 
 
-def a_property(context):
+def new_property(context):
     return Property.register("p1", context, name="P", address=SEASIDE)
 
 
-def ask(pool, statement):
+def try_fetch(pool, statement):
     try:
         return pool.fetch(statement)
     except PoolTimeout:

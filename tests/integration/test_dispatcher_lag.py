@@ -1,4 +1,4 @@
-"""How far behind Kafka the dispatchers are, as the panel shows it."""
+"""The lag of the dispatchers behind Kafka, as the panel shows it."""
 
 import pytest
 from kafka import KafkaProducer
@@ -15,7 +15,7 @@ RECORDS = 20
 
 @pytest.fixture
 def consumer(database, kafka, kafka_prefix, tmp_path):
-    """One that takes a record at a time, of a topic with RECORDS in one partition."""
+    """A consumer that polls one record at a time, of a topic with RECORDS records in one partition."""
     settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
     create_topics(settings)
     producer = KafkaProducer(bootstrap_servers=kafka)
@@ -30,28 +30,28 @@ def consumer(database, kafka, kafka_prefix, tmp_path):
     consumer.close(autocommit=False)
 
 
-def take_one(consumer):
+def poll_one(consumer):
     return eventually(lambda: consumer.poll(timeout_ms=500))
 
 
-def test_it_is_what_has_not_been_taken(consumer, conn, pool):
-    taken = []
+def test_the_lag_is_the_number_of_records_not_polled_yet(consumer, conn, pool):
+    lags = []
     for _ in range(5):
-        take_one(consumer)
-        taken.append(count_behind(consumer))
+        poll_one(consumer)
+        lags.append(count_behind(consumer))
     store_lag(conn, 1, consumer)
     shown = system_state(pool)
     for _ in range(RECORDS - 5):
-        take_one(consumer)
+        poll_one(consumer)
 
-    assert taken == [RECORDS - number for number in range(1, 6)]
+    assert lags == [RECORDS - number for number in range(1, 6)]
     assert shown.dispatcher_lag(has_kafka=True) == RECORDS - 5
     assert count_behind(consumer) == 0
 
 
-def test_those_of_several_dispatchers_are_added_and_those_long_gone_forgotten(consumer, conn, pool):
+def test_the_lags_of_running_dispatchers_are_added(consumer, conn, pool):
     assert system_state(pool).dispatcher_lag(has_kafka=True) is None
-    take_one(consumer)
+    poll_one(consumer)
     for member_id in (1, 2, 3):
         store_lag(conn, member_id, consumer)
         store_lag(conn, member_id, consumer)

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL started again after it was killed."""
+"""The embedded PostgreSQL starts again after it was killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def server(tmp_path):
 
 
 def test_a_killed_server_starts_again_although_one_of_its_processes_cannot_end(server):
-    """It is stopped by a signal here; waiting for a disk, or for another process, has the same effect."""
+    """The test suspends that process; waiting for a disk or for another process has the same effect."""
     with connect(server.dsn(), application="tests") as conn:
         stuck = psutil.Process(conn.info.backend_pid)
         stuck.suspend()

@@ -36,7 +36,7 @@ WAITING_INSERTS = """
 """
 
 
-def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
+def new_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
     return Ticket.open(
         ticket_id,
         context(command_id=command_id),
@@ -51,39 +51,39 @@ def a_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
 
 
 @pytest.fixture
-def elsewhere(pool):
+def other_store(pool):
     """The store of another process."""
     return EventStore(pool, VAULT)
 
 
 @pytest.fixture
-def fetched(store, monkeypatch):
-    """How many rows each load took from the database."""
+def row_counts(store, monkeypatch):
+    """A list to which each load appends the number of rows that it has read from the database."""
     counts = []
     select_states = store.recorder.select_states
 
-    def counting(aggregate_id, after):
+    def select_and_count(aggregate_id, after):
         states = select_states(aggregate_id, after)
         counts.append(len(states))
         return states
 
-    monkeypatch.setattr(store.recorder, "select_states", counting)
+    monkeypatch.setattr(store.recorder, "select_states", select_and_count)
     return counts
 
 
-def test_what_was_saved_is_loaded(store, elsewhere):
-    ticket = a_ticket()
+def test_a_saved_aggregate_is_loaded(store, other_store):
+    ticket = new_ticket()
     ticket.change({"title": "Water everywhere"}, context())
     store.save(ticket)
 
-    loaded = elsewhere.load(Ticket, "t1")
+    loaded = other_store.load(Ticket, "t1")
 
     assert (loaded.title, loaded.version, loaded.created_at) == ("Water everywhere", 2, NOON)
     assert loaded.pending == []
 
 
-def test_what_is_not_there_or_of_another_kind_is_not_found(store):
-    store.save(a_ticket())
+def test_an_absent_aggregate_or_one_of_another_kind_is_not_found(store):
+    store.save(new_ticket())
 
     for kind, aggregate_id in ((Ticket, "t2"), (Property, "t1")):
         assert store.find(kind, aggregate_id) is None
@@ -91,48 +91,48 @@ def test_what_is_not_there_or_of_another_kind_is_not_found(store):
             store.load(kind, aggregate_id)
 
 
-def test_what_others_wrote_since_is_loaded_and_nothing_else_fetched(store, elsewhere, fetched):
-    store.save(a_ticket())
+def test_a_load_reads_only_the_last_known_event_and_the_newer_ones(store, other_store, row_counts):
+    store.save(new_ticket())
     store.load(Ticket, "t1")
-    ticket = elsewhere.load(Ticket, "t1")
-    ticket.change({"title": "Changed elsewhere"}, context())
+    ticket = other_store.load(Ticket, "t1")
+    ticket.change({"title": "Changed by another"}, context())
     ticket.change({"status": "closed"}, context())
-    elsewhere.save(ticket)
+    other_store.save(ticket)
 
     versions = [store.load(Ticket, "t1").version for _ in range(2)]
 
     assert versions == [3, 3]
-    assert fetched == [1, 3, 1]  # the whole; the last known and two new ones; the last known
+    assert row_counts == [1, 3, 1]  # all events; the last known and two new ones; the last known
 
 
-def test_two_aggregates_are_found_in_one_round_trip_as_each_would_be_alone(store, elsewhere, fetched):
-    store.save(a_ticket())
+def test_find_both_finds_two_aggregates_in_one_round_trip(store, other_store, row_counts):
+    store.save(new_ticket())
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     store.save(place)
-    assert store.find_both(Property, "p1", Ticket, "t2") == (elsewhere.load(Property, "p1"), None)
+    assert store.find_both(Property, "p1", Ticket, "t2") == (other_store.load(Property, "p1"), None)
 
     place.add_unit("unit1", "Unit 101", context())
-    elsewhere.save(place)
+    other_store.save(place)
 
     for _ in range(2):
         found, ticket = store.find_both(Property, "p1", Ticket, "t1")
         assert (found.units, found.version) == ({"unit1": "Unit 101"}, 2)
         assert (ticket.title, ticket.version) == ("A leaking tap", 1)
     assert store.find_both(Property, "t1", Ticket, "t1") == (None, ticket)
-    assert fetched == []  # nothing was asked for one by one
+    assert row_counts == []  # no aggregate was loaded alone
 
 
-def test_an_aggregate_that_came_to_be_after_it_was_asked_for_is_found(store, elsewhere):
+def test_an_aggregate_that_was_stored_after_it_was_not_found_is_loaded(store, other_store):
     assert store.find(Ticket, "t1") is None
 
-    elsewhere.save(a_ticket())
+    other_store.save(new_ticket())
 
     assert store.load(Ticket, "t1").version == 1
 
 
 @pytest.mark.parametrize("kind", Aggregate.__subclasses__())
 def test_the_fields_of_an_aggregate_can_be_copied(kind):
-    """They hold immutable values, or flat lists and dicts of them: what a snapshot's copy relies on."""
+    """They hold immutable values, or flat lists and dicts of such values: copies of snapshots rely on it."""
     for field in msgspec.structs.fields(kind):
         inner = get_args(field.type) if get_origin(field.type) in (list, dict) else [field.type]
         assert all(is_immutable(type_) for type_ in inner), (kind, field.name)
@@ -146,9 +146,9 @@ def is_immutable(type_):
     return issubclass(type_, msgspec.Struct) and type_.__struct_config__.frozen
 
 
-def test_loaded_aggregates_share_nothing_that_changes(store):
-    property = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
-    store.save(property)
+def test_loaded_aggregates_share_no_mutable_state(store):
+    place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
+    store.save(place)
     first, second = store.load(Property, "p1"), store.load(Property, "p1")
 
     first.add_unit("unit1", "Unit 1", context())
@@ -158,73 +158,73 @@ def test_loaded_aggregates_share_nothing_that_changes(store):
     assert second.pending == []
 
 
-@pytest.mark.parametrize("kept", [0, 1])
-def test_a_log_restored_from_a_backup_is_believed_and_not_the_memory(store, conn, kept):
-    ticket = a_ticket()
+@pytest.mark.parametrize("restored", [0, 1])
+def test_after_a_restore_from_a_backup_the_log_is_loaded_and_not_the_snapshot(store, conn, restored):
+    ticket = new_ticket()
     ticket.change({"title": "After the backup"}, context())
     store.save(ticket)
     store.load(Ticket, "t1")
 
     conn.execute("ALTER TABLE es.stored_events DISABLE TRIGGER stored_events_append_only")
-    conn.execute("DELETE FROM es.stored_events WHERE originator_version > %s", [kept])
+    conn.execute("DELETE FROM es.stored_events WHERE originator_version > %s", [restored])
 
     found = store.find(Ticket, "t1")
-    assert (found.version, found.title) == (1, "A leaking tap") if kept else found is None
+    assert (found.version, found.title) == (1, "A leaking tap") if restored else found is None
 
 
-def test_a_log_that_went_another_way_after_a_restore_is_believed(store, elsewhere, conn):
-    store.save(a_ticket(title="Before"))
+def test_after_a_restore_and_other_events_the_log_is_loaded_and_not_the_snapshot(store, other_store, conn):
+    store.save(new_ticket(title="Before"))
     store.load(Ticket, "t1")
     conn.execute("ALTER TABLE es.stored_events DISABLE TRIGGER stored_events_append_only")
     conn.execute("DELETE FROM es.stored_events")
 
-    elsewhere.save(a_ticket(title="After"))
+    other_store.save(new_ticket(title="After"))
 
     assert store.load(Ticket, "t1").title == "After"
 
 
-def test_memory_is_bounded(store, fetched, monkeypatch):
+def test_snapshots_in_memory_are_bounded(store, row_counts, monkeypatch):
     monkeypatch.setattr(snapshots, "MAX_SNAPSHOTS", 2)
     for number in range(4):
-        store.save(a_ticket(f"t{number}"))
+        store.save(new_ticket(f"t{number}"))
         store.load(Ticket, f"t{number}")
     store.load(Ticket, "t0")
-    store.save(a_ticket("long", title="x" * snapshots.MAX_BYTES_OF_ONE))
+    store.save(new_ticket("long", title="x" * snapshots.MAX_BYTES_OF_ONE))
     store.load(Ticket, "long")
 
     assert list(store._snapshots._snapshots) == ["t3", "t0"]
     monkeypatch.setattr(snapshots, "MAX_BYTES", 1_500)
-    store.save(a_ticket("large", title="x" * 1_000))
+    store.save(new_ticket("large", title="x" * 1_000))
     store.load(Ticket, "large")
 
     assert list(store._snapshots._snapshots) == ["large"]
 
 
-def test_the_slower_of_two_commands_is_refused(store, elsewhere):
-    store.save(a_ticket())
-    faster, slower = store.load(Ticket, "t1"), elsewhere.load(Ticket, "t1")
+def test_the_slower_of_two_commands_is_refused(store, other_store):
+    store.save(new_ticket())
+    faster, slower = store.load(Ticket, "t1"), other_store.load(Ticket, "t1")
     faster.change({"title": "Faster"}, context())
     slower.change({"title": "Slower"}, context())
     store.save(faster)
 
     with pytest.raises(VersionConflict):
-        elsewhere.save(slower)
+        other_store.save(slower)
 
     assert store.load(Ticket, "t1").title == "Faster"
 
 
-def test_a_command_carried_out_twice_is_stored_once(store, elsewhere):
-    store.save(a_ticket(command_id="c1"))
-    again = a_ticket(command_id="c1")
+def test_a_command_carried_out_twice_is_stored_once(store, other_store):
+    store.save(new_ticket(command_id="c1"))
+    again = new_ticket(command_id="c1")
 
-    elsewhere.save(again)
+    other_store.save(again)
 
     assert store.load(Ticket, "t1").version == 1
     assert again.position == store.outcome_of(Ticket, "t1", "c1").position
 
 
 def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
-    ticket = a_ticket(command_id="c1")
+    ticket = new_ticket(command_id="c1")
     store.save(ticket)
     opened_at = ticket.position
     ticket.change({"title": "Later"}, context(command_id="c2"))
@@ -236,10 +236,10 @@ def test_an_outcome_is_the_aggregate_as_the_command_left_it(store):
     assert store.outcome_of(Ticket, "t1", "c3") is None
 
 
-def test_several_aggregates_are_saved_in_one_commit_each_with_its_last_position(store, elsewhere, conn):
+def test_several_aggregates_are_saved_in_one_commit_each_with_its_last_position(store, other_store, conn):
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     place.add_unit("unit1", "Unit 101", context())
-    unchanged, ticket = elsewhere_loaded(elsewhere, a_ticket("t0")), a_ticket("t1")
+    unchanged, ticket = save_and_load(other_store, new_ticket("t0")), new_ticket("t1")
 
     store.save(place, unchanged, ticket)
 
@@ -252,13 +252,13 @@ def test_several_aggregates_are_saved_in_one_commit_each_with_its_last_position(
     assert transactions_of(conn, "p1", "t1") == 1
 
 
-def elsewhere_loaded(elsewhere, aggregate):
-    elsewhere.save(aggregate)
-    return elsewhere.load(type(aggregate), aggregate.id)
+def save_and_load(other_store, aggregate):
+    other_store.save(aggregate)
+    return other_store.load(type(aggregate), aggregate.id)
 
 
 def transactions_of(conn, *aggregate_ids):
-    """How many transactions stored the events of these aggregates."""
+    """The number of transactions that stored the events of these aggregates."""
     (row,) = conn.execute(
         "SELECT count(DISTINCT xmin::text) FROM es.stored_events WHERE originator_id = ANY(%s)",
         [list(aggregate_ids)],
@@ -266,14 +266,14 @@ def transactions_of(conn, *aggregate_ids):
     return row[0]
 
 
-def test_of_several_aggregates_none_is_saved_when_one_has_changed_meanwhile(store, elsewhere):
-    store.save(a_ticket("t1"))
-    store.save(a_ticket("t2"))
+def test_no_aggregate_is_saved_when_one_of_several_has_changed_meanwhile(store, other_store):
+    store.save(new_ticket("t1"))
+    store.save(new_ticket("t2"))
     first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")
-    faster = elsewhere.load(Ticket, "t2")
+    faster = other_store.load(Ticket, "t2")
     for ticket in (first, second, faster):
         ticket.change({"priority": "high"}, context())
-    elsewhere.save(faster)
+    other_store.save(faster)
 
     with pytest.raises(VersionConflict):
         store.save(first, second)
@@ -281,28 +281,26 @@ def test_of_several_aggregates_none_is_saved_when_one_has_changed_meanwhile(stor
     assert [store.load(Ticket, ticket_id).version for ticket_id in ("t1", "t2")] == [1, 2]
 
 
-def test_several_aggregates_are_saved_only_while_what_they_were_decided_on_is_unchanged(store, elsewhere):
+def test_several_aggregates_are_saved_only_if_the_recalled_aggregate_is_unchanged(store, other_store):
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
-    elsewhere.save(place)
+    other_store.save(place)
     store.load(Property, "p1")
     recalled = store.recall(Property, "p1")
-    store.save(a_ticket("t1"), a_ticket("t2"), unless_changed=[recalled])
+    store.save(new_ticket("t1"), new_ticket("t2"), unless_changed=[recalled])
     place.add_unit("unit1", "Unit 101", context())
-    elsewhere.save(place)
+    other_store.save(place)
 
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t3"), a_ticket("t4"), unless_changed=[recalled])
+        store.save(new_ticket("t3"), new_ticket("t4"), unless_changed=[recalled])
 
     tickets = [store.find(Ticket, ticket_id) for ticket_id in ("t1", "t2", "t3", "t4")]
     assert [ticket is not None for ticket in tickets] == [True, True, False, False]
 
 
-def test_commands_that_change_the_same_aggregates_in_another_order_do_not_wait_for_each_other(
-    store, pool, conn
-):
-    """PostgreSQL ends one of two appends that wait for each other; its command has lost the race."""
-    store.save(a_ticket("t1"))
-    store.save(a_ticket("t2"))
+def test_a_deadlock_of_two_appends_is_a_version_conflict(store, pool, conn):
+    """PostgreSQL ends one of two appends that wait for each other; its command is refused."""
+    store.save(new_ticket("t1"))
+    store.save(new_ticket("t2"))
     first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")
     for ticket in (first, second):
         ticket.change({"priority": "high"}, context())
@@ -316,13 +314,13 @@ def test_commands_that_change_the_same_aggregates_in_another_order_do_not_wait_f
             saving.result()
 
 
-def test_one_request_may_carry_several_commands_and_a_repeat_of_it_stores_nothing_new(store, elsewhere):
-    """Each command has an id of its own, from which the ids of its events follow."""
+def test_a_repeated_request_with_several_commands_stores_nothing_new(store, other_store):
+    """Each command has its own id, from which the ids of its events are derived."""
     command_ids = ("request-1/1", "request-1/2")
-    store.save(*(a_ticket(f"t-{number}", command_id=number) for number in command_ids))
+    store.save(*(new_ticket(f"t-{number}", command_id=number) for number in command_ids))
 
-    again = [a_ticket(f"t-{number}", command_id=number) for number in command_ids]
-    elsewhere.save(*again)
+    again = [new_ticket(f"t-{number}", command_id=number) for number in command_ids]
+    other_store.save(*again)
 
     assert [store.load(Ticket, ticket.id).version for ticket in again] == [1, 1]
     assert [store.outcome_of(Ticket, ticket.id, ticket.id[2:]).position for ticket in again] == [
@@ -331,8 +329,8 @@ def test_one_request_may_carry_several_commands_and_a_repeat_of_it_stores_nothin
 
 
 def test_an_aggregate_with_an_event_of_an_unknown_type_is_not_loaded(store, conn):
-    """A newer version has written it, perhaps: to decide without it would be to decide on a wrong state."""
-    store.save(a_ticket())
+    """A newer version may have written the event; without it the state of the aggregate would be wrong."""
+    store.save(new_ticket())
     store.load(Ticket, "t1")
     conn.execute(
         "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
@@ -346,27 +344,30 @@ def test_an_aggregate_with_an_event_of_an_unknown_type_is_not_loaded(store, conn
             read(Ticket, "t1")
 
 
-def test_what_is_remembered_costs_nothing_and_is_saved_upon_only_while_it_is_so(store, elsewhere, fetched):
+def test_recall_reads_nothing_and_a_save_fails_when_the_recalled_aggregate_has_changed(
+    store, other_store, row_counts
+):
     assert store.recall(Property, "p1") is None
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
-    elsewhere.save(place)
+    other_store.save(place)
     store.load(Property, "p1")
-    fetched.clear()
+    row_counts.clear()
 
-    remembered = store.recall(Property, "p1")
-    store.save(a_ticket("t1"), unless_changed=[remembered])
+    recalled = store.recall(Property, "p1")
+    assert row_counts == []
+    store.save(new_ticket("t1"), unless_changed=[recalled])
     place.change({"name": "Seaside Residences"}, context())
-    elsewhere.save(place)
+    other_store.save(place)
 
-    assert remembered.aggregate.name == "Seaside"
+    assert recalled.aggregate.name == "Seaside"
     with pytest.raises(OutOfDate):
-        store.save(a_ticket("t2"), unless_changed=[remembered])
+        store.save(new_ticket("t2"), unless_changed=[recalled])
     assert (store.find(Ticket, "t1").version, store.find(Ticket, "t2")) == (1, None)
     assert store.recall(Ticket, "p1") is None
 
 
-def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(store, elsewhere):
-    """Another process adds a unit, and moves the requester away, after this one has read them."""
+def test_opening_a_ticket_is_decided_on_the_log_and_not_on_snapshots(store, other_store):
+    """After this process has read both, another one adds a unit and removes the requester's property."""
     register_property(store, "p1", context(), name="S")
     register_user(store, "u1", context(), name="U", email="u@example.com", role="guest", property_ids=("p1",))
     manager = context(caller("manager", reach=["p1"]))
@@ -376,17 +377,17 @@ def test_a_ticket_is_opened_by_what_the_log_says_and_not_by_what_was_remembered(
         return ValidValues(NewTicket(**facts, property_id="p1", unit_id=unit_id, requester_id="u1"))
 
     open_ticket(store, leak(None), manager)
-    add_unit(elsewhere, "p1", "unit1", context(), name="Unit 101")
+    add_unit(other_store, "p1", "unit1", context(), name="Unit 101")
     ticket = open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
-    change_user(elsewhere, "u1", context(), property_ids=())
+    change_user(other_store, "u1", context(), property_ids=())
 
     assert ticket.unit_id == "unit1"
     with pytest.raises(Invalid, match="No user with that id"):
         open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
 
 
-def test_connections_that_ended_while_they_lay_idle_disturb_nobody(pool, conn):
-    """A restart of PostgreSQL ends them all, and each would cost a request otherwise, hours later perhaps."""
+def test_connections_that_ended_while_idle_are_not_handed_out(pool, conn):
+    """A restart of PostgreSQL ends all idle connections; without the check each would fail one request."""
     held = [pool.getconn() for _ in range(4)]
     pids = [one.info.backend_pid for one in held]
     for one in held:

@@ -18,8 +18,8 @@ SOURCE = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
-def narrow_pool(database):
-    """One connection: whoever keeps it keeps everyone out."""
+def pool_of_one(database):
+    """A pool with one connection: a thread that holds it blocks all others."""
     with make_pool(database, application="tests", max_size=1) as opened:
         yield opened
 
@@ -39,26 +39,26 @@ def open_ticket(store, number, description):
     store.save(ticket)
 
 
-def test_no_connection_is_held_while_waiting(narrow_pool):
+def test_no_connection_is_held_while_waiting(pool_of_one):
     pages = []
     waiting = threading.Thread(
         target=lambda: pages.append(
-            wait_for_feed(narrow_pool, 0, 10, source=SOURCE, seconds=30, stop=threading.Event())
+            wait_for_feed(pool_of_one, 0, 10, source=SOURCE, seconds=30, stop=threading.Event())
         )
     )
     waiting.start()
 
-    for _ in range(50):  # each would fail after a second if the connection were kept
-        with narrow_pool.connection() as conn:
+    for _ in range(50):  # each fails after a second if the connection is held
+        with pool_of_one.connection() as conn:
             conn.execute("SELECT 1")
     assert waiting.is_alive()
-    append(EventStore(narrow_pool, VAULT), History(1).grow(1))
+    append(EventStore(pool_of_one, VAULT), History(1).grow(1))
     waiting.join()
 
     assert pages[0].events
 
 
-def test_who_waits_is_told_to_stop(pool):
+def test_a_waiting_request_ends_when_the_process_stops(pool):
     pages, stop = [], threading.Event()
     waiting = threading.Thread(
         target=lambda: pages.append(wait_for_feed(pool, 0, 10, source=SOURCE, seconds=60, stop=stop))
@@ -106,8 +106,8 @@ def test_a_position_past_the_end_is_refused(pool, store):
     assert refused.value.details == {"after": [f"The after parameter is past the end of the log, {end}."]}
 
 
-def test_an_append_under_way_holds_the_feed_back(pool, store, conn):
-    """Nothing appears below a position that was given out."""
+def test_the_feed_ends_before_an_uncommitted_append(pool, store, conn):
+    """No event appears later at or below a position that the feed has returned."""
     open_ticket(store, 1, "")
     with conn.transaction():
         conn.execute(

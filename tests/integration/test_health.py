@@ -1,4 +1,4 @@
-"""Whether it says the truth about itself, and says it in time."""
+"""Health checks and metrics: they report the state of the system, and answer in time."""
 
 import os
 import re
@@ -24,11 +24,11 @@ from tests.support.keys import bearer, make_key, operator
 from tests.support.server import free_port, running_api
 
 IN_TIME_SECONDS = 5  # the limit is 1 to 2 s, and a busy machine adds to it; without a limit it takes 30 s
-NOBODY = "postgresql://nobody@127.0.0.1:{port}/nothing"
+DSN = "postgresql://nobody@127.0.0.1:{port}/nothing"
 
 
-def ready(dsn, tmp_path, **settings):
-    """What /health/ready answers in this process, and how many seconds that took."""
+def fetch_readiness(dsn, tmp_path, **settings):
+    """The answer of /health/ready in this process, and the seconds that it took."""
     with services_on(dsn, tmp_path, **settings) as services:
         client = TestClient(create_app(services))
         began = time.monotonic()
@@ -38,25 +38,25 @@ def ready(dsn, tmp_path, **settings):
 
 @contextmanager
 def silent_server():
-    """A server that takes connections and says nothing: PostgreSQL behind a broken network."""
+    """A server that accepts connections and never answers, like PostgreSQL behind a broken network."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield NOBODY.format(port=server.getsockname()[1])
+        yield DSN.format(port=server.getsockname()[1])
 
 
-def test_live_needs_nothing(tmp_path):
-    with services_on(NOBODY.format(port=free_port()), tmp_path) as services:
+def test_live_needs_no_database(tmp_path):
+    with services_on(DSN.format(port=free_port()), tmp_path) as services:
         answer = TestClient(create_app(services)).simulate_get("/health/live")
 
     assert (answer.status_code, answer.json["data"]) == (200, {"status": "live"})
 
 
-def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catch_up):
+def test_ready_reports_the_lag_of_the_projector(database, store, tmp_path, catch_up):
     register_property(store, "p1", operator(), name="P")
-    behind, _ = ready(database, tmp_path)
+    lagging, _ = fetch_readiness(database, tmp_path)
     catch_up()
-    level, _ = ready(database, tmp_path)
+    caught_up, _ = fetch_readiness(database, tmp_path)
 
-    assert behind.json["data"] == {
+    assert lagging.json["data"] == {
         "status": "ready",
         "projector_lag": 1,
         "parked_events": 0,
@@ -65,19 +65,19 @@ def test_ready_tells_how_far_the_read_tables_are(database, store, tmp_path, catc
         "webhook_deliveries_due": 0,
         "webhooks_failing": 0,
     }
-    assert level.json["data"]["projector_lag"] == 0
+    assert caught_up.json["data"]["projector_lag"] == 0
 
 
-def test_numbers_that_no_event_will_have_are_nothing_to_wait_for(
+def test_sequence_gaps_after_the_last_event_do_not_count_as_lag(
     database, pool, store, conn, tmp_path, catch_up
 ):
-    """Rolled-back appends draw them, and so does a server that crashes."""
+    """Rolled-back appends and crashes of the server leave gaps in the sequence."""
     register_property(store, "p1", operator(), name="P")
     catch_up()
     conn.execute("UPDATE relay.position SET position = (SELECT max(notification_id) FROM es.stored_events)")
     conn.execute("SELECT nextval('es.stored_events_notification_id_seq') FROM generate_series(1, 21)")
 
-    answer, _ = ready(database, tmp_path, kafka_bootstrap_servers=f"127.0.0.1:{free_port()}")
+    answer, _ = fetch_readiness(database, tmp_path, kafka_bootstrap_servers=f"127.0.0.1:{free_port()}")
 
     shown = system_state(pool)
     assert (answer.json["data"]["projector_lag"], answer.json["data"]["relay_lag"]) == (0, 0)
@@ -85,24 +85,24 @@ def test_numbers_that_no_event_will_have_are_nothing_to_wait_for(
     assert store.recorder.max_notification_id() == shown.projected
 
 
-def test_parked_events_are_told_but_do_not_make_it_unready(database, conn, tmp_path):
+def test_parked_events_are_reported_but_do_not_make_the_api_unready(database, conn, tmp_path):
     conn.execute("INSERT INTO read.parked_events (position, originator_id, error) VALUES (1, 'x', 'y')")
 
-    answer, _ = ready(database, tmp_path)
+    answer, _ = fetch_readiness(database, tmp_path)
 
     assert (answer.status_code, answer.json["data"]["parked_events"]) == (200, 1)
 
 
-def test_kafka_away_does_not_make_it_unready(database, tmp_path):
+def test_an_unreachable_kafka_does_not_make_the_api_unready(database, tmp_path):
     servers = f"127.0.0.1:{free_port()}"
 
-    answer, _ = ready(database, tmp_path, kafka_bootstrap_servers=servers)
+    answer, _ = fetch_readiness(database, tmp_path, kafka_bootstrap_servers=servers)
 
     assert (answer.status_code, answer.json["data"]["kafka"]) == (200, "unreachable")
 
 
-def test_without_postgresql_it_is_unready_and_says_so(tmp_path):
-    answer, seconds = ready(NOBODY.format(port=free_port()), tmp_path)
+def test_without_postgresql_the_api_is_unready_and_names_the_database(tmp_path):
+    answer, seconds = fetch_readiness(DSN.format(port=free_port()), tmp_path)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert list(answer.json["error"]["details"]) == ["database"]
@@ -110,9 +110,9 @@ def test_without_postgresql_it_is_unready_and_says_so(tmp_path):
     assert seconds < IN_TIME_SECONDS
 
 
-def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
+def test_with_a_hanging_postgresql_the_api_is_reported_unready_in_time(tmp_path):
     with silent_server() as dsn:
-        answer, seconds = ready(dsn, tmp_path)
+        answer, seconds = fetch_readiness(dsn, tmp_path)
 
     assert answer.status_code == 503
     assert seconds < IN_TIME_SECONDS
@@ -121,7 +121,7 @@ def test_a_postgresql_that_hangs_is_unready_in_time(tmp_path):
 def test_a_missing_migration_is_named(database, conn, tmp_path):
     conn.execute("DELETE FROM public.ticketing_migrations WHERE name LIKE '0002%'")
 
-    answer, _ = ready(database, tmp_path)
+    answer, _ = fetch_readiness(database, tmp_path)
 
     assert answer.status_code == 503
     assert "0002_access.sql" in answer.json["error"]["details"]["migrations"][0]
@@ -130,7 +130,7 @@ def test_a_missing_migration_is_named(database, conn, tmp_path):
 def test_missing_read_tables_are_named(database, conn, tmp_path):
     drop_read_schema(conn, "read")
 
-    answer, _ = ready(database, tmp_path)
+    answer, _ = fetch_readiness(database, tmp_path)
 
     assert list(answer.json["error"]["details"]) == ["read_tables"]
 
@@ -138,7 +138,7 @@ def test_missing_read_tables_are_named(database, conn, tmp_path):
 def test_requests_without_postgresql_are_503(database, store, tmp_path):
     key = make_key(store).key
 
-    with services_on(NOBODY.format(port=free_port()), tmp_path) as services:
+    with services_on(DSN.format(port=free_port()), tmp_path) as services:
         began = time.monotonic()
         answer = TestClient(create_app(services, ROUTES)).simulate_get("/v1/things", headers=bearer(key))
         seconds = time.monotonic() - began
@@ -148,7 +148,7 @@ def test_requests_without_postgresql_are_503(database, store, tmp_path):
     assert seconds < IN_TIME_SECONDS
 
 
-def test_many_who_ask_share_one_look(database, tmp_path):
+def test_concurrent_checks_share_one_connection(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(check.run())) for _ in range(10)]
@@ -163,7 +163,7 @@ def test_many_who_ask_share_one_look(database, tmp_path):
     assert {outcome.status for outcome in outcomes} == {"ready"}
 
 
-def test_it_is_ready_although_the_server_has_closed_its_idle_connection(database, tmp_path):
+def test_the_api_is_ready_after_the_server_has_closed_its_idle_connection(database, tmp_path):
     check = Check(Settings(home=tmp_path, database_url=database))
     assert check.run().status == "ready"
 
@@ -188,7 +188,7 @@ def test_metrics_are_for_admins(database, store, tmp_path):
     assert "ticketing_http_requests_total{" in admin.text
 
 
-def test_metrics_add_up_the_workers(database, store):
+def test_metrics_are_summed_over_all_workers(database, store):
     key = make_key(store).key
     with running_api(database, workers=2, projector=False) as base_url:
         for _ in range(40):
@@ -199,7 +199,7 @@ def test_metrics_add_up_the_workers(database, store):
     assert float(count) == 40
 
 
-def test_metrics_on_a_port_of_their_own_need_no_key(database):
+def test_metrics_on_a_separate_port_need_no_key(database):
     port = free_port()
     with running_api(database, METRICS_PORT=str(port)) as url:
         requests.get(f"{url}/health/live", timeout=5)
@@ -209,7 +209,7 @@ def test_metrics_on_a_port_of_their_own_need_no_key(database):
     assert re.search(r'^ticketing_http_requests_total\{.*route="/health/live".*\} [1-9]', answer.text, re.M)
 
 
-def test_metrics_tell_how_things_are_though_nobody_asks_for_readiness(database, store):
+def test_metrics_contain_the_current_lag_without_a_readiness_request(database, store):
     port, headers = free_port(), bearer(make_key(store).key)
     lags = []
     with running_api(database, projector=False, METRICS_PORT=str(port)) as base_url:
@@ -218,10 +218,10 @@ def test_metrics_tell_how_things_are_though_nobody_asks_for_readiness(database, 
             text = requests.get(address, headers=headers, timeout=10).text
             lags.append(float(re.search(r"^ticketing_projector_lag_events (\S+)", text, re.M)[1]))
 
-    assert lags == [2, 3]  # with the key
+    assert lags == [2, 3]  # the event of the key is counted too
 
 
-def test_workers_that_die_are_replaced(database):
+def test_killed_workers_are_replaced(database):
     with running_api(database, workers=2, projector=False) as base_url:
         port = int(base_url.rpartition(":")[2])
         listening = {c.pid for c in psutil.net_connections() if c.status == "LISTEN" and c.laddr.port == port}

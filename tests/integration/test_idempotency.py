@@ -1,4 +1,4 @@
-"""A request sent twice is carried out once, and answered the same both times."""
+"""A request that is sent twice is carried out once and gets the same answer both times."""
 
 import hashlib
 import threading
@@ -14,8 +14,8 @@ from tests.support.keys import bearer, make_key
 
 @pytest.fixture
 def services(database, tmp_path):
-    with services_on(database, tmp_path) as made:
-        yield made
+    with services_on(database, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def post(client, store):
 
 
 @pytest.fixture
-def registered(pool):
-    """How many properties the log holds."""
+def count_registered(pool):
+    """Returns a function that counts the registered properties in the log."""
 
     def count():
         with pool.connection() as conn:
@@ -56,13 +56,13 @@ def age(pool, seconds):
         )
 
 
-def forget_the_answer(pool):
-    """As after a crash between the command and the keeping of its answer."""
+def delete_answers(pool):
+    """Creates the state after a crash between the command and storing its answer."""
     with pool.connection() as conn:
         conn.execute("UPDATE access.idempotency SET response_status = NULL, response_body = NULL")
 
 
-def test_the_second_time_the_first_answer_comes_back(post, registered):
+def test_the_second_request_gets_the_first_answer(post, count_registered):
     first = post()
     second = post()
 
@@ -73,10 +73,10 @@ def test_the_second_time_the_first_answer_comes_back(post, registered):
     assert "idempotent-replayed" not in first.headers
     assert second.headers["idempotent-replayed"] == "true"
     assert second.headers["x-request-id"] != first.headers["x-request-id"]
-    assert registered() == 1
+    assert count_registered() == 1
 
 
-def test_a_refusal_of_the_command_is_kept_with_its_request_id(post):
+def test_a_refusal_of_the_command_is_stored_with_its_request_id(post):
     first = post('{"name": 7}')
     second = post('{"name": 7}')
 
@@ -88,25 +88,25 @@ def test_a_refusal_of_the_command_is_kept_with_its_request_id(post):
 @pytest.mark.parametrize(
     ("body", "query"), [('{"name": "B"}', ""), ('{"name": "A" }', ""), ('{"name": "A"}', "x=1")]
 )
-def test_the_key_of_another_request_is_refused(post, registered, body, query):
+def test_the_key_of_another_request_is_refused(post, count_registered, body, query):
     post()
 
     answer = post(body, query=query)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (422, "idempotency_key_reused")
-    assert registered() == 1
+    assert count_registered() == 1
 
 
-def test_each_holder_has_keys_of_its_own(post, store, registered):
+def test_two_api_keys_may_use_the_same_idempotency_key(post, store, count_registered):
     post()
 
     assert post(key=make_key(store).key).headers.get("idempotent-replayed") is None
-    assert registered() == 2
+    assert count_registered() == 2
 
 
-def test_while_the_first_is_under_way_the_second_is_409(post, pool):
+def test_a_second_request_during_the_first_is_409(post, pool):
     post()
-    forget_the_answer(pool)
+    delete_answers(pool)
 
     answer = post()
 
@@ -114,49 +114,49 @@ def test_while_the_first_is_under_way_the_second_is_409(post, pool):
     assert answer.headers["retry-after"] == "1"
 
 
-def test_after_a_crash_the_retry_takes_over_under_the_same_command_id(post, pool, registered):
+def test_a_retry_after_a_crash_has_the_same_command_id(post, pool, count_registered):
     first = post()
-    forget_the_answer(pool)
+    delete_answers(pool)
     age(pool, 31)
 
     second = post()
 
     assert second.status_code == 201
     assert second.json["data"] == {"id": first.json["data"]["id"], "is_retry": True}
-    assert registered() == 1
+    assert count_registered() == 1
     assert post().content == second.content
 
 
-def test_a_failure_is_not_kept_but_its_command_id_is(post, registered):
+def test_the_answer_500_is_not_stored_but_its_command_id_is(post, count_registered):
     assert post('{"name": "A", "fails": true}').status_code == 500
     assert post('{"name": "A", "fails": true}').status_code == 500
 
-    assert registered() == 1
+    assert count_registered() == 1
 
 
 @pytest.mark.parametrize(
-    ("code", "is_kept"), [("not_found", True), ("conflict", False), ("precondition_failed", False)]
+    ("code", "is_stored"), [("not_found", True), ("conflict", False), ("precondition_failed", False)]
 )
-def test_a_refusal_that_may_not_come_again_is_not_kept(post, registered, code, is_kept):
+def test_a_refusal_that_depends_on_concurrent_changes_is_not_stored(post, count_registered, code, is_stored):
     body = f'{{"name": "A", "refusal": "{code}"}}'
     first = post(body)
 
     second = post(body)
 
     assert first.json["error"]["code"] == second.json["error"]["code"] == code
-    assert ("idempotent-replayed" in second.headers) is is_kept
-    assert registered() == 1
+    assert ("idempotent-replayed" in second.headers) is is_stored
+    assert count_registered() == 1
 
 
-def test_another_request_does_not_take_over(post, pool):
+def test_another_request_does_not_take_over_an_abandoned_key(post, pool):
     post()
-    forget_the_answer(pool)
+    delete_answers(pool)
     age(pool, 31)
 
     assert post('{"name": "B"}').json["error"]["code"] == "idempotency_key_reused"
 
 
-def test_a_day_later_the_key_is_free(post, pool, registered):
+def test_a_key_may_be_used_for_another_request_after_a_day(post, pool, count_registered):
     first = post()
     age(pool, 24 * 3_600 + 1)
 
@@ -164,7 +164,7 @@ def test_a_day_later_the_key_is_free(post, pool, registered):
 
     assert second.status_code == 201
     assert second.json["data"]["id"] != first.json["data"]["id"]
-    assert registered() == 2
+    assert count_registered() == 2
 
 
 @pytest.mark.parametrize("bad", ["", " ", "x" * 256, "a\tb", "caf\u00e9"])
@@ -175,19 +175,19 @@ def test_a_malformed_key_is_named(post, bad):
     assert list(answer.json["error"]["details"]) == ["Idempotency-Key"]
 
 
-def test_what_comes_before_the_command_claims_nothing(post, store, pool):
-    unable = make_key(store, scopes=("users:read",)).key
-    spent = make_key(store, rate_limit=1).key
-    post(idempotency_key="other", key=spent)
+def test_a_request_that_is_refused_before_its_command_claims_no_key(post, store, pool):
+    without_scope = make_key(store, scopes=("users:read",)).key
+    exhausted = make_key(store, rate_limit=1).key
+    post(idempotency_key="other", key=exhausted)
 
-    assert post(key=unable).status_code == 403
-    assert post(key=spent).status_code == 429
+    assert post(key=without_scope).status_code == 403
+    assert post(key=exhausted).status_code == 429
     assert post("x" * 1_048_577).status_code == 413
     with pool.connection() as conn:
         assert conn.execute("SELECT idempotency_key FROM access.idempotency").fetchall() == [("other",)]
 
 
-def test_of_many_at_once_one_is_carried_out(post, registered):
+def test_of_many_concurrent_requests_one_is_carried_out(post, count_registered):
     statuses = []
     threads = [threading.Thread(target=lambda: statuses.append(post().status_code)) for _ in range(8)]
     for thread in threads:
@@ -197,21 +197,21 @@ def test_of_many_at_once_one_is_carried_out(post, registered):
 
     assert set(statuses) <= {201, 409}
     assert 201 in statuses
-    assert registered() == 1
+    assert count_registered() == 1
 
 
-def test_the_command_id_names_what_was_made(post, store, pool):
-    made = post().json["data"]["id"]
+def test_the_command_id_is_the_id_of_the_created_property(post, store, pool):
+    created_id = post().json["data"]["id"]
 
     with pool.connection() as conn:
-        (claimed, digest) = conn.execute(
+        (command_id, digest) = conn.execute(
             "SELECT command_id, request_sha256 FROM access.idempotency"
         ).fetchone()
-    assert claimed == made == store.load(Property, made).id
+    assert command_id == created_id == store.load(Property, created_id).id
     assert digest == hashlib.sha256(b'POST\0/v1/things\0\0{"name": "A"}').digest()
 
 
-def test_expired_answers_are_purged_now_and_then(post, pool, monkeypatch):
+def test_expired_answers_are_purged(post, pool, monkeypatch):
     post()
     age(pool, 24 * 3_600 + 1)
     monkeypatch.setattr("api.http.idempotency._PURGE_ONE_IN", 1)

@@ -1,4 +1,4 @@
-"""Making our topics on a real Kafka, by whoever comes first."""
+"""Creating the topics on a real Kafka, by several processes at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,11 +15,11 @@ def settings(kafka, kafka_prefix, tmp_path):
     return stream_settings("", kafka, kafka_prefix, tmp_path)
 
 
-def test_topics_may_be_made_by_several_processes_at_once(settings):
+def test_several_processes_may_create_the_topics_at_once(settings):
     with ThreadPoolExecutor(4) as threads:
-        made = [threads.submit(create_topics, settings) for _ in range(4)]
+        created = [threads.submit(create_topics, settings) for _ in range(4)]
 
-    assert [one.result() for one in made] == [None] * 4
+    assert [one.result() for one in created] == [None] * 4
     assert absent_topics(settings) == []
 
 

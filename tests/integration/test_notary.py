@@ -1,4 +1,4 @@
-"""The notary chains the log off the write path, signs what it chained, and puts that outside the database."""
+"""The notary chains the log, signs the chain, and writes the statements outside the database."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def history():
     return History(seed=1)
 
 
-def in_one(appends):
+def in_one_commit(appends):
+    """The same events, to be stored in one commit."""
     return [[event for events in appends for event in events]]
 
 
@@ -50,12 +51,12 @@ def file_of(settings):
     return StatementFile.of(settings)
 
 
-def verified(conn, *places):
+def verify_with(conn, *places):
     outside = {str(number): list(place.lines()) for number, place in enumerate(places)}
     return verify_log(conn, outside, lambda done, total: None)
 
 
-def test_the_tree_is_that_of_rfc_6962_and_every_leaf_leads_to_its_root():
+def test_the_tree_is_that_of_rfc_6962_and_every_path_leads_to_its_root():
     for count in range(1, 70):
         leaves = [merkle.leaf(number, "t1", number, "x", b"{}") for number in range(count)]
 
@@ -67,7 +68,7 @@ def test_the_tree_is_that_of_rfc_6962_and_every_leaf_leads_to_its_root():
 
 
 def by_definition(leaves):
-    """RFC 6962 section 2.1, word for word."""
+    """The root hash as RFC 6962, section 2.1, defines it."""
     if len(leaves) == 1:
         return leaves[0]
     split = 1 << (len(leaves) - 1).bit_length() - 1
@@ -87,9 +88,9 @@ def test_the_first_step_signs_and_later_ones_wait_until_a_checkpoint_is_due(stor
     assert list(file_of(settings).lines()) == first
 
 
-def test_whole_pages_are_chained_as_they_fill(store, notary, history, conn):
+def test_full_blocks_are_chained_at_once(store, notary, history, conn):
     notary.step()
-    append(store, in_one(history.grow(BLOCK_EVENTS)))
+    append(store, in_one_commit(history.grow(BLOCK_EVENTS)))
 
     while notary.step():
         pass
@@ -111,10 +112,10 @@ def test_an_erasure_is_signed_at_once(store, notary, history, settings, conn):
     last_two = [json.loads(line) for line in file_of(settings).lines()][-2:]
     assert [one["kind"] for one in last_two] == ["erasure", "checkpoint"]
     assert last_two[0]["user_id"] == "u0"
-    assert verified(conn, file_of(settings)).findings == []
+    assert verify_with(conn, file_of(settings)).findings == []
 
 
-def test_what_an_old_key_signed_stays_good(store, notary, history, conn, settings):
+def test_signatures_of_an_old_key_stay_valid(store, notary, history, conn, settings):
     append(store, history.grow(10))
     sign_log(conn, VAULT)
     new = rotate_key(conn, VAULT)
@@ -122,17 +123,17 @@ def test_what_an_old_key_signed_stays_good(store, notary, history, conn, setting
     sign_log(conn, VAULT)
     notary.step()
 
-    report = verified(conn, file_of(settings))
+    report = verify_with(conn, file_of(settings))
 
     signers = [json.loads(line)["signed_by"] for line in file_of(settings).lines()]
     assert signers[-1] == new != signers[0]
     assert report.findings == []
     assert report.signed == read_end(conn).position
-    kept = conn.execute("SELECT count(*), count(sealed_private_key) FROM notary.keys").fetchone()
-    assert kept == (2, 1)
+    keys = conn.execute("SELECT count(*), count(sealed_private_key) FROM notary.keys").fetchone()
+    assert keys == (2, 1)
 
 
-def test_a_key_that_no_earlier_key_announced_signs_nothing(conn, store, history):
+def test_a_statement_signed_by_an_unannounced_key_is_refused(conn, store, history):
     sign_log(conn, VAULT)
     rotate_key(conn, VAULT)
     append(store, history.grow(10))
@@ -147,7 +148,7 @@ def test_a_key_that_no_earlier_key_announced_signs_nothing(conn, store, history)
         reader.read(lines[1])
 
 
-def test_a_file_of_another_log_is_left_alone(notary, settings, store, history, conn):
+def test_the_notary_refuses_to_write_to_the_file_of_another_log(notary, settings, store, history, conn):
     append(store, history.grow(10))
     notary.step()
     conn.execute("ALTER TABLE notary.statements DISABLE TRIGGER ALL")
@@ -158,7 +159,7 @@ def test_a_file_of_another_log_is_left_alone(notary, settings, store, history, c
         Notary(conn, VAULT, settings).step()
 
 
-def test_a_line_cut_short_by_a_crash_is_written_anew(notary, settings, conn, store, history):
+def test_a_line_cut_short_by_a_crash_is_written_again(notary, settings, conn, store, history):
     append(store, history.grow(10))
     notary.step()
     whole = (settings.notary_dir / FILE).read_bytes()
@@ -169,9 +170,9 @@ def test_a_line_cut_short_by_a_crash_is_written_anew(notary, settings, conn, sto
     assert (settings.notary_dir / FILE).read_bytes() == whole
 
 
-def test_a_disk_that_is_full_for_a_while_leaves_every_line_there_once(settings, conn, monkeypatch):
+def test_after_a_full_disk_the_file_contains_every_line_once(settings, conn, monkeypatch):
     for _ in range(8):
-        rotate_key(conn, VAULT)  # as many lines are waiting when the disk fills
+        rotate_key(conn, VAULT)  # so many lines wait to be written when the disk is full
     monkeypatch.setattr("notary.follower.RETRY_SECONDS", 0)
     notary = Notary(conn, VAULT, settings)
     with files_of_at_most(2_000):
@@ -183,12 +184,12 @@ def test_a_disk_that_is_full_for_a_while_leaves_every_line_there_once(settings, 
     numbers = [json.loads(line)["number"] for line in file_of(settings).lines()]
     assert 0 < len(some) < len(numbers)
     assert numbers == list(range(1, len(numbers) + 1))
-    assert verified(conn, file_of(settings)).findings == []
+    assert verify_with(conn, file_of(settings)).findings == []
 
 
 @contextmanager
 def files_of_at_most(size):
-    """The kernel writes up to there and then refuses, as it does where a disk is full."""
+    """Makes the kernel refuse writes to files beyond this size, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -197,8 +198,8 @@ def files_of_at_most(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_lines_that_stand_there_twice_prove_nothing_altered(notary, settings, conn, store, history):
-    """Kafka may keep them although its answer was lost; they are sent again then."""
+def test_repeated_lines_are_not_reported(notary, settings, conn, store, history):
+    """Kafka may store lines although its answer was lost; the notary then sends them again."""
     append(store, history.grow(10))
     notary.step()
     path = settings.notary_dir / FILE
@@ -206,53 +207,53 @@ def test_lines_that_stand_there_twice_prove_nothing_altered(notary, settings, co
     append(store, history.grow(10))
     Notary(conn, VAULT, settings).step()
 
-    report = verified(conn, file_of(settings))
+    report = verify_with(conn, file_of(settings))
 
     assert (report.findings, report.signed) == ([], read_end(conn).position)
 
 
-def test_after_a_last_line_that_nobody_can_read_nothing_is_written(notary, settings, conn):
+def test_after_an_unreadable_last_line_the_notary_writes_nothing(notary, settings, conn):
     notary.step()
     path = settings.notary_dir / FILE
-    path.write_text(path.read_text() + "not of ours\n")
+    path.write_text(path.read_text() + "not a statement\n")
 
     with pytest.raises(NotaryRefused, match="cannot be read: it is not JSON"):
         Notary(conn, VAULT, settings).step()
 
 
-def test_checkpoints_stand_in_kafka_too(kafka, kafka_prefix, settings, conn, store, history):
-    there = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
+def test_checkpoints_are_written_to_kafka_too(kafka, kafka_prefix, settings, conn, store, history):
+    with_kafka = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
     append(store, history.grow(10))
-    Notary(conn, VAULT, there).step()
+    Notary(conn, VAULT, with_kafka).step()
     append(store, history.grow(10))
 
-    Notary(conn, VAULT, there).step()
+    Notary(conn, VAULT, with_kafka).step()
 
-    in_kafka = list(StatementTopic(there).lines())
-    assert in_kafka == list(file_of(there).lines())
+    in_kafka = list(StatementTopic(with_kafka).lines())
+    assert in_kafka == list(file_of(with_kafka).lines())
     assert len(in_kafka) == 3
-    assert verified(conn, StatementTopic(there), file_of(there)).findings == []
+    assert verify_with(conn, StatementTopic(with_kafka), file_of(with_kafka)).findings == []
 
 
-def test_with_kafka_away_the_file_is_written_all_the_same(settings, conn, monkeypatch):
+def test_without_kafka_the_file_is_written(settings, conn, monkeypatch):
     monkeypatch.setattr("infrastructure.storage.kafka.CONNECT_SECONDS", 1)
-    nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
+    without_kafka = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
 
-    Notary(conn, VAULT, nowhere).step()
+    Notary(conn, VAULT, without_kafka).step()
 
-    assert len(list(file_of(nowhere).lines())) == 2
+    assert len(list(file_of(without_kafka).lines())) == 2
 
 
-def test_with_kafka_away_its_lines_are_said_to_be_out_of_reach(settings, monkeypatch):
+def test_without_kafka_reading_its_lines_raises_place_unavailable(settings, monkeypatch):
     monkeypatch.setattr("infrastructure.storage.kafka.CONNECT_SECONDS", 1)
-    nowhere = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
+    without_kafka = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
 
     with pytest.raises(PlaceUnavailable, match="Kafka"):
-        list(StatementTopic(nowhere).lines())
+        list(StatementTopic(without_kafka).lines())
 
 
-def test_with_the_disk_away_the_notary_goes_on_and_writes_later(settings, conn, store, history):
-    settings.notary_dir.write_text("a file where the folder ought to be")
+def test_without_the_disk_the_notary_goes_on_and_writes_later(settings, conn, store, history):
+    settings.notary_dir.write_text("a file where the folder should be")
     notary = Notary(conn, VAULT, settings)
     append(store, history.grow(10))
 
@@ -276,13 +277,13 @@ def test_writers_never_wait_for_the_notary(store, history, conn, database):
             sign_log(conn, VAULT)
 
 
-def test_two_signers_wait_for_each_other(store, history, conn, database):
-    append(store, in_one(history.grow(500)))
-    stop = threading.Barrier(4)
+def test_concurrent_signers_sign_one_after_the_other(store, history, conn, database):
+    append(store, in_one_commit(history.grow(500)))
+    start = threading.Barrier(4)
 
     def work():
         with connect(database, application="tests") as mine:
-            stop.wait(timeout=20)
+            start.wait(timeout=20)
             sign_log(mine, VAULT)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -291,13 +292,13 @@ def test_two_signers_wait_for_each_other(store, history, conn, database):
     for thread in threads:
         thread.join(timeout=60)
 
-    assert verified(conn).findings == []
+    assert verify_with(conn).findings == []
     assert [number for (number,) in conn.execute("SELECT number FROM notary.statements ORDER BY 1")] == [1, 2]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
 @pytest.mark.parametrize(("table", "column"), [("pages", "root"), ("statements", "line")])
-def test_what_the_notary_wrote_only_grows(conn, store, history, statement, table, column):
+def test_the_tables_of_the_notary_are_append_only(conn, store, history, statement, table, column):
     append(store, history.grow(3))
     sign_log(conn, VAULT)
 
@@ -305,7 +306,7 @@ def test_what_the_notary_wrote_only_grows(conn, store, history, statement, table
         conn.execute(statement.format(f"notary.{table}", column, column))
 
 
-def test_the_file_is_made_where_the_setting_says(tmp_path, database, conn):
+def test_the_file_is_created_in_the_configured_folder(tmp_path, database, conn):
     elsewhere = Path(tmp_path / "worm")
     settings = Settings(home=tmp_path, database_url=database, notary_folder=elsewhere)
 

@@ -1,4 +1,4 @@
-"""A log from before `ticket.resolved` and `ticket.reopened` fills the read tables as one of today does."""
+"""A log from before `ticket.resolved` and `ticket.reopened` gives the same rows as a log of today."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ def events_of(ticket_id, changes):
     return ticket.collect_events()
 
 
-def test_old_changes_of_the_status_are_projected_like_todays(store, database, conn):
+def test_old_changes_of_the_status_are_projected_like_those_of_today(store, database, conn):
     place = Property.register("p1", context(), name="Seaside", address=OCEAN_DRIVE)
     append(store, [place.collect_events(), events_of("old", OLD), events_of("today", TODAY)])
 

@@ -1,4 +1,4 @@
-"""Personal fields are sealed in the log and open in memory, until the person is erased."""
+"""Personal fields are encrypted in the log and decrypted in memory, until the person is erased."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def erase(store, user_id="u1"):
 
 
 @pytest.fixture
-def elsewhere(pool):
+def other_store(pool):
     """The store of another process."""
     return EventStore(pool, VAULT)
 
@@ -53,18 +53,18 @@ def stored_states(conn):
     return [bytes(state) for (state,) in conn.execute("SELECT state FROM es.stored_events ORDER BY 1")]
 
 
-def test_what_is_stored_is_sealed_and_what_is_loaded_is_not(store, elsewhere, conn):
+def test_stored_fields_are_encrypted_and_loaded_fields_are_not(store, other_store, conn):
     register(store)
 
     (state,) = stored_states(conn)
-    loaded = elsewhere.load(User, "u1")
+    loaded = other_store.load(User, "u1")
 
     fields = msgspec.json.decode(state)
     assert all(fields[field].startswith(PREFIX) for field in ("name", "email", "phone"))
     assert (loaded.name, loaded.email, loaded.phone) == (NAME, EMAIL, PHONE)
 
 
-def test_every_way_out_of_the_store_opens(store):
+def test_every_read_of_the_store_decrypts(store):
     register(store)
     rename(store, "Zoë Roy")
 
@@ -73,31 +73,31 @@ def test_every_way_out_of_the_store_opens(store):
     assert store.outcome_of(User, "u1", "c1").name == NAME
 
 
-def test_the_same_name_is_never_the_same_bytes(store):
+def test_the_same_name_is_encrypted_differently_each_time(store):
     register(store)
     rename(store, "Other")
     rename(store, NAME)
 
     states = [state for _, state in store.recorder.select_recorded("u1", 1, 9)]
 
-    sealed = [decode(state).name for state in states]
-    assert len(set(sealed)) == 3
+    encrypted = [decode(state).name for state in states]
+    assert len(set(encrypted)) == 3
 
 
-def test_an_absent_value_stays_absent(store, elsewhere, conn):
+def test_an_absent_value_stays_absent(store, other_store, conn):
     register(store, phone=None)
 
     assert msgspec.json.decode(stored_states(conn)[0])["phone"] is None
-    assert elsewhere.load(User, "u1").phone is None
+    assert other_store.load(User, "u1").phone is None
 
 
-def test_a_name_that_looks_sealed_is_a_name(store, elsewhere):
+def test_a_name_that_looks_encrypted_is_stored_as_a_name(store, other_store):
     register(store, name=PREFIX + "AAAA")
 
-    assert elsewhere.load(User, "u1").name == PREFIX + "AAAA"
+    assert other_store.load(User, "u1").name == PREFIX + "AAAA"
 
 
-def test_events_from_before_sealing_are_read_and_the_person_gets_a_key_with_the_next(store, elsewhere, conn):
+def test_unencrypted_events_of_an_old_log_are_read_and_the_next_event_creates_a_key(store, other_store, conn):
     plain = User.register(
         "u1",
         context(),
@@ -111,13 +111,13 @@ def test_events_from_before_sealing_are_read_and_the_person_gets_a_key_with_the_
     store.recorder.insert_events([store.mapper.to_stored_event(plain)])
     assert store.load(User, "u1").name == NAME
 
-    rename(elsewhere, "Zoë Roy")
+    rename(other_store, "Zoë Roy")
 
-    assert elsewhere.load(User, "u1").name == store.load(User, "u1").name == "Zoë Roy"
+    assert other_store.load(User, "u1").name == store.load(User, "u1").name == "Zoë Roy"
     assert conn.execute("SELECT count(*) FROM privacy.person_keys").fetchone() == (1,)
 
 
-def test_a_sealed_value_cannot_be_put_in_anothers_place(store, conn):
+def test_an_encrypted_value_cannot_be_moved_to_another_field_or_event(store, conn):
     register(store)
     register(store, "u2", command_id="c2")
     rename(store, "Zoë Roy")
@@ -136,36 +136,36 @@ def test_a_sealed_value_cannot_be_put_in_anothers_place(store, conn):
             decrypt_events(conn, VAULT, [forged])
 
 
-def test_a_registration_sent_twice_is_stored_once_under_one_key(store, elsewhere, conn):
+def test_a_registration_sent_twice_is_stored_once_with_one_key(store, other_store, conn):
     register(store)
 
-    again = register(elsewhere)
+    again = register(other_store)
 
     assert again.position == store.outcome_of(User, "u1", "c1").position
     assert store.load(User, "u1").name == NAME
     assert conn.execute("SELECT count(*) FROM privacy.person_keys").fetchone() == (1,)
 
 
-def test_a_taken_id_leaves_the_others_key_alone(store, elsewhere):
+def test_a_registration_with_a_taken_id_does_not_change_the_key(store, other_store):
     register(store)
 
     with pytest.raises(VersionConflict):
-        register(elsewhere, name="Another", command_id="c2")
+        register(other_store, name="Another", command_id="c2")
 
-    assert elsewhere.load(User, "u1").name == NAME
+    assert other_store.load(User, "u1").name == NAME
 
 
-def test_an_erased_person_is_nowhere_to_be_read(store, elsewhere, conn):
+def test_no_store_returns_the_fields_of_an_erased_person(store, other_store, conn):
     register(store)
     rename(store, "Zoë Roy")
-    elsewhere.load(User, "u1")
+    other_store.load(User, "u1")
 
     erased = erase(store)
 
     fresh = EventStore(store._pool, VAULT)
-    for user in (erased, *(one.load(User, "u1") for one in (store, elsewhere, fresh))):
+    for user in (erased, *(one.load(User, "u1") for one in (store, other_store, fresh))):
         assert (user.name, user.email, user.phone, user.is_erased) == (ERASED_NAME, ERASED_EMAIL, None, True)
-    assert [event.name for event in elsewhere.history(User, "u1")[:2]] == [ERASED_NAME, ERASED_NAME]
+    assert [event.name for event in other_store.history(User, "u1")[:2]] == [ERASED_NAME, ERASED_NAME]
     assert conn.execute("SELECT sealed_key FROM privacy.person_keys").fetchall() == [(None,)]
 
 
@@ -177,7 +177,7 @@ def test_erasing_twice_is_recorded_once(store):
     assert (first.version, second.version, second.position) == (2, 2, 0)
 
 
-def test_nothing_more_can_be_said_of_the_erased(store):
+def test_an_erased_person_cannot_be_changed(store):
     register(store)
     erase(store)
 
@@ -185,27 +185,27 @@ def test_nothing_more_can_be_said_of_the_erased(store):
         rename(store, "Back again")
 
 
-def test_a_change_that_races_with_the_erasure_loses(store, elsewhere):
+def test_a_change_concurrent_with_the_erasure_is_refused(store, other_store):
     register(store)
-    slower = elsewhere.load(User, "u1")
+    slower = other_store.load(User, "u1")
     slower.change({"name": "Zoë Roy"}, context(command_id="c2"))
     erase(store)
 
     with pytest.raises(VersionConflict):
-        elsewhere.save(slower)
+        other_store.save(slower)
 
 
-def test_a_key_restored_from_a_backup_opens_nothing(store, elsewhere, conn):
+def test_a_key_restored_from_a_backup_decrypts_nothing(store, other_store, conn):
     register(store)
     backup = conn.execute("SELECT sealed_key FROM privacy.person_keys").fetchone()
     erase(store)
 
     conn.execute("UPDATE privacy.person_keys SET sealed_key = %s, erased_at = NULL", backup)
 
-    assert [event.name for event in elsewhere.history(User, "u1")[:1]] == [ERASED_NAME]
+    assert [event.name for event in other_store.history(User, "u1")[:1]] == [ERASED_NAME]
 
 
-def test_the_read_tables_forget_too_and_say_what_the_log_says(database, store, conn, catch_up):
+def test_the_erasure_is_projected_to_the_read_tables(database, store, conn, catch_up):
     from projections.verification import verify
 
     register(store)
@@ -222,7 +222,7 @@ def test_the_read_tables_forget_too_and_say_what_the_log_says(database, store, c
 
 
 @pytest.mark.parametrize("kind", [UserRegistered, UserNameChanged])
-def test_the_schema_tells_which_fields_are_personal(kind):
+def test_the_schema_marks_the_personal_fields(kind):
     schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
     personal = {
         name
@@ -233,7 +233,7 @@ def test_the_schema_tells_which_fields_are_personal(kind):
     assert personal == set(kind.personal)
 
 
-def test_in_memory_events_are_as_they_are():
+def test_the_store_in_memory_does_not_encrypt():
     store = EventStore()
     register(store)
 

@@ -1,4 +1,4 @@
-"""Whatever is commanded, and wherever the log is cut: the read tables are the fold of the log."""
+"""For random commands and random batch sizes, the read tables are the fold of the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.vault import VAULT
 from tests.unit.builders import NOON, caller, context
 
 EXAMPLES = 30
-SMALL = st.integers(0, 2)  # so few things that commands meet on them
+SMALL = st.integers(0, 2)  # few ids, so that commands concern the same aggregates
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 PROPERTY = SMALL.map("p{}".format)
 USER = SMALL.map("u{}".format)
@@ -40,10 +40,10 @@ def command_of(kind, carry_out, **fields):
 
 
 def call_of(carry_out, **arguments):
-    return st.tuples(st.just(called(carry_out)), st.fixed_dictionaries(arguments))
+    return st.tuples(st.just(accept_arguments(carry_out)), st.fixed_dictionaries(arguments))
 
 
-def called(carry_out):
+def accept_arguments(carry_out):
     return lambda store, arguments, context: carry_out(store, context=context, **arguments)
 
 
@@ -140,8 +140,8 @@ COMMANDS = st.one_of(
     *(PLACE, PLACE_CHANGE, NEW_UNIT, PERSON, PERSON_CHANGE),
 )
 FIRST = [
-    (called(arrange.register_property), {"property_id": "p0"}),
-    (called(arrange.register_user), {"user_id": "u0", "role": "admin"}),
+    (accept_arguments(arrange.register_property), {"property_id": "p0"}),
+    (accept_arguments(arrange.register_user), {"user_id": "u0", "role": "admin"}),
 ]
 
 
@@ -166,7 +166,7 @@ def test_the_read_tables_are_the_fold_of_the_log(postgres, template, commands, b
 
 
 def events_of(commands):
-    """What the commands caused, a second apart; a refusal is an answer too. Tickets are t0, t1, ..."""
+    """The events of the commands, one second apart, without refused commands. Tickets are t0, t1, ..."""
     store = EventStore()
     opened = 0
     for number, (carry_out, command) in enumerate(commands):

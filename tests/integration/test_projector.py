@@ -1,4 +1,4 @@
-"""The projector: batches, poison, what passes later, two of them, and rows that are the fold of the log."""
+"""The projector: batches, parked events, temporary errors, leadership; rows are the fold of the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OF_LISTENERS = "application_name = 'ticketing-visibility' AND datname = current_
 LISTENING = (
     f"EXISTS (SELECT FROM pg_stat_activity WHERE {OF_LISTENERS}"
     " AND state = 'idle' AND query LIKE '%projector_position%')"
-)  # one has read the position and waits for notifications
+)  # a listener has read the position and waits for notifications
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def position(conn):
     return conn.execute("SELECT position FROM read.projector_position").fetchone()[0]
 
 
-def parked(conn):
+def parked_events(conn):
     return conn.execute("SELECT originator_id, error FROM read.parked_events ORDER BY position").fetchall()
 
 
 @contextmanager
-def running(dsn):
-    """A projector in a thread; what is yielded stops it."""
+def running_projector(dsn):
+    """Runs a projector in a thread; yields a function that stops it."""
     stop = threading.Event()
     thread = threading.Thread(target=Projector(dsn, VAULT).run, args=(stop,))
     thread.start()
@@ -65,8 +65,8 @@ def running(dsn):
         end()
 
 
-def leader(conn):
-    """The backend that holds the leadership, if any does."""
+def leader_of(conn):
+    """The process id of the backend that holds the lock of the leader, or None."""
     row = conn.execute(
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = %s AND granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
@@ -75,7 +75,7 @@ def leader(conn):
     return row and row[0]
 
 
-def projectors(conn):
+def count_projectors(conn):
     return conn.execute(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
@@ -87,7 +87,7 @@ def test_at_the_end_of_the_log_there_is_nothing_to_do(projector, conn):
     assert position(conn) == 0
 
 
-def test_batches_are_no_larger_than_asked_and_the_position_comes_with_the_rows(store, projector, conn):
+def test_batches_have_at_most_the_given_size_and_commit_the_position_with_the_rows(store, projector, conn):
     last = append(store, History(1).grow(30))
 
     sizes = []
@@ -99,17 +99,17 @@ def test_batches_are_no_larger_than_asked_and_the_position_comes_with_the_rows(s
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 13, 500])
-def test_where_the_log_is_cut_makes_no_difference(store, projector, conn, batch_size):
+def test_the_rows_do_not_depend_on_the_batch_size(store, projector, conn, batch_size):
     append(store, History(2).grow(250))
 
     while catch_up(projector, VAULT, batch_size):
         pass
 
     assert stored_rows(conn) == folded_rows(conn)
-    assert parked(conn) == []
+    assert parked_events(conn) == []
 
 
-def test_up_to_stops_at_that_position_and_goes_on_from_there(store, projector, conn):
+def test_catch_up_stops_at_a_given_position_and_continues_from_there(store, projector, conn):
     append(store, History(3).grow(50))
 
     while catch_up(projector, VAULT, 8, up_to=20):
@@ -133,7 +133,7 @@ def test_a_batch_that_was_projected_is_not_projected_again(store, projector, con
     assert stored_rows(conn) == before == folded_rows(conn)
 
 
-def test_who_must_not_wait_does_not_while_another_projects(store, projector, conn, database):
+def test_catch_up_without_waiting_returns_while_another_process_projects(store, projector, conn, database):
     append(store, History(5).grow(5))
     with connect(database, application="tests") as other, other.transaction():
         other.execute("SELECT position FROM read.projector_position FOR UPDATE")
@@ -143,27 +143,27 @@ def test_who_must_not_wait_does_not_while_another_projects(store, projector, con
     assert catch_up(projector, VAULT, wait=False) > 0
 
 
-# What no projection can digest: it cannot be decoded; PostgreSQL refuses the value, or its size; a
-# version is missing.
+# Four events that cannot be projected: one that does not decode, one with a value that PostgreSQL refuses,
+# one with a value too large for an index, and one after a missing version.
 def undecodable(event):
     return StoredEvent(event.originator_id, event.originator_version, event.topic, b'{"type": "no.such"}')
 
 
-def indigestible(event):
+def with_refused_value(event):
     state = event.state.replace(b'"title":"', b'"title":"\\u0000')
     assert state != event.state
     return StoredEvent(event.originator_id, event.originator_version, event.topic, state)
 
 
-def too_large(event):
-    """For an index, whose entries have a limit."""
-    category = b"".join(sha256(b"%d" % number).hexdigest().encode() for number in range(200))
-    state = event.state.replace(b'"property_id":"', b'"property_id":"' + category)
+def with_large_value(event):
+    """Returns the event with a property id that exceeds the size of index entries."""
+    suffix = b"".join(sha256(b"%d" % number).hexdigest().encode() for number in range(200))
+    state = event.state.replace(b'"property_id":"', b'"property_id":"' + suffix)
     assert state != event.state
     return StoredEvent(event.originator_id, event.originator_version, event.topic, state)
 
 
-def ahead(event):
+def after_missing_version(event):
     version = event.originator_version + 1
     state = event.state.replace(
         b'"originator_version":%d' % event.originator_version, b'"originator_version":%d' % version
@@ -173,10 +173,12 @@ def ahead(event):
 
 
 @pytest.mark.parametrize(
-    "spoil", [undecodable, indigestible, too_large, ahead], ids=lambda spoil: spoil.__name__
+    "spoil",
+    [undecodable, with_refused_value, with_large_value, after_missing_version],
+    ids=lambda spoil: spoil.__name__,
 )
 @pytest.mark.parametrize("batch_size", [1, 500])
-def test_a_poison_event_is_parked_with_what_follows_it_and_the_others_go_on(
+def test_an_event_that_cannot_be_projected_is_parked_with_later_events_of_its_aggregate_only(
     store, projector, conn, spoil, batch_size
 ):
     events = [event for appended in History(6).grow(200) for event in appended]
@@ -186,24 +188,25 @@ def test_a_poison_event_is_parked_with_what_follows_it_and_the_others_go_on(
     for event in events:
         stored = store.mapper.to_stored_event(event)
         store.recorder.insert_events(
-            [spoil(stored) if event is of_victim[0] else stored_later(stored, spoil, event, victim)]
+            [spoil(stored) if event is of_victim[0] else move_version(stored, spoil, event, victim)]
         )
 
     while catch_up(projector, VAULT, batch_size):
         pass
 
-    assert [aggregate_id for aggregate_id, _ in parked(conn)] == [victim] * len(of_victim)
-    assert "waits behind" not in parked(conn)[0][1]
-    assert all("waits behind" in error for _, error in parked(conn)[1:])
+    assert [aggregate_id for aggregate_id, _ in parked_events(conn)] == [victim] * len(of_victim)
+    assert "waits behind" not in parked_events(conn)[0][1]
+    assert all("waits behind" in error for _, error in parked_events(conn)[1:])
     assert stored_rows(conn) == rows_of(event for event in events if event.originator_id != victim)
 
 
-def stored_later(stored, spoil, event, victim):
-    """Later events of a stream that begins at version 2 come one version later too."""
-    return ahead(stored) if spoil is ahead and event.originator_id == victim else stored
+def move_version(stored, spoil, event, victim):
+    """Moves later events of the aggregate by one version as well, if `spoil` has moved the first one."""
+    is_moved = spoil is after_missing_version and event.originator_id == victim
+    return after_missing_version(stored) if is_moved else stored
 
 
-def test_what_comes_after_a_parked_event_later_waits_too(store, projector, conn):
+def test_events_appended_after_a_parked_event_of_their_aggregate_are_parked_too(store, projector, conn):
     history = History(7)
     events = [event for appended in history.grow(60) for event in appended]
     victim = next(event for event in events if event.tag == "ticket.opened")
@@ -214,18 +217,18 @@ def test_what_comes_after_a_parked_event_later_waits_too(store, projector, conn)
     store.recorder.insert_events([undecodable(store.mapper.to_stored_event(victim))])
     while catch_up(projector, VAULT):
         pass
-    assert len(parked(conn)) == 1
+    assert len(parked_events(conn)) == 1
 
     later = [event for event in events if event.originator_id == victim.originator_id][1:]
     append(store, [[event] for event in later])
     while catch_up(projector, VAULT):
         pass
 
-    assert len(parked(conn)) == 1 + len(later)
+    assert len(parked_events(conn)) == 1 + len(later)
     assert victim.originator_id not in stored_rows(conn)["tickets"]
 
 
-def test_what_may_pass_later_is_not_parked(store, projector, conn):
+def test_an_event_that_meets_a_temporary_error_is_not_parked(store, projector, conn):
     append(store, History(8).grow(120))
     conn.execute("ALTER TABLE read.comments RENAME TO elsewhere")
 
@@ -238,11 +241,11 @@ def test_what_may_pass_later_is_not_parked(store, projector, conn):
         pass
 
     assert stopped_at < position(conn)
-    assert parked(conn) == []
+    assert parked_events(conn) == []
     assert stored_rows(conn) == folded_rows(conn)
 
 
-def test_a_lock_that_is_held_too_long_parks_nothing(store, projector, conn, database):
+def test_a_lock_timeout_parks_nothing(store, projector, conn, database):
     append(store, History(9).grow(60))
     projector.execute("SET lock_timeout TO '50ms'")
     with connect(database, application="tests") as other, other.transaction():
@@ -253,49 +256,49 @@ def test_a_lock_that_is_held_too_long_parks_nothing(store, projector, conn, data
     while catch_up(projector, VAULT):
         pass
 
-    assert parked(conn) == []
+    assert parked_events(conn) == []
     assert stored_rows(conn) == folded_rows(conn)
 
 
 def test_a_projector_whose_connections_are_cut_goes_on(store, conn, database):
     history, last = History(10), 0
-    with running(database):
+    with running_projector(database):
         for _ in range(10):
             last = append(store, history.grow(20))
-            eventually(lambda: leader(conn))
+            eventually(lambda: leader_of(conn))
             conn.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
             )
         eventually(lambda: position(conn) == last)
 
-    assert parked(conn) == []
+    assert parked_events(conn) == []
     assert stored_rows(conn) == folded_rows(conn)
 
 
 def test_the_second_projector_stands_by_and_takes_over(store, conn, database):
     history = History(11)
-    with running(database) as stop_the_first:
-        first = eventually(lambda: leader(conn))
-        with running(database):
-            eventually(lambda: projectors(conn) == 2)
+    with running_projector(database) as stop_the_first:
+        first = eventually(lambda: leader_of(conn))
+        with running_projector(database):
+            eventually(lambda: count_projectors(conn) == 2)
             last = append(store, history.grow(50))
             eventually(lambda: position(conn) == last)
-            assert leader(conn) == first
+            assert leader_of(conn) == first
 
             stop_the_first()
-            second = eventually(lambda: (now := leader(conn)) != first and now)
+            second = eventually(lambda: (now := leader_of(conn)) != first and now)
             last = append(store, history.grow(50))
             eventually(lambda: position(conn) == last)
 
     assert second != first
-    eventually(lambda: leader(conn) is None)  # the server notices a moment later that they have gone
+    eventually(lambda: leader_of(conn) is None)  # the server ends their sessions a moment later
     assert stored_rows(conn) == folded_rows(conn)
 
 
 @pytest.fixture
 def many_open_files():
-    """As many as a worker with a thousand clients has."""
+    """Opens as many files as a worker with a thousand clients."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4 * OPEN_FILES), limits[1]))
     with ExitStack() as stack:
@@ -305,13 +308,13 @@ def many_open_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_a_process_with_many_open_files_hears_of_what_is_projected(
+def test_a_process_with_many_open_files_is_notified_of_projected_events(
     store, conn, database, pool, many_open_files
 ):
     history = History(13)
     visibility = Visibility(database, pool, VAULT)
     try:
-        with running(database):
+        with running_projector(database):
             for _ in range(2):
                 assert visibility.wait_for(append(store, history.grow(20)))
             listeners = [thread for thread in threading.enumerate() if thread.name == "visibility"]
@@ -321,8 +324,8 @@ def test_a_process_with_many_open_files_hears_of_what_is_projected(
     assert len(listeners) == 1
 
 
-def test_a_server_that_is_not_as_far_as_the_one_before_is_not_taken_for_it(store, conn, database, pool):
-    """A copy takes over that lacks the last commits, or the projector's last ones were lost in a crash."""
+def test_visibility_does_not_use_the_position_of_a_previous_server(store, conn, database, pool):
+    """A standby without the last commits takes over, or a crash lost the last commits of the projector."""
     last = append(store, History(15).grow(20))
     visibility = Visibility(database, pool, VAULT)
     try:
@@ -332,19 +335,15 @@ def test_a_server_that_is_not_as_far_as_the_one_before_is_not_taken_for_it(store
         conn.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {OF_LISTENERS}")
 
         def is_shown():
-            return visibility.wait_for(last) and position_of(conn) == last
+            return visibility.wait_for(last) and position(conn) == last
 
         assert eventually(is_shown, LIMIT_SECONDS)
     finally:
         visibility.close()
 
 
-def position_of(conn):
-    return conn.execute("SELECT position FROM read.projector_position").fetchone()[0]
-
-
-def test_who_waits_is_woken_by_what_is_projected(store, projector, conn, database, pool, monkeypatch):
-    """Not by looking now and then, which is for notifications that were lost."""
+def test_a_notification_of_the_projector_ends_a_wait(store, projector, conn, database, pool, monkeypatch):
+    """The regular reads of the position, meant for lost notifications, come too late in this test."""
     for limit in ("WAIT_SECONDS", "LONGEST_WAIT_SECONDS", "LOOK_SECONDS"):
         monkeypatch.setattr(f"projections.visibility.{limit}", float(LIMIT_SECONDS))
     last = append(store, History(14).grow(20))
@@ -365,14 +364,14 @@ def test_who_waits_is_woken_by_what_is_projected(store, projector, conn, databas
     visibility.close()
 
 
-def test_a_projector_waits_for_read_tables_that_are_not_there_yet(store, conn, database):
-    """As when processes start in any order: `migrate` makes the tables later."""
+def test_a_projector_waits_for_read_tables_that_do_not_exist_yet(store, conn, database):
+    """Processes may start in any order: `migrate` creates the tables later."""
     last = append(store, History(12).grow(30))
     drop_read_schema(conn, LIVE)
-    with running(database):
-        eventually(lambda: projectors(conn))
+    with running_projector(database):
+        eventually(lambda: count_projectors(conn))
         create_read_schema(conn)
         eventually(lambda: position(conn) == last)
 
-    assert parked(conn) == []
+    assert parked_events(conn) == []
     assert stored_rows(conn) == folded_rows(conn)

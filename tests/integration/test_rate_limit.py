@@ -1,4 +1,4 @@
-"""Counted once for all workers, to the request."""
+"""The rate limit is exact, and one count holds for all workers."""
 
 import math
 import threading
@@ -28,7 +28,7 @@ def client(database, tmp_path):
         yield TestClient(create_app(services, ROUTES))
 
 
-def ask(client, key):
+def get_things(client, key):
     return client.simulate_get("/v1/things", headers=bearer(key))
 
 
@@ -41,14 +41,14 @@ def test_of_1300_concurrent_requests_exactly_1000_pass(database, store):
     issued = make_key(store, rate_limit=LIMIT)
     with running_api(database, workers=4, projector=False) as base_url:
 
-        def ask_often(count):
+        def get_often(count):
             with requests.Session() as session:
                 session.headers.update(bearer(issued.key))
                 answers = [session.get(f"{base_url}/metrics?x=1", timeout=30) for _ in range(count)]
                 return [(answer.status_code, answer.headers) for answer in answers]
 
         with ThreadPoolExecutor(CLIENTS) as threads:
-            batches = threads.map(ask_often, [REQUESTS // CLIENTS] * CLIENTS)
+            batches = threads.map(get_often, [REQUESTS // CLIENTS] * CLIENTS)
             answers = [answer for batch in batches for answer in batch]
 
     passed = [headers for status, headers in answers if status != 429]
@@ -63,7 +63,7 @@ def test_of_1300_concurrent_requests_exactly_1000_pass(database, store):
 def test_the_last_request_passes_and_the_next_is_refused(client, store):
     key = make_key(store, rate_limit=2).key
 
-    first, second, third, fourth = (ask(client, key) for _ in range(4))
+    first, second, third, fourth = (get_things(client, key) for _ in range(4))
 
     assert [answer.status_code for answer in (first, second, third, fourth)] == [200, 200, 429, 429]
     assert [window_of(answer)[1] for answer in (first, second, third, fourth)] == [1, 0, 0, 0]
@@ -72,45 +72,45 @@ def test_the_last_request_passes_and_the_next_is_refused(client, store):
 
 
 def test_the_window_is_an_hour_from_the_first_request(client, store):
-    answer = ask(client, make_key(store, rate_limit=1).key)
+    answer = get_things(client, make_key(store, rate_limit=1).key)
 
     assert window_of(answer)[2] == pytest.approx(math.ceil(time.time()) + 3_600, abs=2)
 
 
-def test_retry_after_leads_to_the_reset(client, store):
+def test_retry_after_ends_at_the_reset(client, store):
     key = make_key(store, rate_limit=1).key
-    ask(client, key)
+    get_things(client, key)
 
-    refused = ask(client, key)
+    refused = get_things(client, key)
 
     assert int(refused.headers["retry-after"]) == pytest.approx(window_of(refused)[2] - time.time(), abs=2)
 
 
 def test_a_new_window_begins_an_hour_later(client, store, pool):
     key = make_key(store, rate_limit=1).key
-    assert [ask(client, key).status_code for _ in range(3)] == [200, 429, 429]
+    assert [get_things(client, key).status_code for _ in range(3)] == [200, 429, 429]
 
     with pool.connection() as conn:
         conn.execute("UPDATE access.rate_windows SET started_at = started_at - interval '3600 seconds'")
 
-    assert [ask(client, key).status_code for _ in range(2)] == [200, 429]
+    assert [get_things(client, key).status_code for _ in range(2)] == [200, 429]
 
 
 def test_counting_stops_at_one_past_the_limit(client, store, pool):
     key = make_key(store, rate_limit=1).key
     for _ in range(5):
-        ask(client, key)
+        get_things(client, key)
 
     with pool.connection() as conn:
         assert conn.execute("SELECT used FROM access.rate_windows").fetchone() == (2,)
 
 
-def test_keys_are_counted_apart_and_without_a_limit_too(client, store):
+def test_keys_are_counted_separately_also_without_a_limit(client, store):
     limited, free = make_key(store, rate_limit=1).key, make_key(store, rate_limit=None).key
-    ask(client, limited)
+    get_things(client, limited)
 
-    assert ask(client, limited).status_code == 429
-    assert window_of(ask(client, free))[:2] == (2_147_483_647, 2_147_483_646)
+    assert get_things(client, limited).status_code == 429
+    assert window_of(get_things(client, free))[:2] == (2_147_483_647, 2_147_483_646)
 
 
 def test_errors_are_counted_and_carry_the_window(client, store):
@@ -123,23 +123,23 @@ def test_errors_are_counted_and_carry_the_window(client, store):
     assert [window_of(answer)[1] for answer in answers] == [9, 8, 7]
 
 
-def test_the_first_requests_of_a_key_may_come_at_once(store, pool):
-    """All find no window, one of them makes it, and every one is counted."""
+def test_concurrent_first_requests_of_a_key_are_all_counted(store, pool):
+    """None of them finds a window; one of them creates it."""
     clients = 8
 
-    def first_request(key, together):
-        together.wait()
+    def first_request(key, start):
+        start.wait()
         return authenticate(pool, f"Bearer {key}")[1].used
 
     with ThreadPoolExecutor(clients) as threads:
         for _ in range(20):
-            key, together = make_key(store).key, threading.Barrier(clients)
-            used = threads.map(first_request, [key] * clients, [together] * clients)
+            key, start = make_key(store).key, threading.Barrier(clients)
+            used = threads.map(first_request, [key] * clients, [start] * clients)
             assert sorted(used) == list(range(1, clients + 1))
 
 
 def test_counting_does_not_wait_for_the_disk(database, store):
-    """One connection, whose backend counts how often it has waited for the log to reach the disk."""
+    """The backend of the only connection counts how often it waited for the WAL to reach the disk."""
     key = make_key(store).key
     with make_pool(database, application="tests", max_size=1) as pool:
 

@@ -1,4 +1,4 @@
-"""While nothing can be written, everyone who may read goes on reading, and nobody else does."""
+"""While the database is read-only, valid credentials can still read, and all others stay refused."""
 
 import os
 from datetime import timedelta
@@ -25,22 +25,25 @@ from tests.support.postgres import cloned_database
 
 
 @pytest.fixture
-def database(postgres, peopled):
-    with cloned_database(postgres, peopled) as dsn:
+def database(postgres, database_with_people):
+    """A database in which Max and Ada can sign in."""
+    with cloned_database(postgres, database_with_people) as dsn:
         yield dsn
 
 
 @pytest.fixture
 def stop_writing(database, monkeypatch):
-    """Makes every transaction of the API read-only from then on, as on a standby. On a full disk the error is
-    another (tests/faults/test_full_disk.py)."""
+    """Returns a function that makes all later transactions of the API read-only, as on a standby.
+
+    A full disk causes another error (tests/faults/test_full_disk.py).
+    """
     monkeypatch.setattr(read_only, "_retry_at", 0.0)
 
     return lambda: alter(database, "SET default_transaction_read_only = on")
 
 
 def alter(database, setting):
-    """Alter the database, and have the API connect anew."""
+    """Changes a setting of the database and ends the connections of the API."""
     name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
     with connect(database, application="tests", options="-c default_transaction_read_only=off") as conn:
         conn.execute(f"ALTER DATABASE {name} {setting}")
@@ -72,7 +75,7 @@ def make_access_token(pool, app, user_id="ada", lifetime=timedelta(hours=1)):
     return token
 
 
-def test_keys_and_tokens_read_uncounted_and_write_nothing(client, store, pool, stop_writing):
+def test_keys_and_tokens_can_read_without_being_counted_and_cannot_write(client, store, pool, stop_writing):
     key, fresh = make_key(store, rate_limit=5).key, make_key(store).key
     token = make_access_token(pool, make_app(store))
     before = requests_uncounted._value.get()
@@ -91,8 +94,8 @@ def test_keys_and_tokens_read_uncounted_and_write_nothing(client, store, pool, s
     assert requests_uncounted._value.get() == before + 32
 
 
-def test_who_was_refused_is_refused(client, store, pool, stop_writing):
-    revoked, expired, spent = (make_key(store, rate_limit=1) for _ in range(3))
+def test_invalid_and_exhausted_credentials_stay_refused(client, store, pool, stop_writing):
+    revoked, expired, exhausted = (make_key(store, rate_limit=1) for _ in range(3))
     app = make_app(store)
     old = make_access_token(pool, app, lifetime=timedelta(0))
     of_revoked = make_access_token(pool, make_app(store, name="Gone"))
@@ -100,16 +103,16 @@ def test_who_was_refused_is_refused(client, store, pool, stop_writing):
     with pool.connection() as conn:
         conn.execute("UPDATE access.api_keys SET expires_at = now() WHERE id = %s", [expired.api_key.id])
         conn.execute("UPDATE access.oauth_clients SET revoked_at = now() WHERE name = 'Gone'")
-    credentials = (revoked.key, expired.key, spent.key, old, of_revoked, make_token(OAUTH_ACCESS))
+    credentials = (revoked.key, expired.key, exhausted.key, old, of_revoked, make_token(OAUTH_ACCESS))
     for _ in range(2):
-        status_of(client, spent.key)
+        status_of(client, exhausted.key)
 
     stop_writing()
 
     assert [status_of(client, one) for one in credentials] == [401, 401, 429, 401, 401, 401]
 
 
-def test_a_session_reads_and_its_end_counts(page, pool, stop_writing):
+def test_a_session_can_read_and_an_unknown_session_cannot(page, pool, stop_writing):
     page.sign_in()
     before = page.open("/admin/desk").json
     stop_writing()
@@ -121,7 +124,9 @@ def test_a_session_reads_and_its_end_counts(page, pool, stop_writing):
     assert page.open("/admin/desk").status_code == 303
 
 
-def test_counting_begins_again_by_itself(client, store, database, stop_writing, monkeypatch):
+def test_requests_are_counted_again_when_writes_are_possible(
+    client, store, database, stop_writing, monkeypatch
+):
     monkeypatch.setattr(read_only, "RETRY_SECONDS", 0.0)
     key = make_key(store, rate_limit=5).key
     stop_writing()
@@ -135,11 +140,11 @@ def test_counting_begins_again_by_itself(client, store, database, stop_writing, 
 
 @pytest.fixture
 def nearly_full(monkeypatch):
-    """Every disk is too small for what is asked to be free."""
+    """Makes every disk smaller than the required free space."""
     monkeypatch.setattr(disk_space, "LEAST_FREE_BYTES", 2**62)
 
 
-def test_a_nearly_full_disk_refuses_what_writes_and_nothing_else(database, store, tmp_path, nearly_full):
+def test_a_nearly_full_disk_refuses_only_requests_that_write(database, store, tmp_path, nearly_full):
     key = make_key(store).key
     app = make_app(store)
     with services_on(database, tmp_path, postgres_data_dir=tmp_path) as services:
@@ -148,12 +153,12 @@ def test_a_nearly_full_disk_refuses_what_writes_and_nothing_else(database, store
         unknown = status_of(client, make_token("mts_"), "POST")
         fields = {"client_id": app.client_id, "client_secret": app.secret}
         described = send(client, "/oauth/introspect", token="x", **fields)
-        asked = send(client, "/oauth/token", grant_type="client_credentials", **fields)
+        refused = send(client, "/oauth/token", grant_type="client_credentials", **fields)
 
     assert (read, written, unknown) == (200, STATUS_OF["unavailable"], 401)
     assert (described.status_code, described.json) == (200, {"active": False})
-    assert (asked.status_code, asked.json["error"]) == (503, "temporarily_unavailable")
-    assert int(asked.headers["retry-after"]) >= 1
+    assert (refused.status_code, refused.json["error"]) == (503, "temporarily_unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
 
 
 def send(client, path, **fields):
@@ -161,23 +166,23 @@ def send(client, path, **fields):
     return client.simulate_post(path, body=urlencode(fields), headers=headers)
 
 
-def test_a_disk_elsewhere_is_never_low(nearly_full, tmp_path):
+def test_a_disk_of_another_machine_is_never_low(nearly_full, tmp_path):
     assert not DiskSpace(None).is_low()
     assert not DiskSpace(tmp_path / "nowhere").is_low()
     assert DiskSpace(tmp_path).is_low()
 
 
-def test_the_reserve_takes_room_and_gives_it_back_when_needed(tmp_path, monkeypatch):
+def test_the_reserve_occupies_space_and_is_released_when_needed(tmp_path, monkeypatch):
     reserve = Reserve(tmp_path)
     file = tmp_path / disk_space.RESERVE
 
     reserve.keep()
-    kept = os.stat(file).st_blocks * 512
-    given = reserve.release()
+    size = os.stat(file).st_blocks * 512
+    is_released = reserve.release()
     monkeypatch.setattr(disk_space, "LEAST_FREE_BYTES", 2**62)
 
-    assert kept >= disk_space.RESERVE_BYTES
-    assert not given
+    assert size >= disk_space.RESERVE_BYTES
+    assert not is_released
     assert reserve.release()
     assert not file.exists()
     reserve.keep()

@@ -1,4 +1,4 @@
-"""Bad input to the projector and the readers: events and read tables that this version does not know."""
+"""The projector and the readers with events of unknown types and unknown or missing columns."""
 
 import psycopg
 import pytest
@@ -22,17 +22,17 @@ from tests.unit.builders import caller
 QUERY = TicketQuery(limit=100)
 
 
-def ignore(done, total):
-    """As a progress bar."""
+def ignore_progress(done, total):
+    """Stands in for a progress bar."""
 
 
-def readiness(dsn, tmp_path):
+def fetch_readiness(dsn, tmp_path):
     with services_on(dsn, tmp_path) as services:
         return TestClient(create_app(services)).simulate_get("/health/ready")
 
 
 def migrate(dsn, tmp_path):
-    """What `ticketing migrate` says it has done."""
+    """Runs `ticketing migrate`; returns the steps that it reports."""
     with services_on(dsn, tmp_path) as services:
         return prepare(services.settings)
 
@@ -69,13 +69,13 @@ def test_an_event_of_unknown_type_is_parked_and_reported(store, database, conn, 
     assert "install a version that does, then run `ticketing rebuild`" in error
     assert stored_rows(conn) == known
     assert conn.execute("SELECT FROM read.audit_events WHERE position = %s", [newest]).fetchone() is None
-    answer = readiness(database, tmp_path)
+    answer = fetch_readiness(database, tmp_path)
     assert answer.status_code == 200
     assert (answer.json["data"]["projector_lag"], answer.json["data"]["parked_events"]) == (0, 1)
-    assert verify(database, VAULT, ignore).count == 0
+    assert verify(database, VAULT, ignore_progress).count == 0
 
 
-def test_an_unknown_column_stops_nobody_and_migrate_removes_it(
+def test_an_unknown_column_stops_neither_projector_nor_readers_and_migrate_removes_it(
     store, pool, database, conn, catch_up, tmp_path
 ):
     history = History(22)
@@ -89,16 +89,16 @@ def test_an_unknown_column_stops_nobody_and_migrate_removes_it(
     assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
     assert stored_rows(conn) == folded_rows(conn)
     assert list_tickets(pool, caller(), QUERY).items
-    assert readiness(database, tmp_path).json["error"]["details"] == {
+    assert fetch_readiness(database, tmp_path).json["error"]["details"] == {
         "read_tables": ["The read tables are outdated. Run `ticketing migrate`."]
     }
     with pytest.raises(NothingToVerify, match="run `ticketing rebuild`"):
-        verify(database, VAULT, ignore)
+        verify(database, VAULT, ignore_progress)
     assert migrate(database, tmp_path) == ["read tables refilled"]
     assert read_schema_state(conn) == "current"
 
 
-def test_without_a_column_projector_and_readers_fail_and_park_nothing_until_migrate_refills(
+def test_with_a_missing_column_projector_and_readers_fail_and_park_nothing_until_migrate_refills(
     store, pool, database, conn, catch_up, tmp_path, capsys
 ):
     history = History(23)
@@ -117,7 +117,7 @@ def test_without_a_column_projector_and_readers_fail_and_park_nothing_until_migr
     assert "Run `ticketing migrate`." in "".join(capsys.readouterr())
     assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
     assert stopped_at <= position(conn)
-    assert readiness(database, tmp_path).json["error"]["details"] == {
+    assert fetch_readiness(database, tmp_path).json["error"]["details"] == {
         "read_tables": ["The read tables are outdated. Run `ticketing migrate`."]
     }
     assert migrate(database, tmp_path) == ["read tables refilled"]

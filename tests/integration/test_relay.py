@@ -1,4 +1,4 @@
-"""The relay against a real Kafka: everything once and in order, and refusals where that cannot be kept."""
+"""The relay with a real Kafka: it publishes every event once and in order, or refuses to run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_log_is_published_once_and_in_order(settings, store):
 
 
 def test_every_record_is_a_cloudevent(settings, store):
-    """The public SDK reads it, and its data is the stored event."""
+    """The public SDK reads each record, and the data of the record is the stored event."""
     append(store, History(2).grow(60))
     publish_all(settings)
 
@@ -114,7 +114,7 @@ def test_every_record_is_a_cloudevent(settings, store):
         assert event.get_data()["event_id"] == stored.event_id
 
 
-def test_the_trace_is_that_of_the_request(settings, store):
+def test_every_record_has_a_traceparent(settings, store):
     append(store, History(3).grow(5))
     publish_all(settings)
 
@@ -123,9 +123,9 @@ def test_the_trace_is_that_of_the_request(settings, store):
         assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
 
 
-def test_topics_are_made_as_they_have_to_be(settings, store):
+def test_topics_are_created_with_the_required_settings(settings, store):
     publish_all(settings)
-    create_topics(settings)  # those that are there stay as they are
+    create_topics(settings)  # topics that exist are not changed
 
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     names = [events_topic(settings), position_topic(settings)]
@@ -162,8 +162,8 @@ def test_batches_are_compressed(settings, store):
     assert 0 < stored < plain / 2
 
 
-def test_the_position_is_found_behind_many_others(settings, store):
-    """It is looked for from the end of its topic in steps."""
+def test_the_last_position_is_found_after_many_others(settings, store):
+    """The relay searches the topic of positions in steps from its end."""
     history = History(5)
     append(store, history.grow(3))
     publish_all(settings)
@@ -183,7 +183,7 @@ def test_the_position_is_found_behind_many_others(settings, store):
     assert verdict(settings) == Verdict()
 
 
-def test_a_second_relay_stands_by_until_the_first_has_gone(settings, store):
+def test_a_second_relay_stands_by_until_the_first_has_ended(settings, store):
     history = History(6)
     append(store, history.grow(20))
     with RelayProcess(settings) as first, RelayProcess(settings) as second:
@@ -203,27 +203,27 @@ def test_a_second_relay_stands_by_until_the_first_has_gone(settings, store):
 
 
 def test_a_relay_that_was_replaced_is_refused_by_kafka(settings, store):
-    """Even with a session of its own to PostgreSQL, which has no say in this."""
+    """Kafka refuses it although its session with PostgreSQL is still open."""
     history = History(7)
     append(store, history.grow(20))
     publish_all(settings)
     with (
         connect(settings.database_url, application="tests") as conn,
-        transactions(conn, settings, 30) as old_one,
+        transactions(conn, settings, 30) as old_producer,
         Marks(settings) as marks,
     ):
-        zombie = Relay(conn, old_one, marks, settings, read_position(settings))
+        old_relay = Relay(conn, old_producer, marks, settings, read_position(settings))
         append(store, history.grow(20))
         publish_all(settings)
 
         with pytest.raises(KafkaError) as refused:
-            zombie.publish_batch()
+            old_relay.publish_batch()
         assert is_fenced(refused.value)
 
     assert verdict(settings) == Verdict()
 
 
-def test_a_frozen_relay_is_replaced_and_does_nothing_when_it_wakes(settings, store):
+def test_a_frozen_relay_is_replaced_and_publishes_nothing_when_it_continues(settings, store):
     history = History(8)
     append(store, history.grow(20))
     publish_all(settings)
@@ -248,7 +248,7 @@ def test_a_frozen_relay_is_replaced_and_does_nothing_when_it_wakes(settings, sto
     assert verdict(settings, reader.records) == Verdict()
 
 
-def test_a_lost_topic_is_noticed_and_published_again(settings, store):
+def test_a_lost_topic_is_reported_and_can_be_published_again(settings, store):
     history = History(9)
     append(store, history.grow(50))
     publish_all(settings)
@@ -269,7 +269,7 @@ def test_a_lost_topic_is_noticed_and_published_again(settings, store):
     assert verdict(settings) == Verdict()
 
 
-def test_both_topics_may_be_lost(settings, store):
+def test_both_topics_can_be_published_again(settings, store):
     append(store, History(10).grow(20))
     publish_all(settings)
     delete_topics(settings, events_topic(settings), position_topic(settings))
@@ -282,7 +282,7 @@ def test_both_topics_may_be_lost(settings, store):
     assert verdict(settings) == Verdict()
 
 
-def test_republishing_from_the_middle_repeats_what_follows_alone(settings, store):
+def test_republishing_from_a_position_repeats_only_later_events(settings, store):
     append(store, History(11).grow(40))
     publish_all(settings)
     middle = end_of_log(settings.database_url) - 15
@@ -293,7 +293,7 @@ def test_republishing_from_the_middle_repeats_what_follows_alone(settings, store
     assert verdict(settings) == Verdict(repeated=15)
 
 
-def test_republishing_never_leaves_events_out(settings, store):
+def test_republishing_from_an_unpublished_position_is_refused(settings, store):
     history = History(17)
     append(store, history.grow(10))
     publish_all(settings)
@@ -307,7 +307,7 @@ def test_republishing_never_leaves_events_out(settings, store):
     assert verdict(settings) == Verdict()
 
 
-def test_republishing_is_refused_beside_a_relay_that_publishes(settings, store, monkeypatch):
+def test_republishing_is_refused_while_a_relay_publishes(settings, store, monkeypatch):
     monkeypatch.setattr("event_stream.leadership.TAKEOVER_SECONDS", 0.2)
     with RelayProcess(settings) as relay:
         relay.wait_for("relay_starts")
@@ -316,11 +316,11 @@ def test_republishing_is_refused_beside_a_relay_that_publishes(settings, store, 
             republish(settings, 0)
 
 
-def test_a_position_that_kafka_lost_is_noticed(settings, store):
+def test_a_position_that_kafka_lost_is_reported(settings, store):
     append(store, History(12).grow(20))
     publish_all(settings)
     delete_topics(settings, position_topic(settings))
-    create_topics(settings)  # as an operator may who sees that one is absent
+    create_topics(settings)  # as an operator may do when a topic is absent
 
     with RelayProcess(settings) as relay:
         code = relay.wait_for_end()
@@ -333,24 +333,24 @@ def test_a_log_older_than_the_topic_is_refused(settings, store, postgres, templa
     append(store, History(13).grow(20))
     publish_all(settings)
 
-    with cloned_database(postgres, template) as empty, RelayProcess(on(settings, empty)) as relay:
+    with cloned_database(postgres, template) as empty, RelayProcess(with_database(settings, empty)) as relay:
         code = relay.wait_for_end()
 
     assert code == 2
     assert "this database is older than the topic" in relay.output
 
 
-def test_another_log_than_the_topics_is_refused(settings, store, postgres, template):
+def test_the_log_of_another_database_is_refused(settings, store, postgres, template):
     append(store, History(14).grow(20))
     publish_all(settings)
 
     with cloned_database(postgres, template) as other, make_pool(other, application="t", max_size=1) as pool:
         append(EventStore(pool, VAULT), History(15).grow(200))
         with pytest.raises(RelayRefused, match="the topic belongs to another database"):
-            publish_all(on(settings, other))
+            publish_all(with_database(settings, other))
 
 
-def test_without_kafka_the_relay_says_so(database, tmp_path):
+def test_without_kafka_the_relay_ends_with_an_error_message(database, tmp_path):
     settings = stream_settings(database, f"127.0.0.1:{free_port()}", "nowhere", tmp_path)
 
     with RelayProcess(settings, program=impatient_relay.main) as relay:
@@ -359,7 +359,7 @@ def test_without_kafka_the_relay_says_so(database, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("variables", "arguments", "says"),
+    ("variables", "arguments", "name"),
     [
         ({}, ("relay",), "KAFKA_BOOTSTRAP_SERVERS"),
         ({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, ("relay",), "DATABASE_URL"),
@@ -367,19 +367,19 @@ def test_without_kafka_the_relay_says_so(database, tmp_path):
         ({}, ("relay", "republish", "--from", "-1"), "--from"),
     ],
 )
-def test_what_is_missing_is_named(variables, arguments, says, tmp_path):
+def test_a_missing_setting_or_argument_is_named(variables, arguments, name, tmp_path):
     done = ticketing(*arguments, environ=environment(TICKETING_HOME=str(tmp_path), **variables))
 
     assert done.returncode == 2
-    assert says in done.stderr
+    assert name in done.stderr
 
 
-def on(settings, dsn):
+def with_database(settings, dsn):
     return msgspec.structs.replace(settings, database_url=dsn)
 
 
-def test_the_judge_finds_what_is_planted(settings, store):
-    """Or its zeros mean nothing."""
+def test_the_judge_detects_planted_errors(settings, store):
+    """Otherwise a verdict without errors would prove nothing."""
     append(store, History(16).grow(60))
     publish_all(settings)
     records = read_stream(settings)

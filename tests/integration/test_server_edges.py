@@ -1,4 +1,4 @@
-"""gunicorn as we run it, spoken to over a bare socket: what clients should not send, and slow ones."""
+"""The configured gunicorn over a raw socket: malformed requests and slow clients."""
 
 import json
 import socket
@@ -53,7 +53,7 @@ class Answer:
 
 
 def talk(address, *pieces, pause=0.0, timeout=8.0):
-    """Send the pieces on one connection, and return everything that comes until it is closed."""
+    """Sends the pieces on one connection; returns all that is received until the server closes it."""
     received = b""
     with socket.create_connection(address, timeout=timeout) as client:
         try:
@@ -67,7 +67,7 @@ def talk(address, *pieces, pause=0.0, timeout=8.0):
     return Answer(received)
 
 
-def ask(address, path="/health/live", *headers, method="GET", body=b""):
+def send_request(address, path="/health/live", *headers, method="GET", body=b""):
     lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers]
     return talk(address, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
@@ -107,7 +107,7 @@ def is_envelope(answer, status, code):
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_gunicorn_refuses_is_refused_in_the_envelope(address, raw, status, code):
+def test_errors_of_gunicorn_have_the_error_envelope(address, raw, status, code):
     answer = talk(address, raw)
 
     assert is_envelope(answer, status, code)
@@ -130,14 +130,14 @@ def test_what_gunicorn_refuses_is_refused_in_the_envelope(address, raw, status, 
     ],
 )
 def test_forged_headers_change_nothing(address, header):
-    answer = ask(address, "/health/live", header)
+    answer = send_request(address, "/health/live", header)
 
     assert (answer.status, answer.json["data"]) == (200, {"status": "live"})
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_ADDR", "X_Forwarded_For"])
 def test_headers_with_underscores_do_not_reach_the_application(address, name):
-    assert ask(address, "/health/live", f"{name}: /health").status in (200, 400)
+    assert send_request(address, "/health/live", f"{name}: /health").status in (200, 400)
 
 
 @pytest.mark.parametrize(
@@ -157,16 +157,16 @@ def test_headers_with_underscores_do_not_reach_the_application(address, name):
         "/",
     ],
 )
-def test_only_the_one_spelling_of_an_address_is_known(address, path):
-    assert is_envelope(ask(address, path), 404, "not_found")
+def test_other_spellings_of_a_path_are_404(address, path):
+    assert is_envelope(send_request(address, path), 404, "not_found")
 
 
-def test_an_absolute_request_target_is_its_path(address):
-    assert ask(address, "http://evil.example/health/live").status == 200
+def test_an_absolute_request_target_is_reduced_to_its_path(address):
+    assert send_request(address, "http://evil.example/health/live").status == 200
 
 
 def test_head_is_get_without_the_body(address):
-    get, head = ask(address), ask(address, method="HEAD")
+    get, head = send_request(address), send_request(address, method="HEAD")
 
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-length"] == get.headers["content-length"]
@@ -174,7 +174,7 @@ def test_head_is_get_without_the_body(address):
 
 
 def test_options_needs_no_key(address):
-    answer = ask(address, "/metrics", method="OPTIONS")
+    answer = send_request(address, "/metrics", method="OPTIONS")
 
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
@@ -183,7 +183,7 @@ def test_options_needs_no_key(address):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PURGE"])
 def test_other_methods_are_405(address, method):
-    answer = ask(address, "/health/live", method=method)
+    answer = send_request(address, "/health/live", method=method)
 
     assert is_envelope(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
@@ -196,7 +196,7 @@ def test_a_connection_serves_many_requests(address):
     assert talk(address, request + request + last).raw.count(b"HTTP/1.1 200 OK") == 3
 
 
-def test_a_body_nobody_reads_does_not_become_the_next_request(address):
+def test_an_unread_body_does_not_become_the_next_request(address):
     smuggled = b"GET /v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
     first = b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
     last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -207,38 +207,38 @@ def test_a_body_nobody_reads_does_not_become_the_next_request(address):
     assert b"404" not in answer.raw
 
 
-def test_silent_clients_hold_no_thread(address):
+def test_silent_clients_occupy_no_thread(address):
     silent = [socket.create_connection(address) for _ in range(THREADS * 4)]
     try:
         began = time.monotonic()
-        assert ask(address).status == 200
+        assert send_request(address).status == 200
         assert time.monotonic() - began < READ_SECONDS / 2
     finally:
         for client in silent:
             client.close()
 
 
-def test_clients_that_do_not_hang_up_hold_up_no_one(address):
-    """gunicorn waits in its main loop for a client to close; here others are served meanwhile."""
+def test_clients_that_do_not_close_do_not_delay_others(address):
+    """The worker of gunicorn waits for the close in its main loop; this worker serves other clients then."""
     lingering = [socket.create_connection(address) for _ in range(3)]
     try:
         for client in lingering:
             client.sendall(b"nonsense\r\n\r\n")
             client.recv(65_536)
         began = time.monotonic()
-        assert ask(address).status == 200
+        assert send_request(address).status == 200
         assert time.monotonic() - began < len(lingering) * LINGER_SECONDS / 2
     finally:
         for client in lingering:
             client.close()
 
 
-def drip(address, first, seconds, ready=None):
-    """Send `first` and then a byte a second; return after how long the server hung up, and what it said.
+def send_slowly(address, first, seconds, ready=None):
+    """Sends `first`, then one byte a second; returns the seconds until the server closed, and its answer.
 
-    `ready` is a barrier to pass once `first` is sent.
+    `ready` is a barrier that is passed when `first` is sent.
     """
-    began, said = time.monotonic(), b""
+    began, received = time.monotonic(), b""
     with socket.create_connection(address, timeout=1) as client:
         client.sendall(first)
         if ready is not None:
@@ -249,33 +249,34 @@ def drip(address, first, seconds, ready=None):
                 chunk = client.recv(65_536)
                 if not chunk:
                     break
-                said += chunk
+                received += chunk
             except TimeoutError:
                 continue
             except ConnectionError:
                 break
-    return time.monotonic() - began, Answer(said)
+    return time.monotonic() - began, Answer(received)
 
 
 def test_slow_clients_lose_their_thread(address):
-    """Heads that come a byte a second, on every thread there is: others are served again within the
-    time limit."""
+    """Every thread reads a head that comes one byte a second; others are served within the time limit."""
     with ThreadPoolExecutor(THREADS) as threads:
         head = b"GET / HTTP/1.1\r\nX-Slow: "
         all_sent = threading.Barrier(THREADS + 1, timeout=READ_SECONDS)
-        ended = [threads.submit(drip, address, head, READ_SECONDS + 8, all_sent) for _ in range(THREADS)]
+        ended = [
+            threads.submit(send_slowly, address, head, READ_SECONDS + 8, all_sent) for _ in range(THREADS)
+        ]
         all_sent.wait()
         began = time.monotonic()
-        ours = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-        assert talk(address, ours, timeout=READ_SECONDS + 5).status == 200
+        assert talk(address, request, timeout=READ_SECONDS + 5).status == 200
 
         assert time.monotonic() - began < READ_SECONDS + 2
         assert all(future.result()[0] < READ_SECONDS + 3 for future in ended)
 
 
-def test_what_came_while_the_server_was_stopped_did_not_come_too_late(monkeypatch):
-    monkeypatch.setattr(worker, "READ_SECONDS", 0.0)  # the time is over when the first look is taken
+def test_bytes_that_arrived_while_the_server_was_stopped_are_read(monkeypatch):
+    monkeypatch.setattr(worker, "READ_SECONDS", 0.0)  # the time limit has passed at the first read
     ours, theirs = socket.socketpair()
     with ours, theirs, DeadlineSocket(fileno=ours.detach()) as client:
         client.setblocking(True)

@@ -1,4 +1,4 @@
-"""A command that makes a secret, repeated: never does it hand out one that opens nothing."""
+"""A repeated command that creates a secret never returns a secret that does not work."""
 
 import threading
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ CLIENT = RegisterClient(
     role="staff",
     redirect_uris=("https://app.example/back",),
 )
-KEPT = (
+STORED_HASHES = (
     "SELECT secret_sha256 FROM access.api_keys UNION ALL SELECT secret_sha256 FROM access.oauth_clients"
     " UNION ALL SELECT code_sha256 FROM access.oauth_grants"
 )
@@ -32,7 +32,7 @@ KEPT = (
 
 @dataclass
 class Maker:
-    """A command that makes a secret: carried out in a context, it returns it."""
+    """Commands that create a secret: each method carries one out in a context and returns the secret."""
 
     store: EventStore
     client_id: str
@@ -65,36 +65,36 @@ def make(request, store):
     return getattr(Maker(store, client_id, grant), request.param)
 
 
-def an_admins(**facts):
+def admin_context(**facts):
     return context(caller("admin", user_id="u1"), **facts)
 
 
-def kept(conn):
-    return {bytes(row[0]) for row in conn.execute(KEPT).fetchall()}
+def stored_hashes(conn):
+    return {bytes(row[0]) for row in conn.execute(STORED_HASHES).fetchall()}
 
 
 @pytest.mark.parametrize("is_retry", [False, True])
-def test_a_repeat_is_refused_and_the_first_secret_goes_on_working(make, conn, is_retry):
-    asked = an_admins()
-    secret = make(asked)
-    before = kept(conn)
+def test_a_repeated_command_is_refused_and_the_first_secret_still_works(make, conn, is_retry):
+    by_admin = admin_context()
+    secret = make(by_admin)
+    before = stored_hashes(conn)
 
     with pytest.raises(SecretWasShown, match="If it was not kept"):
-        make(msgspec.structs.replace(asked, is_retry=is_retry))
+        make(msgspec.structs.replace(by_admin, is_retry=is_retry))
 
     assert digest(secret) in before
-    assert kept(conn) == before
+    assert stored_hashes(conn) == before
 
 
-def test_of_many_at_the_same_moment_one_is_told_a_secret_and_it_works(make, conn):
-    asked = an_admins()
-    told, refused = [], []
+def test_of_many_concurrent_commands_one_returns_a_secret_and_it_works(make, conn):
+    by_admin = admin_context()
+    secrets, refused = [], []
     ready = threading.Barrier(8)
 
     def attempt():
         ready.wait(20)
         try:
-            told.append(make(asked))
+            secrets.append(make(by_admin))
         except Conflict as refusal:
             refused.append(refusal)
 
@@ -104,19 +104,19 @@ def test_of_many_at_the_same_moment_one_is_told_a_secret_and_it_works(make, conn
     for thread in threads:
         thread.join()
 
-    assert len(told) == 1
-    assert digest(told[0]) in kept(conn)
+    assert len(secrets) == 1
+    assert digest(secrets[0]) in stored_hashes(conn)
     assert len(refused) == 7
 
 
 def test_a_first_attempt_marked_as_a_retry_is_carried_out(make, conn):
-    assert digest(make(an_admins(is_retry=True))) in kept(conn)
+    assert digest(make(admin_context(is_retry=True))) in stored_hashes(conn)
 
 
-def test_a_public_client_has_no_secret_to_lose_and_a_repeat_finds_it_again(store):
+def test_a_repeated_registration_of_a_public_client_returns_the_same_client(store):
     public = msgspec.structs.replace(CLIENT, client_kind="public")
-    asked = an_admins(is_retry=True)
+    by_admin = admin_context(is_retry=True)
 
-    first, second = (register_client(store, public, asked).client for _ in range(2))
+    first, second = (register_client(store, public, by_admin).client for _ in range(2))
 
     assert (first.id, first.version) == (second.id, second.version)

@@ -1,4 +1,4 @@
-"""Signing in: guesses are slowed, nobody is locked out or named, and the log tells it without secrets."""
+"""Signing in: guesses are delayed, no account is locked or revealed, and events contain no secrets."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from tests.support.browser import PASSWORD, give_password
 from tests.support.keys import operator
 from tests.support.log import events_after
 
-NOBODY = Caller(principal_id="nobody", name="nobody", role="guest", auth="session")
+ANONYMOUS = Caller(principal_id="nobody", name="nobody", role="guest", auth="session")
 HOME, ELSEWHERE = "192.0.2.7", "198.51.100.9"
 
 
@@ -43,7 +43,7 @@ def ada(store, catch_up):
 @pytest.fixture
 def attempt(store, pool):
     def attempt(account, password=PASSWORD, address=HOME):
-        context = Context(at=datetime.now(UTC), caller=NOBODY, request_id=new_id(), command_id=new_id())
+        context = Context(at=datetime.now(UTC), caller=ANONYMOUS, request_id=new_id(), command_id=new_id())
         return sign_in(store, pool, SignIn(account=account, password=password, address=address), context)
 
     return attempt
@@ -59,7 +59,7 @@ def value(pool, statement):
 
 
 @pytest.mark.parametrize("account", ["ada@example.com", "ADA@EXAMPLE.COM", "ada"])
-def test_the_right_password_begins_a_session_whose_secret_is_kept_as_a_hash(
+def test_the_right_password_starts_a_session_whose_secret_is_stored_as_a_hash(
     attempt, ada, store, pool, account
 ):
     signed_in = attempt(account)
@@ -71,7 +71,7 @@ def test_the_right_password_begins_a_session_whose_secret_is_kept_as_a_hash(
     assert started.actor.credential_id == signed_in.session.id
 
 
-def test_a_wrong_password_and_an_unknown_account_are_told_alike(attempt, ada):
+def test_a_wrong_password_and_an_unknown_account_get_the_same_message(attempt, ada):
     messages = set()
     for account in (ada, "nobody@example.com", "", "x" * 10_000, "a\0b", "ada' OR '1'='1"):
         with pytest.raises(SignInRefused) as refusal:
@@ -89,9 +89,7 @@ def test_a_user_without_a_password_cannot_sign_in(attempt, store, catch_up):
         attempt("bob@example.com", "")
 
 
-def test_of_a_thousand_guesses_a_handful_is_looked_at_and_the_owner_is_not_locked_out(
-    attempt, ada, store, pool
-):
+def test_of_a_thousand_guesses_few_are_checked_and_the_owner_is_not_locked_out(attempt, ada, store, pool):
     outcomes, longest = {"refused": 0, "delayed": 0}, 0
     for n in range(1_000):
         try:
@@ -102,7 +100,7 @@ def test_of_a_thousand_guesses_a_handful_is_looked_at_and_the_owner_is_not_locke
             outcomes["delayed"] += 1
             longest = max(longest, delay.seconds)
 
-    assert outcomes["refused"] + outcomes["delayed"] == 1_000, "the right password was looked at"
+    assert outcomes["refused"] + outcomes["delayed"] == 1_000, "the right password was checked"
     assert outcomes["refused"] < 20
     assert 1 <= longest <= 900
     assert attempt(ada, address=ELSEWHERE).session.user_id == "ada"
@@ -111,7 +109,7 @@ def test_of_a_thousand_guesses_a_handful_is_looked_at_and_the_owner_is_not_locke
     assert attempt(ada).session.user_id == "ada"
 
 
-def test_an_account_that_does_not_exist_is_slowed_in_the_same_way(attempt, ada):
+def test_guesses_for_an_unknown_account_are_delayed_in_the_same_way(attempt, ada):
     def answers(account, address):
         kinds = []
         for _ in range(10):
@@ -124,7 +122,7 @@ def test_an_account_that_does_not_exist_is_slowed_in_the_same_way(attempt, ada):
     assert answers(ada, HOME)[:6] == answers("nobody@example.com", ELSEWHERE)[:6]
 
 
-def test_two_names_of_one_account_do_not_show_that_they_are_one(attempt, ada):
+def test_delays_do_not_reveal_that_two_names_belong_to_one_account(attempt, ada):
     for _ in range(5):
         with pytest.raises(SignInRefused):
             attempt(ada, "wrong")
@@ -135,7 +133,7 @@ def test_two_names_of_one_account_do_not_show_that_they_are_one(attempt, ada):
         attempt("ada", "wrong")
 
 
-def test_each_failure_past_the_free_ones_waits_longer_up_to_a_limit(attempt, ada, pool):
+def test_each_failure_after_the_first_ones_doubles_the_delay_up_to_a_limit(attempt, ada, pool):
     delays = []
     for _ in range(20):
         with pytest.raises(SignInRefused):
@@ -157,7 +155,7 @@ def test_each_failure_past_the_free_ones_waits_longer_up_to_a_limit(attempt, ada
     assert max(delays) <= 900
 
 
-def test_one_address_trying_many_accounts_is_slowed(attempt, ada):
+def test_an_address_that_tries_many_accounts_is_delayed(attempt, ada):
     with pytest.raises(TooManyAttempts):
         for n in range(100):
             with pytest.raises(SignInRefused):
@@ -174,7 +172,7 @@ def test_a_whole_ipv6_network_counts_as_one_address(attempt, ada):
                 attempt(f"person{n}@example.com", "spring2026", f"2001:db8::{n:x}")
 
 
-def test_guesses_at_the_same_time_do_not_overtake_the_count(attempt, ada, pool):
+def test_concurrent_guesses_are_all_counted(attempt, ada, pool):
     def guess(n):
         try:
             attempt(ada, f"guess {n}")
@@ -184,12 +182,12 @@ def test_guesses_at_the_same_time_do_not_overtake_the_count(attempt, ada, pool):
             return 1
 
     with ThreadPoolExecutor(8) as threads:
-        looked_at = sum(threads.map(guess, range(100)))
+        checked = sum(threads.map(guess, range(100)))
 
-    assert looked_at < 12
+    assert checked < 12
 
 
-def test_the_right_password_ends_the_count(attempt, ada, pool):
+def test_the_right_password_resets_the_count(attempt, ada, pool):
     for _ in range(6):
         for n in range(3):
             with pytest.raises(SignInRefused):
@@ -197,7 +195,7 @@ def test_the_right_password_ends_the_count(attempt, ada, pool):
         assert attempt(ada)
 
 
-def test_failures_are_recorded_with_the_account_but_not_what_was_typed(attempt, ada, store):
+def test_failures_are_recorded_with_the_account_but_without_the_typed_text(attempt, ada, store):
     with pytest.raises(SignInRefused):
         attempt(ada, "typed by mistake")
     with pytest.raises(SignInRefused):
@@ -212,17 +210,19 @@ def test_failures_are_recorded_with_the_account_but_not_what_was_typed(attempt, 
     assert b"wrong field" not in states
 
 
-def forgive(pool):
+def end_delays(pool):
     with pool.connection() as conn:
         conn.execute("UPDATE access.sign_in_delays SET blocked_until = now()")
 
 
 @pytest.mark.parametrize("account", ["ada", "nobody@example.com"])
-def test_the_log_is_not_filled_by_guessing_and_still_counts_every_attempt(attempt, ada, store, pool, account):
+def test_guesses_cause_a_limited_number_of_events_that_count_every_attempt(
+    attempt, ada, store, pool, account
+):
     for _ in range(RECORDED_FAILURES + 7):
         with pytest.raises(SignInRefused):
             attempt(account, "wrong")
-        forgive(pool)
+        end_delays(pool)
     assert len(events(store, SignInsFailed)) == RECORDED_FAILURES
     with pool.connection() as conn:
         conn.execute("UPDATE access.sign_in_failures SET hour_began_at = now() - interval '2 hours'")
@@ -234,7 +234,7 @@ def test_the_log_is_not_filled_by_guessing_and_still_counts_every_attempt(attemp
     assert sum(event.attempts for event in events(store, SignInsFailed)) == RECORDED_FAILURES + 8
 
 
-def test_guesses_from_very_many_networks_do_not_fill_the_log_either(attempt, ada, store, pool, monkeypatch):
+def test_guesses_from_many_networks_cause_a_limited_number_of_events(attempt, ada, store, pool, monkeypatch):
     monkeypatch.setattr(commands.sign_in, "RECORDED_FAILURES_IN_ALL", 20)
     for n in range(30):
         with pytest.raises(SignInRefused):
@@ -249,11 +249,11 @@ def test_guesses_from_very_many_networks_do_not_fill_the_log_either(attempt, ada
     assert sum(event.attempts for event in events(store, SignInsFailed)) == 31
 
 
-def test_an_attempt_nobody_had_time_for_is_none(attempt, ada, store, pool, monkeypatch):
-    def busy(kept, password):
+def test_an_attempt_that_was_not_checked_is_not_counted(attempt, ada, store, pool, monkeypatch):
+    def raise_busy(stored_hash, password):
         raise HashingBusy
 
-    monkeypatch.setattr(commands.sign_in, "verify_password", busy)
+    monkeypatch.setattr(commands.sign_in, "verify_password", raise_busy)
     for _ in range(10):
         with pytest.raises(HashingBusy):
             attempt(ada)
@@ -297,7 +297,7 @@ def test_only_an_admin_sets_someone_elses_password(store, ada):
         change_password(store, "ada", PASSWORD, context)
 
 
-def test_a_hash_of_yesterdays_strength_is_renewed_when_its_password_is_seen(attempt, ada, pool):
+def test_a_weaker_hash_is_replaced_at_the_next_sign_in(attempt, ada, pool):
     from argon2 import PasswordHasher
 
     weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
@@ -310,7 +310,7 @@ def test_a_hash_of_yesterdays_strength_is_renewed_when_its_password_is_seen(atte
     assert attempt(ada)
 
 
-def test_nobody_signs_in_as_a_person_who_was_erased(attempt, ada, store, pool, catch_up):
+def test_an_erased_person_cannot_sign_in(attempt, ada, store, pool, catch_up):
     attempt(ada)
 
     erase_user(store, "ada", operator())

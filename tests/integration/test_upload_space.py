@@ -1,4 +1,4 @@
-"""An upload for which there is no room on the disk is refused for now, and why is in the log."""
+"""An upload that does not fit on the disk is answered with 503, and the reason is logged."""
 
 import errno
 import tempfile
@@ -14,7 +14,7 @@ from tests.support.keys import bearer, make_key
 
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
-    + bytes(MAX_BODY_BYTES)  # more than is kept in memory, with what is around it
+    + bytes(MAX_BODY_BYTES)  # with the lines around it, more than is held in memory
     + b"\r\n--b--\r\n"
 )
 
@@ -34,5 +34,5 @@ def test_without_room_for_temporary_files_an_upload_is_503(client, store, tmp_pa
 
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"] == "1"
-    (why,) = (line["reason"] for line in lines if line["event"] == "unavailable")
-    assert why.startswith(f"[Errno {errno.ENOENT}]")
+    (reason,) = (line["reason"] for line in lines if line["event"] == "unavailable")
+    assert reason.startswith(f"[Errno {errno.ENOENT}]")

@@ -1,4 +1,4 @@
-"""What is encrypted is decrypted with the right key, for the right purpose, or not at all."""
+"""The vault decrypts only with the right key and for the right purpose."""
 
 import base64
 import stat
@@ -18,7 +18,7 @@ from infrastructure.settings import BadSettings, load_settings
 ONE, OTHER = bytes(range(32)), bytes(range(1, 33))
 
 
-def test_what_was_encrypted_is_decrypted():
+def test_encrypted_data_is_decrypted():
     vault = Vault([ONE])
 
     encrypted = vault.encrypt(b"secret", purpose="webhook/1")
@@ -27,13 +27,13 @@ def test_what_was_encrypted_is_decrypted():
     assert vault.decrypt(encrypted, purpose="webhook/1") == b"secret"
 
 
-def test_the_same_secret_never_looks_the_same_twice():
+def test_the_same_secret_is_encrypted_differently_each_time():
     vault = Vault([ONE])
 
     assert vault.encrypt(b"secret", purpose="x") != vault.encrypt(b"secret", purpose="x")
 
 
-def test_another_purpose_or_key_or_a_flipped_byte_opens_nothing():
+def test_data_with_another_purpose_or_key_or_a_flipped_bit_is_not_decrypted():
     encrypted = Vault([ONE]).encrypt(b"secret", purpose="webhook/1")
 
     with pytest.raises(CannotDecrypt):
@@ -47,7 +47,7 @@ def test_another_purpose_or_key_or_a_flipped_byte_opens_nothing():
             Vault([ONE]).decrypt(bytes(flipped), purpose="webhook/1")
 
 
-def test_a_new_key_in_front_seals_and_the_old_one_still_opens():
+def test_the_first_key_encrypts_and_older_keys_still_decrypt():
     old = Vault([ONE]).encrypt(b"old", purpose="x")
     rotated = Vault([OTHER, ONE])
 
@@ -56,17 +56,17 @@ def test_a_new_key_in_front_seals_and_the_old_one_still_opens():
 
 
 @pytest.mark.parametrize("text", ["short", "!" * 44, base64.b64encode(bytes(31)).decode(), ","])
-def test_a_master_key_that_is_none_is_refused(tmp_path, text):
+def test_an_invalid_master_key_is_refused(tmp_path, text):
     with pytest.raises(BadSettings, match="MASTER_KEY must be 32 random bytes"):
         load_vault(load_settings({"TICKETING_HOME": str(tmp_path), "MASTER_KEY": text}))
 
 
-def test_without_a_master_key_the_message_tells_how_to_make_one(tmp_path):
+def test_a_missing_master_key_is_reported(tmp_path):
     with pytest.raises(BadSettings, match="MASTER_KEY is not set"):
         load_vault(load_settings({"TICKETING_HOME": str(tmp_path)}))
 
 
-def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path):
+def test_a_key_file_is_created_once_and_only_its_owner_can_read_it(tmp_path):
     settings = load_settings({"TICKETING_HOME": str(tmp_path / "home")})
     make_key_file(settings)
     encrypted = load_vault(settings).encrypt(b"secret", purpose="x")
@@ -78,7 +78,7 @@ def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path):
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["master-key"]
 
 
-def test_another_key_than_the_databases_is_refused(conn):
+def test_the_key_of_another_database_is_refused(conn):
     assert not has_master_key(conn)
     verify_vault(conn, Vault([ONE]))
 

@@ -1,4 +1,4 @@
-"""Waiting until the read tables show a write: how long, and what that leaves to the request."""
+"""Waiting until the read tables contain a write: for how long, and what time the request has left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
-FORMER_LIMIT_SECONDS = 0.5  # after which a write was answered although no list showed it
+FORMER_LIMIT_SECONDS = 0.5  # earlier versions answered after this time, before lists contained the write
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def visibility(database, pool):
 
 
 @contextmanager
-def held_projection(database):
-    """Nobody can project: the position is held by another transaction."""
+def blocked_projection(database):
+    """Prevents projection in the block: a transaction holds the lock on the position."""
     with connect(database, application="tests") as conn, conn.transaction():
         conn.execute("SELECT position FROM read.projector_position FOR UPDATE")
         yield
@@ -37,12 +37,12 @@ def set_longest_wait(monkeypatch, seconds):
     monkeypatch.setattr("projections.visibility.LONGEST_WAIT_SECONDS", float(seconds))
 
 
-def test_slow_projection_is_waited_for(store, database, visibility, monkeypatch):
-    """As on a busy machine. The threads share one connection to help with; all of them see it end."""
+def test_a_write_waits_for_slow_projection(store, database, visibility, monkeypatch):
+    """Three threads wait; they share one connection on which they project. All of them return True."""
     set_longest_wait(monkeypatch, LIMIT_SECONDS)
     last = append(store, History(16).grow(20))
     with ThreadPoolExecutor(3) as threads:
-        with held_projection(database):
+        with blocked_projection(database):
             waiting = [threads.submit(visibility.wait_for, last) for _ in range(3)]
             ended, _ = wait(waiting, timeout=2 * FORMER_LIMIT_SECONDS)
 
@@ -50,29 +50,31 @@ def test_slow_projection_is_waited_for(store, database, visibility, monkeypatch)
         assert [each.result(LIMIT_SECONDS / 2) for each in waiting] == [True] * 3
 
 
-def test_while_projection_is_stuck_the_long_wait_is_not_repeated(store, database, visibility, monkeypatch):
-    """Until something is projected again."""
+def test_after_a_long_wait_without_progress_the_next_waits_are_short(
+    store, database, visibility, monkeypatch
+):
+    """Waits are long again after the projector has made progress."""
     history = History(17)
     last = append(store, history.grow(20))
     with ThreadPoolExecutor(1) as thread:
-        with held_projection(database):
+        with blocked_projection(database):
             assert not visibility.wait_for(last)
             set_longest_wait(monkeypatch, LIMIT_SECONDS)
             assert not thread.submit(visibility.wait_for, last).result(LIMIT_SECONDS / 2)
 
         assert eventually(lambda: visibility.wait_for(last))
         last = append(store, history.grow(20))
-        with held_projection(database):
+        with blocked_projection(database):
             again = thread.submit(visibility.wait_for, last)
             assert not wait([again], timeout=2 * FORMER_LIMIT_SECONDS).done
 
         assert again.result(LIMIT_SECONDS / 2)
 
 
-def test_a_request_keeps_time_for_what_follows_the_wait(store, database, visibility, monkeypatch):
+def test_the_wait_leaves_time_for_the_rest_of_the_request(store, database, visibility, monkeypatch):
     set_longest_wait(monkeypatch, LIMIT_SECONDS)
     last = append(store, History(18).grow(20))
-    with held_projection(database):
+    with blocked_projection(database):
         limit_request(2.0)
         try:
             is_shown, left = visibility.wait_for(last), seconds_left(LIMIT_SECONDS)

@@ -1,7 +1,6 @@
-"""The proof of the log protocol of migrations/0001_event_log.sql: a follower skips nothing.
+"""The proof of the log protocol of migrations/0001_event_log.sql: a follower skips no event.
 
-Each proof stands beside a control that follows the same log by id alone and must lose events, so that
-the proof is known to be able to fail.
+A control reads the same log without the watermark and must lose events. This shows that the tests can fail.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PROCESSES = 4
 
 @pytest.fixture
 def other(database):
-    """A second connection, to write beside `conn`."""
+    """The connection of a second writer."""
     with connect(database, application="other") as connection:
         yield connection
 
@@ -51,7 +50,7 @@ def begin(conn):
 
 
 @pytest.mark.faults
-def test_sixteen_writers_and_a_follower_that_polls_flat_out(database, conn):
+def test_a_follower_reads_every_event_of_sixteen_writers_once_and_in_order(database, conn):
     context = multiprocessing.get_context("spawn")
     per_process = WRITERS // PROCESSES
     with (
@@ -86,7 +85,7 @@ def out_of_order(seen):
     return wrong
 
 
-def test_a_commit_that_overtakes_another_waits_for_it(conn, other):
+def test_an_event_is_not_read_before_an_earlier_append_has_ended(conn, other):
     begin(conn)
     early = append(conn, "early")
     late = append(other, "late")
@@ -97,11 +96,11 @@ def test_a_commit_that_overtakes_another_waits_for_it(conn, other):
 
     conn.execute("COMMIT")
 
-    assert read_without_watermark(other, late, 100) == [], "the control has lost `early` for good"
+    assert read_without_watermark(other, late, 100) == [], "the control can never read `early`"
     assert streams(other) == ["early", "late"]
 
 
-def test_what_was_stored_before_the_slow_writer_came_is_read_at_once(conn, other):
+def test_events_stored_before_the_append_of_a_slow_writer_are_read_at_once(conn, other):
     append(other, "before")
     begin(conn)
     append(conn, "slow")
@@ -109,29 +108,29 @@ def test_what_was_stored_before_the_slow_writer_came_is_read_at_once(conn, other
     assert streams(other) == ["before"]
 
 
-def test_a_rolled_back_append_leaves_a_gap_and_nothing_waits_for_it(conn, other):
+def test_a_rolled_back_append_leaves_a_gap_for_which_readers_do_not_wait(conn, other):
     begin(conn)
     append(conn, "never")
-    append(other, "kept")
+    append(other, "stored")
 
     conn.execute("ROLLBACK")
 
-    assert streams(other) == ["kept"]
+    assert streams(other) == ["stored"]
 
 
-def test_a_killed_writer_holds_nobody_up(database, conn):
+def test_readers_do_not_wait_for_a_killed_writer(database, conn):
     writer = connect(database, application="writer")
     begin(writer)
     append(writer, "killed")
-    append(conn, "kept")
+    append(conn, "stored")
 
     conn.execute("SELECT pg_terminate_backend(%s, 5000)", [writer.info.backend_pid])
 
-    assert streams(conn) == ["kept"]
+    assert streams(conn) == ["stored"]
     writer.close()
 
 
-def test_rolling_back_to_a_savepoint_keeps_the_place_of_what_came_before(conn, other):
+def test_after_rolling_back_to_a_savepoint_readers_still_wait_for_earlier_appends(conn, other):
     begin(conn)
     append(conn, "first")
     conn.execute("SAVEPOINT s")
@@ -147,14 +146,14 @@ def test_rolling_back_to_a_savepoint_keeps_the_place_of_what_came_before(conn, o
     assert streams(other) == ["first", "other", "second"]
 
 
-def test_after_rolling_back_to_a_savepoint_the_next_append_takes_a_place_again(conn, other):
+def test_after_rolling_back_to_a_savepoint_readers_wait_for_the_next_append(conn, other):
     begin(conn)
     conn.execute("SAVEPOINT s")
     append(conn, "undone")
     conn.execute("ROLLBACK TO SAVEPOINT s")
     seen = append(other, "other")
 
-    assert streams(other) == ["other"], "nothing of the open transaction is left to wait for"
+    assert streams(other) == ["other"], "the open transaction has no append to wait for"
 
     append(conn, "again")
     append(other, "late")
@@ -187,7 +186,7 @@ def test_a_reader_with_one_snapshot_is_refused(conn, isolation):
         read_log(conn, 0, 100)
 
 
-def test_copy_and_replication_role_take_a_place_too(conn, other):
+def test_readers_wait_for_copy_and_for_the_replication_role_too(conn, other):
     conn.execute("SET session_replication_role = replica")
     begin(conn)
     with conn.cursor().copy(
@@ -203,17 +202,17 @@ def test_copy_and_replication_role_take_a_place_too(conn, other):
     assert streams(other) == ["copied", "late"]
 
 
-def test_other_databases_and_other_advisory_locks_hold_nobody_up(conn, other, postgres):
+def test_readers_do_not_wait_for_other_databases_and_other_advisory_locks(conn, other, postgres):
     with psycopg.connect(postgres) as elsewhere:
         elsewhere.execute("SELECT pg_advisory_xact_lock_shared(17747::bigint << 48)")
         begin(conn)
         conn.execute("SELECT pg_advisory_xact_lock(17747, 1), pg_advisory_xact_lock(1)")
-        append(other, "kept")
+        append(other, "stored")
 
-        assert streams(other) == ["kept"]
+        assert streams(other) == ["stored"]
 
 
-def test_topics_narrow_what_is_read(conn):
+def test_reading_can_be_limited_to_topics(conn):
     append(conn, "one")
 
     assert [row[1] for row in read_log(conn, 0, 100, ["test"])] == ["one"]
@@ -225,7 +224,7 @@ def test_topics_narrow_what_is_read(conn):
     "change",
     ["DISABLE TRIGGER {0}", "ENABLE TRIGGER {0}", "ENABLE REPLICA TRIGGER {0}", "DISABLE TRIGGER ALL"],
 )
-def test_a_disabled_trigger_is_found(conn, trigger, change):
+def test_a_disabled_trigger_is_detected(conn, trigger, change):
     verify_triggers(conn)
 
     conn.execute("ALTER TABLE es.stored_events " + change.format(trigger))
@@ -238,16 +237,16 @@ def test_a_disabled_trigger_is_found(conn, trigger, change):
     "statement",
     ["UPDATE es.stored_events SET state = ''", "DELETE FROM es.stored_events", "TRUNCATE es.stored_events"],
 )
-def test_the_log_only_grows(conn, statement):
-    append(conn, "kept")
+def test_the_log_is_append_only(conn, statement):
+    append(conn, "stored")
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         conn.execute(statement)
 
-    assert streams(conn) == ["kept"]
+    assert streams(conn) == ["stored"]
 
 
-def test_the_recorder_returns_the_positions_the_follower_will_see(conn, recorder):
+def test_the_recorder_returns_the_positions_that_a_follower_reads(conn, recorder):
     positions = recorder.insert_events([StoredEvent("s", version, "test", b"{}") for version in (1, 2, 3)])
 
     assert [row[:3] for row in read_log(conn, 0, 100)] == [
@@ -265,7 +264,7 @@ def test_an_append_with_a_taken_version_stores_none_of_its_events(conn, recorder
     assert [row[2] for row in read_log(conn, 0, 100)] == [2]
 
 
-def test_the_stock_lock_lets_one_append_in_at_a_time(conn, other, pool):
+def test_with_the_table_lock_appends_run_one_at_a_time(conn, other, pool):
     recorder = WatermarkRecorder(pool, lock="table")
     recorder.insert_events([StoredEvent("s", 1, "test", b"{}")])
     begin(conn)

@@ -1,4 +1,4 @@
-"""Forms and pages: which requests are taken for ours, and what a page may do in the browser."""
+"""Forms and pages: which forms are accepted, and what a page may do in the browser."""
 
 import pytest
 
@@ -10,9 +10,9 @@ from tests.support.postgres import cloned_database
 
 
 @pytest.fixture
-def database(postgres, peopled):
-    """In which Max and Ada can sign in."""
-    with cloned_database(postgres, peopled) as dsn:
+def database(postgres, database_with_people):
+    """A database in which Max and Ada can sign in."""
+    with cloned_database(postgres, database_with_people) as dsn:
         yield dsn
 
 
@@ -60,7 +60,7 @@ def test_a_form_from_another_site_is_refused_even_with_the_token(page, headers, 
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://falconframework.org", None])
-def test_a_browser_that_sends_only_its_origin_passes_with_ours(page, origin):
+def test_a_form_without_sec_fetch_site_is_accepted_with_the_origin_of_this_site_or_none(page, origin):
     page.sign_in()
 
     answer = page.send(
@@ -97,7 +97,7 @@ def test_signing_in_without_the_cookie_of_the_form_is_refused(page):
         "/\u00e9",
     ],
 )
-def test_next_is_only_ever_a_path_of_ours(page, next_path):
+def test_sign_in_redirects_only_to_paths_of_this_site(page, next_path):
     fields = forms_of(page.open("/admin/sign-in").text)[0].fields
 
     fields |= {"account": "max", "password": PASSWORD, "next": next_path}
@@ -106,7 +106,7 @@ def test_next_is_only_ever_a_path_of_ours(page, next_path):
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin")
 
 
-def test_the_sign_in_page_of_someone_signed_in_goes_on(page):
+def test_the_sign_in_page_redirects_a_person_who_is_signed_in(page):
     page.sign_in()
 
     answer = page.open("/admin/sign-in?next=%2Fadmin%2Fdesk")
@@ -114,7 +114,7 @@ def test_the_sign_in_page_of_someone_signed_in_goes_on(page):
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin/desk")
 
 
-def test_a_refused_sign_in_shows_the_form_again_and_says_when(page):
+def test_a_refused_sign_in_shows_the_form_again_and_after_many_a_time_to_wait(page):
     assert 'role="alert"' in page.sign_in("max", "wrong").text
     answers = [page.sign_in("max<script>", f"wrong {n}") for n in range(8)]
 
@@ -138,7 +138,7 @@ def test_a_refused_sign_in_shows_the_form_again_and_says_when(page):
         ("", FORM, 403),
     ],
 )
-def test_what_is_no_form_is_refused_as_a_page(page, body, content_type, status):
+def test_an_invalid_form_is_refused_with_a_page(page, body, content_type, status):
     page.sign_in()
     headers = page.headers({"Content-Type": content_type, "Sec-Fetch-Site": "same-origin"})
 
@@ -148,7 +148,7 @@ def test_what_is_no_form_is_refused_as_a_page(page, body, content_type, status):
     assert answer.headers["content-type"].startswith("text/html")
 
 
-def test_a_refusal_is_a_page_that_shows_its_text_as_text(page):
+def test_a_refusal_is_a_page_with_escaped_text(page):
     page.sign_in()
 
     answer = page.send("/admin/desk", {"csrf_token": page.token(), "text": "refuse"})
@@ -159,7 +159,7 @@ def test_a_refusal_is_a_page_that_shows_its_text_as_text(page):
     assert "<script" not in answer.text
 
 
-def test_addresses_that_do_not_exist_are_pages_under_admin(page):
+def test_unknown_paths_under_admin_are_answered_with_a_page(page):
     answer = page.open("/admin/nothing")
 
     assert answer.status_code == 404
@@ -176,7 +176,7 @@ def test_addresses_that_do_not_exist_are_pages_under_admin(page):
         ("/admin/nothing/", "/admin/nothing"),
     ],
 )
-def test_a_slash_behind_the_address_of_a_page_leads_to_the_page(page, path, location):
+def test_a_trailing_slash_redirects_to_the_page(page, path, location):
     answer = page.open(path)
 
     assert (answer.status_code, answer.headers["location"]) == (303, location)
@@ -185,12 +185,12 @@ def test_a_slash_behind_the_address_of_a_page_leads_to_the_page(page, path, loca
 @pytest.mark.parametrize(
     "path", ["/admin//", "//admin/", "/admin//evil.example/", "/admin/%5cevil/", "/desk/"]
 )
-def test_no_other_spelling_of_an_address_leads_anywhere(page, path):
+def test_other_spellings_of_a_path_are_404(page, path):
     assert page.open(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/admin/sign-in", "/admin/nothing"])
-def test_a_page_may_do_nothing_but_show_itself_and_send_its_forms(page, path):
+def test_a_page_may_only_load_its_own_styles_and_images_and_send_forms_to_this_site(page, path):
     answer = page.open(path)
 
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
@@ -218,7 +218,7 @@ def test_the_style_sheet_is_served(desk):
     assert "--paper" in answer.text
 
 
-def test_a_person_cannot_fill_the_log_with_forms(page, monkeypatch):
+def test_the_forms_of_a_person_are_limited_by_the_hour(page, monkeypatch):
     monkeypatch.setattr(sessions, "FORMS_AN_HOUR", 3)
     page.sign_in()
     token = page.token()

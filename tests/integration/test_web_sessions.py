@@ -1,4 +1,4 @@
-"""Sessions of browsers: the cookie, the forms, who may pass, and what a page may do."""
+"""Browser sessions: the cookie, how a session starts and ends, and the rights of its person."""
 
 from datetime import timedelta
 
@@ -17,9 +17,9 @@ from tests.support.postgres import cloned_database
 
 
 @pytest.fixture
-def database(postgres, peopled):
-    """In which Max and Ada can sign in."""
-    with cloned_database(postgres, peopled) as dsn:
+def database(postgres, database_with_people):
+    """A database in which Max and Ada can sign in."""
+    with cloned_database(postgres, database_with_people) as dsn:
         yield dsn
 
 
@@ -28,11 +28,11 @@ def age(pool, column, by):
         conn.execute(f"UPDATE access.sessions SET {column} = {column} - %s", [by])
 
 
-def recorded(store, kind):
+def recorded_events(store, kind):
     return [r.event for r in events_after(store, 0, 1_000) if isinstance(r.event, kind)]
 
 
-def test_without_a_session_a_page_asks_to_sign_in_and_comes_back(page):
+def test_without_a_session_a_page_redirects_to_sign_in_and_back(page):
     answer = page.open("/admin/desk?a=b%20c&d=e")
 
     assert answer.status_code == 303
@@ -44,7 +44,7 @@ def test_without_a_session_a_page_asks_to_sign_in_and_comes_back(page):
     assert page.open("/admin/desk").status_code == 200
 
 
-def test_a_session_is_the_person_with_role_and_properties_as_they_are_now(page, store, catch_up):
+def test_a_session_has_the_current_role_and_properties_of_its_person(page, store, catch_up):
     page.sign_in()
     assert page.open("/admin/desk").json["role"] == "manager"
 
@@ -58,7 +58,7 @@ def test_a_session_is_the_person_with_role_and_properties_as_they_are_now(page, 
         "session",
         [],
     )
-    (started,) = recorded(store, SessionStarted)
+    (started,) = recorded_events(store, SessionStarted)
     assert seen["credential_id"] == started.originator_id
 
 
@@ -68,7 +68,7 @@ def test_an_admin_reaches_every_property(page):
     assert page.open("/admin/desk").json["property_ids"] is None
 
 
-def test_the_cookie_on_loopback_is_plain_but_no_script_reads_it_and_no_other_site_sends_it(page):
+def test_the_cookie_on_loopback_is_http_only_and_same_site_but_not_secure(page):
     cookie = page.sign_in().cookies["ticketing"]
 
     assert cookie.http_only
@@ -93,7 +93,7 @@ def test_over_https_the_cookie_is_a_host_cookie(database, tmp_path):
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_signing_in_gives_a_new_secret_and_ends_the_session_before_it(page, store, pool):
+def test_signing_in_again_gives_a_new_secret_and_ends_the_previous_session(page, store, pool):
     page.sign_in()
     first, form = dict(page.cookies), page.open("/admin/desk").json
     page.cookies["ticketing-form"] = ""
@@ -110,10 +110,10 @@ def test_signing_in_gives_a_new_secret_and_ends_the_session_before_it(page, stor
     assert second.open("/admin/desk").json["csrf_token"] != form["csrf_token"]
     page.cookies = first
     assert page.open("/admin/desk").status_code == 303
-    assert [event.reason for event in recorded(store, SessionEnded)] == ["signed_in_again"]
+    assert [event.reason for event in recorded_events(store, SessionEnded)] == ["signed_in_again"]
 
 
-def test_a_session_chosen_by_someone_else_is_not_taken_over(page):
+def test_signing_in_replaces_a_session_cookie_that_another_party_has_set(page):
     page.cookies["ticketing"] = "mtw_" + "0" * 49
 
     page.sign_in()
@@ -121,36 +121,36 @@ def test_a_session_chosen_by_someone_else_is_not_taken_over(page):
     assert page.cookies["ticketing"] != "mtw_" + "0" * 49
 
 
-def test_signing_out_ends_it_for_everyone_who_has_the_cookie(page, store):
+def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(page, store):
     page.sign_in()
-    kept = dict(page.cookies)
+    copied_cookies = dict(page.cookies)
 
     answer = page.send("/admin/sign-out", {"csrf_token": page.token()})
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/admin/sign-in")
     assert "ticketing" not in page.cookies
-    page.cookies = kept
+    page.cookies = copied_cookies
     assert page.open("/admin/desk").status_code == 303
-    assert [event.reason for event in recorded(store, SessionEnded)] == ["signed_out"]
+    assert [event.reason for event in recorded_events(store, SessionEnded)] == ["signed_out"]
 
 
 @pytest.mark.parametrize(
-    ("column", "alive", "dead"),
+    ("column", "shorter", "longer"),
     [
         ("last_seen_at", timedelta(minutes=29), timedelta(minutes=31)),
         ("started_at", timedelta(hours=11, minutes=59), timedelta(hours=12, minutes=1)),
     ],
 )
-def test_a_session_ends_when_idle_or_old(page, pool, column, alive, dead):
+def test_a_session_ends_after_30_minutes_without_use_and_after_12_hours(page, pool, column, shorter, longer):
     page.sign_in()
 
-    age(pool, column, alive)
+    age(pool, column, shorter)
     assert page.open("/admin/desk").status_code == 200
-    age(pool, column, dead)
+    age(pool, column, longer)
     assert page.open("/admin/desk").status_code == 303
 
 
-def test_use_keeps_a_session_from_being_idle(page, pool):
+def test_each_use_extends_a_session(page, pool):
     page.sign_in()
 
     for _ in range(3):
@@ -159,7 +159,7 @@ def test_use_keeps_a_session_from_being_idle(page, pool):
 
 
 @pytest.mark.parametrize("value", ["", "x", "mtw_", "mtw_" + "0" * 49, "mts_" + "a" * 49, "é", "a" * 4_000])
-def test_a_cookie_that_is_none_of_ours_is_no_session(page, value):
+def test_an_invalid_cookie_is_no_session(page, value):
     page.cookies["ticketing"] = value
 
     assert page.open("/admin/desk").status_code == 303
@@ -174,7 +174,7 @@ def test_the_same_cookie_twice_is_no_session(page):
     assert answer.status_code == 303
 
 
-def test_an_api_key_opens_no_page_and_a_session_no_api(page, store):
+def test_pages_do_not_accept_api_keys_and_the_api_does_not_accept_sessions(page, store):
     from tests.support.keys import bearer, make_key
 
     assert page.open("/admin/desk", **bearer(make_key(store).key)).status_code == 303
@@ -182,7 +182,7 @@ def test_an_api_key_opens_no_page_and_a_session_no_api(page, store):
     assert page.client.simulate_get("/v1/nothing").status_code == 404
 
 
-def test_a_form_of_ours_is_carried_out_as_the_person(page):
+def test_a_form_is_carried_out_as_the_person_of_the_session(page):
     page.sign_in()
 
     answer = page.send("/admin/desk", {"csrf_token": page.token(), "text": "grüße & co"})

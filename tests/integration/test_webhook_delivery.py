@@ -1,4 +1,4 @@
-"""From an event in the log to a signed post, and what bad receivers can do about it: nothing."""
+"""From an event in the log to a signed post, with good and with bad receivers."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def dispatcher(database, tmp_path):
 
 
 def verify(post, secret):
-    """With both public libraries, as they are."""
+    """Verifies the post with both public libraries; returns its payload."""
     key = secret if secret.startswith("whsec_") else secret.encode()
     svix.webhooks.Webhook(key).verify(post.body, post.headers)
     return Verifier(key).verify(post.body, post.headers)
@@ -73,7 +73,7 @@ def test_a_new_ticket_is_posted_in_the_form_of_the_reference(store, pool, receiv
     eventually(lambda: statuses(pool) == {"delivered": 1})
 
 
-def test_an_application_that_acts_as_itself_is_told_by_its_name(store, receiver, dispatcher):
+def test_a_requester_without_a_user_has_the_name_of_its_application(store, receiver, dispatcher):
     application = RegisterClient(
         name="Nightly report",
         client_kind="confidential",
@@ -91,7 +91,7 @@ def test_an_application_that_acts_as_itself_is_told_by_its_name(store, receiver,
     assert data["requester"] == {"id": client.id, "name": "Nightly report"}
 
 
-def test_one_event_may_be_two_webhook_events_with_ids_of_their_own(store, receiver, dispatcher):
+def test_one_event_may_be_two_webhook_events_with_different_ids(store, receiver, dispatcher):
     register(store, receiver.url("/both"), "ticket.updated", "ticket.resolved")
     register(store, receiver.url("/one"), "ticket.resolved")
     ticket = open_ticket(store)
@@ -135,17 +135,17 @@ def test_public_libraries_verify_during_a_rotation_with_either_secret(
 
 def test_a_retried_change_is_carried_out_once(store):
     webhook = register(store, "https://example.com/hook")
-    asked = replace(system(), is_retry=True)
+    retry = replace(system(), is_retry=True)
 
     for _ in range(2):
-        changed = change_webhook(store, webhook.id, asked, frozenset({1}), enabled=False)
+        changed = change_webhook(store, webhook.id, retry, frozenset({1}), enabled=False)
         change_webhook(store, webhook.id, system(), enabled=True)
 
     assert (changed.is_enabled, changed.version) == (False, 2)
     assert store.load(Webhook, webhook.id).is_enabled
 
 
-def test_a_secret_that_cannot_be_opened_costs_its_own_webhook_attempts_and_nobody_a_place(
+def test_a_secret_that_cannot_be_decrypted_fails_the_deliveries_of_its_webhook_only(
     store, pool, receiver, dispatcher
 ):
     broken = register(store, receiver.url("/broken"))
@@ -156,8 +156,8 @@ def test_a_secret_that_cannot_be_opened_costs_its_own_webhook_attempts_and_nobod
 
     eventually(lambda: statuses(pool) == {"dead": 1, "delivered": 1})
 
-    said = "not sent: something is wrong on our side"
-    assert sorted(attempts(pool), key=str)[-3:] == [(number, None, said) for number in (1, 2, 3)]
+    message = "not sent: something is wrong on our side"
+    assert sorted(attempts(pool), key=str)[-3:] == [(number, None, message) for number in (1, 2, 3)]
     assert [post.path for post in receiver.posts] == ["/whole"]
 
 
@@ -167,7 +167,9 @@ def newest_secret(pool):
     return VAULT.decrypt(bytes(sealed), purpose="webhook secret").decode()
 
 
-def test_the_events_of_a_ticket_arrive_in_order_though_one_fails_at_first(store, pool, receiver, dispatcher):
+def test_the_events_of_a_ticket_arrive_in_order_although_one_fails_at_first(
+    store, pool, receiver, dispatcher
+):
     failures = iter([500, 500])
     receiver.answers["/hook"] = lambda handler: answer(next(failures, 200))(handler)
     register(store, receiver.url())
@@ -184,7 +186,9 @@ def test_the_events_of_a_ticket_arrive_in_order_though_one_fails_at_first(store,
     assert len({post.body for post in receiver.posts[:3]}) == 1
 
 
-def test_a_delivery_is_dead_after_the_last_attempt_and_its_ticket_goes_on(store, pool, receiver, dispatcher):
+def test_a_delivery_is_dead_after_the_last_attempt_and_the_next_one_of_its_ticket_is_sent(
+    store, pool, receiver, dispatcher
+):
     receiver.answers["/hook"] = lambda handler: answer(500 if len(receiver.posts) <= 3 else 200)(handler)
     register(store, receiver.url())
     ticket = open_ticket(store)
@@ -213,7 +217,9 @@ SLOPPY = {
 }
 
 
-def test_bad_receivers_are_recorded_and_harm_nobody(store, pool, receiver, database, tmp_path):
+def test_failures_of_bad_receivers_are_recorded_and_other_webhooks_are_delivered(
+    store, pool, receiver, database, tmp_path
+):
     paths = [*BAD, *SLOPPY, "/good"]
     receiver.answers |= {path: bad for path, (bad, _, _) in BAD.items()} | SLOPPY
     webhooks = {path: register(store, receiver.url(path), "ticket.created").id for path in paths}
@@ -230,8 +236,8 @@ def test_bad_receivers_are_recorded_and_harm_nobody(store, pool, receiver, datab
         ).fetchall()
     found = {row[0]: row[1:] for row in rows}
     for path, (_, status, error) in BAD.items():
-        fate, got_status, got_error, body, milliseconds = found[webhooks[path]]
-        assert (fate, got_status) == ("dead", status), path
+        outcome, got_status, got_error, body, milliseconds = found[webhooks[path]]
+        assert (outcome, got_status) == ("dead", status), path
         assert error is None or re.search(error, got_error), (path, got_error)
         assert len(body) <= 2_048
         assert milliseconds < 3_000
@@ -240,7 +246,7 @@ def test_bad_receivers_are_recorded_and_harm_nobody(store, pool, receiver, datab
         assert len(found[webhooks[path]][3]) <= 2_048
 
 
-def test_retry_after_is_obeyed_by_everything_for_that_receiver(store, pool, receiver, dispatcher):
+def test_retry_after_delays_every_delivery_to_that_receiver(store, pool, receiver, dispatcher):
     first = iter([answer(429, Retry_After="1")])
     receiver.answers["/hook"] = lambda handler: next(first, answer(200))(handler)
     register(store, receiver.url())
@@ -254,14 +260,14 @@ def test_retry_after_is_obeyed_by_everything_for_that_receiver(store, pool, rece
     assert all(post.at - refused.at >= 0.95 for post in later)
 
 
-def test_410_switches_the_webhook_off_and_says_why(store, pool, receiver, dispatcher):
+def test_410_disables_the_webhook_and_is_recorded(store, pool, receiver, dispatcher):
     receiver.answers["/hook"] = answer(410)
     webhook = register(store, receiver.url())
     open_ticket(store)
 
-    eventually(lambda: not reloaded(store, webhook).is_enabled)
-    unheard = open_ticket(store)
-    eventually(lambda: position(pool) >= unheard.position)
+    eventually(lambda: not reload(store, webhook).is_enabled)
+    missed = open_ticket(store)
+    eventually(lambda: position(pool) >= missed.position)
     receiver.answers.clear()
     change_webhook(store, webhook.id, system(), enabled=True)
     last = open_ticket(store)
@@ -281,49 +287,51 @@ def position(pool):
         return conn.execute("SELECT position FROM hook.position").fetchone()[0]
 
 
-def reloaded(store, webhook):
+def reload(store, webhook):
     return store.load(type(webhook), webhook.id)
 
 
-def test_after_ten_failures_in_a_row_a_receiver_is_spared(store, pool, receiver, dispatcher):
+def test_after_ten_failures_in_a_row_a_webhook_pauses(store, pool, receiver, dispatcher):
     receiver.answers["/hook"] = answer(500)
     register(store, receiver.url())
     for _ in range(40):
         open_ticket(store)
 
-    eventually(lambda: paused(pool))
-    came = len(receiver.posts)
+    eventually(lambda: is_paused(pool))
+    posted = len(receiver.posts)
 
-    assert came <= 20  # ten, and those that were out with the tenth
+    assert posted <= 20  # ten, and those in flight at the tenth failure
     assert statuses(pool)["pending"] >= 20
 
 
-def paused(pool):
+def is_paused(pool):
     with pool.connection() as conn:
         return conn.execute(
             "SELECT 1 FROM hook.health WHERE paused_until > now() + interval '20 s'"
         ).fetchone()
 
 
-def test_tls_is_verified_by_the_name_in_the_address(store, pool, database, tmp_path, monkeypatch):
+def test_tls_certificates_are_verified_for_the_host_name(store, pool, database, tmp_path, monkeypatch):
     good, trusted = self_signed(tmp_path, "localhost")
     other, _ = self_signed(tmp_path, "other.test")
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     with running_receiver(good) as right, running_receiver(other) as wrong:
         urls = [f"https://localhost:{each.port}/hook" for each in (right, wrong)] + [right.url()]
-        ids = [register(store, url).id for url in urls]
+        webhook_ids = [register(store, url).id for url in urls]
         open_ticket(store)
         with running_dispatcher(settings_for(database, tmp_path, webhook_retry_seconds=())):
             eventually(lambda: settled(pool, 3))
 
     with pool.connection() as conn:
-        fates = dict(conn.execute("SELECT endpoint_id, status FROM hook.deliveries").fetchall())
-    assert [fates[id] for id in ids] == ["delivered", "dead", "dead"]
+        outcomes = dict(conn.execute("SELECT endpoint_id, status FROM hook.deliveries").fetchall())
+    assert [outcomes[webhook_id] for webhook_id in webhook_ids] == ["delivered", "dead", "dead"]
     assert len(right.posts) == 1
     assert wrong.posts == []
 
 
-def test_a_poison_event_is_put_aside_and_the_rest_goes_on(store, pool, receiver, dispatcher):
+def test_an_event_that_cannot_be_handled_becomes_a_dead_letter_and_later_ones_are_sent(
+    store, pool, receiver, dispatcher
+):
     register(store, receiver.url())
     with pool.connection() as conn:
         conn.execute(
@@ -336,5 +344,5 @@ def test_a_poison_event_is_put_aside_and_the_rest_goes_on(store, pool, receiver,
 
     assert json.loads(receiver.posts[0].body)["data"]["id"] == after.id
     with pool.connection() as conn:
-        (letter,) = conn.execute("SELECT topic, value, error FROM hook.dead_letters").fetchall()
-    assert letter[:2] == ("log", b"not json")
+        (dead_letter,) = conn.execute("SELECT topic, value, error FROM hook.dead_letters").fetchall()
+    assert dead_letter[:2] == ("log", b"not json")

@@ -1,4 +1,4 @@
-"""Claiming deliveries, statement by statement: what is ours, for how long, and how many at once."""
+"""The statements that claim and finish deliveries: leases, limits per webhook and late results."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ BREAKER = 10
 
 @pytest.fixture
 def webhook(store, conn):
-    """One with a due delivery for each of TICKETS tickets."""
+    """A webhook with a due delivery for each of TICKETS tickets."""
     webhook = register(store, "https://example.com/hook")
     for _ in range(TICKETS):
         open_ticket(store)
@@ -27,7 +27,7 @@ def webhook(store, conn):
 
 
 def claim(conn, *, busy=(), limit=200):
-    """The (delivery, claim number) of each that is ours now."""
+    """Claims due deliveries; returns the delivery id and the claim number of each."""
     parameters = {
         "breaker": BREAKER,
         "room": 10,
@@ -54,7 +54,7 @@ def end_leases(conn):
     conn.execute("UPDATE hook.deliveries SET next_at = now(), leased_until = now() WHERE status = 'pending'")
 
 
-def test_a_webhook_gets_as_many_posts_at_once_as_it_has_room_for(webhook, conn):
+def test_a_webhook_gets_a_limited_number_of_posts_at_once(webhook, conn):
     first = claim(conn)
 
     assert len(first) == 10
@@ -75,7 +75,7 @@ def test_a_webhook_that_failed_often_in_a_row_gets_one_post_at_a_time_after_a_pa
     assert claim(conn, busy=[(webhook.id, 1)]) == []
 
 
-def test_one_whose_lease_ended_cannot_say_how_it_ended(webhook, conn, pool):
+def test_a_dispatcher_whose_lease_has_ended_cannot_finish_the_delivery(webhook, conn, pool):
     late = claim(conn, limit=1)
     end_leases(conn)
     again = [(delivery, number) for delivery, number in claim(conn) if delivery == late[0][0]]

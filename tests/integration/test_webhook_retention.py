@@ -1,4 +1,4 @@
-"""Deliveries that finished long ago are deleted; what is due or young stays, and nothing comes back."""
+"""Old finished deliveries are deleted and not created again; due and recent deliveries stay."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from webhook_dispatcher.retention import PURGE_LOCK, purge
 
 RETENTION = timedelta(days=90)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-GOING_ON = threading.Event()
+NOT_STOPPED = threading.Event()
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def receiver():
 
 
 @pytest.fixture
-def delivered(database, store, pool, receiver, tmp_path):
-    """Two webhooks, /hook and /bad, and three tickets each has finished deliveries of: delivered and dead."""
+def finished_deliveries(database, store, pool, receiver, tmp_path):
+    """Two webhooks and three tickets: the deliveries to /hook are delivered, those to /bad are dead."""
     webhooks = [register(store, receiver.url(path)) for path in ("/hook", "/bad")]
     tickets = [open_ticket(store) for _ in range(3)]
     with running_dispatcher(settings_for(database, tmp_path, webhook_retry_seconds=())):
@@ -48,7 +48,7 @@ def delivered(database, store, pool, receiver, tmp_path):
 
 
 def age(conn, days, of="true"):
-    """Make what is there so many days older."""
+    """Makes these deliveries, and all messages, this many days older."""
     older = f"- interval '{days} days'"
     conn.execute(
         f"UPDATE hook.deliveries SET created_at = created_at {older}, finished_at = finished_at {older},"
@@ -65,60 +65,60 @@ def counts(conn):
     return tuple(count(conn, table) for table in ("deliveries", "attempts", "messages"))
 
 
-def test_what_finished_before_the_retention_is_deleted_whatever_came_of_it(conn, delivered):
-    _, (first, *_) = delivered
+def test_deliveries_that_finished_before_the_retention_are_deleted(conn, finished_deliveries):
+    _, (first, *_) = finished_deliveries
     age(conn, 89)
-    kept = purge(conn, RETENTION, GOING_ON)
+    at_first = purge(conn, RETENTION, NOT_STOPPED)
     age(conn, 2, f"aggregate_id = '{first.id}'")
 
-    gone = purge(conn, RETENTION, GOING_ON)
+    later = purge(conn, RETENTION, NOT_STOPPED)
 
-    assert (kept, gone) == (0, 2)
+    assert (at_first, later) == (0, 2)
     assert counts(conn) == (4, 4, 2)
     age(conn, 2)
-    assert purge(conn, RETENTION, GOING_ON, limit=3) == 4  # in two batches
+    assert purge(conn, RETENTION, NOT_STOPPED, limit=3) == 4  # in two batches
     assert counts(conn) == (0, 0, 0)
 
 
-def test_what_is_due_stays_however_old_and_its_message_with_it(conn, pool, delivered):
-    (good, _), _ = delivered
+def test_an_old_delivery_that_is_due_stays_with_its_message(conn, pool, finished_deliveries):
+    (good, _), _ = finished_deliveries
     (oldest,) = conn.execute(
         "SELECT min(id) FROM hook.deliveries WHERE endpoint_id = %s", [good.id]
     ).fetchone()
     redeliver(pool, good.id, str(oldest))
     age(conn, 100)
 
-    assert purge(conn, RETENTION, GOING_ON) == 5
+    assert purge(conn, RETENTION, NOT_STOPPED) == 5
 
     assert conn.execute("SELECT id, status FROM hook.deliveries").fetchall() == [(oldest, "pending")]
     assert counts(conn) == (1, 1, 1)
 
 
-def test_what_waited_for_a_webhook_that_is_deleted_goes_too(conn, store, pool, delivered):
-    (good, _), _ = delivered
+def test_pending_deliveries_of_a_webhook_deleted_long_ago_are_deleted(conn, store, pool, finished_deliveries):
+    (good, _), _ = finished_deliveries
     conn.execute("UPDATE hook.deliveries SET status = 'pending', finished_at = NULL")
     delete_webhook(store, good.id, system())
-    assert purge(conn, RETENTION, GOING_ON) == 0
+    assert purge(conn, RETENTION, NOT_STOPPED) == 0
     conn.execute("UPDATE hook.endpoints SET deleted_at = deleted_at - interval '100 days'")
 
-    assert purge(conn, RETENTION, GOING_ON) == 3
+    assert purge(conn, RETENTION, NOT_STOPPED) == 3
 
     assert conn.execute("SELECT DISTINCT endpoint_id FROM hook.deliveries").fetchall() == [
-        (delivered[0][1].id,)
+        (finished_deliveries[0][1].id,)
     ]
 
 
-def test_a_replay_brings_back_nothing_that_was_deleted(conn, store, pool, receiver, delivered):
-    (good, _), (_, _, last) = delivered
+def test_a_replay_does_not_create_deleted_deliveries_again(conn, store, pool, receiver, finished_deliveries):
+    (good, _), (_, _, last) = finished_deliveries
     age(conn, 100)
-    purge(conn, RETENTION, GOING_ON)
-    newcomer = register(store, receiver.url("/new"))
+    purge(conn, RETENTION, NOT_STOPPED)
+    new_webhook = register(store, receiver.url("/new"))
     missed = open_ticket(store)
 
     replayed = replay_missing(pool, store, good.id, LONG_AGO)
-    to_newcomer = replay_missing(pool, store, newcomer.id, LONG_AGO)
+    to_new_webhook = replay_missing(pool, store, new_webhook.id, LONG_AGO)
 
-    assert (replayed.queued, to_newcomer.queued) == (1, 4)
+    assert (replayed.queued, to_new_webhook.queued) == (1, 4)
     assert conn.execute(
         "SELECT aggregate_id FROM hook.deliveries WHERE endpoint_id = %s", [good.id]
     ).fetchall() == [(missed.id,)]
@@ -127,26 +127,26 @@ def test_a_replay_brings_back_nothing_that_was_deleted(conn, store, pool, receiv
     )
 
 
-def test_a_source_that_is_read_again_from_its_beginning_brings_back_nothing_either(conn, store, delivered):
+def test_reading_the_log_again_does_not_create_deleted_deliveries_again(conn, store, finished_deliveries):
     age(conn, 100)
-    purge(conn, RETENTION, GOING_ON)
+    purge(conn, RETENTION, NOT_STOPPED)
     everything = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
 
     assert Enqueuer(store).enqueue(conn, everything) == 0
     assert counts(conn) == (0, 0, 0)
 
 
-def test_a_message_that_is_being_used_again_is_not_deleted_under_it(
-    conn, database, store, pool, receiver, delivered
+def test_a_message_that_a_replay_uses_again_is_not_deleted(
+    conn, database, store, pool, receiver, finished_deliveries
 ):
-    """While a replay to a new webhook has not committed, the last old delivery of its message is deleted."""
-    newcomer = register(store, receiver.url("/new"))
+    """The last old delivery of the message is deleted before a replay to a new webhook commits."""
+    new_webhook = register(store, receiver.url("/new"))
     age(conn, 100)
     events = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
     with pool.connection() as replaying:
         with replaying.transaction():
-            assert Enqueuer(store).enqueue_for(replaying, events, newcomer.id) == 3
-            purging = threading.Thread(target=purge, args=(conn, RETENTION, GOING_ON))
+            assert Enqueuer(store).enqueue_for(replaying, events, new_webhook.id) == 3
+            purging = threading.Thread(target=purge, args=(conn, RETENTION, NOT_STOPPED))
             purging.start()
             eventually(lambda: waits_for_a_lock(pool))
         purging.join(30)
@@ -161,20 +161,20 @@ def waits_for_a_lock(pool):
         ).fetchone()
 
 
-def test_one_dispatcher_at_a_time_deletes(conn, pool, delivered):
+def test_only_one_dispatcher_deletes_at_a_time(conn, pool, finished_deliveries):
     age(conn, 100)
     with pool.connection() as other, other.transaction():
         other.execute("SELECT pg_advisory_xact_lock(%s)", [PURGE_LOCK])
-        assert purge(conn, RETENTION, GOING_ON) == 0
+        assert purge(conn, RETENTION, NOT_STOPPED) == 0
 
-    assert purge(conn, RETENTION, GOING_ON) == 6
+    assert purge(conn, RETENTION, NOT_STOPPED) == 6
 
 
-def test_a_dispatcher_deletes_by_itself_and_delivers_on(
-    database, conn, store, pool, receiver, tmp_path, delivered
+def test_a_running_dispatcher_deletes_old_deliveries_and_sends_new_ones(
+    database, conn, store, pool, receiver, tmp_path, finished_deliveries
 ):
     age(conn, 100)
-    rotate_webhook_secret(store, delivered[0][1].id, system())
+    rotate_webhook_secret(store, finished_deliveries[0][1].id, system())
     conn.execute("UPDATE hook.secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
 
     with running_dispatcher(

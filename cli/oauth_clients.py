@@ -13,7 +13,7 @@ from cli import options
 from cli.database import open_database, operator_context
 from cli.output import note, print_table, result
 from commands.oauth_clients import (
-    BY_CODE,
+    DEFAULT_GRANT_TYPES,
     RegisterClient,
     RegisteredClient,
     register_client,
@@ -105,7 +105,7 @@ def create_client(
         scopes=tuple(scopes.split()),
         role=role,
         redirect_uris=tuple(redirect_uris or ()),
-        grant_types=tuple(kind for kind in GRANT_TYPES if kind in (grants or BY_CODE)),
+        grant_types=tuple(kind for kind in GRANT_TYPES if kind in (grants or DEFAULT_GRANT_TYPES)),
         requires_pkce=require_pkce,
         property_ids=tuple(property_ids or ()),
         rate_limit=None if rate_limit == options.UNLIMITED else rate_limit,

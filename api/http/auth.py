@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from api.http import read_only
 from api.http.errors import Refused
 from api.http.rate_limit import RateWindow
-from commands.api_keys import checksum_ok
+from commands.api_keys import has_key_form
 from domain.access import AuthKind, Caller, effective_rights
 from infrastructure.keys.tokens import OAUTH_ACCESS, digest, has_form
 from infrastructure.storage.postgres import Pool, PooledConnection, named_queries
@@ -40,7 +40,7 @@ def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWin
     if has_form(key, OAUTH_ACCESS):
         kind: AuthKind = "oauth"
         statements = _OF_TOKENS
-    elif checksum_ok(key):
+    elif has_key_form(key):
         kind, statements = "api_key", _OF_KEYS
     else:
         raise _unauthenticated("The API key or token is malformed. Check that it was copied completely.")

@@ -141,10 +141,10 @@ def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[
     An admin with full reach manages all webhooks, others those that they registered, and a key that may read
     less than its person those that it registered itself.
     """
-    sees_all = caller.sees_as_whole and caller.is_of_everything
+    sees_all = caller.reads_all_tickets_of_owner and caller.is_full_admin
     parameters = {
         "owner": None if sees_all else caller.principal_id,
-        "credential": None if caller.sees_as_whole else caller.credential_id,
+        "credential": None if caller.reads_all_tickets_of_owner else caller.credential_id,
         "limit": limit,
         "offset": offset,
     }

@@ -224,7 +224,7 @@ def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
 
 
 def _may_change(caller: Caller, row: FoundUser) -> bool:
-    return caller.rights.include(rights_of_person(row.detail.role, row.property_ids))
+    return caller.rights.includes(rights_of_person(row.detail.role, row.property_ids))
 
 
 def person_values(user: User, caller: Caller) -> Values:

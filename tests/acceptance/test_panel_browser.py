@@ -76,7 +76,7 @@ def test_signing_in_leads_to_where_one_wanted_to_go_and_out_again(page):
     page.get_by_label("E-mail address").fill("user001@example.com")
     page.get_by_label("Password").fill("not the password at all")
     page.get_by_role("button", name="Sign in").click()
-    assert "do not belong together" in page.get_by_role("alert").inner_text()
+    assert "password is wrong" in page.get_by_role("alert").inner_text()
 
     sign_in(page, path="/admin/tickets")
     keep_picture(page, "tickets")

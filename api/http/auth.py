@@ -32,8 +32,8 @@ _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "a
 def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
     """The caller of the key or token, and its rate window, in which this request is counted.
 
-    One statement reads and counts, without a cache. So every worker sees a revoked key, a demoted user and
-    an exhausted limit as soon as they are committed. While the database cannot write, requests are
+    One statement reads and counts, without a cache. So a revoked key, a lower role and an exhausted limit
+    take effect in every worker as soon as they are committed. While the database cannot write, requests are
     authenticated but not counted. Raises Refused with 401.
     """
     key = _bearer(authorization)
@@ -87,10 +87,10 @@ def _unauthenticated(message: str) -> Refused:
 
 
 def _caller(row: Any, kind: AuthKind) -> Caller:
-    """The caller of a row of auth.sql, for a key as for the token of an OAuth client."""
+    """The caller of a row of auth.sql, of a key or of the token of an OAuth client."""
     key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
-    if user_id is not None and user_role is None:  # the read tables do not show a new user yet
-        message = "The user of this key is not known here yet. Try again."
+    if user_id is not None and user_role is None:  # the read tables do not contain a new user yet
+        message = "The user of this key is not in the read tables yet. Try again."
         raise Refused("unavailable", message, headers={"Retry-After": "1"})
     person = None if user_id is None else (user_role, user_property_ids)
     rights = effective_rights(person, (role, property_ids))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import falcon
 
 from api.http.bodies import SentValues
-from api.http.queries import narrowed
+from api.http.queries import convert_query
 from commands.erasure import erase_user
 from commands.passwords import change_password
 from commands.users import NewUser, UserChanges, change_user, register_user
@@ -63,7 +63,7 @@ class People(PanelPage):
         filters = read_filters(req, PeopleFilters)
         caller, pool, place = req.context.caller, self.services.pool, filters.property_id
         property_id = place and find_properties(pool, caller, [place]).get(place, place)
-        query = narrowed(filters, UserQuery, property_id=property_id)
+        query = convert_query(filters, UserQuery, property_id=property_id)
         page = list_users(pool, caller, query)
         self.show(
             req,

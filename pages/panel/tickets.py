@@ -8,7 +8,7 @@ import falcon
 
 from api.http.bodies import SentValues
 from api.http.forms import Form
-from api.http.queries import narrowed
+from api.http.queries import convert_query
 from api.v1.ticket_rows import visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import (
@@ -76,7 +76,7 @@ class TicketList(PanelPage):
         filters = read_filters(req, TicketFilters)
         caller, pool = req.context.caller, self.services.pool
         place = filters.property_id
-        query = narrowed(
+        query = convert_query(
             filters,
             TicketQuery,
             assigned_to=caller.principal_id if filters.assigned_to == "me" else filters.assigned_to,

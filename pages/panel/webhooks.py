@@ -12,10 +12,10 @@ from api.v1.webhook_replays import redeliver, send_test
 from api.v1.webhook_views import (
     WebhookRow,
     get_delivery,
+    get_new_secret,
     get_webhook,
     list_deliveries,
     list_webhooks,
-    made_secret,
 )
 from commands.values import ValidValues
 from commands.webhooks import (
@@ -296,7 +296,7 @@ def _show_secret(
 ) -> None:
     """Show the secret that this command made; without one, redirect to the page of the webhook."""
     command_id = req.context.command().command_id
-    secret = made_secret(page.services.pool, page.services.vault, webhook.id, command_id)
+    secret = get_new_secret(page.services.pool, page.services.vault, webhook.id, command_id)
     if secret is None:
         page.go(resp, f"/admin/webhooks/{webhook.id}", done)
         return

@@ -21,8 +21,7 @@ ACCOUNT = "admin"
 
 
 def ensure_admin(database: Database, path: Path) -> tuple[str, str] | None:
-    """Return account and password of the first administrator. Create the administrator if no admin can sign
-    in.
+    """Return account and password of the first administrator; create one if no admin can sign in.
 
     Both are stored in a file that only its owner can read. Returns None if an admin can sign in but the file
     has no valid password.

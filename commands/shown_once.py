@@ -23,7 +23,7 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class SecretWasShown(Conflict):
-    """The command was carried out before; `remedy` says what to do if its secret was lost."""
+    """The command was executed before. `remedy` completes the message, for a client that lost the secret."""
 
     def __init__(self, remedy: str) -> None:
         super().__init__(f"This was done already, and the secret was shown then. If it was lost, {remedy}")

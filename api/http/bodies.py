@@ -64,7 +64,7 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
 class SentValues(Generic[T]):
     """The values of a request body or a form, for a command to validate (commands/values.py).
 
-    `details` has the problems that were found when a form was read into `given`.
+    `details` contains the problems that were found while a form was read into `given`.
     """
 
     fields: Mapping[str, Any]

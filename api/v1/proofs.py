@@ -134,7 +134,7 @@ class ExportManifest(Export):
             summary="The signed manifest of an export",
             description="Reads and hashes the whole range, so it takes as long as the export. For a range by"
             " positions, the hashes prove that nothing is missing. For a range by times, they prove each"
-            " event in the file; that the other events occurred at other times is stated by the signature.",
+            " event in the file; the signature states that all other events occurred at other times.",
             roles=ROLES,
             scope="audit:read",
             query=ManifestQuery,

@@ -104,8 +104,7 @@ class PanelPage(Page):
         refusal: DomainError,
         **values: Any,
     ) -> None:
-        """Show the page of a refused form again. `fields` are the fields of the form with their first
-        values."""
+        """Show the page of a refused form again. `fields` are its fields with their first values."""
         form = refused_form(fields, req.context.form, refusal)
         self.show(req, resp, template, status=status_of(refusal), form=form, **values)
 
@@ -153,7 +152,7 @@ class PanelPage(Page):
             return done
 
     def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
-        """Redirect (See Other) with the message `done`, once the read tables show the saved `after`."""
+        """Redirect (See Other) with the message `done`, once the read tables contain `after`."""
         if after is not None:
             self.services.visibility.wait_for(after.position)
         flash.set_message(resp, self.services, done)
@@ -178,8 +177,7 @@ def status_of(refusal: DomainError) -> int:
 
 
 def missing_fields(sent: Form, *names: str) -> Details:
-    """A message for each of these fields that was not sent. Without the field the command would set no
-    limit."""
+    """A message for each of these fields that was not sent; without them the command would set no limit."""
     return {name: ["This field was not sent. Open the page again."] for name in names if not sent.has(name)}
 
 

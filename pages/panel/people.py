@@ -247,8 +247,8 @@ def _lines_of(row: FoundUser) -> dict[str, str]:
 
 
 def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Details) -> dict[str, Any]:
-    """These form values as fields of a NewUser or UserChanges. Adds unknown
-    properties to `details`."""
+    """These form values as fields of a NewUser or UserChanges. Adds unknown properties
+    to `details`."""
     given: dict[str, Any] = {name: values[name] for name in ("name", "email", "role") if name in values}
     if "phone" in values:
         given["phone"] = str(values["phone"]).strip() or None

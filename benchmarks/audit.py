@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks.comparison import Comparison, compare
 from cli.database import Database
 from cli.demo import load
-from cli.verify import check, checking
+from cli.verify import finish_check, start_check
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, connect, make_pool
@@ -46,8 +46,8 @@ def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[
         outside = [line for _, line in found]
 
         def verify(*, read_tables: bool) -> None:
-            with checking(dsn, {"outside": outside}, audit=read_tables) as log:
-                report, compared = check(dsn, log, _silent, _silent if read_tables else None)
+            with start_check(dsn, {"outside": outside}, audit=read_tables) as log:
+                report, compared = finish_check(dsn, log, _silent, _silent if read_tables else None)
             if report.findings or report.events != events or (compared is not None and compared.count):
                 raise SystemExit("The verification has findings; a fresh log must have none.")
 

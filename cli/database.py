@@ -1,4 +1,4 @@
-"""Opens the database for a command: the one of DATABASE_URL, or the embedded server of TICKETING_HOME."""
+"""Opens the database for a command: that of DATABASE_URL, or the embedded server of TICKETING_HOME."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.01
 
 
 class DatabaseUnavailable(Exception):
-    """No database can be used; the message names the database and says what to do."""
+    """No database can be used; the message names the database and the remedy."""
 
 
 class Database(NamedTuple):
@@ -42,7 +42,7 @@ class Database(NamedTuple):
     store: EventStore
 
     def wait_until_shown(self, position: int) -> None:
-        """Wait until the read tables, and so the API, show everything up to that position of the log.
+        """Wait until the read tables, and so the API, contain every event up to that position of the log.
 
         Projects missing events itself, whether or not a projector runs.
         """
@@ -52,7 +52,7 @@ class Database(NamedTuple):
                 if time.monotonic() > deadline:
                     raise DatabaseUnavailable(
                         f"The change is stored at position {position} of the log, but the read tables have"
-                        f" not reached it within {SHOWN_WITHIN_SECONDS} seconds: look at the projector's log."
+                        f" not reached it within {SHOWN_WITHIN_SECONDS} seconds. See the projector's log."
                     )
                 if not catch_up(conn, self.vault):
                     time.sleep(POLL_SECONDS)  # another process is still appending
@@ -62,7 +62,7 @@ class Database(NamedTuple):
 def open_database(settings: Settings) -> Iterator[Database]:
     """Open the database of DATABASE_URL or, without it, the embedded server, which is started if necessary.
 
-    Raises DatabaseUnavailable when no database can be reached, or when it lacks tables of this version.
+    Raises DatabaseUnavailable if no database can be reached, or if it lacks tables of this version.
     """
     with database_address(settings) as dsn:
         pool = make_pool(dsn, application="ticketing-cli", max_size=2)
@@ -77,7 +77,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def database_address(settings: Settings) -> Iterator[str]:
-    """As open_database, but yields the connection string, for callers that open their own connections."""
+    """As open_database, but yield the connection string, for callers that open their own connections."""
     if settings.database_url:
         require_ready(settings)
         yield settings.database_url
@@ -90,11 +90,11 @@ def database_address(settings: Settings) -> Iterator[str]:
         ) from None
     try:
         application = server.dsn(role=APPLICATION)
-        ours = msgspec.structs.replace(settings, database_url=application)
+        embedded_settings = msgspec.structs.replace(settings, database_url=application)
         if server.is_owner:
-            prepare(msgspec.structs.replace(ours, migrate_database_url=server.dsn()))
+            prepare(msgspec.structs.replace(embedded_settings, migrate_database_url=server.dsn()))
         else:
-            require_ready(ours)
+            require_ready(embedded_settings)
         yield application
     finally:
         server.stop()

@@ -14,9 +14,9 @@ CHECK_SECONDS = 1.0
 
 
 class DatabaseKeeper:
-    """Restarts the server when it has ended, for example by the out-of-memory killer.
+    """Restarts the server when it has ended, for example because the out-of-memory killer killed it.
 
-    The processes that use it reconnect by themselves. When the disk is full, `reserve` is deleted first.
+    The processes that use it reconnect by themselves. If the disk is full, `reserve` is deleted first.
     """
 
     def __init__(self, server: EmbeddedServer, reserve: Reserve) -> None:

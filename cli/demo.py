@@ -23,7 +23,7 @@ from projections.rebuild import rebuild
 DEFAULT_TICKETS = 250
 DEFAULT_SEED = 1
 MAX_TICKETS = 10_000_000
-BULK_ABOVE_TICKETS = 5_000  # above it, events are copied in bulk and the read tables refilled
+BULK_ABOVE_TICKETS = 5_000  # for more, events are copied in bulk and the read tables refilled
 BATCH_TICKETS = 2_000
 
 sql = named_queries(Path(__file__).parent / "sql" / "demo.sql")
@@ -115,7 +115,7 @@ def _store_missing(
 
 
 def _copy(conn: Connection, store: EventStore, aggregates: Iterable[Aggregate]) -> None:
-    """Append all pending events in one commit. A COPY fires the triggers of the log as an INSERT does."""
+    """Append all pending events in one commit. COPY fires the same triggers as INSERT."""
     events, statements = store.encrypt([event for one in aggregates for event in one.collect_events()])
     with conn.transaction(), conn.cursor() as cur:
         for statement, parameters in statements:

@@ -1,7 +1,7 @@
 """The demo data, created with the methods of the domain. The same seed gives the same data.
 
-Users and properties are always the same and include those of the API reference with their ids. Tickets depend
-only on the seed and their number, except for their times, which count back from `today`.
+Users and properties are always the same; they include those of the API reference, with their ids. Tickets
+depend only on the seed and their number, except for their times, which count back from `today`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class _TicketHistory:
         self._manager = next(one for one in MANAGERS if self._property_id in one.property_ids)
 
     def ticket(self) -> Ticket:
-        ticket = self._opened()
+        ticket = self._open()
         if self._advance(hours=30) and self._chance.random() < 0.95:
             ticket.change({"assignee_id": self._worker.id}, self._by(self._manager))
         for _ in range(self._chance.choice((0, 1, 1, 2, 3))):
@@ -192,7 +192,7 @@ class _TicketHistory:
                 self._finish(ticket)
         return ticket
 
-    def _opened(self) -> Ticket:
+    def _open(self) -> Ticket:
         report = self._chance.choice(demo_texts.REPORTS)
         room = self._chance.choice(demo_texts.ROOMS)
         return Ticket.open(
@@ -220,16 +220,16 @@ class _TicketHistory:
             ticket.comment(self._new_id(), text, "public", self._by(self._guest))
 
     def _finish(self, ticket: Ticket) -> None:
-        fate = self._chance.random()
-        if fate < 0.01:
+        outcome = self._chance.random()
+        if outcome < 0.01:
             ticket.delete(self._by(self._manager))
-        elif fate < 0.94:
+        elif outcome < 0.94:
             ticket.change({"status": "closed"}, self._by(self._worker))
-            if fate < 0.04 and self._advance(hours=90):
+            if outcome < 0.04 and self._advance(hours=90):
                 ticket.change({"status": "open"}, self._by(self._guest))
 
     def _advance(self, *, hours: int) -> bool:
-        """Advance the time by up to `hours`; False when it is then beyond today, and no event may follow."""
+        """Advance the time by up to `hours`. Return False if it is then after today."""
         self._now += timedelta(seconds=self._chance.randint(600, hours * 3_600))
         return self._now < self._today
 

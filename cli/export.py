@@ -1,4 +1,4 @@
-"""`ticketing export` and `ticketing proof`: files that prove the content of the log to an auditor."""
+"""`ticketing export` and `ticketing proof`: exports of the log, and proofs for auditors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from cli import options
 from cli.database import Database, open_database
-from cli.output import Progress, note, result
+from cli.output import Progress, note, print_result
 from domain.errors import Invalid
 from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.settings import load_settings
@@ -24,7 +24,7 @@ from notary.window import Range
 
 
 class CannotWrite(Exception):
-    """A requested file cannot be written; the message says which and why."""
+    """A requested file cannot be written; the message names it and the reason."""
 
 
 def export(
@@ -43,7 +43,8 @@ def export(
             "--to",
             parser=options.parse_position_or_moment,
             metavar="POSITION|TIME",
-            help="The last position, or the moment before which it ends. Default: the last signed position.",
+            help="The last position, or the moment before which the export ends. Default: the last signed"
+            " position.",
         ),
     ] = None,
     file_format: Annotated[
@@ -54,62 +55,62 @@ def export(
     ] = None,
     manifest_file: Annotated[
         Path | None,
-        typer.Option("--manifest", help="Where the signed manifest goes. Default: OUTPUT.manifest.json."),
+        typer.Option("--manifest", help="The file for the signed manifest. Default: OUTPUT.manifest.json."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an OUTPUT that was interrupted.")
+        bool, typer.Option("--resume", help="Continue an interrupted export to OUTPUT.")
     ] = False,
 ) -> None:
     """Write events as they are stored, and a manifest that proves them.
 
-    Positions are both included. A time is compared with when events occurred: --from is included, --to is
-    not. It takes a date, which begins at midnight UTC, or a time such as 2030-01-31T12:00:00Z. The events are
-    in the order of the log, whatever their times.
+    Both positions are included. A time is compared with the times at which events occurred: --from is
+    included, --to is not. Use a date, which means midnight UTC, or a time such as 2030-01-31T12:00:00Z. The
+    events are in the order of the log, regardless of their times.
 
     The same range gives the same bytes. Check both files anywhere: python3 tools/verify_export.py OUTPUT
     OUTPUT.manifest.json
     """
     if resume and output is None:
-        raise Invalid({"resume": ["--resume continues a file: name it with --output."]})
+        raise Invalid({"resume": ["--resume requires --output."]})
     settings = load_settings()
     vault = load_vault(settings)
     with open_database(settings) as database:
         with database.pool.connection() as conn:
             chosen = find_range(conn, vault, start, end)
         if output is None:
-            content = digest(_to_stdout(database, chosen, file_format), file_format)
+            content = digest(_export_to_stdout(database, chosen, file_format), file_format)
         else:
-            with _writing(output):
-                content = _to_file(database, chosen, file_format, output, resume=resume)
+            with _explain_write_errors(output):
+                content = _export_to_file(database, chosen, file_format, output, resume=resume)
             manifest_file = manifest_file or output.with_name(f"{output.name}.manifest.json")
         if manifest_file is not None:
-            with _writing(manifest_file):
+            with _explain_write_errors(manifest_file):
                 _write_manifest(database, vault, chosen, content, manifest_file)
     note(f"Positions {chosen.first} to {chosen.last}: {content.bytes} bytes, SHA-256 {content.sha256}.")
 
 
 def proof(event_id: Annotated[str, typer.Argument(metavar="EVENT_ID")]) -> None:
-    """Print the proof that an event is in the log that was signed, as JSON."""
+    """Print the proof, as JSON, that an event is in the signed log."""
     with open_database(load_settings()) as database, database.pool.connection() as conn:
-        result(json.dumps(prove(conn, event_id), indent=2))
+        print_result(json.dumps(prove(conn, event_id), indent=2))
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _explain_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise CannotWrite(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def _to_stdout(database: Database, chosen: Range, file_format: Format) -> Iterator[bytes]:
+def _export_to_stdout(database: Database, chosen: Range, file_format: Format) -> Iterator[bytes]:
     for piece in data(database.pool, chosen, file_format):
         sys.stdout.buffer.write(piece)
         yield piece
     sys.stdout.buffer.flush()
 
 
-def _to_file(
+def _export_to_file(
     database: Database, chosen: Range, file_format: Format, output: Path, *, resume: bool
 ) -> Content:
     written = _last_position(output, file_format) if resume and output.exists() else None
@@ -126,19 +127,19 @@ def _to_file(
 
 
 def _require_same_beginning(database: Database, chosen: Range, file_format: Format, output: Path) -> None:
-    """Raise Invalid when the file was exported with other options: the result would not be a range."""
+    """Raise Invalid if the file was exported with other options: the result would not be one range."""
     pieces = data(database.pool, chosen, file_format)
     expected = b"".join(islice(pieces, 2 if file_format == "csv" else 1))
     with output.open("rb") as file:
-        there = file.read(len(expected))
-    if not expected.startswith(there[: there.rfind(b"\n") + 1] or there):
+        found = file.read(len(expected))
+    if not expected.startswith(found[: found.rfind(b"\n") + 1] or found):
         raise Invalid(
             {"output": [f"{output} does not begin as this export does: it is an export of another range."]}
         )
 
 
 def _last_position(output: Path, file_format: Format) -> int | None:
-    """The position in the last complete line of the file; None when there is none."""
+    """Return the position in the last complete line of the file; None if there is none."""
     last = b""
     with output.open("rb") as file:
         for line in file:

@@ -21,14 +21,14 @@ ACCOUNT = "admin"
 
 
 def ensure_admin(database: Database, path: Path) -> tuple[str, str] | None:
-    """Return account and password of the first administrator, who is created unless an admin can sign in.
+    """Return account and password of the first administrator; create one if no admin can sign in.
 
-    Both are stored in a file that only its owner can read. Returns None when an admin can sign in but the
-    file has no valid password.
+    Both are stored in a file that only its owner can read. Returns None if an admin can sign in but the file
+    has no valid password.
     """
-    kept = path.read_text().split() if path.exists() else []
-    if len(kept) == 2 and verify_password(_hash(database, kept[0]), kept[1]):
-        return kept[0], kept[1]
+    stored = path.read_text().split() if path.exists() else []
+    if len(stored) == 2 and verify_password(_hash(database, stored[0]), stored[1]):
+        return stored[0], stored[1]
     if _can_an_admin_sign_in(database):
         return None
     account, password = _ensure_account(database), secrets.token_urlsafe(18)
@@ -46,7 +46,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def _ensure_account(database: Database) -> str:
-    """Return the id of an administrator without a password: of an interrupted start, or created now."""
+    """Return the id of an administrator without a password, from an interrupted start or created now."""
     found = database.store.find(User, ACCOUNT)
     if found is not None and found.role == "admin":
         return ACCOUNT

@@ -1,4 +1,4 @@
-"""`ticketing history`: what happened to a ticket, for the eye or for a program."""
+"""`ticketing history`: prints the events of a ticket, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from rich.text import Text
 
 from cli import options
 from cli.database import Database, open_database
-from cli.output import ANY_WIDTH, result
+from cli.output import ANY_WIDTH, print_result
 from domain.changes import Change
 from domain.ticket import Ticket
 from infrastructure.settings import load_settings
 from projections.history import HistoryEntry, HistoryQuery, ticket_history
 
-SHOWN_CHARACTERS = 200  # of one value; --json has the whole
+SHOWN_CHARACTERS = 200  # of one value; --json prints all of it
 _NAME_WIDTH = 12
 _UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def history(
-    ticket_id: Annotated[str, typer.Argument(parser=options.parse_id, metavar="ID", help="A ticket's id.")],
+    ticket_id: Annotated[str, options.id_argument("A ticket's id.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON that the API returns.")] = False,
 ) -> None:
-    """Show everything that happened to a ticket, deleted or not: when, who, and what changed."""
+    """Show the events of a ticket, deleted or not: when, who, and what changed."""
     with open_database(load_settings()) as database:
         ticket = database.store.load(Ticket, ticket_id)
         entries = _entries(database, ticket)
     if as_json:
-        result(msgspec.json.format(msgspec.json.encode(entries)).decode())
+        print_result(msgspec.json.format(msgspec.json.encode(entries)).decode())
         return
     console = Console(file=sys.stdout, width=ANY_WIDTH, markup=False, highlight=False, soft_wrap=True)
-    console.print(_title(ticket))
+    console.print(_format_title(ticket))
     for entry in entries:
-        for line in _timeline(entry):
+        for line in _format_entry(entry):
             console.print(line)
 
 
@@ -47,28 +47,28 @@ def _entries(database: Database, ticket: Ticket) -> list[HistoryEntry]:
     return ticket_history(database.pool, database.store, ticket, query).items
 
 
-def _title(ticket: Ticket) -> Text:
+def _format_title(ticket: Ticket) -> Text:
     state = "deleted" if ticket.is_deleted else ticket.status
     return Text.assemble(
         (f"Ticket {ticket.id}", "bold"),
-        f"  {_value(ticket.title)}  ",
+        f"  {_format_value(ticket.title)}  ",
         (f"{state}, version {ticket.version}", "dim"),
     )
 
 
-def _timeline(entry: HistoryEntry) -> Iterator[Text]:
+def _format_entry(entry: HistoryEntry) -> Iterator[Text]:
     yield Text()
     yield Text.assemble(
         (f"{entry.version:>4}  ", "bold cyan"),
         (f"{entry.exact_time:%Y-%m-%d %H:%M:%S.%f}Z  ", "cyan"),
         (entry.action, "bold"),
     )
-    yield Text(f"      by {_plain(_circumstances(entry))}", style="dim")
+    yield Text(f"      by {_escape(_format_origin(entry))}", style="dim")
     for name, change in entry.changes.items():
-        yield _change(name, change)
+        yield _format_change(name, change)
 
 
-def _circumstances(entry: HistoryEntry) -> str:
+def _format_origin(entry: HistoryEntry) -> str:
     user = entry.actor.user
     who = entry.auth.kind if user is None else f"{user.name} ({user.id})"
     key = f", {entry.auth.kind} {entry.auth.key_id}" if entry.auth.key_id else ""
@@ -76,23 +76,23 @@ def _circumstances(entry: HistoryEntry) -> str:
     return f"{who} as {entry.actor.role}{key}{origin}, request {entry.request_id}"
 
 
-def _change(name: str, change: Change) -> Text:
+def _format_change(name: str, change: Change) -> Text:
     line = Text(f"      {name:<{_NAME_WIDTH}} ")
     if change.before is not None:
-        line.append(_value(change.before), style="red").append(" → ")
-    return line.append(_value(change.after), style="green")
+        line.append(_format_value(change.before), style="red").append(" → ")
+    return line.append(_format_value(change.after), style="green")
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
+        return ", ".join(f"{name} {_format_value(inner)}" for name, inner in value.items())
     if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
-        return f"{_plain(value[:SHOWN_CHARACTERS])}… ({len(value)} characters)"
+        return f"{_escape(value[:SHOWN_CHARACTERS])}… ({len(value)} characters)"
     if isinstance(value, bool):
         return str(value).lower()
-    return _plain("none" if value is None else str(value))
+    return _escape("none" if value is None else str(value))
 
 
-def _plain(text: str) -> str:
-    """The text on one line, without anything that could steer a terminal."""
+def _escape(text: str) -> str:
+    """The text on one line, with control characters escaped."""
     return text.translate(_UNPRINTABLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from cli import options
 from cli.database import open_database, operator_context
-from cli.output import note, print_table, result
+from cli.output import format_time, note, print_result, print_table
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import Role
 from infrastructure.settings import load_settings
@@ -40,12 +40,7 @@ def create_key(
     ] = None,
     property_ids: Annotated[
         list[str] | None,
-        typer.Option(
-            "--property",
-            parser=options.parse_id,
-            metavar="ID",
-            help="Restrict the key to this property. May be given several times.",
-        ),
+        options.property_option("Restrict the key to this property."),
     ] = None,
     scopes: Annotated[
         str | None,
@@ -55,9 +50,7 @@ def create_key(
             help="What the key may do, separated by spaces, such as 'tickets:read users:read'. Default: all.",
         ),
     ] = None,
-    rate_limit: Annotated[
-        int, typer.Option(parser=options.parse_rate_limit, metavar="N|unlimited", help="Requests an hour.")
-    ] = 1_000,
+    rate_limit: Annotated[int, options.rate_limit_option("Requests an hour.")] = 1_000,
     expires: Annotated[
         datetime | None,
         typer.Option(
@@ -85,7 +78,7 @@ def create_key(
     note(f"Key {issued.api_key.id} is shown only once; keep it safe.")
     if user is None and not property_ids:
         note("It has no --user and no --property, so it reaches every property.")
-    result(issued.key)
+    print_result(issued.key)
 
 
 @app.command("list")
@@ -101,7 +94,7 @@ def list_keys() -> None:
 def revoke(
     key_id: Annotated[
         str,
-        typer.Argument(parser=options.parse_id, metavar="ID", help="The id that `ticketing key list` shows."),
+        options.id_argument("The id that `ticketing key list` shows."),
     ],
 ) -> None:
     """Revoke a key for good: every worker refuses it from now on."""
@@ -128,9 +121,5 @@ def _cells(*row: Any) -> tuple[object, ...]:
         " ".join(property_ids) or "-",
         " ".join(scopes),
         rate_limit or "unlimited",
-        *(_format_time(at) for at in times),
+        *(format_time(at) for at in times),
     )
-
-
-def _format_time(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

@@ -1,4 +1,4 @@
-"""Checks that the API can listen on its addresses, before anything is started."""
+"""Checks that the API can listen on its addresses, before any process is started."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def require_free_metrics_port(settings: Settings) -> None:
         raise BadSettings(f"METRICS_PORT {port} on {settings.host} cannot be used: {problem}.")
 
 
-def require_our_host(settings: Settings) -> None:
+def require_local_host(settings: Settings) -> None:
     """Raise BadSettings unless HOST is an address of this machine."""
     if problem := find_listen_problem(settings.host, 0):
         raise BadSettings(f"HOST {settings.host} cannot be used: {problem}.")
 
 
 def find_listen_problem(host: str, port: int) -> str | None:
-    """Return the error of the system that prevents listening there; None if there is none. Port 0 is any."""
+    """Return the system error that prevents listening there, or None. Port 0 stands for any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,6 +1,7 @@
 """The `ticketing` command: its subcommands, and the exit codes of errors.
 
-Exit codes: 0 done; 1 refused by the rules; 2 wrong usage, invalid setting or file, no database, no Kafka.
+Exit codes: 0 success; 1 refused, or a check failed; 2 wrong usage, invalid setting or file, no database, no
+Kafka.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import typer
 from psycopg_pool import PoolTimeout
 
 from cli import demo, keys, notary, oauth_clients, processes, properties, relay, users
-from cli.beside import EndedEarly
+from cli.child_process import EndedEarly
 from cli.database import DatabaseUnavailable
 from cli.export import CannotWrite, export, proof
 from cli.history import history
@@ -90,7 +91,7 @@ def main() -> None:
     except (psycopg.OperationalError, PoolTimeout) as problem:
         note(f"PostgreSQL did not answer: {problem}")
         sys.exit(UNUSABLE)
-    except OSError as problem:  # most likely standard output on a full disk
+    except OSError as problem:  # probably standard output on a full disk
         note(f"A file or stream cannot be read or written: {problem}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python can flush it
         sys.exit(UNUSABLE)

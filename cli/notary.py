@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from cli.database import address_of_process, database_address
-from cli.output import note, result
+from cli.output import note, print_result
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
@@ -19,7 +19,8 @@ from notary.signing import last_checkpoint, rotate_key
 app = typer.Typer(
     invoke_without_command=True,
     no_args_is_help=False,
-    help="Chain the event log and sign checkpoints of it, until a signal ends it. A second one stands by.",
+    help="Chain the event log and sign checkpoints of it, until a signal ends the process. A second notary is"
+    " a standby.",
 )
 
 
@@ -47,7 +48,7 @@ def sign() -> None:
 
 @app.command("rotate-key")
 def rotate() -> None:
-    """Sign with a new key from now on, and print its id. What older keys signed stays valid."""
+    """Sign with a new key from now on, and print its id. Signatures of older keys stay valid."""
     settings = load_settings()
     with database_address(settings) as dsn, connect(dsn, application="ticketing-cli") as conn:
-        result(rotate_key(conn, load_vault(settings)))
+        print_result(rotate_key(conn, load_vault(settings)))

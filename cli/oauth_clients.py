@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,9 +10,9 @@ from api.oauth.clients import ListedClient
 from api.oauth.clients import list_clients as select_clients
 from cli import options
 from cli.database import open_database, operator_context
-from cli.output import note, print_table, result
+from cli.output import format_time, note, print_result, print_table
 from commands.oauth_clients import (
-    BY_CODE,
+    DEFAULT_GRANT_TYPES,
     RegisterClient,
     RegisteredClient,
     register_client,
@@ -28,9 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Register, list and revoke applicat
 
 ClientId = Annotated[
     str,
-    typer.Argument(
-        parser=options.parse_id, metavar="ID", help="The id that `ticketing oauth-client list` shows."
-    ),
+    options.id_argument("The id that `ticketing oauth-client list` shows."),
 ]
 
 
@@ -44,9 +41,7 @@ def create_client(
             help="The name that people see when they are asked for consent.",
         ),
     ],
-    role: Annotated[
-        Role, typer.Option(help="The role of the application: the most it may do, for whomever it acts.")
-    ],
+    role: Annotated[Role, typer.Option(help="The upper limit of its role, for every person it acts for.")],
     scopes: Annotated[
         str,
         typer.Option(
@@ -84,18 +79,11 @@ def create_client(
     ] = False,
     property_ids: Annotated[
         list[str] | None,
-        typer.Option(
-            "--property",
-            parser=options.parse_id,
-            metavar="ID",
-            help="Restrict the application to this property. May be given several times.",
-        ),
+        options.property_option("Restrict the application to this property."),
     ] = None,
     rate_limit: Annotated[
         int,
-        typer.Option(
-            parser=options.parse_rate_limit, metavar="N|unlimited", help="Requests an hour for each person."
-        ),
+        options.rate_limit_option("Requests an hour for each person."),
     ] = 1_000,
 ) -> None:
     """Register an application and print its id and its secret. The secret is shown only once."""
@@ -105,7 +93,7 @@ def create_client(
         scopes=tuple(scopes.split()),
         role=role,
         redirect_uris=tuple(redirect_uris or ()),
-        grant_types=tuple(kind for kind in GRANT_TYPES if kind in (grants or BY_CODE)),
+        grant_types=tuple(kind for kind in GRANT_TYPES if kind in (grants or DEFAULT_GRANT_TYPES)),
         requires_pkce=require_pkce,
         property_ids=tuple(property_ids or ()),
         rate_limit=None if rate_limit == options.UNLIMITED else rate_limit,
@@ -143,10 +131,10 @@ def revoke(client_id: ClientId) -> None:
 
 
 def _print(registered: RegisteredClient) -> None:
-    result(f"client_id={registered.client.id}")
+    print_result(f"client_id={registered.client.id}")
     if registered.secret is not None:
         note("The secret is shown only once; keep it safe.")
-        result(f"client_secret={registered.secret}")
+        print_result(f"client_secret={registered.secret}")
 
 
 def _cells(client: ListedClient) -> tuple[object, ...]:
@@ -161,11 +149,7 @@ def _cells(client: ListedClient) -> tuple[object, ...]:
         " ".join(client.redirect_uris) or "-",
         client.rate_limit or "unlimited",
         client.grants,
-        _format_time(client.created_at),
-        _format_time(client.revoked_at),
-        _format_time(client.last_used_at),
+        format_time(client.created_at),
+        format_time(client.revoked_at),
+        format_time(client.last_used_at),
     )
-
-
-def _format_time(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

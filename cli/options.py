@@ -1,4 +1,4 @@
-"""Parsers of option values, with the trimming and limits of the API. They run before anything is opened."""
+"""Options that several commands share, and parsers of values with the trimming and limits of the API."""
 
 from __future__ import annotations
 
@@ -15,6 +15,31 @@ from domain.oauth_client import GRANT_TYPES
 
 UNLIMITED = 0
 MAX_POSITION = 2**62
+
+
+def new_id_option() -> Any:
+    """The option --id of commands that create something."""
+    return typer.Option("--id", parser=parse_id, metavar="ID", help="A fixed id. Default: a new one.")
+
+
+def property_option(description: str) -> Any:
+    """The option --property, which may be given several times."""
+    return typer.Option(
+        "--property",
+        parser=parse_id,
+        metavar="ID",
+        help=f"{description} May be given several times.",
+    )
+
+
+def id_argument(description: str) -> Any:
+    """The argument ID."""
+    return typer.Argument(parser=parse_id, metavar="ID", help=description)
+
+
+def rate_limit_option(description: str) -> Any:
+    """The option --rate-limit. Its value is UNLIMITED for no limit."""
+    return typer.Option(parser=parse_rate_limit, metavar="N|unlimited", help=description)
 
 
 def parse_id(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,7 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def result(text: str) -> None:
+def print_result(text: str) -> None:
     """Write a line of the result to standard output."""
     typer.echo(text)
 
@@ -36,6 +37,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, to_
     for row in rows:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
     console.print(table)
+
+
+def format_time(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
 class Progress:

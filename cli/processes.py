@@ -1,11 +1,12 @@
-"""One process each, for compose and production: `ticketing migrate`, `api` and the others."""
+"""The commands that run one process each, for compose and production: `ticketing migrate`, `api` and
+others."""
 
 from __future__ import annotations
 
 import msgspec
 
 from cli.database import DatabaseUnavailable, address_of_process, prepare
-from cli.listening import require_free_metrics_port, require_our_host
+from cli.listening import require_free_metrics_port, require_local_host
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
@@ -15,7 +16,7 @@ from projections.runner import Projector
 
 
 def migrate() -> None:
-    """Bring the database to this version: apply migrations, make or refill the read tables. Then end."""
+    """Bring the database to this version: apply migrations, create or refill the read tables."""
     settings = load_settings()
     if not settings.database_url:
         raise DatabaseUnavailable(
@@ -28,16 +29,16 @@ def migrate() -> None:
 
 def api() -> None:
     """Serve the HTTP API in the foreground, with WORKERS processes of THREADS threads each."""
-    from server.gunicorn_server import serve  # loads the frameworks no other command needs
+    from server.gunicorn_server import serve  # here, because only this command needs these frameworks
 
     settings = load_settings()
-    require_our_host(settings)
+    require_local_host(settings)
     require_free_metrics_port(settings)
     serve(msgspec.structs.replace(settings, database_url=address_of_process(settings)))
 
 
 def projector() -> None:
-    """Keep the read tables up with the event log. A second one stands by."""
+    """Keep the read tables up to date with the event log. A second projector is a standby."""
     settings = load_settings()
     configure_logs(settings.log_level)
     dsn = address_of_process(settings)
@@ -46,10 +47,13 @@ def projector() -> None:
 
 
 def webhook_dispatcher() -> None:
-    """Send what happens to webhooks, from Kafka or, without one, from the log. Several share the work."""
+    """Send events to webhooks, from Kafka or, without it, from the log. Several dispatchers share the
+    work."""
     settings = load_settings()
     settings = msgspec.structs.replace(settings, database_url=address_of_process(settings))
-    from webhook_dispatcher.dispatcher import run_dispatcher  # loads an HTTP client no other command needs
+    from webhook_dispatcher.dispatcher import (
+        run_dispatcher,  # here, because only this command needs an HTTP client
+    )
 
     with log_failure("webhook_dispatcher"):
         run_dispatcher(settings, make_stop_event())

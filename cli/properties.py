@@ -8,7 +8,7 @@ import typer
 
 from cli import options
 from cli.database import open_database, operator_context
-from cli.output import result
+from cli.output import print_result
 from commands.properties import AddressBody, NewProperty, NewUnit, add_unit, register_property
 from commands.values import ValidValues
 from infrastructure.ids import new_id
@@ -17,9 +17,9 @@ from infrastructure.settings import load_settings
 app = typer.Typer(no_args_is_help=True, help="Register properties.")
 units_app = typer.Typer(no_args_is_help=True, help="Add units to properties.")
 
-OwnId = Annotated[
+NewId = Annotated[
     str | None,
-    typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
+    options.new_id_option(),
 ]
 
 
@@ -45,7 +45,7 @@ def create_property(
         str, typer.Option("--zip", parser=options.parse_address_line, metavar="CODE", help="Postal code.")
     ],
     country: Annotated[str, typer.Option(parser=options.parse_address_line, metavar="COUNTRY")],
-    property_id: OwnId = None,
+    property_id: NewId = None,
 ) -> None:
     """Register a property and print its id."""
     address = AddressBody(street=street, city=city, state=state, zip=zip_code, country=country)
@@ -53,7 +53,7 @@ def create_property(
     with open_database(load_settings()) as database:
         managed = register_property(database.store, values, operator_context(), property_id=property_id)
         database.wait_until_shown(managed.position)
-    result(managed.id)
+    print_result(managed.id)
 
 
 @units_app.command("add")
@@ -68,7 +68,7 @@ def add(
             parser=options.parse_name, metavar="NAME", help="The name of the unit, such as 'Unit 101'."
         ),
     ],
-    unit_id: OwnId = None,
+    unit_id: NewId = None,
 ) -> None:
     """Add a unit to a property and print the unit's id."""
     unit_id = unit_id or new_id()
@@ -76,4 +76,4 @@ def add(
     with open_database(load_settings()) as database:
         managed = add_unit(database.store, property_id, values, operator_context(), unit_id=unit_id)
         database.wait_until_shown(managed.position)
-    result(unit_id)
+    print_result(unit_id)

@@ -1,4 +1,4 @@
-"""`ticketing rebuild`: refills the read tables from the log, or compares them with it."""
+"""`ticketing rebuild`: refills the read tables from the log, or compares them with the log."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def rebuild(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Change nothing: compare with what the log gives, exit 1 if they differ."
+            "--verify",
+            help="Change nothing: compare the read tables with the log, and exit with 1 if they differ.",
         ),
     ] = False,
 ) -> None:
-    """Refill the read tables from the event log, beside live traffic, and put them in place."""
+    """Fill new read tables from the event log during live traffic, then exchange them for the live ones."""
     settings = load_settings()
     with database_address(settings) as dsn:
         if verify:
@@ -44,12 +45,12 @@ def _verify(dsn: str, vault: Vault) -> None:
     with Progress("Comparing the read tables with the log") as progress:
         report = verify_read_tables(dsn, vault, progress.show)
     if not report.count:
-        note(f"0 differences: the read tables are what the log gives up to position {report.position}.")
+        note(f"0 differences: the read tables match the log up to position {report.position}.")
         return
     rows = [(one.table, one.id, one.problem) for one in report.differences]
     print_table(("TABLE", "ID", "DIFFERENCE"), rows)
     note(
-        f"{report.count} rows differ from what the log gives up to position {report.position},"
+        f"{report.count} rows differ from the log up to position {report.position},"
         f" {len(rows)} of them listed. Run `ticketing rebuild` to repair them."
     )
     raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`ticketing relay`: publish the event log to Kafka, or have it published again."""
+"""`ticketing relay`: publishes the event log to Kafka, or makes the relay publish events again."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from infrastructure.settings import BadSettings, Settings, load_settings
 app = typer.Typer(
     invoke_without_command=True,
     no_args_is_help=False,
-    help="Publish the event log to Kafka, in order, until a signal ends it. A second one stands by.",
+    help="Publish the event log to Kafka, in order, until a signal ends the process. A second relay is a"
+    " standby.",
 )
 
 
 class RelayStopped(Exception):
-    """The relay cannot start or continue; the message says why and, if possible, what to do."""
+    """The relay cannot start or continue; the message gives the reason and, if possible, the remedy."""
 
 
 @app.callback()
@@ -32,7 +33,7 @@ def relay(context: typer.Context) -> None:
         settings = _settings()
         configure_logs(settings.log_level)
         with log_failure("relay", RelayStopped), _explain_failures():
-            from event_stream.relay import run_relay  # here, as no other command needs a Kafka client
+            from event_stream.relay import run_relay  # here, because only this command needs a Kafka client
 
             run_relay(settings, make_stop_event())
 

@@ -21,7 +21,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal asked the process to end. Context managers close what is open while it is raised."""
+    """A signal ends the process. Context managers close resources as the exception passes through them."""
 
 
 class Signals:
@@ -32,7 +32,7 @@ class Signals:
         self._has_arrived = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        for each in _ENDING:  # further signals must not interrupt the closing
+        for each in _ENDING:  # further signals must not interrupt the shutdown
             signal.signal(each, signal.SIG_IGN)
         self._has_arrived = True
         if not self._is_deferred:
@@ -40,7 +40,7 @@ class Signals:
 
     @contextmanager
     def defer(self) -> Iterator[None]:
-        """Run a block to its end despite signals, for steps that must not be left half done."""
+        """Run a block to its end despite signals, for steps that must not be interrupted."""
         self._is_deferred = True
         try:
             yield
@@ -91,8 +91,8 @@ def log_failure(process: str, *expected: type[Exception]) -> Iterator[None]:
 
 
 @contextmanager
-def stopping_on_signals() -> Iterator[Signals]:
-    """Run a block until its end or a signal, whichever is first."""
+def stop_on_signals() -> Iterator[Signals]:
+    """Run a block until it ends or a signal arrives."""
     signals = Signals()
     for each in _ENDING:
         signal.signal(each, signals.on_signal)

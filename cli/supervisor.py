@@ -51,7 +51,7 @@ class Child:
         self._started_at = time.monotonic()
 
     def keep_running(self) -> None:
-        """Notice that the process has ended, and start it again after its delay."""
+        """Start the process again, after a delay, if it has ended."""
         now = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
             code, self._process = self._process.returncode, None
@@ -141,7 +141,8 @@ def ticketing_command(*arguments: str) -> list[str]:
 
 def _make_end_with_parent(parent: int) -> Callable[[], None]:
     """Return a function for a new process to call before exec: the kernel then sends it SIGTERM when the
-    supervisor ends in any way. Linux only; elsewhere children survive a kill -9 of the supervisor."""
+    supervisor ends for any reason. On other systems than Linux, children survive a kill -9 of the
+    supervisor."""
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def before_exec() -> None:

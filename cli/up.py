@@ -1,4 +1,4 @@
-"""`ticketing up`: everything on one machine, in the foreground. This is what `make run` runs."""
+"""`ticketing up`, which `make run` runs: all processes on one machine, in the foreground."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cli.database import Database, open_database, operator_context, prepare
 from cli.database_keeper import DatabaseKeeper
 from cli.first_admin import ensure_admin, write_secret
 from cli.keys import is_working_admin_key
-from cli.listening import find_listen_problem, require_free_metrics_port, require_our_host
-from cli.output import note, result
-from cli.stopping import Signals, stopping_on_signals
+from cli.listening import find_listen_problem, require_free_metrics_port, require_local_host
+from cli.output import note, print_result
+from cli.stopping import Signals, stop_on_signals
 from cli.supervisor import Child, Supervisor, ticketing_command
 from commands.api_keys import IssueKey, issue_key
 from infrastructure.keys.tokens import digest
@@ -42,7 +42,7 @@ OTHERS_FINISH_WITHIN_SECONDS = 120.0
 
 
 class CannotStart(Exception):
-    """`up` cannot start or continue; the message says why and what to do."""
+    """`up` cannot start or continue; the message gives the reason and the remedy."""
 
 
 def up(
@@ -65,14 +65,14 @@ def up(
     settings = load_settings(environ)
     protect_standard_output()  # the process that reads it may have ended
     environ["TICKETING_HOME"] = str(settings.home)
-    with stopping_on_signals() as signals, _lock_home(settings.home):
+    with stop_on_signals() as signals, _lock_home(settings.home):
         require_folder(settings)
         _require_free_ports(settings)
         with _open_server(settings, signals) as (dsn, owner, keeper):
             environ["DATABASE_URL"] = dsn
             if keeper is not None:
                 environ["POSTGRES_DATA_DIR"] = str(settings.home / "postgres")
-            environ.pop("MIGRATE_DATABASE_URL", None)  # the processes must not work as the owner
+            environ.pop("MIGRATE_DATABASE_URL", None)  # the processes must not have the rights of the owner
             prepared = msgspec.structs.replace(load_settings(environ), migrate_database_url=owner)
             _run(prepared, environ, signals, keeper, with_demo=demo_data)
 
@@ -88,7 +88,7 @@ def _run(
     def child(name: str) -> Child:
         return Child(name, ticketing_command(name), environ, settings.home / "logs" / f"{name}.log")
 
-    supervisor = Supervisor([child(name) for name in _processes(settings)])
+    supervisor = Supervisor([child(name) for name in _list_processes(settings)])
     for step in prepare(settings):
         note(step)
     with open_database(settings) as database:
@@ -101,7 +101,7 @@ def _run(
             supervisor.start()
         _wait_until_ready(settings, supervisor, signals)
         _announce(settings, key, admin)
-        supervisor.children.append(child("notary"))  # after the others, because serving does not need it
+        supervisor.children.append(child("notary"))  # last, because the API works without it
         while True:
             with signals.defer():
                 if keeper is not None and keeper.keep_running():
@@ -112,7 +112,7 @@ def _run(
         supervisor.stop()
 
 
-def _processes(settings: Settings) -> list[str]:
+def _list_processes(settings: Settings) -> list[str]:
     """Return the subcommands to run; the relay only with Kafka."""
     return [
         "api",
@@ -144,7 +144,7 @@ def _lock_home(home: Path) -> Iterator[None]:
 
 
 def _require_free_ports(settings: Settings) -> None:
-    require_our_host(settings)
+    require_local_host(settings)
     require_free_metrics_port(settings)
     if problem := find_listen_problem(settings.host, settings.port):
         raise CannotStart(
@@ -157,8 +157,8 @@ def _require_free_ports(settings: Settings) -> None:
 def _open_server(
     settings: Settings, signals: Signals
 ) -> Iterator[tuple[str, str | None, DatabaseKeeper | None]]:
-    """Yield DATABASE_URL and MIGRATE_DATABASE_URL, or the same for an embedded server, which is started, kept
-    running by the yielded keeper, and stopped."""
+    """Yield DATABASE_URL and MIGRATE_DATABASE_URL, or the same for an embedded server, which is started
+    before the block and stopped after it. The yielded keeper keeps it running."""
     if settings.database_url:
         yield settings.database_url, settings.migrate_database_url, None
         return
@@ -168,7 +168,7 @@ def _open_server(
     try:
         deadline = time.monotonic() + OTHERS_FINISH_WITHIN_SECONDS
         while server is None or not server.is_owner:
-            _wait_for_its_owner(server, deadline)
+            _wait_until_owner_ends(server, deadline)
             with signals.defer():  # an interrupted start would leave a server running
                 server = start_embedded(settings.home / "postgres")
         yield server.dsn(role=APPLICATION), server.dsn(), DatabaseKeeper(server, reserve)
@@ -182,13 +182,13 @@ def _open_server(
                 note(f"PostgreSQL in {server.data_dir} (process {server.pid}) does not stop: {error}")
 
 
-def _wait_for_its_owner(server: EmbeddedServer | None, deadline: float) -> None:
-    """Wait until a server that another command started stops with that command: `up` needs its own."""
+def _wait_until_owner_ends(server: EmbeddedServer | None, deadline: float) -> None:
+    """Wait until the other command that started the server has ended: `up` needs its own server."""
     if server is None:
         return
     if time.monotonic() > deadline:
         raise CannotStart(
-            f"Another process holds the embedded PostgreSQL in {server.data_dir}; stop it first."
+            f"Another process uses the embedded PostgreSQL in {server.data_dir}. Stop it first."
         )
     time.sleep(POLL_SECONDS)
 
@@ -196,9 +196,9 @@ def _wait_for_its_owner(server: EmbeddedServer | None, deadline: float) -> None:
 def _ensure_admin_key(database: Database, path: Path) -> str:
     """Return the key in the file if it is valid; otherwise issue one and store it in the file."""
     if path.exists():
-        kept = path.read_text().strip()
-        if is_working_admin_key(database.pool, digest(kept)):
-            return kept
+        stored = path.read_text().strip()
+        if is_working_admin_key(database.pool, digest(stored)):
+            return stored
     command = IssueKey(name="ticketing up", role="admin")
     issued = issue_key(database.store, command, operator_context())
     write_secret(path, issued.key + "\n")
@@ -225,25 +225,27 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor, signals: Signa
 
 def _is_ready(settings: Settings) -> bool:
     try:
-        with urllib.request.urlopen(f"{_address(settings)}/health/ready", timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{_api_address(settings)}/health/ready", timeout=2) as answer:  # noqa: S310
             return bool(answer.status == HTTPStatus.OK)
     except (urllib.error.URLError, OSError):
         return False
 
 
 def _announce(settings: Settings, key: str, admin: tuple[str, str] | None) -> None:
-    address = _address(settings)
-    result(f"API        {address}/v1")
-    result(f"Reference  {address}/docs")
-    result(f"Pages      {address}/admin" + (f"  account {admin[0]}, password {admin[1]}" if admin else ""))
-    result(f"Admin key  {key}")
-    result(f"Logs       {settings.home / 'logs'}")
-    result(f"Try        curl -H 'Authorization: Bearer {key}' {address}/v1/tickets")
-    result("Stop       Ctrl-C")
-    result(f"READY {address}")
+    address = _api_address(settings)
+    print_result(f"API        {address}/v1")
+    print_result(f"Reference  {address}/docs")
+    print_result(
+        f"Pages      {address}/admin" + (f"  account {admin[0]}, password {admin[1]}" if admin else "")
+    )
+    print_result(f"Admin key  {key}")
+    print_result(f"Logs       {settings.home / 'logs'}")
+    print_result(f"Try        curl -H 'Authorization: Bearer {key}' {address}/v1/tickets")
+    print_result("Stop       Ctrl-C")
+    print_result(f"READY {address}")
 
 
-def _address(settings: Settings) -> str:
+def _api_address(settings: Settings) -> str:
     """Return the address under which this machine reaches the API."""
     everywhere = settings.host in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
     host = "127.0.0.1" if everywhere else settings.host

@@ -9,7 +9,7 @@ import typer
 
 from cli import options
 from cli.database import Database, open_database, operator_context
-from cli.output import note, result
+from cli.output import note, print_result
 from cli.passwords import read_password
 from commands.erasure import erase_user
 from commands.passwords import change_password, require_good_password
@@ -36,19 +36,14 @@ def create_user(
     role: Annotated[Role, typer.Option(help="The role of the person.")],
     user_id: Annotated[
         str | None,
-        typer.Option("--id", parser=options.parse_id, metavar="ID", help="A fixed id. Default: a new one."),
+        options.new_id_option(),
     ] = None,
     phone: Annotated[
         str | None, typer.Option(parser=options.parse_phone, metavar="NUMBER", help="The telephone number.")
     ] = None,
     property_ids: Annotated[
         list[str] | None,
-        typer.Option(
-            "--property",
-            parser=options.parse_id,
-            metavar="ID",
-            help="A property the person belongs to. May be given several times.",
-        ),
+        options.property_option("A property the person belongs to."),
     ] = None,
     password_stdin: Annotated[
         bool,
@@ -65,14 +60,12 @@ def create_user(
         if password is not None:
             user = change_password(database.store, user.id, password, operator_context())
         database.wait_until_shown(user.position)
-    result(user.id)
+    print_result(user.id)
 
 
 @app.command("erase")
 def erase(
-    user_id: Annotated[
-        str, typer.Argument(parser=options.parse_id, metavar="ID", help="The id of the person.")
-    ],
+    user_id: Annotated[str, options.id_argument("The id of the person.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Erase a person for good: name, e-mail address and phone, wherever they are stored.
@@ -97,7 +90,7 @@ def erase_again(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase people again after a backup was restored that is older than their erasure.
+    """Erase people again, after restoring a backup that is older than their erasure.
 
     The file of signed checkpoints, which is outside the database, names these people. Run this before the API
     serves again. People who are erased already are not changed.
@@ -126,7 +119,7 @@ def _erase_again(database: Database, user_id: str) -> None:
 
 @app.command("password")
 def set_password(
-    user_id: Annotated[str, typer.Argument(parser=options.parse_id, metavar="ID", help="The user's id.")],
+    user_id: Annotated[str, options.id_argument("The user's id.")],
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input. Required.")
     ] = False,

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from cli.beside import Beside, run_beside
+from cli.child_process import ChildWork, run_in_child
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
 from infrastructure.keys.vault import Vault, load_vault
@@ -28,7 +28,7 @@ LISTED = 100
 
 
 class Checked(NamedTuple):
-    """The findings in the log, and in the table `audit_events`, which is compared in the same process."""
+    """The findings in the log and in the table `audit_events`, which the same process compares."""
 
     log: Report
     audit: Differences
@@ -37,41 +37,41 @@ class Checked(NamedTuple):
 def verify(
     checkpoints: Annotated[
         Path | None,
-        typer.Option(help="The file of signed checkpoints. Default: the notary's, in NOTARY_DIR."),
+        typer.Option(help="The file of signed checkpoints. Default: the notary's file in NOTARY_DIR."),
     ] = None,
     read_tables: Annotated[
         bool, typer.Option("--read-tables/--no-read-tables", help="Compare the read tables with the log too.")
     ] = True,
 ) -> None:
-    """Check that the log is as it was chained and signed, and that the read tables match it.
+    """Check that the log matches its chain and signed checkpoints, and that the read tables match the log.
 
-    Exit code 0: nothing is wrong. 1: something was altered. 2: the check was not possible.
+    Exit code 0: no problem found. 1: something was altered. 2: the check was not possible.
     """
     settings = load_settings()
-    outside = _outside(settings, checkpoints)
+    outside = _find_outside_checkpoints(settings, checkpoints)
     with (
         database_address(settings) as dsn,
-        checking(dsn, outside, audit=read_tables) as log,
+        start_check(dsn, outside, audit=read_tables) as log,
         Progress("Checking the log") as progress,
     ):
         tables = progress.add_bar("Comparing the read tables") if read_tables else None
-        report, compared = check(dsn, load_vault(settings), log, progress.show, tables)
+        report, compared = finish_check(dsn, load_vault(settings), log, progress.show, tables)
     if compared is not None:
-        _tell_differences(compared)
-    _tell(report)
+        _print_differences(compared)
+    _print_report(report)
     if report.findings or (compared is not None and compared.count):
         raise typer.Exit(1)
     if report.statements and not report.signed_outside:
         raise DatabaseUnavailable(
-            f"No checkpoints were found outside the database ({', '.join(outside)}), so a log that was"
-            " altered and chained again would not be noticed. Name their file with --checkpoints."
+            f"No checkpoints were found outside the database ({', '.join(outside)}), so this check cannot"
+            " find a log that was altered and chained again. Give the file of checkpoints with --checkpoints."
         )
     note("Nothing is wrong.")
 
 
 @contextmanager
-def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Iterator[Beside[Checked]]:
-    """Start to check the log, and with `audit` the table `audit_events`, in another process."""
+def start_check(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Iterator[ChildWork[Checked]]:
+    """Start to check the log and, with `audit`, the table `audit_events` in another process."""
 
     def work(progress: ShowProgress) -> Checked:
         with rare_garbage_collection():
@@ -79,18 +79,18 @@ def checking(dsn: str, outside: dict[str, Iterable[str]], *, audit: bool) -> Ite
                 report = verify_log(conn, outside, progress)
             return Checked(report, verify_audit(dsn, progress) if audit else Differences())
 
-    with run_beside(work) as log:
+    with run_in_child(work) as log:
         yield log
 
 
-def check(
+def finish_check(
     dsn: str,
     vault: Vault,
-    log: Beside[Checked],
+    log: ChildWork[Checked],
     log_progress: ShowProgress,
     table_progress: ShowProgress | None,
 ) -> tuple[Report, VerifyReport | None]:
-    """The outcome of `checking` and, unless `table_progress` is None, of comparing the read tables."""
+    """Wait for the result of `start_check`; with `table_progress` compare the read tables meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="log") as executor:
         waiting = executor.submit(log.wait, log_progress)
         try:
@@ -102,7 +102,7 @@ def check(
     return report, with_audit(compared, audit) if compared else None
 
 
-def _outside(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable[str]]:
+def _find_outside_checkpoints(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable[str]]:
     file = StatementFile(checkpoints) if checkpoints else StatementFile.of(settings)
     if checkpoints and not checkpoints.exists():
         raise DatabaseUnavailable(f"There is no file {checkpoints}.")
@@ -114,16 +114,16 @@ def _outside(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable
     return outside
 
 
-def _tell_differences(report: VerifyReport) -> None:
+def _print_differences(report: VerifyReport) -> None:
     if report.count:
         print_table(
             ("TABLE", "ID", "DIFFERENCE"), [(one.table, one.id, one.problem) for one in report.differences]
         )
         rows = "1 row" if report.count == 1 else f"{report.count} rows"
-        note(f"{rows} of the read tables not as in the log: run `ticketing rebuild` to refill them.")
+        note(f"Differences from the log: {rows} of the read tables. Run `ticketing rebuild` to refill them.")
 
 
-def _tell(report: Report) -> None:
+def _print_report(report: Report) -> None:
     if report.findings:
         rows = [(one.position, one.problem) for one in report.findings[:LISTED]]
         print_table(("POSITION", "PROBLEM"), rows)

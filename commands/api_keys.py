@@ -1,11 +1,12 @@
 """Issuing and revoking API keys.
 
-A key has the form in infrastructure/keys/tokens.py. It is shown once. Only its SHA-256 is stored, in a row
-that commits with the event.
+infrastructure/keys/tokens.py defines the form of a key. A key is shown once. Only its SHA-256 is stored, in a
+row that commits with the event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from typing import LiteralString, NamedTuple
@@ -13,7 +14,7 @@ from typing import LiteralString, NamedTuple
 import msgspec
 
 from commands.deciding import change
-from commands.shown_once import create_once, only_attempt
+from commands.shown_once import create_once, with_new_attempt
 from domain.access import SCOPES, Caller, Context, Rights, Role, at_least, rights_of_credential
 from domain.api_key import ApiKey
 from domain.errors import Details, Invalid
@@ -34,7 +35,7 @@ _REVOKE: LiteralString = "UPDATE access.api_keys SET revoked_at = %s WHERE id = 
 
 
 class IssueKey(msgspec.Struct, frozen=True, kw_only=True):
-    """`scopes` None means every scope; `rate_limit` is requests per hour, None without limit."""
+    """`scopes` None means every scope. `rate_limit` is in requests per hour; None means no limit."""
 
     name: str
     role: Role
@@ -53,7 +54,7 @@ class IssuedKey(NamedTuple):
 
 
 def issue_key(store: EventStore, command: IssueKey, context: Context) -> IssuedKey:
-    """Make a key.
+    """Issue a key.
 
     Raises Invalid for an unknown user, property or scope and for a role above the user's, and SecretWasShown
     for a repeat of the command.
@@ -62,7 +63,7 @@ def issue_key(store: EventStore, command: IssueKey, context: Context) -> IssuedK
     rights = rights_of_credential(command.role, command.property_ids)
     _require_may_hold(store, context.caller, rights, command.user_id, "issue this API key")
     context.caller.require_scopes(SCOPES if command.scopes is None else command.scopes, "issue an API key")
-    context = only_attempt(context)
+    context = with_new_attempt(context)
     _require_valid(store, command, context)
     api_key = ApiKey.issue(
         f"key_{context.command_id}",
@@ -110,15 +111,31 @@ def make_secret() -> str:
     return make_token(API_KEY)
 
 
-def checksum_ok(key: str) -> bool:
+def has_key_form(key: str) -> bool:
     """Whether the text has the form of an API key of this product."""
     return has_form(key, API_KEY)
+
+
+def limit_problems(
+    store: EventStore, scopes: Collection[str], property_ids: Collection[str], rate_limit: int | None
+) -> Details:
+    """What is wrong with the limits of a new credential: unknown scopes and properties, a bad rate limit."""
+    details: Details = {}
+    if unknown := sorted(set(scopes) - set(SCOPES)):
+        details["scopes"] = [
+            f"Unknown scope {scope}; the scopes are {', '.join(SCOPES)}." for scope in unknown
+        ]
+    if rate_limit is not None and not 1 <= rate_limit <= MAX_RATE_LIMIT:
+        details["rate_limit"] = [f"The rate limit must be a number from 1 to {MAX_RATE_LIMIT}."]
+    if missing := [place for place in property_ids if store.find(Property, place) is None]:
+        details["property_ids"] = [f"There is no property {place}." for place in missing]
+    return details
 
 
 def _require_may_hold(
     store: EventStore, caller: Caller, rights: Rights, user_id: str | None, action: str
 ) -> None:
-    """Raise Forbidden unless the caller's rights include those of the key and of its person."""
+    """Raise Forbidden unless the caller's rights include those of the key and of its user."""
     user = store.find(User, user_id) if user_id is not None else None
     if user is not None:
         caller.require_rights(user.rights, f"{action} of a person")
@@ -129,22 +146,17 @@ def _require_may_hold(
 def _require_valid(store: EventStore, command: IssueKey, context: Context) -> None:
     details: Details = {}
     if not 1 <= len(command.name.strip()) <= 255:
-        details["name"] = ["The name field takes 1 to 255 characters."]
-    if unknown := sorted(set(command.scopes or ()) - set(SCOPES)):
-        details["scopes"] = [f"Unknown scope {scope}; known are {', '.join(SCOPES)}." for scope in unknown]
-    if command.rate_limit is not None and not 1 <= command.rate_limit <= MAX_RATE_LIMIT:
-        details["rate_limit"] = [f"The rate limit is a number from 1 to {MAX_RATE_LIMIT}."]
+        details["name"] = ["The name field must have 1 to 255 characters."]
+    details |= limit_problems(store, command.scopes or (), command.property_ids, command.rate_limit)
     if command.expires_at is not None and command.expires_at <= context.at:
-        details["expires_at"] = ["The expiry date lies in the past."]
-    if missing := [place for place in command.property_ids if store.find(Property, place) is None]:
-        details["property_ids"] = [f"There is no property {place}." for place in missing]
+        details["expires_at"] = ["The expiry date is in the past."]
     if command.user_id is not None:
         user = store.find(User, command.user_id)
         if user is None or user.is_erased:
             details["user_id"] = [f"There is no user {command.user_id}."]
         elif not at_least(user.role, command.role):
             details["role"] = [
-                f"{user.id} is {user.role}: a key may not have the higher role {command.role}."
+                f"{user.id} has the role {user.role}; the key may not have the higher role {command.role}."
             ]
     if details:
         raise Invalid(details)

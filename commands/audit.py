@@ -1,4 +1,4 @@
-"""Recording who read the audit, and who was refused."""
+"""Recording reads of the audit trail and refused requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NoteDenial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def note_audit_reading(store: EventStore, command: NoteAuditReading, context: Context) -> AuditReading:
-    """Record that the audit was read; the record's id is the command's."""
+    """Record that the audit trail was read. The id of the aggregate is the command id."""
     reading = AuditReading.note(
         context.command_id, context, route=command.route, filters=command.filters, times=command.times
     )
@@ -33,7 +33,7 @@ def note_audit_reading(store: EventStore, command: NoteAuditReading, context: Co
 
 
 def note_denial(store: EventStore, command: NoteDenial, context: Context) -> Denial:
-    """Record that a known caller was refused; the record's id is the command's."""
+    """Record that an authenticated caller was refused. The id of the aggregate is the command id."""
     denial = Denial.note(
         context.command_id,
         context,

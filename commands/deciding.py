@@ -16,8 +16,8 @@ from infrastructure.storage.snapshots import Snapshot
 
 A = TypeVar("A", bound=Aggregate)
 
-MAX_DECISIONS = 3  # how often a command is decided in all when other commands are faster
-TOO_MANY_CHANGES = "Others are changing this at the same time; nothing was changed. Try again."
+MAX_DECISIONS = 3  # of one command, while other commands change the same aggregate
+TOO_MANY_CHANGES = "Other requests are changing this at the same time, so nothing was changed. Try again."
 
 
 def change(
@@ -27,19 +27,24 @@ def change(
     find: Callable[[], A],
     decide: Callable[[A], Iterable[Statement] | None],
 ) -> A:
-    """Load, guard, decide and save one aggregate; decide again when another command was faster.
+    """Load, guard, decide and save one aggregate; decide again if another command changed it meanwhile.
 
     `find` returns the aggregate or raises NotFound. If an earlier delivery of the same command was stored,
     its outcome is returned and nothing is decided. Otherwise `decide` refuses (Forbidden, PreconditionFailed,
     Invalid, in that order) or records events, and may return SQL statements that commit with them.
 
-    The first try takes no lock. After a collision the commands on this aggregate run one at a time for a
-    while: otherwise they could fail again and again, and a client would get conflicts that it cannot resolve.
+    The first decision takes no lock. After a collision the commands on this aggregate run one at a time for a
+    while: otherwise they could fail repeatedly, and a client would get conflicts that it cannot resolve.
     """
     for _ in range(MAX_DECISIONS):
         try:
             with store.serialize_after_collision(aggregate_id):
-                return _try_change(store, aggregate_id, context, find, decide)
+                aggregate = find()
+                if done := store.done_before(type(aggregate), aggregate_id, context):
+                    return done
+                statements = decide(aggregate)
+                store.save(aggregate, statements=tuple(statements or ()))
+                return aggregate
         except VersionConflict:
             store.note_collision(aggregate_id)
         except psycopg.errors.LockNotAvailable:
@@ -55,9 +60,9 @@ def create(
     statements: Sequence[Statement] = (),
     unless_changed: Sequence[Snapshot[Any]] = (),
 ) -> A:
-    """Save a new aggregate, or return it as an earlier delivery of the same command has created it.
+    """Save a new aggregate. If an earlier delivery of the same command created it, return that one.
 
-    Raises Conflict when another aggregate has its id, OutOfDate when one of `unless_changed` has changed.
+    Raises Conflict if another aggregate has its id, OutOfDate if one of `unless_changed` has changed.
     """
     if done := store.done_before(type(aggregate), aggregate.id, context):
         return done
@@ -65,19 +70,4 @@ def create(
         store.save(aggregate, statements=statements, unless_changed=unless_changed)
     except VersionConflict:
         raise Conflict(f"The id {aggregate.id} is already in use.") from None
-    return aggregate
-
-
-def _try_change(
-    store: EventStore,
-    aggregate_id: str,
-    context: Context,
-    find: Callable[[], A],
-    decide: Callable[[A], Iterable[Statement] | None],
-) -> A:
-    aggregate = find()
-    if done := store.done_before(type(aggregate), aggregate_id, context):
-        return done
-    statements = decide(aggregate)
-    store.save(aggregate, statements=tuple(statements or ()))
     return aggregate

@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def erase_user(store: EventStore, user_id: str, context: Context) -> User:
-    """Erase a person; a person who is erased already stays so.
+    """Erase a person; do nothing if the person is erased already.
 
     One commit records the event, deletes the key of the personal fields, revokes the person's API keys, and
     replaces copies of the personal values. The read tables follow the log.

@@ -1,7 +1,7 @@
 """Registering applications for OAuth 2.0, replacing their secrets, and revoking them.
 
-A confidential client gets a secret of the form in infrastructure/keys/tokens.py. It is shown once and stored
-as its SHA-256. A public client, such as an app on a phone, cannot keep a secret and uses PKCE instead.
+A confidential client gets a secret, whose form infrastructure/keys/tokens.py defines. The secret is shown
+once; only its SHA-256 is stored. A public client, such as an app on a phone, has no secret and uses PKCE.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from commands.api_keys import MAX_RATE_LIMIT
+from commands.api_keys import limit_problems
 from commands.deciding import change, create
-from commands.shown_once import create_once, only_attempt, require_unanswered
-from domain import redirect_uri
-from domain.access import SCOPES, Context, Role, rights_of_credential
+from commands.shown_once import create_once, require_no_answer_yet, with_new_attempt
+from domain.access import Context, Role, rights_of_credential
 from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
-from domain.property import Property
+from domain.redirect_uri import redirect_uri_problem
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, make_token
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
@@ -28,14 +27,15 @@ from infrastructure.storage.postgres import Statement, named_queries
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
 
 MAX_REDIRECT_URIS = 20
-_REMEDY = "give the application another secret."
-BY_CODE: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
+_REMEDY = "give the application a new secret."
+DEFAULT_GRANT_TYPES: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
 
 
 class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
     """`role` and `property_ids` limit what the client may do for a person.
 
-    As itself (client_credentials) it has exactly these rights. Public clients always require PKCE.
+    When it acts for itself (client_credentials), it has exactly these rights. Public clients always require
+    PKCE.
     """
 
     name: str
@@ -43,14 +43,14 @@ class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     role: Role
     redirect_uris: tuple[str, ...] = ()
-    grant_types: tuple[GrantType, ...] = BY_CODE
+    grant_types: tuple[GrantType, ...] = DEFAULT_GRANT_TYPES
     requires_pkce: bool = False
     property_ids: tuple[str, ...] = ()
     rate_limit: int | None = 1_000
 
 
 class RegisteredClient(NamedTuple):
-    """The secret, which is stored nowhere (None: a public client), and the client."""
+    """The client and its secret, which is stored nowhere. A public client has no secret."""
 
     secret: str | None
     client: OAuthClient
@@ -68,7 +68,7 @@ def register_client(store: EventStore, command: RegisterClient, context: Context
     caller.require_scopes(command.scopes, "register an OAuth client")
     _require_valid(store, command)
     is_public = command.client_kind == "public"
-    context = context if is_public else only_attempt(context)
+    context = context if is_public else with_new_attempt(context)
     client = OAuthClient.register(
         f"client_{context.command_id}",
         context,
@@ -110,12 +110,12 @@ def rotate_client_secret(store: EventStore, client_id: str, context: Context) ->
     Raises SecretWasShown for a repeat of the command.
     """
     context.caller.require("admin", "change OAuth clients")
-    context = only_attempt(context)
+    context = with_new_attempt(context)
     secret = make_token(OAUTH_CLIENT_SECRET)
 
     def decide(client: OAuthClient) -> list[Statement]:
         context.caller.require_rights(client.rights, "change this OAuth client")
-        require_unanswered(store, OAuthClient, client_id, context, _REMEDY)
+        require_no_answer_yet(store, OAuthClient, client_id, context, _REMEDY)
         client.rotate_secret(context)
         return [(_sql["replace_secret"], {"id": client_id, **_secret_row(secret)})]
 
@@ -144,38 +144,33 @@ def _secret_row(secret: str | None) -> dict[str, bytes | str | None]:
 def _require_valid(store: EventStore, command: RegisterClient) -> None:
     details: Details = {}
     name = command.name.strip()
-    if not 1 <= len(name) <= 255 or any(unicodedata.category(letter).startswith("C") for letter in name):
-        details["name"] = ["The name field takes 1 to 255 characters, none of them invisible."]
-    if unknown := sorted(set(command.scopes) - set(SCOPES)):
-        details["scopes"] = [f"Unknown scope {scope}; known are {', '.join(SCOPES)}." for scope in unknown]
-    elif not command.scopes:
-        details["scopes"] = ["Name at least one scope, and only those the client needs."]
-    if command.rate_limit is not None and not 1 <= command.rate_limit <= MAX_RATE_LIMIT:
-        details["rate_limit"] = [f"The rate limit is a number from 1 to {MAX_RATE_LIMIT}."]
-    if missing := [place for place in command.property_ids if store.find(Property, place) is None]:
-        details["property_ids"] = [f"There is no property {place}." for place in missing]
-    details |= _problems_of_grants(command) | _problems_of_redirects(command)
+    if not 1 <= len(name) <= 255 or any(unicodedata.category(char).startswith("C") for char in name):
+        details["name"] = ["The name field must have 1 to 255 characters, none of them invisible."]
+    if not command.scopes:
+        details["scopes"] = ["Choose at least one scope, and only those that the client needs."]
+    details |= limit_problems(store, command.scopes, command.property_ids, command.rate_limit)
+    details |= _grant_problems(command) | _redirect_problems(command)
     if details:
         raise Invalid(details)
 
 
-def _problems_of_grants(command: RegisterClient) -> Details:
+def _grant_problems(command: RegisterClient) -> Details:
     kinds = set(command.grant_types)
     if not kinds or kinds - set(GRANT_TYPES):
         return {"grant_types": [f"The grant types are one or more of {', '.join(GRANT_TYPES)}."]}
     if "client_credentials" in kinds and command.client_kind == "public":
-        return {"grant_types": ["A public client has no secret to act as itself with."]}
+        return {"grant_types": ["A public client cannot use client_credentials, because it has no secret."]}
     if "refresh_token" in kinds and "authorization_code" not in kinds:
-        return {"grant_types": ["refresh_token only makes sense beside authorization_code."]}
+        return {"grant_types": ["refresh_token requires authorization_code."]}
     return {}
 
 
-def _problems_of_redirects(command: RegisterClient) -> Details:
+def _redirect_problems(command: RegisterClient) -> Details:
     if "authorization_code" not in command.grant_types:
-        unused = "Only authorization_code comes back to a redirect URI."
+        unused = "Redirect URIs are used only with authorization_code."
         return {"redirect_uris": [unused]} if command.redirect_uris else {}
     if not 1 <= len(command.redirect_uris) <= MAX_REDIRECT_URIS:
-        return {"redirect_uris": [f"Name 1 to {MAX_REDIRECT_URIS} redirect URIs."]}
-    found = {uri: redirect_uri.complaint(uri) for uri in command.redirect_uris}
-    messages = [f"The redirect URI {uri[:200]} {what}." for uri, what in found.items() if what]
+        return {"redirect_uris": [f"Give 1 to {MAX_REDIRECT_URIS} redirect URIs."]}
+    problems = {uri: redirect_uri_problem(uri) for uri in command.redirect_uris}
+    messages = [f"The redirect URI {uri[:200]} {problem}." for uri, problem in problems.items() if problem]
     return {"redirect_uris": messages} if messages else {}

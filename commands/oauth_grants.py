@@ -1,4 +1,4 @@
-"""Grants and their tokens: giving, redeeming, refreshing, ending.
+"""Giving and ending OAuth grants, redeeming their codes, and refreshing their tokens.
 
 Every use of a code or refresh token is decided on the grant's aggregate. One commit saves the event and adds
 the new tokens or deletes the old ones, so only one of several concurrent uses succeeds.
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from commands.deciding import change
-from commands.shown_once import create_once, only_attempt
+from commands.shown_once import create_once, with_new_attempt
 from domain.access import Context
 from domain.errors import NotFound
 from domain.oauth_client import OAuthClient
@@ -30,7 +30,7 @@ _sql = named_queries(Path(__file__).parent / "sql" / "oauth_grants.sql")
 
 CODE_LIFETIME = timedelta(seconds=60)
 ACCESS_LIFETIME = timedelta(hours=1)
-REFRESH_LIFETIME = timedelta(days=30)  # from its issue; each refresh gives a new one
+REFRESH_LIFETIME = timedelta(days=30)  # each refresh issues a new token with this lifetime
 _PURGE_ONE_IN = 200
 
 
@@ -59,7 +59,7 @@ def give_grant(store: EventStore, command: GiveGrant, context: Context) -> str:
 
     Raises SecretWasShown for a repeat of the command.
     """
-    context = only_attempt(context)
+    context = with_new_attempt(context)
     caller = context.caller
     if caller.user_id is None:
         raise NotFound("user")
@@ -93,16 +93,16 @@ def give_grant(store: EventStore, command: GiveGrant, context: Context) -> str:
 
 
 def redeem_code(store: EventStore, grant_id: str, tokens: NewTokens, context: Context) -> bool:
-    """Store the tokens and return True if the grant's code is good; a second use ends the grant."""
-    return _use(store, grant_id, tokens, context, lambda grant: grant.redeem_code(context))
+    """Store the tokens and return True if the code of the grant is valid. A second use ends the grant."""
+    return _use_grant(store, grant_id, tokens, context, lambda grant: grant.redeem_code(context))
 
 
 def refresh(store: EventStore, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
-    """Store the tokens and return True if the refresh token of that number is good.
+    """Store the tokens and return True if the refresh token of that generation is valid.
 
     A second use ends the grant.
     """
-    return _use(store, grant_id, tokens, context, lambda grant: grant.refresh(generation, context))
+    return _use_grant(store, grant_id, tokens, context, lambda grant: grant.refresh(generation, context))
 
 
 def end_grant(
@@ -118,7 +118,7 @@ def end_grant(
 
     def decide(grant: OAuthGrant) -> list[Statement]:
         grant.end(reason, context)
-        return _end(grant_id, context)
+        return _end_grant(grant_id, context)
 
     return change(store, grant_id, context, find, decide)
 
@@ -126,10 +126,10 @@ def end_grant(
 def issue_service_token(pool: Pool, tokens: NewTokens) -> None:
     """Store a token of a client that acts as itself.
 
-    This records no event: the token expires after an hour, and every action with it names the client.
+    This records no event: the token expires after an hour, and the event of each action names the client.
     """
     with pool.connection() as conn:
-        for statement, parameters in _rows(tokens, None):
+        for statement, parameters in _insert_tokens(tokens, None):
             conn.execute(statement, parameters)
 
 
@@ -148,29 +148,29 @@ def purge(pool: Pool) -> None:
 
 
 def rate_key(client_id: str, user_id: str | None) -> str:
-    """The key under which requests are counted: each person that an application acts for has their own."""
+    """The key of the rate limit: each person for whom an application acts has a limit of their own."""
     return f"{client_id}/{user_id or ''}"
 
 
-def _use(
+def _use_grant(
     store: EventStore,
     grant_id: str,
     tokens: NewTokens,
     context: Context,
     use: Callable[[OAuthGrant], bool],
 ) -> bool:
-    is_good = False
+    is_valid = False
 
     def decide(grant: OAuthGrant) -> list[Statement]:
-        nonlocal is_good
-        is_good = use(grant)
-        return _rows(tokens, grant) if is_good else _end(grant_id, context)
+        nonlocal is_valid
+        is_valid = use(grant)
+        return _insert_tokens(tokens, grant) if is_valid else _end_grant(grant_id, context)
 
     change(store, grant_id, context, partial(store.load, OAuthGrant, grant_id), decide)
-    return is_good
+    return is_valid
 
 
-def _rows(tokens: NewTokens, grant: OAuthGrant | None) -> list[Statement]:
+def _insert_tokens(tokens: NewTokens, grant: OAuthGrant | None) -> list[Statement]:
     facts = {
         "client_id": tokens.client_id,
         "grant_id": grant.id if grant else None,
@@ -179,12 +179,12 @@ def _rows(tokens: NewTokens, grant: OAuthGrant | None) -> list[Statement]:
         "rate_key": rate_key(tokens.client_id, tokens.user_id),
         "ends_at": grant.ends_at if grant else None,
     }
-    drawn: list[tuple[str | None, bool, tuple[str, ...], timedelta]] = [
+    new: list[tuple[str | None, bool, tuple[str, ...], timedelta]] = [
         (tokens.access_token, False, tokens.scopes, ACCESS_LIFETIME),
         (tokens.refresh_token, True, grant.scopes if grant else (), REFRESH_LIFETIME),
     ]
     rows: list[Statement] = []
-    for token, is_refresh, scopes, lifetime in drawn:
+    for token, is_refresh, scopes, lifetime in new:
         if token is not None:
             row: dict[str, Any] = {
                 "token_sha256": digest(token),
@@ -196,6 +196,6 @@ def _rows(tokens: NewTokens, grant: OAuthGrant | None) -> list[Statement]:
     return rows
 
 
-def _end(grant_id: str, context: Context) -> list[Statement]:
+def _end_grant(grant_id: str, context: Context) -> list[Statement]:
     parameters: dict[str, str | datetime] = {"id": grant_id, "at": context.at}
     return [(_sql["end_grant"], parameters), (_sql["delete_tokens_of_grant"], parameters)]

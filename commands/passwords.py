@@ -1,7 +1,7 @@
 """Setting a person's password.
 
 The rules follow NIST SP 800-63B and OWASP ASVS 5, 6.2: a minimum length, no required kinds of characters,
-no password that attackers guess first, and no silent truncation.
+no password that is easy to guess, and no silent truncation.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from infrastructure.storage.postgres import Statement, named_queries
 _sql = named_queries(Path(__file__).parent / "sql" / "passwords.sql")
 
 MIN_CHARACTERS = 8
-LEAST_GUESSABILITY = 3  # of 4; weaker passwords are found quickly by guessing, or from a leaked hash
+LEAST_GUESSABILITY = 3  # on a scale from 0 to 4, where 4 is the hardest to guess
 _PRODUCT_WORDS = ("ticketing", "ticket", "maintenance", "property")
 
 
 def change_password(store: EventStore, user_id: str, password: str, context: Context) -> User:
     """Set the password and end every session of the person, in one commit.
 
-    An admin sets the passwords of people within the admin's own rights. Everybody else sets their own; the
-    page for that has checked the old password. Raises Invalid for a password that is too short, too long or
-    easily guessed, and HashingBusy when too many passwords are being hashed.
+    An admin may set the password of a person whose rights do not exceed the admin's. Other callers may set
+    only their own. Raises Invalid for a password that is too short, too long or easy to guess, and
+    HashingBusy when too many passwords are being hashed.
     """
     if user_id != context.caller.user_id:
         context.caller.require("admin", "set someone else's password")
@@ -44,30 +44,30 @@ def change_password(store: EventStore, user_id: str, password: str, context: Con
 
 
 def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:
-    """The person, if the caller has all their rights: whoever sets a password can sign in with it."""
+    """The person. Raises Forbidden if their rights exceed the caller's, who could then sign in as them."""
     user = store.load(User, user_id)
     caller.require_rights(user.rights, "set the password of this person")
     return user
 
 
 def require_good_password(password: str, name: str, email: str) -> None:
-    """Raise Invalid, with details of the field `password`, unless a person of that name may have it."""
-    if complaint := _complaint(password, name, email):
-        raise Invalid({"password": [complaint]})
+    """Raise Invalid, with details of the field `password`, if the rules for passwords forbid it."""
+    if problem := _password_problem(password, name, email):
+        raise Invalid({"password": [problem]})
 
 
-def _complaint(password: str, name: str, email: str) -> str | None:
+def _password_problem(password: str, name: str, email: str) -> str | None:
     try:
         size = len(password.encode())
     except UnicodeEncodeError:
-        return "The password holds half of a surrogate pair, which is no character."
+        return "The password contains half of a surrogate pair, which is not a character."
     if len(password) < MIN_CHARACTERS:
         return f"The password must have at least {MIN_CHARACTERS} characters; 15 or more are better."
     if size > MAX_BYTES:
         return f"The password may not be longer than {MAX_BYTES} bytes."
     if "\0" in password:
         return "The password must not contain the NUL character."
-    about = [email, *email.split("@"), *name.split(), *_PRODUCT_WORDS]
-    if guessability(password, about) < LEAST_GUESSABILITY:
-        return "The password is among those that are guessed first. Four unrelated words make a good one."
+    personal_words = [email, *email.split("@"), *name.split(), *_PRODUCT_WORDS]
+    if guessability(password, personal_words) < LEAST_GUESSABILITY:
+        return "The password is easy to guess. Four unrelated words make a good password."
     return None

@@ -23,14 +23,14 @@ class AddressBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class NewProperty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes."""
+    """The body of POST."""
 
     name: Name
     address: AddressBody
 
 
 class PropertyChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is; the address is replaced whole."""
+    """The body of PATCH. An absent field stays as it is. The address is replaced as a whole."""
 
     name: Name | UnsetType = UNSET
     address: AddressBody | UnsetType = UNSET
@@ -43,9 +43,9 @@ class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def register_property(
     store: EventStore, values: Values[NewProperty], context: Context, *, property_id: str | None = None
 ) -> Property:
-    """Register a property. Its id is the command's unless `property_id` names another."""
+    """Register a property. Its id is `property_id` or, by default, the command id."""
     context.caller.require("admin", "register properties")
-    context.caller.require_full_reach("register properties")  # a caller with less would not see the property
+    context.caller.require_full_reach("register properties")  # others could not see it
     new = values.read()
     managed = Property.register(
         property_id or context.command_id, context, name=new.name, address=_address(new.address)
@@ -83,7 +83,7 @@ def add_unit(
     *,
     unit_id: str | None = None,
 ) -> Property:
-    """Add a unit to a property. The unit's id is the command's unless `unit_id` names another."""
+    """Add a unit to a property. The unit's id is `unit_id` or, by default, the command id."""
 
     def decide(managed: Property) -> None:
         context.caller.require("manager", "add units")
@@ -95,7 +95,7 @@ def add_unit(
 
 
 def visible_property(store: EventStore, caller: Caller, property_id: str) -> Property:
-    """The property. Raises NotFound when it is absent or outside the caller's reach."""
+    """The property. Raises NotFound if it does not exist or is outside the caller's reach."""
     if not caller.reaches(property_id):
         raise NotFound("property")
     return store.load(Property, property_id)

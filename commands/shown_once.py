@@ -1,7 +1,7 @@
-"""Commands whose answer has a secret of which only a hash is stored: each is answered once.
+"""Commands that answer with a secret of which only a hash is stored: each is answered once.
 
-A repeat of such a command cannot get the first answer, because the secret is stored nowhere. A new secret
-would match no stored hash. So a repeat is refused with SecretWasShown.
+A repeated command cannot get the first answer, because the secret is stored nowhere. A new secret would match
+no stored hash. So a repeated command is refused with SecretWasShown.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class SecretWasShown(Conflict):
-    """The command was carried out before; `remedy` says what to do if its secret was lost."""
+    """The command was executed before. `remedy` completes the message, for a client that lost the secret."""
 
     def __init__(self, remedy: str) -> None:
-        super().__init__(f"This was done already, and the secret shown then. If it was not kept, {remedy}")
+        super().__init__(f"This was done already, and the secret was shown then. If it was lost, {remedy}")
 
 
-def only_attempt(context: Context) -> Context:
-    """The context of this attempt at the command alone: another attempt records events with other ids."""
+def with_new_attempt(context: Context) -> Context:
+    """The context with a new attempt, so that each delivery of the command records events with other ids."""
     return msgspec.structs.replace(context, is_retry=False, attempt=new_id())
 
 
 def create_once(
     store: EventStore, aggregate: A, context: Context, *, statements: Sequence[Statement], remedy: str
 ) -> A:
-    """Save a new aggregate, recorded under `only_attempt`, with the row of its secret.
+    """Save a new aggregate, recorded in a context of `with_new_attempt`, with the row of its secret.
 
     Raises SecretWasShown for a repeat of the command, and Conflict when another aggregate has its id.
     """
     try:
         return create(store, aggregate, context, statements=statements)
     except Conflict:
-        require_unanswered(store, type(aggregate), aggregate.id, context, remedy)
+        require_no_answer_yet(store, type(aggregate), aggregate.id, context, remedy)
         raise
 
 
-def require_unanswered(
+def require_no_answer_yet(
     store: EventStore, kind: type[Aggregate], aggregate_id: str, context: Context, remedy: str
 ) -> None:
     """Raise SecretWasShown if the log has events of this command already."""

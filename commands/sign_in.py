@@ -1,15 +1,14 @@
 """Signing in with a password, and signing out.
 
 Failed attempts cause delays, not a lock-out: after a few failures each further attempt waits longer. Attempts
-are counted per account and network address, and per address, so nobody can keep a person at another address
-from signing in. An unknown account takes the same work and gets the same answer as a wrong password (OWASP
+are counted per account and network, and per network, so that nobody can prevent a person in another network
+from signing in. An unknown account causes the same work and the same answer as a wrong password (OWASP
 ASVS 5, 6.3.1, 6.3.8).
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import random
 from datetime import timedelta
@@ -23,6 +22,7 @@ from psycopg import Rollback
 from commands.deciding import change, create
 from domain.access import Caller, Context
 from domain.errors import DomainError
+from domain.ip_addresses import network_prefix
 from domain.session import EndReason, FailedSignIn, Session
 from infrastructure.keys.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
 from infrastructure.keys.tokens import SESSION, digest, make_token
@@ -41,7 +41,7 @@ _PURGE_ONE_IN = 200
 
 
 class Delay(NamedTuple):
-    """How many attempts in a row have no delay, and the longest delay of a later one."""
+    """The number of attempts in a row without a delay, and the longest delay of later attempts."""
 
     free: int
     longest: timedelta
@@ -62,19 +62,19 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedIn(NamedTuple):
-    """The session's secret, for the cookie, which is stored nowhere, and the session."""
+    """The session, and its secret for the cookie, which is stored nowhere."""
 
     secret: str
     session: Session
 
 
 class SignInRefused(DomainError):
-    """Unknown account, account without a password, or wrong password: the message does not tell which."""
+    """Unknown account, account without a password, or wrong password: the message does not reveal which."""
 
     code = "unauthenticated"
 
     def __init__(self) -> None:
-        super().__init__("That e-mail address and password do not belong together.")
+        super().__init__("The e-mail address or the password is wrong.")
 
 
 class TooManyAttempts(DomainError):
@@ -96,23 +96,23 @@ class _Account(NamedTuple):
 
 
 def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) -> SignedIn:
-    """Start a session with a new secret, and end the one that the browser had.
+    """Start a session with a new secret, and end the session that the browser had before.
 
     The caller of `context` is not known yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
     """
-    account = _find(pool, command.account)
-    mine, address = _buckets(command.account, command.address)
-    _take_attempt(pool, mine, address)
+    account = _find_account(pool, command.account)
+    account_bucket, address = _buckets(command.account, command.address)
+    _take_attempt(pool, account_bucket, address)
     try:
-        is_right = verify_password(account.hash if account else None, command.password)
+        is_correct = verify_password(account.hash if account else None, command.password)
     except HashingBusy:
-        _give_back(pool, mine, address)
+        _give_back_attempts(pool, account_bucket, address)
         raise
-    if not is_right or account is None:
+    if not is_correct or account is None:
         _note_failure(store, pool, account, address, context)
         raise SignInRefused
     with pool.connection() as conn, conn.transaction():
-        conn.execute(_sql["forget_failures"], {"bucket": mine})
+        conn.execute(_sql["forget_failures"], {"bucket": account_bucket})
         conn.execute(_sql["give_back_attempts"], {"buckets": [address]})
         _rehash(conn, account, command.password)
     caller = Caller(
@@ -126,7 +126,7 @@ def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) ->
     context = msgspec.structs.replace(context, caller=caller)
     if command.replaces is not None:
         end_session(store, command.replaces, context, reason="signed_in_again")
-    return _start(store, account.user_id, context)
+    return _start_session(store, account.user_id, context)
 
 
 def end_session(
@@ -141,14 +141,14 @@ def end_session(
     return change(store, session_id, context, partial(store.load, Session, session_id), decide)
 
 
-def _start(store: EventStore, user_id: str, context: Context) -> SignedIn:
+def _start_session(store: EventStore, user_id: str, context: Context) -> SignedIn:
     session = Session.start(f"session_{context.command_id}", user_id, context)
     secret = make_token(SESSION)
     row = {"secret_sha256": digest(secret), "session_id": session.id, "user_id": user_id}
     return SignedIn(secret, create(store, session, context, statements=[(_sql["insert_session"], row)]))
 
 
-def _find(pool: Pool, account: str) -> _Account | None:
+def _find_account(pool: Pool, account: str) -> _Account | None:
     if not account or len(account) > MAX_ACCOUNT_CHARACTERS or "\0" in account:
         return None
     with pool.connection() as conn:
@@ -162,7 +162,7 @@ def _buckets(account: str, address: str) -> tuple[bytes, bytes]:
     The account is used as typed: resolving it would reveal that an e-mail address and an id are one account.
     The network of an IPv6 address is its /64, because one host can use all of it.
     """
-    network = _network(address)
+    network = network_prefix(address, ipv4_bits=32, ipv6_bits=64) or address
     return _bucket("account", account.lower(), network), _bucket("address", network)
 
 
@@ -170,17 +170,7 @@ def _bucket(*parts: str) -> bytes:
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).digest()
 
 
-def _network(address: str) -> str:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip
-    return str(ipaddress.ip_network((ip, 32 if ip.version == 4 else 64), strict=False))
-
-
-def _take_attempt(pool: Pool, mine: bytes, address: bytes) -> None:
+def _take_attempt(pool: Pool, account_bucket: bytes, address: bytes) -> None:
     """Count the attempt in both buckets, or in neither and raise TooManyAttempts."""
     with pool.connection() as conn:
         if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
@@ -188,16 +178,16 @@ def _take_attempt(pool: Pool, mine: bytes, address: bytes) -> None:
             conn.execute(_sql["purge_failures"])
             conn.execute(_sql["purge_sessions"], {"idle": IDLE, "absolute": ABSOLUTE})
         with conn.transaction() as attempt:
-            for bucket, delay in ((mine, DELAY_OF_ACCOUNT), (address, DELAY_OF_ADDRESS)):
+            for bucket, delay in ((account_bucket, DELAY_OF_ACCOUNT), (address, DELAY_OF_ADDRESS)):
                 parameters = {"bucket": bucket, "forgotten_after": _FORGOTTEN_AFTER, **delay._asdict()}
                 if conn.execute(_sql["take_attempt"], parameters).fetchone() is None:
                     raise Rollback(attempt)
             return
-        row = conn.execute(_sql["seconds_blocked"], {"buckets": [mine, address]}).fetchone()
+        row = conn.execute(_sql["seconds_blocked"], {"buckets": [account_bucket, address]}).fetchone()
     raise TooManyAttempts(max(1, math.ceil(row[0] if row else 1)))
 
 
-def _give_back(pool: Pool, *buckets: bytes) -> None:
+def _give_back_attempts(pool: Pool, *buckets: bytes) -> None:
     with pool.connection() as conn:
         conn.execute(_sql["give_back_attempts"], {"buckets": list(buckets)})
 
@@ -210,9 +200,9 @@ def _note_failure(
     Does the same work for unknown accounts, to prevent timing attacks.
     """
     with pool.connection() as conn:
-        attempts = _count(conn, address.hex(), 1, RECORDED_FAILURES)
+        attempts = _count_failures(conn, address.hex(), 1, RECORDED_FAILURES)
         if attempts:
-            attempts = _count(conn, "all", attempts, RECORDED_FAILURES_IN_ALL)
+            attempts = _count_failures(conn, "all", attempts, RECORDED_FAILURES_IN_ALL)
     if attempts:
         user_id = account.user_id if account else None
         failure = FailedSignIn.note(
@@ -221,8 +211,8 @@ def _note_failure(
         create(store, failure, context)
 
 
-def _count(conn: Connection, source: str, attempts: int, most: int) -> int:
-    """How many attempts to record now; 0 for none."""
+def _count_failures(conn: Connection, source: str, attempts: int, most: int) -> int:
+    """The number of attempts to record now; 0 while the limit is reached."""
     parameters = {"source": source, "attempts": attempts, "most": most}
     row = conn.execute(_sql["count_failures"], parameters).fetchone()
     return int(row[0]) if row else 0

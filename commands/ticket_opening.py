@@ -1,7 +1,7 @@
 """Opening a ticket.
 
-The command first decides on the property and requester that this process remembers, and saves on the
-condition that they have not changed. docs/decisions/0009-performance.md tells what that saves.
+The command first decides with the property and requester that are in this process's memory, and saves on the
+condition that they have not changed. docs/decisions/0009-performance.md gives the reason.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from infrastructure.storage.snapshots import Snapshot
 UNKNOWN_REQUESTER = "No user with that id is within your reach."
 
 
-class _Surroundings(NamedTuple):
-    """What decides whether a ticket may be opened: its property, and its requester unless that is the caller.
+class _References(NamedTuple):
+    """The property of the new ticket, and its requester unless that is the caller.
 
-    `conditions` are those of them that must not have changed when the ticket is saved.
+    `conditions` are the snapshots of them that must be current when the ticket is saved.
     """
 
     place: Property | None
@@ -36,18 +36,18 @@ class _Surroundings(NamedTuple):
     conditions: tuple[Snapshot[Any], ...] = ()
 
 
-_Find = Callable[[EventStore, Caller, Mapping[str, Any]], _Surroundings]
+_Find = Callable[[EventStore, Caller, Mapping[str, Any]], _References]
 
 
 def open_ticket(store: EventStore, values: Values[NewTicket], context: Context) -> Ticket:
-    """Open a ticket, whose id is the command's id. The requester is the caller unless a manager names one."""
+    """Open a ticket. Its id is the command id; its requester is the caller unless a manager names another."""
     if done := store.done_before(Ticket, context.command_id, context):
         return done
-    if _names_another(context.caller, values.fields):
+    if _names_other_requester(context.caller, values.fields):
         context.caller.require("manager", "open a ticket for someone else")
-    with suppress(OutOfDate, Invalid):  # what this process remembers may be out of date
-        return _open(store, values, context, _recall)
-    return _open(store, values, context, _read)
+    with suppress(OutOfDate, Invalid):  # the memory of this process may be out of date
+        return _open(store, values, context, _recall_references)
+    return _open(store, values, context, _read_references)
 
 
 def _open(store: EventStore, values: Values[NewTicket], context: Context, find: _Find) -> Ticket:
@@ -65,37 +65,37 @@ def _open(store: EventStore, values: Values[NewTicket], context: Context, find: 
     )
 
 
-def _names_another(caller: Caller, given: Mapping[str, Any]) -> bool:
+def _names_other_requester(caller: Caller, given: Mapping[str, Any]) -> bool:
     """Whether the given fields name a requester other than the caller."""
     return bool(given.get("requester_id", caller.principal_id) != caller.principal_id)
 
 
-def _recall(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _Surroundings:
-    """As `_read`, from this process's memory if it has them."""
+def _recall_references(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _References:
+    """As `_read_references`, but from the memory of this process if it has them."""
     place = store.recall(Property, given.get("property_id", ""))
     if place is None:
-        return _read(store, caller, given)
-    if not _names_another(caller, given):
-        return _Surroundings(place.aggregate, None, (place,))
+        return _read_references(store, caller, given)
+    if not _names_other_requester(caller, given):
+        return _References(place.aggregate, None, (place,))
     requester = store.recall(User, given["requester_id"])
     if requester is None:
-        return _read(store, caller, given)
-    return _Surroundings(place.aggregate, requester.aggregate, (place, requester))
+        return _read_references(store, caller, given)
+    return _References(place.aggregate, requester.aggregate, (place, requester))
 
 
-def _read(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _Surroundings:
-    """The property and requester that the given fields name, as the log has them now."""
+def _read_references(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _References:
+    """The property and requester that the given fields name, from the log."""
     property_id = given.get("property_id", "")
-    if not _names_another(caller, given):
-        return _Surroundings(store.find(Property, property_id), None)
-    return _Surroundings(*store.find_both(Property, property_id, User, given["requester_id"]))
+    if not _names_other_requester(caller, given):
+        return _References(store.find(Property, property_id), None)
+    return _References(*store.find_both(Property, property_id, User, given["requester_id"]))
 
 
-def _problems(caller: Caller, found: _Surroundings, given: Mapping[str, Any]) -> Details:
+def _problems(caller: Caller, found: _References, given: Mapping[str, Any]) -> Details:
     """Why the ticket cannot be opened for this property, unit and requester."""
     details = place_problems(found.place, caller, given.get("unit_id"))
     requester = found.requester
-    if _names_another(caller, given) and (
+    if _names_other_requester(caller, given) and (
         requester is None
         or requester.is_erased
         or not caller.may_see_user(requester.id, requester.property_ids)

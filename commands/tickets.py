@@ -1,9 +1,9 @@
-"""The bodies of requests about tickets, and the commands that change tickets that exist.
+"""The request bodies of tickets, and the commands that change existing tickets.
 
-commands/ticket_opening.py has the command that opens a ticket.
+commands/ticket_opening.py contains the command that opens a ticket.
 
-Every command refuses in the same order: the caller cannot see the ticket (NotFound), the role does not allow
-it (Forbidden), the caller read another version (PreconditionFailed), the values are wrong (Invalid).
+Every command refuses in the same order: the caller may not see the ticket (NotFound), the role does not allow
+the change (Forbidden), the caller expects another version (PreconditionFailed), a value is wrong (Invalid).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOT_ASSIGNABLE = "No user with that id may work on this property."
 
 
 class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. `requester_id` is for managers and admins; otherwise it is the caller."""
+    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller."""
 
     title: Title
     description: Description = ""
@@ -50,7 +50,7 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is, null clears."""
+    """The body of PATCH. An absent field stays as it is; null clears it."""
 
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -63,7 +63,7 @@ class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. Guests never see internal comments, anywhere."""
+    """The body of POST. Guests never see internal comments."""
 
     text: CommentText
     visibility: Visibility = "public"
@@ -76,9 +76,9 @@ def change_ticket(
     context: Context,
     expected_versions: frozenset[int] | None = None,
 ) -> Ticket:
-    """Change the given fields; a field that has the wanted value already records nothing.
+    """Change the given fields; record no event for a field that already has the given value.
 
-    `expected_versions` are those of If-Match; None allows any.
+    `expected_versions` are the versions of If-Match; None allows every version.
     """
     caller = context.caller
 
@@ -113,7 +113,7 @@ def restore_ticket(store: EventStore, ticket_id: str, context: Context) -> Ticke
 
     def find() -> Ticket:
         ticket = store.load(Ticket, ticket_id)
-        if not _sees(caller, ticket) or (ticket.is_deleted and caller.role != "admin"):
+        if not _may_see(caller, ticket) or (ticket.is_deleted and caller.role != "admin"):
             raise NotFound("ticket")
         return ticket
 
@@ -127,7 +127,7 @@ def restore_ticket(store: EventStore, ticket_id: str, context: Context) -> Ticke
 def comment_on_ticket(
     store: EventStore, ticket_id: str, values: Values[NewComment], context: Context
 ) -> Ticket:
-    """Add a comment, whose id is the command's id."""
+    """Add a comment. Its id is the command id."""
     caller = context.caller
 
     def decide(ticket: Ticket) -> None:
@@ -139,7 +139,7 @@ def comment_on_ticket(
 
 
 def attach_file(store: EventStore, ticket_id: str, attachment: Attachment, context: Context) -> Ticket:
-    """Attach a file that the attachment store holds already."""
+    """Attach a file that is already in the attachment store."""
     return change(
         store,
         ticket_id,
@@ -152,13 +152,13 @@ def attach_file(store: EventStore, ticket_id: str, attachment: Attachment, conte
 def visible_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
     """The ticket. Raises NotFound when it does not exist, is deleted, or the caller may not see it."""
     ticket = store.load(Ticket, ticket_id)
-    if ticket.is_deleted or not _sees(caller, ticket):
+    if ticket.is_deleted or not _may_see(caller, ticket):
         raise NotFound("ticket")
     return ticket
 
 
 def place_problems(place: Property | None, caller: Caller, unit_id: str | None) -> Details:
-    """Why a ticket cannot belong to this property, None if there is no such property, and this unit."""
+    """Why a ticket cannot belong to this property and unit. `place` None: there is no such property."""
     if place is None or not caller.reaches(place.id):
         return {"property_id": [UNKNOWN_PROPERTY]}
     if unit_id is not None and unit_id not in place.units:
@@ -185,5 +185,5 @@ def _change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any]
     return details
 
 
-def _sees(caller: Caller, ticket: Ticket) -> bool:
+def _may_see(caller: Caller, ticket: Ticket) -> bool:
     return caller.may_see_ticket(ticket.property_id, ticket.requester_id)

@@ -21,7 +21,7 @@ from domain.text import Email, Name, Phone
 from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 
-NAME_ONE = "Name at least one of your properties."
+NO_PROPERTY = "Name at least one of your properties."
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."
 
 PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is looked up
@@ -37,7 +37,7 @@ class PreferencesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. A manager names at least one property of their own."""
+    """The body of POST. A manager must give at least one of their own properties."""
 
     name: Name
     email: Email
@@ -48,7 +48,8 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is, null clears; lists and preferences are replaced whole."""
+    """The body of PATCH. An absent field stays as it is; null clears it. Lists and preferences are replaced
+    as a whole."""
 
     name: Name | UnsetType = UNSET
     email: Email | UnsetType = UNSET
@@ -63,7 +64,7 @@ def register_user(
 ) -> User:
     """Register a person, whose role and properties lie within the caller's own.
 
-    The id of the person is the command's unless `user_id` names another.
+    The id of the person is `user_id` or, by default, the command id.
     """
     caller, user_id = context.caller, user_id or context.command_id
 
@@ -85,7 +86,7 @@ def change_user(
     context: Context,
     expected_versions: frozenset[int] | None = None,
 ) -> User:
-    """Change the given fields; fields that already hold the value record nothing."""
+    """Change the given fields; record no event for a field that already has the given value."""
     caller = context.caller
 
     def decide(user: User) -> None:
@@ -105,7 +106,7 @@ def change_user(
 
 
 def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
-    """The user. Raises NotFound when absent or not visible to the caller."""
+    """The user. Raises NotFound if the user does not exist or the caller may not see them."""
     user = store.load(User, user_id)
     if not caller.may_see_user(user.id, user.property_ids):
         raise NotFound("user")
@@ -115,9 +116,10 @@ def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
 def property_problems(
     store: EventStore, caller: Caller, property_ids: Collection[str], present: Collection[str] = ()
 ) -> Details:
-    """Why the caller cannot give a person these properties; `present` are those the person has already."""
+    """Why the caller cannot give a person these properties; `present` are the properties of
+    the person now."""
     if caller.property_ids is not None and not property_ids:
-        return {"property_ids": [NAME_ONE]}  # otherwise the caller could not see the person
+        return {"property_ids": [NO_PROPERTY]}  # otherwise the caller could not see the person
     unknown = [
         property_id
         for property_id in dict.fromkeys(property_ids)
@@ -130,7 +132,7 @@ def property_problems(
 
 
 def _wanted_role(values: Values[Any]) -> Role | None:
-    """The role that is asked for, if it is one."""
+    """The role among the given values; None if it is absent or not a role."""
     wanted = values.fields.get("role")
     return next((role for role in ROLES if role == wanted), None)
 

@@ -1,7 +1,7 @@
-"""The values that a command is given, before they are validated.
+"""The values of a command before they are validated.
 
-A command validates them only after its guards: a caller who may not see or change something learns nothing
-about it from validation errors.
+A command validates them only after its guards, so that validation errors reveal nothing to a caller who may
+not see or change the object.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from domain.errors import Details, Invalid
 T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S", bound=Struct)
 
-Problems = Callable[[Mapping[str, Any]], Details]  # from valid fields by name to what else is wrong with them
+Problems = Callable[[Mapping[str, Any]], Details]  # maps valid fields, by name, to further problems
 
 
 class Values(Protocol[T_co]):
-    """Values for the fields of a T. api/http/bodies.py has those of a request body or a form."""
+    """Values for the fields of a T. SentValues in api/http/bodies.py is one, for request bodies and forms."""
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The given fields by name: for guards that depend on what is asked for.
+        """The given fields by name, for guards that depend on them.
 
         They are not validated: a value may have any type. Strings are trimmed.
         """
@@ -32,8 +32,8 @@ class Values(Protocol[T_co]):
     def read(self, problems: Problems | None = None) -> T_co:
         """The values as a T. Raises Invalid, which names every bad field at once.
 
-        `problems` is called once, with the given fields that are valid by themselves, and returns what else
-        is wrong with them. An array among them is a list or a tuple.
+        `problems` is called once, with the given fields that are valid by themselves, and returns further
+        problems. An array among them is a list or a tuple.
         """
 
 
@@ -44,7 +44,7 @@ def given_values(values: Struct) -> dict[str, Any]:
 
 
 class ValidValues(Generic[S]):
-    """Values that are a valid S already: from the command line, other code of ours, and tests."""
+    """Values that are a valid S already, for the command line, other internal callers and tests."""
 
     def __init__(self, values: S) -> None:
         self._values = values

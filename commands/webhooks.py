@@ -1,7 +1,7 @@
 """Registering, changing and deleting webhooks, and rotating their secrets.
 
-A secret is stored encrypted, in a row that commits with the event. A secret that this system makes is shown
-once: in the answer to the request that caused it.
+A secret is stored encrypted, in a row that commits with the event. A generated secret is shown once, in the
+answer to the request that caused it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Secret = Annotated[
     Meta(
         min_length=8,
         max_length=256,
-        description="With whsec_ in front: base64. Any other text is used as its UTF-8 bytes.",
+        description="After the prefix whsec_, the key in base64. Any other text is the key in UTF-8.",
     ),
 ]
 
@@ -54,7 +54,7 @@ _sql = named_queries(Path(__file__).parent / "sql" / "webhooks.sql")
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What POST takes. Without a secret one is made, and shown in the answer, once."""
+    """The body of POST. Without `secret`, a secret is generated and shown once, in the answer."""
 
     url: WebhookUrl
     events: EventNames
@@ -62,7 +62,7 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class WebhookChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What PATCH takes: absent leaves as it is. The secret is changed by rotating it."""
+    """The body of PATCH. An absent field stays as it is. The secret is changed by rotating it."""
 
     url: WebhookUrl | UnsetType = UNSET
     events: EventNames | UnsetType = UNSET
@@ -70,7 +70,7 @@ class WebhookChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class NewSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What rotating takes. Without a secret one is made, and shown in the answer, once."""
+    """The new secret. Without `secret`, a secret is generated and shown once, in the answer."""
 
     secret: Secret | None = None
 
@@ -78,7 +78,7 @@ class NewSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def register_webhook(
     store: EventStore, values: Values[NewWebhook], context: Context, *, vault: Vault, allow_private: bool
 ) -> Webhook:
-    """Register a webhook that the caller owns; its id is the command's.
+    """Register a webhook that the caller owns; its id is the command id.
 
     `allow_private` permits addresses in private networks.
     """
@@ -124,7 +124,7 @@ def change_webhook(
 def rotate_webhook_secret(
     store: EventStore, webhook_id: str, values: Values[NewSecret], context: Context, *, vault: Vault
 ) -> Webhook:
-    """Sign with a new secret, and for 24 hours with the present one too."""
+    """Sign with a new secret and, for 24 hours, also with the current one."""
 
     def decide(webhook: Webhook) -> list[Statement]:
         secret = values.read(partial(_problems, allow_private=False)).secret
@@ -165,7 +165,7 @@ def delete_webhook(
 
 
 def disable_webhook(store: EventStore, webhook_id: str, reason: DisabledReason) -> None:
-    """Stop sending to a receiver that is gone until someone enables the webhook; pending deliveries stay."""
+    """Disable a webhook whose receiver is gone or failing. Pending deliveries wait until it is enabled."""
     context = system_context(datetime.now(UTC), auth="system", command_id=new_id())
 
     def decide(webhook: Webhook) -> list[Statement]:
@@ -187,17 +187,17 @@ def require_may_manage(caller: Caller) -> None:
 def owns(caller: Caller, owner: Actor) -> bool:
     """Whether the caller manages a webhook of this owner.
 
-    Admins with full reach manage every webhook, others those that they registered. Whoever manages a webhook
-    can read what it was sent and redirect the rest. So a key or application that may read less than its
-    person manages only the webhooks that it registered itself.
+    Admins with full reach manage every webhook; other callers manage those that they registered. Managing a
+    webhook includes reading its deliveries and changing its address. So a key or application that may read
+    less than its person manages only the webhooks that it registered itself.
     """
-    if caller.sees_as_whole:
-        return caller.is_of_everything or caller.principal_id == (owner.user_id or owner.credential_id)
+    if caller.reads_all_tickets_of_owner:
+        return caller.is_full_admin or caller.principal_id == (owner.user_id or owner.credential_id)
     return (caller.user_id, caller.credential_id) == (owner.user_id, owner.credential_id)
 
 
 def owned_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webhook:
-    """The webhook, or NotFound when it is absent, deleted or someone else's; Forbidden below manager."""
+    """The webhook. Raises Forbidden below manager, NotFound if it is absent, deleted or not the caller's."""
     require_may_manage(caller)
     webhook = store.load(Webhook, webhook_id)
     if webhook.is_deleted or not owns(caller, webhook.owner):
@@ -206,7 +206,7 @@ def owned_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webhook
 
 
 def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
-    """Why nothing can be sent to this address, or be signed with this secret."""
+    """Why this address or this secret cannot be used."""
     url, secret = fields.get("url"), fields.get("secret")
     details: Details = {}
     if url is not None and (problem := web_address_problem(url, allow_private=allow_private)):
@@ -217,10 +217,10 @@ def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
 
 
 def _secret_problem(secret: str) -> str | None:
-    """The end of the sentence "The secret field ...", or None for a secret that can sign."""
+    """The problem, to complete "The secret field ..."; None for a valid secret."""
     if not secret.startswith(PREFIX):
         least, most = TEXT_LENGTHS
-        return None if least <= len(secret) <= most else f"takes {least} to {most} characters."
+        return None if least <= len(secret) <= most else f"must have {least} to {most} characters."
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -228,7 +228,7 @@ def _secret_problem(secret: str) -> str | None:
     least, most = KEY_BYTES
     if least <= len(key) <= most:
         return None
-    return f"begins with {PREFIX}: then {least} to {most} bytes in base64 follow."
+    return f"begins with {PREFIX}, so it must continue with {least} to {most} bytes in base64."
 
 
 def _insert_secret(vault: Vault, webhook_id: str, given: str | None, context: Context) -> Statement:

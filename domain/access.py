@@ -30,7 +30,7 @@ _RANK: dict[str, int] = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
 
 
 def lesser_role(one: Role, other: Role) -> Role:
-    """The weaker of two roles. A key never outranks the person it belongs to."""
+    """The lower of two roles."""
     return one if _RANK[one] <= _RANK[other] else other
 
 
@@ -44,12 +44,12 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     property_ids: frozenset[str] | None
 
-    def include(self, other: Rights) -> bool:
-        """Whether neither the role nor the reach of `other` exceeds these."""
+    def includes(self, other: Rights) -> bool:
+        """Whether neither the role nor the reach of `other` exceeds those of these rights."""
         return at_least(self.role, other.role) and self.reach_includes(other)
 
     def reach_includes(self, other: Rights) -> bool:
-        """Whether `other` reaches no property that these do not reach."""
+        """Whether `other` reaches no further properties."""
         if self.property_ids is None:
             return True
         return other.property_ids is not None and other.property_ids <= self.property_ids
@@ -63,21 +63,21 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rights_of_person(role: Role, property_ids: Iterable[str]) -> Rights:
-    """The rights of a person: an admin reaches every property, whatever their list says."""
+    """The rights of a person. An admin reaches every property, regardless of `property_ids`."""
     return Rights(role=role, property_ids=None if role == "admin" else frozenset(property_ids))
 
 
 def rights_of_credential(role: Role, property_ids: Iterable[str]) -> Rights:
-    """The most an API key or OAuth client allows: with an empty list it reaches every property.
+    """The upper limit of the rights of an API key or OAuth client; an empty list means every property.
 
-    `effective_rights` says what it may do when it acts for a person.
+    `effective_rights` computes its rights when it acts for a person.
     """
     return Rights(role=role, property_ids=frozenset(property_ids) or None)
 
 
 class EffectiveRights(Rights, frozen=True, kw_only=True):
-    """What a caller may do. `key_property_ids` are those its key or application is restricted to, if it is;
-    `is_narrowed` says that it may do less than its person."""
+    """The rights of a caller. `key_property_ids` are the properties to which its key or application is
+    restricted, or None. `is_narrowed`: the rights are less than those of its person."""
 
     key_property_ids: frozenset[str] | None
     is_narrowed: bool
@@ -91,8 +91,8 @@ def effective_rights(
 ) -> EffectiveRights:
     """The rights of a person who signed in, of a credential of no person, or of both together.
 
-    Each is given as the role and the property ids that are stored of it. A credential that acts for a person
-    may do what both of them may. `at_most` limits the role further.
+    Both are given as their stored role and property ids. A credential that acts for a person may do only what
+    the rights of both allow. `at_most` limits the role further.
     """
     own = Rights(role="admin", property_ids=None) if credential is None else rights_of_credential(*credential)
     persons = own if person is None else rights_of_person(*person)
@@ -117,9 +117,9 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated person, key or application, with its rights.
 
-    `principal_id` is the user's id, or the key's own id for a service key that belongs to no user.
-    `property_ids` is None when every property is within reach. `key_property_ids` are the properties that the
-    key or application is restricted to, or None. `is_narrowed`: it may do less than its person.
+    `principal_id` is the id of the user or, for a service key without a user, the id of the key.
+    `property_ids` None: every property is within reach. For `key_property_ids` and `is_narrowed` see
+    EffectiveRights.
     """
 
     principal_id: str
@@ -143,22 +143,23 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_auditor(self) -> bool:
-        """Whether the caller may read the past of tickets that are deleted now."""
+        """Whether the caller may read the history of deleted tickets."""
         return "audit:read" in self.scopes and self.is_at_least("staff")
 
     @property
-    def sees_as_whole(self) -> bool:
-        """Whether the caller reads every ticket that its person, or the service key, may read."""
+    def reads_all_tickets_of_owner(self) -> bool:
+        """Whether the caller may read every ticket that its person, or the service key itself, may read."""
         return "tickets:read" in self.scopes and not self.is_narrowed
 
     @property
-    def is_of_everything(self) -> bool:
+    def is_full_admin(self) -> bool:
         """Whether the caller is an admin who reaches every property."""
         return self.role == "admin" and self.property_ids is None
 
     @property
     def holder(self) -> str | None:
-        """The owner of idempotency keys. People who use the same OAuth client do not share them."""
+        """The id under which idempotency keys are stored; each user of an OAuth client has a different
+        one."""
         return f"{self.credential_id}/{self.user_id or ''}" if self.auth == "oauth" else self.credential_id
 
     def is_at_least(self, role: Role) -> bool:
@@ -195,11 +196,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def require_rights(self, needed: Rights, action: str) -> None:
         """Raise Forbidden unless the caller's rights include `needed`.
 
-        Nobody creates, changes, erases or issues anything whose role or reach exceeds their own. `action`
-        completes "may not ..." and names the thing, such as "change this person".
+        No caller may create, change, erase or issue anything whose role or reach exceeds their own. `action`
+        completes "may not ..." and names the object, such as "change this person".
         """
         if not at_least(self.role, needed.role):
-            raise Forbidden(f"The role {self.role} may not {action}: that takes the role {needed.role}.")
+            raise Forbidden(f"The role {self.role} may not {action}: that requires the role {needed.role}.")
         if not self.rights.reach_includes(needed):
             reach = "every property" if needed.property_ids is None else "properties beyond your reach"
             raise Forbidden(
@@ -207,7 +208,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def require_scopes(self, needed: Iterable[str], action: str) -> None:
-        """Raise Forbidden unless the caller has all of these scopes; scopes that do not exist are ignored.
+        """Raise Forbidden unless the caller has all of these scopes; unknown scopes are ignored.
         `action` completes "may not ..."."""
         if missing := sorted(set(SCOPES).intersection(needed) - self.scopes):
             raise Forbidden(f"You may not {action} with scopes that you lack: {', '.join(missing)}.")
@@ -219,12 +220,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The circumstances of one command, written into every event that it causes.
+    """The context of one command, written into every event that it causes.
 
-    `command_id` identifies the command: a repeated delivery has the same id, by which a retried request or a
-    lost COMMIT reply is recognised. A new aggregate takes it as its own id. `is_retry`: an earlier delivery
-    may have been stored. `attempt`, if given, separates deliveries of one command: only events of the same
-    attempt count as its own. `source_prefix` is the caller's network prefix (/24 or /48), not the address.
+    `command_id` identifies the command: a repeated delivery, after a retried request or a lost COMMIT reply,
+    has the same id. It is also the id of a new aggregate. `is_retry`: an earlier delivery may have been
+    stored. `attempt`, if set, distinguishes the deliveries of one command, so that each records events with
+    other ids. `source_prefix` is the caller's network prefix (/24 or /48), not the address.
     """
 
     at: datetime
@@ -237,6 +238,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def system_context(at: datetime, *, auth: AuthKind, command_id: str) -> Context:
-    """The context of a command of an operator or of the system: full reach, no user."""
+    """The context of a command of an operator or of the system: an admin with full reach, without a user."""
     caller = Caller(principal_id=auth, name=auth, role="admin", auth=auth)
     return Context(at=at, caller=caller, request_id=command_id, command_id=command_id)

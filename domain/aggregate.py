@@ -17,12 +17,13 @@ from domain.errors import PreconditionFailed
 class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """Something that happened to one aggregate.
 
-    Events are stored for ever (docs/decisions/0014-event-evolution.md): add a field with a default, but
-    never rename, retype or remove one, and never reuse a `tag`. `originator_version` counts 1, 2, 3 ... per
-    aggregate and is the only order; `occurred_at` never decreases within one aggregate, even when clocks do.
+    Events are stored for ever (docs/decisions/0014-event-evolution.md): add a field with a default, but never
+    rename, retype or remove one, and never reuse a `tag`. `originator_version` counts 1, 2, 3 ... per
+    aggregate and is the only order; `occurred_at` never decreases within one aggregate, even if a clock is
+    set back.
 
     `personal` maps the fields with personal data to their values after the person is erased. Such a field
-    is a text or None; it is encrypted in the log and in Kafka.
+    is a string or None; it is encrypted in the log and in Kafka.
     """
 
     personal: ClassVar[Mapping[str, str | None]] = {}
@@ -42,7 +43,7 @@ class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 @cache
 def own_fields(event_type: type[DomainEvent]) -> tuple[str, ...]:
-    """The names of the fields that only this type of event has."""
+    """The names of the fields that this event type adds to those of DomainEvent."""
     return tuple(name for name in event_type.__struct_fields__ if name not in DomainEvent.__struct_fields__)
 
 
@@ -119,7 +120,7 @@ class Aggregate(msgspec.Struct, kw_only=True):
         return state
 
     def apply(self, event: Any) -> None:
-        """Change the state as the event says. Never refuses.
+        """Change the state according to the event. Never raises.
 
         Subclasses handle the events that do more than set the fields of the same names.
         """

@@ -10,8 +10,8 @@ from domain.aggregate import Aggregate, DomainEvent
 
 
 class ApiKeyIssued(DomainEvent, frozen=True, tag="api_key.issued"):
-    """Empty `property_ids`: no restriction beyond the user's own. `rate_limit` is requests per hour; None is
-    no limit."""
+    """Empty `property_ids`: no restriction beyond the user's own. `rate_limit` is in requests per hour; None
+    means no limit."""
 
     name: str
     role: Role
@@ -48,7 +48,7 @@ class ApiKey(Aggregate):
 
     @property
     def rights(self) -> Rights:
-        """The most that the key allows; its person's rights limit it further."""
+        """The upper limit of the key's rights; the rights of its user limit them further."""
         return rights_of_credential(self.role, self.property_ids)
 
     def revoke(self, context: Context) -> None:

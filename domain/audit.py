@@ -1,8 +1,8 @@
-"""Events about the use of the system: reads of the audit, and refused requests.
+"""Events about the use of the system: reads of the audit trail, and refused requests.
 
-Each is an aggregate of one event, because it belongs to no other aggregate's history and must not compete
-for a version. `times` counts equal occurrences within one minute that are recorded as one event, so that
-repeated requests cannot fill the log.
+Each is the only event of its aggregate: it is not part of another aggregate's history, and concurrent
+requests must not compete for a version. `times` counts equal requests within one minute that are recorded as
+one event, so that repeated requests cannot fill the log.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from domain.aggregate import Aggregate, DomainEvent
 
 
 class AuditRead(DomainEvent, frozen=True, tag="audit.read"):
-    """Someone read the audit. `filters` are the parameters of the query: ids and times."""
+    """A caller read the audit trail. `filters` are the query parameters: ids and times."""
 
     route: str
     filters: dict[str, str]
@@ -22,7 +22,8 @@ class AuditRead(DomainEvent, frozen=True, tag="audit.read"):
 
 
 class AccessDenied(DomainEvent, frozen=True, tag="access.denied"):
-    """An authenticated caller was refused a write, or access to the audit. `code` is the error code answered.
+    """An authenticated caller was refused a write, or access to the audit trail. `code` is the error
+    code of the answer.
 
     `subject_id` is the id in the request's path; it may not exist.
     """
@@ -48,7 +49,7 @@ class AuditReading(Aggregate):
         return cls.begin(reading_id, context, route=route, filters=filters, times=times)
 
     def apply(self, event: AuditRead) -> None:
-        """Keep nothing: no later event depends on it."""
+        """Change no state: no other event follows."""
 
 
 class Denial(Aggregate):
@@ -61,4 +62,4 @@ class Denial(Aggregate):
         return cls.begin(denial_id, context, **facts)
 
     def apply(self, event: AccessDenied) -> None:
-        """Keep nothing: no later event depends on it."""
+        """Change no state: no other event follows."""

@@ -1,6 +1,6 @@
 """The changes that an event makes to a ticket, field by field, under the names that the API uses.
 
-Applied one after the other, the changes of a ticket's events give the ticket.
+All changes of a ticket's events, applied in order, result in the ticket.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import msgspec
 from domain.aggregate import DomainEvent
 from domain.ticket import Attachment, Comment, Ticket
 
-# Fields of Ticket that are not part of the changes of an event: they identify it, or follow from it.
+# Fields of Ticket that are not listed as changes: they identify the ticket, or follow from the event itself.
 EXCLUDED_FIELDS = frozenset(("id", "version", "created_at", "updated_at", "position", "pending"))
-# Fields that grow by one member at a time: each new member is a change of its own.
+# Lists to which events append members: each new member is a separate change.
 LIST_FIELDS = frozenset(("comments", "attachments"))
 # Names that the API gives to fields of Ticket.
 PUBLIC_NAMES = {"assignee_id": "assigned_to", "is_deleted": "deleted"}
@@ -28,7 +28,7 @@ _FIELDS = {
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A field's value before and after. Before a ticket is opened every field is null."""
+    """The value of a field before and after. Before the ticket is opened, every field is null."""
 
     before: Any = msgspec.field(name="from")
     after: Any = msgspec.field(name="to")
@@ -38,7 +38,7 @@ Changes = dict[str, Change]
 
 
 def ticket_changes(before: Ticket | None, after: Ticket) -> Changes:
-    """The fields that differ, by name. A new comment or file is a field of its own, `comments.ID` or
+    """The fields that differ, by name. A new comment or file has a separate name, `comments.ID` or
     `attachments.ID`, so that lists are not repeated as a whole."""
     changes: Changes = {}
     for name, attribute in _FIELDS.items():
@@ -53,7 +53,7 @@ def ticket_changes(before: Ticket | None, after: Ticket) -> Changes:
 
 
 def ticket_steps(events: Iterable[DomainEvent]) -> Iterator[tuple[DomainEvent, Changes]]:
-    """Each event with its changes; the events must begin with the first one of a ticket."""
+    """Each event with its changes; `events` must begin with the first event of a ticket."""
     ticket: Ticket | None = None
     for event in events:
         before = copy(ticket)

@@ -12,7 +12,7 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """The thing does not exist or the caller may not see it; answers must not reveal which."""
+    """The object does not exist or the caller may not see it; answers must not reveal which."""
 
     code = "not_found"
 
@@ -21,7 +21,7 @@ class NotFound(DomainError):
 
 
 class Forbidden(DomainError):
-    """The caller may see the thing, but the role does not allow this."""
+    """The caller may see the object, but their rights do not allow this."""
 
     code = "forbidden"
 
@@ -37,15 +37,15 @@ class Invalid(DomainError):
 
 
 class PreconditionFailed(DomainError):
-    """The caller acts on a version that is no longer the current one (RFC 9110 section 13.1.1)."""
+    """The caller expects a version that is no longer current (RFC 9110 section 13.1.1)."""
 
     code = "precondition_failed"
 
     def __init__(self, current: int) -> None:
-        super().__init__(f'The current version is "{current}": read it again and repeat the change.')
+        super().__init__(f'The current version is "{current}". Read the object again and repeat the change.')
 
 
 class Conflict(DomainError):
-    """The present state does not allow it; a later attempt may succeed."""
+    """The current state does not allow the command; a later attempt may succeed."""
 
     code = "conflict"

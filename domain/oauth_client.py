@@ -16,8 +16,8 @@ GRANT_TYPES: tuple[GrantType, ...] = get_args(GrantType)
 
 
 class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.registered"):
-    """`role` and `property_ids` limit the client, whoever it acts for; no `property_ids` means all of them.
-    `rate_limit` is requests per hour for each person it acts for; None is no limit."""
+    """`role` and `property_ids` limit the client for every person it acts for; empty `property_ids` means
+    every property. `rate_limit` is in requests per hour for each of these people; None means no limit."""
 
     name: str
     client_kind: ClientKind
@@ -31,7 +31,7 @@ class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.register
 
 
 class OAuthClientSecretRotated(DomainEvent, frozen=True, tag="oauth_client.secret_rotated"):
-    """The client has a new secret; the old one is invalid. Tokens issued before stay valid."""
+    """The client has a new secret; the old one is invalid. Earlier tokens stay valid."""
 
 
 class OAuthClientRevoked(DomainEvent, frozen=True, tag="oauth_client.revoked"):
@@ -62,7 +62,7 @@ class OAuthClient(Aggregate):
 
     @property
     def rights(self) -> Rights:
-        """The most that the client allows; the rights of the person it acts for limit it further."""
+        """The upper limit of the client's rights; the rights of the person it acts for limit them further."""
         return rights_of_credential(self.role, self.property_ids)
 
     def rotate_secret(self, context: Context) -> None:

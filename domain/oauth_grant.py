@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 
-LONGEST = timedelta(days=90)  # then the person must consent again
+LONGEST = timedelta(days=90)  # after this time the person must consent again
 
 EndReason = Literal[
     "withdrawn_by_user",

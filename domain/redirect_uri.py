@@ -12,22 +12,22 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 
 
-def complaint(uri: str) -> str | None:
-    """Why `uri` cannot be registered, to complete "A redirect URI ...", or None."""
+def redirect_uri_problem(uri: str) -> str | None:
+    """Why `uri` cannot be registered, to complete "The redirect URI ..."; None if it can."""
     if len(uri) > MAX_CHARACTERS or not _PRINTABLE.fullmatch(uri) or set('\\*"<>') & set(uri):
-        return f"has up to {MAX_CHARACTERS} printable ASCII characters, no backslash, quote, <, > or *"
+        return f'must have at most {MAX_CHARACTERS} printable ASCII characters and no \\ * " < >'
     try:
         parts = urlsplit(uri)
         _ = parts.port
     except ValueError:
         return "must be an absolute URI"
     if "#" in uri:
-        return "must have no fragment"
+        return "must not have a fragment"
     if parts.username is not None or parts.password is not None:
-        return "must not hold a user name or password"
+        return "must not contain a user name or password"
     if _ANSWERS & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}:
-        return f"must not have the parameters of the answer: {', '.join(sorted(_ANSWERS))}"
-    return _complaint_about_place(parts)
+        return f"must not contain parameters that the answer adds: {', '.join(sorted(_ANSWERS))}"
+    return _scheme_problem(parts)
 
 
 def origin(uri: str) -> str:
@@ -36,11 +36,11 @@ def origin(uri: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
 
 
-def _complaint_about_place(parts: SplitResult) -> str | None:
+def _scheme_problem(parts: SplitResult) -> str | None:
     if parts.scheme == "https":
         return None if parts.hostname else "must name a host"
     if parts.scheme == "http":
-        return None if parts.hostname in LOOPBACK else "must be https, unless it leads to this very machine"
+        return None if parts.hostname in LOOPBACK else "must use https, except for a loopback address"
     if _PRIVATE_SCHEME.fullmatch(parts.scheme):
         return None
-    return "must be https, or an app's own scheme with a dot in it, such as com.example.app:/done"
+    return "must use https, or an app's own scheme that contains a dot, such as com.example.app:/done"

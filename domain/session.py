@@ -19,15 +19,15 @@ class SessionStarted(DomainEvent, frozen=True, tag="session.started"):
 
 
 class SessionEnded(DomainEvent, frozen=True, tag="session.ended"):
-    """The person signed out or signed in again. Sessions that expire, or that a new password ends, have no
-    such event."""
+    """The person signed out or signed in again. Sessions that expire, or that end because of a new password,
+    have no such event."""
 
     reason: EndReason
 
 
 class SignInsFailed(DomainEvent, frozen=True, tag="sign_in.failed"):
-    """`user_id` None: there is no such account. `attempts` counts the failed attempts of a network since the
-    last such event: they are not recorded one by one, so that guessing cannot fill the log."""
+    """`user_id` None: the account does not exist. `attempts` counts the failed attempts from a network since
+    the last such event. They are not recorded one by one, so that guessing cannot fill the log."""
 
     user_id: str | None
     attempts: int
@@ -59,7 +59,7 @@ class Session(Aggregate):
 
 
 class FailedSignIn(Aggregate):
-    """An aggregate of one event: a failed attempt belongs to no session, and not to a user's history."""
+    """An aggregate of one event: a failed attempt is not part of a session or of a user's history."""
 
     kind: ClassVar[str] = "failed sign-in"
     first_event: ClassVar[type[DomainEvent]] = SignInsFailed

@@ -1,4 +1,4 @@
-"""The types of texts that people type, for all commands. Lengths are in characters after trimming."""
+"""The types of text fields, for all commands. Lengths are in characters after trimming."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ Phone = Annotated[
 ]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
-SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to look for.")]
+SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to search for.")]

@@ -61,7 +61,7 @@ class TicketResolved(DomainEvent, frozen=True, tag="ticket.resolved"):
 
 
 class TicketReopened(DomainEvent, frozen=True, tag="ticket.reopened"):
-    """The ticket was closed, and has the status `status` again."""
+    """The closed ticket got the status `status` again."""
 
     status: ActiveStatus
 

@@ -69,7 +69,7 @@ class UserPreferencesChanged(DomainEvent, frozen=True, tag="user.preferences_cha
 
 
 class UserErased(DomainEvent, frozen=True, tag="user.erased"):
-    """The person asked for erasure: the key that encrypts their personal fields is destroyed."""
+    """The person was erased: the key that encrypts their personal fields is destroyed."""
 
 
 class UserPasswordChanged(DomainEvent, frozen=True, tag="user.password_changed"):
@@ -95,7 +95,7 @@ class UserIsErased(Conflict):
 
 
 class User(Aggregate):
-    """`property_ids` is sorted and holds no repeats."""
+    """`property_ids` is sorted and without duplicates."""
 
     kind: ClassVar[str] = "user"
     first_event: ClassVar[type[DomainEvent]] = UserRegistered
@@ -125,7 +125,8 @@ class User(Aggregate):
         return rights_of_person(self.role, self.property_ids)
 
     def may_work_on(self, property_id: str) -> bool:
-        """Whether tickets of that property may be assigned to this person. Guests only request."""
+        """Whether tickets of that property may be assigned to this person. Guests cannot be
+        assignees."""
         return self.role == "admin" or (self.role != "guest" and property_id in self.property_ids)
 
     def change(self, values: Mapping[str, Any], context: Context) -> None:
@@ -133,7 +134,7 @@ class User(Aggregate):
         super().change(_with_sorted_properties(values), context)
 
     def erase(self, context: Context) -> None:
-        """Erase the personal data. The id stays, and so does what the person did and was assigned."""
+        """Erase the personal data. The id, the person's actions and their assignments stay."""
         if not self.is_erased:
             self.record(UserErased, context)
 
@@ -158,7 +159,7 @@ class User(Aggregate):
 
 
 def _with_sorted_properties(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with `property_ids`, if given, sorted and without repeats."""
+    """The values with `property_ids`, if given, sorted and without duplicates."""
     if "property_ids" not in values:
         return dict(values)
     return {**values, "property_ids": tuple(sorted(set(values["property_ids"])))}

@@ -1,7 +1,7 @@
-"""Which addresses a webhook may have.
+"""The rules for the addresses of webhooks.
 
-The form is narrower than RFC 3986, so that all parsers read an address in the same way: ASCII, no user, no
-fragment, a host of plain labels or an IP address in canonical form.
+The form is more restricted than RFC 3986, so that all parsers interpret an address in the same way: ASCII, no
+user, no fragment, and a host of plain labels or an IP address in canonical form.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 
 
 def web_address_problem(url: str, *, allow_private: bool) -> str | None:
-    """Why a webhook may not have this address, to complete "The url field ...", or None.
+    """Why a webhook may not have this address, to complete "The url field ..."; None if it may.
 
     `allow_private` also allows http and addresses of private networks, for development and tests.
     """
@@ -52,21 +52,21 @@ def _host_problem(host: str, allow_private: bool) -> str | None:
     if _NUMBER.fullmatch(labels[-1]):
         return _ip_problem(host, allow_private)
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        return "must name a host by letters, digits, hyphens and dots."
+        return "must have a host name of letters, digits, hyphens and dots."
     if len(labels) == 1 and not allow_private:
-        return "must name a host that the whole internet knows."
+        return "must have a public host name."
     return None
 
 
 def _ip_problem(text: str, allow_private: bool) -> str | None:
-    """Refuses short, octal and hexadecimal forms, and addresses that are not public. The address of each
-    connection is checked again when it is opened (webhook_dispatcher/address_guard.py)."""
+    """Find short, octal and hexadecimal forms, and addresses that are not public. The dispatcher checks the
+    address of each connection again when it opens it (webhook_dispatcher/address_guard.py)."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return "must write an IP address as four decimal numbers, or as IPv6 in brackets."
+        return "must have an IP address of four decimal numbers, or an IPv6 address in brackets."
     if not allow_private and (not address.is_global or address.is_multicast):
-        return "must be an address that the whole internet reaches."
+        return "must be a public address."
     return None
 
 
@@ -76,5 +76,5 @@ def _port_problem(port: str | None, scheme: str) -> str | None:
     number = int(port)
     allowed = number in (HTTPS_PORT, *([HTTP_PORT] if scheme == "http" else [])) or number >= LOWEST_FREE_PORT
     if not allowed or number > 65_535:
-        return f"must have the port {HTTPS_PORT} or one from {LOWEST_FREE_PORT} on."
+        return f"must have the port {HTTPS_PORT}, or {LOWEST_FREE_PORT} or above."
     return None

@@ -17,11 +17,11 @@ WebhookEventName = Literal[
     "ticket.commented",
     "ticket.*",
 ]
-DisabledReason = Literal["owner", "gone", "failing"]  # disabled by hand; answered 410; failed for days
+DisabledReason = Literal["owner", "gone", "failing"]  # by its owner; it answered 410; it failed for days
 DeliveryStatus = Literal["pending", "delivered", "dead", "withheld"]
 
 WEBHOOK_EVENT_NAMES: tuple[WebhookEventName, ...] = get_args(WebhookEventName)
-NOBODY = Actor(role="guest", auth="system")
+NO_OWNER = Actor(role="guest", auth="system")
 
 
 class WebhookRegistered(DomainEvent, frozen=True, tag="webhook.registered"):
@@ -67,13 +67,13 @@ WebhookEvent = (
 
 
 class Webhook(Aggregate):
-    """`event_names` keeps the order in which they were given, without repeats."""
+    """`event_names` are in the order in which they were given, without duplicates."""
 
     kind: ClassVar[str] = "webhook"
     first_event: ClassVar[type[DomainEvent]] = WebhookRegistered
     url: str = ""
     event_names: tuple[str, ...] = ()
-    owner: Actor = NOBODY
+    owner: Actor = NO_OWNER
     is_enabled: bool = True
     disabled_reason: DisabledReason | None = None
     is_deleted: bool = False
@@ -82,15 +82,15 @@ class Webhook(Aggregate):
     def register(
         cls, webhook_id: str, context: Context, *, url: str, event_names: tuple[str, ...]
     ) -> Webhook:
-        return cls.begin(webhook_id, context, url=url, event_names=_without_repeats(event_names))
+        return cls.begin(webhook_id, context, url=url, event_names=_remove_duplicates(event_names))
 
     def change_url(self, url: str, context: Context) -> None:
         if url != self.url:
             self.record(WebhookUrlChanged, context, url=url)
 
     def change_event_names(self, event_names: tuple[str, ...], context: Context) -> None:
-        if _without_repeats(event_names) != self.event_names:
-            self.record(WebhookEventNamesChanged, context, event_names=_without_repeats(event_names))
+        if _remove_duplicates(event_names) != self.event_names:
+            self.record(WebhookEventNamesChanged, context, event_names=_remove_duplicates(event_names))
 
     def enable(self, context: Context) -> None:
         if not self.is_enabled:
@@ -122,5 +122,5 @@ class Webhook(Aggregate):
                 self.copy_fields(event)
 
 
-def _without_repeats(event_names: tuple[str, ...]) -> tuple[str, ...]:
+def _remove_duplicates(event_names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(event_names))

@@ -1,4 +1,4 @@
-"""Records reads of the audit trail and refused requests as events, outside of the requests themselves.
+"""Records reads of the audit trail and refused requests as events, outside the requests themselves.
 
 A request adds a note to a queue; a thread appends the notes to the log. The first note of each kind within
 a minute is written at once. Repetitions, and notes beyond WRITTEN_AT_ONCE of one credential, are counted
@@ -51,7 +51,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def repetition_key(self) -> tuple[Any, ...]:
-        """Equal for two notes if one repeats the other."""
+        """Equal for two notes of the same request."""
         return (*self.count_key, self.subject_id, *self.filters.items())
 
     @property

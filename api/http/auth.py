@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from api.http import read_only
 from api.http.errors import Refused
 from api.http.rate_limit import RateWindow
-from commands.api_keys import checksum_ok
+from commands.api_keys import has_key_form
 from domain.access import AuthKind, Caller, effective_rights
 from infrastructure.keys.tokens import OAUTH_ACCESS, digest, has_form
 from infrastructure.storage.postgres import Pool, PooledConnection, named_queries
@@ -32,15 +32,15 @@ _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "a
 def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
     """The caller of the key or token, and its rate window, in which this request is counted.
 
-    One statement reads and counts, without a cache. So every worker sees a revoked key, a demoted user and
-    an exhausted limit as soon as they are committed. While the database cannot write, requests are
+    One statement reads and counts, without a cache. So a revoked key, a lower role and an exhausted limit
+    take effect in every worker as soon as they are committed. While the database cannot write, requests are
     authenticated but not counted. Raises Refused with 401.
     """
     key = _bearer(authorization)
     if has_form(key, OAUTH_ACCESS):
         kind: AuthKind = "oauth"
         statements = _OF_TOKENS
-    elif checksum_ok(key):
+    elif has_key_form(key):
         kind, statements = "api_key", _OF_KEYS
     else:
         raise _unauthenticated("The API key or token is malformed. Check that it was copied completely.")
@@ -87,10 +87,10 @@ def _unauthenticated(message: str) -> Refused:
 
 
 def _caller(row: Any, kind: AuthKind) -> Caller:
-    """The caller of a row of auth.sql, for a key as for the token of an OAuth client."""
+    """The caller of a row of auth.sql, of a key or of the token of an OAuth client."""
     key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
-    if user_id is not None and user_role is None:  # the read tables do not show a new user yet
-        message = "The user of this key is not known here yet. Try again."
+    if user_id is not None and user_role is None:  # the read tables do not contain a new user yet
+        message = "The user of this key is not in the read tables yet. Try again."
         raise Refused("unavailable", message, headers={"Retry-After": "1"})
     person = None if user_id is None else (user_role, user_property_ids)
     rights = effective_rights(person, (role, property_ids))

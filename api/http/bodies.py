@@ -64,7 +64,7 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
 class SentValues(Generic[T]):
     """The values of a request body or a form, for a command to validate (commands/values.py).
 
-    `details` has the problems that were found when a form was read into `given`.
+    `details` contains the problems that were found while a form was read into `given`.
     """
 
     fields: Mapping[str, Any]
@@ -74,7 +74,7 @@ class SentValues(Generic[T]):
         self._details = details or {}
         self._is_text = True
         try:
-            self.fields = _trimmed(given)
+            self.fields = _trim(given)
         except UnicodeError:  # `read` raises Invalid
             self.fields, self._is_text = given, False
 
@@ -96,7 +96,7 @@ class SentValues(Generic[T]):
 
     def _valid_fields(self, details: Details) -> dict[str, Any]:
         wrong = {name.partition(".")[0] for name in details}
-        return {name: _trimmed(value) for name, value in self.fields.items() if name not in wrong}
+        return {name: _trim(value) for name, value in self.fields.items() if name not in wrong}
 
 
 def read_values(req: falcon.Request, kind: type[T]) -> SentValues[T]:
@@ -116,21 +116,21 @@ def respond(
 
 
 def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body. Raises Refused with 413 when it has more than `limit` bytes.
+    """The whole body. Raises Refused with 413 if it has more than `limit` bytes.
 
-    The request keeps it: the idempotency check and the resource both read it.
+    The body is kept in the context, because the idempotency check and the resource both read it.
     """
-    kept: bytes | None = getattr(req.context, "body", None)
-    if kept is None:
-        kept = b"".join(_chunks(req, limit))
-        req.context.body = kept
-    return kept
+    body: bytes | None = getattr(req.context, "body", None)
+    if body is None:
+        body = b"".join(_chunks(req, limit))
+        req.context.body = body
+    return body
 
 
 def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
     """The whole body as a temporary file, positioned at its start, for uploads.
 
-    Raises Refused with 413 over `limit` bytes, AttachmentsUnavailable when the disk is full.
+    Raises Refused with 413 over `limit` bytes, AttachmentsUnavailable if the disk is full.
     """
     file: IO[bytes] | None = getattr(req.context, "body_file", None)
     if file is None:
@@ -150,7 +150,7 @@ def require_plain(req: falcon.Request) -> None:
     if coding is not None and coding.strip().lower() != "identity":
         raise Refused(
             "unsupported_media_type",
-            "Send the body as it is, without a Content-Encoding.",
+            "Send the body uncompressed, without a Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
 
@@ -207,7 +207,7 @@ def _read(req: falcon.Request, size: int) -> bytes:
     try:
         return req.stream.read(size)
     except (OSError, ParseException):
-        message = "The body could not be read: it broke off, came too slowly or is badly framed."
+        message = "The body could not be read: it is incomplete, arrived too slowly or is badly framed."
         raise Refused("bad_request", message, headers=CLOSE_CONNECTION) from None
 
 
@@ -271,7 +271,7 @@ _decoder = json.JSONDecoder(
 )
 
 
-def _trimmed(value: Any) -> Any:
+def _trim(value: Any) -> Any:
     """The value with every string trimmed. Raises UnicodeError for text that cannot be stored."""
     if isinstance(value, str):
         if not value.isascii():
@@ -280,7 +280,7 @@ def _trimmed(value: Any) -> Any:
             raise UnicodeError
         return value.strip()
     if isinstance(value, dict):
-        return {name: _trimmed(item) for name, item in value.items()}
+        return {name: _trim(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_trimmed(item) for item in value]
+        return [_trim(item) for item in value]
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,6 +9,7 @@ from typing import IO
 
 from api.http.errors import RenderFailure
 from domain.access import Caller, Context
+from domain.ip_addresses import network_prefix, parse_ip
 from infrastructure.ids import new_id
 from infrastructure.settings import IpNetwork
 
@@ -50,7 +50,7 @@ class RequestContext:
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequence[IpNetwork]) -> str | None:
-    """The address of the client: the peer, or, behind trusted proxies, an address in X-Forwarded-For.
+    """The address of the client: the peer or, behind trusted proxies, an address in X-Forwarded-For.
 
     Reads X-Forwarded-For from the right up to the first address that is not a trusted proxy. Addresses
     further left are ignored, because the client can forge them.
@@ -66,22 +66,11 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequenc
 def _is_trusted(address: str | None, trusted: Sequence[IpNetwork]) -> bool:
     if not trusted:
         return False
-    try:
-        ip = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return any(ip in network for network in trusted)
+    ip = parse_ip(address)
+    return ip is not None and any(ip in network for network in trusted)
 
 
 @lru_cache(maxsize=1_024)
 def source_prefix(address: str | None) -> str | None:
-    """The /24 or /48 network of an address: enough to recognise abuse, too little to identify a person."""
-    try:
-        ip = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+    """The /24 or /48 network of an address: enough to recognise abuse, not enough to identify a person."""
+    return network_prefix(address, ipv4_bits=24, ipv6_bits=48)

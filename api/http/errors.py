@@ -24,7 +24,7 @@ STATUS_OF: dict[str, int] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
-    "invalid_transition": 409,  # reserved: today every status may follow every other
+    "invalid_transition": 409,  # reserved, not used: every status may follow every other
     "idempotency_in_progress": 409,
     "precondition_failed": 412,
     "payload_too_large": 413,
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """An error, as handed to the function that renders it."""
+    """An error, for the function that renders it."""
 
     status: int
     code: str
@@ -123,7 +123,7 @@ def fail(
 
 def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     """Make `app` answer every error in the envelope."""
-    app.add_error_handler(Exception, _on_anything_else)
+    app.add_error_handler(Exception, _on_unexpected_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     app.add_error_handler(_UNAVAILABLE, _on_unavailable)
     app.add_error_handler(DomainError, _on_domain_error)
@@ -163,6 +163,6 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
     fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
 
 
-def _on_anything_else(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
+def _on_unexpected_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     log.error("request_failed", request_id=getattr(req.context, "request_id", None), exc_info=error)
     fail(req, resp, "internal_error", INTERNAL_ERROR)

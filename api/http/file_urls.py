@@ -32,7 +32,7 @@ def verify(attachment_id: str, expires: str, signature: str, key: bytes, now: da
 
 
 def _signature(attachment_id: str, expires: str, key: bytes) -> str:
-    # The first line prevents that a signature made for another purpose with this key is valid here.
+    # Because of the first line, a signature that this key made for another purpose is not valid here.
     message = f"attachment-url\n{attachment_id}\n{expires}".encode()
     digest = hmac.new(key, message, hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,7 +1,7 @@
 """The middleware that runs before and after every request.
 
 Checks in this order: route (404), method (405), key (401), rate limit (429), scope (403), idempotency claim.
-The checks use the matched resource, not the text of the path; the path only selects the format of errors.
+The checks use the matched resource, not the path; the path only selects the format of errors.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REQUEST_ID = _ID
 FULL_DISK_RETRY_SECONDS = 5
 _FILTER_CHARACTERS = 100  # of each parameter, in the event that records a read of the audit trail
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; only if BASE_URL is https
+_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # RFC 6797; sent only if BASE_URL is https
 
 log = structlog.get_logger()
 
@@ -127,8 +127,8 @@ class Gate:
             self._services.access_notes.add(note)
 
     def _require_disk_space(self, req: falcon.Request, verb: Verb) -> None:
-        """Refuse writes while PostgreSQL's disk is nearly full: on a full disk PostgreSQL stops, and reads
-        fail too."""
+        """Refuse writes while the disk of PostgreSQL is nearly full: on a full disk PostgreSQL stops, and
+        reads fail too."""
         is_read = req.method in ("GET", "HEAD") or verb.changes_nothing
         if not is_read and self._services.disk_space.is_low():
             message = "The disk of the database is nearly full, so nothing can be changed. Try again later."
@@ -149,8 +149,8 @@ class Gate:
 
 
 def _require_known_parameters(req: falcon.Request, operation: Operation) -> None:
-    """Refuse query parameters of a write that declares none. Its resource does not check them, and the
-    check must come before the Idempotency-Key is claimed."""
+    """Raise Invalid if a write that declares no query parameters has some. The resource does not check this,
+    and the check must precede the claim of the Idempotency-Key."""
     if operation.query is None and req.query_string and req.method not in ("GET", "HEAD"):
         read_query(req, NoQuery)
 

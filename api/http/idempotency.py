@@ -31,12 +31,12 @@ _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _METHODS = frozenset(("POST", "PATCH"))
 _STORED_HEADERS = ("location", "etag", "content-type")
-# A retry may get another answer: after 412 and 415 with another If-Match, Content-Type or Content-Encoding.
+# A retry may get a different answer; after 412 and 415, with other headers.
 _NOT_FINAL = frozenset((401, 408, 409, 412, 415, 429))
 _PURGE_ONE_IN = 200
 _HEADER = "Idempotency-Key"
 _ENCRYPTED = b"sealed:"  # marks an encrypted body; no JSON begins with it
-_PURPOSE = "kept answer"
+_PURPOSE = "kept answer"  # of the encryption; stored answers depend on it
 
 log = structlog.get_logger()
 
@@ -152,7 +152,7 @@ def _in_progress() -> Refused:
 
 
 def _request_sha256(req: falcon.Request, operation: Operation) -> bytes:
-    """The hash of method, path, query and body: two requests with the same hash are the same request."""
+    """The hash of method, path, query and body. Requests with the same hash count as the same request."""
     digest = hashlib.sha256()
     for part in (req.method, req.path, req.query_string):
         digest.update(part.encode(errors="replace") + b"\0")

@@ -19,7 +19,7 @@ from api.http.openapi_parts import (
     HEADERS,
     PARAMETERS,
     TAGS,
-    for_requests,
+    add_text_patterns,
     oauth2_scheme,
 )
 from api.http.queries import NoQuery, read_query
@@ -75,7 +75,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         _mark_times(info, components, set())
     for *_, operation in operations:
         if operation.body is not None:
-            for_requests(schema_of[id(operation.body)], components)
+            add_text_patterns(schema_of[id(operation.body)], components)
     paths: Document = {}
     for path, method, resource, operation in operations:
         described = _operation(path, method, resource, operation, schema_of, components)
@@ -233,7 +233,7 @@ def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any
             parameter |= {"style": "form", "explode": False}
         if field.get("default", 0) is None:
             del field["default"]
-        for_requests(field, components)
+        add_text_patterns(field, components)
         parameters.append(parameter | {"schema": field})
     return parameters
 

@@ -165,7 +165,7 @@ COMMON_SCHEMAS: dict[str, Any] = {
     },
     "CursorPagination": {
         "type": "object",
-        "description": "When `cursor` is given (empty for the first page); without totals",
+        "description": "For requests with `cursor` (empty for the first page); without totals",
         "required": ["count", "per_page", "next_cursor", "links"],
         "properties": {
             "count": _COUNT,
@@ -257,8 +257,8 @@ _NO_NUL = "^[^\\u0000]*$"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 
 
-def for_requests(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
-    """Add patterns for the checks of text that msgspec does not know: no NUL, not only white space."""
+def add_text_patterns(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
+    """Add patterns for the checks of text that msgspec does not describe: no NUL, not only white space."""
     if "$ref" in schema:
         schema = components[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "string" and not schema.keys() & {"enum", "format"}:
@@ -269,4 +269,4 @@ def for_requests(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
         *schema.get("anyOf", ()),
         *([schema["items"]] if "items" in schema else ()),
     ):
-        for_requests(inner, components)
+        add_text_patterns(inner, components)

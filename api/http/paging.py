@@ -120,7 +120,7 @@ def cursor_meta(
 
 
 def binding_of(query: PageQuery | CursorQuery) -> bytes:
-    """The filters, sort and order of the query. A cursor is valid only for those it was issued for."""
+    """The filters, sort and order of the query, for which alone a cursor is valid."""
     fields = {name: getattr(query, name) for name in query.__struct_fields__ if name not in _UNBOUND_FIELDS}
     return msgspec.json.encode(fields, order="deterministic")
 

@@ -1,4 +1,4 @@
-"""Names every bad field of a body or query at once; msgspec stops at the first."""
+"""Finds every bad field of a body or query; msgspec stops at the first one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def find_problems(given: Mapping[str, Any], kind: Any, *, noun: str) -> Details:
     return found
 
 
-def required(name: str, noun: str) -> str:
+def required_message(name: str, noun: str) -> str:
     return f"The {name} {noun} is required."
 
 
-def unknown(name: str, noun: str) -> str:
+def unknown_message(name: str, noun: str) -> str:
     return f"There is no {noun} {name} here."
 
 
@@ -45,17 +45,17 @@ def _check_struct(given: Mapping[str, Any], info: Any, prefix: str, noun: str, f
         if name in given:
             _check(given[name], field.type, path, noun, found, choices[field.name])
         elif field.required:
-            found[path] = [required(path, noun)]
+            found[path] = [required_message(path, noun)]
     for name in given:
         if name not in fields:
             path = prefix + _printable(name)
-            found[path] = [unknown(path, noun)]
+            found[path] = [unknown_message(path, noun)]
 
 
 def _check(
     value: Any, info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...] = ()
 ) -> None:
-    """Add to `found` what is wrong with `value` as the type `info`.
+    """Add to `found` the problems of `value` as the type `info`.
 
     `choices` are the words of a Literal in the order of their declaration.
     """
@@ -92,7 +92,8 @@ def _check(
 def _check_items(
     value: list[Any], info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...]
 ) -> None:
-    """Add the bad items of a list: objects under their index (tickets.0.title), others under the list."""
+    """Add the problems of the items: of objects under their index (tickets.0.title), of others under the
+    list."""
     messages: dict[str, None] = {}
     are_objects = isinstance(_without_metadata(info.item_type), inspect.StructType)
     for index, item in enumerate(value):
@@ -116,7 +117,7 @@ def _without_metadata(info: Any) -> Any:
 
 
 def _problem(value: Any, info: Any, description: str, choices: tuple[str, ...]) -> str | None:
-    """The end of the sentence "The title field ...", or None for a valid value."""
+    """The problem, to complete "The title field ..."; None for a valid value."""
     match info:
         case inspect.StrType():
             return _text_problem(value, info, description)
@@ -146,7 +147,7 @@ def _text_problem(value: Any, info: inspect.StrType, description: str) -> str | 
     if "\0" in value:
         return "must not contain the NUL character"
     if not _is_unicode(value):
-        return "contains half of a surrogate pair, which is no character"
+        return "contains half of a surrogate pair, which is not a character"
     value = value.strip()
     if info.min_length and not value:
         return "must not be empty"

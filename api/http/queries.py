@@ -13,7 +13,7 @@ import falcon
 import msgspec
 from msgspec import inspect
 
-from api.http.problems import find_problems, unknown
+from api.http.problems import find_problems, unknown_message
 from domain.errors import Details, Invalid
 
 T = TypeVar("T")
@@ -38,19 +38,19 @@ def read_query(req: falcon.Request, kind: type[T]) -> T:
 
 
 def parse_query(query_string: str, kind: type[T]) -> T:
-    """As `read_query`."""
+    """As `read_query`, for a query string."""
     if not query_string and (defaults := _defaults(cast(Any, kind))) is not None:
         return cast(T, defaults)
     found: Details = {}
     given: dict[str, Any] = {}
     conversions = _conversions(cast(Any, kind))
-    for name, text in _decoded(query_string, found):
+    for name, text in _decode(query_string, found):
         if name not in conversions:
-            found[name] = [unknown(name, "parameter")]
+            found[name] = [unknown_message(name, "parameter")]
         elif name in given:
             found[name] = [f"The {name} parameter is given more than once."]
         else:
-            _take(name, text, conversions[name], given, found)
+            _convert(name, text, conversions[name], given, found)
     try:
         query = msgspec.convert(given, kind)
     except msgspec.ValidationError:
@@ -60,8 +60,8 @@ def parse_query(query_string: str, kind: type[T]) -> T:
     return query
 
 
-def narrowed(query: object, kind: type[T], **others: Any) -> T:
-    """A `kind` with `others`, and with the query's values for its other fields."""
+def convert_query(query: object, kind: type[T], **others: Any) -> T:
+    """A `kind` with the values of `others` and, for its other fields, the values of the query."""
     names = [
         name for name in cast(Any, kind).__struct_fields__ if name not in others and hasattr(query, name)
     ]
@@ -85,8 +85,8 @@ def _defaults(kind: Any) -> Any:
         return None
 
 
-def _decoded(query_string: str, found: Details) -> list[tuple[str, str]]:
-    """As `pairs_of`, but without parameters that are not text; adds these to `found`."""
+def _decode(query_string: str, found: Details) -> list[tuple[str, str]]:
+    """As `pairs_of`, but add parameters that are not text to `found` instead of returning them."""
     pairs = []
     for part in query_string.split("&"):
         raw_name, _, raw_text = part.partition("=")
@@ -107,7 +107,9 @@ def _bytes_of(text: str) -> bytes:
     return unquote_to_bytes(text.replace("+", " "))
 
 
-def _take(name: str, text: str, convert: Callable[[str], Any], given: dict[str, Any], found: Details) -> None:
+def _convert(
+    name: str, text: str, convert: Callable[[str], Any], given: dict[str, Any], found: Details
+) -> None:
     try:
         given[name] = convert(text)
     except ValueError as error:

@@ -35,7 +35,7 @@ class RateWindow(msgspec.Struct, frozen=True):
 
 
 def set_headers(resp: falcon.Response, window: RateWindow) -> None:
-    """Set the X-RateLimit headers; every answer to a valid key has them, errors included."""
+    """Set the X-RateLimit headers, which every answer to a valid key has, including errors."""
     resp.set_header("X-RateLimit-Limit", str(window.limit))
     resp.set_header("X-RateLimit-Remaining", str(window.remaining))
     resp.set_header("X-RateLimit-Reset", str(math.ceil(window.resets_at)))

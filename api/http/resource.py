@@ -1,7 +1,7 @@
-"""What a path is: a class with one method a verb, and a declaration of each.
+"""The base class of all paths: a method for each HTTP verb, and a declaration of each verb.
 
-The declarations serve and document alike: the gate (api/http/gate.py) lets only declared operations
-through, with the scope they name, and api/http/openapi.py describes them.
+The gate (api/http/gate.py) admits only declared operations and checks their scopes; api/http/openapi.py
+describes them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAX_BODY_BYTES = 1_048_576
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of one verb on one path.
 
-    With `changes_nothing` it counts as a read, whatever the verb. With `is_recorded` each use is recorded as
-    a read of the audit trail.
+    With `changes_nothing` it counts as a read, even if the verb is POST. With `is_recorded` each use is
+    recorded as a read of the audit trail.
     """
 
     summary: str
@@ -38,11 +38,12 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 class Operation(Verb, frozen=True, kw_only=True):
     """One verb on one path of the API, as it is served and as the OpenAPI document describes it.
 
-    A credential needs `scope` or `or_scope`; if both are None, any credential will do, and with `public=True`
-    none is needed. `body` and `query` are closed structs, decoded by `validate` and `read_query`. `answer` is
-    the type of the envelope's `data` (of one item if `is_list`; None means null); other media types than JSON
-    do not use it. With `has_etag` answers have an ETag; with `answers_not_modified` the operation supports
-    If-None-Match too. `errors` are the codes of api.http.errors.STATUS_OF beyond those of every operation.
+    A credential needs `scope` or `or_scope`; if both are None, every credential is accepted. With
+    `public=True` no credential is needed. `body` and `query` are closed structs, decoded by `read_values` and
+    `read_query`. `answer` is the type of the envelope's `data`, or of one item if `is_list`; None means null.
+    It is used only for JSON. With `has_etag` answers have an ETag; with `answers_not_modified` the operation
+    also supports If-None-Match. `errors` are the codes of api.http.errors.STATUS_OF in addition to those of
+    every operation.
     """
 
     description: str = ""
@@ -88,7 +89,7 @@ class Resource:
 
     @classmethod
     def operation(cls, method: str) -> Verb | None:
-        """The declaration of `method` on this path, or None where it is not allowed."""
+        """The declaration of `method` on this path, or None if it is not allowed."""
         return cls.operations.get("GET" if method == "HEAD" else method)
 
     @classmethod
@@ -119,7 +120,7 @@ class BadDeclaration(Exception):
 
 
 def verify(resource: type[Resource]) -> None:
-    """Raise BadDeclaration unless exactly the declared operations can be reached."""
+    """Raise BadDeclaration unless the class defines methods for exactly the declared operations."""
     defined = {
         name.removeprefix("on_").upper()
         for name in dir(resource)

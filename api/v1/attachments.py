@@ -20,7 +20,7 @@ from msgspec import Meta
 from api.http import file_urls
 from api.http.bodies import read_file, require_plain, respond
 from api.http.errors import Refused
-from api.http.problems import required, unknown
+from api.http.problems import required_message, unknown_message
 from api.http.queries import NoQuery, read_query
 from api.http.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
 from api.http.services import Services
@@ -31,10 +31,11 @@ from domain.errors import Details, Invalid
 from domain.ticket import Attachment
 from domain.times import whole_seconds
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
+from projections.rows import AttachmentRow
 from projections.tickets import get_attachment, list_attachments
 from projections.views import AttachmentView
 
-FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the full size, and the form around it
+FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the largest size, and the rest of the form
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)
 _UNKNOWN_TYPE = "application/octet-stream"
 _LONGEST_FILENAME = 255
@@ -49,20 +50,20 @@ class FileUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FileAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The query of a signed address, which the server made."""
+    """The query parameters of a signed address."""
 
     expires: str
     signature: str
 
 
 class Attachments(Resource):
-    """The files of a ticket."""
+    """Lists and adds the files of a ticket."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List the files of a ticket, oldest first",
-            description="All of them: a ticket holds at most 20.",
-            roles="all who see the ticket",
+            description="Returns all files: a ticket has at most 20.",
+            roles="all who may see the ticket",
             scope="tickets:read",
             query=NoQuery,
             answer=list[AttachmentView],
@@ -70,8 +71,9 @@ class Attachments(Resource):
         ),
         "POST": Operation(
             summary="Attach a file to a ticket",
-            description="A form with one part named `file`: at most 25 MB, and 20 files a ticket.",
-            roles="all who see the ticket",
+            description="Send a form with one part named `file`, at most 25 MB. A ticket has at most 20"
+            " files.",
+            roles="all who may see the ticket",
             scope="tickets:write",
             body=FileUpload,
             body_media_type=MULTIPART,
@@ -87,45 +89,35 @@ class Attachments(Resource):
         visible_row(self.services, req.context.caller, ticket_id)
         read_query(req, NoQuery)
         files = list_attachments(self.services.pool, ticket_id)
-        respond(
-            resp,
-            [
-                AttachmentView(
-                    id=file.id,
-                    filename=file.filename,
-                    url=self.services.file_url(file.id),
-                    size=file.size_bytes,
-                    content_type=file.content_type,
-                    created_at=file.created_at,
-                )
-                for file in files
-            ],
-        )
+        respond(resp, [self._view(file, file.created_at) for file in files])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         form = _Form(req)
         context = req.context.command()
         ticket = visible_ticket(self.services.store, context.caller, ticket_id)
-        upload = form.the_file()
+        upload = form.require_file()
         if not context.is_retry:
             ticket.require_room_for_a_file()
-        attachment = self._keep(context.command_id, upload, context.at)
+        attachment = self._store(context.command_id, upload, context.at)
         ticket = attach_file(self.services.store, ticket_id, attachment, context)
         self.services.visibility.wait_for(ticket.position)
-        view = AttachmentView(
-            id=attachment.id,
-            filename=attachment.filename,
-            url=self.services.file_url(attachment.id),
-            size=attachment.size_bytes,
-            content_type=attachment.content_type,
-            created_at=whole_seconds(ticket.updated_at),
-        )
+        view = self._view(attachment, whole_seconds(ticket.updated_at))
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/attachments"
         respond(resp, view, status=201)
 
-    def _keep(self, attachment_id: str, upload: _Upload, at: datetime) -> Attachment:
-        """Store the bytes before the event that names them. A crash in between leaves a file that no event
-        names; a retry writes it again under the same id."""
+    def _view(self, file: Attachment | AttachmentRow, created_at: datetime) -> AttachmentView:
+        return AttachmentView(
+            id=file.id,
+            filename=file.filename,
+            url=self.services.file_url(file.id),
+            size=file.size_bytes,
+            content_type=file.content_type,
+            created_at=created_at,
+        )
+
+    def _store(self, attachment_id: str, upload: _Upload, at: datetime) -> Attachment:
+        """Store the file before its event. A crash in between leaves a file without an event; a retry writes
+        the file again under the same id."""
         try:
             stored = self.services.attachments.put(attachment_id, upload.stream)
         except TooLarge:
@@ -137,13 +129,13 @@ class Attachments(Resource):
 
 
 class AttachmentFile(Resource):
-    """One file, for whoever has its signed address."""
+    """Serves one file to everyone who has its signed address."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Download a file by its signed address",
-            description="The address comes with the ticket and works for 15 to 30 minutes, without a key."
-            " The file always comes as a download.",
+            description="The address is part of the ticket and is valid for 15 to 30 minutes. No key is"
+            " needed. The answer asks browsers to save the file, not to show it.",
             public=True,
             query=FileAddress,
             media_type="application/octet-stream",
@@ -159,14 +151,14 @@ class AttachmentFile(Resource):
         query = read_query(req, FileAddress)
         now = datetime.now(UTC)
         if not file_urls.verify(attachment_id, query.expires, query.signature, self._key, now):
-            raise _no_such_file()
+            raise _file_not_found()
         row = get_attachment(self.services.pool, attachment_id)
         if row is None:
-            raise _no_such_file()
+            raise _file_not_found()
         try:
             file = self.services.attachments.open(attachment_id)
         except NoSuchFile:
-            raise _no_such_file() from None
+            raise _file_not_found() from None
         resp.content_type = row.content_type
         resp.downloadable_as = row.filename
         resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
@@ -184,9 +176,9 @@ class _Upload(msgspec.Struct, frozen=True):
 
 
 class _Form:
-    """A multipart body, read whole. Raises Refused with 415, 413 or 400 when it cannot be read.
+    """A multipart body, read completely. Raises Refused with 415, 413 or 400 if it cannot be read.
 
-    Only `the_file` checks its content, because 404 comes before 422.
+    Only `require_file` checks its content, because 404 comes before 422.
     """
 
     def __init__(self, req: falcon.Request) -> None:
@@ -204,15 +196,15 @@ class _Form:
             for part in MultipartFormHandler().deserialize(body, content_type, length):
                 self._take(part)
         except (UnicodeDecodeError, DelimiterError):
-            raise Refused("bad_request", "The form is broken off, or its headers are not UTF-8.") from None
+            raise Refused("bad_request", "The form is incomplete, or its headers are not UTF-8.") from None
 
-    def the_file(self) -> _Upload:
+    def require_file(self) -> _Upload:
         """The part named `file`. Raises Invalid unless it is the only part and has a filename."""
         details = self._details
         if self._upload is None:
-            details = {"file": [required("file", "field")], **details}
+            details = {"file": [required_message("file", "field")], **details}
         elif not self._upload.filename:
-            details = {"file": ["The file field needs a filename."], **details}
+            details = {"file": ["The file field must have a filename."], **details}
         if details or self._upload is None:
             raise Invalid(details)
         return self._upload
@@ -230,11 +222,11 @@ class _Form:
             self._details["file"] = ["The file field is given more than once."]
         else:
             name = (part.name or "")[:64]
-            self._details[name] = [unknown(name, "field")]
+            self._details[name] = [unknown_message(name, "field")]
 
 
 def _filename(given: str) -> str:
-    """The name without folders and unprintable characters; empty when nothing is left."""
+    """The name without folders and unprintable characters; empty if nothing is left."""
     name = PurePosixPath(given.replace("\\", "/")).name
     name = "".join(character for character in name if character.isprintable()).strip()
     return name[-_LONGEST_FILENAME:] if name.strip(".") else ""
@@ -245,8 +237,8 @@ def _media_type(given: str) -> str:
     return media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN_TYPE
 
 
-def _no_such_file() -> Refused:
+def _file_not_found() -> Refused:
     return Refused(
         "not_found",
-        "There is no file at this address, or the address has expired: read the ticket again for a new one.",
+        "There is no file at this address, or it has expired. Read the ticket again for a new address.",
     )

@@ -31,7 +31,7 @@ Action = Annotated[
 
 
 class AuditEventsQuery(CursorQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The filters of the search; they combine with AND."""
+    """The filters of the search, which combine with AND."""
 
     actor: Annotated[str, Meta(description="The id of a user or key, or `cli` or `system`")] | None = None
     property_id: str | None = None
@@ -52,9 +52,10 @@ class AuditEvents(Resource):
         "GET": Operation(
             summary="Search the audit trail",
             description="Lists the matching events in the order of the log, newest first unless `order=asc`."
-            " `from` is included, `to` is not. Follow `links.next`; there are no totals. `facts` contains the"
-            " data of the event. Reads of the audit trail are recorded as `audit.read`, and refused writes as"
-            " `access.denied`. Repetitions within a minute are one event; its field `times` counts them.",
+            " `from` is included, `to` is not. Follow `links.next`; there are no totals. `facts` contains"
+            " the data of the event. Reads of the audit trail are recorded as `audit.read`, and refused"
+            " writes as `access.denied`. Equal requests within a minute are recorded as one event, whose"
+            " field `times` counts them.",
             roles="admin; managers, for events of their properties",
             scope="audit:read",
             query=AuditEventsQuery,

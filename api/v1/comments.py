@@ -19,12 +19,12 @@ from projections.views import CommentView, Reference
 
 
 class Comments(Resource):
-    """The comments of a ticket, oldest first."""
+    """Lists and adds the comments of a ticket."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List the comments of a ticket, oldest first",
-            roles="all who see the ticket; guests see no internal comments",
+            roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
             query=PageQuery,
             answer=CommentView,
@@ -33,7 +33,7 @@ class Comments(Resource):
         ),
         "POST": Operation(
             summary="Comment on a ticket",
-            roles="all who see the ticket; internal comments: staff and above",
+            roles="all who may see the ticket; internal comments: staff and above",
             scope="tickets:write",
             body=NewComment,
             body_example=examples.NEW_COMMENT,

@@ -24,7 +24,7 @@ SCHEMA_JSON = "application/schema+json"
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` is the last part of the schema's address, `type` the attribute `type` of CloudEvents."""
+    """`name` is the last part of the schema's address. `type` is the attribute `type` of CloudEvents."""
 
     name: str
     type: str
@@ -60,8 +60,8 @@ class EventSchema(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read the JSON Schema of a type of events",
-            description="For example `ticket.opened.v1`. Later versions may add optional fields and values of"
-            " enumerations. Ignore those you do not know.",
+            description="For example `ticket.opened.v1`. The schema may later get further optional fields and"
+            " values of enumerations. Ignore fields and values that you do not know.",
             public=True,
             query=NoQuery,
             media_type=SCHEMA_JSON,
@@ -70,7 +70,9 @@ class EventSchema(Resource):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._schemas = {versioned(name): _cached(schema_of(kind)) for name, kind in event_types().items()}
+        self._schemas = {
+            versioned(name): _encode_with_etag(schema_of(kind)) for name, kind in event_types().items()
+        }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         if name not in self._schemas:
@@ -94,7 +96,7 @@ class AsyncApi(Resource):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._document = _cached(describe_stream(services.settings))
+        self._document = _encode_with_etag(describe_stream(services.settings))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         read_query(req, NoQuery)
@@ -112,6 +114,6 @@ def _event_type(name: str, kind: type[DomainEvent], base_url: str) -> EventType:
     )
 
 
-def _cached(document: object) -> tuple[bytes, str]:
+def _encode_with_etag(document: object) -> tuple[bytes, str]:
     data = msgspec.json.encode(document)
     return data, f'"{sha256(data).hexdigest()[:32]}"'

@@ -29,9 +29,9 @@ are CloudEvents 1.0 in JSON format, the same as the records in Kafka; `dataschem
 Schema of `data`. Send the first request without `after`, and each further one with `after` set to the
 `position` of the previous answer.
 
-With `wait` the answer comes as soon as there is an event, or without events after this number of seconds, at
-most {MAX_WAIT_SECONDS}. If too many requests are waiting, it comes at once. An answer has about 4 MB at most.
-Names, e-mail addresses and phone numbers in `data` are encrypted.
+With `wait` the server answers as soon as there is an event, or without events after this number of seconds,
+at most {MAX_WAIT_SECONDS}. If too many requests are waiting, it answers at once. An answer has at most about
+4 MB. Names, e-mail addresses and phone numbers in `data` are encrypted.
 """
 
 

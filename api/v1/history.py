@@ -33,8 +33,8 @@ class TicketHistory(Resource):
             summary="Read the history of a ticket",
             description="One entry for each event, by version, read from the log: who caused it, with which"
             " key, in which request, and what it changed. Before the opening every field counts as null, so"
-            " all changes applied in order give the ticket. An added comment or file is a field of its own,"
-            " `comments.ID` or `attachments.ID`. The history of a deleted ticket needs the scope"
+            " all changes, applied in order, result in the ticket. An added comment or file has a separate"
+            " name, `comments.ID` or `attachments.ID`. The history of a deleted ticket requires the scope"
             " `audit:read`.",
             roles="staff and above, for tickets of their properties",
             scope="audit:read",
@@ -57,7 +57,8 @@ class TicketHistory(Resource):
 
 
 def readable_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
-    """The ticket, if the caller may read its history. Guests may not, because it shows internal comments."""
+    """The ticket, if the caller may read its history. Guests may not, because it contains internal
+    comments."""
     ticket = store.load(Ticket, ticket_id)
     if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):
         raise NotFound("ticket")

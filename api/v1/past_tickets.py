@@ -1,4 +1,4 @@
-"""A ticket as it was at a version or at a moment."""
+"""Reads a ticket as it was at an earlier version or moment."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from projections.tickets import FoundTicket
 AS_OF = Annotated[
     datetime | None,
     Meta(
-        description="A time of the past; one without a fraction means that second to its end",
+        description="A time in the past. A time without a fraction includes its whole second",
         extra_json_schema={"format": "date-time"},  # msgspec omits it where there is a Meta
     ),
 ]
 
 
 class MomentQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """At most one of the two. Without either, the ticket of now."""
+    """Give at most one of the two. Without both, the answer is the current ticket."""
 
     as_of: AS_OF = None
-    version: Annotated[int, Meta(ge=1, description="A version of the past")] | None = None
+    version: Annotated[int, Meta(ge=1, description="An earlier version")] | None = None
 
 
 def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQuery) -> FoundTicket:
-    """The ticket as it was, with the names of today.
+    """The earlier state of the ticket, with current names.
 
-    Its past is visible to whoever sees the ticket now or would have seen it then, but only to auditors when
-    it is deleted now. Raises NotFound for everyone else, and when the ticket did not exist then.
+    It is visible to callers who may see the ticket now, or could see it then; if the ticket is deleted now,
+    only to auditors. Raises NotFound for other callers, and if the ticket did not exist then.
     """
     then, now = _then_and_now(services, ticket_id, query)
     if not _may_see(caller, then, now):

@@ -1,4 +1,4 @@
-"""/v1/audit: the log as a file with a proof, and the proof of one event."""
+"""/v1/audit: exports of the log with a proof, and the proof of one event."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from notary.export import MEDIA_TYPES, Format, data, digest, find_range, manifes
 from notary.proofs import prove
 from notary.window import Range
 
-WHO = "admin, with a key that is not restricted to properties"
+ROLES = "admin, with a key that is not restricted to properties"
 DESCRIPTION = """\
-Events as they were stored, in the order of the log: names, e-mail addresses and phone numbers are sealed.
+Returns events as they are stored, in the order of the log. Names, e-mail addresses and phone numbers are
+encrypted.
 
-`from` and `to` take a position of the log or a time, and may be mixed. Positions are both included. A time is
-compared with `occurred_at`: `from` is included and `to` is not, so that one day's `to` is the next day's
-`from` and every event is in one of the two. Without `to` it ends at the last signed position; a later `to`
-has it signed first. `X-Export-From` and `X-Export-To` tell the positions of the first and the last event.
+`from` and `to` are each a position of the log or a time. Both positions are included. A time is compared with
+`occurred_at`: `from` is included and `to` is not, so `to` of one day is `from` of the next, and every event
+is in exactly one of the two exports. Without `to` the export ends at the last signed position. If `to` is
+later than that, the log is signed first. `X-Export-From` and `X-Export-To` contain the positions of the first
+and the last event.
 
-The same words give the same bytes each time. Only where times are asked for can there be more at the end:
-what was stored since, though it occurred before `to`. To go on after a broken transfer, repeat the request
-with `after`, the position in the last whole line. The manifest that proves the file is at
-/v1/audit/export/manifest with the same parameters, without `after`; check both with tools/verify_export.py.
+The same request returns the same bytes each time, with one exception: an export by times can get longer,
+because an event that occurred before `to` can be stored later. To continue an interrupted transfer, repeat
+the request with `after` set to the position in the last complete line. The manifest, which proves the file,
+is at /v1/audit/export/manifest with the same parameters, without `after`. tools/verify_export.py checks both
+files.
 """
 
 Position = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -40,13 +43,14 @@ First = Annotated[Position | datetime, Meta(description="The first position, or 
 Last = Annotated[
     Position | datetime | None,
     Meta(
-        description="The last position, or the moment before which it ends. Default: the last signed position"
+        description="The last position, or the moment before which the export ends. Default: the last signed"
+        " position"
     ),
 ]
 
 
 class ManifestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which part of the log."""
+    """The range of the log, and the format of the file."""
 
     first: First = msgspec.field(default=1, name="from")
     last: Last = msgspec.field(default=None, name="to")
@@ -55,20 +59,20 @@ class ManifestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class ExportQuery(ManifestQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     after: Annotated[
-        Position | None, Meta(description="Only what follows this position, without a header")
+        Position | None, Meta(description="Return only the events after this position, without a header")
     ] = None
 
 
 class ProofStep(msgspec.Struct, frozen=True, kw_only=True):
-    """What is hashed with the event on the way to `root`, and whether it stands to the left."""
+    """A hash that is combined with the hash so far, on the path to `root`. `left`: it is the left one."""
 
     left: bool
     hash: str
 
 
 class EventProof(msgspec.Struct, frozen=True, kw_only=True):
-    """From an event's hash up to a signed checkpoint: notary/proofs.py tells how it is checked. Each of
-    `pages` has its number, first and last position, count of events, and root."""
+    """The path from the hash of an event to a signed checkpoint. notary/proofs.py describes how to check it.
+    Each of `pages` is a block of the log: number, first and last position, count of events, and root."""
 
     event_id: str
     position: int
@@ -86,13 +90,13 @@ class EventProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Export(Resource):
-    """The log as a file."""
+    """Serves the log as a file."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Export the event log",
             description=DESCRIPTION,
-            roles=WHO,
+            roles=ROLES,
             scope="audit:read",
             query=ExportQuery,
             media_type=MEDIA_TYPES["ndjson"],
@@ -112,10 +116,10 @@ class Export(Resource):
         if query.after is not None:
             chosen = chosen.following(query.after)
         if req.method != "HEAD":
-            resp.stream = self._pieces(chosen, query.format, with_header=query.after is None)
+            resp.stream = self._chunks(chosen, query.format, with_header=query.after is None)
 
-    def _pieces(self, chosen: Range, format: Format, *, with_header: bool = True) -> Iterator[bytes]:
-        return data(self.services.pool, chosen, format, with_header=with_header)
+    def _chunks(self, chosen: Range, file_format: Format, *, with_header: bool = True) -> Iterator[bytes]:
+        return data(self.services.pool, chosen, file_format, with_header=with_header)
 
     def _range(self, query: ManifestQuery) -> Range:
         with self.services.pool.connection() as conn:
@@ -123,15 +127,15 @@ class Export(Resource):
 
 
 class ExportManifest(Export):
-    """What proves the file."""
+    """Serves the manifest, which proves the file."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="The signed manifest of an export",
-            description="Reads the whole range to hash it, so give it the time that the export takes."
-            " Of a range by positions the hashes prove that nothing is missing. Where times are asked for,"
-            " they prove each event, and the signature vouches that the others occurred at other times.",
-            roles=WHO,
+            description="Reads and hashes the whole range, so it takes as long as the export. For a range by"
+            " positions, the hashes prove that nothing is missing. For a range by times, they prove each"
+            " event in the file; the signature states that all other events occurred at other times.",
+            roles=ROLES,
             scope="audit:read",
             query=ManifestQuery,
             media_type=f"{JSON}; charset=utf-8",
@@ -145,22 +149,22 @@ class ExportManifest(Export):
         query = read_query(req, ManifestQuery)
         chosen = self._range(query)
         lift_request_limit()  # it reads the whole range, which may take long
-        content = digest(self._pieces(chosen, query.format), query.format)
+        content = digest(self._chunks(chosen, query.format), query.format)
         with self.services.pool.connection() as conn:
             resp.data = manifest(conn, self.services.vault, chosen, content)
         resp.content_type = f"{JSON}; charset=utf-8"
 
 
 class EventProofs(Resource):
-    """The proof of one event."""
+    """Serves the proof of one event."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Prove that an event is in the signed log",
-            description="The event's hash, its neighbours up to the root of its page, and the chain from"
-            " there to a checkpoint that the notary has signed. A new event is signed within minutes;"
-            " until then the answer is 404 or 409.",
-            roles=WHO,
+            description="Returns the hash of the event, the hashes on the path to the root of its block, and"
+            " the chain from there to a checkpoint that the notary has signed. A new event is signed within"
+            " minutes; until then the answer is 404 or 409.",
+            roles=ROLES,
             scope="audit:read",
             query=NoQuery,
             answer=EventProof,

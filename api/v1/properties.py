@@ -29,13 +29,13 @@ from projections.views import PropertyDetail, PropertySummary, UnitView
 
 
 class Properties(Resource):
-    """The properties within the caller's reach."""
+    """Lists and registers properties."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List properties",
             description="`active_tickets_count` counts the tickets that are open or in progress.",
-            roles="all; those within reach",
+            roles="all, for properties within their reach",
             scope="properties:read",
             query=PageQuery,
             answer=PropertySummary,
@@ -74,8 +74,9 @@ class PropertyItem(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read a property with its units",
-            description="At most the first 1,000 units by name; the list of units has all of them.",
-            roles="all who reach it",
+            description="`units` contains at most the first 1,000 units by name. The list of units contains"
+            " all.",
+            roles="all, for properties within their reach",
             scope="properties:read",
             query=NoQuery,
             answer=PropertyDetail,
@@ -84,7 +85,7 @@ class PropertyItem(Resource):
         ),
         "PATCH": Operation(
             summary="Rename a property or correct its address",
-            description="Absent fields stay as they are; the address is replaced whole.",
+            description="Absent fields stay as they are. The address is replaced as a whole.",
             roles="manager and above",
             scope="properties:write",
             body=PropertyChanges,
@@ -113,12 +114,12 @@ class PropertyItem(Resource):
 
 
 class Units(Resource):
-    """The units of a property."""
+    """Lists and adds the units of a property."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List the units of a property, by name",
-            roles="all who reach it",
+            roles="all, for properties within their reach",
             scope="properties:read",
             query=PageQuery,
             answer=UnitView,

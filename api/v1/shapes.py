@@ -1,4 +1,4 @@
-"""From an aggregate that was just saved to the shape that a client reads. Names come from the read tables."""
+"""Converts saved aggregates to the structs of answers. Names come from the read tables."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
 
 
 def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
-    """The names in a ticket just opened, from the aggregates that the command has read.
+    """The names in a new ticket, from the aggregates that the command has read.
 
-    None when this process does not remember all of them.
+    None if they are not all in the memory of this process.
     """
     place = store.recall(Property, ticket.property_id)
     if ticket.requester_id == caller.principal_id:
@@ -53,7 +53,7 @@ def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | No
 
 
 def found_ticket(pool: Pool, ticket: Ticket) -> FoundTicket:
-    """The ticket as the read tables will show it, for the time until they have reached its version."""
+    """The ticket as the read tables show it once they have reached its version."""
     names = names_of(
         pool,
         property_id=ticket.property_id,

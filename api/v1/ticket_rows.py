@@ -1,4 +1,4 @@
-"""Finds the ticket that a caller may see, as current as the log, and the parts of it that they may see."""
+"""Reads the current state of a ticket, limited to what the caller may see."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from projections.views import TicketDetail
 
 
 def visible_row(services: Services, caller: Caller, ticket_id: str) -> FoundTicket:
-    """The ticket. Raises NotFound when it is absent, deleted or not visible to the caller."""
+    """The ticket. Raises NotFound if it is absent, deleted or not visible to the caller."""
     row = _current_row(services, ticket_id)
     if row is None or row.is_deleted or not caller.may_see_ticket(row.property_id, row.requester_id):
         raise NotFound("ticket")
     return row
 
 
-def shown_to(caller: Caller, row: FoundTicket, services: Services) -> TicketDetail:
-    """The detail with the addresses of its files; for guests without internal comments."""
+def visible_detail(services: Services, caller: Caller, row: FoundTicket) -> TicketDetail:
+    """The detail with the addresses of its files and, for guests, without internal comments."""
     detail = row.detail
     detail.comments = [c for c in detail.comments if caller.role != "guest" or c.visibility == "public"]
     for comment in detail.comments:
@@ -33,7 +33,7 @@ def shown_to(caller: Caller, row: FoundTicket, services: Services) -> TicketDeta
 
 
 def _current_row(services: Services, ticket_id: str) -> FoundTicket | None:
-    """The ticket from the read tables; from the log where the tables still lag behind it after a wait."""
+    """The ticket from the read tables or, if they still lag behind after a wait, from the log."""
     try:
         row = get_ticket(services.pool, ticket_id)
         if row is None or row.is_current:

@@ -11,13 +11,13 @@ from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions, is_not_modified
 from api.http.moments import moment_of
 from api.http.paging import PageQuery, read_cursor, respond_with_page
-from api.http.queries import narrowed, read_query
+from api.http.queries import convert_query, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.past_tickets import AS_OF, MomentQuery, past_row
 from api.v1.shapes import known_names, ticket_summary
-from api.v1.ticket_rows import shown_to, visible_row
+from api.v1.ticket_rows import visible_detail, visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
 from domain.errors import Invalid
@@ -29,7 +29,8 @@ from projections.views import TicketDetail, TicketSummary
 
 
 class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a list is filtered and ordered. Filters combine with AND; lists are separated by commas."""
+    """The filters and the order of a list. Filters combine with AND; the items of a list are separated by
+    commas."""
 
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
@@ -52,11 +53,12 @@ class Tickets(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List tickets",
-            description="Lists in filters are separated by commas. `assigned_to=none` finds the unassigned;"
-            " `q` searches title, description and visible comments. Start with an empty `cursor=` to follow"
-            " `links.next` through a list of any length. With `as_of` the list is the one of that moment:"
-            " filters and order apply to what the tickets were then, under the names of today.",
-            roles="all; guests see the tickets they requested, others those of their properties",
+            description="The items of a list in a filter are separated by commas. `assigned_to=none` finds"
+            " unassigned tickets. `q` searches title, description and visible comments. For a list of any"
+            " length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the"
+            " tickets as they were at that moment: filters and order apply to their state then. The names of"
+            " properties, units and users are current.",
+            roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             query=TicketListQuery,
             answer=TicketSummary,
@@ -65,7 +67,7 @@ class Tickets(Resource):
         ),
         "POST": Operation(
             summary="Open a ticket",
-            description="`requester_id` is for managers and admins; otherwise the caller is the requester.",
+            description="Only managers and admins may give `requester_id`; by default it is the caller.",
             roles="all, for properties within reach",
             scope="tickets:write",
             body=NewTicket,
@@ -92,7 +94,7 @@ class Tickets(Resource):
         respond_with_ticket(resp, self.services, ticket, names, status=201)
 
     def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
-        return narrowed(
+        return convert_query(
             query,
             TicketQuery,
             as_of=None if query.as_of is None else moment_of(query.as_of),
@@ -107,11 +109,12 @@ class TicketItem(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read a ticket with its comments and attachments",
-            description="As it is or, with `as_of` or `version`, as it was, for those who see it now or would"
-            " have seen it then. The past of a ticket that is deleted now asks for the scope `audit:read` and"
-            " staff or above. Names are those of today. 404 before it was opened, while it was deleted, and"
-            " for a version it has not reached.",
-            roles="all who see it; guests see no internal comments",
+            description="Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An"
+            " earlier state is visible to callers who may see the ticket now, or could see it then. If the"
+            " ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role"
+            " staff or above. Names are current. The answer is 404 for a time before the ticket was opened"
+            " or while it was deleted, and for a version that does not exist.",
+            roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
             query=MomentQuery,
             answer=TicketDetail,
@@ -121,9 +124,11 @@ class TicketItem(Resource):
         ),
         "PATCH": Operation(
             summary="Change a ticket",
-            description="Absent fields stay as they are, `null` clears `assigned_to` and `unit_id`. Any"
-            " status may follow any other. What changes nothing is answered with 200 and makes no version.",
-            roles="staff and above; moving to another property: manager and above; guests close and reopen",
+            description="Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. Every"
+            " status may follow every other. A request that changes nothing is answered with 200 and creates"
+            " no new version.",
+            roles="staff and above; to move a ticket to another property, manager and above; guests may only"
+            " close and reopen",
             scope="tickets:write",
             body=TicketChanges,
             body_example=examples.TICKET_CHANGES,
@@ -135,7 +140,7 @@ class TicketItem(Resource):
         ),
         "DELETE": Operation(
             summary="Delete a ticket",
-            description="It is gone from every list; its history stays, and an admin can restore it.",
+            description="No list shows the ticket any more. Its history stays, and an admin can restore it.",
             roles="manager and above",
             scope="tickets:write",
             takes_if_match=True,
@@ -158,7 +163,7 @@ class TicketItem(Resource):
         if row.stands_for_its_version and is_not_modified(req, row.version):
             resp.status = falcon.HTTP_304
             return
-        respond(resp, shown_to(caller, row, self.services))
+        respond(resp, visible_detail(self.services, caller, row))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         values = read_values(req, TicketChanges)
@@ -174,7 +179,7 @@ class TicketItem(Resource):
 
 
 class TicketRestoration(Resource):
-    """Restoring a deleted ticket."""
+    """Restores a deleted ticket."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
@@ -202,7 +207,7 @@ def respond_with_ticket(
     *,
     status: int = 200,
 ) -> None:
-    """Answer with the ticket as the command left it, once every reader can see it."""
+    """Wait until the read tables show the change, and answer with the ticket as the command saved it."""
     services.visibility.wait_for(ticket.position)
     names = names or names_of(
         services.pool,

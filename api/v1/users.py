@@ -9,7 +9,7 @@ import falcon
 from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
-from api.http.queries import NoQuery, narrowed, read_query
+from api.http.queries import NoQuery, convert_query, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
@@ -35,12 +35,12 @@ class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Users(Resource):
-    """The people whom the caller may see."""
+    """Lists and registers users."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List users",
-            roles="staff and above; the people of their properties, and themselves",
+            roles="staff and above, for the people of their properties and themselves",
             scope="users:read",
             query=UserListQuery,
             answer=UserSummary,
@@ -50,7 +50,7 @@ class Users(Resource):
         ),
         "POST": Operation(
             summary="Register a user",
-            roles="manager and above; people whose role and properties lie within the caller's own",
+            roles="manager and above, for people whose role and properties do not exceed the caller's",
             scope="users:write",
             body=NewUser,
             body_example=examples.NEW_USER,
@@ -66,7 +66,7 @@ class Users(Resource):
         caller = req.context.caller
         caller.require("staff", "list users")
         query = read_query(req, UserListQuery)
-        page = list_users(self.services.pool, caller, narrowed(query, UserQuery))
+        page = list_users(self.services.pool, caller, convert_query(query, UserQuery))
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -82,8 +82,8 @@ class UserItem(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read a user",
-            description="`phone` and `preferences` are null for staff who read someone else.",
-            roles="all, of themselves; staff and above, of the people of their properties",
+            description="`phone` and `preferences` are null if staff read another person.",
+            roles="all, for themselves; staff and above, for the people of their properties",
             scope="users:read",
             query=NoQuery,
             answer=UserDetail,
@@ -92,10 +92,10 @@ class UserItem(Resource):
         ),
         "PATCH": Operation(
             summary="Change a user",
-            description="Absent fields stay as they are, `null` clears the phone. `property_ids` and"
+            description="Absent fields stay as they are; `null` clears the phone. `property_ids` and"
             " `preferences` are replaced as a whole.",
-            roles="manager and above; people whose role and properties, before and after, lie within the"
-            " caller's own",
+            roles="manager and above, for people whose role and properties, before and after the change, do"
+            " not exceed the caller's",
             scope="users:write",
             body=UserChanges,
             body_example=examples.USER_CHANGES,
@@ -114,7 +114,7 @@ class UserItem(Resource):
             raise NotFound("user")
         read_query(req, NoQuery)
         resp.etag = etag(row.version)
-        respond(resp, shown_to(caller, row.detail))
+        respond(resp, visible_detail(caller, row.detail))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         values = read_values(req, UserChanges)
@@ -124,16 +124,16 @@ class UserItem(Resource):
 
 
 class UserErasure(Resource):
-    """Erasing a person."""
+    """Erases a person."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
             summary="Erase a user",
-            description="Destroys the key that name, e-mail address and phone are sealed under, in the log,"
-            " in every backup and in Kafka; scrubs every copy of them; stops the person's keys and sessions."
-            " What they did and were assigned stays under their id. It cannot be undone. A user who is"
-            " erased already stays so. A body is not looked at.",
-            roles="admin; people whose role and properties lie within the caller's own",
+            description="Destroys the key that encrypts the name, e-mail address and phone in the log, in"
+            " every backup and in Kafka; deletes other copies of them; revokes the person's keys and ends"
+            " their sessions. Their actions and assignments stay under their id. This cannot be undone. It"
+            " changes nothing if the user is erased already. A body is ignored.",
+            roles="admin, for people whose role and properties do not exceed the caller's",
             scope="users:write",
             answer=UserDetail,
             answer_example=examples.ERASED_USER,
@@ -148,7 +148,7 @@ class UserErasure(Resource):
         respond_with_user(resp, self.services, user, context.caller)
 
 
-def shown_to(caller: Caller, detail: UserDetail) -> UserDetail:
+def visible_detail(caller: Caller, detail: UserDetail) -> UserDetail:
     """The detail without the properties and private fields that this caller may not see."""
     detail.properties = [place for place in detail.properties if caller.reaches(place.id)]
     if not caller.sees_private_fields_of(detail.id):
@@ -163,4 +163,4 @@ def respond_with_user(
     services.visibility.wait_for(user.position)
     resp.etag = etag(user.version)
     detail = user_detail(user, property_names(services.pool, user.property_ids))
-    respond(resp, shown_to(caller, detail), status=status)
+    respond(resp, visible_detail(caller, detail), status=status)

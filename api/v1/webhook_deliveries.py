@@ -20,7 +20,7 @@ from domain.errors import Conflict, Invalid, NotFound
 from domain.webhook import DeliveryStatus, WebhookEventName
 from projections.views import Page
 
-_ROLES = "manager and above, of those they manage"
+_ROLES = "manager and above, for webhooks that they manage"
 
 
 class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,22 +29,22 @@ class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The start, with its offset from UTC."""
+    """The start of the time span, with its offset from UTC."""
 
     since: datetime
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """How many dead deliveries are due again."""
+    """`queued` is the number of dead deliveries that are due again."""
 
     queued: int
 
 
-def _sending(summary: str, description: str) -> Operation:
-    """The declaration of an operation that answers with a delivery that is due at once."""
+def _declare_sending(summary: str, description: str) -> Operation:
+    """Declare an operation that answers with a delivery that is due at once."""
     return Operation(
         summary=summary,
-        description=f"{description} A body is not looked at.",
+        description=f"{description} A body is ignored.",
         roles=_ROLES,
         scope="webhooks:write",
         answer=DeliveryView,
@@ -55,13 +55,14 @@ def _sending(summary: str, description: str) -> Operation:
 
 
 class WebhookDeliveries(Resource):
-    """What was sent to a webhook, and the answers."""
+    """Lists the deliveries of a webhook."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List the deliveries of a webhook, newest first",
-            description="Each with its request, and its last 50 attempts: status, first 2 kB of the answer,"
-            " time taken. Lists in filters are separated by commas.",
+            description="Each delivery contains its request and its last 50 attempts, with the status, the"
+            " first 2 kB of the answer, and the duration. The items of a list in a filter are separated by"
+            " commas.",
             roles=_ROLES,
             scope="webhooks:read",
             query=DeliveryQuery,
@@ -87,7 +88,7 @@ class WebhookDeliveries(Resource):
 
 
 class WebhookDelivery(Resource):
-    """One delivery."""
+    """Serves one delivery."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
@@ -103,49 +104,51 @@ class WebhookDelivery(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
         owned_webhook(self.services.store, req.context.caller, webhook_id)
-        delivery = _require(get_delivery(self.services.pool, webhook_id, delivery_id))
+        delivery = _require_found(get_delivery(self.services.pool, webhook_id, delivery_id))
         read_query(req, NoQuery)
         respond(resp, delivery)
 
 
 class WebhookRedelivery(Resource):
-    """Sending one delivery again."""
+    """Sends one delivery again."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "POST": _sending(
+        "POST": _declare_sending(
             "Send a delivery again",
-            "The same bytes under the same `webhook-id`, from the beginning of the schedule.",
+            "Sends the same bytes with the same `webhook-id`. The schedule of retries starts again.",
         )
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
         _require_enabled(self, req, webhook_id)
-        _require(get_delivery(self.services.pool, webhook_id, delivery_id))
+        _require_found(get_delivery(self.services.pool, webhook_id, delivery_id))
         redeliver(self.services.pool, webhook_id, delivery_id)
-        respond(resp, _require(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
+        respond(resp, _require_found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
 
 
 class WebhookTest(Resource):
-    """Sending a test to a webhook."""
+    """Sends a test to a webhook."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "POST": _sending("Send a test", "A signed `webhook.test`; what came of it is among the deliveries.")
+        "POST": _declare_sending(
+            "Send a test", "Sends a signed `webhook.test`. The list of deliveries shows the result."
+        )
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         _require_enabled(self, req, webhook_id)
         context = req.context.command()
         delivery_id = send_test(self.services.pool, webhook_id, context.command_id, datetime.now(UTC))
-        respond(resp, _require(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
+        respond(resp, _require_found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
 
 
 class WebhookRecovery(Resource):
-    """Sending dead deliveries again."""
+    """Sends dead deliveries again."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
-            summary="Send again the deliveries that are dead",
-            description="Those made since the given time.",
+            summary="Send dead deliveries again",
+            description="Sends the dead deliveries that were created since the given time.",
             roles=_ROLES,
             scope="webhooks:write",
             body=Since,
@@ -163,15 +166,16 @@ class WebhookRecovery(Resource):
 
 
 class WebhookReplay(Resource):
-    """Sending events that have no delivery."""
+    """Sends events that have no delivery."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
             summary="Send the events that have no delivery",
-            description="Computed from the event log: every event since the given time that the webhook asks"
-            " for and its owner may read, also from before it was registered. Deliveries that finished long"
-            " ago are deleted (after 90 days, unless the operator chose otherwise); what lies before the last"
-            " of them is not sent again. When `complete` is false, ask again with `continue_from`.",
+            description="Sends every event since the given time that the webhook subscribes to, that its"
+            " owner may read and that has no delivery, including events from before the webhook was"
+            " registered. Finished deliveries are deleted after 90 days, unless the operator has set another"
+            " time; events before the last deleted delivery are not sent again. If `complete` is false, send"
+            " the next request with `since` set to `continue_from`.",
             roles=_ROLES,
             scope="webhooks:write",
             body=Since,
@@ -190,10 +194,10 @@ class WebhookReplay(Resource):
 
 
 def _require_enabled(resource: Resource, req: falcon.Request, webhook_id: str) -> None:
-    """Raise Forbidden or NotFound as `owned_webhook` does, Conflict for a webhook that is switched off."""
+    """Raise Forbidden or NotFound as `owned_webhook` does, or Conflict if the webhook is disabled."""
     webhook = owned_webhook(resource.services.store, req.context.caller, webhook_id)
     if not webhook.is_enabled:
-        raise Conflict("The webhook is switched off: PATCH it with enabled true first.")
+        raise Conflict("The webhook is disabled. First send PATCH with `enabled` true.")
 
 
 def _read_since(resource: Resource, req: falcon.Request, webhook_id: str) -> datetime:
@@ -207,7 +211,7 @@ def _read_since(resource: Resource, req: falcon.Request, webhook_id: str) -> dat
     return since
 
 
-def _require(delivery: DeliveryView | None) -> DeliveryView:
+def _require_found(delivery: DeliveryView | None) -> DeliveryView:
     if delivery is None:
         raise NotFound("delivery")
     return delivery

@@ -1,4 +1,4 @@
-"""Queues deliveries for the dispatcher: again, for events that have none, and for a test."""
+"""Queues deliveries for the dispatcher: repeated ones, missing ones, and tests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from webhook_dispatcher.payloads import make_test_message
 
 BATCH_SIZE = 500
 REPLAY_SECONDS = 2.0  # of one request; the answer says where the next request continues
-SKEW = timedelta(minutes=5)  # the log is ordered by position; the times of its events only roughly
+SKEW = timedelta(minutes=5)  # the most by which a later position can have an earlier time
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """`queued` deliveries are new. Not `complete`: ask again from `continue_from`."""
+    """`queued` is the number of new deliveries. If `complete` is false, continue from `continue_from`."""
 
     queued: int
     complete: bool
@@ -28,7 +28,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
-    """Queue a test message, once for each `event_id`, and return the id of the delivery."""
+    """Queue a test message, once for each `event_id`, and return the id of its delivery."""
     message = make_test_message(webhook_id, event_id, at)
     with pool.connection() as conn, conn.transaction():
         insert(conn, [message], [(webhook_id, message)])
@@ -39,14 +39,14 @@ def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
 
 
 def redeliver(pool: Pool, webhook_id: str, delivery_id: str) -> None:
-    """Queue the delivery again, whatever its status, from the beginning of the schedule."""
+    """Queue the delivery again, regardless of its status, and start its schedule of retries again."""
     with pool.connection() as conn, conn.transaction():
         conn.execute(sql["redeliver"], {"endpoint_id": webhook_id, "id": int(delivery_id)})
         _end_pause(conn, webhook_id)
 
 
 def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
-    """Queue again the dead deliveries that were made since then, and return their count."""
+    """Queue the dead deliveries that were created since then again, and return their number."""
     with pool.connection() as conn, conn.transaction():
         count = conn.execute(sql["recover"], {"endpoint_id": webhook_id, "since": since}).rowcount
         _end_pause(conn, webhook_id)
@@ -56,7 +56,7 @@ def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
 def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: datetime) -> Replayed:
     """Queue the events since then that have no delivery, also those from before the webhook was registered.
 
-    Reads the log, so an event that never became a delivery is found too.
+    Reads the log, so it also finds events for which no delivery was ever created.
     """
     enqueuer = Enqueuer(store)
     deadline = time.monotonic() + REPLAY_SECONDS
@@ -85,7 +85,7 @@ def _subtract_skew(moment: datetime) -> datetime:
 
 
 def _position_before(conn: Connection, moment: datetime) -> int:
-    """A position before which no event is later than `moment`, found by binary search."""
+    """A position up to which all events are earlier than `moment`, found by binary search."""
     row = conn.execute(sql["last_position"]).fetchone()
     low, high = 0, row[0] if row else 0
     while low < high:
@@ -99,5 +99,5 @@ def _position_before(conn: Connection, moment: datetime) -> int:
 
 
 def _end_pause(conn: Connection, webhook_id: str) -> None:
-    """End the pause after failures: the caller wants the post now."""
+    """End the pause after failures, so that the delivery is sent at once."""
     conn.execute(sql["unpause"], {"endpoint_id": webhook_id})

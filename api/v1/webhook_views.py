@@ -25,9 +25,10 @@ sql = named_queries(Path(__file__).parent / "sql" / "webhooks.sql")
 
 
 class WebhookView(msgspec.Struct, kw_only=True):
-    """As the reference shows a new webhook, and how it is doing. `failures` counts those since the last
-    success; `disabled_reason` is owner, gone (it answered 410) or failing (for days). With `access_ended`
-    everything is withheld: what registered it, a key or an application, can read tickets no longer."""
+    """A webhook and its state. `failures` counts the failed attempts since the last success.
+    `disabled_reason` is owner, gone (the receiver answered 410) or failing (for days). `access_ended`: every
+    delivery is withheld, because the key or application that registered the webhook may no longer read
+    tickets."""
 
     id: str
     url: str
@@ -48,7 +49,7 @@ class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestView(msgspec.Struct, kw_only=True):
-    """What was posted, or is going to be: the very bytes as text."""
+    """The request that was or will be sent. `body` is the exact content as text."""
 
     url: str | None
     headers: dict[str, str]
@@ -56,8 +57,8 @@ class RequestView(msgspec.Struct, kw_only=True):
 
 
 class AttemptView(msgspec.Struct, kw_only=True):
-    """One post. Without an answer `response_status` is null and `error` says why. `response_body` is the
-    first 2 kB as text."""
+    """One attempt. Without an answer `response_status` is null and `error` is the reason. `response_body` is
+    the first 2 kB as text."""
 
     attempt: int
     at: datetime
@@ -70,7 +71,7 @@ class AttemptView(msgspec.Struct, kw_only=True):
 
 
 class DeliveryView(msgspec.Struct, kw_only=True):
-    """`message_id` is the webhook-id. `next_attempt_at` is null when none is due."""
+    """`message_id` is the webhook-id. `next_attempt_at` is null if no attempt is due."""
 
     id: str
     message_id: str
@@ -138,13 +139,13 @@ _attempts = msgspec.json.Decoder(list[_Attempt])
 def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[int, list[WebhookRow]]:
     """Count and list the webhooks that the caller manages, newest first.
 
-    An admin with full reach manages all webhooks, others those that they registered, and a key that may read
-    less than its person those that it registered itself.
+    An admin with full reach manages all webhooks, other callers those that they registered. A key that may
+    read less than its person manages only those that it registered itself.
     """
-    sees_all = caller.sees_as_whole and caller.is_of_everything
+    sees_all = caller.reads_all_tickets_of_owner and caller.is_full_admin
     parameters = {
         "owner": None if sees_all else caller.principal_id,
-        "credential": None if caller.sees_as_whole else caller.credential_id,
+        "credential": None if caller.reads_all_tickets_of_owner else caller.credential_id,
         "limit": limit,
         "offset": offset,
     }
@@ -156,15 +157,15 @@ def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[
 
 
 def get_webhook(pool: Pool, webhook_id: str) -> WebhookRow | None:
-    """The webhook, whoever owns it; None when it is absent or deleted."""
+    """The webhook, regardless of its owner; None if it is absent or deleted."""
     with pool.connection() as conn:
         row = conn.execute(sql["get_endpoint"], {"id": webhook_id}).fetchone()
         endpoints = select_endpoints(conn, [webhook_id])
     return _webhook(_EndpointRow(*row), endpoints[0]) if row else None
 
 
-def made_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -> str | None:
-    """The secret that this command made, to show it in the answer; None when the client gave the secret."""
+def get_new_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -> str | None:
+    """The secret that this command generated, for its answer; None if the client gave the secret."""
     with pool.connection() as conn:
         row = conn.execute(sql["get_secret"], {"id": webhook_id, "command_id": command_id}).fetchone()
     return vault.decrypt(bytes(row[0]), purpose=SECRET_PURPOSE).decode() if row else None

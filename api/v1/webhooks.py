@@ -16,7 +16,7 @@ from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
-from api.v1.webhook_views import WebhookView, get_webhook, list_webhooks, made_secret
+from api.v1.webhook_views import WebhookView, get_new_secret, get_webhook, list_webhooks
 from commands.webhooks import (
     NewSecret,
     NewWebhook,
@@ -35,7 +35,7 @@ from projections.views import Page
 
 
 class RegisteredWebhook(msgspec.Struct, kw_only=True):
-    """`secret` is there only if this request made it."""
+    """`secret` is present only if this request generated it."""
 
     id: str
     url: str
@@ -45,13 +45,13 @@ class RegisteredWebhook(msgspec.Struct, kw_only=True):
 
 
 class WebhookList(Resource):
-    """The webhooks that the caller manages."""
+    """Lists and registers webhooks."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List webhooks",
-            roles="admin: all; manager: those they registered; keys that read less than their person: their"
-            " own",
+            roles="admin, for all; manager, for those that they registered. A key that may read less than"
+            " its user lists only those that it registered itself",
             scope="webhooks:read",
             query=PageQuery,
             answer=WebhookView,
@@ -61,10 +61,10 @@ class WebhookList(Resource):
         ),
         "POST": Operation(
             summary="Register a webhook",
-            description="Signed as Standard Webhooks describes. It receives only what its owner may read at"
-            " the moment of delivery: nothing more once the API key is revoked or expired, or the application"
-            " shut out or no longer allowed, and nothing without the scope `tickets:read`. `ticket.*` stands"
-            " for every event.",
+            description="Posts are signed as Standard Webhooks describes. They contain only what the owner"
+            " may read at the time of delivery. Nothing is sent without the scope `tickets:read`, after the"
+            " API key was revoked or has expired, or after the application was revoked or its consent was"
+            " withdrawn. `ticket.*` means every event.",
             roles="manager and above",
             scope="webhooks:write",
             body=NewWebhook,
@@ -101,8 +101,8 @@ class WebhookItem(Resource):
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
-            summary="Read a webhook, and how it is doing",
-            roles="manager and above, of those they manage",
+            summary="Read a webhook and its state",
+            roles="manager and above, for webhooks that they manage",
             scope="webhooks:read",
             query=NoQuery,
             answer=WebhookView,
@@ -111,10 +111,10 @@ class WebhookItem(Resource):
             errors=("forbidden",),
         ),
         "PATCH": Operation(
-            summary="Change a webhook's address or events, or switch it off and on",
-            description="What is due is tried at once after a change. One that answered 410, or failed for"
-            " five days, was switched off; `enabled: true` switches it on again.",
-            roles="manager and above, of those they manage",
+            summary="Change a webhook's address or events, or disable and enable it",
+            description="After a change, pending deliveries are attempted at once. A webhook is disabled"
+            " when its receiver answers 410 or fails for five days. `enabled: true` enables it again.",
+            roles="manager and above, for webhooks that they manage",
             scope="webhooks:write",
             body=WebhookChanges,
             body_example={"enabled": True},
@@ -126,8 +126,8 @@ class WebhookItem(Resource):
         ),
         "DELETE": Operation(
             summary="Delete a webhook",
-            description="Nothing more is sent, not even what is due.",
-            roles="manager and above, of those they manage",
+            description="Nothing more is sent, including pending deliveries.",
+            roles="manager and above, for webhooks that they manage",
             scope="webhooks:write",
             takes_if_match=True,
             errors=("forbidden", "conflict"),
@@ -156,14 +156,14 @@ class WebhookItem(Resource):
 
 
 class WebhookSecret(Resource):
-    """The secret that signs the posts to a webhook."""
+    """Rotates the secret that signs the posts to a webhook."""
 
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
             summary="Rotate the secret",
-            description="For 24 hours posts carry two signatures, one by the new secret and one by the old,"
-            " so that a receiver that holds either verifies them.",
-            roles="manager and above, of those they manage",
+            description="For 24 hours posts have two signatures, one with the new and one with the old"
+            " secret, so a receiver can verify them with either.",
+            roles="manager and above, for webhooks that they manage",
             scope="webhooks:write",
             body=NewSecret,
             body_example={},
@@ -193,8 +193,8 @@ def respond_with_webhook(resp: falcon.Response, services: Services, webhook_id: 
 def respond_with_secret(
     req: falcon.Request, resp: falcon.Response, services: Services, webhook: Webhook, *, status: int = 200
 ) -> None:
-    """Answer with the webhook, and with its secret if this command made it."""
-    secret = made_secret(services.pool, services.vault, webhook.id, req.context.command().command_id)
+    """Answer with the webhook, and with its secret if this command generated it."""
+    secret = get_new_secret(services.pool, services.vault, webhook.id, req.context.command().command_id)
     resp.etag = etag(webhook.version)
     view = RegisteredWebhook(
         id=webhook.id,

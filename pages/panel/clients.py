@@ -23,13 +23,13 @@ from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.choosing import chosen_properties
 from pages.panel.keys import DEFAULT_RATE_LIMIT, rate_limit_of
-from pages.panel.page import REFUSALS, PanelPage, missing_fields, page_of, refused_form, status_of
+from pages.panel.page import REFUSALS, PanelPage, missing_fields, page_of
 from projections.choices import property_choices
 
 GRANT_WORDS = {
     "authorization_code": "Act for people who allow it",
-    "refresh_token": "Keep that for longer than an hour",
-    "client_credentials": "Act as itself",
+    "refresh_token": "Keep this access for longer than an hour",
+    "client_credentials": "Act for itself",
 }
 KIND_WORDS = {
     "confidential": "Runs on a server and keeps a secret",
@@ -73,9 +73,7 @@ class ClientRegistration(PanelPage):
             command = _read(self, req)
             registered = register_client(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            again = refused_form(NEW_CLIENT, req.context.form, refusal)
-            status = status_of(refusal)
-            self.show(req, resp, "client_new.html", status=status, form=again, **self._choices(req))
+            self.show_refused(req, resp, "client_new.html", NEW_CLIENT, refusal, **self._choices(req))
             return
         show_secret(self, req, resp, registered, "is registered")
 
@@ -91,45 +89,43 @@ class ClientRegistration(PanelPage):
 
 class ClientRotation(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Ask before an application gets another secret"),
-        "POST": page_of("admin", "Give an application another secret"),
+        "GET": page_of("admin", "Ask before rotating the secret of an application"),
+        "POST": page_of("admin", "Rotate the secret of an application"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, client_id: str) -> None:
         client = find(self, client_id)
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
-            title="Give it another secret?",
+            title="Rotate the secret?",
             name=client.name,
-            consequence="The old secret is refused at once. The new one is shown once, on the next page.",
+            consequence="The old secret is refused at once. The new secret is shown once, on the next page.",
             action="Make a new secret",
             back="/admin/clients",
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, client_id: str) -> None:
         registered = rotate_client_secret(self.services.store, client_id, self.command(req))
-        show_secret(self, req, resp, registered, "has another secret")
+        show_secret(self, req, resp, registered, "has a new secret")
 
 
 class ClientRevocation(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Ask before an application is shut out"),
-        "POST": page_of("admin", "Shut an application out"),
+        "GET": page_of("admin", "Ask before revoking an application"),
+        "POST": page_of("admin", "Revoke an application"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, client_id: str) -> None:
         client = find(self, client_id)
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
-            title="Shut this application out?",
+            title="Revoke this application?",
             name=client.name,
-            consequence="All its tokens are refused at once, for everyone who allowed it."
-            " It cannot be let in again.",
-            action="Shut it out",
+            consequence="All its tokens are refused at once, for everyone who allowed it. This cannot be"
+            " undone.",
+            action="Revoke application",
             back="/admin/clients",
         )
 
@@ -141,7 +137,7 @@ class ClientRevocation(PanelPage):
 def show_secret(
     page: PanelPage, req: falcon.Request, resp: falcon.Response, registered: RegisteredClient, what: str
 ) -> None:
-    """Show what the application needs to know, with its secret, which cannot be shown later."""
+    """Show the id and the secret of the application. The secret cannot be shown later."""
     page.show(
         req,
         resp,
@@ -169,9 +165,9 @@ def _read(page: PanelPage, req: falcon.Request) -> RegisterClient:
     if form.value("role") not in ROLES:
         details["role"] = ["Choose a role."]
     if form.value("client_kind") not in CLIENT_KINDS:
-        details["client_kind"] = ["Choose what kind of application it is."]
+        details["client_kind"] = ["Choose the kind of the application."]
     if not set(form.lines("grant_types")) <= set(GRANT_TYPES):
-        details["grant_types"] = ["Choose among these."]
+        details["grant_types"] = ["Choose from the list."]
     rate_limit = rate_limit_of(limit.strip(), details)
     property_ids = tuple(chosen_properties(page, req, form.lines("property_ids"), details))
     if details:

@@ -1,7 +1,7 @@
-"""Saving a form whose aggregate others may change at the same time.
+"""Saves a form whose aggregate others may change at the same time.
 
-The form carries the version at which it was shown. A three-way merge compares that version, the present one
-and the values that were sent, field by field: a field that the form does not change keeps its present value.
+The form contains the version at which it was shown. A three-way merge compares that version, the current one
+and the values that were sent, field by field: a field that the form does not change keeps its current value.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pages.common.shown_form import ShownForm, Values
 A = TypeVar("A", bound=Aggregate)
 
 _CHANGED_MEANWHILE = (
-    "Somebody else changed this after you had opened the page, so nothing is saved yet. What is stored now"
-    " stands below each field that both of you changed: choose, and save again."
+    "Somebody else changed this after you opened the page, so nothing is saved yet. The stored value is shown"
+    " below each field that both of you changed. Choose a value and save again."
 )
 _VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class Edit(NamedTuple):
-    """A form merged with the aggregate at its present `version`.
+    """A form merged with the aggregate at its current `version`.
 
-    `values` has every field: as sent where the form changes it, otherwise the present value. `changed` has
-    the fields that differ from the present ones. `conflicts` has the present values of the fields that both
-    the form and somebody else, since the form was shown, changed to different values.
+    `values` contains every field: as sent if the form changes it, otherwise the current value. `changed`
+    contains the fields that differ from the current ones. `conflicts` contains the current values of the
+    fields that both the form and, since the form was shown, another change set to different values.
     """
 
     version: int
@@ -70,7 +70,7 @@ def merge(base: Values, sent: Form, now: Values, version: int) -> Edit:
 
 
 def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
-    """Call `change` with the edit, and again with a new edit when another change came in between.
+    """Call `change` with the edit, and again with a new edit if another change was saved in between.
 
     `change` must expect the edit's version. Raises PreconditionFailed for an edit with conflicts.
     """
@@ -86,17 +86,18 @@ def save_edit(read: Callable[[], Edit], change: Callable[[Edit], A]) -> A:
 
 
 def refused_edit(
-    edit: Edit, sent: Form, refusal: DomainError, called: Mapping[str, str] | None = None
+    edit: Edit, sent: Form, refusal: DomainError, labels: Mapping[str, str] | None = None
 ) -> ShownForm:
-    """The form to show again: the fields that the person changed as sent, the others as they are now, and the
-    errors. Each conflict shows the present value, under its label in `called` if it has one."""
+    """The form to show again: changed fields as sent, the others with their current values, and the errors.
+
+    Each conflict shows the current value, or its label in `labels` if it has one."""
     errors: Details = {}
     if edit.conflicts or isinstance(refusal, PreconditionFailed):
         errors[""] = [_CHANGED_MEANWHILE]
     for name, present in edit.conflicts.items():
         texts = [present] if isinstance(present, str) else present
-        shown = ", ".join((called or {}).get(text, text) for text in texts)
-        errors[name] = [f"Now it is: {shown or 'empty'}."]
+        shown = ", ".join((labels or {}).get(text, text) for text in texts)
+        errors[name] = [f"Stored value: {shown or 'empty'}."]
     if not isinstance(refusal, PreconditionFailed):
         for name, messages in details_of(refusal).items():
             errors[name] = [*messages, *errors.get(name, [])]
@@ -104,12 +105,12 @@ def refused_edit(
 
 
 def details_of(refusal: DomainError) -> Details:
-    """The errors by field; under "" those that concern no single field."""
+    """The errors by field; errors that concern no single field have the name ""."""
     return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
 
 
 def _merged_list(before: str | list[str] | None, sent: list[str], present: list[str]) -> list[str]:
-    """The present list with what the form adds and without what it removes."""
+    """The current list with the items that the form adds and without the items that it removes."""
     known = present if before is None else before
     added = [value for value in sent if value not in known and value not in present]
     return [value for value in present if value in sent or value not in known] + added

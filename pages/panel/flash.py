@@ -1,4 +1,4 @@
-"""A message on the page after a redirect about what was just done, in a cookie that lives for a minute.
+"""A message about the last action, shown on the page after a redirect. A cookie keeps it for a minute.
 
 The cookie contains only the name of one of the texts below.
 """
@@ -14,10 +14,10 @@ TEXTS = {
     "ticket-opened": "The ticket is open.",
     "ticket-saved": "The ticket is saved.",
     "ticket-deleted": "The ticket is deleted. An administrator can restore it.",
-    "ticket-restored": "The ticket is back.",
+    "ticket-restored": "The ticket is restored.",
     "comment-added": "Your comment is added.",
-    "key-revoked": "The key is revoked. No request with it passes any more.",
-    "client-revoked": "The application is shut out. None of its tokens is taken any more.",
+    "key-revoked": "The key is revoked. Requests with it are refused.",
+    "client-revoked": "The application is revoked. All its tokens are refused.",
     "user-registered": "The person is registered.",
     "user-saved": "The changes are saved.",
     "user-erased": "The person is erased.",
@@ -27,23 +27,23 @@ TEXTS = {
     "unit-added": "The unit is added.",
     "webhook-registered": "The webhook is registered.",
     "webhook-saved": "The changes are saved.",
-    "webhook-on": "The webhook is switched on. What is due is sent at once.",
-    "webhook-off": "The webhook is switched off. Nothing is sent until it is switched on.",
+    "webhook-on": "The webhook is enabled. Pending deliveries are sent at once.",
+    "webhook-off": "The webhook is disabled. Nothing is sent until it is enabled.",
     "webhook-deleted": "The webhook is deleted.",
-    "webhook-tested": "A test is on its way. Reload the page to see what came of it.",
-    "delivery-repeated": "It is sent again. Reload the page to see what came of it.",
-    "verification-started": "The verification is under way. Reload the page to see how far it is.",
+    "webhook-tested": "A test is queued. Reload the page to see the result.",
+    "delivery-repeated": "The delivery is queued again. Reload the page to see the result.",
+    "verification-started": "The verification is running. Reload the page to see its progress.",
 }
 
 
-def leave(resp: falcon.Response, services: Services, name: str) -> None:
+def set_message(resp: falcon.Response, services: Services, name: str) -> None:
     """Show TEXTS[name] on the next page."""
     assert name in TEXTS
     set_page_cookie(resp, services.settings, _cookie(services), name, seconds=60)
 
 
-def take(req: falcon.Request, resp: falcon.Response, services: Services) -> str | None:
-    """The message for this page, if any; it is shown once."""
+def take_message(req: falcon.Request, resp: falcon.Response, services: Services) -> str | None:
+    """Return the message for this page, if any, and delete the cookie: it is shown once."""
     values = req.get_cookie_values(_cookie(services))
     if not values:
         return None

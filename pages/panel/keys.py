@@ -23,8 +23,6 @@ from pages.panel.page import (
     page_of,
     pages_of,
     read_filters,
-    refused_form,
-    status_of,
 )
 from projections.api_keys import get_key, list_keys
 from projections.choices import find_person, people_choices, property_choices
@@ -66,9 +64,7 @@ class KeyCreation(PanelPage):
             command = self._read(req)
             issued = issue_key(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            again = refused_form(NEW_KEY, req.context.form, refusal)
-            status = status_of(refusal)
-            self.show(req, resp, "key_new.html", status=status, form=again, **self._choices(req))
+            self.show_refused(req, resp, "key_new.html", NEW_KEY, refusal, **self._choices(req))
             return
         self.show(
             req,
@@ -86,12 +82,12 @@ class KeyCreation(PanelPage):
         limit = str(sent_values(NEW_KEY, form)["rate_limit"])
         user_id = find_person(self.services.pool, person) if (person := form.text("user")) else None
         if person and user_id is None:
-            details["user"] = ["No one person has this e-mail address or id."]
+            details["user"] = ["No person, or more than one, has this e-mail address or id."]
         if form.value("role") not in ROLES:
             details["role"] = ["Choose a role."]
         scopes = tuple(form.lines("scopes"))
         if not scopes:
-            details["scopes"] = ["Choose at least one; a key without scopes may do nothing."]
+            details["scopes"] = ["Choose at least one scope; a key without scopes may do nothing."]
         rate_limit = rate_limit_of(limit.strip(), details)
         expires_at = _midnight(form.text("expires_at"), details)
         command = IssueKey(
@@ -129,13 +125,12 @@ class KeyRevocation(PanelPage):
         key = get_key(self.services.pool, key_id)
         if key is None:
             raise NotFound("API key")
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
             title="Revoke this key?",
             name=f"{key.name} (ends in {key.hint})",
-            consequence="Whatever uses it is refused from now on. A revoked key cannot be brought back.",
+            consequence="Requests with this key are refused from now on. This cannot be undone.",
             action="Revoke key",
             back="/admin/keys",
         )
@@ -150,7 +145,7 @@ def rate_limit_of(text: str, details: Details) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal()) or len(text) > 10:
-        details["rate_limit"] = ["A whole number, or nothing for no limit."]
+        details["rate_limit"] = ["Enter a whole number, or nothing for no limit."]
         return None
     return int(text)
 
@@ -162,5 +157,5 @@ def _midnight(text: str, details: Details) -> datetime | None:
     try:
         return datetime.combine(date.fromisoformat(text), time(), UTC)
     except ValueError:
-        details["expires_at"] = ["A date such as 2030-01-31."]
+        details["expires_at"] = ["Enter a date such as 2030-01-31."]
         return None

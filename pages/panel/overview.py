@@ -17,9 +17,9 @@ SHOWN_TICKETS = 6
 
 
 class Overview(PanelPage):
-    """Tickets that wait and, for admins, how far the followers of the log are behind it."""
+    """The active tickets and, for admins, the lag of the followers of the log."""
 
-    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "How things stand")}
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "Show the overview")}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller, pool = req.context.caller, self.services.pool

@@ -29,13 +29,13 @@ T = TypeVar("T")
 A = TypeVar("A", bound=Aggregate)
 
 PER_PAGE = 25
-REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # what a form is shown again for
+REFUSALS = (Invalid, Forbidden, Conflict, PreconditionFailed)  # after these, the form is shown again
 _STATUS = {Invalid: 422, Forbidden: 403, Conflict: 409, PreconditionFailed: 412}
 _COMMAND_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 class Section(msgspec.Struct, frozen=True):
-    """An entry of the navigation, for those of `least_role` and above."""
+    """An entry of the navigation, for users with `least_role` and above."""
 
     path: str
     name: str
@@ -56,7 +56,7 @@ SECTIONS = (
 
 
 class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The query of a list: that of the API with longer pages; a subclass adds filters."""
+    """The query of a list, as in the API but with longer pages. A subclass adds filters."""
 
     per_page: PerPage = PER_PAGE
 
@@ -72,7 +72,7 @@ class Pages(msgspec.Struct, frozen=True):
 
 
 def page_of(least_role: Role, summary: str, *, form_page: str = "") -> PageOperation:
-    """The declaration of a verb of the panel."""
+    """Declare a verb of a page of the panel."""
     return PageOperation(summary=summary, least_role=least_role, form_page=form_page, keeps_form=True)
 
 
@@ -90,10 +90,46 @@ class PanelPage(Page):
         given = {
             "viewer": caller,
             "sections": [section for section in SECTIONS if caller.is_at_least(section.least_role)],
-            "done": flash.take(req, resp, self.services),
+            "done": flash.take_message(req, resp, self.services),
             "blank": ShownForm,
         }
         pages.render(req, resp, template, status=status, **{**given, **values})
+
+    def show_refused(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        template: str,
+        fields: Values,
+        refusal: DomainError,
+        **values: Any,
+    ) -> None:
+        """Show the page of a refused form again. `fields` are its fields with their first values."""
+        form = refused_form(fields, req.context.form, refusal)
+        self.show(req, resp, template, status=status_of(refusal), form=form, **values)
+
+    def ask(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        *,
+        title: str,
+        name: str,
+        consequence: str,
+        action: str,
+        back: str,
+    ) -> None:
+        """Ask for confirmation. `action` is the label of the button, `back` the address for cancelling."""
+        self.show(
+            req,
+            resp,
+            "confirm.html",
+            title=title,
+            name=name,
+            consequence=consequence,
+            action=action,
+            back=back,
+        )
 
     def save(
         self,
@@ -103,9 +139,9 @@ class PanelPage(Page):
         read: Callable[[], Edit],
         change: Callable[[Edit], A],
     ) -> A:
-        """The aggregate after the edit of the form (see save_edit).
+        """Save the edit of the form (see save_edit) and return the aggregate.
 
-        A form that was saved before and is sent again is no conflict with itself.
+        A form that was saved before and is sent again is not a conflict.
         """
         try:
             return save_edit(read, change)
@@ -116,16 +152,16 @@ class PanelPage(Page):
             return done
 
     def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
-        """Redirect (See Other) with the message `done`, once the read tables show the saved `after`."""
+        """Redirect (See Other) with the message `done`, once the read tables contain `after`."""
         if after is not None:
             self.services.visibility.wait_for(after.position)
-        flash.leave(resp, self.services, done)
+        flash.set_message(resp, self.services, done)
         redirect(resp, path)
 
     def command(self, req: falcon.Request) -> Context:
         """The context of the form's command.
 
-        A form that is sent twice, by a double click or a reload, is one command and is carried out once.
+        A form that is sent twice, by a double click or a reload, is one command and is executed once.
         """
         form: Form = req.context.form
         if _COMMAND_ID.fullmatch(form.value("command_id")):
@@ -141,7 +177,7 @@ def status_of(refusal: DomainError) -> int:
 
 
 def missing_fields(sent: Form, *names: str) -> Details:
-    """A message for each of these fields that was not sent: without them the command would set no limit."""
+    """A message for each of these fields that was not sent; without them the command would set no limit."""
     return {name: ["This field was not sent. Open the page again."] for name in names if not sent.has(name)}
 
 
@@ -155,7 +191,7 @@ def refused_form(fields: Values, sent: Form, refusal: DomainError) -> ShownForm:
 
 
 def read_filters(req: falcon.Request, kind: type[T]) -> T:
-    """The query of a list, without the empty fields that forms send."""
+    """The query of a list, without the empty fields that the forms of filters send."""
     return parse_query(urlencode(_given(req)), kind)
 
 
@@ -166,7 +202,7 @@ def typed_filters(req: falcon.Request, kind: type[msgspec.Struct]) -> ShownForm:
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
-    """This page of a list, and the addresses of its neighbours under the same filters."""
+    """This page of a list, and the addresses of the pages before and after it with the same filters."""
     number, size = query.page, query.limit
     count = max(1, -(-(total or 0) // size))
     others = [pair for pair in _given(req) if pair[0] != "page"]
@@ -187,7 +223,7 @@ def _id_of(form: Form) -> str:
     """The id of the command with these values.
 
     It is a UUIDv7 (RFC 9562, 5.7) with the time of the form's id and random bits computed from the values.
-    When a browser goes back and sends the old form with other values, that is another command.
+    So the same form with other values, sent after the browser's back button, is another command.
     """
     given = form.value("command_id")
     values = sorted(pair for pair in form.pairs() if pair[0] != "csrf_token")

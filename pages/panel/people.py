@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import falcon
 
 from api.http.bodies import SentValues
-from api.http.queries import narrowed
+from api.http.queries import convert_query
 from commands.erasure import erase_user
 from commands.passwords import change_password
 from commands.users import NewUser, UserChanges, change_user, register_user
@@ -20,7 +20,7 @@ from domain.user import User
 from infrastructure.keys.passwords import HashingBusy
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
-from pages.panel.choosing import as_chosen, chosen_properties
+from pages.panel.choosing import as_chosen, chosen_properties, resolve_property
 from pages.panel.editing import Edit, details_of, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
@@ -29,7 +29,6 @@ from pages.panel.page import (
     page_of,
     pages_of,
     read_filters,
-    refused_form,
     status_of,
     typed_filters,
 )
@@ -47,7 +46,7 @@ NEW_PERSON: Values = {
 }
 _NOTIFY = {"notify_email", "notify_sms"}  # the fields that make up the preferences
 NEW_PASSWORD: Values = {"password": "", "again": ""}
-_BUSY = Invalid({"": ["Many passwords are being checked just now. Try again in a second."]})
+_BUSY = Invalid({"": ["Too many passwords are being checked. Try again in a second."]})
 
 
 class PeopleFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,9 +60,9 @@ class People(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         filters = read_filters(req, PeopleFilters)
-        caller, pool, place = req.context.caller, self.services.pool, filters.property_id
-        property_id = place and find_properties(pool, caller, [place]).get(place, place)
-        query = narrowed(filters, UserQuery, property_id=property_id)
+        caller, pool = req.context.caller, self.services.pool
+        property_id = resolve_property(pool, caller, filters.property_id)
+        query = convert_query(filters, UserQuery, property_id=property_id)
         page = list_users(pool, caller, query)
         self.show(
             req,
@@ -93,9 +92,7 @@ class PersonRegistration(PanelPage):
             new = SentValues(_fields(self, req, values, details), NewUser, details)
             user = register_user(self.services.store, new, self.command(req))
         except REFUSALS as refusal:
-            again = refused_form(NEW_PERSON, form, refusal)
-            status = status_of(refusal)
-            self.show(req, resp, "person_new.html", status=status, form=again, **choices(self, req))
+            self.show_refused(req, resp, "person_new.html", NEW_PERSON, refusal, **choices(self, req))
             return
         self.go(resp, f"/admin/users/{user.id}", "user-registered", after=user)
 
@@ -104,7 +101,7 @@ class PersonPage(PanelPage):
     """Base of the pages of one person."""
 
     def visible(self, req: falcon.Request, user_id: str) -> FoundUser:
-        """The person. Raises NotFound when absent or not visible to the caller."""
+        """The person. Raises NotFound if the person does not exist or the caller may not see them."""
         row = get_user(self.services.pool, user_id)
         if row is None or not req.context.caller.may_see_user(user_id, row.property_ids):
             raise NotFound("user")
@@ -156,7 +153,7 @@ class PersonItem(PersonPage):
         details: Details = {}
         changed = dict(edit.changed)
         if changed.keys() & _NOTIFY:
-            changed |= {name: edit.values[name] for name in _NOTIFY}  # preferences are replaced whole
+            changed |= {name: edit.values[name] for name in _NOTIFY}  # preferences are replaced as a whole
         changes = SentValues(_fields(self, req, changed, details), UserChanges, details)
         expected = frozenset((edit.version,))
         return change_user(self.services.store, user_id, changes, self.command(req), expected)
@@ -177,7 +174,7 @@ class PersonPassword(PersonPage):
         password = req.context.form.value("password")
         try:
             if password != req.context.form.value("again"):
-                raise Invalid({"again": ["The two do not match."]})
+                raise Invalid({"again": ["The two passwords do not match."]})
             change_password(self.services.store, user_id, password, self.command(req))
         except (*REFUSALS, HashingBusy) as error:
             refusal = _BUSY if isinstance(error, HashingBusy) else error
@@ -196,15 +193,14 @@ class PersonErasure(PersonPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         person = self.visible(req, user_id).detail
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
             title="Erase this person?",
             name=person.name,
-            consequence="Name, e-mail address and phone are destroyed everywhere, in the log and in backups"
-            " too, and their keys and sessions stop. What they did stays under their id. It cannot be"
-            " undone.",
+            consequence="Name, e-mail address and phone become unreadable everywhere, also in the log and in"
+            " backups. API keys are revoked and sessions end. Actions stay under the person's id. This"
+            " cannot be undone.",
             action="Erase person",
             back=f"/admin/users/{user_id}",
         )
@@ -215,7 +211,7 @@ class PersonErasure(PersonPage):
 
 
 def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
-    """The roles the caller may give, and the properties within reach."""
+    """The roles that the caller may give, and the properties within reach."""
     caller: Caller = req.context.caller
     return {
         "roles": [role for role in ROLES if at_least(caller.role, role)],
@@ -224,11 +220,11 @@ def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:
 
 
 def _may_change(caller: Caller, row: FoundUser) -> bool:
-    return caller.rights.include(rights_of_person(row.detail.role, row.property_ids))
+    return caller.rights.includes(rights_of_person(row.detail.role, row.property_ids))
 
 
 def person_values(user: User, caller: Caller) -> Values:
-    """The values of the form about a person, with the properties within the caller's reach by id."""
+    """The values of the form about a person, with the ids of the properties within the caller's reach."""
     notifications = user.preferences.notifications
     return {
         "name": user.name,
@@ -251,7 +247,8 @@ def _lines_of(row: FoundUser) -> dict[str, str]:
 
 
 def _fields(page: PanelPage, req: falcon.Request, values: Values, details: Details) -> dict[str, Any]:
-    """These form values as fields of a NewUser or UserChanges; adds unknown properties to `details`."""
+    """These form values as fields of a NewUser or UserChanges. Adds unknown properties
+    to `details`."""
     given: dict[str, Any] = {name: values[name] for name in ("name", "email", "role") if name in values}
     if "phone" in values:
         given["phone"] = str(values["phone"]).strip() or None

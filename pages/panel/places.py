@@ -61,8 +61,7 @@ class PropertyRegistration(PanelPage):
             values = SentValues(_fields(sent_values(NEW_PROPERTY, req.context.form)), NewProperty)
             managed = register_property(self.services.store, values, self.command(req))
         except REFUSALS as refusal:
-            again = refused_form(NEW_PROPERTY, req.context.form, _flat(refusal))
-            self.show(req, resp, "property_new.html", status=status_of(refusal), form=again)
+            self.show_refused(req, resp, "property_new.html", NEW_PROPERTY, _flatten(refusal))
             return
         self.go(resp, f"/admin/properties/{managed.id}", "property-registered", after=managed)
 
@@ -88,7 +87,7 @@ class PropertyPage(PanelPage):
     ) -> None:
         """Show the property with its two forms: `place` (name and address) and `adding` (a new unit).
 
-        Pass a form that was refused; the default is the form with the present values.
+        Pass a form that was refused; the default is the form with the current values.
         """
         query = read_filters(req, ListQuery)
         units = list_units(self.services.pool, row.detail.id, query.limit, query.offset)
@@ -131,7 +130,7 @@ class PropertyItem(PropertyPage):
         try:
             managed = self.save(req, Property, property_id, read, change)
         except REFUSALS as refusal:
-            again = refused_edit(read(), form, _flat(refusal))
+            again = refused_edit(read(), form, _flatten(refusal))
             self.show_property(req, resp, row, status=status_of(refusal), place=again)
             return
         self.go(resp, f"/admin/properties/{property_id}", "property-saved", after=managed)
@@ -165,7 +164,7 @@ def _fields(values: Values) -> dict[str, Any]:
     return {"name": values["name"], "address": {line: values[line] for line in _ADDRESS}}
 
 
-def _flat(refusal: DomainError) -> DomainError:
+def _flatten(refusal: DomainError) -> DomainError:
     """The refusal with the names of the form's fields: `street` instead of `address.street`."""
     if not isinstance(refusal, Invalid):
         return refusal

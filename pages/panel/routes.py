@@ -24,11 +24,11 @@ from pages.panel.webhooks import (
     DeliveryPage,
     WebhookDeletion,
     WebhookItemPage,
-    WebhookPages,
+    WebhookList,
     WebhookRegistration,
     WebhookRotation,
     WebhookSwitch,
-    WebhookTrial,
+    WebhookTest,
 )
 
 PANEL: Sequence[tuple[str, type[Resource]]] = (
@@ -56,13 +56,13 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/clients/new", ClientRegistration),
     ("/admin/clients/{client_id}/rotate", ClientRotation),
     ("/admin/clients/{client_id}/revoke", ClientRevocation),
-    ("/admin/webhooks", WebhookPages),
+    ("/admin/webhooks", WebhookList),
     ("/admin/webhooks/new", WebhookRegistration),
     ("/admin/webhooks/{webhook_id}", WebhookItemPage),
     ("/admin/webhooks/{webhook_id}/switch", WebhookSwitch),
     ("/admin/webhooks/{webhook_id}/rotate", WebhookRotation),
     ("/admin/webhooks/{webhook_id}/delete", WebhookDeletion),
-    ("/admin/webhooks/{webhook_id}/test", WebhookTrial),
+    ("/admin/webhooks/{webhook_id}/test", WebhookTest),
     ("/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", DeliveryPage),
     ("/admin/checks", Checks),
 )

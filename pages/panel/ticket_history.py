@@ -26,7 +26,7 @@ _ACTIONS = {
     "ticket.resolved": "closed the ticket",
     "ticket.reopened": "reopened the ticket",
     "ticket.assigned": "assigned the ticket",
-    "ticket.unassigned": "took the ticket from its assignee",
+    "ticket.unassigned": "unassigned the ticket",
     "ticket.moved": "moved the ticket",
     "ticket.commented": "commented",
     "ticket.file_attached": "attached a file",
@@ -35,7 +35,7 @@ _ACTIONS = {
 }
 _AUTH = {
     "api_key": "with an API key",
-    "oauth": "through an app",
+    "oauth": "through an application",
     "session": "in the admin panel",
     "cli": "on the command line",
     "system": "by the system",
@@ -43,13 +43,13 @@ _AUTH = {
 
 
 class HistoryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`version` is the one to be shown beside the timeline."""
+    """`version` is the version to show beside the timeline."""
 
     version: Annotated[int, Meta(ge=1)] | None = None
 
 
 class ShownChange(msgspec.Struct, frozen=True):
-    """One field in words; None where there was or is nothing."""
+    """The change of one field in words; None for no value."""
 
     label: str
     before: str | None
@@ -78,14 +78,14 @@ class TicketHistoryPage(PanelPage):
             resp,
             "ticket_history.html",
             ticket=ticket,
-            entries=_shown(page.items, self._names(ticket, page.items)),
+            entries=_shown_entries(page.items, self._names(ticket, page.items)),
             pages=pages_of(req, filters, page.total),
             version=filters.version or ticket.version,
             past=self._past(req, ticket_id, filters.version or ticket.version),
         )
 
     def _past(self, req: falcon.Request, ticket_id: str, version: int) -> TicketDetail | None:
-        """The ticket as it was; None where it was deleted."""
+        """The ticket as it was at that version; None if it was deleted then."""
         try:
             row = past_row(self.services, req.context.caller, ticket_id, MomentQuery(version=version))
         except NotFound:
@@ -93,7 +93,7 @@ class TicketHistoryPage(PanelPage):
         return row.detail
 
     def _names(self, ticket: Ticket, entries: Iterable[HistoryEntry]) -> dict[str, str]:
-        """What the ids in the changes are called now."""
+        """The current names of the ids in the changes."""
         ids: dict[str, set[str]] = {
             "property_id": {ticket.property_id},
             "assigned_to": set(),
@@ -110,7 +110,7 @@ class TicketHistoryPage(PanelPage):
         return names
 
 
-def _shown(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[ShownEntry]:
+def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[ShownEntry]:
     return [
         ShownEntry(
             entry=entry,
@@ -128,7 +128,7 @@ def _shown(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[Shown
 
 
 def _action(event_type: str) -> str:
-    """What the person did, in words: `ticket.title_changed` is "changed the title"."""
+    """The action in words: `ticket.title_changed` is "changed the title"."""
     if event_type in _ACTIONS:
         return _ACTIONS[event_type]
     what = event_type.removeprefix("ticket.").removesuffix("_changed").replace("_", " ")
@@ -151,7 +151,7 @@ def _change(field: str, change: Change, names: dict[str, str]) -> ShownChange:
 
 
 def _member(value: Any) -> str | None:
-    """A comment's text, with a word when it is internal, or a file's name."""
+    """The text of a comment, marked if it is internal, or the name of a file."""
     if value is None:
         return None
     if "filename" in value:

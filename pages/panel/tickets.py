@@ -8,7 +8,7 @@ import falcon
 
 from api.http.bodies import SentValues
 from api.http.forms import Form
-from api.http.queries import narrowed
+from api.http.queries import convert_query
 from api.v1.ticket_rows import visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import (
@@ -29,7 +29,7 @@ from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, first_values, or_none, sent_values
 from pages.common.shown_form import Values as FormValues
-from pages.panel.choosing import chosen_property, chosen_unit
+from pages.panel.choosing import chosen_property, chosen_unit, resolve_property
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
@@ -46,7 +46,6 @@ from projections.choices import (
     Choices,
     assignee_choices,
     find_person,
-    find_properties,
     property_choices,
     unit_choices,
 )
@@ -55,7 +54,7 @@ from projections.tickets import FoundTicket, TicketQuery, list_tickets
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id",))
 NEW_COMMENT = first_values(NewComment)
-# The fields of TicketChanges that the form to work on a ticket leaves to the API.
+# The fields of TicketChanges that the form of a ticket does not contain.
 NOT_IN_FORM = frozenset(("title", "description", "category", "property_id"))
 
 
@@ -75,12 +74,11 @@ class TicketList(PanelPage):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         filters = read_filters(req, TicketFilters)
         caller, pool = req.context.caller, self.services.pool
-        place = filters.property_id
-        query = narrowed(
+        query = convert_query(
             filters,
             TicketQuery,
             assigned_to=caller.principal_id if filters.assigned_to == "me" else filters.assigned_to,
-            property_id=place and find_properties(pool, caller, [place]).get(place, place),
+            property_id=resolve_property(pool, caller, filters.property_id),
         )
         page = list_tickets(pool, caller, query)
         self.show(
@@ -121,20 +119,19 @@ class TicketOpening(PanelPage):
             values = self._read(form, property_id, details)
             ticket = open_ticket(self.services.store, values, self.command(req))
         except REFUSALS as refusal:
-            again = refused_form(NEW_TICKET, form, refusal)
-            self.show(req, resp, "ticket_new.html", status=status_of(refusal), form=again, **given)
+            self.show_refused(req, resp, "ticket_new.html", NEW_TICKET, refusal, **given)
             return
         self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened", after=ticket)
 
     def _read(self, form: Form, property_id: str | None, details: Details) -> Values[NewTicket]:
-        """The values of the form; `details` says what is wrong already."""
+        """The values of the form. `details` contains the problems found so far."""
         given = or_none({name: form.prose(name) for name in NEW_TICKET}, NewTicket)
         given["property_id"] = property_id or ""
         given["unit_id"] = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
         return SentValues(given, NewTicket, details)
 
     def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:
-        """The units of the chosen property; None when no property within reach is chosen."""
+        """The units of the chosen property; None if no property within reach is chosen."""
         if not property_id or not req.context.caller.reaches(property_id):
             return None
         return unit_choices(self.services.pool, property_id)
@@ -145,7 +142,7 @@ class TicketOpening(PanelPage):
 
 
 def _only(choices: Choices) -> str | None:
-    """The id of the only choice; None when there are several or none."""
+    """The id of the only choice; None if there are several or none."""
     return choices.items[0].id if len(choices.items) == 1 else None
 
 
@@ -184,7 +181,7 @@ class TicketPage(PanelPage):
         )
 
     def _assignees(self, req: falcon.Request, row: FoundTicket) -> Choices:
-        """The people to whom the ticket may be assigned, and the present assignee."""
+        """The people to whom the ticket may be assigned, and the current assignee."""
         found = assignee_choices(self.services.pool, req.context.caller, row.property_id)
         present = row.detail.assigned_to
         if present is not None and present not in found.items:
@@ -254,7 +251,7 @@ class TicketComments(TicketPage):
 
 
 def work_values(ticket: Ticket) -> FormValues:
-    """The values of the form to work on a ticket."""
+    """The values of the form of a ticket."""
     names = {PUBLIC_NAMES.get(field, field): field for field in ticket.__struct_fields__}
     wanted = [name for name in TicketChanges.__struct_fields__ if name not in NOT_IN_FORM]
     return {name: str(getattr(ticket, names[name]) or "") for name in wanted}
@@ -268,10 +265,9 @@ class TicketDeletion(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         row = visible_row(self.services, req.context.caller, ticket_id)
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
             title="Delete this ticket?",
             name=row.detail.title,
             consequence="No list will show it. Its history stays, and an administrator can restore it.",

@@ -2,8 +2,8 @@
 
 It checks the chain and the signatures of the log, compares the read tables with the log, and writes its
 findings to panel.verifications. It is a separate process, so that it does not slow down the requests of a
-worker. It ends when the API process that started it ends. While it runs it holds a lock, by which other
-processes see that it runs.
+worker. It ends when the API process that started it ends. It holds a lock while it runs, so that other
+processes can find out whether it runs.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Run(msgspec.Struct):
     differences: int | None
     problem: str | None
     findings_json: str | None
-    is_locked: bool = False  # it holds the lock
+    is_locked: bool = False  # whether it holds the lock
 
     @property
     def listed(self) -> list[Difference]:
@@ -105,7 +105,7 @@ def list_runs(pool: Pool) -> list[Run]:
 
 
 def main(run_id: str) -> None:
-    """Carry out the verification of that id."""
+    """Run the verification with that id."""
     os.nice(10)
     settings = load_settings()
     configure_logs(settings.log_level)
@@ -122,7 +122,7 @@ def main(run_id: str) -> None:
             _fail(conn, run_id, str(refusal))
         except Exception as error:
             log.error("verification_failed", run_id=run_id, exc_info=error)
-            _fail(conn, run_id, f"It failed with {type(error).__name__}. The log of the API has the details.")
+            _fail(conn, run_id, f"It failed with {type(error).__name__}. See the log of the API for details.")
         else:
             outcome = {
                 "id": run_id,
@@ -165,7 +165,8 @@ class _ProgressWriter:
 
 
 def _verify_log(dsn: str, settings: Settings, writer: _ProgressWriter) -> list[Difference]:
-    """Where the log differs from its chain, and from the notary's signed file if this machine has it."""
+    """The differences of the log from its chain and, if this machine has it, from the notary's signed
+    file."""
     file = StatementFile.of(settings)
     with connect(dsn, application="ticketing-verification", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         report = verify_log(conn, {str(file.path): file.lines()}, writer.show)

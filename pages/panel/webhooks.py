@@ -12,10 +12,10 @@ from api.v1.webhook_replays import redeliver, send_test
 from api.v1.webhook_views import (
     WebhookRow,
     get_delivery,
+    get_new_secret,
     get_webhook,
     list_deliveries,
     list_webhooks,
-    made_secret,
 )
 from commands.values import ValidValues
 from commands.webhooks import (
@@ -40,7 +40,6 @@ from pages.panel.page import (
     page_of,
     pages_of,
     read_filters,
-    refused_form,
     status_of,
 )
 
@@ -48,10 +47,10 @@ EVENT_WORDS = {
     name: "Everything" if name == "ticket.*" else f"Ticket {name.partition('.')[2]}"
     for name in WEBHOOK_EVENT_NAMES
 }
-EXPLAINED = {
-    "owner": "switched off by hand",
-    "gone": "switched off, because it answered 410 Gone",
-    "failing": "switched off, because it failed for days",
+DISABLED_WORDS = {
+    "owner": "disabled by its owner",
+    "gone": "disabled because it answered 410 Gone",
+    "failing": "disabled because it failed for days",
 }
 NEW_WEBHOOK: Values = {"url": "", "events": ["ticket.*"], "secret": ""}
 
@@ -60,7 +59,7 @@ class DeliveryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_field
     status: tuple[DeliveryStatus, ...] = ()
 
 
-class WebhookPages(PanelPage):
+class WebhookList(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("manager", "List webhooks")}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -92,9 +91,7 @@ class WebhookRegistration(PanelPage):
                 allow_private=self.services.settings.webhook_allow_private_addresses,
             )
         except REFUSALS as refusal:
-            again = refused_form(NEW_WEBHOOK, form, refusal)
-            status = status_of(refusal)
-            self.show(req, resp, "webhook_new.html", status=status, form=again, names=EVENT_WORDS)
+            self.show_refused(req, resp, "webhook_new.html", NEW_WEBHOOK, refusal, names=EVENT_WORDS)
             return
         _show_secret(self, req, resp, webhook, "webhook-registered")
 
@@ -103,7 +100,7 @@ class WebhookPage(PanelPage):
     """Base of the pages of one webhook."""
 
     def visible(self, req: falcon.Request, webhook_id: str) -> WebhookRow:
-        """The webhook. Raises NotFound when it is absent or the caller does not manage it."""
+        """The webhook. Raises NotFound if it does not exist or the caller does not manage it."""
         owned_webhook(self.services.store, req.context.caller, webhook_id)
         row = get_webhook(self.services.pool, webhook_id)
         if row is None:
@@ -111,9 +108,9 @@ class WebhookPage(PanelPage):
         return row
 
     def require_enabled(self, req: falcon.Request, webhook_id: str) -> None:
-        """Raise NotFound as `visible` does, and Conflict for a webhook that is switched off."""
+        """Raise NotFound as `visible` does, or Conflict if the webhook is disabled."""
         if not self.visible(req, webhook_id).view.enabled:
-            raise Conflict("The webhook is switched off: switch it on first.")
+            raise Conflict("The webhook is disabled. Enable it first.")
 
     def show_webhook(
         self,
@@ -143,7 +140,7 @@ class WebhookPage(PanelPage):
             webhook=view,
             form=form,
             names=EVENT_WORDS,
-            why=EXPLAINED.get(view.disabled_reason or ""),
+            why=DISABLED_WORDS.get(view.disabled_reason or ""),
             deliveries=deliveries,
             chosen=",".join(filters.status),
             pages=pages_of(req, filters, total),
@@ -188,16 +185,16 @@ class WebhookItemPage(WebhookPage):
 
 
 class WebhookSwitch(WebhookPage):
-    """Switching a webhook off and on."""
+    """Disables and enables a webhook."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
-        "POST": page_of("manager", "Switch a webhook on or off", form_page="/admin/webhooks/{webhook_id}")
+        "POST": page_of("manager", "Enable or disable a webhook", form_page="/admin/webhooks/{webhook_id}")
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         enabled = req.context.form.value("enabled")
         if enabled not in ("yes", "no"):
-            raise Invalid({"enabled": ["Say whether to switch it on or off."]})
+            raise Invalid({"enabled": ["The enabled field must be yes or no."]})
         is_enabled = enabled == "yes"
         change_webhook(
             self.services.store,
@@ -211,27 +208,26 @@ class WebhookSwitch(WebhookPage):
 
 class WebhookRotation(WebhookPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("manager", "Ask before a webhook gets another secret"),
-        "POST": page_of("manager", "Give a webhook another secret"),
+        "GET": page_of("manager", "Ask before rotating the secret of a webhook"),
+        "POST": page_of("manager", "Rotate the secret of a webhook"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
             title="Rotate the secret?",
             name=self.visible(req, webhook_id).view.url,
             consequence="The new secret is shown once, on the next page. For 24 hours posts are signed with"
-            " both, so that nothing is lost while you change it over.",
+            " both secrets, so that your receiver can change to the new one without losing posts.",
             action="Make a new secret",
             back=f"/admin/webhooks/{webhook_id}",
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        made_here = ValidValues(NewSecret())
+        generated = ValidValues(NewSecret())
         webhook = rotate_webhook_secret(
-            self.services.store, webhook_id, made_here, self.command(req), vault=self.services.vault
+            self.services.store, webhook_id, generated, self.command(req), vault=self.services.vault
         )
         _show_secret(self, req, resp, webhook, "webhook-saved")
 
@@ -243,13 +239,12 @@ class WebhookDeletion(WebhookPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        self.show(
+        self.ask(
             req,
             resp,
-            "confirm.html",
             title="Delete this webhook?",
             name=self.visible(req, webhook_id).view.url,
-            consequence="Nothing more is sent there, not even what is due. It cannot be undone.",
+            consequence="Nothing more is sent there, including pending deliveries. This cannot be undone.",
             action="Delete webhook",
             back=f"/admin/webhooks/{webhook_id}",
         )
@@ -259,7 +254,7 @@ class WebhookDeletion(WebhookPage):
         self.go(resp, "/admin/webhooks", "webhook-deleted")
 
 
-class WebhookTrial(WebhookPage):
+class WebhookTest(WebhookPage):
     operations: ClassVar[dict[str, PageOperation]] = {
         "POST": page_of("manager", "Send a test", form_page="/admin/webhooks/{webhook_id}")
     }
@@ -294,9 +289,9 @@ class DeliveryPage(WebhookPage):
 def _show_secret(
     page: PanelPage, req: falcon.Request, resp: falcon.Response, webhook: Webhook, done: str
 ) -> None:
-    """Show the secret that this command made; without one, redirect to the page of the webhook."""
+    """Show the secret that this command generated; without one, redirect to the page of the webhook."""
     command_id = req.context.command().command_id
-    secret = made_secret(page.services.pool, page.services.vault, webhook.id, command_id)
+    secret = get_new_secret(page.services.pool, page.services.vault, webhook.id, command_id)
     if secret is None:
         page.go(resp, f"/admin/webhooks/{webhook.id}", done)
         return

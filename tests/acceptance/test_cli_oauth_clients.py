@@ -80,7 +80,7 @@ def test_a_client_is_listed_rotated_and_revoked(run, pool):
     ("arguments", "exit_code", "reason"),
     [
         ((*CREATE,), 1, "redirect URI"),
-        ((*CREATE, "--redirect-uri", "http://board.example.com"), 1, "must be https"),
+        ((*CREATE, "--redirect-uri", "http://board.example.com"), 1, "must use https"),
         ((*CREATE, *CALLBACK, "--grant", "password"), 2, "Use one of authorization_code"),
         ((*CREATE, "--grant", "client_credentials", "--kind", "public"), 1, "public client"),
         ((*CREATE, *CALLBACK, "--property", "nowhere"), 1, "no property nowhere"),

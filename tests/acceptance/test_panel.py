@@ -355,7 +355,7 @@ def test_a_verification_runs_in_the_background_and_its_result_is_shown(panel):
     started = send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
 
     assert started.status_code == 303
-    eventually(lambda: "All is well" in browsers["admin"].open("/admin/checks").text, within=60)
+    eventually(lambda: "No problems" in browsers["admin"].open("/admin/checks").text, within=60)
 
 
 def test_a_verification_names_the_row_that_differs(panel):
@@ -365,7 +365,7 @@ def test_a_verification_names_the_row_that_differs(panel):
 
     send(browsers["admin"], "/admin/checks", {"command_id": str(uuid4())})
 
-    eventually(lambda: "1 found" in browsers["admin"].open("/admin/checks").text, within=60)
+    eventually(lambda: "1 problem" in browsers["admin"].open("/admin/checks").text, within=60)
     assert ids["ticket_id"] in browsers["admin"].open("/admin/checks").text
 
 

@@ -80,7 +80,7 @@ def test_a_unit_is_no_must_and_one_of_another_property_is_refused(site, admin):
 
     assert without["unit"] is None
     assert refused.status_code == nowhere.status_code == 422
-    assert 'id="unit_id-error">No unit, or more than one, is called unit456' in refused.text
+    assert 'id="unit_id-error">No unit, or more than one, has the name unit456' in refused.text
     assert "Choose a property." in nowhere.text
 
 
@@ -120,7 +120,7 @@ def test_a_ticket_is_moved_to_another_unit_of_its_property(site, admin):
     assert '<option value="unit456" selected>Unit 101</option>' in admin.open(path).text
     refused = save("nowhere")
     assert refused.status_code == 422
-    assert "No unit, or more than one, is called nowhere." in refused.text
+    assert "No unit, or more than one, has the name nowhere." in refused.text
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_page_behind_the_last_one_leads_to_the_last(site, admin, path):
 
     page = admin.open(path)
 
-    assert "The list ends before it." in page.text
+    assert "The list has fewer pages." in page.text
     assert f'href="{path.replace("&", "&amp;").replace("page=9", "page=1")}"' in page.text
 
 
@@ -167,7 +167,7 @@ def test_beyond_what_a_list_offers_ids_and_names_are_typed(crowd, admin):
     unknown = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "House"})
 
     assert unknown.status_code == 422
-    assert 'id="property_id-error">No property, or more than one, is called House.' in unknown.text
+    assert 'id="property_id-error">No property, or more than one, has the name House.' in unknown.text
 
 
 def test_a_list_is_filtered_by_a_typed_name(crowd, admin):
@@ -189,7 +189,7 @@ def test_a_ticket_is_given_to_someone_typed(crowd, admin):
 
     assert given.status_code == 303, given.text
     assert crowd.client().get(f"/v1{path[6:]}").json()["data"]["assigned_to"]["name"] == "Worker 199"
-    assert "now it is Worker 199" in shown
+    assert "currently Worker 199" in shown
     assert nobody.status_code == 422
     assert 'id="assigned_to-error"' in nobody.text
 
@@ -211,7 +211,7 @@ def test_a_person_keeps_the_properties_that_no_list_shows(crowd, admin):
     now = crowd.client().get(f"/v1{path[6:]}").json()["data"]
     assert now["name"] == "Renamed"
     assert {place["id"] for place in now["properties"]} == {"p199", "abc123"}
-    assert "No property, or more than one, is called Nowhere." in refused.text
+    assert "No property, or more than one, has the name Nowhere." in refused.text
 
 
 def test_keys_and_applications_take_typed_properties_too(crowd, admin):
@@ -236,4 +236,4 @@ def test_keys_and_applications_take_typed_properties_too(crowd, admin):
         ).fetchall()
     assert found == [(["abc123", "p199"],), (["abc123"],)]
     assert wrong.status_code == 422
-    assert "No property, or more than one, is called Nowhere." in wrong.text
+    assert "No property, or more than one, has the name Nowhere." in wrong.text

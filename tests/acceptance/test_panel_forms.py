@@ -210,8 +210,8 @@ def test_a_field_that_two_people_change_is_asked_about_and_no_other(site, ids, a
     saved = admin.send(path, again.pairs)
 
     assert (asked.status_code, saved.status_code) == (412, 303), asked.text
-    assert f'id="{field}-error">Now it is: ' in asked.text
-    assert asked.text.count(">Now it is: ") == 1
+    assert f'id="{field}-error">Stored value: ' in asked.text
+    assert asked.text.count(">Stored value: ") == 1
     assert dict(held(again)) == {**present, field: work.my_text}
     assert dict(work_form(admin.open(path)).pairs)[field] == work.my_text
 
@@ -343,7 +343,7 @@ def test_an_id_means_its_property_even_if_another_has_it_as_its_name(site, admin
 
     answer = admin.send("/admin/tickets/new", form.with_typed(property_id="abc123"))
 
-    assert "is called abc123" not in answer.text
+    assert "has the name abc123" not in answer.text
 
 
 @pytest.mark.parametrize("version", ["", "x", "999", "-1"])
@@ -355,8 +355,8 @@ def test_a_form_of_no_version_there_ever_was_is_asked_about_whatever_it_changes(
     asked = admin.send(path, form.with_typed(priority="low", version=version))
 
     assert asked.status_code == 412
-    assert asked.text.count(">Now it is: ") == 1
-    assert 'id="priority-error">Now it is: High.' in asked.text
+    assert asked.text.count(">Stored value: ") == 1
+    assert 'id="priority-error">Stored value: High.' in asked.text
     assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["priority"] == "high"
 
 

@@ -118,7 +118,7 @@ def test_only_what_two_people_changed_is_asked_for(chromium, ready, viewport, sc
     page.get_by_role("status").wait_for()
     page.context.close()
 
-    assert asked == ["Now it is: Open."]
+    assert asked == ["Stored value: Open."]
     assert shown == ["closed", "low", "user101", ""]
     assert (problems, too_wide) == ([], False)
     now = ready.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
@@ -149,4 +149,4 @@ def test_a_limit_that_is_no_number_makes_no_key_without_a_limit(page):
     page.get_by_label("Requests an hour").fill("5e")
     page.get_by_role("button", name="Create key").click()
 
-    assert page.get_by_text("A whole number, or nothing for no limit.").is_visible()
+    assert page.get_by_text("Enter a whole number, or nothing for no limit.").is_visible()

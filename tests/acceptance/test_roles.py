@@ -104,7 +104,7 @@ OUTSIDE_THE_MATRIX = {
     "GET /v1/users": "test_lists and test_a_list_holds_only_what_is_in_sight",
     "GET /v1/properties": "test_lists",
     "POST /v1/properties": "test_only_an_admin_registers_properties",
-    "GET /v1/attachments/{id}": "for whoever has the signed address: test_attachments",
+    "GET /v1/attachments/{id}": "for everyone who has the signed address: test_attachments",
     "GET /v1/audit/events": "test_a_manager_reads_what_concerns_their_properties in test_audit",
     "GET /v1/events": "test_the_feed_is_for_admins in test_events",
     "GET /v1/event-types": "public: test_events",

@@ -90,7 +90,7 @@ def test_an_applications_webhook_ends_with_what_the_person_allowed_it(site, rece
     assert [listed[apps[end][2]]["access_ended"] for end in (*ENDS, keep)] == [True] * 4 + [False]
     assert all(listed[webhook_id]["enabled"] for _, _, webhook_id in apps.values())
     page = browser.open(f"/admin/webhooks/{apps[withdraw][2]}").text
-    assert "can read tickets no longer" in page
+    assert "may no longer read tickets" in page
     assert "Send a test" not in page
     assert "Send a test" in browser.open(f"/admin/webhooks/{apps[keep][2]}").text
 

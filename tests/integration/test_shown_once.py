@@ -79,7 +79,7 @@ def test_a_repeated_command_is_refused_and_the_first_secret_still_works(make, co
     secret = make(by_admin)
     before = stored_hashes(conn)
 
-    with pytest.raises(SecretWasShown, match="If it was not kept"):
+    with pytest.raises(SecretWasShown, match="If it was lost"):
         make(msgspec.structs.replace(by_admin, is_retry=is_retry))
 
     assert digest(secret) in before

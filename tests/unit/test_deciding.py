@@ -65,7 +65,7 @@ def test_a_lost_race_is_decided_again_on_the_new_state(store):
 def test_a_command_that_keeps_losing_is_a_conflict(store):
     rivals = iter([f"Rival {number}" for number in range(MAX_DECISIONS)])
 
-    with pytest.raises(Conflict, match="Others are changing this"):
+    with pytest.raises(Conflict, match="Other requests are changing this"):
         rename(
             store, str.upper, context(), lambda: change_property(store, "p1", context(), name=next(rivals))
         )

@@ -8,7 +8,7 @@ from commands.oauth_clients import RegisterClient, register_client, revoke_clien
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.oauth_client import OAuthClient
 from domain.oauth_grant import OAuthGrant
-from domain.redirect_uri import complaint, origin
+from domain.redirect_uri import origin, redirect_uri_problem
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, has_form
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, caller, context
@@ -195,7 +195,7 @@ def test_revoking_twice_is_recorded_once():
     ],
 )
 def test_redirect_uris_that_are_taken(uri):
-    assert complaint(uri) is None
+    assert redirect_uri_problem(uri) is None
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_redirect_uris_that_are_taken(uri):
     ],
 )
 def test_redirect_uris_that_are_refused(uri):
-    assert complaint(uri)
+    assert redirect_uri_problem(uri)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from commands.api_keys import IssueKey, checksum_ok, issue_key, make_secret, revoke_key
+from commands.api_keys import IssueKey, has_key_form, issue_key, make_secret, revoke_key
 from commands.oauth_clients import RegisterClient, register_client
 from commands.oauth_grants import GiveGrant, give_grant
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
@@ -83,7 +83,7 @@ def test_a_refusal_says_whether_role_or_reach_is_exceeded(store):
     register(store, context(), "both", property_ids=("p1", "p2"))
 
     with pytest.raises(
-        Forbidden, match="The role manager may not change this person: that takes the role admin"
+        Forbidden, match="The role manager may not change this person: that requires the role admin"
     ):
         change_user(store, "boss", context(MANAGER), name="X")
     with pytest.raises(Forbidden, match="access to properties beyond your reach"):
@@ -167,7 +167,7 @@ def test_a_unit_id_is_given_once_in_a_property(store):
 def test_a_key_has_a_checksum_and_only_its_digest_is_kept(store):
     issued = issue_key(store, IssueKey(name="kiosk", role="staff", property_ids=("p1",)), context())
 
-    assert checksum_ok(issued.key)
+    assert has_key_form(issued.key)
     assert issued.key.encode() not in b"".join(
         e.state for e in store.recorder.select_events(issued.api_key.id)
     )
@@ -179,7 +179,7 @@ def test_a_key_has_a_checksum_and_only_its_digest_is_kept(store):
     "damage", [lambda k: k[:-1], lambda k: k + "0", lambda k: k[4:], lambda k: k.swapcase()]
 )
 def test_a_damaged_key_fails_its_checksum(damage):
-    assert not checksum_ok(damage(make_secret()))
+    assert not has_key_form(damage(make_secret()))
 
 
 def test_a_key_never_outranks_its_user_and_every_problem_is_named(store):

@@ -1,15 +1,15 @@
-"""Work in a second process: its result, its progress, and how it ends."""
+"""Work in a child process: its result, its progress, and its end."""
 
 import os
 import signal
 
 import pytest
 
-from cli.beside import EndedEarly, run_beside
+from cli.child_process import EndedEarly, run_in_child
 from tests.support.waiting import eventually
 
 
-def test_its_result_and_its_progress_arrive():
+def test_the_result_and_the_progress_are_returned():
     shown = []
     here = os.getpid()
 
@@ -18,34 +18,34 @@ def test_its_result_and_its_progress_arrive():
         progress(2, 2)
         return os.getpid()
 
-    with run_beside(work) as other:
-        assert other.wait(lambda *reached: shown.append(reached)) != here
+    with run_in_child(work) as child:
+        assert child.wait(lambda *reached: shown.append(reached)) != here
     assert shown == [(1, 2), (2, 2)]
 
 
-def test_what_it_raises_is_raised_here():
+def test_an_exception_of_the_work_is_raised_by_wait():
     def work(progress):
         raise LookupError("not there")
 
-    with run_beside(work) as other, pytest.raises(LookupError, match="not there"):
-        other.wait(lambda *reached: None)
+    with run_in_child(work) as child, pytest.raises(LookupError, match="not there"):
+        child.wait(lambda *reached: None)
 
 
-def test_a_killed_one_is_told_of():
+def test_a_killed_child_raises_ended_early():
     def work(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with run_beside(work) as other, pytest.raises(EndedEarly, match="ended from outside"):
-        other.wait(lambda *reached: None)
+    with run_in_child(work) as child, pytest.raises(EndedEarly, match="was killed"):
+        child.wait(lambda *reached: None)
 
 
-def test_a_ctrl_c_is_for_the_one_who_waits():
+def test_the_child_ignores_ctrl_c():
     def work(progress):
         os.kill(os.getpid(), signal.SIGINT)
         return "done"
 
-    with run_beside(work) as other:
-        assert other.wait(lambda *reached: None) == "done"
+    with run_in_child(work) as child:
+        assert child.wait(lambda *reached: None) == "done"
 
 
 def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
@@ -55,7 +55,7 @@ def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
         started.write_text(str(os.getpid()))
         signal.pause()
 
-    with run_beside(work):
+    with run_in_child(work):
         eventually(started.exists, 10)
         eventually(lambda: started.read_text(), 10)
     with pytest.raises(ProcessLookupError):
@@ -67,5 +67,5 @@ def test_one_that_is_ended_is_told_of_to_who_waits():
         progress(1, 2)
         signal.pause()
 
-    with run_beside(work) as other, pytest.raises(EndedEarly):
-        other.wait(lambda *reached: other.end())
+    with run_in_child(work) as child, pytest.raises(EndedEarly):
+        child.wait(lambda *reached: child.end())

@@ -16,10 +16,10 @@ STOP_SECONDS = 5.0
 
 
 class EndedEarly(Exception):
-    """The child process ended without a result. A person or the out-of-memory killer killed it."""
+    """The child process ended without a result, because it was killed."""
 
 
-class Beside(Generic[T]):
+class ChildWork(Generic[T]):
     """The work of a child process."""
 
     def __init__(self, receiving: Connection, end: Callable[[], None]) -> None:
@@ -30,14 +30,14 @@ class Beside(Generic[T]):
         """Return the result of the work, and pass its progress to `progress` meanwhile.
 
         Raises the exception of the work, or EndedEarly. Call it soon: the work blocks when the pipe
-        is full of progress that nobody reads.
+        is full.
         """
         while True:
             try:
                 kind, value = self._receiving.recv()
             except EOFError:
                 raise EndedEarly(
-                    "A child process of this command was ended from outside. Run the command again."
+                    "A child process of this command was killed. Run the command again."
                 ) from None
             if kind == "reached":
                 progress(*value)
@@ -48,10 +48,10 @@ class Beside(Generic[T]):
 
 
 @contextmanager
-def run_beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
-    """Start `work` in a child process, which ends with the block. `work` takes a progress function.
+def run_in_child(work: Callable[[Progress], T]) -> Iterator[ChildWork[T]]:
+    """Start `work` in a child process, which ends at the end of the block. `work` takes a progress function.
 
-    The process is a fork, so it starts at once and `work` need not be picklable. Call this before threads are
+    The process is a fork, so `work` need not be picklable. Call this before threads are
     started: a lock that a thread holds at the fork is never released in the child.
     """
     context = multiprocessing.get_context("fork")
@@ -60,7 +60,7 @@ def run_beside(work: Callable[[Progress], T]) -> Iterator[Beside[T]]:
     process.start()
     sending.close()
     try:
-        yield Beside(receiving, process.terminate)
+        yield ChildWork(receiving, process.terminate)
     finally:
         receiving.close()
         process.terminate()

@@ -21,7 +21,7 @@ from kafka.errors import (
     ProducerFencedError,
 )
 
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
 from event_stream.marks import WAIT_SECONDS, Marks
 from event_stream.position import (
@@ -41,8 +41,8 @@ from infrastructure.process import standard_error
 from infrastructure.process.following import Pause
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_producer
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
-from infrastructure.storage.recorder import read_log
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
+from infrastructure.storage.recorder import StoredRow, read_log
 from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
 
 BATCH_SIZE = 1_000
@@ -106,8 +106,7 @@ def republish(settings: Settings, from_position: int) -> int:
             with _deadline(MARGIN_SECONDS):
                 producer.commit_transaction()
         conn.execute(sql["reset_mirror"], {"position": position.position})
-        row = conn.execute(sql["count_after"], {"position": position.position}).fetchone()
-        return row[0] if row else 0
+        return fetch_value(conn, sql["count_after"], {"position": position.position}, default=0)
 
 
 class Relay:
@@ -148,40 +147,40 @@ class Relay:
         lost this connection and fails here; Kafka fences it otherwise. On return the batch is committed in
         every partition, so that no later abort can include it.
         """
-        page = [StoredRow(*row) for row in read_log(self._conn, self.position, BATCH_SIZE)]
-        if not page:
+        batch = read_log(self._conn, self.position, BATCH_SIZE)
+        if not batch:
             return 0
         started = time.monotonic()
         try:
-            offsets = self._publish(page)
+            offsets = self._publish(batch)
         except KafkaError as error:
-            log.error("relay_failed", position=self.position, events=len(page), error=repr(error))
+            log.error("relay_failed", position=self.position, events=len(batch), error=repr(error))
             self._abort(error)
             raise
-        self.position = page[-1].position
+        self.position = batch[-1].position
         self._conn.execute(sql["advance_mirror"], {"position": self.position})
         with _deadline(2 * WAIT_SECONDS + MARGIN_SECONDS):
             self._marks.wait_for(offsets)
         log.debug(
             "relay_published",
             position=self.position,
-            events=len(page),
+            events=len(batch),
             milliseconds=round((time.monotonic() - started) * 1000, 1),
         )
-        return len(page)
+        return len(batch)
 
-    def _publish(self, page: Sequence[StoredRow]) -> dict[TopicPartition, int]:
+    def _publish(self, batch: Sequence[StoredRow]) -> dict[TopicPartition, int]:
         """Send the events and the position in one transaction. Returns the last offset of each partition.
 
         Checks every future before the commit: kafka-python commits a transaction although records of it have
         expired in the buffer.
         """
-        last = page[-1]
+        last = batch[-1]
         reached = Position(last.position, event_id_of(last.state))
         producer = self._producer
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.begin_transaction()
-            futures = [self._send(row) for row in page]
+            futures = [self._send(row) for row in batch]
             futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)

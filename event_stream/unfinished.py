@@ -23,7 +23,7 @@ from event_stream.position import NOTHING, READ_SECONDS, RelayRefused, decode_po
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.kafka_transactions import end_transactions, transaction_state
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic, relay_transactional_id
 
 LOOK_SECONDS = 0.1
@@ -105,9 +105,8 @@ def _is_committed(
     A transaction whose commit Kafka has acknowledged was committed. `init_transactions` leaves the state
     EMPTY: the transaction was open before, because ended ones were finished first, so it was aborted.
     """
-    row = conn.execute(sql["read_mirror"]).fetchone()
     readable = read_position(settings) or NOTHING
-    acknowledged = max(row[0] if row else 0, readable.position)
+    acknowledged = max(fetch_value(conn, sql["read_mirror"], default=0), readable.position)
     if state == TransactionState.COMPLETE_COMMIT:
         return True
     if all(tail.highest <= acknowledged for tail in hanging.values()):

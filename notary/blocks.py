@@ -9,7 +9,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
+from infrastructure.storage.recorder import StoredRow
 from notary import merkle
 
 BLOCK_EVENTS = 1_000
@@ -18,14 +19,10 @@ CHAIN_LOCK = 7_305_876  # the advisory lock of the transaction that chains or si
 sql = named_queries(Path(__file__).parent / "sql" / "notary.sql")
 
 
-class Row(NamedTuple):
-    """A row of the log."""
+class Row(StoredRow):
+    """A row of the log, with its hash and the time of its event."""
 
-    position: int
-    aggregate_id: str
-    version: int
-    topic: str
-    state: bytes
+    __slots__ = ()
 
     @property
     def leaf(self) -> bytes:
@@ -79,7 +76,7 @@ _identify = msgspec.json.Decoder(_Identified).decode
 
 
 def read_log_id(conn: Connection) -> str:
-    return str(conn.execute(sql["read_log_id"]).fetchall()[0][0])
+    return fetch_value(conn, sql["read_log_id"], default="")
 
 
 def read_end(conn: Connection) -> End:
@@ -94,7 +91,7 @@ def chain_block(conn: Connection) -> list[Row]:
     end = read_end(conn)
     with conn.cursor(binary=True) as cur:
         found = cur.execute(sql["read_waiting"], {"after": end.position, "limit": BLOCK_EVENTS}).fetchall()
-    rows = [Row(*row) for row in found]
+    rows = [Row._make(row) for row in found]
     if rows:
         _insert(conn, end, rows)
     return rows

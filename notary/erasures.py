@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 from notary.blocks import read_log_id, sql
 from notary.statements import BadStatement, Reader, without_repeats
 
@@ -16,11 +16,11 @@ def erased_people(conn: Connection, lines: Iterable[str]) -> list[str]:
     statement of this database: it then belongs to another log, or is forged.
     """
     reader = Reader(read_log_id(conn))
-    row = conn.execute(sql["statement_numbered"], {"number": 1}).fetchone()
+    first = fetch_value(conn, sql["statement_numbered"], {"number": 1}, default="")
     found: dict[str, None] = {}
     for line in without_repeats(lines):
         statement = reader.read(line)
-        if statement.number == 1 and row is not None and row[0] != line:
+        if statement.number == 1 and first and first != line:
             raise BadStatement("it is not the first statement of this database")
         if statement.kind == "erasure":
             found[str(statement.facts["user_id"])] = None

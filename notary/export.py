@@ -22,7 +22,7 @@ import msgspec
 
 from domain.errors import Invalid
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.postgres import Connection, Pool
+from infrastructure.storage.postgres import Connection, Pool, fetch_value
 from notary import merkle
 from notary.blocks import Block, Row, read_block, read_end, read_log_id, sql
 from notary.follower import sign_log
@@ -98,9 +98,8 @@ def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) ->
     to the next checkpoint, that checkpoint, and the public keys.
     """
     start, end = _block(conn, chosen.first), _block(conn, chosen.last)
-    row = conn.execute(sql["first_checkpoint_from"], {"position": chosen.last}).fetchone()
-    assert row is not None
-    checkpoint = parse(row[0])
+    line = fetch_value(conn, sql["first_checkpoint_from"], {"position": chosen.last}, default="")
+    checkpoint = parse(line)
     before = read_block(conn, "block_numbered", number=start.number - 1)
     facts = {
         "kind": MANIFEST,
@@ -235,14 +234,14 @@ def _lines(rows: Iterable[Row]) -> bytes:
     """One JSON object on each line. The event is the last field; its bytes are the stored bytes."""
     return b"".join(
         b'{"position":%d,"aggregate_id":%b,"version":%d,"type":%b,"event":%b}\n'
-        % (row.position, _json(row.aggregate_id), row.version, _json(row.topic), row.state)
+        % (row.position, _json(row.aggregate_id), row.version, _json(row.event_type), row.state)
         for row in rows
     )
 
 
 def _cells(rows: Iterable[Row]) -> Iterator[tuple[object, ...]]:
     for row in rows:
-        yield (*row[:4], row.state.decode(errors="replace"))
+        yield row.position, row.aggregate_id, row.version, row.event_type, row.state.decode(errors="replace")
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:

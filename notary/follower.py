@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import wait_for_leadership
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from notary.blocks import BLOCK_EVENTS, Row, chain_block, read_end, sql
 from notary.places import NotaryRefused, Place, PlaceUnavailable, StatementFile
 from notary.signing import last_checkpoint, lock_chain, sign_checkpoint, sign_erasure
@@ -66,7 +67,7 @@ class Notary:
 
     def _waiting(self) -> tuple[int, bool]:
         parameters = {"after": read_end(self._conn).position, "limit": BLOCK_EVENTS}
-        count, has_erasure = self._conn.execute(sql["count_waiting"], parameters).fetchall()[0]
+        ((count, has_erasure),) = self._conn.execute(sql["count_waiting"], parameters).fetchall()
         return int(count), bool(has_erasure)
 
 
@@ -88,7 +89,7 @@ def chain_next(conn: Connection, vault: Vault) -> Sequence[Row]:
         lock_chain(conn)
         rows = chain_block(conn)
         for row in rows:
-            if row.topic == _ERASED:
+            if row.event_type == _ERASED:
                 sign_erasure(conn, vault, row.aggregate_id, row.position)
     return rows
 
@@ -101,6 +102,13 @@ def _places(settings: Settings) -> list[Place]:
 
         found.append(StatementTopic(settings))
     return found
+
+
+class StatementRow(NamedTuple):
+    """A statement in the database."""
+
+    number: int
+    line: str
 
 
 class Publisher:
@@ -127,13 +135,13 @@ class Publisher:
     def _bring_up(self, place: Place) -> None:
         if place not in self._reached:
             self._reached[place] = self._last_number(place)
-        while rows := self._after(self._reached[place]):
-            place.append([line for _, line in rows])
-            self._reached[place] = rows[-1][0]
+        while rows := self._rows_after(self._reached[place]):
+            place.append([row.line for row in rows])
+            self._reached[place] = rows[-1].number
 
-    def _after(self, number: int) -> list[tuple[int, str]]:
+    def _rows_after(self, number: int) -> list[StatementRow]:
         parameters = {"number": number, "limit": LINES_AT_ONCE}
-        return self._conn.execute(sql["statements_after"], parameters).fetchall()
+        return [StatementRow(*row) for row in self._conn.execute(sql["statements_after"], parameters)]
 
     def _last_number(self, place: Place) -> int:
         """The number of the last line at the place. Raises NotaryRefused when the database differs."""
@@ -147,8 +155,7 @@ class Publisher:
                 f"The last checkpoint outside the database cannot be read: {error}. Run `ticketing verify`,"
                 " then move the old checkpoints away; the notary begins a new file."
             ) from None
-        row = self._conn.execute(sql["statement_numbered"], {"number": number}).fetchone()
-        if row is None or row[0] != line:
+        if fetch_value(self._conn, sql["statement_numbered"], {"number": number}, default="") != line:
             raise NotaryRefused(
                 f"The last checkpoint outside the database, number {number}, is not in the database: this is"
                 " another database, or one restored from a backup, or its log was altered. Run `ticketing"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 from notary.blocks import CHAIN_LOCK, End, read_log_id, sql
 from notary.statements import Statement, key_id, line_hash, parse, sign
 
@@ -49,8 +49,8 @@ def rotate_key(conn: Connection, vault: Vault) -> str:
 
 
 def last_checkpoint(conn: Connection) -> Statement | None:
-    row = conn.execute(sql["last_checkpoint"]).fetchone()
-    return parse(row[0]) if row else None
+    line = fetch_value(conn, sql["last_checkpoint"], default="")
+    return parse(line) if line else None
 
 
 def sign_bytes(conn: Connection, vault: Vault, content: Mapping[str, Any]) -> Statement:
@@ -63,8 +63,9 @@ def _signer(conn: Connection, vault: Vault) -> _Signer:
     row = conn.execute(sql["key_in_use"]).fetchone()
     if row is None:
         return _add_key(conn, vault, None)
-    raw = vault.decrypt(bytes(row[1]), purpose=_PURPOSE.format(row[0]))
-    return _Signer(row[0], Ed25519PrivateKey.from_private_bytes(raw))
+    signer_id, encrypted_key = row
+    raw = vault.decrypt(bytes(encrypted_key), purpose=_PURPOSE.format(signer_id))
+    return _Signer(signer_id, Ed25519PrivateKey.from_private_bytes(raw))
 
 
 def _add_key(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from notary import merkle
 from notary.blocks import Block, Row, read_log_id, span_of_times, sql
 from notary.statements import BadStatement, Reader, Statement, without_repeats
@@ -109,7 +109,7 @@ def _check_blocks(
     conn: Connection, checkpoints: dict[int, Statement], report: Report, progress: Progress
 ) -> None:
     """Compare events with leaves, leaves with roots, roots with the chain, the chain with the checkpoints."""
-    end = int(conn.execute(_more_sql["log_end"]).fetchall()[0][0])
+    end = fetch_value(conn, _more_sql["log_end"], default=0)
     chain, number, reached = merkle.first_link(read_log_id(conn)), 0, _FIRST
     vouched = 0  # the last position that a checkpoint confirmed
     for block, rows in _blocks_with_rows(conn):
@@ -136,7 +136,7 @@ def _check_blocks(
     checkpoints.pop(0, None)  # signed before the first event
     for _, one in sorted(checkpoints.items()):
         report.add(reached + 1, f"the log ends before the checkpoint of position {one.position}")
-    report.events += int(conn.execute(_more_sql["count_after"], {"after": reached}).fetchall()[0][0])
+    report.events += fetch_value(conn, _more_sql["count_after"], {"after": reached}, default=0)
 
 
 def _blocks_with_rows(conn: Connection) -> Iterator[tuple[Block, list[Row]]]:

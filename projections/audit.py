@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import sql as composing
@@ -36,6 +35,15 @@ _FILTERS: dict[str, LiteralString] = {
 }
 _AFTER: dict[Order, LiteralString] = {"asc": "position > %(after)s", "desc": "position < %(after)s"}
 _ORDER: dict[Order, LiteralString] = {"asc": "ASC", "desc": "DESC"}
+
+
+class _Found(NamedTuple):
+    """The columns of list_audit_events."""
+
+    position: int
+    subject_id: str
+    property_ids: list[str]
+    state: bytes
 
 
 class AuditEntry(msgspec.Struct, kw_only=True):
@@ -87,13 +95,10 @@ def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: Audi
     if query.after:
         parameters["after"] = int(query.after[0])
     with pool.connection() as conn:
-        rows = conn.execute(statement, {**parameters, "limit": query.limit}).fetchall()
-    events = store.decrypt([decode(bytes(state)) for *_, state in rows])
+        rows = [_Found(*row) for row in conn.execute(statement, {**parameters, "limit": query.limit})]
+    events = store.decrypt([decode(bytes(row.state)) for row in rows])
     names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
-    entries = [
-        _entry(caller, position, subject_id, property_ids, event, names)
-        for (position, subject_id, property_ids, _), event in zip(rows, events, strict=True)
-    ]
+    entries = [_entry(caller, row, event, names) for row, event in zip(rows, events, strict=True)]
     last_key = (entries[-1].position, "") if len(entries) == query.limit else None
     return Page(items=entries, total=None, last_key=last_key)
 
@@ -121,23 +126,16 @@ def _statement(names: tuple[str, ...], order: Order, after: bool) -> LiteralStri
     )
 
 
-def _entry(
-    caller: Caller,
-    position: int,
-    subject_id: str,
-    property_ids: Sequence[str],
-    event: DomainEvent,
-    names: dict[str, str],
-) -> AuditEntry:
+def _entry(caller: Caller, row: _Found, event: DomainEvent, names: dict[str, str]) -> AuditEntry:
     return AuditEntry(
         id=event.event_id,
-        position=position,
+        position=row.position,
         version=event.originator_version,
         time=whole_seconds(event.occurred_at),
         exact_time=event.occurred_at.astimezone(UTC),
         action=event.tag,
-        subject_id=subject_id,
-        property_ids=[property_id for property_id in property_ids if caller.reaches(property_id)],
+        subject_id=row.subject_id,
+        property_ids=[property_id for property_id in row.property_ids if caller.reaches(property_id)],
         actor=actor_of(event, names),
         auth=auth_of(event),
         request_id=event.request_id,

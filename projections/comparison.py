@@ -6,7 +6,7 @@ The copy has no `audit_events` and `past_tickets`; projections/live_rows.py comp
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import sql
@@ -38,6 +38,15 @@ _COMPARED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 LISTED = 100
 _sql = named_queries(Path(__file__).parent / "sql" / "comparison.sql")
+
+
+class _Compared(NamedTuple):
+    """The columns of compare_rows: a row in both tables, as JSON, and the number of rows that differ."""
+
+    total: int
+    key: str
+    live: dict[str, Any] | None
+    copied: dict[str, Any] | None
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +89,9 @@ def compare_tables(conn: Connection) -> Differences:
     """The rows that differ between the live tables and the copy."""
     differences = Differences()
     for table in _COMPARED:
-        rows = conn.execute(_statement(table), {"limit": LISTED}).fetchall()
-        found = [Difference.between(table, key, live, copy) for _, key, live, copy in rows]
-        total = next((total for total, *_ in rows), 0)
+        rows = [_Compared(*row) for row in conn.execute(_statement(table), {"limit": LISTED})]
+        found = [Difference.between(table, row.key, row.live, row.copied) for row in rows]
+        total = next((row.total for row in rows), 0)
         differences.add(*found, unlisted=total - len(rows))
     return differences
 

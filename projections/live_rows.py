@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from infrastructure.storage.event_store import decode
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from infrastructure.storage.recorder import read_log
 from projections import project_audit
 from projections.comparison import Difference, Differences
@@ -76,11 +76,11 @@ class AuditCheck:
         """Return when all rows are compared, or soon after `stopping` is set."""
         reached = _BEFORE_ALL
         while not stopping.is_set():
-            ((end,),) = self._conn.execute(_sql["read_position"]).fetchall()
+            end = fetch_value(self._conn, _sql["read_position"], default=0)
             entries = [
-                (position, state)
-                for position, _, _, _, state in read_log(self._conn, reached, BATCH_SIZE)
-                if position <= end
+                (row.position, row.state)
+                for row in read_log(self._conn, reached, BATCH_SIZE)
+                if row.position <= end
             ]
             if not entries:
                 break

@@ -17,7 +17,7 @@ import psycopg
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import rare_garbage_collection
-from infrastructure.storage.postgres import Connection, connect, named_queries
+from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
 from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
@@ -76,8 +76,7 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
         rare_garbage_collection(),
         connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
     ):
-        ((is_locked,),) = control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()
-        if not is_locked:
+        if not fetch_value(control, sql["take_rebuild_lock"], {"key": _REBUILD_KEY}, default=False):
             raise RebuildRunning(
                 "Another rebuild or verification is running. Wait for its end and run it again."
             )

@@ -111,8 +111,7 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
 
 def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
     """The ticket, or None when there is none; raises NotYetProjected when only the log has it."""
-    rows = [_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, {"id": ticket_id})]
-    row = rows[0] if rows else None
+    row = next((_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, {"id": ticket_id})), None)
     if row is None or not row.topic.startswith("ticket."):
         return None
     if row.version is None:  # the read tables have no row of it yet
@@ -159,8 +158,9 @@ def list_attachments(pool: Pool, ticket_id: str) -> list[AttachmentRow]:
 
 def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
     """A file of a ticket that is not deleted, or None."""
-    rows = pool.fetch(_GET_ATTACHMENT, {"id": attachment_id})
-    return AttachmentRow(*rows[0]) if rows else None
+    return next(
+        (AttachmentRow(*values) for values in pool.fetch(_GET_ATTACHMENT, {"id": attachment_id})), None
+    )
 
 
 def names_of(

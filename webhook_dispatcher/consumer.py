@@ -19,7 +19,7 @@ from infrastructure.process.following import Pause, keep_running, process_some
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
@@ -76,15 +76,15 @@ class Consumer:
         Returns the number of events, or None while another dispatcher does the same.
         """
         with conn.transaction():
-            row = conn.execute(sql["lock_position"]).fetchone()
-            if row is None:
+            reached: int | None = fetch_value(conn, sql["lock_position"], default=None)
+            if reached is None:
                 return None
-            batch = read_log(conn, row[0], limit)
+            batch = read_log(conn, reached, limit)
             if not batch:
                 return 0
-            records = [Record(LOG, 0, position, position, None, state, []) for position, *_, state in batch]
+            records = [Record(LOG, 0, row.position, row.position, None, row.state, []) for row in batch]
             enqueued = self.take(conn, records)
-            conn.execute(sql["save_position"], {"position": batch[-1][0]})
+            conn.execute(sql["save_position"], {"position": batch[-1].position})
         if enqueued:
             self._on_enqueued()
         return len(batch)

@@ -26,7 +26,7 @@ from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.storage.postgres import connect_async, named_queries
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, store_results
-from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
+from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.poster import Outcome, Poster
 from webhook_dispatcher.signing import key_of, sign
 
@@ -134,7 +134,7 @@ class Deliveries:
         if claimed:
             ids = list({claim.endpoint_id for claim in claimed})
             cur = await conn.execute(enqueue_sql["select_endpoints"], {"ids": ids}, binary=True)
-            endpoints = {row[0]: endpoint_of(row) for row in await cur.fetchall()}
+            endpoints = {each.id: each for each in map(Endpoint._make, await cur.fetchall())}
             for claim in claimed:
                 self._begin(claim, endpoints[claim.endpoint_id])
         return claimed

@@ -12,7 +12,7 @@ from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection
 from webhook_dispatcher.histories import Histories, Wanted, sql
-from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
+from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.payloads import (
     Message,
     TicketStep,
@@ -45,16 +45,14 @@ class Enqueuer:
         """Enqueue the events for the webhooks that were registered before them. Returns the number of new
         deliveries."""
         endpoints = select_endpoints(conn)
-        return self._enqueue(conn, events, endpoints, lambda endpoint, position: _is_due(endpoint, position))
+        return self._enqueue(conn, events, endpoints, _is_due)
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
         """As enqueue, for one webhook, including events from before its registration. Locks the webhook, so
         that none of its deliveries is purged before the transaction ends."""
         conn.execute(sql["hold_endpoint"], {"id": endpoint_id})
         endpoints = select_endpoints(conn, [endpoint_id])
-        return self._enqueue(
-            conn, events, endpoints, lambda endpoint, position: _is_known(endpoint, position)
-        )
+        return self._enqueue(conn, events, endpoints, _is_after_purge)
 
     def _enqueue(
         self,
@@ -124,7 +122,7 @@ class Enqueuer:
 def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list[Endpoint]:
     """The webhooks that may get new messages, or those with these ids, with the rights of their owners."""
     parameters = {"ids": None if ids is None else list(ids)}
-    return [endpoint_of(row) for row in conn.execute(sql["select_endpoints"], parameters)]
+    return [Endpoint(*row) for row in conn.execute(sql["select_endpoints"], parameters)]
 
 
 def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[tuple[str, Message]]) -> int:
@@ -145,10 +143,10 @@ def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[t
 
 
 def _is_due(endpoint: Endpoint, position: int) -> bool:
-    return position > endpoint.registered_position and _is_known(endpoint, position)
+    return position > endpoint.registered_position and _is_after_purge(endpoint, position)
 
 
-def _is_known(endpoint: Endpoint, position: int) -> bool:
+def _is_after_purge(endpoint: Endpoint, position: int) -> bool:
     """Whether a delivery of this position would not have been purged."""
     return position > endpoint.purged_position
 

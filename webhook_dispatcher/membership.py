@@ -19,7 +19,7 @@ from kafka.errors import KafkaError
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import leave_group
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 
 MEMBER_CLASS = 7_305_880
 MAX_MEMBERS = 1_000
@@ -37,8 +37,8 @@ def take_member_id(conn: Connection, last: int | None) -> int:
     """Lock the member id `last`, or else the lowest free one, until the connection closes."""
     member_ids = range(1, MAX_MEMBERS + 1)
     for member_id in member_ids if last is None else (last, *member_ids):
-        row = conn.execute(sql["lock_member_id"], {"class": MEMBER_CLASS, "member_id": member_id}).fetchone()
-        if row and row[0]:
+        parameters = {"class": MEMBER_CLASS, "member_id": member_id}
+        if fetch_value(conn, sql["lock_member_id"], parameters, default=False):
             return member_id
     raise RuntimeError(f"{MAX_MEMBERS} dispatchers are running on this database")
 
@@ -49,8 +49,7 @@ def instance_id(settings: Settings, member_id: int) -> str:
 
 def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> None:
     """Leave the group, so that others get the partitions now. A sole member keeps them for its return."""
-    row = conn.execute(sql["count_members"], {"class": MEMBER_CLASS}).fetchone()
-    if not row or row[0] < 2:
+    if fetch_value(conn, sql["count_members"], {"class": MEMBER_CLASS}, default=0) < 2:
         return
     try:
         leave_group(settings, group_of(settings), instance_id(settings, member_id))

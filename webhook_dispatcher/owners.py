@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from domain.access import AuthKind, Caller, Role, effective_rights
 
@@ -73,7 +73,3 @@ def _caller(endpoint: Endpoint) -> Caller:
         property_ids=rights.property_ids,
         key_property_ids=rights.key_property_ids,
     )
-
-
-def endpoint_of(row: Any) -> Endpoint:
-    return Endpoint(*row)

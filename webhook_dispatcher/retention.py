@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import Connection, connect, named_queries
+from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
 
 LOOK_SECONDS = 3_600.0
 BATCH_SIZE = 1_000
@@ -56,8 +56,7 @@ def purge(conn: Connection, retention: timedelta, stop: threading.Event, *, limi
 def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
     parameters = {"retention": retention, "limit": limit}
     with conn.transaction():
-        row = conn.execute(sql["try_lock"], {"key": PURGE_LOCK}).fetchone()
-        if not (row and row[0]):
+        if not fetch_value(conn, sql["try_lock"], {"key": PURGE_LOCK}, default=False):
             return 0
         rows = conn.execute(sql["mark_finished"], parameters).fetchall()
         if len(rows) < limit:

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 
 KEY_BYTES = 32
 KEY_FILE = "master-key"
@@ -101,9 +101,9 @@ def verify_vault(conn: Connection, vault: Vault) -> None:
         "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
         [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
     )
-    row = conn.execute("SELECT value FROM access.secrets WHERE name = %s", [_CHECK]).fetchone()
+    stored = fetch_value(conn, "SELECT value FROM access.secrets WHERE name = %s", [_CHECK], default=b"")
     try:
-        vault.decrypt(bytes(row[0]) if row else b"", purpose=_CHECK)
+        vault.decrypt(stored, purpose=_CHECK)
     except CannotDecrypt:
         raise BadSettings(
             "MASTER_KEY is not the key of this database: its secrets cannot be decrypted. Set the"

@@ -15,7 +15,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 
 SHORTEST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -97,8 +97,7 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
 
 def take_leadership(conn: Connection, key: int) -> bool:
     """Take the advisory lock `key` if it is free, until the connection closes."""
-    row = conn.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-    return bool(row and row[0])
+    return fetch_value(conn, "SELECT pg_try_advisory_lock(%s)", [key], default=False)
 
 
 def wait_for_leadership(

@@ -209,6 +209,18 @@ def connect(
     return conn
 
 
+def fetch_value(
+    conn: Connection,
+    statement: Query,
+    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    default: T,
+) -> T:
+    """The value that a statement with one column returns; `default` without a row, or if it is NULL."""
+    (value,) = conn.execute(statement, parameters).fetchone() or (None,)
+    return default if value is None else cast(T, value)
+
+
 async def connect_async(dsn: str, *, application: str, **options: Any) -> LimitedAsyncConnection:
     """`connect` for asyncio."""
     conninfo = address(dsn, application=application)
@@ -276,8 +288,7 @@ def migrate(dsn: str) -> list[str]:
 def pending_migrations(conn: Connection) -> list[str]:
     """The names of the migrations that have not been applied to this database."""
     known = {path.name for path in MIGRATIONS.glob("*.sql")}
-    row = conn.execute("SELECT to_regclass('public.ticketing_migrations')").fetchone()
-    if row is None or row[0] is None:
+    if not fetch_value(conn, "SELECT to_regclass('public.ticketing_migrations')::text", default=""):
         return sorted(known)
     done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
     return sorted(known - done)

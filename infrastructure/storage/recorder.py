@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 from psycopg_pool import PoolTimeout
 
-from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement
+from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement, fetch_value
 
 LastStates = Sequence[tuple[str, bytes]]  # aggregate ids, each with the stored bytes of its last event
 
@@ -79,10 +79,20 @@ SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FR
 # Two int4 keys: a different key space from the bigint keys of the watermark.
 _LOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_lock(17747, hashtext(%b))"
 _UNLOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_unlock(17747, hashtext(%b))"
-_TRIGGER: LiteralString = (
+_COUNT_TRIGGERS: LiteralString = (
     "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'es.stored_events'::regclass"
     "   AND tgname IN ('stored_events_enter', 'stored_events_append_only') AND tgenabled = 'A'"
 )
+
+
+class StoredRow(NamedTuple):
+    """A row of the log."""
+
+    position: int
+    aggregate_id: str
+    version: int
+    event_type: str
+    state: bytes
 
 
 class WatermarkMissing(Exception):
@@ -95,8 +105,7 @@ class OutOfDate(Exception):
 
 def verify_triggers(conn: Connection) -> None:
     """Raise WatermarkMissing unless both triggers of the log are enabled, for every kind of session."""
-    row = conn.execute(_TRIGGER).fetchone()
-    if row is None or row[0] != 2:
+    if fetch_value(conn, _COUNT_TRIGGERS, default=0) != 2:
         raise WatermarkMissing(
             "A trigger of es.stored_events is disabled; readers would miss events. Its owner must run:"
             " ALTER TABLE es.stored_events ENABLE ALWAYS TRIGGER stored_events_enter,"
@@ -222,17 +231,20 @@ class WatermarkRecorder(ApplicationRecorder):
             rows = read_log(conn, after, limit, topics)
         return [
             Notification(
-                id=row[0], originator_id=row[1], originator_version=row[2], topic=row[3], state=row[4]
+                id=row.position,
+                originator_id=row.aggregate_id,
+                originator_version=row.version,
+                topic=row.event_type,
+                state=row.state,
             )
             for row in rows
-            if stop is None or row[0] <= stop
+            if stop is None or row.position <= stop
         ]
 
     def max_notification_id(self) -> int | None:
         """The end of the log: every event up to it can be read now, and none will be added below it."""
         with self.connection() as conn:
-            row = conn.execute(_LOG_END).fetchone()
-        return (row[0] if row else None) or None
+            return fetch_value(conn, _LOG_END, default=0) or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:
         """The library's interface requires this method. Appends send no NOTIFY: poll `read_log` instead."""
@@ -275,15 +287,14 @@ class InMemoryRecorder(POPOApplicationRecorder):
         return [(0, event.state) for event in events]
 
 
-def read_log(
-    conn: Connection, after: int, limit: int, topics: Sequence[str] = ()
-) -> list[tuple[int, str, int, str, bytes]]:
-    """Up to `limit` rows (position, aggregate id, version, topic, state) after the position `after`.
+def read_log(conn: Connection, after: int, limit: int, topics: Sequence[str] = ()) -> list[StoredRow]:
+    """Up to `limit` rows after the position `after`, in order and complete up to the watermark.
 
-    They are in order, complete up to the watermark. The connection must use READ COMMITTED.
+    The connection must use READ COMMITTED.
     """
     with conn.cursor(binary=True) as cur:
-        return cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
+        rows = cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
+    return [StoredRow._make(row) for row in rows]
 
 
 def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
@@ -302,7 +313,8 @@ def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_change
     known = [list(column) for column in zip(*unless_changed, strict=True)]
     if len(events) == 1:
         statement = _INSERT_ONE_IF if unless_changed else _INSERT_ONE
-        rows = conn.fetch(statement, (*rows_in[0], *known))
+        (values,) = rows_in
+        rows = conn.fetch(statement, (*values, *known))
     else:
         statement = _INSERT_MANY_IF if unless_changed else _INSERT_MANY
         columns = [list(column) for column in zip(*rows_in, strict=True)]

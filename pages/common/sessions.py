@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import falcon
@@ -17,7 +18,7 @@ from api.http.rate_limit import count_action
 from api.http.redirects import redirect
 from api.http.services import Services
 from commands.sign_in import ABSOLUTE, IDLE
-from domain.access import Caller, effective_rights
+from domain.access import Caller, Role, effective_rights
 from infrastructure.keys.tokens import FORM, SESSION, digest, has_form, make_token
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import Pool, named_queries
@@ -175,28 +176,41 @@ def _admit_form(
     count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
 
 
+class _Row(NamedTuple):
+    """The columns of the statements in sessions.sql."""
+
+    id: str
+    secret_sha256: bytes
+    started_at: datetime
+    user_id: str
+    name: str
+    role: Role
+    property_ids: list[str]
+    synchronous_commit: str
+
+
 def _find(pool: Pool, secret: str) -> WebSession | None:
     secret_sha256 = digest(secret)
     parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
     with pool.connection() as conn:
-        row = read_only.run_with_fallback(
+        found = read_only.run_with_fallback(
             lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
             lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
         )
-    if row is None or not compare_digest(row[1], secret_sha256):
+    row = None if found is None else _Row(*found)
+    if row is None or not compare_digest(row.secret_sha256, secret_sha256):
         return None
-    session_id, _, started_at, user_id, name, role, property_ids, _ = row
-    rights = effective_rights((role, property_ids))
+    rights = effective_rights((row.role, row.property_ids))
     caller = Caller(
-        principal_id=user_id,
-        name=name,
+        principal_id=row.user_id,
+        name=row.name,
         role=rights.role,
         auth="session",
-        credential_id=session_id,
-        user_id=user_id,
+        credential_id=row.id,
+        user_id=row.user_id,
         property_ids=rights.property_ids,
     )
-    return WebSession(id=session_id, started_at=started_at, caller=caller, csrf_token=token_for(secret))
+    return WebSession(id=row.id, started_at=row.started_at, caller=caller, csrf_token=token_for(secret))
 
 
 def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:

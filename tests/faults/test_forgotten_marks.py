@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, TransactionState
 from kafka.errors import KafkaTimeoutError
 
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
@@ -108,7 +108,7 @@ def all_is_well(settings):
 def test_an_abort_takes_along_what_was_committed_and_not_marked(settings):
     """Why the relay waits for the marks: the control of what follows. No one can bring the records back."""
     with connect(settings.database_url, application="tests") as conn:
-        records = [to_record(StoredRow(*row), source=settings.base_url) for row in read_log(conn, 0, 100)]
+        records = [to_record(row, source=settings.base_url) for row in read_log(conn, 0, 100)]
         with transactions(conn, settings, DELIVERY_SECONDS) as producer:
             for each in (ForgottenMarks(producer, settings), producer):
                 each.begin_transaction()

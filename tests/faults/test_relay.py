@@ -13,7 +13,7 @@ import requests
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from cli.supervisor import Child, Supervisor, ticketing_command
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
@@ -237,7 +237,7 @@ def test_a_page_of_which_records_expired_is_not_committed(half_way):
 def test_the_producer_alone_would_have_committed_the_rest(half_way):
     """Why every future is asked: the control of the test above. Should it fail, kafka-python is mended."""
     settings, conn, producer = half_way
-    rows = [StoredRow(*row) for row in read_log(conn, 0, 100)]
+    rows = read_log(conn, 0, 100)
 
     producer.begin_transaction()
     for row in rows:

@@ -43,7 +43,7 @@ def append(conn, stream, version=1):
 
 def streams(conn, position=0):
     """What a follower at `position` can read now."""
-    return [row[1] for row in read_log(conn, position, 100)]
+    return [row.aggregate_id for row in read_log(conn, position, 100)]
 
 
 def begin(conn):
@@ -216,7 +216,7 @@ def test_other_databases_and_other_advisory_locks_hold_nobody_up(conn, other, po
 def test_topics_narrow_what_is_read(conn):
     append(conn, "one")
 
-    assert [row[1] for row in read_log(conn, 0, 100, ["test"])] == ["one"]
+    assert [row.aggregate_id for row in read_log(conn, 0, 100, ["test"])] == ["one"]
     assert read_log(conn, 0, 100, ["another"]) == []
 
 
@@ -262,7 +262,7 @@ def test_an_append_with_a_taken_version_stores_none_of_its_events(conn, recorder
     with pytest.raises(IntegrityError):
         recorder.insert_events([StoredEvent("s", version, "test", b"{}") for version in (1, 2, 3)])
 
-    assert [row[2] for row in read_log(conn, 0, 100)] == [2]
+    assert [row.version for row in read_log(conn, 0, 100)] == [2]
 
 
 def test_the_stock_lock_lets_one_append_in_at_a_time(conn, other, pool):

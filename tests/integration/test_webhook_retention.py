@@ -130,7 +130,7 @@ def test_a_replay_brings_back_nothing_that_was_deleted(conn, store, pool, receiv
 def test_a_source_that_is_read_again_from_its_beginning_brings_back_nothing_either(conn, store, delivered):
     age(conn, 100)
     purge(conn, RETENTION, GOING_ON)
-    everything = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
+    everything = [LoggedEvent(row.position, decode(row.state)) for row in read_log(conn, 0, 1_000)]
 
     assert Enqueuer(store).enqueue(conn, everything) == 0
     assert counts(conn) == (0, 0, 0)
@@ -142,7 +142,7 @@ def test_a_message_that_is_being_used_again_is_not_deleted_under_it(
     """While a replay to a new webhook has not committed, the last old delivery of its message is deleted."""
     newcomer = register(store, receiver.url("/new"))
     age(conn, 100)
-    events = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
+    events = [LoggedEvent(row.position, decode(row.state)) for row in read_log(conn, 0, 1_000)]
     with pool.connection() as replaying:
         with replaying.transaction():
             assert Enqueuer(store).enqueue_for(replaying, events, newcomer.id) == 3

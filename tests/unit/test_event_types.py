@@ -12,10 +12,11 @@ import pytest
 from domain.aggregate import DomainEvent
 from event_stream import schemas
 from event_stream.compatibility import incompatibilities
-from event_stream.envelope import StoredRow, as_cloudevent, to_record
+from event_stream.envelope import as_cloudevent, to_record
 from event_stream.event_types import components, event_types, schema_of, versioned
 from infrastructure.settings import load_settings
 from infrastructure.storage.event_store import decode, encode
+from infrastructure.storage.recorder import StoredRow
 from tests.golden.__main__ import FOLDER as GOLDEN
 from tests.golden.__main__ import example, kept
 from tests.support.history import History

@@ -55,10 +55,8 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:  # the caller's own limit, as of a wait for notifications
             return super().wait(gen, interval, timeout)
-        left, limit = (
-            this_thread.seconds_left,
-            self.limit_seconds,
-        )  # runs at each statement: no function calls
+        # This runs at each statement, so it avoids function calls.
+        left, limit = this_thread.seconds_left, self.limit_seconds
         began = time.monotonic()
         try:
             return super().wait(gen, interval, limit if left is None or left > limit else left)

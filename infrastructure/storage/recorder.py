@@ -1,7 +1,7 @@
 """Stores events in PostgreSQL behind the library's recorder interface, without a table lock.
 
 An append is one INSERT on an autocommitting connection; followers read up to a watermark (the protocol is
-described in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md says why.
+described in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class StoredRow(NamedTuple):
 
 
 class WatermarkMissing(Exception):
-    """A trigger is absent or disabled that makes the log append-only and safe to follow."""
+    """A trigger that makes the log append-only and safe to follow is absent or disabled."""
 
 
 class OutOfDate(Exception):
@@ -104,7 +104,7 @@ class OutOfDate(Exception):
 
 
 def verify_triggers(conn: Connection) -> None:
-    """Raise WatermarkMissing unless both triggers of the log are enabled, for every kind of session."""
+    """Raise WatermarkMissing unless both triggers of the log are enabled for every kind of session."""
     if fetch_value(conn, _COUNT_TRIGGERS, default=0) != 2:
         raise WatermarkMissing(
             "A trigger of es.stored_events is disabled; readers would miss events. Its owner must run:"
@@ -116,8 +116,8 @@ def verify_triggers(conn: Connection) -> None:
 class WatermarkRecorder(ApplicationRecorder):
     """Stores events in `es.stored_events`.
 
-    `lock="table"` takes the library's EXCLUSIVE lock around each append instead: a fallback in case the
-    watermark is in doubt. Readers work the same way under both.
+    With `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
+    fallback in case the watermark has a fault; readers do the same with both.
     """
 
     def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
@@ -127,10 +127,10 @@ class WatermarkRecorder(ApplicationRecorder):
 
     @contextmanager
     def exclusive(self, originator_id: str) -> Iterator[None]:
-        """Run the block under an advisory lock of this aggregate, which other processes take too.
+        """Run the block under an advisory lock of this aggregate, which excludes other processes too.
 
-        In the block this thread uses the connection that holds the lock. So the holder of the lock never
-        waits for a connection of the pool while the threads that wait for the lock have all of them. Raises
+        In the block this thread uses the connection that holds the lock. Otherwise it could wait for a
+        connection of the pool while the threads that wait for the lock occupy all of them. Raises
         psycopg.errors.LockNotAvailable after the connection's lock_timeout.
         """
         with self._pool.connection() as conn:
@@ -165,7 +165,7 @@ class WatermarkRecorder(ApplicationRecorder):
         `statements` run first in the same commit, so that positions are assigned as late as possible. Raises
         OutOfDate, and stores nothing, if an aggregate in `unless_changed` has another last event. Raises
         IntegrityError when a version, or a row of `statements`, exists already. Does not retry: after a
-        psycopg.OperationalError, `outcome_is_unknown` says whether the commit may have happened.
+        psycopg.OperationalError, `outcome_is_unknown` returns whether the commit may have happened.
         """
         if not stored_events:
             return []
@@ -242,7 +242,7 @@ class WatermarkRecorder(ApplicationRecorder):
         ]
 
     def max_notification_id(self) -> int | None:
-        """The end of the log: every event up to it can be read now, and none will be added below it."""
+        """The end of the log. All events up to it can be read now, and none will be added at or below it."""
         with self.connection() as conn:
             return fetch_value(conn, _LOG_END, default=0) or None
 
@@ -256,7 +256,7 @@ class InMemoryRecorder(POPOApplicationRecorder):
 
     @contextmanager
     def exclusive(self, originator_id: str) -> Iterator[None]:
-        """Needs no lock: only one thread uses a store in memory."""
+        """Run the block without a lock, because only one thread uses a store in memory."""
         yield
 
     def insert_events(
@@ -325,7 +325,7 @@ def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_change
 
 
 def _unlock(conn: Connection, originator_id: str) -> None:
-    """Never raises, since the work under the lock is done: closes the connection if it cannot unlock."""
+    """Release the lock, by closing the connection if necessary. Never raises: the work under it is done."""
     try:
         conn.execute(_UNLOCK_AGGREGATE, (originator_id,))
     except psycopg.Error:

@@ -171,7 +171,7 @@ def test_the_reserve_takes_room_and_gives_it_back_when_needed(tmp_path, monkeypa
     reserve = Reserve(tmp_path)
     file = tmp_path / disk_space.RESERVE
 
-    reserve.keep()
+    reserve.create()
     kept = os.stat(file).st_blocks * 512
     given = reserve.release()
     monkeypatch.setattr(disk_space, "LEAST_FREE_BYTES", 2**62)
@@ -180,6 +180,6 @@ def test_the_reserve_takes_room_and_gives_it_back_when_needed(tmp_path, monkeypa
     assert not given
     assert reserve.release()
     assert not file.exists()
-    reserve.keep()
+    reserve.create()
     assert not file.exists()
     assert has_room(Path("/"), 1)

@@ -1,4 +1,4 @@
-"""Reads who was erased from the signed statements outside the database, which a restored backup lacks."""
+"""Reads the ids of erased people from the statements outside the database: a restored backup lacks them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from notary.statements import BadStatement, Reader, without_repeats
 
 
 def erased_people(conn: Connection, lines: Iterable[str]) -> list[str]:
-    """The ids of the people that the statements of this log name as erased, in order.
+    """The ids of the erased people according to the statements of this log, in their order.
 
     Raises BadStatement when a line was altered after it was signed, or when the first line is not the first
-    statement of this database: it then belongs to another log, or is forged.
+    statement of this database: then it belongs to another log, or is forged.
     """
     reader = Reader(read_log_id(conn))
     first = fetch_value(conn, sql["statement_numbered"], {"number": 1}, default="")

@@ -28,23 +28,25 @@ def lock_chain(conn: Connection) -> None:
 
 
 def sign_checkpoint(conn: Connection, vault: Vault, end: End) -> Statement:
-    """Sign a statement of the hash at the end of the chain. The caller has locked the chain."""
+    """Sign a statement with the hash at the end of the chain. The caller must have locked the chain."""
     facts = {"page": end.number, "position": end.position, "chain": end.chain.hex()}
-    return _append(conn, {"kind": "checkpoint", **facts}, _signer(conn, vault))
+    return _append(conn, {"kind": "checkpoint", **facts}, _load_signer(conn, vault))
 
 
 def sign_erasure(conn: Connection, vault: Vault, user_id: str, at_position: int) -> Statement:
-    """Sign a statement that the event at this position erased a person, for use after a restored backup."""
+    """Sign a statement that the event at this position erased a person, for use after a restore."""
     return _append(
-        conn, {"kind": "erasure", "user_id": user_id, "event_position": at_position}, _signer(conn, vault)
+        conn,
+        {"kind": "erasure", "user_id": user_id, "event_position": at_position},
+        _load_signer(conn, vault),
     )
 
 
 def rotate_key(conn: Connection, vault: Vault) -> str:
-    """Replace the key in use by a new one, which the old one signs, and return the id of the new key."""
+    """Replace the key in use with a new one, sign its announcement with the old one, and return its id."""
     with conn.transaction():
         lock_chain(conn)
-        old = _signer(conn, vault)
+        old = _load_signer(conn, vault)
         return _add_key(conn, vault, old).id
 
 
@@ -55,11 +57,12 @@ def last_checkpoint(conn: Connection) -> Statement | None:
 
 def sign_bytes(conn: Connection, vault: Vault, content: Mapping[str, Any]) -> Statement:
     """Sign something that is not a numbered statement, such as the manifest of an export."""
-    signer = _signer(conn, vault)
+    signer = _load_signer(conn, vault)
     return sign({**content, "signed_by": signer.id}, signer.key)
 
 
-def _signer(conn: Connection, vault: Vault) -> _Signer:
+def _load_signer(conn: Connection, vault: Vault) -> _Signer:
+    """The key in use, which is created if there is none."""
     row = conn.execute(sql["key_in_use"]).fetchone()
     if row is None:
         return _add_key(conn, vault, None)

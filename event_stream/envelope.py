@@ -70,7 +70,7 @@ def as_cloudevent(record: Record) -> dict[str, str | msgspec.Raw]:
 
 
 def schema_path(event_type: str) -> str:
-    """Where the API serves the JSON Schema of an event type."""
+    """The path at which the API serves the JSON Schema of an event type."""
     return f"{SCHEMAS_PATH}/{event_type}.v{VERSION}"
 
 

@@ -23,8 +23,8 @@ sql = named_queries(Path(__file__).parent / "sql" / "feed.sql")
 
 
 class FeedPage(NamedTuple):
-    """Events as CloudEvents in JSON format, and the position after which the next page begins. `has_more`
-    says that more events are stored already."""
+    """Events as CloudEvents in JSON format, and the position after which the next page begins. `has_more`:
+    more events are stored."""
 
     events: list[dict[str, str | msgspec.Raw]]
     position: int
@@ -50,7 +50,7 @@ def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
 def wait_for_feed(
     pool: Pool, after: int, limit: int, *, source: str, seconds: float, stop: threading.Event
 ) -> FeedPage:
-    """As read_feed, but wait for the next event, at most `seconds` and until `stop` is set.
+    """As read_feed, but waits for the next event, at most `seconds` and until `stop` is set.
 
     Holds no database connection while it waits.
     """
@@ -66,9 +66,9 @@ def wait_for_feed(
 
 def _count_fitting(rows: list[StoredRow]) -> int:
     """The number of first rows that fit into a page, at least one."""
-    room = MAX_PAGE_BYTES
+    free_bytes = MAX_PAGE_BYTES
     for count, row in enumerate(rows):
-        room -= len(row.state)
-        if room < 0:
+        free_bytes -= len(row.state)
+        if free_bytes < 0:
             return max(1, count)
     return len(rows)

@@ -22,7 +22,7 @@ sql = named_queries(Path(__file__).parent / "sql" / "relay.sql")
 
 
 class RelayRefused(Exception):
-    """Publishing would lose or repeat events silently; the message says what to do."""
+    """Publishing would lose or repeat events without an error. The message names the remedy."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ def event_id_of(state: bytes) -> str:
 def read_position(settings: Settings) -> Position | None:
     """The last committed position, or None.
 
-    Call it after `init_transactions`, which ends a transaction that a predecessor left open.
+    Call it after `init_transactions`, which ends a transaction that an earlier relay left open.
     """
     consumer = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-position")
     try:

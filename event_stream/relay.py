@@ -1,7 +1,7 @@
 """The relay: publishes the log to Kafka in order, each event once for consumers of committed records.
 
 The relay ends after every error, and the supervisor restarts it. It then reads its position from Kafka, where
-the position is written in the same transaction as the events. It never sends a batch a second time itself.
+the position is written in the same transaction as the events. It does not retry a batch within one run.
 """
 
 from __future__ import annotations
@@ -15,11 +15,7 @@ from typing import Any
 
 import structlog
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import (
-    InvalidProducerEpochError,
-    KafkaError,
-    ProducerFencedError,
-)
+from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from event_stream.envelope import to_record
 from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
@@ -143,9 +139,9 @@ class Relay:
     def publish_batch(self) -> int:
         """Publish the next events, at most BATCH_SIZE, in one transaction, and return their number.
 
-        The batch is read on the connection that holds the leader's lock: a relay that has lost the lock has
-        lost this connection and fails here; Kafka fences it otherwise. On return the batch is committed in
-        every partition, so that no later abort can include it.
+        Reads the batch on the connection that holds the leader's lock. A relay that has lost the lock has
+        lost this connection too and fails here, or Kafka fences it. On return the batch is committed in every
+        partition, so that no later abort can include it.
         """
         batch = read_log(self._conn, self.position, BATCH_SIZE)
         if not batch:
@@ -220,9 +216,10 @@ def is_fenced(error: KafkaError) -> bool:
 
 
 def _connect(settings: Settings) -> Connection:
-    """Commits do not wait for the disk: PostgreSQL has only a copy of the position, for monitoring."""
+    """Open a connection. Its commits do not wait for the disk, because PostgreSQL has only a copy of the
+    position."""
     if not settings.database_url:
-        raise BadSettings("DATABASE_URL is not set; the relay has no log to publish.")
+        raise BadSettings("DATABASE_URL is not set. Set it to the database whose log the relay publishes.")
     options = f"-c synchronous_commit=off -c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     return connect(
         settings.database_url,
@@ -252,7 +249,7 @@ def transactions(conn: Connection, settings: Settings, delivery_seconds: float) 
 def _deadline(seconds: float) -> Iterator[None]:
     """End the process, and print the stacks of its threads, unless the block ends in time.
 
-    For calls of kafka-python that wait without a limit. The timer is a C thread and needs no lock.
+    For calls of kafka-python that wait without a limit. The timer is a C thread, which needs no Python lock.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=standard_error.output.fileno())
     try:

@@ -50,7 +50,10 @@ class Record(NamedTuple):
 
 
 class Consumer:
-    """Runs until `stop`; reconnects with back-off after every error. `on_enqueued` wakes the deliveries."""
+    """Follows Kafka or the log. Reconnects with back-off after every error.
+
+    It calls `on_enqueued` after new deliveries are stored.
+    """
 
     def __init__(self, settings: Settings, store: EventStore, on_enqueued: Callable[[], None]) -> None:
         self._settings = settings
@@ -63,9 +66,8 @@ class Consumer:
         keep_running(lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed")
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
-        self._enqueuer = Enqueuer(
-            self._store
-        )  # what it cached may belong to a transaction that was rolled back
+        # A new one, because the cache of the last may contain events of a transaction that was rolled back.
+        self._enqueuer = Enqueuer(self._store)
         follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
         with _connect(self._settings) as conn:
             follow(conn, stop)
@@ -73,7 +75,7 @@ class Consumer:
     def follow_once(self, conn: Connection, limit: int = BATCH_SIZE) -> int | None:
         """Read the next batch of the log and store its deliveries and the position in one transaction.
 
-        Returns the number of events, or None while another dispatcher does the same.
+        Returns the number of events, or None while another dispatcher reads a batch.
         """
         with conn.transaction():
             reached: int | None = fetch_value(conn, sql["lock_position"], default=None)

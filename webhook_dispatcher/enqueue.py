@@ -1,4 +1,4 @@
-"""Makes deliveries of events: one for each webhook that is subscribed to the event and may read it."""
+"""Stores deliveries of events: one for each webhook that is subscribed to the event and may receive it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class LoggedEvent(NamedTuple):
 
 
 class Enqueuer:
-    """Writes messages and deliveries in the caller's transaction; unique keys make repeats harmless.
+    """Writes messages and deliveries in the caller's transaction. Unique keys prevent duplicates.
 
-    `store` is asked for names that the read tables do not have yet.
+    `store` provides names that the read tables do not have yet.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -48,8 +48,8 @@ class Enqueuer:
         return self._enqueue(conn, events, endpoints, _is_due)
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
-        """As enqueue, for one webhook, including events from before its registration. Locks the webhook, so
-        that none of its deliveries is purged before the transaction ends."""
+        """As enqueue, for one webhook, also for events before its registration. Locks the webhook, so that
+        none of its deliveries is purged before the transaction ends."""
         conn.execute(sql["hold_endpoint"], {"id": endpoint_id})
         endpoints = select_endpoints(conn, [endpoint_id])
         return self._enqueue(conn, events, endpoints, _is_after_purge)
@@ -94,7 +94,7 @@ class Enqueuer:
         return insert(conn, messages, deliveries)
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
-        """The present names of the ids. Names that the read tables do not have yet are loaded."""
+        """The current names by id, from the read tables, or else from the aggregates."""
         ids: set[str] = set()
         units: set[tuple[str, str]] = set()
         for step in steps:
@@ -147,12 +147,12 @@ def _is_due(endpoint: Endpoint, position: int) -> bool:
 
 
 def _is_after_purge(endpoint: Endpoint, position: int) -> bool:
-    """Whether a delivery of this position would not have been purged."""
+    """Whether the position is after the one up to which deliveries were purged."""
     return position > endpoint.purged_position
 
 
 def _may_receive(endpoint: Endpoint, step: TicketStep) -> bool:
-    """Whether the owner may read it now. Checked again at the delivery, because rights change."""
+    """Whether the owner may read the event now. Checked again at each attempt, because rights change."""
     verdict = may_receive(
         endpoint,
         property_id=step.after.property_id,

@@ -1,8 +1,8 @@
 """Static membership of the dispatchers in the consumer group (KIP-345).
 
-A member with a `group.instance.id` that returns gets its partitions back at once, without a rebalance. A
-member without one is new to the group: the partitions of a killed dispatcher would wait for its session to
-time out.
+A member with a `group.instance.id` gets its partitions back at once when it returns, without a rebalance.
+Without that id, a restarted dispatcher is a new member, and the partitions of the killed one are not read
+until its session has timed out.
 
 The instance id contains a member id: a number that a dispatcher locks in PostgreSQL for as long as it is
 connected. No two dispatchers of a database have the same member id, on any host, and the id of a killed one
@@ -48,7 +48,7 @@ def instance_id(settings: Settings, member_id: int) -> str:
 
 
 def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> None:
-    """Leave the group, so that others get the partitions now. A sole member keeps them for its return."""
+    """Leave the group, so that others get the partitions now. Does nothing if there are no others."""
     if fetch_value(conn, sql["count_members"], {"class": MEMBER_CLASS}, default=0) < 2:
         return
     try:
@@ -58,7 +58,7 @@ def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> Non
 
 
 def count_behind(consumer: Any) -> int:
-    """The records of its partitions that a consumer has not read, by the ends that Kafka last told it."""
+    """The number of records that a consumer has not read, by the ends that Kafka last reported."""
     records = 0
     for partition in consumer.assignment():
         end = consumer.highwater(partition)
@@ -68,5 +68,5 @@ def count_behind(consumer: Any) -> int:
 
 
 def store_lag(conn: Connection, member_id: int, consumer: Any) -> None:
-    """Store the lag of this member and the present time, for the health check."""
+    """Store the lag of this member and the current time, for the overview page."""
     conn.execute(sql["store_lag"], {"seat": member_id, "behind": count_behind(consumer)})

@@ -156,7 +156,7 @@ def test_a_secret_that_cannot_be_opened_costs_its_own_webhook_attempts_and_nobod
 
     eventually(lambda: statuses(pool) == {"dead": 1, "delivered": 1})
 
-    said = "not sent: something is wrong on our side"
+    said = "not sent: an internal error occurred"
     assert sorted(attempts(pool), key=str)[-3:] == [(number, None, said) for number in (1, 2, 3)]
     assert [post.path for post in receiver.posts] == ["/whole"]
 

@@ -1,8 +1,8 @@
 """The callbacks of oauthlib that read and write clients, codes and tokens, for one request.
 
-oauthlib defines the order of the checks and the form of the answers. Whether a code or refresh token is
-valid is decided in the transaction that saves its tokens (commands/oauth_grants.py). The look-ups here come
-before it, so another request may change what they found; the transaction then decides.
+oauthlib defines the order of the checks and the form of the answers. The look-ups here are preliminary:
+another request may change what they found. The transaction that saves the tokens decides whether a code or
+refresh token is valid (commands/oauth_grants.py).
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def save_authorization_code(
         self, client_id: str, code: dict[str, str], request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """Append the event of the consent and add the code that this creates to the answer."""
+        """Append the event of the consent, and add the new code to the answer."""
         command = GiveGrant(
             client_id=client_id,
             scopes=tuple(sorted(set(request.scopes))),
@@ -285,7 +285,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
                 is_valid = refresh(store, grant_id, self._generation, tokens, self._context.command())
             else:
                 is_valid = redeem_code(store, grant_id, tokens, self._context.command())
-        except Conflict:  # lost the race against other requests with the same code or token in every attempt
+        except Conflict:  # in every attempt, another request with the same code or token was faster
             is_valid = False
         if not is_valid:
             raise InvalidGrantError(request=request)
@@ -344,7 +344,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
         end_grant(self._services.store, self._grant().grant_id, reason, self._context.command())
 
     def _act_as(self, client: Client) -> None:
-        """Set the caller, which the event names: the client, and the user for whom it acts."""
+        """Set the caller that the event records: the client, acting for the user."""
         found = self._grant()
         rights = effective_rights((found.role, ()), (client.role, ()))
         self._context.caller = Caller(

@@ -54,10 +54,10 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
 def admit(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Set the caller, session and form of a signed-in user. Answer everyone else with the request to sign in,
-    which leads back to `page`: that of this address, or that with the form.
+    """Set the caller, session and form of a signed-in user. Without a session, ask to sign in instead.
 
-    With `keeps_form`, a form that was sent after the session had ended can be sent again. Raises Forbidden
+    After signing in, the browser is redirected to `page`: this page, or the page with the form. With
+    `keeps_form`, a form that was sent after the session had ended can be sent again. Raises Forbidden
     below the least role, Refused with 403 for a form that was not sent from our pages, and with 429 above the
     limit.
     """
@@ -105,7 +105,7 @@ def ask_to_sign_in(
 
 
 def find_session(req: falcon.Request, services: Services) -> WebSession | None:
-    """The session of the request's cookie, with the current data of its user; None without a valid one."""
+    """The session of the request's cookie, with the current rights of its user; None without a valid one."""
     secret = _secret(req, cookie_name(services.settings), SESSION)
     return _find(services.pool, secret) if secret else None
 
@@ -130,7 +130,7 @@ def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -
     return token_for(secret)
 
 
-def given_form_token(req: falcon.Request, services: Services) -> str | None:
+def expected_form_token(req: falcon.Request, services: Services) -> str | None:
     """The token that a form sent before sign-in must contain; None if the browser sent no cookie."""
     secret = _secret(req, form_cookie_name(services.settings), FORM)
     return token_for(secret) if secret else None
@@ -154,7 +154,7 @@ def form_cookie_name(settings: Settings) -> str:
 def _ask_after_form(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Answer a form without a session with the request to sign in, and state whether the form was kept."""
+    """Ask to sign in after a form without a session. The page states whether the form can be sent again."""
     unsent = unsent_form(req, services, read_form(req)) if operation.keeps_form else None
     complaint = _ENDED + (_KEPT if unsent else _LOST)
     ask_to_sign_in(req, resp, services, local_path(page), status=403, complaint=complaint, unsent=unsent)

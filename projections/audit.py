@@ -49,8 +49,8 @@ class _Found(NamedTuple):
 class AuditEntry(msgspec.Struct, kw_only=True):
     """One event of the log. `position` is its place in the log, `version` its place in its aggregate.
 
-    `subject_id` is what it concerns, `property_ids` the properties within the reader's reach that it
-    concerns, `facts` what it says itself.
+    `subject_id` is the thing that it concerns, `property_ids` are the properties within the reader's reach
+    that it concerns, and `facts` are its own fields.
     """
 
     id: str
@@ -71,7 +71,7 @@ class AuditEntry(msgspec.Struct, kw_only=True):
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of events, by position. Filters combine with AND; `until` is excluded.
 
-    `actor` is a user, a key, or one of `cli` and `system`. `after` is the `last_key` of the page before.
+    `actor` is a user, a key, `cli` or `system`. `after` is the `last_key` of the page before.
     """
 
     actor: str | None = None
@@ -87,7 +87,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
-    """The events that match and, where the caller's reach is limited, concern a property within it."""
+    """The events that match. A caller with a limited reach gets those that concern a property within it."""
     if query.property_id is not None and not caller.reaches(query.property_id):
         return Page(items=[], total=None)
     parameters = _filters(caller, query)
@@ -145,7 +145,7 @@ def _entry(caller: Caller, row: _Found, event: DomainEvent, names: dict[str, str
 
 
 def _facts(caller: Caller, event: DomainEvent) -> dict[str, Any]:
-    """The event's own fields. Of a list of properties only those within the caller's reach."""
+    """The event's own fields. A list of properties contains only those within the caller's reach."""
     facts = {name: value for name, value in msgspec.to_builtins(event).items() if name not in _ENVELOPE}
     if "property_ids" in facts:
         facts["property_ids"] = [each for each in facts["property_ids"] if caller.reaches(each)]

@@ -50,8 +50,8 @@ class _Compared(NamedTuple):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the live tables that differs from what the log gives. `columns` is empty when the whole row is
-    missing or should not exist."""
+    """A row of the live tables that differs from the row computed from the log. `columns` is empty when the
+    whole row is missing or should not exist."""
 
     table: str
     id: str
@@ -62,7 +62,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     def between(
         cls, table: str, row_id: str, live: dict[str, Any] | None, expected: dict[str, Any] | None
     ) -> Difference:
-        """How a live row differs from the expected one, both by column; None for an absent row."""
+        """The difference of two rows, which are dicts by column, or None for a row that does not exist."""
         if live is None:
             return cls(table=table, id=row_id, columns=(), problem="missing")
         if expected is None:
@@ -72,7 +72,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Differences(msgspec.Struct):
-    """How many rows differ, and the first LISTED of them."""
+    """The number of rows that differ, and the first LISTED of them."""
 
     count: int = 0
     listed: list[Difference] = []

@@ -1,4 +1,4 @@
-"""Finds where the log differs from what the notary chained and signed."""
+"""Finds differences between the log and its chained blocks and signed statements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]  # position reached, position to reach
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A difference between the log and what was signed. `position` is the first position concerned."""
+    """A difference between the log and the signed log. `position` is the first position concerned."""
 
     position: int | None
     problem: str
@@ -83,7 +83,7 @@ def _check_statements(
         report.signed_outside = report.signed_outside or bool(reached)
         for one in reached:
             if stored.get(one.number) != one.line:
-                report.add(one.position, f"{place}: line {one.number} is not what the database has")
+                report.add(one.position, f"{place}: line {one.number} differs from the database")
             if one.kind == "checkpoint":
                 checkpoints[int(one.facts["page"])] = one
                 report.signed = max(report.signed, one.position or 0)
@@ -163,9 +163,9 @@ def _compare_events(block: Block, rows: Sequence[Row], report: Report) -> None:
         if position not in found:
             report.add(position, "the event is missing")
         elif position not in chained:
-            report.add(position, "the event was not there when the block was chained")
+            report.add(position, "the event did not exist when the block was chained")
         elif found[position].leaf != chained[position]:
-            report.add(position, "the event is not the one that was chained")
+            report.add(position, "the event differs from the chained one")
     if len(chained) != len(block.positions) or len(block.leaves) != len(block.positions) * merkle.HASH_BYTES:
         report.add(block.first_position, f"block {block.number} was altered")
 
@@ -177,8 +177,8 @@ def _compare_checkpoint(block: Block, signed: Statement | None, confirmed: int, 
         return block.last_position
     report.add(
         confirmed + 1,
-        f"the log between the positions {confirmed + 1} and {block.last_position} is not what was signed in"
-        f" line {signed.number}: it was altered and chained again",
+        f"the log between the positions {confirmed + 1} and {block.last_position} differs from the log that"
+        f" was signed in line {signed.number}: it was altered and chained again",
     )
     return confirmed
 

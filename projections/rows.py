@@ -179,7 +179,7 @@ def columns_of(row_type: type[msgspec.Struct], alias: str = "") -> sql.Composed:
 
 
 def assignments(names: Iterable[str], source: str) -> sql.Composed:
-    """What follows SET in an UPDATE: `title = r.title, status = r.status` with the source `r`."""
+    """The assignments of an UPDATE: `title = r.title, status = r.status` with the source `r`."""
     pairs = [sql.SQL("{} = {}").format(sql.Identifier(n), sql.Identifier(source, n)) for n in names]
     return sql.SQL(", ").join(pairs)
 

@@ -129,8 +129,11 @@ class Check:
         self._conn: Connection | None = None
 
     def run(self) -> Readiness | Details:
-        """The current state, or what is wrong. Concurrent calls share one check. A call that finds a check
-        running for more than CHECK_SECONDS fails at once, so that many calls do not occupy all threads."""
+        """The current state, or the faults by area.
+
+        Concurrent calls share one check. A call that finds a check running for more than CHECK_SECONDS fails
+        at once, so that many calls do not occupy all threads.
+        """
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = self._thread.submit(self._check)

@@ -54,7 +54,7 @@ BASE_Y = 4 * pow(5, P - 2, P) % P
 BASE = (recover(BASE_Y, 0), BASE_Y, 1, recover(BASE_Y, 0) * BASE_Y % P)
 
 
-def is_valid_signature(public_key, message, signature):
+def is_signed(public_key, message, signature):
     if len(public_key) != 32 or len(signature) != 64:
         return False
     s = int.from_bytes(signature[32:], "little")
@@ -63,15 +63,15 @@ def is_valid_signature(public_key, message, signature):
     hashed = hashlib.sha512(signature[:32] + public_key + message).digest()
     left = times(s, BASE)
     right = add(point(signature[:32]), times(int.from_bytes(hashed, "little") % ORDER, point(public_key)))
-    difference = (left[0] * right[2] - right[0] * left[2]), (left[1] * right[2] - right[1] * left[2])
-    return difference[0] % P == 0 and difference[1] % P == 0
+    delta = (left[0] * right[2] - right[0] * left[2]), (left[1] * right[2] - right[1] * left[2])
+    return delta[0] % P == 0 and delta[1] % P == 0
 
 
 def require_signed(facts, keys, what):
     unsigned = {name: value for name, value in facts.items() if name != "signature"}
     message = b"ticketing statement\n" + json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
     key = keys.get(facts["signed_by"])
-    if key is None or not is_valid_signature(key, message, base64.b64decode(facts["signature"])):
+    if key is None or not is_signed(key, message, base64.b64decode(facts["signature"])):
         raise ValueError(what + " is not signed by a known key")
 
 
@@ -130,7 +130,7 @@ def check_pages(manifest, rows):
     """Follow the chain from before the first block to the checkpoint; return its end and the event count."""
     chain, count, row = bytes.fromhex(manifest["chain_before"]), 0, next(rows, None)
     window, left_out = manifest.get("window"), manifest.get("left_out", {})
-    for index, (number, first, last, events, signed_root) in enumerate(manifest["pages"]):
+    for index, (number, first, last, events, expected) in enumerate(manifest["pages"]):
         leaves = [bytes.fromhex(one) for one in manifest["leaves_before"]] if index == 0 else []
         while row is not None and row[0] <= min(last, manifest["to"]):
             if row[0] < max(first, manifest["from"]) or (window and not is_within(window, row[4])):
@@ -146,15 +146,11 @@ def check_pages(manifest, rows):
         places = [place for place in range(events) if place not in taken]
         is_concerned = leaves or str(number) in left_out if window else first <= manifest["to"]
         placed = dict(zip(places, leaves))  # noqa: B905 - Python 3.8
-        if is_concerned and (
-            len(places) != len(leaves) or root(placed, known, 0, events).hex() != signed_root
-        ):
+        if is_concerned and (len(places) != len(leaves) or root(placed, known, 0, events).hex() != expected):
             raise ValueError(
                 "the events between the positions %d and %d are not what was signed" % (first, last)
             )
-        chain = sha256(
-            struct.pack(">BqqqI", 2, number, first, last, events), chain, bytes.fromhex(signed_root)
-        )
+        chain = sha256(struct.pack(">BqqqI", 2, number, first, last, events), chain, bytes.fromhex(expected))
     if row is not None:
         raise ValueError("position %d is after the signed range" % row[0])
     return chain, count

@@ -8,7 +8,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 .DEFAULT_GOAL := help
 .PHONY: help run test test-times lint format bench faults pins clean
 
-help: ## Show this menu
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.installed ## Start everything in the foreground; Ctrl-C stops it (PORT, TICKETING_HOME)

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 from benchmarks.comparison import Comparison, compare
 from benchmarks.tickets import FIELDS, benchmark_context, grow
 from domain.ticket import Ticket
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING
 from event_stream.relay import BATCH_SIZE, Relay, transactions
@@ -79,7 +79,7 @@ def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, s
     began, position, futures = time.monotonic(), 0, []
     topic = events_topic(settings)
     while time.monotonic() - began < seconds:
-        batch = [StoredRow(*row) for row in read_log(conn, position, BATCH_SIZE)]
+        batch = read_log(conn, position, BATCH_SIZE)
         for row in batch:
             record = to_record(row, source=settings.base_url)
             futures.append(producer.send(topic, key=record.key, value=record.value, headers=record.headers))

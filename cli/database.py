@@ -18,7 +18,15 @@ from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_ke
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.postgres import Connection, Pool, connect, make_pool, migrate, pending_migrations
+from infrastructure.storage.postgres import (
+    Connection,
+    Pool,
+    connect,
+    fetch_value,
+    make_pool,
+    migrate,
+    pending_migrations,
+)
 from infrastructure.storage.recorder import WatermarkMissing, verify_triggers
 from infrastructure.storage.roles import APPLICATION, grant_to_application
 from projections.rebuild import rebuild
@@ -164,8 +172,7 @@ def operator_context() -> Context:
 
 
 def _shown_position(conn: Connection) -> int:
-    row = conn.execute("SELECT position FROM read.projector_position").fetchone()
-    return int(row[0]) if row else 0
+    return fetch_value(conn, "SELECT position FROM read.projector_position", default=0)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -34,7 +34,7 @@ class DatabaseKeeper:
         delay = CHECK_SECONDS
         if self._server.is_running():
             self._failures = 0
-            self._reserve.keep()
+            self._reserve.create()
         else:
             note(f"PostgreSQL ended; starting it again. Its log: {self._server.data_dir / 'server.log'}")
             if self._reserve.release():

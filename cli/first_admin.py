@@ -13,7 +13,7 @@ from commands.values import ValidValues
 from domain.user import User
 from infrastructure.ids import new_id
 from infrastructure.keys.passwords import verify_password
-from infrastructure.storage.postgres import named_queries
+from infrastructure.storage.postgres import fetch_value, named_queries
 
 sql = named_queries(Path(__file__).parent / "sql" / "first_admin.sql")
 
@@ -57,11 +57,9 @@ def _ensure_account(database: Database) -> str:
 
 def _hash(database: Database, user_id: str) -> str | None:
     with database.pool.connection() as conn:
-        row = conn.execute(sql["find_hash"], {"user_id": user_id}).fetchone()
-    return row[0] if row else None
+        return fetch_value(conn, sql["find_hash"], {"user_id": user_id}, default=None)
 
 
 def _can_an_admin_sign_in(database: Database) -> bool:
     with database.pool.connection() as conn:
-        row = conn.execute(sql["can_an_admin_sign_in"]).fetchone()
-    return bool(row and row[0])
+        return fetch_value(conn, sql["can_an_admin_sign_in"], default=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -14,11 +14,28 @@ from cli.output import format_time, note, print_result, print_table
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import Role
 from infrastructure.settings import load_settings
-from infrastructure.storage.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, fetch_value, named_queries
 
 sql = named_queries(Path(__file__).parent / "sql" / "keys.sql")
 
 app = typer.Typer(no_args_is_help=True, help="Issue, list and revoke API keys.")
+
+
+class _Key(NamedTuple):
+    """The columns of list_keys."""
+
+    id: str
+    hint: str
+    name: str
+    role: Role
+    user_id: str | None
+    property_ids: list[str]
+    scopes: list[str]
+    rate_limit: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
 
 
 @app.command("create")
@@ -85,9 +102,9 @@ def create_key(
 def list_keys() -> None:
     """List API keys with their ids, rights and last use. The keys themselves are not shown."""
     with open_database(load_settings()) as database, database.pool.connection() as conn:
-        rows = conn.execute(sql["list_keys"]).fetchall()
+        keys = [_Key(*row) for row in conn.execute(sql["list_keys"])]
     columns = ("ID", "ENDS IN", "NAME", "ROLE", "USER", "PROPERTIES", "SCOPES", "PER HOUR")
-    print_table((*columns, "CREATED", "EXPIRES", "REVOKED", "LAST USED"), [_cells(*row) for row in rows])
+    print_table((*columns, "CREATED", "EXPIRES", "REVOKED", "LAST USED"), [_cells(key) for key in keys])
 
 
 @app.command("revoke")
@@ -106,20 +123,21 @@ def revoke(
 def is_working_admin_key(pool: Pool, sha256: bytes) -> bool:
     """Return whether the key with that hash has the role admin and is neither revoked nor expired."""
     with pool.connection() as conn:
-        row = conn.execute(sql["is_working_admin_key"], {"sha256": sha256}).fetchone()
-    return bool(row and row[0])
+        return fetch_value(conn, sql["is_working_admin_key"], {"sha256": sha256}, default=False)
 
 
-def _cells(*row: Any) -> tuple[object, ...]:
-    key_id, hint, name, role, user_id, property_ids, scopes, rate_limit, *times = row
+def _cells(key: _Key) -> tuple[object, ...]:
     return (
-        key_id,
-        hint,
-        name,
-        role,
-        user_id,
-        " ".join(property_ids) or "-",
-        " ".join(scopes),
-        rate_limit or "unlimited",
-        *(format_time(at) for at in times),
+        key.id,
+        key.hint,
+        key.name,
+        key.role,
+        key.user_id,
+        " ".join(key.property_ids) or "-",
+        " ".join(key.scopes),
+        key.rate_limit or "unlimited",
+        format_time(key.created_at),
+        format_time(key.expires_at),
+        format_time(key.revoked_at),
+        format_time(key.last_used_at),
     )

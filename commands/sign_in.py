@@ -27,7 +27,7 @@ from domain.session import EndReason, FailedSignIn, Session
 from infrastructure.keys.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
 from infrastructure.keys.tokens import SESSION, digest, make_token
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.postgres import Connection, Pool, Statement, named_queries
+from infrastructure.storage.postgres import Connection, Pool, Statement, fetch_value, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "sign_in.sql")
 
@@ -183,8 +183,10 @@ def _take_attempt(pool: Pool, account_bucket: bytes, address: bytes) -> None:
                 if conn.execute(_sql["take_attempt"], parameters).fetchone() is None:
                     raise Rollback(attempt)
             return
-        row = conn.execute(_sql["seconds_blocked"], {"buckets": [account_bucket, address]}).fetchone()
-    raise TooManyAttempts(max(1, math.ceil(row[0] if row else 1)))
+        seconds = fetch_value(
+            conn, _sql["seconds_blocked"], {"buckets": [account_bucket, address]}, default=1.0
+        )
+    raise TooManyAttempts(max(1, math.ceil(seconds)))
 
 
 def _give_back_attempts(pool: Pool, *buckets: bytes) -> None:
@@ -214,8 +216,7 @@ def _note_failure(
 def _count_failures(conn: Connection, source: str, attempts: int, most: int) -> int:
     """The number of attempts to record now; 0 while the limit is reached."""
     parameters = {"source": source, "attempts": attempts, "most": most}
-    row = conn.execute(_sql["count_failures"], parameters).fetchone()
-    return int(row[0]) if row else 0
+    return fetch_value(conn, _sql["count_failures"], parameters, default=0)
 
 
 def _rehash(conn: Connection, account: _Account, password: str) -> None:

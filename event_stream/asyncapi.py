@@ -15,8 +15,8 @@ Document = dict[str, Any]
 DESCRIPTION = """\
 Every event of the ticketing system, in the order of each aggregate, once for consumers that read committed
 records (`isolation.level=read_committed`). The key is the aggregate's id: its events are in one partition.
-Records are CloudEvents 1.0 in binary mode; the value is the event's JSON. Fields are added in time, and words
-to enumerations: ignore what you do not know. Nothing is renamed, retyped or removed.
+Records are CloudEvents 1.0 in binary mode; the value is the event's JSON. Later versions may add fields and
+values of enumerations: ignore unknown ones. They do not rename or remove any, or change their types.
 """
 
 
@@ -44,7 +44,7 @@ def describe_stream(settings: Settings) -> Document:
             "publishEvents": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/events"},
-                "summary": "What the system publishes; consumers receive it.",
+                "summary": "The events that the system publishes.",
                 "messages": [{"$ref": f"#/channels/events/messages/{name}"} for name in types],
             }
         },
@@ -83,16 +83,16 @@ def _text(description: str, **more: str) -> Document:
 _KEY: Document = {"key": _text("The aggregate's id"), "bindingVersion": "0.5.0"}
 _FIELDS: Document = {
     "ce_specversion": {"const": "1.0"},
-    "ce_id": _text("The event's id: the same whenever it is published again"),
+    "ce_id": _text("The event's id, which stays the same when it is published again"),
     "ce_source": _text("The installation", format="uri"),
     "ce_type": _text("The event's type, such as ticket.opened"),
     "ce_subject": _text("The aggregate's id"),
     "ce_time": _text("When it happened", format="date-time"),
-    "ce_dataschema": _text("Where the JSON Schema of the value is", format="uri"),
+    "ce_dataschema": _text("The URL of the JSON Schema of the value", format="uri"),
     "ce_sequence": _text("The position in the log, as 20 digits", pattern="^[0-9]{20}$"),
     "ce_ticketversion": _text("1, 2, 3 ... for each aggregate: shows gaps and repeats", pattern="^[0-9]+$"),
     "ce_partitionkey": _text("The same as the key"),
-    "traceparent": _text("W3C trace context: one trace a request, one span an event"),
+    "traceparent": _text("W3C trace context: one trace for each request, one span for each event"),
     "content-type": {"const": "application/json"},
 }
 _HEADERS: Document = {"type": "object", "required": list(_FIELDS), "properties": _FIELDS}

@@ -30,7 +30,7 @@ def _differences(old: Schema, new: Schema, old_root: Schema, new_root: Schema, p
         if old.get(keyword, _ABSENT) != new.get(keyword, _ABSENT):
             yield f"{label}: {keyword} was {_text_of(old, keyword)} and is {_text_of(new, keyword)}"
     if gone := [word for word in old.get("enum", ()) if word not in new.get("enum", [word])]:
-        yield f"{label}: no longer takes {', '.join(map(str, gone))}"
+        yield f"{label}: no longer allows {', '.join(map(str, gone))}"
     if ("enum" in old) != ("enum" in new):
         yield f"{label}: is {'an' if 'enum' in new else 'no longer an'} enumeration"
     yield from _field_differences(old, new, old_root, new_root, path)
@@ -51,7 +51,7 @@ def _field_differences(
     for name in old_fields:
         inner = f"{path}.{name}" if path else name
         if name not in new_fields:
-            yield f"{inner}: is no longer there"
+            yield f"{inner}: was removed"
         else:
             yield from _differences(old_fields[name], new_fields[name], old_root, new_root, inner)
     for name in sorted(new_required - old_required):
@@ -59,14 +59,14 @@ def _field_differences(
         yield f"{inner}: is required, and stored events lack it"
     for name in sorted((old_required - new_required) & new_fields.keys()):
         inner = f"{path}.{name}" if path else name
-        yield f"{inner}: is no longer always there"
+        yield f"{inner}: is no longer required"
 
 
 def _branch_differences(
     old: list[Schema], new: list[Schema], old_root: Schema, new_root: Schema, path: str
 ) -> Iterator[str]:
     if len(old) != len(new):
-        yield f"{path}: took {len(old)} types and takes {len(new)}"
+        yield f"{path}: allowed {len(old)} types and allows {len(new)}"
         return
     for one, other in zip(old, new, strict=True):
         yield from _differences(one, other, old_root, new_root, path)

@@ -11,20 +11,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from infrastructure.storage.recorder import StoredRow
+
 SCHEMAS_PATH = "/v1/event-types"
 VERSION = 1  # of every schema: a change that is not additive needs a new event type
 
 Headers = list[tuple[str, bytes]]
-
-
-class StoredRow(NamedTuple):
-    """A row of the log, as infrastructure.storage.recorder.read_log gives it."""
-
-    position: int
-    aggregate_id: str
-    aggregate_version: int
-    event_type: str
-    state: bytes
 
 
 class Record(NamedTuple):
@@ -61,7 +53,7 @@ def to_record(row: StoredRow, *, source: str) -> Record:
         ("ce_time", facts.occurred_at.encode()),
         ("ce_dataschema", f"{source}{schema_path(row.event_type)}".encode()),
         ("ce_sequence", b"%020d" % row.position),
-        ("ce_ticketversion", b"%d" % row.aggregate_version),
+        ("ce_ticketversion", b"%d" % row.version),
         ("ce_partitionkey", aggregate_id),
         ("traceparent", traceparent(facts.request_id, facts.event_id)),
         ("content-type", b"application/json"),
@@ -78,7 +70,7 @@ def as_cloudevent(record: Record) -> dict[str, str | msgspec.Raw]:
 
 
 def schema_path(event_type: str) -> str:
-    """Where the API serves the JSON Schema of an event type."""
+    """The path at which the API serves the JSON Schema of an event type."""
     return f"{SCHEMAS_PATH}/{event_type}.v{VERSION}"
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of every event type, generated from the structs. Consumers may rely on it."""
+"""The JSON Schemas of the event types, generated from the structs."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from domain.errors import Invalid
-from event_stream.envelope import StoredRow, as_cloudevent, to_record
+from event_stream.envelope import as_cloudevent, to_record
 from infrastructure.process.following import Pause
-from infrastructure.storage.postgres import Pool, named_queries
-from infrastructure.storage.recorder import read_log
+from infrastructure.storage.postgres import Pool, fetch_value, named_queries
+from infrastructure.storage.recorder import StoredRow, read_log
 
 MAX_PAGE_BYTES = 4_194_304  # of stored events; a page has at least one
 SHORTEST_PAUSE_SECONDS = 0.02
@@ -23,8 +23,8 @@ sql = named_queries(Path(__file__).parent / "sql" / "feed.sql")
 
 
 class FeedPage(NamedTuple):
-    """Events as CloudEvents in JSON format, and the position after which the next page begins. `has_more`
-    says that more events are stored already."""
+    """Events as CloudEvents in JSON format, and the position after which the next page begins. `has_more`:
+    more events are stored."""
 
     events: list[dict[str, str | msgspec.Raw]]
     position: int
@@ -37,11 +37,11 @@ def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
     No event will be inserted between them later. Raises Invalid when `after` is beyond the end of the log.
     """
     with pool.connection() as conn:
-        rows = [StoredRow(*row) for row in read_log(conn, after, limit + 1)]
+        rows = read_log(conn, after, limit + 1)
         if not rows and after > 0:
-            end = conn.execute(sql["read_end"]).fetchone()
-            if end is not None and end[0] < after:
-                raise Invalid({"after": [f"The after parameter is past the end of the log, {end[0]}."]})
+            end = fetch_value(conn, sql["read_end"], default=0)
+            if end < after:
+                raise Invalid({"after": [f"The after parameter is past the end of the log, {end}."]})
     page = rows[: min(limit, _count_fitting(rows))]
     events = [as_cloudevent(to_record(row, source=source)) for row in page]
     return FeedPage(events, page[-1].position if page else after, len(rows) > len(page))
@@ -50,7 +50,7 @@ def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
 def wait_for_feed(
     pool: Pool, after: int, limit: int, *, source: str, seconds: float, stop: threading.Event
 ) -> FeedPage:
-    """As read_feed, but wait for the next event, at most `seconds` and until `stop` is set.
+    """As read_feed, but waits for the next event, at most `seconds` and until `stop` is set.
 
     Holds no database connection while it waits.
     """
@@ -66,9 +66,9 @@ def wait_for_feed(
 
 def _count_fitting(rows: list[StoredRow]) -> int:
     """The number of first rows that fit into a page, at least one."""
-    room = MAX_PAGE_BYTES
+    free_bytes = MAX_PAGE_BYTES
     for count, row in enumerate(rows):
-        room -= len(row.state)
-        if room < 0:
+        free_bytes -= len(row.state)
+        if free_bytes < 0:
             return max(1, count)
     return len(rows)

@@ -1,4 +1,7 @@
-"""Leadership of the relay: the relay whose session holds an advisory lock. Kafka decides who may write."""
+"""Leadership of the relay: the leader is the relay whose session holds an advisory lock.
+
+Kafka accepts records only from the relay that has started last.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from infrastructure.storage.postgres import Connection
 
 LEADER_KEY = 7_305_874  # the session advisory lock of the relay that leads
 TAKEOVER_SECONDS = 10.0
-HUNG_AFTER_SECONDS = 120.0  # a working relay publishes, or is ended by its own time limits, sooner
+HUNG_AFTER_SECONDS = 120.0  # longer than the time limits after which a relay ends itself
 
 log = structlog.get_logger()
 
@@ -30,8 +33,8 @@ class Leader(NamedTuple):
 def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: float) -> bool:
     """Return True when this relay leads, False when `stop` is set before.
 
-    A leader that has had events to publish for `hung_after_seconds` and has published none is frozen: its
-    session is ended. If it wakes up, its session is gone, and Kafka refuses what it sends.
+    Ends the session of a leader that has had events to publish for `hung_after_seconds` and has published
+    none. If that relay resumes, its session has ended, and Kafka refuses its records.
     """
     seen: Leader | None = None
     since = time.monotonic()
@@ -50,8 +53,8 @@ def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: flo
 
 
 def take_leadership_soon(conn: Connection) -> bool:
-    """Take the lock within TAKEOVER_SECONDS. A relay that refuses to start holds it for a moment each time
-    its supervisor starts it."""
+    """Take the lock within TAKEOVER_SECONDS; return whether it was free. A relay that refuses to start holds
+    it for a moment each time its supervisor starts it."""
     deadline = time.monotonic() + TAKEOVER_SECONDS
     while not take_leadership(conn, LEADER_KEY):
         if time.monotonic() > deadline:

@@ -21,7 +21,7 @@ PAUSE_SECONDS = 0.001
 
 
 class Marks:
-    """Reads how far consumers of committed records can read. Use it as a context manager."""
+    """A consumer that reads how far committed records can be read. Use it as a context manager."""
 
     def __init__(self, settings: Settings, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._consumer = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-marks")

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import absent_topics, make_consumer
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from infrastructure.storage.topics import position_topic
 
 KEY = b"relay"
@@ -22,7 +22,7 @@ sql = named_queries(Path(__file__).parent / "sql" / "relay.sql")
 
 
 class RelayRefused(Exception):
-    """Publishing would lose or repeat events silently; the message says what to do."""
+    """Publishing would lose or repeat events without an error. The message names the remedy."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ def event_id_of(state: bytes) -> str:
 def read_position(settings: Settings) -> Position | None:
     """The last committed position, or None.
 
-    Call it after `init_transactions`, which ends a transaction that a predecessor left open.
+    Call it after `init_transactions`, which ends a transaction that an earlier relay left open.
     """
     consumer = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-position")
     try:
@@ -86,8 +86,7 @@ def starting_position(conn: Connection, settings: Settings) -> Position:
 
 def require_topics(conn: Connection, settings: Settings) -> None:
     """Raise RelayRefused when a topic with published events is missing: a new one would lack them."""
-    row = conn.execute(sql["read_mirror"]).fetchone()
-    published = row[0] if row else 0
+    published = fetch_value(conn, sql["read_mirror"], default=0)
     if published and (absent := absent_topics(settings)):
         raise RelayRefused(
             f"The events up to position {published} were published, but Kafka has no topic"
@@ -98,8 +97,8 @@ def require_topics(conn: Connection, settings: Settings) -> None:
 def require_published(conn: Connection, settings: Settings, position: Position) -> None:
     """Raise RelayRefused for a position that the relay has not reached: events would be lost."""
     found = read_position(settings)
-    row = conn.execute(sql["read_mirror"]).fetchone()
-    published = max(found.position if found else 0, row[0] if row else 0)
+    mirror = fetch_value(conn, sql["read_mirror"], default=0)
+    published = max(found.position if found else 0, mirror)
     if position.position > published:
         raise RelayRefused(
             f"Only the events up to position {published} were published: republishing from position"
@@ -110,7 +109,10 @@ def require_published(conn: Connection, settings: Settings, position: Position) 
 def position_at(conn: Connection, position: int) -> Position:
     """The position of the last event at or before `position`."""
     row = conn.execute(sql["read_event_at_or_before"], {"position": position}).fetchone()
-    return Position(row[0], event_id_of(row[1])) if row else NOTHING
+    if row is None:
+        return NOTHING
+    found, state = row
+    return Position(found, event_id_of(state))
 
 
 _ADVICE = "docs/decisions/0004-event-stream.md; to publish again: ticketing relay republish --from POSITION"

@@ -1,7 +1,7 @@
 """The relay: publishes the log to Kafka in order, each event once for consumers of committed records.
 
 The relay ends after every error, and the supervisor restarts it. It then reads its position from Kafka, where
-the position is written in the same transaction as the events. It never sends a batch a second time itself.
+the position is written in the same transaction as the events. It does not retry a batch within one run.
 """
 
 from __future__ import annotations
@@ -15,13 +15,9 @@ from typing import Any
 
 import structlog
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import (
-    InvalidProducerEpochError,
-    KafkaError,
-    ProducerFencedError,
-)
+from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
 from event_stream.marks import WAIT_SECONDS, Marks
 from event_stream.position import (
@@ -41,8 +37,8 @@ from infrastructure.process import standard_error
 from infrastructure.process.following import Pause
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_producer
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
-from infrastructure.storage.recorder import read_log
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
+from infrastructure.storage.recorder import StoredRow, read_log
 from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
 
 BATCH_SIZE = 1_000
@@ -106,8 +102,7 @@ def republish(settings: Settings, from_position: int) -> int:
             with _deadline(MARGIN_SECONDS):
                 producer.commit_transaction()
         conn.execute(sql["reset_mirror"], {"position": position.position})
-        row = conn.execute(sql["count_after"], {"position": position.position}).fetchone()
-        return row[0] if row else 0
+        return fetch_value(conn, sql["count_after"], {"position": position.position}, default=0)
 
 
 class Relay:
@@ -144,44 +139,44 @@ class Relay:
     def publish_batch(self) -> int:
         """Publish the next events, at most BATCH_SIZE, in one transaction, and return their number.
 
-        The batch is read on the connection that holds the leader's lock: a relay that has lost the lock has
-        lost this connection and fails here; Kafka fences it otherwise. On return the batch is committed in
-        every partition, so that no later abort can include it.
+        Reads the batch on the connection that holds the leader's lock. A relay that has lost the lock has
+        lost this connection too and fails here, or Kafka fences it. On return the batch is committed in every
+        partition, so that no later abort can include it.
         """
-        page = [StoredRow(*row) for row in read_log(self._conn, self.position, BATCH_SIZE)]
-        if not page:
+        batch = read_log(self._conn, self.position, BATCH_SIZE)
+        if not batch:
             return 0
         started = time.monotonic()
         try:
-            offsets = self._publish(page)
+            offsets = self._publish(batch)
         except KafkaError as error:
-            log.error("relay_failed", position=self.position, events=len(page), error=repr(error))
+            log.error("relay_failed", position=self.position, events=len(batch), error=repr(error))
             self._abort(error)
             raise
-        self.position = page[-1].position
+        self.position = batch[-1].position
         self._conn.execute(sql["advance_mirror"], {"position": self.position})
         with _deadline(2 * WAIT_SECONDS + MARGIN_SECONDS):
             self._marks.wait_for(offsets)
         log.debug(
             "relay_published",
             position=self.position,
-            events=len(page),
+            events=len(batch),
             milliseconds=round((time.monotonic() - started) * 1000, 1),
         )
-        return len(page)
+        return len(batch)
 
-    def _publish(self, page: Sequence[StoredRow]) -> dict[TopicPartition, int]:
+    def _publish(self, batch: Sequence[StoredRow]) -> dict[TopicPartition, int]:
         """Send the events and the position in one transaction. Returns the last offset of each partition.
 
         Checks every future before the commit: kafka-python commits a transaction although records of it have
         expired in the buffer.
         """
-        last = page[-1]
+        last = batch[-1]
         reached = Position(last.position, event_id_of(last.state))
         producer = self._producer
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.begin_transaction()
-            futures = [self._send(row) for row in page]
+            futures = [self._send(row) for row in batch]
             futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
@@ -221,9 +216,10 @@ def is_fenced(error: KafkaError) -> bool:
 
 
 def _connect(settings: Settings) -> Connection:
-    """Commits do not wait for the disk: PostgreSQL has only a copy of the position, for monitoring."""
+    """Open a connection. Its commits do not wait for the disk, because PostgreSQL has only a copy of the
+    position."""
     if not settings.database_url:
-        raise BadSettings("DATABASE_URL is not set; the relay has no log to publish.")
+        raise BadSettings("DATABASE_URL is not set. Set it to the database whose log the relay publishes.")
     options = f"-c synchronous_commit=off -c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     return connect(
         settings.database_url,
@@ -253,7 +249,7 @@ def transactions(conn: Connection, settings: Settings, delivery_seconds: float) 
 def _deadline(seconds: float) -> Iterator[None]:
     """End the process, and print the stacks of its threads, unless the block ends in time.
 
-    For calls of kafka-python that wait without a limit. The timer is a C thread and needs no lock.
+    For calls of kafka-python that wait without a limit. The timer is a C thread, which needs no Python lock.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=standard_error.output.fileno())
     try:

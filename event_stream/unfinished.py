@@ -23,7 +23,7 @@ from event_stream.position import NOTHING, READ_SECONDS, RelayRefused, decode_po
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.kafka_transactions import end_transactions, transaction_state
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic, relay_transactional_id
 
 LOOK_SECONDS = 0.1
@@ -44,10 +44,10 @@ class Tail(NamedTuple):
 
 
 def take_over(conn: Connection, producer: KafkaProducer, settings: Settings) -> None:
-    """Fence earlier producers and end their transactions everywhere. Raises as `finish` does.
+    """Fence earlier producers and end their transactions in all partitions. Raises the errors of `finish`.
 
-    `finish` runs before `init_transactions`, which aborts open transactions and erases Kafka's record of how
-    the last one ended, and after it, because its own end may be unmarked in some partitions too.
+    `finish` runs before `init_transactions`, which aborts an open transaction and erases Kafka's record of
+    how the last one ended, and again after it, because that abort may be unmarked in some partitions too.
     """
     finish(conn, settings)
     producer.init_transactions()
@@ -55,17 +55,17 @@ def take_over(conn: Connection, producer: KafkaProducer, settings: Settings) -> 
 
 
 def finish(conn: Connection, settings: Settings) -> None:
-    """Mark the hanging transaction as Kafka has recorded its end: committed or aborted.
+    """Mark the hanging transaction as committed or aborted, as Kafka has recorded its end.
 
-    At most one transaction hangs, because the relay begins none before the last is marked everywhere
+    At most one transaction hangs, because the relay begins none before the last is marked in all partitions
     (event_stream/marks.py). An open transaction is left to `init_transactions`. Raises RelayRefused when the
     end is unknown, or when Kafka does not allow the relay to write the markers.
     """
-    hanging = _hanging(settings)
+    hanging = _find_hanging(settings)
     if not hanging:
         return
-    # Read after `hanging`: a transaction that has ended since then does not hang.
-    state = _settled_state(settings)
+    # Read after `hanging`, which therefore contains no transaction that ends in between.
+    state = _read_settled_state(settings)
     if state == TransactionState.ONGOING:
         return
     is_commit = _is_committed(conn, settings, hanging, state)
@@ -80,8 +80,8 @@ def finish(conn: Connection, settings: Settings) -> None:
     _wait_until_finished(settings)
 
 
-def _settled_state(settings: Settings) -> TransactionState:
-    """The state of the relay's last transaction: an end, or ONGOING. Waits for a starting coordinator."""
+def _read_settled_state(settings: Settings) -> TransactionState:
+    """The state of the relay's last transaction: ended, or ONGOING. Waits for a coordinator that starts."""
     deadline = time.monotonic() + READ_SECONDS
     while True:
         try:
@@ -105,9 +105,8 @@ def _is_committed(
     A transaction whose commit Kafka has acknowledged was committed. `init_transactions` leaves the state
     EMPTY: the transaction was open before, because ended ones were finished first, so it was aborted.
     """
-    row = conn.execute(sql["read_mirror"]).fetchone()
     readable = read_position(settings) or NOTHING
-    acknowledged = max(row[0] if row else 0, readable.position)
+    acknowledged = max(fetch_value(conn, sql["read_mirror"], default=0), readable.position)
     if state == TransactionState.COMPLETE_COMMIT:
         return True
     if all(tail.highest <= acknowledged for tail in hanging.values()):
@@ -127,13 +126,13 @@ def _is_committed(
 
 def _wait_until_finished(settings: Settings) -> None:
     deadline = time.monotonic() + READ_SECONDS
-    while _hanging(settings):
+    while _find_hanging(settings):
         if time.monotonic() > deadline:
             raise RelayRefused("Kafka does not finish a transaction although its end is marked.")
         time.sleep(LOOK_SECONDS)
 
 
-def _hanging(settings: Settings) -> dict[TopicPartition, Tail]:
+def _find_hanging(settings: Settings) -> dict[TopicPartition, Tail]:
     """The partitions that consumers of committed records cannot read to the end."""
     partitions = [TopicPartition(events_topic(settings), number) for number in range(PARTITIONS)]
     partitions.append(TopicPartition(position_topic(settings), 0))
@@ -145,15 +144,15 @@ def _hanging(settings: Settings) -> dict[TopicPartition, Tail]:
         readable = committed.end_offsets(partitions)
         ends = everything.end_offsets(partitions)
         behind = [partition for partition in partitions if readable[partition] < ends[partition]]
-        tails = {each: _tail(everything, each, readable[each], ends[each]) for each in behind}
+        tails = {each: _read_tail(everything, each, readable[each], ends[each]) for each in behind}
         return {partition: tail for partition, tail in tails.items() if tail is not None}
     finally:
         committed.close()
         everything.close()
 
 
-def _tail(consumer: Any, partition: TopicPartition, start: int, end: int) -> Tail | None:
-    """The tail, or None when it holds no record, only a marker that was written in between."""
+def _read_tail(consumer: Any, partition: TopicPartition, start: int, end: int) -> Tail | None:
+    """The tail, or None if it contains only a marker, which was written in between."""
     consumer.assign([partition])
     consumer.seek(partition, start)
     deadline = time.monotonic() + READ_SECONDS

@@ -1,4 +1,4 @@
-"""Makes new ids; all ids are made here."""
+"""Makes all new ids."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import uuid_utils
 
 
 def new_id() -> str:
-    """A lower-case UUIDv7 (RFC 9562): opaque to clients, in the order of time in indexes."""
+    """A new UUIDv7 in lower case (RFC 9562). Later ids sort after earlier ones."""
     return str(uuid_utils.uuid7())

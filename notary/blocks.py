@@ -1,4 +1,4 @@
-"""The chain over the ordered log: blocks of events, each linked to the one before it by hash."""
+"""The chain over the log: blocks of events, each linked to the block before it by a hash."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
+from infrastructure.storage.recorder import StoredRow
 from notary import merkle
 
 BLOCK_EVENTS = 1_000
-CHAIN_LOCK = 7_305_876  # the advisory lock of the transaction that chains or signs
+CHAIN_LOCK = 7_305_876  # the advisory lock of transactions that chain or sign
 
 sql = named_queries(Path(__file__).parent / "sql" / "notary.sql")
 
 
-class Row(NamedTuple):
-    """A row of the log."""
+class Row(StoredRow):
+    """A row of the log, with its hash and the time of its event."""
 
-    position: int
-    aggregate_id: str
-    version: int
-    topic: str
-    state: bytes
+    __slots__ = ()
 
     @property
     def leaf(self) -> bytes:
@@ -33,8 +30,8 @@ class Row(NamedTuple):
 
     @property
     def occurred_at(self) -> datetime | None:
-        """When the event occurred; None when the stored bytes are not an event."""
-        return _identified(self.state).occurred_at
+        """The time of the event; None if the stored bytes are not an event."""
+        return _read_identity(self.state).occurred_at
 
 
 class End(NamedTuple):
@@ -55,11 +52,11 @@ class Block(NamedTuple):
     leaves: bytes
     root: bytes
     chain: bytes
-    earliest_at: datetime | None = None  # of its events; both are None in blocks from before migration 0015
+    earliest_at: datetime | None = None  # of its events; both None in blocks older than migration 0015
     latest_at: datetime | None = None
 
     def link(self, previous: bytes, root: bytes) -> bytes:
-        """The hash of the chain after this block, when its events have this root."""
+        """The hash of the chain after this block, if its events have this root."""
         return merkle.link(
             previous,
             number=self.number,
@@ -70,16 +67,16 @@ class Block(NamedTuple):
         )
 
 
-class _Identified(msgspec.Struct, frozen=True):
+class _Identity(msgspec.Struct, frozen=True):
     event_id: str = ""
     occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
-_identify = msgspec.json.Decoder(_Identified).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 def read_log_id(conn: Connection) -> str:
-    return str(conn.execute(sql["read_log_id"]).fetchall()[0][0])
+    return fetch_value(conn, sql["read_log_id"], default="")
 
 
 def read_end(conn: Connection) -> End:
@@ -89,12 +86,12 @@ def read_end(conn: Connection) -> End:
 
 
 def chain_block(conn: Connection) -> list[Row]:
-    """Chain the next events, at most one block, and return them. The caller has locked the chain
+    """Chain the next events, at most one block, and return them. The caller must have locked the chain
     (`lock_chain`) in its transaction."""
     end = read_end(conn)
     with conn.cursor(binary=True) as cur:
         found = cur.execute(sql["read_waiting"], {"after": end.position, "limit": BLOCK_EVENTS}).fetchall()
-    rows = [Row(*row) for row in found]
+    rows = [Row._make(row) for row in found]
     if rows:
         _insert(conn, end, rows)
     return rows
@@ -115,7 +112,7 @@ def span_of_times(times: Iterable[datetime | None]) -> tuple[datetime | None, da
 
 def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
     leaves = [row.leaf for row in rows]
-    events = [_identified(row.state) for row in rows]
+    events = [_read_identity(row.state) for row in rows]
     earliest_at, latest_at = span_of_times(event.occurred_at for event in events)
     block = Block(
         number=end.number + 1,
@@ -133,9 +130,9 @@ def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
     conn.execute(sql["insert_block"], block._asdict() | {"chain": chain, "event_ids": event_ids})
 
 
-def _identified(state: bytes) -> _Identified:
-    """The id and time of an event. Bytes that are not an event have neither, and are chained too."""
+def _read_identity(state: bytes) -> _Identity:
+    """The id and time of an event; empty for bytes that are not an event, which are chained too."""
     try:
-        return _identify(state)
+        return _decode_identity(state)
     except msgspec.DecodeError:
-        return _Identified()
+        return _Identity()

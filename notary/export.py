@@ -22,7 +22,7 @@ import msgspec
 
 from domain.errors import Invalid
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.postgres import Connection, Pool
+from infrastructure.storage.postgres import Connection, Pool, fetch_value
 from notary import merkle
 from notary.blocks import Block, Row, read_block, read_end, read_log_id, sql
 from notary.follower import sign_log
@@ -37,7 +37,6 @@ COLUMNS = ("position", "aggregate_id", "version", "type", "event")
 MANIFEST = "ticketing export 1"
 EVENTS_AT_ONCE = 1_000
 ALL_STATEMENTS = 2**62
-
 
 Border = int | datetime
 
@@ -70,7 +69,7 @@ def find_range(conn: Connection, vault: Vault, start: Border = 1, end: Border | 
         return Range(first, last)
     found = tighten(conn, Range(first, last, Window(since, until)))
     if found is None:
-        raise Invalid({"to" if start == 1 else "from": [_nothing_there(start, end)]})
+        raise Invalid({"to" if start == 1 else "from": [_explain_empty(start, end)]})
     return found
 
 
@@ -94,13 +93,12 @@ def digest(pieces: Iterable[bytes], file_format: Format) -> Content:
 def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) -> bytes:
     """The signed proof that the file is this range of the log.
 
-    It holds the blocks of the range, the hashes of the events in them that are not in the file, the chain up
-    to the next checkpoint, that checkpoint, and the public keys.
+    It contains the blocks of the range, the hashes of their events that are not in the file, the chain up to
+    the next checkpoint, that checkpoint, and the public keys.
     """
     start, end = _block(conn, chosen.first), _block(conn, chosen.last)
-    row = conn.execute(sql["first_checkpoint_from"], {"position": chosen.last}).fetchone()
-    assert row is not None
-    checkpoint = parse(row[0])
+    line = fetch_value(conn, sql["first_checkpoint_from"], {"position": chosen.last}, default="")
+    checkpoint = parse(line)
     before = read_block(conn, "block_numbered", number=start.number - 1)
     facts = {
         "kind": MANIFEST,
@@ -109,7 +107,7 @@ def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) ->
         "to": chosen.last,
         "data": content._asdict(),
         "chain_before": (before.chain if before else merkle.first_link(read_log_id(conn))).hex(),
-        **_others(conn, chosen, start, end),
+        **_left_out_hashes(conn, chosen, start, end),
         "pages": _links(conn, start, checkpoint),
         "checkpoint": checkpoint.line,
         "keys": [
@@ -120,7 +118,7 @@ def manifest(conn: Connection, vault: Vault, chosen: Range, content: Content) ->
 
 
 def _require_order(start: Border, end: Border | None) -> None:
-    """Raise Invalid for borders that cannot form a range, whatever the log holds."""
+    """Raise Invalid for borders that cannot form a range of any log."""
     for name, border in (("from", start), ("to", end)):
         if isinstance(border, datetime) and border > datetime.now(UTC):
             raise Invalid({name: [f"The time {_text(border)} lies in the future."]})
@@ -133,7 +131,7 @@ def _require_order(start: Border, end: Border | None) -> None:
 
 
 def _cover(conn: Connection, vault: Vault, *borders: Border | None) -> int:
-    """The position up to which the log is signed. Signs it first when a border lies beyond that position."""
+    """The position up to which the log is signed. Signs the log first if a border lies after it."""
     signed = last_checkpoint(conn)
     if signed is None or any(_is_beyond(border, signed) for border in borders):
         sign_log(conn, vault)
@@ -147,8 +145,8 @@ def _is_beyond(border: Border | None, signed: Statement) -> bool:
     return border is not None and border > (signed.position or 0)
 
 
-def _nothing_there(start: Border, end: Border | None) -> str:
-    """The reason why a range with at least one time as a border holds no event."""
+def _explain_empty(start: Border, end: Border | None) -> str:
+    """The reason why a range that begins or ends with a time contains no event."""
     if isinstance(start, int) and start > 1:
         return f"The range is reversed: no event from position {start} on occurred before {_text(end)}."
     if isinstance(end, int):
@@ -165,18 +163,18 @@ def _text(border: Border | None) -> str:
     return str(msgspec.to_builtins(border))
 
 
-def _others(conn: Connection, chosen: Range, start: Block, end: Block) -> dict[str, Any]:
+def _left_out_hashes(conn: Connection, chosen: Range, start: Block, end: Block) -> dict[str, Any]:
     """The hashes of the events that are in the blocks of the file but not in the file.
 
     For a range by positions these are the leaves before and after it. For a range by time they are whole
-    subtrees, by the numbers of the blocks that hold events of the range.
+    subtrees, by the numbers of the blocks that contain events of the range.
     """
     if chosen.window is None:
         return {
             "leaves_before": _leaves(start, lambda position: position < chosen.first),
             "leaves_after": _leaves(end, lambda position: position > chosen.last),
         }
-    left_out = {}
+    left_out: dict[str, list[list[Any]]] = {}
     for stretch in stretches(conn, chosen):
         kept = {row.position for row in chosen.keep(read_stretch(conn, stretch))}
         block = read_block(conn, "block_numbered", number=stretch.block)
@@ -235,14 +233,14 @@ def _lines(rows: Iterable[Row]) -> bytes:
     """One JSON object on each line. The event is the last field; its bytes are the stored bytes."""
     return b"".join(
         b'{"position":%d,"aggregate_id":%b,"version":%d,"type":%b,"event":%b}\n'
-        % (row.position, _json(row.aggregate_id), row.version, _json(row.topic), row.state)
+        % (row.position, _json(row.aggregate_id), row.version, _json(row.event_type), row.state)
         for row in rows
     )
 
 
 def _cells(rows: Iterable[Row]) -> Iterator[tuple[object, ...]]:
     for row in rows:
-        yield (*row[:4], row.state.decode(errors="replace"))
+        yield row.position, row.aggregate_id, row.version, row.event_type, row.state.decode(errors="replace")
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> bytes:

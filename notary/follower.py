@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import wait_for_leadership
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from notary.blocks import BLOCK_EVENTS, Row, chain_block, read_end, sql
 from notary.places import NotaryRefused, Place, PlaceUnavailable, StatementFile
 from notary.signing import last_checkpoint, lock_chain, sign_checkpoint, sign_erasure
@@ -37,8 +38,8 @@ def run_notary(settings: Settings, vault: Vault, stop: threading.Event) -> None:
 
 
 class Notary:
-    """Chains each block when it is full. Chains and signs the rest of the log when a checkpoint is due, and
-    at once when a person was erased."""
+    """Chains each full block. Chains and signs the rest of the log when a checkpoint is due or a person was
+    erased."""
 
     def __init__(self, conn: Connection, vault: Vault, settings: Settings) -> None:
         self._conn = conn
@@ -53,8 +54,8 @@ class Notary:
                 stop.wait(LOOK_SECONDS)
 
     def step(self) -> bool:
-        """Chain, sign and publish what is due. Returns whether another full block may wait."""
-        waiting, has_erasure = self._waiting()
+        """Chain, sign and publish what is due. Returns whether another full block may be waiting."""
+        waiting, has_erasure = self._count_waiting()
         is_due = self._signed_at is None or time.monotonic() - self._signed_at >= self._interval_seconds
         if waiting >= BLOCK_EVENTS and not has_erasure:
             chain_next(self._conn, self._vault)
@@ -64,14 +65,14 @@ class Notary:
         self._publisher.publish()
         return waiting >= BLOCK_EVENTS
 
-    def _waiting(self) -> tuple[int, bool]:
+    def _count_waiting(self) -> tuple[int, bool]:
         parameters = {"after": read_end(self._conn).position, "limit": BLOCK_EVENTS}
-        count, has_erasure = self._conn.execute(sql["count_waiting"], parameters).fetchall()[0]
+        ((count, has_erasure),) = self._conn.execute(sql["count_waiting"], parameters).fetchall()
         return int(count), bool(has_erasure)
 
 
 def sign_log(conn: Connection, vault: Vault) -> None:
-    """Chain all events of the log and sign a checkpoint over them, unless one exists already."""
+    """Chain all events of the log and sign a checkpoint over them, unless one exists."""
     while len(chain_next(conn, vault)) == BLOCK_EVENTS:
         pass
     with conn.transaction():
@@ -88,55 +89,62 @@ def chain_next(conn: Connection, vault: Vault) -> Sequence[Row]:
         lock_chain(conn)
         rows = chain_block(conn)
         for row in rows:
-            if row.topic == _ERASED:
+            if row.event_type == _ERASED:
                 sign_erasure(conn, vault, row.aggregate_id, row.position)
     return rows
 
 
 def _places(settings: Settings) -> list[Place]:
-    """The file, and the Kafka topic where Kafka is configured."""
+    """The file and, if Kafka is configured, the topic."""
     found: list[Place] = [StatementFile.of(settings)]
     if settings.kafka_bootstrap_servers:
-        from notary.topic import StatementTopic  # here, because it loads a Kafka client
+        from notary.topic import StatementTopic  # imported here, because it loads a Kafka client
 
         found.append(StatementTopic(settings))
     return found
 
 
+class StatementRow(NamedTuple):
+    """A statement in the database."""
+
+    number: int
+    line: str
+
+
 class Publisher:
     """Copies the statements of the database to every place outside it."""
 
-    def __init__(self, conn: Connection, outside: Sequence[Place]) -> None:
+    def __init__(self, conn: Connection, places: Sequence[Place]) -> None:
         self._conn = conn
-        self._outside = outside
+        self._places = places
         self._reached: dict[Place, int] = {}
         self._not_before: dict[Place, float] = {}
 
     def publish(self) -> None:
-        """Publish new statements. An unavailable place is tried again later, without delaying the others."""
-        for place in self._outside:
+        """Publish new statements. Tries an unavailable place again later, and does not delay the others."""
+        for place in self._places:
             if time.monotonic() < self._not_before.get(place, 0.0):
                 continue
             try:
-                self._bring_up(place)
+                self._publish_to(place)
             except PlaceUnavailable as error:
                 log.error("checkpoints_not_published", error=str(error), retry_in_seconds=RETRY_SECONDS)
                 self._reached.pop(place, None)  # some lines may have arrived: read the last line again
                 self._not_before[place] = time.monotonic() + RETRY_SECONDS
 
-    def _bring_up(self, place: Place) -> None:
+    def _publish_to(self, place: Place) -> None:
         if place not in self._reached:
             self._reached[place] = self._last_number(place)
-        while rows := self._after(self._reached[place]):
-            place.append([line for _, line in rows])
-            self._reached[place] = rows[-1][0]
+        while rows := self._rows_after(self._reached[place]):
+            place.append([row.line for row in rows])
+            self._reached[place] = rows[-1].number
 
-    def _after(self, number: int) -> list[tuple[int, str]]:
+    def _rows_after(self, number: int) -> list[StatementRow]:
         parameters = {"number": number, "limit": LINES_AT_ONCE}
-        return self._conn.execute(sql["statements_after"], parameters).fetchall()
+        return [StatementRow(*row) for row in self._conn.execute(sql["statements_after"], parameters)]
 
     def _last_number(self, place: Place) -> int:
-        """The number of the last line at the place. Raises NotaryRefused when the database differs."""
+        """The number of the last line at the place. Raises NotaryRefused if the database lacks that line."""
         line = place.last_line()
         if line is None:
             return 0
@@ -147,8 +155,7 @@ class Publisher:
                 f"The last checkpoint outside the database cannot be read: {error}. Run `ticketing verify`,"
                 " then move the old checkpoints away; the notary begins a new file."
             ) from None
-        row = self._conn.execute(sql["statement_numbered"], {"number": number}).fetchone()
-        if row is None or row[0] != line:
+        if fetch_value(self._conn, sql["statement_numbered"], {"number": number}, default="") != line:
             raise NotaryRefused(
                 f"The last checkpoint outside the database, number {number}, is not in the database: this is"
                 " another database, or one restored from a backup, or its log was altered. Run `ticketing"

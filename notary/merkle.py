@@ -18,7 +18,7 @@ _LINK = struct.Struct(">BqqqI")
 
 
 class Step(NamedTuple):
-    """A sibling hash on the path from a leaf to the root; `is_left` says on which side it is."""
+    """A sibling hash on the path from a leaf to the root. `is_left`: it is the left child of its parent."""
 
     is_left: bool
     hash: bytes
@@ -33,7 +33,7 @@ class Subtree(NamedTuple):
 
 
 def leaf(position: int, aggregate_id: str, version: int, topic: str, state: bytes) -> bytes:
-    """The hash of one row of the log. Lengths precede the texts, so different rows hash different bytes."""
+    """The hash of one row of the log. Lengths precede the texts, so that different rows have other bytes."""
     text, kind = aggregate_id.encode(), topic.encode()
     return sha256(
         _HEAD.pack(0, position, version, len(text)) + text + _LENGTH.pack(len(kind)) + kind + state

@@ -1,4 +1,4 @@
-"""The places outside the database where statements are published; here the file of JSON lines."""
+"""Places outside the database where statements are published, and the file of JSON lines as one of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE = "checkpoints.jsonl"
 
 
 class NotaryRefused(Exception):
-    """The statements outside the database belong to another log; the message says what to do."""
+    """The statements outside the database belong to another log. The message names the remedy."""
 
 
 class PlaceUnavailable(Exception):
@@ -33,7 +33,7 @@ class Place(Protocol):
 
 
 class StatementFile:
-    """A file of statements, one a line. It is only appended to, and flushed to the disk."""
+    """A file with one statement on each line. Lines are only appended, and flushed to the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,7 +43,7 @@ class StatementFile:
         return cls(settings.notary_dir / FILE)
 
     def lines(self) -> Iterator[str]:
-        """Yields every complete line; a partial line at the end is left out. Raises PlaceUnavailable."""
+        """Yields every complete line, without a partial line at the end. Raises PlaceUnavailable."""
         with _disk_errors():
             if not self.path.exists():
                 return
@@ -54,7 +54,7 @@ class StatementFile:
 
     def last_line(self) -> str | None:
         last = None
-        for last in self.lines():  # noqa: B007 - to its end
+        for last in self.lines():  # noqa: B007 - reads to the end
             pass
         return last
 

@@ -6,9 +6,9 @@ import base64
 from typing import Any
 
 from domain.errors import Conflict, NotFound
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 from notary import merkle
-from notary.blocks import Row, read_block, sql
+from notary.blocks import Row, read_block, read_log_id, sql
 from notary.statements import parse
 
 
@@ -19,18 +19,17 @@ def prove(conn: Connection, event_id: str) -> dict[str, Any]:
     `pages` (the blocks from that of the event on) give the hash of the chain in the signed `checkpoint`.
     `stored` is the stored event in base64.
     """
-    found = conn.execute(sql["position_of_event"], {"event_id": event_id}).fetchone()
-    position = int(found[0]) if found and found[0] is not None else 0
+    position = fetch_value(conn, sql["position_of_event"], {"event_id": event_id}, default=0)
     with conn.cursor(binary=True) as cur:
         stored = cur.execute(sql["read_one_event"], {"position": position}).fetchone()
     block = read_block(conn, "block_at", position=position)
     if stored is None or block is None:
         raise NotFound("event, or it is not chained yet: that takes some minutes")
     row = Row._make(stored)
-    signed = conn.execute(sql["first_checkpoint_from"], {"position": block.last_position}).fetchone()
-    if signed is None:
+    line = fetch_value(conn, sql["first_checkpoint_from"], {"position": block.last_position}, default="")
+    if not line:
         raise Conflict("The event is chained but not signed yet: try again in some minutes.")
-    checkpoint = parse(signed[0])
+    checkpoint = parse(line)
     leaves, index = merkle.split(block.leaves), list(block.positions).index(position)
     before = read_block(conn, "block_numbered", number=block.number - 1)
     links = {"after": block.number - 1, "last": checkpoint.facts["page"]}
@@ -41,21 +40,15 @@ def prove(conn: Connection, event_id: str) -> dict[str, Any]:
         "position": row.position,
         "aggregate_id": row.aggregate_id,
         "version": row.version,
-        "type": row.topic,
+        "type": row.event_type,
         "stored": base64.b64encode(row.state).decode(),
         "leaf": row.leaf.hex(),
         "path": [{"left": step.is_left, "hash": step.hash.hex()} for step in merkle.path(leaves, index)],
         "root": block.root.hex(),
-        "chain_before": (before.chain if before else _start(conn)).hex(),
+        "chain_before": (before.chain if before else merkle.first_link(read_log_id(conn))).hex(),
         "pages": [[*numbers, bytes(root).hex()] for *numbers, root in blocks],
         "checkpoint": checkpoint.line,
         "keys": [
             line for (line,) in conn.execute(sql["key_statements"], {"number": checkpoint.number}).fetchall()
         ],
     }
-
-
-def _start(conn: Connection) -> bytes:
-    row = conn.execute(sql["read_log_id"]).fetchone()
-    assert row is not None
-    return merkle.first_link(row[0])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 from notary.blocks import CHAIN_LOCK, End, read_log_id, sql
 from notary.statements import Statement, key_id, line_hash, parse, sign
 
@@ -28,43 +28,47 @@ def lock_chain(conn: Connection) -> None:
 
 
 def sign_checkpoint(conn: Connection, vault: Vault, end: End) -> Statement:
-    """Sign a statement of the hash at the end of the chain. The caller has locked the chain."""
+    """Sign a statement with the hash at the end of the chain. The caller must have locked the chain."""
     facts = {"page": end.number, "position": end.position, "chain": end.chain.hex()}
-    return _append(conn, {"kind": "checkpoint", **facts}, _signer(conn, vault))
+    return _append(conn, {"kind": "checkpoint", **facts}, _load_signer(conn, vault))
 
 
 def sign_erasure(conn: Connection, vault: Vault, user_id: str, at_position: int) -> Statement:
-    """Sign a statement that the event at this position erased a person, for use after a restored backup."""
+    """Sign a statement that the event at this position erased a person, for use after a restore."""
     return _append(
-        conn, {"kind": "erasure", "user_id": user_id, "event_position": at_position}, _signer(conn, vault)
+        conn,
+        {"kind": "erasure", "user_id": user_id, "event_position": at_position},
+        _load_signer(conn, vault),
     )
 
 
 def rotate_key(conn: Connection, vault: Vault) -> str:
-    """Replace the key in use by a new one, which the old one signs, and return the id of the new key."""
+    """Replace the key in use with a new one, sign its announcement with the old one, and return its id."""
     with conn.transaction():
         lock_chain(conn)
-        old = _signer(conn, vault)
+        old = _load_signer(conn, vault)
         return _add_key(conn, vault, old).id
 
 
 def last_checkpoint(conn: Connection) -> Statement | None:
-    row = conn.execute(sql["last_checkpoint"]).fetchone()
-    return parse(row[0]) if row else None
+    line = fetch_value(conn, sql["last_checkpoint"], default="")
+    return parse(line) if line else None
 
 
 def sign_bytes(conn: Connection, vault: Vault, content: Mapping[str, Any]) -> Statement:
     """Sign something that is not a numbered statement, such as the manifest of an export."""
-    signer = _signer(conn, vault)
+    signer = _load_signer(conn, vault)
     return sign({**content, "signed_by": signer.id}, signer.key)
 
 
-def _signer(conn: Connection, vault: Vault) -> _Signer:
+def _load_signer(conn: Connection, vault: Vault) -> _Signer:
+    """The key in use, which is created if there is none."""
     row = conn.execute(sql["key_in_use"]).fetchone()
     if row is None:
         return _add_key(conn, vault, None)
-    raw = vault.decrypt(bytes(row[1]), purpose=_PURPOSE.format(row[0]))
-    return _Signer(row[0], Ed25519PrivateKey.from_private_bytes(raw))
+    signer_id, encrypted_key = row
+    raw = vault.decrypt(bytes(encrypted_key), purpose=_PURPOSE.format(signer_id))
+    return _Signer(signer_id, Ed25519PrivateKey.from_private_bytes(raw))
 
 
 def _add_key(conn: Connection, vault: Vault, old: _Signer | None) -> _Signer:

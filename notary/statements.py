@@ -21,7 +21,7 @@ _CONTEXT = b"ticketing statement\n"
 
 
 class BadStatement(Exception):
-    """A line was altered after it was signed; the message says how."""
+    """A line was altered after it was signed. The message describes the fault."""
 
 
 class Statement(NamedTuple):
@@ -103,14 +103,14 @@ class Reader:
         self.log_id = self.log_id or str(facts.get("log"))
         if facts.get("log") != self.log_id:
             raise BadStatement("it belongs to another log")
-        announced = _announced(facts)
+        announced = _announced_keys(facts)
         _check_signature(facts, self.keys if self.last else announced)
         self.keys |= announced
         self.last = statement
         return statement
 
 
-def _announced(facts: Mapping[str, Any]) -> dict[str, bytes]:
+def _announced_keys(facts: Mapping[str, Any]) -> dict[str, bytes]:
     if facts.get("kind") != "key":
         return {}
     try:

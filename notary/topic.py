@@ -15,14 +15,14 @@ from notary.places import PlaceUnavailable
 
 
 class StatementTopic:
-    """The lines of the file as records of one partition of `<KAFKA_PREFIX>.checkpoints`."""
+    """The topic `<KAFKA_PREFIX>.checkpoints`, with one partition and one record for each statement."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._partition = TopicPartition(checkpoints_topic(settings), 0)
 
     def lines(self) -> Iterator[str]:
-        """Yields every committed record in order, up to the present end. Raises PlaceUnavailable."""
+        """Yields every committed record in order, up to the current end. Raises PlaceUnavailable."""
         client_id = f"{self._settings.kafka_prefix}-notary-reader"
         try:
             with closing(make_consumer(self._settings, client_id=client_id)) as consumer:
@@ -37,7 +37,7 @@ class StatementTopic:
     def last_line(self) -> str | None:
         """Return the last line, or None. Raises PlaceUnavailable."""
         last = None
-        for last in self.lines():  # noqa: B007 - to its end
+        for last in self.lines():  # noqa: B007 - reads to the end
             pass
         return last
 

@@ -1,4 +1,4 @@
-"""Finds where the log differs from what the notary chained and signed."""
+"""Finds differences between the log and its chained blocks and signed statements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from notary import merkle
 from notary.blocks import Block, Row, read_log_id, span_of_times, sql
 from notary.statements import BadStatement, Reader, Statement, without_repeats
@@ -22,15 +22,15 @@ Progress = Callable[[int, int], None]  # position reached, position to reach
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A difference between the log and what was signed. `position` is the first position concerned."""
+    """A difference between the log and the signed log. `position` is the first position concerned."""
 
     position: int | None
     problem: str
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`signed` is the position up to which statements outside the database cover the log; `signed_outside`
-    says whether such statements exist."""
+    """`signed` is the position up to which statements outside the database cover the log. `signed_outside`:
+    such statements exist."""
 
     events: int = 0
     blocks: int = 0
@@ -73,17 +73,17 @@ def _check_statements(
     conn: Connection, outside: dict[str, Iterable[str]], report: Report
 ) -> dict[int, Statement]:
     """The valid checkpoints of the database and of every place outside it, by block number."""
-    ours: dict[int, str] = dict(conn.execute(_more_sql["all_statements"]).fetchall())
+    stored: dict[int, str] = dict(conn.execute(_more_sql["all_statements"]).fetchall())
     log_id = read_log_id(conn)
-    valid = _check_lines("The database", ours.values(), log_id, report)
+    valid = _check_lines("The database", stored.values(), log_id, report)
     checkpoints = {int(one.facts["page"]): one for one in valid if one.kind == "checkpoint"}
-    report.statements = len(ours)
+    report.statements = len(stored)
     for place, lines in outside.items():
         reached = _check_lines(place, lines, log_id, report)
         report.signed_outside = report.signed_outside or bool(reached)
         for one in reached:
-            if ours.get(one.number) != one.line:
-                report.add(one.position, f"{place}: line {one.number} is not what the database has")
+            if stored.get(one.number) != one.line:
+                report.add(one.position, f"{place}: line {one.number} differs from the database")
             if one.kind == "checkpoint":
                 checkpoints[int(one.facts["page"])] = one
                 report.signed = max(report.signed, one.position or 0)
@@ -109,9 +109,9 @@ def _check_blocks(
     conn: Connection, checkpoints: dict[int, Statement], report: Report, progress: Progress
 ) -> None:
     """Compare events with leaves, leaves with roots, roots with the chain, the chain with the checkpoints."""
-    end = int(conn.execute(_more_sql["log_end"]).fetchall()[0][0])
+    end = fetch_value(conn, _more_sql["log_end"], default=0)
     chain, number, reached = merkle.first_link(read_log_id(conn)), 0, _FIRST
-    vouched = 0  # the last position that a checkpoint confirmed
+    confirmed = 0  # the last position that a checkpoint confirmed
     for block, rows in _blocks_with_rows(conn):
         number += 1
         if block.number != number:
@@ -129,14 +129,14 @@ def _check_blocks(
             report.add(block.first_position, f"block {number} does not have the root of its events")
         if block.link(chain, block.root) != block.chain:
             report.add(block.first_position, f"block {number} does not continue the chain")
-        vouched = _compare_checkpoint(block, checkpoints.pop(number, None), vouched, report)
+        confirmed = _compare_checkpoint(block, checkpoints.pop(number, None), confirmed, report)
         chain, reached = block.chain, block.last_position
         report.events, report.blocks = report.events + len(rows), report.blocks + 1
         progress(reached, max(end, reached))
     checkpoints.pop(0, None)  # signed before the first event
     for _, one in sorted(checkpoints.items()):
         report.add(reached + 1, f"the log ends before the checkpoint of position {one.position}")
-    report.events += int(conn.execute(_more_sql["count_after"], {"after": reached}).fetchall()[0][0])
+    report.events += fetch_value(conn, _more_sql["count_after"], {"after": reached}, default=0)
 
 
 def _blocks_with_rows(conn: Connection) -> Iterator[tuple[Block, list[Row]]]:
@@ -158,29 +158,29 @@ def _blocks_with_rows(conn: Connection) -> Iterator[tuple[Block, list[Row]]]:
 def _compare_events(block: Block, rows: Sequence[Row], report: Report) -> None:
     """Report which events of a block differ."""
     chained = dict(zip(block.positions, merkle.split(block.leaves), strict=False))
-    there = {row.position: row for row in rows}
-    for position in sorted(chained.keys() | there.keys()):
-        if position not in there:
+    found = {row.position: row for row in rows}
+    for position in sorted(chained.keys() | found.keys()):
+        if position not in found:
             report.add(position, "the event is missing")
         elif position not in chained:
-            report.add(position, "the event was not there when the block was chained")
-        elif there[position].leaf != chained[position]:
-            report.add(position, "the event is not the one that was chained")
+            report.add(position, "the event did not exist when the block was chained")
+        elif found[position].leaf != chained[position]:
+            report.add(position, "the event differs from the chained one")
     if len(chained) != len(block.positions) or len(block.leaves) != len(block.positions) * merkle.HASH_BYTES:
         report.add(block.first_position, f"block {block.number} was altered")
 
 
-def _compare_checkpoint(block: Block, signed: Statement | None, vouched: int, report: Report) -> int:
+def _compare_checkpoint(block: Block, signed: Statement | None, confirmed: int, report: Report) -> int:
     if signed is None:
-        return vouched
+        return confirmed
     if signed.facts["chain"] == block.chain.hex() and signed.position == block.last_position:
         return block.last_position
     report.add(
-        vouched + 1,
-        f"the log between the positions {vouched + 1} and {block.last_position} is not what was signed in"
-        f" line {signed.number}: it was altered and chained again",
+        confirmed + 1,
+        f"the log between the positions {confirmed + 1} and {block.last_position} differs from the log that"
+        f" was signed in line {signed.number}: it was altered and chained again",
     )
-    return vouched
+    return confirmed
 
 
 def _check_versions(conn: Connection, report: Report) -> None:

@@ -38,7 +38,7 @@ class SignInPage(Page):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         form = read_form(req)
-        token = sessions.given_form_token(req, self.services)
+        token = sessions.expected_form_token(req, self.services)
         before = sessions.find_session(req, self.services)
         if token is None and before is not None and is_from_own_page(req, self.services):
             self._continue(req, resp, form, before.csrf_token)  # the browser sent the form again by a reload

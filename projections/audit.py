@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import sql as composing
@@ -38,11 +37,20 @@ _AFTER: dict[Order, LiteralString] = {"asc": "position > %(after)s", "desc": "po
 _ORDER: dict[Order, LiteralString] = {"asc": "ASC", "desc": "DESC"}
 
 
+class _Found(NamedTuple):
+    """The columns of list_audit_events."""
+
+    position: int
+    subject_id: str
+    property_ids: list[str]
+    state: bytes
+
+
 class AuditEntry(msgspec.Struct, kw_only=True):
     """One event of the log. `position` is its place in the log, `version` its place in its aggregate.
 
-    `subject_id` is what it concerns, `property_ids` the properties within the reader's reach that it
-    concerns, `facts` what it says itself.
+    `subject_id` is the thing that it concerns, `property_ids` are the properties within the reader's reach
+    that it concerns, and `facts` are its own fields.
     """
 
     id: str
@@ -63,7 +71,7 @@ class AuditEntry(msgspec.Struct, kw_only=True):
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of events, by position. Filters combine with AND; `until` is excluded.
 
-    `actor` is a user, a key, or one of `cli` and `system`. `after` is the `last_key` of the page before.
+    `actor` is a user, a key, `cli` or `system`. `after` is the `last_key` of the page before.
     """
 
     actor: str | None = None
@@ -79,7 +87,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
-    """The events that match and, where the caller's reach is limited, concern a property within it."""
+    """The events that match. A caller with a limited reach gets those that concern a property within it."""
     if query.property_id is not None and not caller.reaches(query.property_id):
         return Page(items=[], total=None)
     parameters = _filters(caller, query)
@@ -87,13 +95,10 @@ def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: Audi
     if query.after:
         parameters["after"] = int(query.after[0])
     with pool.connection() as conn:
-        rows = conn.execute(statement, {**parameters, "limit": query.limit}).fetchall()
-    events = store.decrypt([decode(bytes(state)) for *_, state in rows])
+        rows = [_Found(*row) for row in conn.execute(statement, {**parameters, "limit": query.limit})]
+    events = store.decrypt([decode(bytes(row.state)) for row in rows])
     names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
-    entries = [
-        _entry(caller, position, subject_id, property_ids, event, names)
-        for (position, subject_id, property_ids, _), event in zip(rows, events, strict=True)
-    ]
+    entries = [_entry(caller, row, event, names) for row, event in zip(rows, events, strict=True)]
     last_key = (entries[-1].position, "") if len(entries) == query.limit else None
     return Page(items=entries, total=None, last_key=last_key)
 
@@ -121,23 +126,16 @@ def _statement(names: tuple[str, ...], order: Order, after: bool) -> LiteralStri
     )
 
 
-def _entry(
-    caller: Caller,
-    position: int,
-    subject_id: str,
-    property_ids: Sequence[str],
-    event: DomainEvent,
-    names: dict[str, str],
-) -> AuditEntry:
+def _entry(caller: Caller, row: _Found, event: DomainEvent, names: dict[str, str]) -> AuditEntry:
     return AuditEntry(
         id=event.event_id,
-        position=position,
+        position=row.position,
         version=event.originator_version,
         time=whole_seconds(event.occurred_at),
         exact_time=event.occurred_at.astimezone(UTC),
         action=event.tag,
-        subject_id=subject_id,
-        property_ids=[property_id for property_id in property_ids if caller.reaches(property_id)],
+        subject_id=row.subject_id,
+        property_ids=[property_id for property_id in row.property_ids if caller.reaches(property_id)],
         actor=actor_of(event, names),
         auth=auth_of(event),
         request_id=event.request_id,
@@ -147,7 +145,7 @@ def _entry(
 
 
 def _facts(caller: Caller, event: DomainEvent) -> dict[str, Any]:
-    """The event's own fields. Of a list of properties only those within the caller's reach."""
+    """The event's own fields. A list of properties contains only those within the caller's reach."""
     facts = {name: value for name, value in msgspec.to_builtins(event).items() if name not in _ENVELOPE}
     if "property_ids" in facts:
         facts["property_ids"] = [each for each in facts["property_ids"] if caller.reaches(each)]

@@ -47,7 +47,7 @@ _RENAMES = frozenset({PropertyRenamed, UserNameChanged, UserErased})
 
 
 class Entry(NamedTuple):
-    """One row of the log, not decoded: an event that cannot be decoded must still be parked."""
+    """One row of the log. Its event is not decoded, because one that cannot be decoded must be parked."""
 
     position: int
     aggregate_id: str
@@ -62,7 +62,7 @@ class Batch(NamedTuple):
 
 
 class Overtaken(TryAgain):
-    """Another process moved the position, or holds it and the caller does not wait."""
+    """Another process has moved the position, or has locked it and the caller does not wait."""
 
 
 def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
@@ -70,7 +70,7 @@ def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
     with conn.cursor(binary=True) as cur:
         rows = cur.execute(sql["read_batch"], {"limit": limit}).fetchall()
     entries = [Entry(*entry) for _, *entry in rows]
-    if entries[0].position is None:  # the one row of the position alone: nothing follows it
+    if entries[0].position is None:  # the only row has just the position: no event follows it
         entries = []
     ((position, *_), *_) = rows
     return Batch(position, [entry for entry in entries if up_to is None or entry.position <= up_to])
@@ -79,7 +79,7 @@ def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
 def project_batch(
     conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool = True
 ) -> PastTickets:
-    """Project the batch and move the position behind it, or change nothing and raise.
+    """Project the batch and move the position to its end; on an exception nothing has changed.
 
     Events of an aggregate that has a parked event are parked too. Without `history` the tables
     `past_tickets` and `audit_events` are not written; the rows for `past_tickets` are returned.
@@ -93,7 +93,7 @@ def project_batch(
 
 
 def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: bool = True) -> None:
-    """Record the batch in `parked_events` instead of projecting it, and move the position behind it."""
+    """Record the batch in `parked_events` instead of projecting it, and move the position to its end."""
     with conn.transaction():
         _claim(conn, batch, wait=True)
         if history:
@@ -110,7 +110,7 @@ def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, 
         audit_rows = project_audit.select_rows(conn, audited) if history else None
         blocked_positions = {entry.position for entry in blocked}
         events = [event for position, event in audited if position not in blocked_positions]
-        for _, run in groupby(decrypt_events(conn, vault, events), key=_renames):
+        for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
             _project_run(conn, list(run), past)
         past.write_texts(conn)
         if history:
@@ -131,7 +131,7 @@ def _decode(entry: Entry) -> DomainEvent:
 
 
 def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
-    """Move the position behind the batch and lock it until the transaction ends.
+    """Move the position to the end of the batch, and lock it until the transaction ends.
 
     Returns the ids of the batch's aggregates that have parked events.
     """
@@ -147,12 +147,12 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
     return set(parked_ids)
 
 
-def _renames(event: DomainEvent) -> bool:
+def _is_rename(event: DomainEvent) -> bool:
     return type(event) in _RENAMES
 
 
 def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTickets) -> None:
-    """Project events of which all, or none, change a name.
+    """Project events that all change a name, or none of them.
 
     A new name is written into the tickets that are stored before it. Splitting a batch into such runs makes
     the read tables independent of where the log was cut into batches.
@@ -175,7 +175,7 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTick
 
 
 def _audit_if_decodable(conn: Connection, batch: Batch) -> None:
-    """Write the audit rows of a batch that no other table can show. Logs an event that has no audit row."""
+    """Write the audit rows of a parked batch. Logs the batch if its events cannot be decoded or stored."""
     try:
         with conn.transaction():
             audited = [(entry.position, decode(entry.state)) for entry in batch.entries]

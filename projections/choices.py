@@ -1,4 +1,4 @@
-"""The choices that forms offer, and the ids that typed texts mean."""
+"""The choices that forms offer, and look-ups of ids by a typed text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class Choices(msgspec.Struct):
-    """The first MOST_CHOICES by name. `is_cut`: there are more, so the form offers a text field instead."""
+    """The first MOST_CHOICES by name. `is_cut`: there are more, so the form has a text field instead."""
 
     items: list[Reference]
     is_cut: bool
@@ -36,7 +36,7 @@ def property_choices(pool: Pool, caller: Caller) -> Choices:
 
 
 def find_properties(pool: Pool, caller: Caller, texts: Sequence[str]) -> dict[str, str]:
-    """For each text that means exactly one property within reach, by id or name, the property's id."""
+    """The property ids by text, for each text that is the id or name of exactly one property within reach."""
     rows = _fetch(pool, "find_properties", {"texts": list(texts), "reach": _reach(caller)})
     return dict(rows)
 

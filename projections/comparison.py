@@ -6,7 +6,7 @@ The copy has no `audit_events` and `past_tickets`; projections/live_rows.py comp
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import sql
@@ -40,9 +40,18 @@ LISTED = 100
 _sql = named_queries(Path(__file__).parent / "sql" / "comparison.sql")
 
 
+class _Compared(NamedTuple):
+    """The columns of compare_rows: a row in both tables, as JSON, and the number of rows that differ."""
+
+    total: int
+    key: str
+    live: dict[str, Any] | None
+    copied: dict[str, Any] | None
+
+
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the live tables that differs from what the log gives. `columns` is empty when the whole row is
-    missing or should not exist."""
+    """A row of the live tables that differs from the row computed from the log. `columns` is empty when the
+    whole row is missing or should not exist."""
 
     table: str
     id: str
@@ -53,7 +62,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     def between(
         cls, table: str, row_id: str, live: dict[str, Any] | None, expected: dict[str, Any] | None
     ) -> Difference:
-        """How a live row differs from the expected one, both by column; None for an absent row."""
+        """The difference of two rows, which are dicts by column, or None for a row that does not exist."""
         if live is None:
             return cls(table=table, id=row_id, columns=(), problem="missing")
         if expected is None:
@@ -63,7 +72,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Differences(msgspec.Struct):
-    """How many rows differ, and the first LISTED of them."""
+    """The number of rows that differ, and the first LISTED of them."""
 
     count: int = 0
     listed: list[Difference] = []
@@ -80,9 +89,9 @@ def compare_tables(conn: Connection) -> Differences:
     """The rows that differ between the live tables and the copy."""
     differences = Differences()
     for table in _COMPARED:
-        rows = conn.execute(_statement(table), {"limit": LISTED}).fetchall()
-        found = [Difference.between(table, key, live, copy) for _, key, live, copy in rows]
-        total = next((total for total, *_ in rows), 0)
+        rows = [_Compared(*row) for row in conn.execute(_statement(table), {"limit": LISTED})]
+        found = [Difference.between(table, row.key, row.live, row.copied) for row in rows]
+        total = next((row.total for row in rows), 0)
         differences.add(*found, unlisted=total - len(rows))
     return differences
 

@@ -1,4 +1,4 @@
-"""What the projectors share: grouping events by aggregate, and folding them with the rules of the domain."""
+"""Functions for all projections: group events by aggregate, and fold them with the rules of the domain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def by_aggregate(events: Iterable[E]) -> dict[str, list[E]]:
 
 
 def ids_with_rows(kind: type[Aggregate], groups: dict[str, list[E]]) -> list[str]:
-    """The ids of the aggregates that are not new: the first event of their group begins no aggregate."""
+    """The ids of the aggregates that are not new: their first event here is not the first of an aggregate."""
     return [key for key, events in groups.items() if not isinstance(events[0], kind.first_event)]
 
 

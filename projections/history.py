@@ -1,4 +1,4 @@
-"""A ticket's history, read from the log: every event with who caused it and what it changed."""
+"""Reads a ticket's history from the log: every event with its actor and its changes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from projections.views import Page, Reference
 
 
 class ActorView(msgspec.Struct, kw_only=True):
-    """`user` is null for a key without a user, for an operator and for the system. `role` is the role under
-    which it was done."""
+    """`user` is null for a key without a user, for an operator and for the system. `role` is the role of the
+    actor at that time."""
 
     user: Reference | None
     role: Role
 
 
 class AuthView(msgspec.Struct, kw_only=True):
-    """How the actor was authenticated, and by which key, if by one."""
+    """How the actor was authenticated, and the id of the key if there was one."""
 
     kind: AuthKind
     key_id: str | None
@@ -38,7 +38,7 @@ class AuthView(msgspec.Struct, kw_only=True):
 class HistoryEntry(msgspec.Struct, kw_only=True):
     """One event. `exact_time` is `time` to the microsecond; the order is that of `version`.
 
-    `address_prefix` is the network the request came from. Names are those of today.
+    `address_prefix` is the network from which the request came. Names are the current ones.
     """
 
     version: int
@@ -62,7 +62,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ticket_history(pool: Pool, store: EventStore, ticket: Ticket, query: HistoryQuery) -> Page[HistoryEntry]:
-    """A page of the history of a ticket, deleted or not, up to its `version`."""
+    """A page of the history of a ticket up to its `version`. The ticket may be deleted."""
     after = int(query.after[0]) if query.after else None
     if query.order == "asc":
         first = (after or 0) + 1 + query.offset
@@ -79,7 +79,7 @@ def ticket_history(pool: Pool, store: EventStore, ticket: Ticket, query: History
 
 
 def actor_of(event: DomainEvent, names: dict[str, str]) -> ActorView:
-    """Who caused the event, with their present name."""
+    """The actor of the event, with the current name."""
     user_id = event.actor.user_id
     user = None if user_id is None else Reference(user_id, names.get(user_id, user_id))
     return ActorView(user=user, role=event.actor.role)

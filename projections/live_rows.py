@@ -1,7 +1,6 @@
-"""Compares live rows with what the log gives, without writing the expected rows to a table.
+"""Compares live rows with the rows computed from the log, without writing the latter to a table.
 
-For `audit_events` and `past_tickets`, which have about one row for each event: they hold most of the rows of
-the read tables, and their rows never change.
+For `audit_events` and `past_tickets`: they have about one row for each event, and their rows never change.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from infrastructure.storage.event_store import decode
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from infrastructure.storage.recorder import read_log
 from projections import project_audit
 from projections.comparison import Difference, Differences
@@ -26,7 +25,7 @@ from projections.rows import AuditRow, PastTicketRow, columns_of, compose
 
 BATCH_SIZE = 5_000
 _BEFORE_ALL = -(2**63)
-_NUL = rb"\u0000"  # as JSON has it; a text of PostgreSQL cannot contain it
+_NUL = rb"\u0000"  # in JSON; a text in PostgreSQL cannot contain it
 _sql = {
     name: compose(statement, past_tickets=columns_of(PastTicketRow, "p"), audit_events=columns_of(AuditRow))
     for name, statement in named_queries(Path(__file__).parent / "sql" / "live_rows.sql").items()
@@ -51,7 +50,7 @@ class PastTicketsCheck:
             self._compare(past.tickets, _fetch(PastTicketRow, self._conn, "select_past_tickets", parameters))
 
     def find_invalid(self, conn: Connection) -> None:
-        """Find rows that belong to no batch. `conn` sees the tickets of the finished copy."""
+        """Find rows that belong to no batch. `conn` must see the tickets of the finished copy."""
         self._compare([], _fetch(PastTicketRow, conn, "select_invalid_past_tickets"))
 
     def _compare(self, expected: Sequence[PastTicketRow], live: Sequence[PastTicketRow]) -> None:
@@ -62,8 +61,8 @@ class PastTicketsCheck:
 class AuditCheck:
     """Compares the live rows of `audit_events` with the log, up to the projector's position.
 
-    The properties of a subject come from the live rows that are compared already. Where such a row was wrong,
-    they come from memory.
+    The properties of a subject come from the live rows that have been compared. If such a row was wrong, they
+    come from memory.
     """
 
     def __init__(self, conn: Connection) -> None:
@@ -76,11 +75,11 @@ class AuditCheck:
         """Return when all rows are compared, or soon after `stopping` is set."""
         reached = _BEFORE_ALL
         while not stopping.is_set():
-            ((end,),) = self._conn.execute(_sql["read_position"]).fetchall()
+            end = fetch_value(self._conn, _sql["read_position"], default=0)
             entries = [
-                (position, state)
-                for position, _, _, _, state in read_log(self._conn, reached, BATCH_SIZE)
-                if position <= end
+                (row.position, row.state)
+                for row in read_log(self._conn, reached, BATCH_SIZE)
+                if row.position <= end
             ]
             if not entries:
                 break

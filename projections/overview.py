@@ -1,4 +1,4 @@
-"""Counts for the overview page: tickets that wait, and how far the followers of the log are behind it."""
+"""Counts for the overview page: open tickets, and the lag of the followers of the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _sql = named_queries(Path(__file__).parent / "sql" / "overview.sql")
 
 
 class TicketCounts(msgspec.Struct, frozen=True):
-    """Tickets that are not closed. One may be counted as critical and as unassigned too."""
+    """Numbers of tickets that are not closed. A critical or unassigned ticket is counted there too."""
 
     open: int
     in_progress: int
@@ -34,9 +34,9 @@ class DayCount(msgspec.Struct, frozen=True):
 class SystemState(msgspec.Struct, frozen=True):
     """Positions in the log, and counts.
 
-    `relay_at` is None when nothing was ever published to Kafka. `dispatched` moves only without Kafka.
-    `behind_kafka` counts the records that the dispatchers have not consumed yet; None when no dispatcher has
-    reported recently. `deliveries_due` are waiting to be posted now.
+    `relay_at` is None if no event was ever published to Kafka. `dispatched` changes only without Kafka.
+    `behind_kafka` counts the records that the dispatchers have not consumed yet; None if no dispatcher has
+    reported recently. `deliveries_due` counts deliveries that wait to be posted now.
     """
 
     log_end: int
@@ -51,16 +51,16 @@ class SystemState(msgspec.Struct, frozen=True):
 
     @property
     def projector_lag(self) -> int:
-        """How many events are not in the read tables yet."""
+        """The number of events that are not in the read tables yet."""
         return max(0, self.log_end - self.projected)
 
     @property
     def relay_lag(self) -> int:
-        """How many events are not in Kafka yet."""
+        """The number of events that are not in Kafka yet."""
         return max(0, self.log_end - self.relayed)
 
     def dispatcher_lag(self, has_kafka: bool) -> int | None:
-        """How many events, or records of Kafka, have no webhook deliveries yet."""
+        """The number of events, or records of Kafka, without webhook deliveries; None if it is unknown."""
         return self.behind_kafka if has_kafka else max(0, self.log_end - self.dispatched)
 
 

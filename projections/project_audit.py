@@ -1,8 +1,8 @@
-"""Fills the table `audit_events`: one row for each event of the log, with what auditors search for.
+"""Fills the table `audit_events`: one row for each event of the log, with the values that auditors search.
 
-It needs no list of events: it looks at the names of their fields. `property_id` or `property_ids` are the
-properties that the event's subject belongs to from now on. `subject_id` names a subject other than the
-aggregate itself. An event without any of these fields concerns the properties of its subject.
+It reads fields by name, so new events need no change here. `property_id` or `property_ids` are the properties
+to which the event's subject belongs from now on. `subject_id` names a subject other than the aggregate. An
+event without these fields concerns the properties of its subject.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PropertiesBySubject = dict[str, tuple[str, ...]]  # the ids of the properties th
 
 
 def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor | None:
-    """Ask which properties the subjects of these events belong to; None when every subject is new."""
+    """Select the properties of the subjects of these events; None when every subject is new."""
     ids = known_subjects(events)
     return conn.execute(_sql["select_subjects"], {"ids": ids}) if ids else None
 
@@ -56,7 +56,7 @@ def make_rows(events: Sequence[PositionedEvent], properties: PropertiesBySubject
 
 
 def subject_of(event: DomainEvent) -> str:
-    """The id of what the event concerns: its aggregate, unless it has a `subject_id`."""
+    """The id of the thing that the event concerns: its `subject_id`, or else its aggregate."""
     return getattr(event, "subject_id", None) or event.originator_id
 
 

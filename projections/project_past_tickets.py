@@ -1,4 +1,4 @@
-"""Fills the tables `past_tickets` and `past_texts`: what tickets were before each event."""
+"""Fills the tables `past_tickets` and `past_texts`: the state of tickets before each event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from projections.folding import fold, write_rows
 from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_fields
 
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
-_copied_values = attrgetter(*shared_fields(Ticket, PastTicketRow))  # one row an event: by position is faster
+_copied_values = attrgetter(
+    *shared_fields(Ticket, PastTicketRow)
+)  # one row for each event, so by position, which is faster
 _sql = {
     name: compose(statement, tickets=columns_of(PastTicketRow), texts=columns_of(PastTextRow))
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql").items()
@@ -22,10 +24,10 @@ _sql = {
 
 
 class PastTickets:
-    """Folds tickets one event at a time and keeps the state that each event ended.
+    """Folds tickets one event at a time, and collects the state that each event ended.
 
-    `tickets` are rows for `past_tickets`. A state that lasted no time has none. `spans` holds for each ticket
-    the first and the last version that was looked at.
+    `tickets` are rows for `past_tickets`; a state that ended at the time when it began has no row. `spans`
+    contains the first and the last collected version of each ticket.
     """
 
     def __init__(self) -> None:
@@ -40,7 +42,7 @@ class PastTickets:
         """
         for event in events:
             if ticket is not None:
-                self._keep(ticket, event)
+                self._collect(ticket, event)
             ticket = fold(Ticket, ticket, [event])
         if ticket is None:
             raise ValueError("no events to fold")
@@ -54,7 +56,7 @@ class PastTickets:
     def write_texts(self, conn: Connection) -> None:
         write_rows(conn, _sql["insert_past_texts"], self._texts)
 
-    def _keep(self, ticket: Ticket, event: DomainEvent) -> None:
+    def _collect(self, ticket: Ticket, event: DomainEvent) -> None:
         if ticket.updated_at != event.occurred_at:
             self.tickets.append(_ticket_row(ticket, event.occurred_at))
         if isinstance(event, TicketTitleChanged | TicketDescriptionChanged):

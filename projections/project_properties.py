@@ -31,13 +31,13 @@ _sql = {
 
 
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
-    """Ask for the rows these events change; None when every property is new."""
+    """Select the rows that these events change; None when every property is new."""
     ids = ids_with_rows(Property, by_aggregate(events))
     return conn.execute(_sql["select_properties"], {"ids": ids}) if ids else None
 
 
 def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write the properties as they are after the events, and new names into their tickets."""
+    """Write the state of the properties after the events, and new names into their tickets."""
     known = {row.id: row for row in (PropertyRow(*values) for values in existing or ())}
     rows = []
     for key, changes in by_aggregate(events).items():
@@ -52,7 +52,7 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
 
 
 def _read_property(row: PropertyRow) -> Property:
-    """The stored property without its units; `units_count` counts those."""
+    """The stored property without its units, which `units_count` counts."""
     return Property(address=Address(**shared_values(row, Address)), **shared_values(row, Property))
 
 

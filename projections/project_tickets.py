@@ -55,7 +55,7 @@ _sql = {
 
 
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
-    """Ask for the rows these events change; None when every ticket is new."""
+    """Select the rows that these events change; None when every ticket is new."""
     ids = ids_with_rows(Ticket, by_aggregate(events))
     reworded = [
         e.originator_id for e in events if isinstance(e, TicketTitleChanged | TicketDescriptionChanged)
@@ -66,9 +66,9 @@ def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | Non
 def project(
     conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastTickets
 ) -> None:
-    """Write the tickets as they are after the events, and add to `past` what they were before.
+    """Write the state of the tickets after the events, and add their earlier states to `past`.
 
-    The statements look names up, so properties and users must be written first.
+    The statements look up names, so properties and users must be written first.
     """
     known = _read_tickets(existing)
     active: Counter[str] = Counter()
@@ -95,7 +95,7 @@ def project(
 
 
 def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
-    """The stored tickets by id, with what select_tickets reads: no comments or attachments, few texts."""
+    """The stored tickets by id, with the columns of select_tickets: no comments or attachments, few texts."""
     tickets = (Ticket(**dict(zip((*_KEPT, *_TEXTS), row, strict=True))) for row in existing or ())
     return {ticket.id: ticket for ticket in tickets}
 

@@ -20,13 +20,13 @@ _sql = {
 
 
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
-    """Ask for the rows these events change; None when every user is new."""
+    """Select the rows that these events change; None when every user is new."""
     ids = ids_with_rows(User, by_aggregate(events))
     return conn.execute(_sql["select_users"], {"ids": ids}) if ids else None
 
 
 def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write the users as they are after the events, and new names into the tickets that show them."""
+    """Write the state of the users after the events, and new names into the tickets that show them."""
     known = {row.id: _read_user(row) for row in (UserRow(*values) for values in existing or ())}
     users = [fold(User, known.get(key), changes) for key, changes in by_aggregate(events).items()]
     write_rows(conn, _sql["save_users"], [shared_values(user, UserRow) for user in users])

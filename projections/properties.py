@@ -23,7 +23,7 @@ _units = msgspec.json.Decoder(list[UnitView])
 
 
 class FoundProperty(msgspec.Struct, frozen=True, kw_only=True):
-    """A property before it is decided whether the caller may see it."""
+    """A property, before the check whether the caller may see it."""
 
     version: int
     detail: PropertyDetail
@@ -61,7 +61,7 @@ def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
 
 
 def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
-    """The properties with their present names, sorted by id; an id without a name is shown as the name."""
+    """The properties with their current names, sorted by id. The name of an unknown property is its id."""
     with pool.connection() as conn:
         rows = conn.execute(_sql["property_names"], {"ids": list(property_ids)}).fetchall()
     names: dict[str, str] = dict(rows)
@@ -69,7 +69,7 @@ def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
 
 
 def list_units(pool: Pool, property_id: str, limit: int, offset: int) -> Page[UnitView]:
-    """The units of a property by name. The caller must be known to see the property."""
+    """The units of a property by name. Does not check whether the user may see the property."""
     parameters = {"property_id": property_id, "limit": limit, "offset": offset}
     with pool.connection() as conn:
         rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS, parameters).fetchall())

@@ -1,4 +1,4 @@
-"""Refills the read tables from the log, beside live traffic: fills a copy and swaps it with the live tables.
+"""Refills the read tables from the log during live traffic: fills a copy and swaps it with the live tables.
 
 projections/verification.py fills such a copy to compare it with the live tables.
 """
@@ -17,7 +17,7 @@ import psycopg
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import rare_garbage_collection
-from infrastructure.storage.postgres import Connection, connect, named_queries
+from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
 from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
@@ -43,7 +43,7 @@ class RebuildRunning(Exception):
 
 
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`events` were projected in `seconds`; the live tables now stand at `position`."""
+    """`events` were projected in `seconds`; the live tables are now at `position`."""
 
     events: int
     position: int
@@ -51,9 +51,9 @@ class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
-    """Replace the read tables, whatever their version, or create them when they are absent.
+    """Replace the read tables of any version, or create them when they are absent.
 
-    The API reads and writes meanwhile; the swap is one short transaction.
+    The API reads and writes meanwhile. The swap is one short transaction.
     """
     started = time.monotonic()
     with fresh_copy(dsn) as (control, copy):
@@ -76,12 +76,11 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
         rare_garbage_collection(),
         connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
     ):
-        ((is_locked,),) = control.execute(sql["take_rebuild_lock"], {"key": _REBUILD_KEY}).fetchall()
-        if not is_locked:
+        if not fetch_value(control, sql["take_rebuild_lock"], {"key": _REBUILD_KEY}, default=False):
             raise RebuildRunning(
                 "Another rebuild or verification is running. Wait for its end and run it again."
             )
-        drop_read_schema(control, COPY)  # a killed rebuild leaves either
+        drop_read_schema(control, COPY)  # a killed rebuild may have left either
         drop_read_schema(control, _OLD)
         create_read_schema(control, COPY, for_readers=False)
         control.execute("SET lock_timeout TO '2s'")
@@ -92,7 +91,7 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
                 yield control, copy
         finally:
             _drop_with_retries(lambda: drop_read_schema(control, COPY))
-            # Explicitly, as the server releases it only a moment after the connection is closed.
+            # Explicitly, because the server releases it a moment after the connection is closed.
             control.execute(sql["release_rebuild_lock"], {"key": _REBUILD_KEY})
 
 
@@ -104,9 +103,9 @@ def fill(
     *,
     keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project the log into the copy and return how many events.
+    """Project the log into the copy, and return the number of events.
 
-    Projects the whole log; with `keep_past`, which is passed to catch_up, only up to the live position.
+    With `keep_past`, which is passed to catch_up, it projects only up to the live position.
     """
     end = fetch_number(control, "read_watermark")
     events = 0
@@ -126,10 +125,10 @@ def fill(
 
 
 def _swap(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
-    """Swap the copy with the live tables. Returns its position and how many events this projected."""
+    """Swap the copy with the live tables. Returns its position, and the number of events it projected."""
     attempt = 0
     while True:
-        events = project_all(copy, vault)  # leaves little to do under the lock
+        events = project_all(copy, vault)  # so that little is left to do under the lock
         try:
             position, late_events = _swap_once(copy, vault, live)
             return position, events + late_events
@@ -143,7 +142,7 @@ def _swap_once(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, 
     events = 0
     with copy.transaction():
         copy.execute("SET LOCAL lock_timeout TO '2s'")
-        copy.execute("SET LOCAL synchronous_commit TO on")  # as the old tables are dropped afterwards
+        copy.execute("SET LOCAL synchronous_commit TO on")  # because the old tables are dropped afterwards
         if live != "absent":
             copy.execute(sql["lock_live_tables"])
             events = project_all(copy, vault, up_to=fetch_number(copy, "lock_live_position"))
@@ -162,7 +161,7 @@ def project_all(
     up_to: int | None = None,
     keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project the rest of the log, or its part up to a position, and return how many events."""
+    """Project the rest of the log, up to a position if given, and return the number of events."""
     events = 0
     while projected := catch_up(copy, vault, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
         events += projected
@@ -170,7 +169,7 @@ def project_all(
 
 
 def _drop_with_retries(drop: Callable[[], Any]) -> None:
-    """Call `drop` until no slow reader holds a lock. A longer wait for the lock would block new readers."""
+    """Call `drop` until it gets the lock. One longer wait for a slow reader would block new readers."""
     for attempt in range(SWAP_ATTEMPTS):
         try:
             drop()

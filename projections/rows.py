@@ -1,4 +1,4 @@
-"""The rows of the read tables: one struct a table, whose fields are the table's columns.
+"""The rows of the read tables: one struct for each table, whose fields are the table's columns.
 
 Statements in `sql/` have `{columns}` where they list columns; `compose` replaces it with a struct's fields,
 once, at import. A row is then read by name: `TicketRow(*row)`. sql/tables.sql declares the types.
@@ -45,7 +45,7 @@ class UnitRow(msgspec.Struct, frozen=True):
 
 
 class UserRow(msgspec.Struct, frozen=True):
-    """`preferences` comes as a dict from PostgreSQL; `read_preferences` decodes it."""
+    """`preferences` is decoded JSON; `read_preferences` converts it."""
 
     id: str
     version: int
@@ -63,7 +63,7 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
-    """A ticket with the names it shows. `names_changed`: one of them has changed since `version` began."""
+    """A ticket with the names that it shows. `names_changed`: a name has changed since `version`."""
 
     id: str
     version: int
@@ -179,13 +179,13 @@ def columns_of(row_type: type[msgspec.Struct], alias: str = "") -> sql.Composed:
 
 
 def assignments(names: Iterable[str], source: str) -> sql.Composed:
-    """What follows SET in an UPDATE: `title = r.title, status = r.status` with the source `r`."""
+    """The assignments of an UPDATE: `title = r.title, status = r.status` with the source `r`."""
     pairs = [sql.SQL("{} = {}").format(sql.Identifier(n), sql.Identifier(source, n)) for n in names]
     return sql.SQL(", ").join(pairs)
 
 
 def compose(statement: LiteralString, **parts: sql.Composable) -> LiteralString:
-    """The statement with each `{name}` replaced. As text, because psycopg renders a Composed at each call."""
+    """The statement with each `{name}` replaced, as text: psycopg would render a Composed at each call."""
     return sql.SQL(statement).format(**parts).as_string(None)
 
 
@@ -209,7 +209,7 @@ def _reader(source: type[msgspec.Struct], target: type[msgspec.Struct]) -> tuple
 def split_total(row_type: type[R], rows: Sequence[tuple[Any, ...]]) -> tuple[list[R], Any]:
     """The rows of a page and the total, from rows that begin with the total.
 
-    An empty page is no row at all, or one whose other columns are null.
+    An empty page has no row, or one row whose other columns are null.
     """
     if not rows:
         return [], 0

@@ -46,7 +46,7 @@ def catch_up(
     up_to: int | None = None,
     keep_past: Callable[[PastTickets], None] | None = None,
 ) -> int:
-    """Project the next events, at most `limit`, and return how many; 0 at the end of the log or at `up_to`.
+    """Project the next events, at most `limit`. Returns their number: 0 at the end of the log or at `up_to`.
 
     `conn` comes from `connect_projector`. With `wait=False` it also returns 0 while another process
     projects. A batch that fails is halved until the event that cannot be projected is alone; that event is
@@ -93,12 +93,12 @@ class Projector:
         self._vault = vault
 
     def run(self, stop: threading.Event) -> None:
-        """Run until `stop` is set, also through restarts of PostgreSQL."""
+        """Run until `stop` is set. Reconnects after a restart of PostgreSQL."""
         keep_running(
             lambda: self._connect_and_follow(stop),
             stop,
             failure="projector_failed",
-            describe=lambda error: type(error).__name__,  # the text may hold personal data
+            describe=lambda error: type(error).__name__,  # the text may contain personal data
         )
 
     def _connect_and_follow(self, stop: threading.Event) -> None:

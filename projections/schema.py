@@ -1,4 +1,4 @@
-"""The schemas of the read tables: creates them, and tells whether they fit this version."""
+"""Creates the schemas of the read tables, and checks whether they fit this version."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ SchemaState = Literal["absent", "current", "outdated"]
 def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: bool = True) -> None:
     """Create the read tables, empty and at position 0, unless the schema exists.
 
-    Without `for_readers` they lack what only readers need and are filled faster; see `add_for_readers`.
+    Without `for_readers` they lack search columns and indexes, so that they are filled faster; see
+    `add_for_readers`.
     """
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
@@ -58,7 +59,7 @@ def drop_read_schema(conn: Connection, schema: str) -> None:
 def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
     """Whether the read tables exist and fit this version.
 
-    They are outdated when other SQL files made them, or when somebody added or dropped a column. A rebuild
+    They are outdated if other SQL files created them, or if a column was added or dropped. A rebuild
     (projections/rebuild.py), which `ticketing migrate` runs, replaces outdated tables.
     """
     row = conn.execute(_sql["read_schema"], {"schema": schema, "tables": list(TABLES)}).fetchone()

@@ -1,4 +1,4 @@
-"""The filters and orders of a list of tickets, and the one statement that answers it."""
+"""The filters and orders of a list of tickets, and the statement that selects it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _FILTERS: dict[str, LiteralString] = {
         " UNION ALL SELECT ticket_id FROM read.comments"
         " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s)))"
     ),
-    # For a list of the past: the first instead of `q`, the second unless the caller is an auditor.
+    # For a list as of an earlier time: the first replaces `q`; the second is added for other than auditors.
     "q_as_of": _sql["worded_as_of"],
     "kept": _sql["not_deleted_since"],
 }
@@ -69,8 +69,8 @@ _FILTERS: dict[str, LiteralString] = {
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of tickets. Filters combine with AND; `assigned_to="none"` finds the unassigned.
 
-    `as_of` asks for the tickets as they were at that moment; the filters, sort and order are applied to
-    what they were. `after` is the `last_key` of the page before; with `count` False the page has no total.
+    With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
+    `last_key` of the page before. Without `count` the page has no total.
     """
 
     status: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
-    """The statement, composed of the fragments above, and its parameters. Clients' values are parameters."""
+    """The statement, composed of the fragments above, and its parameters, which contain all client values."""
     parameters = _filters(caller, query)
     names = _names(caller, query, parameters)
     if query.q is not None:
@@ -140,8 +140,8 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
 
 
 def _searchable(words: str) -> str:
-    """The words without rows of dashes: websearch_to_tsquery reads each dash as a NOT, whatever other signs
-    are between, and fails at the 33rd nested one."""
+    """The words without series of three or more dashes: websearch_to_tsquery reads each dash as a NOT, even
+    with other signs in between, and fails at the 33rd nested one."""
     return _SIGNS.sub(lambda signs: signs[0] if signs[0].count("-") < 3 else " ", words)
 
 
@@ -171,7 +171,7 @@ def _statement(
 
 
 def sort_key(sort: Sort, row: TicketRow) -> str | int:
-    """The value of the sort column as a cursor carries it, to the microsecond."""
+    """The value of the sort column for a cursor; times to the microsecond."""
     if sort == "priority":
         return row.priority_rank
     return (row.created_at if sort == "created_at" else row.updated_at).isoformat()

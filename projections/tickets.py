@@ -56,10 +56,10 @@ class NotYetProjected(Exception):
 
 
 class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket, deleted or not, before it is decided whether the caller may see it.
+    """A ticket, deleted or not, before the check whether the caller may see it.
 
-    `detail` has all comments, internal ones too. `is_current`: the log has no newer version; otherwise the
-    read tables have it at `log_position`. `names_changed`: a name in `detail` has changed since `version`.
+    `detail` has all comments, internal ones too. `is_current`: the log has no newer version; if it has, the
+    read tables will have it at `log_position`. `names_changed`: a name has changed since `version`.
     """
 
     version: int
@@ -78,16 +78,16 @@ class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
         return self.detail.requester.id
 
     @property
-    def stands_for_its_version(self) -> bool:
-        """Whether every answer with this version is the same, so that the version can be the ETag.
+    def version_can_be_etag(self) -> bool:
+        """Whether every answer with this version is the same.
 
-        It is not when a name has changed since, or when there are files, whose addresses expire.
+        It is not if a name has changed since, or if there are files, because their URLs expire.
         """
         return not self.names_changed and not self.detail.attachments
 
 
 class _TicketInLog(TicketRow, frozen=True):
-    """What get_ticket selects: the row, the ticket's last event in the log, and its lists as JSON."""
+    """The columns of get_ticket: the row, the ticket's last event in the log, and its lists as JSON."""
 
     newest_version: int
     log_position: int
@@ -110,9 +110,8 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
 
 
 def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
-    """The ticket, or None when there is none; raises NotYetProjected when only the log has it."""
-    rows = [_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, {"id": ticket_id})]
-    row = rows[0] if rows else None
+    """The ticket, or None if there is none. Raises NotYetProjected if only the log has it."""
+    row = next((_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, {"id": ticket_id})), None)
     if row is None or not row.topic.startswith("ticket."):
         return None
     if row.version is None:  # the read tables have no row of it yet
@@ -135,7 +134,7 @@ def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
 def list_comments(
     pool: Pool, ticket_id: str, include_internal: bool, limit: int, offset: int
 ) -> Page[CommentView]:
-    """The comments of a ticket, oldest first. The caller must be known to see the ticket."""
+    """The comments of a ticket, oldest first. Does not check whether the user may see the ticket."""
     parameters = {
         "ticket_id": ticket_id,
         "visibilities": ["public", "internal"] if include_internal else ["public"],
@@ -151,7 +150,7 @@ def list_comments(
 
 
 def list_attachments(pool: Pool, ticket_id: str) -> list[AttachmentRow]:
-    """The files of a ticket, oldest first; a ticket holds few enough for one page."""
+    """The files of a ticket, oldest first. A limit on their number makes pages unnecessary."""
     rows = pool.fetch(_LIST_ATTACHMENTS, {"ticket_id": ticket_id})
     files = [AttachmentRow(*values) for values in rows]
     return [replace(file, created_at=whole_seconds(file.created_at)) for file in files]
@@ -159,14 +158,15 @@ def list_attachments(pool: Pool, ticket_id: str) -> list[AttachmentRow]:
 
 def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
     """A file of a ticket that is not deleted, or None."""
-    rows = pool.fetch(_GET_ATTACHMENT, {"id": attachment_id})
-    return AttachmentRow(*rows[0]) if rows else None
+    return next(
+        (AttachmentRow(*values) for values in pool.fetch(_GET_ATTACHMENT, {"id": attachment_id})), None
+    )
 
 
 def names_of(
     pool: Pool, *, property_id: str, unit_id: str | None, requester_id: str, assignee_id: str | None
 ) -> Names:
-    """The present names of a ticket's ids; an id without a name is shown as the name."""
+    """The current names of a ticket's ids. The name of an unknown thing is its id."""
     parameters = {
         "property_id": property_id,
         "unit_id": unit_id,

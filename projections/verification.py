@@ -1,4 +1,4 @@
-"""Compares every row of the live read tables with what the log gives, while the API is in use."""
+"""Compares every row of the live read tables with the log, while the API is in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NothingToVerify(Exception):
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How the read tables differ from the log at `position`: `count` rows, the first of which are listed."""
+    """The differences between the read tables and the log at `position`: `count` rows, and the first ones."""
 
     events: int
     position: int

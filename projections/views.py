@@ -1,6 +1,6 @@
-"""What a reader gets: the shapes of the API reference, with the same fields in the same order.
+"""The objects in answers of the API, with the fields of the API reference in the same order.
 
-Read functions return these, the API encodes them unchanged, and the OpenAPI document is generated from them.
+Read functions return them, the API encodes them unchanged, and the OpenAPI document is generated from them.
 Times are UTC with whole seconds.
 """
 
@@ -37,21 +37,21 @@ def shown_values(source: msgspec.Struct, view: type[msgspec.Struct]) -> dict[str
 def _plan(
     source: type[msgspec.Struct], view: type[msgspec.Struct]
 ) -> tuple[tuple[str, ...], tuple[str, ...], attrgetter[tuple[Any, ...]]]:
-    """The names of the shared fields, the names of the times among them, and what reads the values."""
+    """The names of the shared fields, the names of the times among them, and a function that reads them."""
     names = shared_fields(source, view)
     times = tuple(f.name for f in msgspec.structs.fields(view) if f.name in names and f.type is datetime)
     return names, times, attrgetter(*names)
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Another thing by id, with its name for people."""
+    """The id and the name of another thing."""
 
     id: str
     name: str
 
 
 class Names(NamedTuple):
-    """What a ticket refers to, as it is shown: the fields of TicketSummary of the same names."""
+    """The references of a ticket: the fields of TicketSummary with the same names."""
 
     property: Reference
     unit: Reference | None

@@ -1,4 +1,4 @@
-"""Waits until the read tables show what was written."""
+"""Waits until the read tables contain a change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from projections.schema import LIVE
 WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects itself
 LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, when nothing was projected during the last full wait
-RESERVED_SECONDS = 1.0  # of the request's time, kept for the work after the wait; at most half of it
+RESERVED_SECONDS = 1.0  # of the request's time, for the work after the wait; at most half of it
 LOOK_SECONDS = 1.0  # how often the position is read without a notification
 LISTEN_LIMIT_SECONDS = 5.0  # for the statements of the listener, all of them short
 RECONNECT_SECONDS = 1.0
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Visibility:
-    """Knows the position of the read tables. One per process; it starts at its first use, after the fork.
+    """Tracks the position of the read tables. One per process; starts at its first use, after the fork.
 
     A thread listens on a connection of its own for the notification that comes with each projected
     batch. Notifications may be lost: the position is also read after each connection and once a second.
@@ -46,8 +46,8 @@ class Visibility:
         self._pool = pool
         self._changed = threading.Condition()
         self._position = 0
-        self._is_projector_there = True
-        self._is_stuck = False  # nothing was projected while the last thread that gave up waited
+        self._has_projector = True
+        self._is_stuck = False  # nothing was projected during the last wait that failed
         self._waiters = 0
         self._is_wanted = threading.Event()  # set while a thread waits
         self._listener: threading.Thread | None = None
@@ -58,9 +58,9 @@ class Visibility:
     def wait_for(self, position: int) -> bool:
         """Return whether the read tables have reached `position`, waiting up to LONGEST_WAIT_SECONDS.
 
-        After WAIT_SECONDS, or when no projector runs, this thread projects the missing events itself unless
-        another process is projecting. A request waits less when little of its time is left. While nothing is
-        projected at all, only the first requests wait so long, to keep threads free for other requests.
+        After WAIT_SECONDS, or when no projector runs, this thread projects the missing events itself, unless
+        another process is projecting. A request waits less if it has little time left. After a wait in which
+        nothing was projected, requests wait only STUCK_WAIT_SECONDS, to keep threads free for other requests.
         """
         if self._position >= position:
             return True
@@ -69,7 +69,7 @@ class Visibility:
         deadline = began + self._longest_wait_seconds()
         with self._listening():
             self._wait_until(
-                lambda: self._position >= position or not self._is_projector_there,
+                lambda: self._position >= position or not self._has_projector,
                 min(WAIT_SECONDS, deadline - began),
             )
             self._help(position, deadline)
@@ -137,19 +137,19 @@ class Visibility:
                     options=options,
                 ) as conn:
                     conn.execute(f"LISTEN {CHANNEL}")
-                    self._position = 0  # a server that replaced the former one may be behind it
+                    self._position = 0  # the server may have been replaced by one with a lower position
                     while not self._closing.is_set():
                         self._look(conn)
                         self._follow(conn, until=time.monotonic() + LOOK_SECONDS)
-            except Exception as error:  # waiting threads need this thread, whatever the error is
+            except Exception as error:  # any error: waiting threads need this thread
                 log.warning("visibility_disconnected", error=type(error).__name__)
                 self._closing.wait(RECONNECT_SECONDS)
 
     def _look(self, conn: Connection) -> None:
         row = conn.execute(sql["read_progress"], {"key": LEADER_KEY}).fetchone()
         if row is not None:
-            position, is_projector_there = row
-            self._note(position, is_projector_there=is_projector_there)
+            position, has_projector = row
+            self._note(position, has_projector=has_projector)
 
     def _follow(self, conn: Connection, *, until: float) -> None:
         """Receive notifications. They are left unread while no thread waits, because waking up for each batch
@@ -163,13 +163,13 @@ class Visibility:
             if newest:
                 self._note(newest)
 
-    def _note(self, position: int, *, is_projector_there: bool | None = None) -> None:
+    def _note(self, position: int, *, has_projector: bool | None = None) -> None:
         with self._changed:
             if position > self._position:
                 self._position = position
                 self._is_stuck = False
-            if is_projector_there is not None:
-                self._is_projector_there = is_projector_there
+            if has_projector is not None:
+                self._has_projector = has_projector
             self._changed.notify_all()
 
     def _help(self, position: int, deadline: float) -> None:

@@ -32,7 +32,7 @@ def serve(settings: Settings) -> None:
     metrics = SharedMetrics(_find_memory_folder())
     import server.app  # noqa: F401 - after SharedMetrics: metrics defined earlier would not be shared
 
-    try:  # workers are forked in run(), and return from it too when they end
+    try:  # run() forks the workers; when a worker ends, it returns from run() too
         _Server(settings, read_signing_key(settings), metrics).run()
     finally:
         metrics.delete()
@@ -79,7 +79,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         _Arbiter(self).run()
 
     def _choose_place(self, arbiter: Arbiter, worker: Worker) -> None:
-        """Choose a place in the shared metrics that no running worker has."""
+        """Choose a place in the shared metrics that no running worker uses."""
         worker.place = free_place(one.place for one in arbiter.WORKERS.values())
 
     def _take_place(self, arbiter: Arbiter, worker: Worker) -> None:
@@ -100,9 +100,9 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     _spare_until = 0.0
 
     def murder_workers(self) -> None:
-        """Kill workers whose last heartbeat is too old. The master calls this about once a second. After a
-        longer interval the master itself was stopped, probably with its workers (`docker pause`); they then
-        get time for a heartbeat first."""
+        """Kill workers whose last heartbeat is too old. The master calls this about once a second. A longer
+        interval means that the master was paused, probably with its workers (`docker pause`): then they get
+        time for a heartbeat first."""
         now = time.monotonic()
         if now - self._checked_at > self.timeout / 2:
             self._spare_until = now + self.timeout / 2

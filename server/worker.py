@@ -22,7 +22,7 @@ from api.http.draining import draining
 from api.http.errors import INTERNAL_ERROR, STATUS_OF, error_body
 from infrastructure.ids import new_id
 from infrastructure.process.deadlines import note_queued
-from server.health_lanes import HealthLanes
+from server.health_threads import HealthThreads
 
 READ_SECONDS = 10.0  # for the head and the body of a request
 SLOWEST_BYTES_PER_SECOND = 16_384  # each received byte extends the time at this rate
@@ -86,7 +86,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lingering: deque[tuple[float, DeadlineSocket]] = deque()
-        self._health_lanes = HealthLanes()
+        self._health_threads = HealthThreads()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and wait for its first bytes in the poller; gunicorn waits in a thread."""
@@ -106,10 +106,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Queue the request as gunicorn does, but health checks in a lane of their own; note the time."""
+        """Queue the request as gunicorn does, but health checks for their own threads; note the time."""
         conn.queued_at = time.monotonic()
-        lane = self._health_lanes.lane_of(conn.sock) or self.tpool
-        future = lane.submit(self.handle, conn)
+        pool = self._health_threads.pool_for(conn.sock) or self.tpool
+        future = pool.submit(self.handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def handle(self, conn: TConn) -> Any:
@@ -149,16 +149,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.wsgi: Any = _honour_connection_close(self.wsgi)
 
     def finish_request(self, conn: TConn, future: Future[Any]) -> None:
-        """Finish as gunicorn does, but drain a connection that is to be closed in the poller: gunicorn would
-        block this loop, and so all clients of the worker, for up to two seconds."""
+        """Finish as gunicorn does, but use the poller to drain a connection that is to be closed: gunicorn
+        would block this loop, and so all clients of the worker, for up to two seconds."""
         if future.cancelled() or future.exception() is not None or not future.result():
             self._linger(conn.sock)
         else:
             super().finish_request(conn, future)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Limit the wait for further requests; gunicorn calls it when the worker begins to stop. A new
-        connection gets as much time for its first request as a kept-alive one for its next."""
+        """Limit the wait for further requests; gunicorn calls it when the worker begins to stop. New
+        connections get the same limit for their first request."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
@@ -179,9 +179,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: socket.socket, address: Any, error: Exception) -> None:
         """Answer an error outside of the application, such as malformed HTTP, in the envelope."""
         code, message = "internal_error", INTERNAL_ERROR
-        for kind, its_code, its_message in _CODES:
+        for kind, code_of_kind, message_of_kind in _CODES:
             if isinstance(error, kind):
-                code, message = its_code, its_message
+                code, message = code_of_kind, message_of_kind
                 break
         request_id = new_id()
         if code == "internal_error":

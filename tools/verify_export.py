@@ -1,8 +1,8 @@
 """Check an export of the ticketing log: python3 verify_export.py DATA MANIFEST [KEY_ID]
 
 Needs only Python 3.8 or later. Exit code 0: the data is what was signed; 1: it is not; 2: a file cannot be
-read. KEY_ID is the id of the first signing key, from someone you trust. Without it, the key in the manifest
-is accepted, and its id is printed.
+read. KEY_ID is the id of the first signing key, from a source that you trust. Without KEY_ID the key in the
+manifest is accepted, and its id is printed.
 """
 
 import base64
@@ -54,7 +54,7 @@ BASE_Y = 4 * pow(5, P - 2, P) % P
 BASE = (recover(BASE_Y, 0), BASE_Y, 1, recover(BASE_Y, 0) * BASE_Y % P)
 
 
-def signature_is_good(public_key, message, signature):
+def is_signed(public_key, message, signature):
     if len(public_key) != 32 or len(signature) != 64:
         return False
     s = int.from_bytes(signature[32:], "little")
@@ -63,15 +63,15 @@ def signature_is_good(public_key, message, signature):
     hashed = hashlib.sha512(signature[:32] + public_key + message).digest()
     left = times(s, BASE)
     right = add(point(signature[:32]), times(int.from_bytes(hashed, "little") % ORDER, point(public_key)))
-    differ = (left[0] * right[2] - right[0] * left[2]), (left[1] * right[2] - right[1] * left[2])
-    return differ[0] % P == 0 and differ[1] % P == 0
+    delta = (left[0] * right[2] - right[0] * left[2]), (left[1] * right[2] - right[1] * left[2])
+    return delta[0] % P == 0 and delta[1] % P == 0
 
 
 def require_signed(facts, keys, what):
     unsigned = {name: value for name, value in facts.items() if name != "signature"}
     message = b"ticketing statement\n" + json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
     key = keys.get(facts["signed_by"])
-    if key is None or not signature_is_good(key, message, base64.b64decode(facts["signature"])):
+    if key is None or not is_signed(key, message, base64.b64decode(facts["signature"])):
         raise ValueError(what + " is not signed by a known key")
 
 
@@ -102,7 +102,7 @@ def leaf(position, aggregate_id, version, kind, event):
 
 
 def root(leaves, known, low, high):
-    """Return the Merkle root (RFC 6962, section 2.1) of the leaves, from `known` if it is there."""
+    """Return the Merkle root (RFC 6962, section 2.1) of the leaves. `known` are the roots of subtrees."""
     if (low, high) in known:
         return known[low, high]
     if high - low == 1:
@@ -130,7 +130,7 @@ def check_pages(manifest, rows):
     """Follow the chain from before the first block to the checkpoint; return its end and the event count."""
     chain, count, row = bytes.fromhex(manifest["chain_before"]), 0, next(rows, None)
     window, left_out = manifest.get("window"), manifest.get("left_out", {})
-    for index, (number, first, last, events, given) in enumerate(manifest["pages"]):
+    for index, (number, first, last, events, expected) in enumerate(manifest["pages"]):
         leaves = [bytes.fromhex(one) for one in manifest["leaves_before"]] if index == 0 else []
         while row is not None and row[0] <= min(last, manifest["to"]):
             if row[0] < max(first, manifest["from"]) or (window and not is_within(window, row[4])):
@@ -146,11 +146,11 @@ def check_pages(manifest, rows):
         places = [place for place in range(events) if place not in taken]
         is_concerned = leaves or str(number) in left_out if window else first <= manifest["to"]
         placed = dict(zip(places, leaves))  # noqa: B905 - Python 3.8
-        if is_concerned and (len(places) != len(leaves) or root(placed, known, 0, events).hex() != given):
+        if is_concerned and (len(places) != len(leaves) or root(placed, known, 0, events).hex() != expected):
             raise ValueError(
                 "the events between the positions %d and %d are not what was signed" % (first, last)
             )
-        chain = sha256(struct.pack(">BqqqI", 2, number, first, last, events), chain, bytes.fromhex(given))
+        chain = sha256(struct.pack(">BqqqI", 2, number, first, last, events), chain, bytes.fromhex(expected))
     if row is not None:
         raise ValueError("position %d is after the signed range" % row[0])
     return chain, count
@@ -166,7 +166,7 @@ def main(data_path, manifest_path, trusted=None):
         manifest = json.load(file)
     with open(data_path, "rb") as file:
         if manifest.get("kind") != "ticketing export 1":
-            raise ValueError("the manifest is not one of an export")
+            raise ValueError("the file is not a manifest of an export")
         keys = read_keys(manifest, trusted)
         require_signed(manifest, keys, "the manifest")
         checkpoint = json.loads(manifest["checkpoint"])
@@ -181,8 +181,8 @@ def main(data_path, manifest_path, trusted=None):
             total.update(piece)
         if total.hexdigest() != manifest["data"]["sha256"]:
             raise ValueError("the file differs from the exported bytes")
-    words = count, manifest["from"], manifest["to"], checkpoint["at"], next(iter(keys))
-    print("%d events, positions %d to %d: as signed on %s. First key: %s" % words)
+    values = count, manifest["from"], manifest["to"], checkpoint["at"], next(iter(keys))
+    print("%d events, positions %d to %d: as signed on %s. First key: %s" % values)
     if manifest.get("window"):
         print("Only events that occurred from %(since)s until before %(until)s." % manifest["window"])
 

@@ -1,8 +1,8 @@
-"""Restricts posts to public addresses; the check is made where the socket connects.
+"""Restricts posts to public addresses, with a check at the moment when a socket connects.
 
-A name is resolved once; if any of its addresses is refused, none is tried. Every socket checks the address
-that it connects to, so that neither a second look-up nor an address written as a number avoids the check.
-Python's `is_global` accepts NAT64, 6to4, multicast and others: hence the explicit list.
+Each name is resolved once; if one of its addresses is refused, none is tried. Every socket checks the address
+that it connects to, so a second look-up or an address written as a number cannot avoid the check. The list of
+networks is explicit, because Python's `is_global` accepts NAT64, 6to4, multicast and others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _REFUSED_V4 = [
         "240.0.0.0/4",  # reserved, and broadcast (RFC 1112)
     )
 ]
-_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")  # all that is assigned as global unicast; no mapped, no NAT64
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")  # global unicast, without IPv4-mapped addresses and NAT64
 _REFUSED_V6 = [
     ipaddress.IPv6Network(network)
     for network in (
@@ -93,7 +93,7 @@ class AddressGuard:
             raise AddressRefused(errno.EACCES, f"refused: {reason}")
 
     def make_socket(self, info: AddressInfo) -> socket.socket:
-        """Make a socket for the address, which also checks the address that it connects to."""
+        """Make a socket that checks the address again when it connects. Raises AddressRefused."""
         family, kind, protocol, _, address = info
         self.require_public(address[0])
         made = _GuardedSocket(family, kind, protocol)
@@ -117,8 +117,8 @@ class _GuardedSocket(socket.socket):
 
 
 class GuardedResolver(AbstractResolver):
-    """Looks a name up once for each connection, on its own threads, so that a name server that does not
-    answer delays no other work."""
+    """Looks a name up once for each connection, on its own threads: an unreachable name server must not delay
+    other work."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
@@ -150,7 +150,7 @@ class GuardedResolver(AbstractResolver):
 
 
 def _own_addresses() -> frozenset[str]:
-    """The addresses of this machine, whose services may trust connections from the machine itself."""
+    """The addresses of this machine. Its services may trust connections from the machine itself."""
     return frozenset(
         address.address.partition("%")[0]
         for addresses in psutil.net_if_addrs().values()

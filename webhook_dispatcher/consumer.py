@@ -19,7 +19,7 @@ from infrastructure.process.following import Pause, keep_running, process_some
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
@@ -50,7 +50,10 @@ class Record(NamedTuple):
 
 
 class Consumer:
-    """Runs until `stop`; reconnects with back-off after every error. `on_enqueued` wakes the deliveries."""
+    """Follows Kafka or the log. Reconnects with back-off after every error.
+
+    It calls `on_enqueued` after new deliveries are stored.
+    """
 
     def __init__(self, settings: Settings, store: EventStore, on_enqueued: Callable[[], None]) -> None:
         self._settings = settings
@@ -63,9 +66,8 @@ class Consumer:
         keep_running(lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed")
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
-        self._enqueuer = Enqueuer(
-            self._store
-        )  # what it cached may belong to a transaction that was rolled back
+        # A new one, because the cache of the last may contain events of a transaction that was rolled back.
+        self._enqueuer = Enqueuer(self._store)
         follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
         with _connect(self._settings) as conn:
             follow(conn, stop)
@@ -73,18 +75,18 @@ class Consumer:
     def follow_once(self, conn: Connection, limit: int = BATCH_SIZE) -> int | None:
         """Read the next batch of the log and store its deliveries and the position in one transaction.
 
-        Returns the number of events, or None while another dispatcher does the same.
+        Returns the number of events, or None while another dispatcher reads a batch.
         """
         with conn.transaction():
-            row = conn.execute(sql["lock_position"]).fetchone()
-            if row is None:
+            reached: int | None = fetch_value(conn, sql["lock_position"], default=None)
+            if reached is None:
                 return None
-            batch = read_log(conn, row[0], limit)
+            batch = read_log(conn, reached, limit)
             if not batch:
                 return 0
-            records = [Record(LOG, 0, position, position, None, state, []) for position, *_, state in batch]
+            records = [Record(LOG, 0, row.position, row.position, None, row.state, []) for row in batch]
             enqueued = self.take(conn, records)
-            conn.execute(sql["save_position"], {"position": batch[-1][0]})
+            conn.execute(sql["save_position"], {"position": batch[-1].position})
         if enqueued:
             self._on_enqueued()
         return len(batch)

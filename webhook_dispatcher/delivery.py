@@ -26,7 +26,7 @@ from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.storage.postgres import connect_async, named_queries
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, store_results
-from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
+from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.poster import Outcome, Poster
 from webhook_dispatcher.signing import key_of, sign
 
@@ -43,10 +43,10 @@ Disable = Callable[[str, str], None]  # webhook id, reason
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`schedule` holds the seconds between attempts; after the last the delivery is dead.
+    """`schedule`: the seconds between attempts. The delivery is dead when the last attempt fails.
 
-    `breaker` failures in a row leave a webhook one post at a time, one each `breaker_pause_seconds`; after
-    `give_up_seconds` of nothing but failures it is disabled.
+    After `breaker` failures in a row a webhook gets one post at a time, each after a pause of
+    `breaker_pause_seconds`. It is disabled when all posts have failed for `give_up_seconds`.
     """
 
     schedule: tuple[float, ...]
@@ -59,7 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lease(self) -> timedelta:
-        """Longer than an attempt can take, by what writing its result can take."""
+        """The longest time of an attempt, and some time to store its result."""
         return timedelta(seconds=self.timeout_seconds * 1.5 + 1)
 
 
@@ -100,8 +100,8 @@ class Deliveries:
         self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set, also through restarts of PostgreSQL."""
-        never = asyncio.Event()  # the writer is cancelled, after the last results
+        """Run until `stop` is set. Reconnects after a restart of PostgreSQL."""
+        never = asyncio.Event()  # the writer does not stop by itself; it is cancelled below
         writing = keep_running_async(self._write_results, never, failure="webhook_results_not_written")
         writer = asyncio.create_task(writing)
         writer.add_done_callback(lambda _: stop.set())
@@ -134,7 +134,7 @@ class Deliveries:
         if claimed:
             ids = list({claim.endpoint_id for claim in claimed})
             cur = await conn.execute(enqueue_sql["select_endpoints"], {"ids": ids}, binary=True)
-            endpoints = {row[0]: endpoint_of(row) for row in await cur.fetchall()}
+            endpoints = {each.id: each for each in map(Endpoint._make, await cur.fetchall())}
             for claim in claimed:
                 self._begin(claim, endpoints[claim.endpoint_id])
         return claimed
@@ -145,12 +145,12 @@ class Deliveries:
         self._in_flight[claim.id] = (claim, task)
 
     async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
-        """Post and note the result. A claim without a result would occupy its place for ever."""
+        """Post and record the result, whatever happens: a claim without a result would never be removed."""
         try:
             done = await self._attempt(claim, endpoint)
         except Exception as error:
             log.error("webhook_delivery_failed", delivery_id=claim.id, error=repr(error)[:500])
-            outcome = Outcome(datetime.now(UTC), None, b"", "not sent: something is wrong on our side", 0)
+            outcome = Outcome(datetime.now(UTC), None, b"", "not sent: an internal error occurred", 0)
             done = self._judge(claim, endpoint, {}, outcome)
         self._done.append(done)
         self._has_done.set()
@@ -239,7 +239,8 @@ class Deliveries:
 
 
 async def _connect(dsn: str) -> Connection:
-    """Commits do not wait for the disk: after a crash of PostgreSQL a delivery may be posted again."""
+    """Open a connection. Its commits do not wait for the disk: after a crash of PostgreSQL a delivery may be
+    posted again."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c TimeZone=UTC"
     return await connect_async(
         dsn, application="ticketing-webhook-deliveries", options=options, prepare_threshold=1

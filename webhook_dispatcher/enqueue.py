@@ -1,4 +1,4 @@
-"""Makes deliveries of events: one for each webhook that is subscribed to the event and may read it."""
+"""Stores deliveries of events: one for each webhook that is subscribed to the event and may receive it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection
 from webhook_dispatcher.histories import Histories, Wanted, sql
-from webhook_dispatcher.owners import Endpoint, endpoint_of, may_receive
+from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.payloads import (
     Message,
     TicketStep,
@@ -32,9 +32,9 @@ class LoggedEvent(NamedTuple):
 
 
 class Enqueuer:
-    """Writes messages and deliveries in the caller's transaction; unique keys make repeats harmless.
+    """Writes messages and deliveries in the caller's transaction. Unique keys prevent duplicates.
 
-    `store` is asked for names that the read tables do not have yet.
+    `store` provides names that the read tables do not have yet.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -45,16 +45,14 @@ class Enqueuer:
         """Enqueue the events for the webhooks that were registered before them. Returns the number of new
         deliveries."""
         endpoints = select_endpoints(conn)
-        return self._enqueue(conn, events, endpoints, lambda endpoint, position: _is_due(endpoint, position))
+        return self._enqueue(conn, events, endpoints, _is_due)
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
-        """As enqueue, for one webhook, including events from before its registration. Locks the webhook, so
-        that none of its deliveries is purged before the transaction ends."""
+        """As enqueue, for one webhook, also for events before its registration. Locks the webhook, so that
+        none of its deliveries is purged before the transaction ends."""
         conn.execute(sql["hold_endpoint"], {"id": endpoint_id})
         endpoints = select_endpoints(conn, [endpoint_id])
-        return self._enqueue(
-            conn, events, endpoints, lambda endpoint, position: _is_known(endpoint, position)
-        )
+        return self._enqueue(conn, events, endpoints, _is_after_purge)
 
     def _enqueue(
         self,
@@ -96,7 +94,7 @@ class Enqueuer:
         return insert(conn, messages, deliveries)
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
-        """The present names of the ids. Names that the read tables do not have yet are loaded."""
+        """The current names by id, from the read tables, or else from the aggregates."""
         ids: set[str] = set()
         units: set[tuple[str, str]] = set()
         for step in steps:
@@ -124,7 +122,7 @@ class Enqueuer:
 def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list[Endpoint]:
     """The webhooks that may get new messages, or those with these ids, with the rights of their owners."""
     parameters = {"ids": None if ids is None else list(ids)}
-    return [endpoint_of(row) for row in conn.execute(sql["select_endpoints"], parameters)]
+    return [Endpoint(*row) for row in conn.execute(sql["select_endpoints"], parameters)]
 
 
 def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[tuple[str, Message]]) -> int:
@@ -145,16 +143,16 @@ def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[t
 
 
 def _is_due(endpoint: Endpoint, position: int) -> bool:
-    return position > endpoint.registered_position and _is_known(endpoint, position)
+    return position > endpoint.registered_position and _is_after_purge(endpoint, position)
 
 
-def _is_known(endpoint: Endpoint, position: int) -> bool:
-    """Whether a delivery of this position would not have been purged."""
+def _is_after_purge(endpoint: Endpoint, position: int) -> bool:
+    """Whether the position is after the one up to which deliveries were purged."""
     return position > endpoint.purged_position
 
 
 def _may_receive(endpoint: Endpoint, step: TicketStep) -> bool:
-    """Whether the owner may read it now. Checked again at the delivery, because rights change."""
+    """Whether the owner may read the event now. Checked again at each attempt, because rights change."""
     verdict = may_receive(
         endpoint,
         property_id=step.after.property_id,

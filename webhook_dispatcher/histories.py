@@ -1,4 +1,4 @@
-"""Tickets at each of their versions, folded from the log."""
+"""Folds tickets from the log, to get their state at each version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sql = named_queries(Path(__file__).parent / "sql" / "enqueue.sql")
 
 
 class CannotFold(Exception):
-    """The log lacks events before an event."""
+    """The log lacks an event of a ticket, or contains another one."""
 
 
 class Wanted(NamedTuple):
@@ -32,13 +32,13 @@ class Wanted(NamedTuple):
 
 
 class Histories:
-    """Caches the tickets that it folded last, so that only newer events are read."""
+    """Folds tickets, and caches the last ones, so that only newer events are read."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Ticket] = OrderedDict()
 
     def steps(self, conn: Connection, wanted: Iterable[Wanted]) -> list[TicketStep]:
-        """Each wanted event with the ticket before and after it. Raises CannotFold when the log has gaps."""
+        """Each wanted event with the ticket before and after it. Raises CannotFold."""
         by_ticket: dict[str, dict[int, Wanted]] = {}
         for each in wanted:
             by_ticket.setdefault(each.event.originator_id, {})[each.event.originator_version] = each
@@ -72,7 +72,7 @@ class Histories:
     ) -> list[TicketStep]:
         ticket = self._known.pop(ticket_id, None)
         if ticket is None and (not history or not isinstance(history[0], TicketOpened)):
-            raise CannotFold(f"the log does not begin the ticket {ticket_id}")
+            raise CannotFold(f"the log lacks the first event of the ticket {ticket_id}")
         steps = []
         for event in history:
             before = copy(ticket)

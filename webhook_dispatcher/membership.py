@@ -1,8 +1,8 @@
 """Static membership of the dispatchers in the consumer group (KIP-345).
 
-A member with a `group.instance.id` that returns gets its partitions back at once, without a rebalance. A
-member without one is new to the group: the partitions of a killed dispatcher would wait for its session to
-time out.
+A member with a `group.instance.id` gets its partitions back at once when it returns, without a rebalance.
+Without that id, a restarted dispatcher is a new member, and the partitions of the killed one are not read
+until its session has timed out.
 
 The instance id contains a member id: a number that a dispatcher locks in PostgreSQL for as long as it is
 connected. No two dispatchers of a database have the same member id, on any host, and the id of a killed one
@@ -19,7 +19,7 @@ from kafka.errors import KafkaError
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import leave_group
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 
 MEMBER_CLASS = 7_305_880
 MAX_MEMBERS = 1_000
@@ -37,8 +37,8 @@ def take_member_id(conn: Connection, last: int | None) -> int:
     """Lock the member id `last`, or else the lowest free one, until the connection closes."""
     member_ids = range(1, MAX_MEMBERS + 1)
     for member_id in member_ids if last is None else (last, *member_ids):
-        row = conn.execute(sql["lock_member_id"], {"class": MEMBER_CLASS, "member_id": member_id}).fetchone()
-        if row and row[0]:
+        parameters = {"class": MEMBER_CLASS, "member_id": member_id}
+        if fetch_value(conn, sql["lock_member_id"], parameters, default=False):
             return member_id
     raise RuntimeError(f"{MAX_MEMBERS} dispatchers are running on this database")
 
@@ -48,9 +48,8 @@ def instance_id(settings: Settings, member_id: int) -> str:
 
 
 def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> None:
-    """Leave the group, so that others get the partitions now. A sole member keeps them for its return."""
-    row = conn.execute(sql["count_members"], {"class": MEMBER_CLASS}).fetchone()
-    if not row or row[0] < 2:
+    """Leave the group, so that others get the partitions now. Does nothing if there are no others."""
+    if fetch_value(conn, sql["count_members"], {"class": MEMBER_CLASS}, default=0) < 2:
         return
     try:
         leave_group(settings, group_of(settings), instance_id(settings, member_id))
@@ -59,7 +58,7 @@ def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> Non
 
 
 def count_behind(consumer: Any) -> int:
-    """The records of its partitions that a consumer has not read, by the ends that Kafka last told it."""
+    """The number of records that a consumer has not read, by the ends that Kafka last reported."""
     records = 0
     for partition in consumer.assignment():
         end = consumer.highwater(partition)
@@ -69,5 +68,5 @@ def count_behind(consumer: Any) -> int:
 
 
 def store_lag(conn: Connection, member_id: int, consumer: Any) -> None:
-    """Store the lag of this member and the present time, for the health check."""
+    """Store the lag of this member and the current time, for the overview page."""
     conn.execute(sql["store_lag"], {"seat": member_id, "behind": count_behind(consumer)})

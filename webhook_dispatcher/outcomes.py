@@ -65,9 +65,9 @@ class Done(NamedTuple):
             failures += 1
             scheduled = None if outcome.is_gone else delay_seconds(schedule, failures)
             status = "dead" if scheduled is None else "pending"
-            asked = outcome.retry_after_seconds or 0.0
-            delay = max(scheduled or 0.0, asked)
-            pause = asked if outcome.status in (TOO_MANY, UNAVAILABLE) else 0.0
+            requested = outcome.retry_after_seconds or 0.0
+            delay = max(scheduled or 0.0, requested)
+            pause = requested if outcome.status in (TOO_MANY, UNAVAILABLE) else 0.0
         return cls(
             delivery_id=delivery_id,
             endpoint_id=endpoint.id,
@@ -89,7 +89,7 @@ async def store_results(
     breaker: int,
     breaker_pause_seconds: float,
 ) -> dict[str, timedelta]:
-    """Store a batch in one transaction. Returns for how long each webhook that failed has been failing."""
+    """Store a batch in one transaction. Returns, by webhook that failed, for how long it has been failing."""
     attempts = [(done, done.outcome) for done in batch if done.outcome is not None]
     successes = {done.endpoint_id for done, outcome in attempts if outcome.is_success}
     recovered = {done.endpoint_id for done, _ in attempts if done.was_failing} & successes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from domain.access import AuthKind, Caller, Role, effective_rights
 
@@ -14,8 +14,7 @@ class Endpoint(NamedTuple):
 
     `owner_role` is the role at registration. `credential_*` are the present values of the API key or OAuth
     client with which the owner registered the webhook (None: neither). `user_*` are those of the owner's user
-    (None: no user, or one that the read tables do not have yet). `has_access` says whether the owner can read
-    tickets at all.
+    (None: no user, or one that the read tables do not have yet). `has_access`: the owner can read tickets.
     """
 
     id: str
@@ -41,8 +40,8 @@ def may_receive(
 ) -> Verdict:
     """Whether the owner may read a message with these facts. A message without a property is a test.
 
-    A revoked or expired key reads nothing, and neither does a revoked application or one whose grant has
-    ended. The verdict is "unknown" until the read tables have the owner's user.
+    The owner may read nothing after its key was revoked or has expired, its application was revoked, or its
+    grant has ended. The verdict is "unknown" until the read tables have the owner's user.
     """
     if not endpoint.has_access:
         return "withheld"
@@ -73,7 +72,3 @@ def _caller(endpoint: Endpoint) -> Caller:
         property_ids=rights.property_ids,
         key_property_ids=rights.key_property_ids,
     )
-
-
-def endpoint_of(row: Any) -> Endpoint:
-    return Endpoint(*row)

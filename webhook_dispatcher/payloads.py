@@ -26,7 +26,7 @@ from domain.times import whole_seconds
 EVERY_EVENT = "ticket.*"
 TEST_EVENT = "webhook.test"
 
-# Fields of Ticket that a message shows as the thing they name, with its name, or does not show.
+# Fields of Ticket that a message shows as a reference with a name, or omits.
 _REFERENCES = frozenset(("property_id", "unit_id", "requester_id", "assignee_id", "is_deleted"))
 _PLAIN_FIELDS = tuple(
     field for field in Ticket.__struct_fields__ if field not in EXCLUDED_FIELDS | LIST_FIELDS | _REFERENCES
@@ -62,7 +62,7 @@ class TicketStep(NamedTuple):
 
 
 def event_names(event: DomainEvent) -> tuple[str, ...]:
-    """The webhook events that an event of a ticket causes: closing one is an update and a resolution."""
+    """The webhook events that an event of a ticket causes; a resolution causes two."""
     match event:
         case TicketOpened():
             return ("ticket.created",)
@@ -95,7 +95,7 @@ def is_internal(event: DomainEvent) -> bool:
 
 
 def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
-    """The ids of the properties, people and keys whose names the message shows, and of the unit if any."""
+    """The ids whose names the message shows: those of properties, people and keys, and (property, unit)."""
     event, ticket = step.event, step.after
     ids = {ticket.property_id, ticket.requester_id, ticket.assignee_id, *_actor_ids(event)} - {None}
     unit = (ticket.property_id, ticket.unit_id) if ticket.unit_id else None
@@ -103,7 +103,7 @@ def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
 
 
 def make_message(step: TicketStep, name: str, names: Names) -> Message:
-    """The message of one step: the ticket as of that version, what changed, and who changed it."""
+    """The message of one step: the ticket at that version, the changes, and the actor."""
     event, ticket = step.event, step.after
     webhook_id = message_id(event.event_id, name)
     data = _ticket(ticket, names)
@@ -111,7 +111,7 @@ def make_message(step: TicketStep, name: str, names: Names) -> Message:
     data["changes"] = {
         field: change
         for field, change in changes.items()
-        if not field.startswith("comments.")  # `comment` has it
+        if not field.startswith("comments.")  # the field `comment` has them
     }
     data["actor"] = _actor(event, names)
     if isinstance(event, TicketCommented):

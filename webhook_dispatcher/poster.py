@@ -1,4 +1,4 @@
-"""Sends one post and returns its outcome, whatever the receiver does."""
+"""Sends posts to webhooks and returns their outcomes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from webhook_dispatcher.address_guard import AddressGuard, GuardedResolver
 from webhook_dispatcher.schedule import retry_after_seconds
 
 READ_BYTES = 65_536  # of an answer; the rest is not read
-KEPT_BYTES = 2_048
+STORED_BYTES = 2_048  # of an answer
 BODY_SECONDS = 3.0  # the longest wait for the body once the status is known
 KEEPALIVE_SECONDS = 4.0  # shorter than the time after which common servers close idle connections
 USER_AGENT = "modern-management-ticketing"
 
 
 class Outcome(NamedTuple):
-    """The outcome of a post. `status` is None without an answer; then `error` says why."""
+    """The outcome of a post. Without an answer `status` is None, and `error` states the reason."""
 
     at: datetime
     status: int | None
@@ -56,12 +56,12 @@ class Poster:
     async def __aenter__(self) -> Poster:
         self._resolver = GuardedResolver(self._guard)
         self._tls = ssl.create_default_context()
-        self._kept = self._session(keep=True)
+        self._reusing = self._session(keep=True)
         self._fresh = self._session(keep=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._kept.close()
+        await self._reusing.close()
         await self._fresh.close()
         await self._resolver.close()
 
@@ -79,14 +79,14 @@ class Poster:
         seconds = retry_after_seconds(retry_after, datetime.now(UTC))
         redirect = 300 <= status < 400
         error_text = "redirects are not followed" if redirect else None
-        return Outcome(at, status, answer[:KEPT_BYTES], error_text, _milliseconds_since(started), seconds)
+        return Outcome(at, status, answer[:STORED_BYTES], error_text, _milliseconds_since(started), seconds)
 
     async def _exchange(
         self, url: str, body: bytes, headers: dict[str, str], limit: asyncio.Timeout
     ) -> tuple[int, bytes, str | None]:
-        """Post on a kept connection; when the receiver has just closed it, once more on a fresh one."""
+        """Post on an open connection. If the receiver has just closed it, post again on a new one."""
         try:
-            return await self._send(self._kept, url, body, headers, limit)
+            return await self._send(self._reusing, url, body, headers, limit)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, aiohttp.ClientOSError) as error:
             if isinstance(error, aiohttp.ClientConnectorError):
                 raise

@@ -13,11 +13,11 @@ from pathlib import Path
 import structlog
 
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import Connection, connect, named_queries
+from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
 
 LOOK_SECONDS = 3_600.0
 BATCH_SIZE = 1_000
-PAUSE_SECONDS = 0.1  # between batches, so that deliveries go on meanwhile
+PAUSE_SECONDS = 0.1  # between batches, so that deliveries are not delayed
 PURGE_LOCK = 7_305_879  # the advisory lock of the dispatcher that deletes
 
 sql = named_queries(Path(__file__).parent / "sql" / "retention.sql")
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 def purge_regularly(settings: Settings, stop: threading.Event) -> None:
-    """Purge now and every hour until `stop` is set, also through failures of PostgreSQL."""
+    """Purge now and every hour until `stop` is set. Logs errors and continues."""
     retention = timedelta(days=settings.webhook_retention_days)
     while not stop.is_set():
         try:
@@ -56,8 +56,7 @@ def purge(conn: Connection, retention: timedelta, stop: threading.Event, *, limi
 def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
     parameters = {"retention": retention, "limit": limit}
     with conn.transaction():
-        row = conn.execute(sql["try_lock"], {"key": PURGE_LOCK}).fetchone()
-        if not (row and row[0]):
+        if not fetch_value(conn, sql["try_lock"], {"key": PURGE_LOCK}, default=False):
             return 0
         rows = conn.execute(sql["mark_finished"], parameters).fetchall()
         if len(rows) < limit:
@@ -72,6 +71,7 @@ def _purge_batch(conn: Connection, retention: timedelta, limit: int) -> int:
 
 
 def _connect(settings: Settings) -> Connection:
-    """Commits do not wait for the disk: rows that a crash of PostgreSQL restores are deleted later."""
+    """Open a connection. Its commits do not wait for the disk: after a crash of PostgreSQL, rows that exist
+    again are deleted later."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c lock_timeout=2s -c TimeZone=UTC"
     return connect(settings.database_url or "", application="ticketing-webhook-retention", options=options)

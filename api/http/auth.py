@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 from psycopg.rows import TupleRow
 
 from api.http import read_only
 from api.http.errors import Refused
 from api.http.rate_limit import RateWindow
 from commands.api_keys import has_key_form
-from domain.access import AuthKind, Caller, effective_rights
+from domain.access import AuthKind, Caller, Role, Scope, effective_rights
 from infrastructure.keys.tokens import OAUTH_ACCESS, digest, has_form
 from infrastructure.storage.postgres import Pool, PooledConnection, named_queries
 
@@ -27,6 +28,29 @@ class _Statements(NamedTuple):
 
 _OF_KEYS = _Statements("authenticate_and_count", "open_window", "authenticate")
 _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "authenticate_token")
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A valid key, or a token of an OAuth client, with its user and rate window.
+
+    The fields are the columns of the statements in auth.sql. Only those that count have the last one.
+    """
+
+    id: str
+    sha256: bytes
+    name: str
+    role: Role
+    user_id: str | None
+    property_ids: list[str]
+    scopes: list[Scope]
+    user_name: str | None
+    user_role: Role | None
+    user_property_ids: list[str] | None
+    limit: int
+    used: int
+    resets_at: float
+    checked_at: float
+    synchronous_commit: str = ""
 
 
 def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
@@ -45,13 +69,14 @@ def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWin
     else:
         raise _unauthenticated("The API key or token is malformed. Check that it was copied completely.")
     key_digest = digest(key)
-    row = _find(pool, key_digest, statements)
-    if row is None or not compare_digest(row[1], key_digest):
+    found = _find(pool, key_digest, statements)
+    if found is None or not compare_digest(found.sha256, key_digest):
         raise _unauthenticated("The API key or token is unknown, expired or revoked.")
-    return _caller(row, kind), RateWindow(*row[10:14])
+    window = RateWindow(found.limit, found.used, found.resets_at, found.checked_at)
+    return _caller(found, kind), window
 
 
-def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> Any:
+def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> _Found | None:
     """The row of a valid key or token, or None."""
     parameters = {"digest": key_digest}
     with pool.connection() as conn:
@@ -59,7 +84,7 @@ def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> Any:
             lambda: _find_and_count(conn, parameters, statements),
             lambda: conn.fetch(_sql[statements.find], parameters),
         )
-    return rows[0] if rows else None
+    return next((_Found(*row) for row in rows), None)
 
 
 def _find_and_count(
@@ -86,23 +111,23 @@ def _unauthenticated(message: str) -> Refused:
     return Refused("unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _caller(row: Any, kind: AuthKind) -> Caller:
-    """The caller of a row of auth.sql, of a key or of the token of an OAuth client."""
-    key_id, _, name, role, user_id, property_ids, scopes, user_name, user_role, user_property_ids, *_ = row
-    if user_id is not None and user_role is None:  # the read tables do not contain a new user yet
-        message = "The user of this key is not in the read tables yet. Try again."
-        raise Refused("unavailable", message, headers={"Retry-After": "1"})
-    person = None if user_id is None else (user_role, user_property_ids)
-    rights = effective_rights(person, (role, property_ids))
+def _caller(found: _Found, kind: AuthKind) -> Caller:
+    person = None
+    if found.user_id is not None:
+        if found.user_role is None:  # the read tables do not have a new user yet
+            message = "The user of this key is not in the read tables yet. Try again."
+            raise Refused("unavailable", message, headers={"Retry-After": "1"})
+        person = found.user_role, found.user_property_ids or ()
+    rights = effective_rights(person, (found.role, found.property_ids))
     return Caller(
-        principal_id=user_id or key_id,
-        name=user_name or name,
+        principal_id=found.user_id or found.id,
+        name=found.user_name or found.name,
         role=rights.role,
         auth=kind,
-        credential_id=key_id,
-        user_id=user_id,
+        credential_id=found.id,
+        user_id=found.user_id,
         property_ids=rights.property_ids,
         key_property_ids=rights.key_property_ids,
         is_narrowed=rights.is_narrowed,
-        scopes=frozenset(scopes),
+        scopes=frozenset(found.scopes),
     )

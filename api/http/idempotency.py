@@ -25,7 +25,7 @@ from api.http.resource import JSON, Operation
 from domain.errors import Invalid
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, fetch_value, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -62,13 +62,13 @@ def begin(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response, 
         "command_id": new_id(),
     }
     with pool.connection() as conn:
-        claimed = conn.execute(_sql["claim"], parameters).fetchone()
-        stored = None if claimed else conn.execute(_sql["select_claim"], parameters).fetchone()
+        command_id: str | None = fetch_value(conn, _sql["claim"], parameters, default=None)
+        stored = None if command_id else conn.execute(_sql["select_claim"], parameters).fetchone()
         if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
             conn.execute(_sql["purge"])
-    if claimed:
-        context.command_id = claimed[0]
-        context.is_retry = claimed[0] != parameters["command_id"]
+    if command_id:
+        context.command_id = command_id
+        context.is_retry = command_id != parameters["command_id"]
         context.is_claimed = True
         return
     if stored is None:  # purged between the two statements

@@ -13,7 +13,7 @@ from infrastructure.settings import Settings
 from infrastructure.storage.attachment_store import AttachmentStore, make_attachment_store
 from infrastructure.storage.disk_space import DiskSpace
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.postgres import Pool, connect, make_pool
+from infrastructure.storage.postgres import Pool, connect, fetch_value, make_pool
 from projections.visibility import Visibility
 
 
@@ -65,7 +65,7 @@ def read_signing_key(settings: Settings) -> bytes:
     if settings.signing_key:
         return settings.signing_key.encode()
     with connect(settings.database_url or "", application="ticketing-api") as conn:
-        row = conn.execute("SELECT value FROM access.secrets WHERE name = 'signing'").fetchone()
-    if row is None:
+        key = fetch_value(conn, "SELECT value FROM access.secrets WHERE name = 'signing'", default=b"")
+    if not key:
         raise LookupError("The table access.secrets has no row 'signing'. Set SIGNING_KEY.")
-    return bytes(row[0])
+    return key

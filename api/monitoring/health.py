@@ -8,7 +8,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import falcon
 import msgspec
@@ -59,6 +59,16 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     relay_lag: int | None
     webhook_deliveries_due: int
     webhooks_failing: int
+
+
+class _State(NamedTuple):
+    """The columns of select_state."""
+
+    lag: int = 0
+    parked: int = 0
+    unpublished: int = 0
+    due: int = 0
+    failing: int = 0
 
 
 class Live(Resource):
@@ -119,8 +129,11 @@ class Check:
         self._conn: Connection | None = None
 
     def run(self) -> Readiness | Details:
-        """The current state, or what is wrong. Concurrent calls share one check. A call that finds a check
-        running for more than CHECK_SECONDS fails at once, so that many calls do not occupy all threads."""
+        """The current state, or the faults by area.
+
+        Concurrent calls share one check. A call that finds a check running for more than CHECK_SECONDS fails
+        at once, so that many calls do not occupy all threads.
+        """
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = self._thread.submit(self._check)
@@ -175,21 +188,20 @@ def update_gauges(settings: Settings) -> None:
 
 def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
     """Read the lags and counts, and set the gauges to them."""
-    row = conn.execute(_sql["select_state"]).fetchone()
-    lag, parked, unpublished, due, failing = row or (0, 0, 0, 0, 0)
-    projector_lag.set(max(0, lag))
-    parked_events.set(parked)
-    webhook_deliveries_due.set(due)
-    webhooks_failing.set(failing)
+    state = _State(*(conn.execute(_sql["select_state"]).fetchone() or ()))
+    projector_lag.set(max(0, state.lag))
+    parked_events.set(state.parked)
+    webhook_deliveries_due.set(state.due)
+    webhooks_failing.set(state.failing)
     if has_kafka:
-        relay_lag.set(max(0, unpublished))
+        relay_lag.set(max(0, state.unpublished))
     return Readiness(
-        projector_lag=max(0, lag),
-        parked_events=parked,
+        projector_lag=max(0, state.lag),
+        parked_events=state.parked,
         kafka=kafka,
-        relay_lag=max(0, unpublished) if has_kafka else None,
-        webhook_deliveries_due=due,
-        webhooks_failing=failing,
+        relay_lag=max(0, state.unpublished) if has_kafka else None,
+        webhook_deliveries_due=state.due,
+        webhooks_failing=state.failing,
     )
 
 

@@ -1,8 +1,8 @@
 """The callbacks of oauthlib that read and write clients, codes and tokens, for one request.
 
-oauthlib defines the order of the checks and the form of the answers. Whether a code or refresh token is
-valid is decided in the transaction that saves its tokens (commands/oauth_grants.py). The look-ups here come
-before it, so another request may change what they found; the transaction then decides.
+oauthlib defines the order of the checks and the form of the answers. The look-ups here are preliminary:
+another request may change what they found. The transaction that saves the tokens decides whether a code or
+refresh token is valid (commands/oauth_grants.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+import msgspec
 from oauthlib.common import Request
 from oauthlib.oauth2 import RequestValidator
 from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
@@ -42,7 +43,7 @@ TOKENS_AN_HOUR = 1_000  # of one client for each user, and for itself
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
-class Found(NamedTuple):
+class FoundGrant(msgspec.Struct, frozen=True):
     """The grant to which the code or refresh token of the request belongs."""
 
     grant_id: str
@@ -51,6 +52,33 @@ class Found(NamedTuple):
     scopes: list[str]
     expires_at: datetime
     role: Role
+
+
+class FoundCode(FoundGrant, frozen=True):
+    """The columns of find_code."""
+
+    is_fresh: bool
+    redirect_uri: str
+    redirect_uri_was_given: bool
+    code_challenge: str | None
+
+
+class FoundRefreshToken(FoundGrant, frozen=True):
+    """The columns of find_refresh_token."""
+
+    generation: int
+
+
+class FoundToken(NamedTuple):
+    """The columns of find_token_of_client. `is_valid` is False for a refresh token that was used."""
+
+    is_refresh: bool
+    grant_id: str
+    user_id: str
+    scopes: list[str]
+    issued_at: datetime
+    expires_at: datetime
+    is_valid: bool
 
 
 class Validator(RequestValidator):  # type: ignore[misc]
@@ -62,9 +90,9 @@ class Validator(RequestValidator):  # type: ignore[misc]
         self._services = services
         self._context = context
         self._allow_public = allow_public
-        self._found: Found | None = None
+        self._found: FoundGrant | None = None
+        self._code: FoundCode | None = None
         self._generation = 0
-        self._code: Any = None
 
     # The client
 
@@ -143,7 +171,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def save_authorization_code(
         self, client_id: str, code: dict[str, str], request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """Append the event of the consent and add the code that this creates to the answer."""
+        """Append the event of the consent, and add the new code to the answer."""
         command = GiveGrant(
             client_id=client_id,
             scopes=tuple(sorted(set(request.scopes))),
@@ -164,19 +192,20 @@ class Validator(RequestValidator):  # type: ignore[misc]
             return False
         with self._services.pool.connection() as conn:
             row = conn.execute(sql["find_code"], {"digest": digest(code)}).fetchone()
-        if row is None or row[1] != client_id:
+        found = None if row is None else FoundCode(*row)
+        if found is None or found.client_id != client_id:
             return False
-        self._found, is_fresh, self._code = Found(*row[:6]), row[6], row[7:]
-        request.scopes = self._found.scopes
+        self._found = self._code = found
+        request.scopes = found.scopes
         if self._aggregate().generation > 0:
             self._end(client, "code_used_twice")
             return False
-        return bool(is_fresh)
+        return found.is_fresh
 
     def get_code_challenge(self, code: str, request: Request) -> str | None:
         """The challenge of the code. Refuses a verifier without a challenge, to prevent a downgrade attack
         (RFC 9700 section 2.1.1)."""
-        challenge: str | None = self._code[2]
+        challenge = self._valid_code().code_challenge
         verifier = request.code_verifier
         if challenge is None and verifier is not None:
             raise InvalidGrantError("The code has no code_challenge.", request=request)
@@ -197,8 +226,9 @@ class Validator(RequestValidator):  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> bool:
-        expected, was_given, _ = self._code
-        if redirect_uri != expected or (was_given and request.using_default_redirect_uri):
+        found = self._valid_code()
+        is_omitted = found.redirect_uri_was_given and request.using_default_redirect_uri
+        if redirect_uri != found.redirect_uri or is_omitted:
             message = "The redirect_uri differs from that of the authorization request."
             raise InvalidGrantError(message, request=request)
         return True
@@ -217,9 +247,10 @@ class Validator(RequestValidator):  # type: ignore[misc]
             return False
         with self._services.pool.connection() as conn:
             row = conn.execute(sql["find_refresh_token"], {"digest": digest(refresh_token)}).fetchone()
-        if row is None or row[1] != client.client_id:
+        found = None if row is None else FoundRefreshToken(*row)
+        if found is None or found.client_id != client.client_id:
             return False
-        self._found, self._generation = Found(*row[:6]), row[6]
+        self._found, self._generation = found, found.generation
         if self._aggregate().generation != self._generation:
             self._end(client, "refresh_token_used_twice")
             return False
@@ -254,7 +285,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
                 is_valid = refresh(store, grant_id, self._generation, tokens, self._context.command())
             else:
                 is_valid = redeem_code(store, grant_id, tokens, self._context.command())
-        except Conflict:  # lost the race against other requests with the same code or token in every attempt
+        except Conflict:  # in every attempt, another request with the same code or token was faster
             is_valid = False
         if not is_valid:
             raise InvalidGrantError(request=request)
@@ -268,40 +299,42 @@ class Validator(RequestValidator):  # type: ignore[misc]
     ) -> None:
         """Revoke an access token, or end the grant of a refresh token. Ignores tokens of other clients
         (RFC 7009)."""
-        row = self._token_of(request.client, token)
-        if row is None:
+        client: Client = request.client
+        found = self._token_of(client, token)
+        if found is None:
             return
-        is_refresh, grant_id, user_id, *_ = row
-        if not is_refresh:
+        if not found.is_refresh:
             delete_token(self._services.pool, token)
             return
-        self._found = Found(grant_id, request.client.client_id, user_id, [], datetime.now(UTC), "guest")
-        self._end(request.client, "revoked_by_client")
+        self._found = FoundGrant(
+            found.grant_id, client.client_id, found.user_id, [], datetime.now(UTC), "guest"
+        )
+        self._end(client, "revoked_by_client")
 
     def introspect_token(
         self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
     ) -> dict[str, Any] | None:
         """The description of a token of this client (RFC 7662); None for tokens of others."""
-        row = self._token_of(request.client, token)
-        if row is None or not row[6]:
+        found = self._token_of(request.client, token)
+        if found is None or not found.is_valid:
             return None
-        is_refresh, _, user_id, scopes, issued_at, expires_at, _ = row
         return {
-            "scope": " ".join(scopes),
+            "scope": " ".join(found.scopes),
             "client_id": request.client.client_id,
-            "sub": user_id or request.client.client_id,
-            "iat": int(issued_at.timestamp()),
-            "exp": int(expires_at.timestamp()),
+            "sub": found.user_id or request.client.client_id,
+            "iat": int(found.issued_at.timestamp()),
+            "exp": int(found.expires_at.timestamp()),
             "iss": self._services.settings.base_url,
-            **({} if is_refresh else {"token_type": "Bearer"}),
+            **({} if found.is_refresh else {"token_type": "Bearer"}),
         }
 
-    def _token_of(self, client: Client, token: str) -> Any:
+    def _token_of(self, client: Client, token: str) -> FoundToken | None:
         if not (has_form(token, OAUTH_ACCESS) or has_form(token, OAUTH_REFRESH)):
             return None
         parameters = {"digest": digest(token), "client_id": client.client_id}
         with self._services.pool.connection() as conn:
-            return conn.execute(sql["find_token_of_client"], parameters).fetchone()
+            row = conn.execute(sql["find_token_of_client"], parameters).fetchone()
+        return FoundToken(*row) if row else None
 
     def _aggregate(self) -> OAuthGrant:
         return self._services.store.load(OAuthGrant, self._grant().grant_id)
@@ -311,7 +344,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
         end_grant(self._services.store, self._grant().grant_id, reason, self._context.command())
 
     def _act_as(self, client: Client) -> None:
-        """Set the caller, which the event names: the client, and the user for whom it acts."""
+        """Set the caller that the event records: the client, acting for the user."""
         found = self._grant()
         rights = effective_rights((found.role, ()), (client.role, ()))
         self._context.caller = Caller(
@@ -323,10 +356,15 @@ class Validator(RequestValidator):  # type: ignore[misc]
             user_id=found.user_id,
         )
 
-    def _grant(self) -> Found:
+    def _grant(self) -> FoundGrant:
         if self._found is None:
             raise InvalidGrantError
         return self._found
+
+    def _valid_code(self) -> FoundCode:
+        if self._code is None:
+            raise InvalidGrantError
+        return self._code
 
 
 def _basic(authorization: str | None) -> tuple[str, str] | None:

@@ -160,7 +160,7 @@ class TicketItem(Resource):
         else:
             row = visible_row(self.services, caller, ticket_id)
         resp.etag = etag(row.version)
-        if row.stands_for_its_version and is_not_modified(req, row.version):
+        if row.version_can_be_etag and is_not_modified(req, row.version):
             resp.status = falcon.HTTP_304
             return
         respond(resp, visible_detail(self.services, caller, row))

@@ -9,7 +9,7 @@ import msgspec
 
 from api.v1.webhook_views import sql
 from infrastructure.storage.event_store import EventStore, decode
-from infrastructure.storage.postgres import Connection, Pool
+from infrastructure.storage.postgres import Connection, Pool, fetch_value
 from infrastructure.storage.recorder import read_log
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
 from webhook_dispatcher.payloads import make_test_message
@@ -34,8 +34,7 @@ def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
         insert(conn, [message], [(webhook_id, message)])
         _end_pause(conn, webhook_id)
         parameters = {"endpoint_id": webhook_id, "message_id": message.id}
-        row = conn.execute(sql["delivery_of"], parameters).fetchone()
-    return str(row[0]) if row else ""
+        return str(fetch_value(conn, sql["delivery_of"], parameters, default=""))
 
 
 def redeliver(pool: Pool, webhook_id: str, delivery_id: str) -> None:
@@ -64,13 +63,17 @@ def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: dateti
     with pool.connection() as conn:
         position = _position_before(conn, _subtract_skew(since))
         while batch := read_log(conn, position, BATCH_SIZE):
-            events = [LoggedEvent(row[0], decode(row[4])) for row in batch if row[3].startswith("ticket.")]
+            events = [
+                LoggedEvent(row.position, decode(row.state))
+                for row in batch
+                if row.event_type.startswith("ticket.")
+            ]
             wanted = [logged for logged in events if logged.event.occurred_at >= since]
             with conn.transaction():
                 queued += enqueuer.enqueue_for(conn, wanted, webhook_id)
-            position = batch[-1][0]
+            position = batch[-1].position
             if time.monotonic() > deadline and len(batch) == BATCH_SIZE:
-                reached = decode(batch[-1][4]).occurred_at
+                reached = decode(batch[-1].state).occurred_at
                 if reached - SKEW > since:  # else the next request would read the same events again
                     return Replayed(queued=queued, complete=False, continue_from=reached - SKEW)
     return Replayed(queued=queued, complete=True)
@@ -85,16 +88,16 @@ def _subtract_skew(moment: datetime) -> datetime:
 
 
 def _position_before(conn: Connection, moment: datetime) -> int:
-    """A position up to which all events are earlier than `moment`, found by binary search."""
-    row = conn.execute(sql["last_position"]).fetchone()
-    low, high = 0, row[0] if row else 0
+    """A position before which no event is later than `moment`, found by binary search."""
+    low, high = 0, fetch_value(conn, sql["last_position"], default=0)
     while low < high:
         middle = (low + high) // 2
-        found = conn.execute(sql["event_at_or_after"], {"position": middle + 1}).fetchone()
-        if found is None or decode(found[1]).occurred_at >= moment:
+        row = conn.execute(sql["event_at_or_after"], {"position": middle + 1}).fetchone()
+        position, state = row or (0, b"")
+        if row is None or decode(state).occurred_at >= moment:
             high = middle
         else:
-            low = found[0]
+            low = position
     return low
 
 

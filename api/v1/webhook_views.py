@@ -15,7 +15,7 @@ from domain.access import Caller
 from domain.times import whole_seconds
 from domain.webhook import DeliveryStatus
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Pool, fetch_value, named_queries
 from webhook_dispatcher.enqueue import select_endpoints
 from webhook_dispatcher.owners import Endpoint, may_receive
 
@@ -167,8 +167,9 @@ def get_webhook(pool: Pool, webhook_id: str) -> WebhookRow | None:
 def get_new_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -> str | None:
     """The secret that this command generated, for its answer; None if the client gave the secret."""
     with pool.connection() as conn:
-        row = conn.execute(sql["get_secret"], {"id": webhook_id, "command_id": command_id}).fetchone()
-    return vault.decrypt(bytes(row[0]), purpose=SECRET_PURPOSE).decode() if row else None
+        parameters = {"id": webhook_id, "command_id": command_id}
+        encrypted = fetch_value(conn, sql["get_secret"], parameters, default=b"")
+    return vault.decrypt(encrypted, purpose=SECRET_PURPOSE).decode() if encrypted else None
 
 
 def list_deliveries(

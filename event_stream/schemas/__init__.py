@@ -1,7 +1,7 @@
-"""The published schemas as files: one a type and version, and the AsyncAPI document.
+"""The published schemas as files: one for each event type and version, and the AsyncAPI document.
 
-They are made from the structs by `python -m event_stream.schemas`, and checked in so that a change of what
-consumers are promised is seen in review.
+`python -m event_stream.schemas` generates them from the structs. They are in the repository, so that a review
+shows every change of the published schemas.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ FOLDER = Path(__file__).parent
 ASYNCAPI = "asyncapi.json"
 
 
-def generated() -> dict[str, bytes]:
-    """Every file by its name, as it has to be for the structs as they are."""
+def generate_files() -> dict[str, bytes]:
+    """The content of every file for the current structs, by file name."""
     files = {f"{versioned(name)}.json": _pretty(schema_of(kind)) for name, kind in event_types().items()}
     return {**files, ASYNCAPI: _pretty(describe_stream(load_settings({})))}
 
 
-def checked_in(folder: Path = FOLDER) -> dict[str, Schema]:
+def read_schemas(folder: Path = FOLDER) -> dict[str, Schema]:
     """The schema files of a folder, by their names without `.json`."""
     return {
         path.stem: msgspec.json.decode(path.read_bytes())
@@ -34,12 +34,12 @@ def checked_in(folder: Path = FOLDER) -> dict[str, Schema]:
     }
 
 
-def breaking_changes(promised: dict[str, Schema]) -> list[str]:
-    """Where the structs break what `promised` schemas say, in words."""
+def breaking_changes(published: dict[str, Schema]) -> list[str]:
+    """Descriptions of the differences between the structs and the published schemas that break consumers."""
     now = {versioned(name): schema_of(kind) for name, kind in event_types().items()}
-    problems = [f"{name}: there is no such event any more" for name in promised if name not in now]
-    for name in promised.keys() & now.keys():
-        problems += [f"{name}: {problem}" for problem in incompatibilities(promised[name], now[name])]
+    problems = [f"{name}: the event type was removed" for name in published if name not in now]
+    for name in published.keys() & now.keys():
+        problems += [f"{name}: {problem}" for problem in incompatibilities(published[name], now[name])]
     return sorted(problems)
 
 

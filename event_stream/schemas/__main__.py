@@ -1,19 +1,21 @@
-"""`python -m event_stream.schemas`: write the files anew, unless that would break a promise."""
+"""`python -m event_stream.schemas`: writes the schema files, unless a change would break consumers."""
 
 from __future__ import annotations
 
 import sys
 
-from event_stream.schemas import FOLDER, breaking_changes, checked_in, generated
+from event_stream.schemas import FOLDER, breaking_changes, generate_files, read_schemas
 
 
 def main() -> int:
-    """Exit code 1, with nothing written, when a schema that is checked in would be broken."""
-    if problems := breaking_changes(checked_in()):
-        sys.stderr.write("Not additive; add a field with a default, or a new event, instead:\n")
+    """Write the files that differ. If a change would break consumers, write none and return exit code 1."""
+    if problems := breaking_changes(read_schemas()):
+        sys.stderr.write(
+            "These changes break consumers. Add a field with a default or a new event instead:\n"
+        )
         sys.stderr.writelines(f"  {problem}\n" for problem in problems)
         return 1
-    for name, content in generated().items():
+    for name, content in generate_files().items():
         path = FOLDER / name
         if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)

@@ -54,13 +54,16 @@ def verify_password(stored_hash: str | None, password: str) -> bool:
 
 
 def is_outdated(stored_hash: str) -> bool:
-    """Whether the hash was made with other parameters than the current ones."""
+    """Whether the parameters of the hash differ from the current ones."""
     return _hasher.check_needs_rehash(stored_hash)
 
 
 def guessability(password: str, about: Sequence[str]) -> int:
-    """The score of zxcvbn, from 0 (easiest to guess) to 4. It looks for leaked passwords, names, words,
-    keyboard patterns and dates. `about` are words known of the person, such as name and e-mail address."""
+    """The score of zxcvbn, from 0 (easiest to guess) to 4.
+
+    zxcvbn looks for leaked passwords, names, words, keyboard patterns and dates. `about` are words about the
+    person, such as name and e-mail address.
+    """
     from zxcvbn import zxcvbn  # imported here, because its word lists take much memory
 
     found = zxcvbn(password[:_GUESSED_CHARACTERS], user_inputs=list(about))
@@ -82,4 +85,4 @@ def _hashing_slot() -> Iterator[None]:
 
 @cache
 def _dummy_hash() -> str:
-    return _hasher.hash("nobody's password")
+    return _hasher.hash("the password of no account")

@@ -4,7 +4,7 @@ AES-256-GCM (NIST SP 800-38D). An encrypted field is `sealed:v1:` and the base64
 bytes, the ciphertext and its tag. The person, version and field are authenticated data, so an encrypted
 value cannot be moved to another place. The keys are stored in `privacy.person_keys`, encrypted under the
 master key. When a person is erased, their key is deleted, and the fields read as the placeholders that their
-event class declares. docs/decisions/0010-erasure.md says why.
+event class declares. docs/decisions/0010-erasure.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def has_personal_fields(events: Iterable[DomainEvent]) -> bool:
 
 
 def encrypt_events(conn: Connection, vault: Vault, events: Sequence[DomainEvent]) -> Encrypted:
-    """Encrypt the personal fields under the key of their person; make the keys that are missing.
+    """Encrypt the personal fields under the key of their person. Makes a key for a new person.
 
     Raises PersonIsErased.
     """

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 
 KEY_BYTES = 32
 KEY_FILE = "master-key"
@@ -26,7 +26,7 @@ _VERSION = b"\x01"
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
 _CHECK = "master-key-check"
-_HOW_TO = "python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())' makes one."
+_HOW_TO = "To make one: python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'"
 
 
 class CannotDecrypt(Exception):
@@ -34,7 +34,7 @@ class CannotDecrypt(Exception):
 
 
 class Vault:
-    """Encrypts under the first key, decrypts under any: to rotate the key, put a new one in front."""
+    """Encrypts with the first key and decrypts with any of them. To rotate, put a new key in front."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
@@ -59,12 +59,12 @@ class Vault:
 
 
 def load_vault(settings: Settings) -> Vault:
-    """Make the vault of MASTER_KEY or, without it, of the key file in TICKETING_HOME. Raises BadSettings."""
+    """The vault for MASTER_KEY or, without it, for the key file in TICKETING_HOME. Raises BadSettings."""
     text = settings.master_key
     if text is None and (path := settings.home / KEY_FILE).exists():
         text = path.read_text()
     if text is None:
-        raise BadSettings(f"MASTER_KEY is not set. It takes 32 random bytes in base64. {_HOW_TO}")
+        raise BadSettings(f"MASTER_KEY is not set. It must be 32 random bytes in base64. {_HOW_TO}")
     return Vault([_key(part) for part in text.strip().split(",")])
 
 
@@ -80,7 +80,7 @@ def make_key_file(settings: Settings) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(partial, path)  # fails when another command was faster
+        os.link(partial, path)  # fails if another command has made the file
     except FileExistsError:
         pass
     finally:
@@ -88,22 +88,22 @@ def make_key_file(settings: Settings) -> None:
 
 
 def has_master_key(conn: Connection) -> bool:
-    """Whether secrets of this database are encrypted under a master key already."""
+    """Whether the database has secrets that are encrypted under a master key."""
     return bool(conn.execute("SELECT 1 FROM access.secrets WHERE name = %s", [_CHECK]).fetchone())
 
 
 def verify_vault(conn: Connection, vault: Vault) -> None:
     """Raise BadSettings unless the secrets of the database are encrypted under this key.
 
-    A database without a master key takes this one.
+    If the database has no master key yet, this key becomes its master key.
     """
     conn.execute(
         "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
         [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
     )
-    row = conn.execute("SELECT value FROM access.secrets WHERE name = %s", [_CHECK]).fetchone()
+    stored = fetch_value(conn, "SELECT value FROM access.secrets WHERE name = %s", [_CHECK], default=b"")
     try:
-        vault.decrypt(bytes(row[0]) if row else b"", purpose=_CHECK)
+        vault.decrypt(stored, purpose=_CHECK)
     except CannotDecrypt:
         raise BadSettings(
             "MASTER_KEY is not the key of this database: its secrets cannot be decrypted. Set the"

@@ -1,4 +1,4 @@
-"""What the processes that follow the log share: back-off, leadership, and halving a batch that fails.
+"""Functions for processes that follow the log: back-off, leadership, and halving a batch that fails.
 
 A follower reads batches of the log in a loop: the projector, the relay to Kafka, the notary, and the consumer
 and the deliveries of the webhook dispatcher. threads.py ends the process when a thread of it fails.
@@ -15,7 +15,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, fetch_value
 
 SHORTEST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class TryAgain(Exception):
-    """The work may succeed later although nothing is wrong with PostgreSQL."""
+    """The work failed for a reason other than an error of PostgreSQL, and may succeed later."""
 
 
 class Pause:
@@ -60,7 +60,8 @@ def keep_running(
 ) -> None:
     """Call `work` until it returns or `stop` is set; after an exception wait and call it again.
 
-    Each exception is logged as the event `failure`. The waits double, and begin anew after a long run.
+    Each exception is logged as the event `failure`. Each wait is twice as long as the one before; after a
+    long run the waits begin with the shortest again.
     """
     backoff = _Backoff(failure, describe)
     while not stop.is_set():
@@ -96,15 +97,14 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
 
 
 def take_leadership(conn: Connection, key: int) -> bool:
-    """Take the advisory lock `key` if it is free, until the connection closes."""
-    row = conn.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-    return bool(row and row[0])
+    """Take the advisory lock `key` until the connection closes. Returns False if another session holds it."""
+    return fetch_value(conn, "SELECT pg_try_advisory_lock(%s)", [key], default=False)
 
 
 def wait_for_leadership(
     conn: Connection, key: int, stop: threading.Event, *, look: Callable[[], object] = lambda: None
 ) -> bool:
-    """Return True when this process leads, False when `stop` is set before. Calls `look` between two tries.
+    """Return True when this process leads, False when `stop` is set before. Calls `look` between tries.
 
     The leader is the process whose session holds the advisory lock `key`: leadership ends with the session.
     """
@@ -121,11 +121,11 @@ def process_some(
     process: Callable[[Sequence[T]], R],
     set_aside: Callable[[T, Exception], object],
 ) -> tuple[int, R | None]:
-    """Process the items, or as many of the first ones as succeed together; at least one is done.
+    """Process the items in one call, or only the first of them if that fails; at least one.
 
-    After a permanent error the first half is tried, and so on. An item that fails alone is given to
-    `set_aside`, so that the items after it do not wait. Returns how many items are done, and what `process`
-    returned. Raises transient errors (`is_transient`).
+    After a permanent error it tries the first half, then the first quarter, and so on. It passes an item that
+    fails alone to `set_aside`, so that later items do not wait. Returns the number of items that are done,
+    and the result of `process`. Raises transient errors (`is_transient`).
     """
     while True:
         try:
@@ -140,9 +140,10 @@ def process_some(
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same work may succeed later: PostgreSQL was away or busy, or the error is a TryAgain.
+    """Whether the same work may succeed later: PostgreSQL was unavailable or busy, or it is a TryAgain.
 
-    Errors about the values themselves are permanent, and so is every other exception of this program.
+    Errors of PostgreSQL about values are permanent, and so are all exceptions of other libraries and of this
+    program.
     """
     if isinstance(error, psycopg.Error):
         return (error.sqlstate or "")[:2] not in _PERMANENT
@@ -150,7 +151,7 @@ def is_transient(error: Exception) -> bool:
 
 
 class _Backoff:
-    """Logs failures and says how long to wait after each."""
+    """Logs failures and computes the wait after each."""
 
     def __init__(self, failure: str, describe: Callable[[Exception], str]) -> None:
         self._failure = failure
@@ -158,6 +159,7 @@ class _Backoff:
         self._pause = Pause(SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
 
     def log_failure(self, error: Exception, ran_seconds: float) -> float:
+        """Log the failure. Returns the seconds to wait."""
         if ran_seconds > LONGEST_BACKOFF_SECONDS:
             self._pause.reset()
         seconds = self._pause.next_seconds()

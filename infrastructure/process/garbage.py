@@ -1,4 +1,4 @@
-"""How often Python's garbage collector looks for cycles of references."""
+"""Sets how often Python's garbage collector looks for cycles of references."""
 
 from __future__ import annotations
 

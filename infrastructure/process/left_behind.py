@@ -11,10 +11,9 @@ KILL_SECONDS = 5
 
 
 def kill_left_behind(data_dir: Path) -> None:
-    """Kill the processes of a server whose postmaster has ended, and wait for their end.
+    """Kill the processes of a server whose postmaster has ended, and wait until they have ended.
 
-    Most of them end by themselves. No new server starts before all have ended, because they hold its shared
-    memory.
+    They hold the shared memory of the server: PostgreSQL does not start again while one of them runs.
     """
     left = [process for process in psutil.process_iter() if _works_in(data_dir, process)]
     for process in left:
@@ -24,7 +23,7 @@ def kill_left_behind(data_dir: Path) -> None:
 
 
 def _works_in(data_dir: Path, process: psutil.Process) -> bool:
-    """Whether it is a process of the server: all of them have the data directory as working directory."""
+    """Whether it is a process of the server: its working directory is the data directory."""
     try:
         return bool(process.name() == "postgres" and process.cwd() == str(data_dir))
     except psutil.Error:

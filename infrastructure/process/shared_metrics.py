@@ -74,9 +74,8 @@ class SharedMetrics:
             return
         self._place = place
         if self._any_value is not None:
-            self._any_value.inc(
-                0.0
-            )  # opens the files of all values; they stay usable if the folder is deleted
+            # Opens the files of all values now: they can be written even after the folder is deleted.
+            self._any_value.inc(0.0)
 
     def _stop_counting(self, error: Exception) -> None:
         """Count nothing from now on, because an error in counting must not fail a request."""

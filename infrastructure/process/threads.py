@@ -17,8 +17,7 @@ def start_watched(work: Callable[[], object], *, name: str) -> threading.Thread:
     """Start a thread that runs `work` until it returns.
 
     An exception that escapes `work` is logged and ends the process at once with exit code THREAD_FAILED, so
-    that its supervisor starts it again: a process without one of its threads looks healthy and does half its
-    work.
+    that its supervisor restarts it. Otherwise the process would look healthy without the work of this thread.
     """
 
     def watched() -> None:

@@ -108,10 +108,10 @@ class DiskAttachments:
 
 
 class BucketAttachments:
-    """Stores each attachment in an object named by its id. boto3 looks up the credentials as always."""
+    """Stores each attachment in an object named by its id. boto3 finds the credentials as usual."""
 
     def __init__(self, bucket: str, endpoint: str | None) -> None:
-        # Imported here, because it takes as long to load as everything else together.
+        # Imported here, because boto3 takes as long to load as all other modules together.
         import boto3
         from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
@@ -163,9 +163,8 @@ class _MeasuringReader:
 
     def read(self, size: int = -1) -> bytes:
         """Read exactly `size` bytes, fewer only at the end: boto3 treats a shorter result as the end."""
-        allowed = (
-            self._limit - self._size_bytes + 1
-        )  # one byte more than the limit, to notice that it is exceeded
+        # One byte more than the limit, to notice that it is exceeded.
+        allowed = self._limit - self._size_bytes + 1
         wanted = allowed if size < 0 else min(size, allowed)
         chunks = bytearray()
         while len(chunks) < wanted and (chunk := self._stream.read(wanted - len(chunks))):

@@ -21,7 +21,8 @@ log = structlog.get_logger()
 
 
 class DiskSpace:
-    """Whether the disk of a folder has enough free space; always, if the folder is None (another machine)."""
+    """Checks the free space on the disk of a folder. It is never low if the folder is None, because the disk
+    is on another machine."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -43,13 +44,13 @@ class DiskSpace:
 
 
 class Reserve:
-    """A file that occupies disk space and is deleted if PostgreSQL must start on a full disk."""
+    """A file that occupies disk space. It is deleted if PostgreSQL must start on a full disk."""
 
     def __init__(self, home: Path) -> None:
         self._file = home / RESERVE
         self._home = home
 
-    def keep(self) -> None:
+    def create(self) -> None:
         """Create the file, unless it exists or the disk has no space for it."""
         if self._file.exists() or not has_room(self._home, RESERVE_BYTES + LEAST_FREE_BYTES):
             return

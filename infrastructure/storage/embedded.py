@@ -29,7 +29,7 @@ from psycopg import sql
 
 from infrastructure.process.left_behind import kill_left_behind
 from infrastructure.storage.disk_space import LEAST_FREE_BYTES, has_room
-from infrastructure.storage.postgres import connect
+from infrastructure.storage.postgres import connect, fetch_value
 
 SETTINGS = {
     "listen_addresses": "",  # only a unix socket, which only the owner can open
@@ -102,8 +102,7 @@ class EmbeddedServer:
         if not has_room(self.data_dir, _WAL_BYTES + LEAST_FREE_BYTES):
             return
         with connect(self._dsn("postgres"), application="ticketing-embedded") as conn:
-            (segments,) = conn.execute(_COUNT_SEGMENTS).fetchone() or (WAL_SEGMENTS,)
-            if segments < WAL_SEGMENTS:
+            if fetch_value(conn, _COUNT_SEGMENTS, default=WAL_SEGMENTS) < WAL_SEGMENTS:
                 for _ in range(WAL_SEGMENTS):
                     conn.execute("SELECT pg_logical_emit_message(false, 'ticketing', '')")
                     conn.execute("SELECT pg_switch_wal()")

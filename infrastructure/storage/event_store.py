@@ -1,4 +1,4 @@
-"""The event store: eventsourcing's Application with msgspec events and text ids."""
+"""The event store: the Application of the eventsourcing library, with msgspec events and text ids."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class MsgspecMapper(Mapper[Any]):
 class EventStore(Application[Any]):
     """Loads and saves aggregates. `vault` encrypts the keys of personal fields.
 
-    Without pool and vault everything stays in memory, for tests of commands.
+    Without pool and vault it stores the events in memory, for tests of commands.
     """
 
     name = "ticketing"
@@ -109,13 +109,13 @@ class EventStore(Application[Any]):
     def find_both(
         self, first: type[A], first_id: str, second: type[B], second_id: str
     ) -> tuple[A | None, B | None]:
-        """Do the same as two calls of `find`, in one round trip."""
+        """Return what two calls of `find` return, in one round trip."""
         return self._snapshots.read_both(first, first_id, second, second_id)
 
     def recall(self, kind: type[A], aggregate_id: str) -> Snapshot[A] | None:
         """Return the aggregate as this process last read it, without a query, or None.
 
-        It may be out of date. Save what is decided on it with `unless_changed`.
+        It may be out of date, so pass it to `save` as `unless_changed`.
         """
         return self._snapshots.recall(kind, aggregate_id)
 
@@ -140,7 +140,7 @@ class EventStore(Application[Any]):
         return kind.fold(None, events) if len(events) == version else None
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
-        """Return the aggregate as that command left it, or None if the command has stored no event of it."""
+        """Return the aggregate after the events of that command, or None if it has stored none of it."""
         recorded = self.recorder.select_recorded(aggregate_id, 1, MAX_VERSION)
         events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
         versions = [event.originator_version for event in events if event.causation_id == command_id]
@@ -154,8 +154,8 @@ class EventStore(Application[Any]):
     def done_before(self, kind: type[A], aggregate_id: str, context: Context) -> A | None:
         """Return the outcome of an earlier delivery of the same command, or None.
 
-        Call it after checking that the caller may see the aggregate, and before checking anything that the
-        command itself may have changed.
+        Call it after the check that the caller may see the aggregate, and before checks of values that the
+        command may have changed.
         """
         return self.outcome_of(kind, aggregate_id, context.command_id) if context.is_retry else None
 
@@ -170,7 +170,7 @@ class EventStore(Application[Any]):
         `statements` run in the same commit; without events nothing runs. Raises VersionConflict when another
         command has changed one of the aggregates, and OutOfDate when one of `unless_changed` has changed
         since it was recalled: then nothing is stored. When the reply to a COMMIT is lost, the same events are
-        sent again; if the log has events with their ids already, the first try was successful.
+        sent again; if the log has events with their ids, the first attempt was successful.
         """
         pending = [(aggregate, events) for aggregate in aggregates if (events := aggregate.collect_events())]
         if not pending:
@@ -178,7 +178,7 @@ class EventStore(Application[Any]):
         events = [event for _, own_events in pending for event in own_events]
         try:
             encrypted = self.encrypt(events)
-        except PersonIsErased as error:  # since the aggregate was loaded
+        except PersonIsErased as error:  # after the aggregate was loaded
             raise VersionConflict(str(error)) from None
         stored = [self.mapper.to_stored_event(event) for event in encrypted.events]
         last_states = [(snapshot.aggregate.id, snapshot.last_state) for snapshot in unless_changed]
@@ -189,7 +189,7 @@ class EventStore(Application[Any]):
             aggregate.position = positions[end - 1]
 
     def encrypt(self, events: Sequence[DomainEvent]) -> Encrypted:
-        """The events as they are stored: with encrypted personal fields, except in memory."""
+        """The events with encrypted personal fields, as they are stored; unchanged in memory."""
         recorder = self.recorder
         if self._vault is None or isinstance(recorder, InMemoryRecorder) or not has_personal_fields(events):
             return Encrypted(list(events), [])
@@ -205,7 +205,7 @@ class EventStore(Application[Any]):
             return decrypt_events(conn, self._vault, events)
 
     def serialize_after_collision(self, aggregate_id: str) -> AbstractContextManager[None]:
-        """Run the block under a lock of the aggregate if commands on it collided lately; else just run it."""
+        """Run the block, under a lock of the aggregate if commands on it have collided recently."""
         if self._collisions.get(aggregate_id, 0.0) > time.monotonic():
             return self.recorder.exclusive(aggregate_id)
         return nullcontext()
@@ -231,7 +231,7 @@ class EventStore(Application[Any]):
                 )
             except IntegrityError:
                 return self._find_stored(events)
-            except OutOfDate:  # perhaps since an earlier try, which may have stored the events
+            except OutOfDate:  # an earlier attempt may have stored the events
                 with suppress(VersionConflict):
                     return self._find_stored(events)
                 raise
@@ -245,7 +245,7 @@ class EventStore(Application[Any]):
                     raise
 
     def _find_stored(self, events: Sequence[DomainEvent]) -> Sequence[int]:
-        """The positions of these very events in the log. Raises VersionConflict if it has others instead."""
+        """The positions of these events in the log. Raises VersionConflict if their versions are others'."""
         positions: list[int] = []
         for aggregate_id, group in groupby(events, key=lambda event: event.originator_id):
             own_events = list(group)

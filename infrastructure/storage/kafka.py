@@ -1,6 +1,6 @@
-"""Kafka clients, every option that matters written out, and making our topics.
+"""Creates Kafka clients and our topics, with all important options set explicitly.
 
-docs/decisions/0004-event-stream.md says why the options are what they are.
+docs/decisions/0004-event-stream.md explains the options.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from typing import Any, Literal
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import MemberToRemove
-from kafka.coordinator.assignors.cooperative_sticky import (
-    CooperativeStickyAssignor,
-)
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import TopicAlreadyExistsError
 
 from infrastructure.settings import BadSettings, Settings
@@ -25,14 +23,14 @@ DELIVERY_SECONDS = 30
 RETENTION_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 LAST_OF_EACH_KEY = {
     "cleanup.policy": "compact",
-    "segment.bytes": str(16 * 1024 * 1024),  # the open segment is never compacted: keep it small
+    "segment.bytes": str(16 * 1024 * 1024),  # small, because the open segment is never compacted
     "segment.ms": str(24 * 3600 * 1000),
     "min.cleanable.dirty.ratio": "0.1",
 }
 
 
 class WrongTopic(Exception):
-    """A topic is not what this program made or would make; the message says what to do."""
+    """A topic has the wrong number of partitions. The message names the remedy."""
 
 
 def make_producer(
@@ -41,10 +39,10 @@ def make_producer(
     transactional_id: str,
     delivery_seconds: float = DELIVERY_SECONDS,
 ) -> KafkaProducer:
-    """Connect a transactional producer; raises KafkaError when no broker answers in CONNECT_SECONDS.
+    """Connect a transactional producer. Raises KafkaError if no broker answers in CONNECT_SECONDS.
 
-    Do not trust `commit_transaction` alone: it succeeds although records that expired in the buffer are
-    missing. Ask every future first. `commit_transaction` and `abort_transaction` wait without a timeout.
+    Check every future before `commit_transaction`: it succeeds even if records have expired in the buffer.
+    `commit_transaction` and `abort_transaction` wait without a timeout.
     """
     return KafkaProducer(
         bootstrap_servers=_servers(settings),
@@ -53,12 +51,12 @@ def make_producer(
         transaction_timeout_ms=60_000,
         enable_idempotence=True,
         acks="all",
-        retries=float("inf"),  # until delivery_timeout_ms; idempotence makes them harmless
+        retries=float("inf"),  # until delivery_timeout_ms; idempotence prevents duplicates
         max_in_flight_requests_per_connection=5,
         delivery_timeout_ms=int(delivery_seconds * 1000),
         request_timeout_ms=int(delivery_seconds * 1000 / 2),
         max_block_ms=int(delivery_seconds * 1000),
-        retry_backoff_ms=5,  # the sender sleeps it before it retries a transaction begun too soon
+        retry_backoff_ms=5,  # also the wait of the sender if a transaction begins before the last has ended
         reconnect_backoff_ms=50,
         reconnect_backoff_max_ms=1_000,
         linger_ms=5,
@@ -81,9 +79,9 @@ def make_consumer(
     max_poll_records: int = 200,
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed",
 ) -> KafkaConsumer:
-    """Connect a consumer of committed records that starts at the beginning and commits when told to.
+    """Connect a consumer that starts at the beginning and commits offsets only when `commit` is called.
 
-    Without a group it is to be given its partitions with `assign`.
+    Without a group, the caller must assign partitions with `assign`.
     """
     return KafkaConsumer(
         bootstrap_servers=_servers(settings),
@@ -113,7 +111,7 @@ def make_consumer(
 
 
 def make_admin(settings: Settings, seconds: int = CONNECT_SECONDS) -> KafkaAdminClient:
-    """Connect a client for topics, groups and transactions; `seconds` is its patience with each request."""
+    """Connect a client for topics, groups and transactions. `seconds` limits each request."""
     return KafkaAdminClient(
         bootstrap_servers=_servers(settings),
         client_id=f"{settings.kafka_prefix}-admin",
@@ -123,7 +121,7 @@ def make_admin(settings: Settings, seconds: int = CONNECT_SECONDS) -> KafkaAdmin
 
 
 def create_topics(settings: Settings) -> None:
-    """Create the topics that are absent; raise WrongTopic where one has another number of partitions."""
+    """Create the missing topics. Raises WrongTopic if a topic has another number of partitions."""
     wanted: dict[str, tuple[int, dict[str, str]]] = {
         events_topic(settings): (PARTITIONS, RETENTION_FOREVER),
         position_topic(settings): (1, LAST_OF_EACH_KEY),
@@ -135,13 +133,13 @@ def create_topics(settings: Settings) -> None:
         absent = [name for name in wanted if name not in present]
         for name in absent:
             _create(admin, settings, name, *wanted[name])
-        if absent:  # look again: another process may have been faster
+        if absent:  # another process may have created them with another number of partitions
             present |= _partition_counts(admin, absent)
         for name, (partitions, _) in wanted.items():
             if present.get(name, partitions) != partitions:
                 raise WrongTopic(
                     f"The topic {name} has {present[name]} partitions and needs {partitions}: with another"
-                    " number the order of a ticket's events is lost. Delete it and publish again:"
+                    " number, events of a ticket could be out of order. Delete it and publish again:"
                     " ticketing relay republish --from 0"
                 )
     finally:
@@ -149,7 +147,7 @@ def create_topics(settings: Settings) -> None:
 
 
 def absent_topics(settings: Settings) -> list[str]:
-    """Which of our topics the cluster does not have."""
+    """The names of the topics of the relay that the cluster does not have."""
     names = [events_topic(settings), position_topic(settings)]
     admin = make_admin(settings)
     try:
@@ -160,8 +158,8 @@ def absent_topics(settings: Settings) -> list[str]:
 
 
 def leave_group(settings: Settings, group_id: str, group_instance_id: str) -> None:
-    """Take a member with that name, which has closed, out of its group: the others need not wait for its
-    session to time out. Raises KafkaError."""
+    """Remove a closed member from its group, so that the others need not wait for its session to time out.
+    Raises KafkaError."""
     admin = make_admin(settings, seconds=LEAVE_SECONDS)
     try:
         admin.remove_group_members(group_id, [MemberToRemove(group_instance_id=group_instance_id)])
@@ -187,5 +185,7 @@ def _partition_counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, in
 
 def _servers(settings: Settings) -> list[str]:
     if not settings.kafka_bootstrap_servers:
-        raise BadSettings("KAFKA_BOOTSTRAP_SERVERS is not set; there is no Kafka to work with.")
+        raise BadSettings(
+            "KAFKA_BOOTSTRAP_SERVERS is not set. Set it to servers such as kafka-1:9092,kafka-2:9092."
+        )
     return settings.kafka_bootstrap_servers.split(",")

@@ -55,10 +55,8 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:  # the caller's own limit, as of a wait for notifications
             return super().wait(gen, interval, timeout)
-        left, limit = (
-            this_thread.seconds_left,
-            self.limit_seconds,
-        )  # runs at each statement: no function calls
+        # This runs at each statement, so it avoids function calls.
+        left, limit = this_thread.seconds_left, self.limit_seconds
         began = time.monotonic()
         try:
             return super().wait(gen, interval, limit if left is None or left > limit else left)
@@ -209,6 +207,18 @@ def connect(
     return conn
 
 
+def fetch_value(
+    conn: Connection,
+    statement: Query,
+    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    default: T,
+) -> T:
+    """The value that a statement with one column returns; `default` without a row, or if it is NULL."""
+    (value,) = conn.execute(statement, parameters).fetchone() or (None,)
+    return default if value is None else cast(T, value)
+
+
 async def connect_async(dsn: str, *, application: str, **options: Any) -> LimitedAsyncConnection:
     """`connect` for asyncio."""
     conninfo = address(dsn, application=application)
@@ -276,8 +286,7 @@ def migrate(dsn: str) -> list[str]:
 def pending_migrations(conn: Connection) -> list[str]:
     """The names of the migrations that have not been applied to this database."""
     known = {path.name for path in MIGRATIONS.glob("*.sql")}
-    row = conn.execute("SELECT to_regclass('public.ticketing_migrations')").fetchone()
-    if row is None or row[0] is None:
+    if not fetch_value(conn, "SELECT to_regclass('public.ticketing_migrations')::text", default=""):
         return sorted(known)
     done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
     return sorted(known - done)

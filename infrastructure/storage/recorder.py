@@ -1,7 +1,7 @@
 """Stores events in PostgreSQL behind the library's recorder interface, without a table lock.
 
 An append is one INSERT on an autocommitting connection; followers read up to a watermark (the protocol is
-described in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md says why.
+described in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md gives the reasons.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 from psycopg_pool import PoolTimeout
 
-from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement
+from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement, fetch_value
 
 LastStates = Sequence[tuple[str, bytes]]  # aggregate ids, each with the stored bytes of its last event
 
@@ -79,14 +79,24 @@ SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FR
 # Two int4 keys: a different key space from the bigint keys of the watermark.
 _LOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_lock(17747, hashtext(%b))"
 _UNLOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_unlock(17747, hashtext(%b))"
-_TRIGGER: LiteralString = (
+_COUNT_TRIGGERS: LiteralString = (
     "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'es.stored_events'::regclass"
     "   AND tgname IN ('stored_events_enter', 'stored_events_append_only') AND tgenabled = 'A'"
 )
 
 
+class StoredRow(NamedTuple):
+    """A row of the log."""
+
+    position: int
+    aggregate_id: str
+    version: int
+    event_type: str
+    state: bytes
+
+
 class WatermarkMissing(Exception):
-    """A trigger is absent or disabled that makes the log append-only and safe to follow."""
+    """A trigger that makes the log append-only and safe to follow is absent or disabled."""
 
 
 class OutOfDate(Exception):
@@ -94,9 +104,8 @@ class OutOfDate(Exception):
 
 
 def verify_triggers(conn: Connection) -> None:
-    """Raise WatermarkMissing unless both triggers of the log are enabled, for every kind of session."""
-    row = conn.execute(_TRIGGER).fetchone()
-    if row is None or row[0] != 2:
+    """Raise WatermarkMissing unless both triggers of the log are enabled for every kind of session."""
+    if fetch_value(conn, _COUNT_TRIGGERS, default=0) != 2:
         raise WatermarkMissing(
             "A trigger of es.stored_events is disabled; readers would miss events. Its owner must run:"
             " ALTER TABLE es.stored_events ENABLE ALWAYS TRIGGER stored_events_enter,"
@@ -107,8 +116,8 @@ def verify_triggers(conn: Connection) -> None:
 class WatermarkRecorder(ApplicationRecorder):
     """Stores events in `es.stored_events`.
 
-    `lock="table"` takes the library's EXCLUSIVE lock around each append instead: a fallback in case the
-    watermark is in doubt. Readers work the same way under both.
+    With `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
+    fallback in case the watermark has a fault; readers do the same with both.
     """
 
     def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
@@ -118,10 +127,10 @@ class WatermarkRecorder(ApplicationRecorder):
 
     @contextmanager
     def exclusive(self, originator_id: str) -> Iterator[None]:
-        """Run the block under an advisory lock of this aggregate, which other processes take too.
+        """Run the block under an advisory lock of this aggregate, which excludes other processes too.
 
-        In the block this thread uses the connection that holds the lock. So the holder of the lock never
-        waits for a connection of the pool while the threads that wait for the lock have all of them. Raises
+        In the block this thread uses the connection that holds the lock. Otherwise it could wait for a
+        connection of the pool while the threads that wait for the lock occupy all of them. Raises
         psycopg.errors.LockNotAvailable after the connection's lock_timeout.
         """
         with self._pool.connection() as conn:
@@ -156,7 +165,7 @@ class WatermarkRecorder(ApplicationRecorder):
         `statements` run first in the same commit, so that positions are assigned as late as possible. Raises
         OutOfDate, and stores nothing, if an aggregate in `unless_changed` has another last event. Raises
         IntegrityError when a version, or a row of `statements`, exists already. Does not retry: after a
-        psycopg.OperationalError, `outcome_is_unknown` says whether the commit may have happened.
+        psycopg.OperationalError, `outcome_is_unknown` returns whether the commit may have happened.
         """
         if not stored_events:
             return []
@@ -222,17 +231,20 @@ class WatermarkRecorder(ApplicationRecorder):
             rows = read_log(conn, after, limit, topics)
         return [
             Notification(
-                id=row[0], originator_id=row[1], originator_version=row[2], topic=row[3], state=row[4]
+                id=row.position,
+                originator_id=row.aggregate_id,
+                originator_version=row.version,
+                topic=row.event_type,
+                state=row.state,
             )
             for row in rows
-            if stop is None or row[0] <= stop
+            if stop is None or row.position <= stop
         ]
 
     def max_notification_id(self) -> int | None:
-        """The end of the log: every event up to it can be read now, and none will be added below it."""
+        """The end of the log. All events up to it can be read now, and none will be added at or below it."""
         with self.connection() as conn:
-            row = conn.execute(_LOG_END).fetchone()
-        return (row[0] if row else None) or None
+            return fetch_value(conn, _LOG_END, default=0) or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Any:
         """The library's interface requires this method. Appends send no NOTIFY: poll `read_log` instead."""
@@ -244,7 +256,7 @@ class InMemoryRecorder(POPOApplicationRecorder):
 
     @contextmanager
     def exclusive(self, originator_id: str) -> Iterator[None]:
-        """Needs no lock: only one thread uses a store in memory."""
+        """Run the block without a lock, because only one thread uses a store in memory."""
         yield
 
     def insert_events(
@@ -275,15 +287,14 @@ class InMemoryRecorder(POPOApplicationRecorder):
         return [(0, event.state) for event in events]
 
 
-def read_log(
-    conn: Connection, after: int, limit: int, topics: Sequence[str] = ()
-) -> list[tuple[int, str, int, str, bytes]]:
-    """Up to `limit` rows (position, aggregate id, version, topic, state) after the position `after`.
+def read_log(conn: Connection, after: int, limit: int, topics: Sequence[str] = ()) -> list[StoredRow]:
+    """Up to `limit` rows after the position `after`, in order and complete up to the watermark.
 
-    They are in order, complete up to the watermark. The connection must use READ COMMITTED.
+    The connection must use READ COMMITTED.
     """
     with conn.cursor(binary=True) as cur:
-        return cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
+        rows = cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
+    return [StoredRow._make(row) for row in rows]
 
 
 def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
@@ -302,7 +313,8 @@ def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_change
     known = [list(column) for column in zip(*unless_changed, strict=True)]
     if len(events) == 1:
         statement = _INSERT_ONE_IF if unless_changed else _INSERT_ONE
-        rows = conn.fetch(statement, (*rows_in[0], *known))
+        (values,) = rows_in
+        rows = conn.fetch(statement, (*values, *known))
     else:
         statement = _INSERT_MANY_IF if unless_changed else _INSERT_MANY
         columns = [list(column) for column in zip(*rows_in, strict=True)]
@@ -313,7 +325,7 @@ def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_change
 
 
 def _unlock(conn: Connection, originator_id: str) -> None:
-    """Never raises, since the work under the lock is done: closes the connection if it cannot unlock."""
+    """Release the lock, by closing the connection if necessary. Never raises: the work under it is done."""
     try:
         conn.execute(_UNLOCK_AGGREGATE, (originator_id,))
     except psycopg.Error:

@@ -1,4 +1,4 @@
-"""Keeps aggregates as this process last read them, so that only newer events are fetched and folded."""
+"""Caches aggregates as this process last read them, so that only newer events are fetched and folded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _decode_list: Callable[[bytes], Sequence[DomainEvent]] = msgspec.json.Decoder(li
 
 
 class CannotDecode(Exception):
-    """A stored event has a type or a form that this version does not know."""
+    """A stored event has a type or fields that this version cannot decode."""
 
 
 def decode_events(aggregate_id: str, states: Sequence[bytes]) -> Sequence[DomainEvent]:
@@ -45,11 +45,11 @@ class StateReader(Protocol):
     def select_states_of_both(
         self, first: tuple[str, int], second: tuple[str, int]
     ) -> tuple[list[bytes], list[bytes]]:
-        """The same of two aggregates, each an (id, after)."""
+        """As select_states, for two aggregates, each given as (id, after)."""
 
 
 class Snapshot(NamedTuple, Generic[A]):
-    """An aggregate as it was, the stored bytes of its last event then, and the size of all its events."""
+    """An aggregate at one version, the stored bytes of its last event, and the size of all its events."""
 
     aggregate: A
     last_state: bytes
@@ -57,10 +57,10 @@ class Snapshot(NamedTuple, Generic[A]):
 
 
 class Snapshots:
-    """Reads aggregates, always as of now.
+    """Reads aggregates as of now.
 
-    Stored events never change, so a snapshot stays true and only lacks newer events. Its last event is
-    fetched and compared nevertheless: after a restore from a backup the log may have other events.
+    Stored events never change, so a snapshot lacks only newer events. Its last event is fetched and compared
+    nevertheless, because after a restore from a backup the log may have other events.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Snapshots:
         self._lock = threading.Lock()
 
     def read(self, kind: type[A], aggregate_id: str) -> A | None:
-        """The caller's own copy of the aggregate, or None when no aggregate of that kind has that id."""
+        """A new copy of the aggregate, or None when no aggregate of that kind has that id."""
         snapshot = self._find(kind, aggregate_id)
         states = self._reader.select_states(aggregate_id, _version_before(snapshot))
         return self._catch_up(kind, aggregate_id, snapshot, states)
@@ -81,7 +81,7 @@ class Snapshots:
     def read_both(
         self, first: type[A], first_id: str, second: type[B], second_id: str
     ) -> tuple[A | None, B | None]:
-        """Do the same as two calls of `read`, in one round trip."""
+        """Return what two calls of `read` return, in one round trip."""
         one, other = self._find(first, first_id), self._find(second, second_id)
         states = self._reader.select_states_of_both(
             (first_id, _version_before(one)), (second_id, _version_before(other))
@@ -92,7 +92,7 @@ class Snapshots:
         )
 
     def recall(self, kind: type[A], aggregate_id: str) -> Snapshot[A] | None:
-        """The snapshot of the aggregate, with a copy of it, which may be out of date; None without one."""
+        """A copy of the snapshot of the aggregate, which may be out of date; None without a snapshot."""
         snapshot = self._find(kind, aggregate_id)
         return snapshot and snapshot._replace(aggregate=_copy_of(snapshot.aggregate))
 
@@ -122,10 +122,10 @@ class Snapshots:
             size_bytes = (snapshot.size_bytes if snapshot else 0) + sum(map(len, newer))
             snapshot = Snapshot(_copy_of(aggregate), newer[-1], size_bytes)
         if snapshot is not None:
-            self._keep(snapshot)
+            self._store(snapshot)
         return aggregate
 
-    def _keep(self, snapshot: Snapshot[Any]) -> None:
+    def _store(self, snapshot: Snapshot[Any]) -> None:
         with self._lock:
             former = self._snapshots.pop(snapshot.aggregate.id, None)
             self._size_bytes -= former.size_bytes if former else 0
@@ -138,12 +138,12 @@ class Snapshots:
 
 
 def _version_before(snapshot: Snapshot[Any] | None) -> int:
-    """The version to read past, so that the last event of the snapshot is read too."""
+    """The version after which to read, so that the last event of the snapshot is read too."""
     return snapshot.aggregate.version - 1 if snapshot else 0
 
 
 def _copy_of(aggregate: Any) -> Any:
-    """A copy that shares nothing mutable: fields hold immutable values, or lists and dicts of them."""
+    """A copy that shares no mutable object: fields hold immutable values, or lists and dicts of them."""
     fresh = copy.copy(aggregate)
     for name in fresh.__struct_fields__:
         value = getattr(fresh, name)

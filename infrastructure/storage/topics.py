@@ -1,27 +1,27 @@
-"""The names of what is ours in Kafka and the shapes of our topics, without a Kafka client."""
+"""The names of our topics and transactional ids in Kafka. Loads no Kafka client."""
 
 from __future__ import annotations
 
 from infrastructure.settings import Settings
 
-PARTITIONS = 24  # for ever: another count would send a ticket's later events to another partition
+PARTITIONS = 24  # never change it: later events of a ticket would go to another partition
 
 
 def events_topic(settings: Settings) -> str:
-    """Every event, keyed by aggregate id."""
+    """The name of the topic with every event, keyed by aggregate id."""
     return f"{settings.kafka_prefix}.events"
 
 
 def position_topic(settings: Settings) -> str:
-    """How far the relay has come, moved in the transaction of the events themselves."""
+    """The name of the topic with the position of the relay, written in the transaction of the events."""
     return f"{settings.kafka_prefix}.relay.position"
 
 
 def relay_transactional_id(settings: Settings) -> str:
-    """The one id of all relays: whoever has it last may write."""
+    """The transactional id of all relays. Kafka accepts records only from the last that has started."""
     return f"{settings.kafka_prefix}-relay-0"
 
 
 def checkpoints_topic(settings: Settings) -> str:
-    """What the notary has signed, one record a line of its file."""
+    """The name of the topic with the notary's statements, one record for each line of its file."""
     return f"{settings.kafka_prefix}.checkpoints"

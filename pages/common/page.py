@@ -21,7 +21,7 @@ class Page(Resource):
     def admit(
         self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]
     ) -> None:
-        """Require a session unless the page is public. Without one, answer with the request to sign in."""
+        """Require a session unless the page is public. Without one, ask to sign in."""
         if isinstance(verb, PageOperation) and not verb.public:
             sessions.admit(req, resp, self.services, verb, self._page_with_form(req, params))
 

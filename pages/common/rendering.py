@@ -37,7 +37,7 @@ def render(
     form_targets: Sequence[str] = (),
     **values: Any,
 ) -> None:
-    """Answer with a page. The template also gets `session`, which is None if nobody is signed in.
+    """Answer with a page. The template also gets `session`, which is None without a signed-in user.
 
     `form_targets` are other origins to which an answer to a form of this page may redirect, because browsers
     apply form-action to redirects too.
@@ -50,7 +50,7 @@ def render(
 
 
 def set_headers(resp: falcon.Response, *, form_targets: Sequence[str] = ()) -> None:
-    """Set headers by which the browser allows a page only to show itself and to send its forms."""
+    """Set headers that restrict the page to styles, images and forms of this site."""
     targets = " ".join(("'self'", *form_targets))
     policy = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -66,7 +66,7 @@ def set_headers(resp: falcon.Response, *, form_targets: Sequence[str] = ()) -> N
 def render_failure(
     req: falcon.Request, resp: falcon.Response, failure: Failure, *, unsent: Any = None
 ) -> None:
-    """Answer an error as a page, which contains the form that was sent, if given (pages/common/unsent.py)."""
+    """Answer an error with a page. It contains the form `unsent`, if given (pages/common/unsent.py)."""
     messages = [message for field in (failure.details or {}).values() for message in field]
     render(
         req,

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import falcon
@@ -17,7 +18,7 @@ from api.http.rate_limit import count_action
 from api.http.redirects import redirect
 from api.http.services import Services
 from commands.sign_in import ABSOLUTE, IDLE
-from domain.access import Caller, effective_rights
+from domain.access import Caller, Role, effective_rights
 from infrastructure.keys.tokens import FORM, SESSION, digest, has_form, make_token
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import Pool, named_queries
@@ -53,10 +54,10 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
 def admit(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Set the caller, session and form of a signed-in user. Answer everyone else with the request to sign in,
-    which leads back to `page`: that of this address, or that with the form.
+    """Set the caller, session and form of a signed-in user. Without a session, ask to sign in instead.
 
-    With `keeps_form`, a form that was sent after the session had ended can be sent again. Raises Forbidden
+    After signing in, the browser is redirected to `page`: this page, or the page with the form. With
+    `keeps_form`, a form that was sent after the session had ended can be sent again. Raises Forbidden
     below the least role, Refused with 403 for a form that was not sent from our pages, and with 429 above the
     limit.
     """
@@ -104,7 +105,7 @@ def ask_to_sign_in(
 
 
 def find_session(req: falcon.Request, services: Services) -> WebSession | None:
-    """The session of the request's cookie, with the current data of its user; None without a valid one."""
+    """The session of the request's cookie, with the current rights of its user; None without a valid one."""
     secret = _secret(req, cookie_name(services.settings), SESSION)
     return _find(services.pool, secret) if secret else None
 
@@ -129,7 +130,7 @@ def form_token(req: falcon.Request, resp: falcon.Response, services: Services) -
     return token_for(secret)
 
 
-def given_form_token(req: falcon.Request, services: Services) -> str | None:
+def expected_form_token(req: falcon.Request, services: Services) -> str | None:
     """The token that a form sent before sign-in must contain; None if the browser sent no cookie."""
     secret = _secret(req, form_cookie_name(services.settings), FORM)
     return token_for(secret) if secret else None
@@ -153,7 +154,7 @@ def form_cookie_name(settings: Settings) -> str:
 def _ask_after_form(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
-    """Answer a form without a session with the request to sign in, and state whether the form was kept."""
+    """Ask to sign in after a form without a session. The page states whether the form can be sent again."""
     unsent = unsent_form(req, services, read_form(req)) if operation.keeps_form else None
     complaint = _ENDED + (_KEPT if unsent else _LOST)
     ask_to_sign_in(req, resp, services, local_path(page), status=403, complaint=complaint, unsent=unsent)
@@ -175,28 +176,41 @@ def _admit_form(
     count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
 
 
+class _Row(NamedTuple):
+    """The columns of the statements in sessions.sql."""
+
+    id: str
+    secret_sha256: bytes
+    started_at: datetime
+    user_id: str
+    name: str
+    role: Role
+    property_ids: list[str]
+    synchronous_commit: str
+
+
 def _find(pool: Pool, secret: str) -> WebSession | None:
     secret_sha256 = digest(secret)
     parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
     with pool.connection() as conn:
-        row = read_only.run_with_fallback(
+        found = read_only.run_with_fallback(
             lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
             lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
         )
-    if row is None or not compare_digest(row[1], secret_sha256):
+    row = None if found is None else _Row(*found)
+    if row is None or not compare_digest(row.secret_sha256, secret_sha256):
         return None
-    session_id, _, started_at, user_id, name, role, property_ids, _ = row
-    rights = effective_rights((role, property_ids))
+    rights = effective_rights((row.role, row.property_ids))
     caller = Caller(
-        principal_id=user_id,
-        name=name,
+        principal_id=row.user_id,
+        name=row.name,
         role=rights.role,
         auth="session",
-        credential_id=session_id,
-        user_id=user_id,
+        credential_id=row.id,
+        user_id=row.user_id,
         property_ids=rights.property_ids,
     )
-    return WebSession(id=session_id, started_at=started_at, caller=caller, csrf_token=token_for(secret))
+    return WebSession(id=row.id, started_at=row.started_at, caller=caller, csrf_token=token_for(secret))
 
 
 def _secret(req: falcon.Request, name: str, prefix: str) -> str | None:

@@ -49,8 +49,8 @@ class ShownForm:
         return [value] if isinstance(value, str) else value
 
     def options(self, name: str, offered: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The (value, label) pairs to choose from, including the current values: for a value that is not
-        among the options, a browser would send another one or none."""
+        """The (value, label) pairs to choose from, including the current values. If a current value were
+        missing from the options, a browser would send another one or none."""
         pairs = list(offered)
         known = {value for value, _ in pairs}
         return pairs + [(value, value) for value in self.chosen(name) if value and value not in known]
@@ -69,7 +69,7 @@ def sent_values(fields: Values, sent: Form) -> Values:
 
 
 def first_values(kind: type[msgspec.Struct], *, omitted: Collection[str] = ()) -> Values:
-    """The values with which a form for the fields of `kind` is shown first: their defaults, or empty."""
+    """The initial values of a form for the fields of `kind`: their defaults, or empty."""
     return {
         field.encode_name: field.default if isinstance(field.default, str) else ""
         for field in msgspec.structs.fields(kind)
@@ -78,6 +78,6 @@ def first_values(kind: type[msgspec.Struct], *, omitted: Collection[str] = ()) -
 
 
 def or_none(values: Values, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The values for the fields of `kind`; a text left empty is None where the field may be None."""
+    """The values for the fields of `kind`; an empty text is None if the field may be None."""
     may_be_none = {field.name for field in msgspec.structs.fields(kind) if NoneType in get_args(field.type)}
     return {name: value or (None if name in may_be_none else value) for name, value in values.items()}

@@ -17,8 +17,8 @@ from pages.common.csrf import TOKEN_FIELD, is_from_own_page
 _PATH_FIELD = "unsent"
 _PREFIX = "unsent."
 _PANEL = "/admin"
-_SECRETS = ("password", "again", "secret")  # a form with one of these is not kept
-_HIDDEN = frozenset(("command_id", "version", "step", TOKEN_FIELD))  # fields that no person fills in
+_SECRETS = ("password", "again", "secret")  # a form with one of these is not offered again
+_HIDDEN = frozenset(("command_id", "version", "step", TOKEN_FIELD))  # fields that people do not fill in
 
 
 class Unsent(msgspec.Struct, frozen=True):
@@ -39,8 +39,8 @@ class Unsent(msgspec.Struct, frozen=True):
 
 
 def unsent_form(req: falcon.Request, services: Services, form: Form) -> Unsent | None:
-    """The form to keep. None if it has no text, contains a secret, or may come from another site, because the
-    user would believe that they had filled it in."""
+    """The form to offer again. None if it has no text, contains a secret, or may come from another site: the
+    user may not have filled it in."""
     if not is_from_own_page(req, services) or any(form.value(name) for name in _SECRETS):
         return None
     unsent = Unsent(req.path, [pair for pair in form.pairs() if pair[0] != TOKEN_FIELD])
@@ -48,12 +48,12 @@ def unsent_form(req: falcon.Request, services: Services, form: Form) -> Unsent |
 
 
 def render_failure(services: Services, req: falcon.Request, resp: falcon.Response, failure: Failure) -> None:
-    """Answer an error as a page, which contains the form that was sent, so that it can be sent again."""
+    """Answer an error with a page. It contains the form that was sent, so that it can be sent again."""
     pages.render_failure(req, resp, failure, unsent=_form_that_failed(req, services))
 
 
 def _form_that_failed(req: falcon.Request, services: Services) -> Unsent | None:
-    """The form of the panel that this request sent, with its token; None if there is none to keep."""
+    """The form that this request sent to the panel, with its token; None if it is not offered again."""
     if req.method != "POST" or not req.path.startswith(_PANEL) or not is_from_own_page(req, services):
         return None
     try:

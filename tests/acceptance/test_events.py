@@ -11,7 +11,7 @@ import requests
 from cloudevents.core.formats.json import JSONFormat
 
 from domain.access import SCOPES
-from event_stream.envelope import StoredRow, as_cloudevent, to_record
+from event_stream.envelope import as_cloudevent, to_record
 from infrastructure.storage.postgres import connect
 from infrastructure.storage.recorder import read_log
 from tests.acceptance.site import LEAK, Site
@@ -40,7 +40,7 @@ def follow(site, *, until, limit=100):
 
 def log(site):
     with connect(site.dsn, application="tests") as conn:
-        return [StoredRow(*row) for row in read_log(conn, 0, 1_000_000)]
+        return read_log(conn, 0, 1_000_000)
 
 
 def as_sent(site, row):

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, TransactionState
 from kafka.errors import KafkaTimeoutError
 
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
@@ -111,7 +111,7 @@ def new_relay_recovers(settings):
 def test_an_abort_discards_committed_records_without_markers(settings):
     """The control for the tests below: it shows why the relay waits for the markers. The records are lost."""
     with connect(settings.database_url, application="tests") as conn:
-        records = [to_record(StoredRow(*row), source=settings.base_url) for row in read_log(conn, 0, 100)]
+        records = [to_record(row, source=settings.base_url) for row in read_log(conn, 0, 100)]
         with transactions(conn, settings, DELIVERY_SECONDS) as producer:
             for each in (ForgottenMarks(producer, settings), producer):
                 each.begin_transaction()

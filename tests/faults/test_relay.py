@@ -13,7 +13,7 @@ import requests
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from cli.supervisor import Child, Supervisor, ticketing_command
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
@@ -245,7 +245,7 @@ def test_the_producer_alone_would_have_committed_the_rest(cut_half_way):
     If it fails, kafka-python has corrected the defect.
     """
     settings, conn, producer = cut_half_way
-    rows = [StoredRow(*row) for row in read_log(conn, 0, 100)]
+    rows = read_log(conn, 0, 100)
 
     producer.begin_transaction()
     for row in rows:

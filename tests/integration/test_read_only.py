@@ -176,7 +176,7 @@ def test_the_reserve_occupies_space_and_is_released_when_needed(tmp_path, monkey
     reserve = Reserve(tmp_path)
     file = tmp_path / disk_space.RESERVE
 
-    reserve.keep()
+    reserve.create()
     size = os.stat(file).st_blocks * 512
     is_released = reserve.release()
     monkeypatch.setattr(disk_space, "LEAST_FREE_BYTES", 2**62)
@@ -185,6 +185,6 @@ def test_the_reserve_occupies_space_and_is_released_when_needed(tmp_path, monkey
     assert not is_released
     assert reserve.release()
     assert not file.exists()
-    reserve.keep()
+    reserve.create()
     assert not file.exists()
     assert has_room(Path("/"), 1)

@@ -42,7 +42,7 @@ def append(conn, stream, version=1):
 
 def streams(conn, position=0):
     """What a follower at `position` can read now."""
-    return [row[1] for row in read_log(conn, position, 100)]
+    return [row.aggregate_id for row in read_log(conn, position, 100)]
 
 
 def begin(conn):
@@ -215,7 +215,7 @@ def test_readers_do_not_wait_for_other_databases_and_other_advisory_locks(conn, 
 def test_reading_can_be_limited_to_topics(conn):
     append(conn, "one")
 
-    assert [row[1] for row in read_log(conn, 0, 100, ["test"])] == ["one"]
+    assert [row.aggregate_id for row in read_log(conn, 0, 100, ["test"])] == ["one"]
     assert read_log(conn, 0, 100, ["another"]) == []
 
 
@@ -261,7 +261,7 @@ def test_an_append_with_a_taken_version_stores_none_of_its_events(conn, recorder
     with pytest.raises(IntegrityError):
         recorder.insert_events([StoredEvent("s", version, "test", b"{}") for version in (1, 2, 3)])
 
-    assert [row[2] for row in read_log(conn, 0, 100)] == [2]
+    assert [row.version for row in read_log(conn, 0, 100)] == [2]
 
 
 def test_with_the_table_lock_appends_run_one_at_a_time(conn, other, pool):

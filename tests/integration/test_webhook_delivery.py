@@ -156,7 +156,7 @@ def test_a_secret_that_cannot_be_decrypted_fails_the_deliveries_of_its_webhook_o
 
     eventually(lambda: statuses(pool) == {"dead": 1, "delivered": 1})
 
-    message = "not sent: something is wrong on our side"
+    message = "not sent: an internal error occurred"
     assert sorted(attempts(pool), key=str)[-3:] == [(number, None, message) for number in (1, 2, 3)]
     assert [post.path for post in receiver.posts] == ["/whole"]
 

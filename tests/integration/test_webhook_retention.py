@@ -130,7 +130,7 @@ def test_a_replay_does_not_create_deleted_deliveries_again(conn, store, pool, re
 def test_reading_the_log_again_does_not_create_deleted_deliveries_again(conn, store, finished_deliveries):
     age(conn, 100)
     purge(conn, RETENTION, NOT_STOPPED)
-    everything = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
+    everything = [LoggedEvent(row.position, decode(row.state)) for row in read_log(conn, 0, 1_000)]
 
     assert Enqueuer(store).enqueue(conn, everything) == 0
     assert counts(conn) == (0, 0, 0)
@@ -142,7 +142,7 @@ def test_a_message_that_a_replay_uses_again_is_not_deleted(
     """The last old delivery of the message is deleted before a replay to a new webhook commits."""
     new_webhook = register(store, receiver.url("/new"))
     age(conn, 100)
-    events = [LoggedEvent(row[0], decode(row[4])) for row in read_log(conn, 0, 1_000)]
+    events = [LoggedEvent(row.position, decode(row.state)) for row in read_log(conn, 0, 1_000)]
     with pool.connection() as replaying:
         with replaying.transaction():
             assert Enqueuer(store).enqueue_for(replaying, events, new_webhook.id) == 3

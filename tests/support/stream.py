@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.postgres import connect
@@ -84,7 +84,7 @@ class Verdict(NamedTuple):
 def judge(dsn: str, records: Sequence[Any], source: str) -> Verdict:
     """Compare the records, in the order in which a consumer received them, with the whole log."""
     with connect(dsn, application="tests") as conn:
-        log = {row[0]: StoredRow(*row) for row in read_log(conn, 0, 10_000_000)}
+        log = {row.position: row for row in read_log(conn, 0, 10_000_000)}
     counts: Counter[int] = Counter()
     versions: dict[bytes, int] = {}
     partitions: dict[bytes, int] = {}
@@ -100,8 +100,8 @@ def judge(dsn: str, records: Sequence[Any], source: str) -> Verdict:
         if (record.key, record.value, record.headers) != (expected.key, expected.value, expected.headers):
             wrong["altered"] += 1
         if counts[position] == 1:
-            wrong["out_of_order"] += row.aggregate_version != versions.get(record.key, 0) + 1
-            versions[record.key] = row.aggregate_version
+            wrong["out_of_order"] += row.version != versions.get(record.key, 0) + 1
+            versions[record.key] = row.version
         wrong["misplaced"] += partitions.setdefault(record.key, record.partition) != record.partition
     lost = len(log.keys() - counts.keys())
     return Verdict(lost=lost, repeated=sum(counts.values()) - len(counts), **wrong)

@@ -5,8 +5,9 @@ import pytest
 
 from domain.changes import ticket_changes
 from domain.ticket import Ticket, TicketReopened, TicketResolved, TicketStatusChanged
-from event_stream.envelope import StoredRow, to_record
+from event_stream.envelope import to_record
 from infrastructure.storage.event_store import decode, encode
+from infrastructure.storage.recorder import StoredRow
 from tests.golden.__main__ import kept
 from tests.unit.builders import TICKET_FIELDS, context
 from webhook_dispatcher.payloads import TicketStep, event_names, make_message

@@ -1,35 +1,35 @@
-"""Which requests are answered by the threads that are kept for health checks."""
+"""Which requests the threads for health checks answer."""
 
 import socket
 
 import pytest
 
-from server.health_lanes import HealthLanes
+from server.health_threads import HealthThreads
 
 
 @pytest.fixture
 def connection():
-    """A client's end and the server's, as the worker has it while it waits for a request."""
+    """The client's and the server's socket. The latter does not block, as in the worker."""
     client, server = socket.socketpair()
     with client, server:
         server.setblocking(False)
         yield client, server
 
 
-def lane_of(connection, sent):
+def pool_for(connection, sent):
     client, server = connection
     client.sendall(sent)
-    return HealthLanes().lane_of(server)
+    return HealthThreads().pool_for(server)
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
-def test_health_checks_have_lanes_of_their_own(method, connection):
-    lanes = HealthLanes()
+def test_each_health_check_has_its_own_thread_pool(method, connection):
+    threads = HealthThreads()
     client, server = connection
     found = []
     for path in (b"/health/live", b"/health/ready"):
         client.sendall(b"%b %b HTTP/1.1\r\nHost: here\r\n\r\n" % (method, path))
-        found.append(lanes.lane_of(server))
+        found.append(threads.pool_for(server))
         server.recv(1_000)
 
     assert None not in found
@@ -49,19 +49,19 @@ def test_health_checks_have_lanes_of_their_own(method, connection):
         b"G",
     ],
 )
-def test_other_requests_and_those_that_could_hold_a_thread_go_with_the_rest(sent, connection):
-    assert lane_of(connection, sent) is None
+def test_other_and_incomplete_requests_do_not_use_the_threads_for_health_checks(sent, connection):
+    assert pool_for(connection, sent) is None
 
 
-def test_looking_at_a_request_takes_nothing_of_it(connection):
+def test_choosing_a_pool_consumes_no_bytes_of_the_request(connection):
     request = b"GET /health/live HTTP/1.1\r\n\r\n"
-    lane_of(connection, request)
+    pool_for(connection, request)
 
     assert connection[1].recv(1_000) == request
 
 
-def test_a_connection_that_is_blocking_or_silent_is_not_waited_for(connection):
+def test_choosing_a_pool_does_not_wait_for_a_blocking_or_silent_connection(connection):
     _, server = connection
-    assert HealthLanes().lane_of(server) is None
+    assert HealthThreads().pool_for(server) is None
     server.setblocking(True)
-    assert HealthLanes().lane_of(server) is None
+    assert HealthThreads().pool_for(server) is None

@@ -1,0 +1,42 @@
+"""Threads for health checks only, so that health checks do not wait in the queue behind other requests."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+HEAD_BYTES = 2_048  # a request with a longer head is not treated as a health check
+READY_THREADS = 4  # a check takes up to a second; concurrent requests share its result
+_METHODS = (b"GET", b"HEAD")
+_HAS_BODY = (b"\ncontent-length:", b"\ntransfer-encoding:")
+
+
+class HealthThreads:
+    """One thread pool for /health/live, which never waits, and one for /health/ready, which may wait for a
+    second."""
+
+    def __init__(self) -> None:
+        live = ThreadPoolExecutor(1, thread_name_prefix="live")
+        ready = ThreadPoolExecutor(READY_THREADS, thread_name_prefix="ready")
+        pools = {b"/health/live": live, b"/health/ready": ready}
+        self._pools = {
+            b"%b %b " % (method, path): pool for method in _METHODS for path, pool in pools.items()
+        }
+        self._prefixes = tuple(self._pools)
+
+    def pool_for(self, client: socket.socket) -> ThreadPoolExecutor | None:
+        """The thread pool for the next request on this connection; None unless it is a health check.
+
+        Also returns None if the request has not arrived completely: a slow client would block the pool.
+        """
+        if client.gettimeout() != 0:  # recv would wait
+            return None
+        try:
+            head = socket.socket.recv(client, HEAD_BYTES, socket.MSG_PEEK)
+        except OSError:
+            return None
+        if not head.startswith(self._prefixes) or b"\r\n\r\n" not in head:
+            return None
+        if any(field in head.lower() for field in _HAS_BODY):
+            return None
+        return self._pools[head[: head.index(b" ", 5) + 1]]

@@ -37,7 +37,7 @@ def test_create_prints_id_and_secret_and_nothing_else(run, pool):
     assert secret not in done.stderr
 
 
-def test_a_client_takes_every_option(run, pool):
+def test_create_stores_every_option(run, pool):
     run(
         *("property", "create", "--id", "abc123", "--name", "S", "--street", "1 A", "--city", "B"),
         *("--state", "C", "--zip", "1", "--country", "D"),
@@ -88,7 +88,7 @@ def test_a_client_is_listed_rotated_and_revoked(run, pool):
         (("oauth-client", "revoke", "client_nobody"), 1, "No such OAuth client"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_reason(run, pool, arguments, exit_code, reason):
+def test_an_invalid_client_is_refused_with_a_reason(run, pool, arguments, exit_code, reason):
     done = run(*arguments)
 
     assert (done.returncode, reason in done.stderr) == (exit_code, True), done.stderr

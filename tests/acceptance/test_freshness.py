@@ -1,4 +1,4 @@
-"""Every client reads an acknowledged write at once, whichever worker answers."""
+"""Every client sees an acknowledged write at once, whichever worker answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ids(answer):
     return [item["id"] for item in answer.json()["data"]]
 
 
-def test_tickets_posted_are_read_and_listed_at_once(site):
+def test_posted_tickets_are_read_and_listed_at_once(site):
     def post_read_and_list(number):
         posted = once(site, "POST", "/v1/tickets", json={**LEAK, "title": f"Leak {number}"})
         ticket_id = posted.json()["data"]["id"]
@@ -55,7 +55,7 @@ def test_tickets_posted_are_read_and_listed_at_once(site):
 
 
 def test_comments_changes_and_deletions_are_seen_at_once(site):
-    def live_through(number):
+    def change_and_read(number):
         ticket_id = once(site, "POST", "/v1/tickets", json=LEAK).json()["data"]["id"]
         path = f"/v1/tickets/{ticket_id}"
         once(site, "POST", f"{path}/comments", "staff", json={"text": f"Comment {number}"})
@@ -77,12 +77,12 @@ def test_comments_changes_and_deletions_are_seen_at_once(site):
         )
 
     with ThreadPoolExecutor(CLIENTS) as clients:
-        outcomes = list(clients.map(live_through, range(ROUNDS)))
+        outcomes = list(clients.map(change_and_read, range(ROUNDS)))
 
     assert outcomes == [(True,) * 6] * ROUNDS
 
 
-def test_people_and_places_are_seen_at_once(site):
+def test_people_and_properties_are_seen_at_once(site):
     def register_and_read(number):
         address = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
         place = once(site, "POST", "/v1/properties", json={"name": f"P{number}", "address": address})
@@ -90,7 +90,7 @@ def test_people_and_places_are_seen_at_once(site):
         once(site, "POST", f"/v1/properties/{place_id}/units", json={"name": "Unit 1"})
         person = {"name": f"U{number}", "email": "u@example.com", "role": "staff", "property_ids": [place_id]}
         user_id = once(site, "POST", "/v1/users", json=person).json()["data"]["id"]
-        of_place = once(site, "GET", f"/v1/users?property_id={place_id}")
+        of_property = once(site, "GET", f"/v1/users?property_id={place_id}")
         ticket = once(site, "POST", "/v1/tickets", json={"title": "T", "property_id": place_id}).json()[
             "data"
         ]
@@ -100,7 +100,7 @@ def test_people_and_places_are_seen_at_once(site):
         once(site, "PATCH", f"/v1/users/{user_id}", json={"name": "Renamed"})
         renamed = once(site, "GET", f"/v1/tickets/{ticket['id']}").json()["data"]
         return (
-            ids(of_place) == [user_id],
+            ids(of_property) == [user_id],
             assigned.json()["data"]["assigned_to"] == {"id": user_id, "name": f"U{number}"},
             (one["units_count"], one["active_tickets_count"]) == (1, 1),
             [p["active_tickets_count"] for p in listed if p["id"] == place_id] == [1],

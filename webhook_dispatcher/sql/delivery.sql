@@ -1,6 +1,7 @@
 -- name: claim
--- Of every webhook that takes posts, as many due deliveries as it has room for, and of each ticket only the
--- first that is not finished. The lease is a date, not a lock: no transaction is open during a post.
+-- Claims due deliveries of every webhook that is enabled and not paused: up to `room` simultaneous posts for
+-- each webhook, and only the first unfinished delivery of each ticket. A lease is a time, not a lock, so no
+-- transaction is open during a post.
 WITH open AS (
     SELECT e.id,
            CASE WHEN h.failures >= %(breaker)s THEN 1 ELSE %(room)s END - coalesce(b.posts, 0) AS room
@@ -36,7 +37,8 @@ SELECT c.id, c.endpoint_id, c.message_id, c.claims, c.failures,
  ORDER BY c.id;
 
 -- name: finish
--- Only while the claim is still ours. A failure keeps its place in the schedule.
+-- Does nothing when another dispatcher has claimed the delivery since. After a failure, `failures` is the index
+-- of the next wait in the retry schedule.
 UPDATE hook.deliveries d
    SET status = f.status,
        failures = f.failures,
@@ -58,8 +60,8 @@ SELECT * FROM unnest(%(ids)s::bigint[], %(numbers)s::int[], %(ats)s::timestamptz
 DELETE FROM hook.health WHERE endpoint_id = ANY(%(ids)s);
 
 -- name: note_failures
--- After so many in a row the webhook gets one post at a time, after a pause. A receiver that asks for time
--- (Retry-After) gets it, whatever the count.
+-- After `breaker` failures in a row the webhook gets one post at a time, each after a pause. A pause that the
+-- receiver requested (Retry-After) applies after any number of failures.
 INSERT INTO hook.health AS h (endpoint_id, failures, failing_since, paused_until)
 SELECT f.id, f.failures, now(),
        CASE WHEN f.pause > 0 THEN now() + make_interval(secs => f.pause)
@@ -72,7 +74,7 @@ SELECT f.id, f.failures, now(),
 RETURNING h.endpoint_id, now() - h.failing_since;
 
 -- name: release
--- At the end of a dispatcher: what it holds need not wait for its leases to run out.
+-- Ends the leases of a dispatcher that stops, so that its deliveries are due at once.
 UPDATE hook.deliveries d
    SET leased_until = NULL, next_at = now()
   FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS f (id, claims)

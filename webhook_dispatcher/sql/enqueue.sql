@@ -1,7 +1,8 @@
 -- name: select_endpoints
--- With `ids` NULL those that may get new messages, otherwise those with these ids. The owner has access
--- while a key is good, an application as itself is not shut out, an application that acts for a person holds
--- a token of theirs (a grant that ends takes its tokens with it), or a person who signed in is not erased.
+-- Selects the webhooks with these ids; if `ids` is NULL, all enabled webhooks. The boolean column says whether
+-- the owner has access. It is true for an API key that is valid and has the scope; for an application that acts
+-- as itself, while it is not revoked; for an application that acts for a person, while it holds a token of that
+-- person (the end of a grant deletes its tokens); for a person who signed in, until they are erased.
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),
@@ -37,7 +38,7 @@ SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coa
 SELECT FROM hook.endpoints WHERE id = %(id)s FOR SHARE;
 
 -- name: select_histories
--- The events of several tickets, each past the version that is known and up to the one that is asked for.
+-- The events of several tickets: of each, those after version `after` and up to version `up_to`.
 SELECT e.originator_id, e.state
   FROM unnest(%(ids)s::text[], %(after)s::bigint[], %(up_to)s::bigint[]) AS w (id, after, up_to)
   JOIN es.stored_events e
@@ -55,8 +56,8 @@ SELECT property_id || '/' || id, name FROM read.units
  WHERE (property_id, id) IN (SELECT * FROM unnest(%(unit_properties)s::text[], %(unit_ids)s::text[]));
 
 -- name: insert_messages
--- One that is there is locked, and made young should it be old: it is used again, and must not be purged
--- before its new delivery is.
+-- Locks a message that exists already, and renews the time of an old one: retention must not delete a message
+-- that gets a new delivery.
 INSERT INTO hook.messages AS old (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
        is_internal, body)
 SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(aggregate_id)s::text[],

@@ -3,8 +3,8 @@
 SELECT pg_try_advisory_xact_lock(%(key)s);
 
 -- name: mark_finished
--- Take a batch of deliveries that finished long ago, and first write down at their webhooks how far back
--- nothing is known any more. The lock on the webhook makes a replay that is just being computed wait, or us.
+-- Locks a batch of deliveries that finished long ago, and stores in each webhook the last position of them, up
+-- to which its deliveries may be missing. A replay locks the webhook too, so one of the two waits.
 WITH old AS (
     SELECT d.id, d.endpoint_id, d.message_id, m.position
       FROM hook.deliveries d LEFT JOIN hook.messages m ON m.id = d.message_id
@@ -21,7 +21,7 @@ WITH old AS (
 SELECT id, message_id FROM old;
 
 -- name: find_ownerless
--- What waited for a webhook when that was deleted will never be sent.
+-- Pending deliveries of webhooks that were deleted long ago; they are never sent.
 SELECT d.id, d.message_id
   FROM hook.endpoints e JOIN hook.deliveries d ON d.endpoint_id = e.id AND d.status = 'pending'
  WHERE e.deleted_at < now() - %(retention)s
@@ -35,12 +35,13 @@ WITH attempts AS (
 DELETE FROM hook.deliveries WHERE id = ANY(%(ids)s::bigint[]);
 
 -- name: delete_messages
--- Unless another webhook has a delivery of it. One that is just being used again is locked and then young.
+-- Keeps messages that another webhook has a delivery of. A message that is being used again is locked, and is
+-- no longer old when the lock is released.
 DELETE FROM hook.messages m
  WHERE m.id = ANY(%(message_ids)s::text[])
    AND m.created_at < now() - %(retention)s
    AND NOT EXISTS (SELECT FROM hook.deliveries d WHERE d.message_id = m.id);
 
 -- name: delete_secrets
--- Those that a rotation replaced, once their grace is over.
+-- Deletes secrets that a rotation replaced, after their grace time.
 DELETE FROM hook.secrets WHERE expires_at <= now();

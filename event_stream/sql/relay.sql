@@ -10,8 +10,7 @@ SELECT l.pid, p.position,
 SELECT pg_terminate_backend(%(pid)s);
 
 -- name: read_log_state
--- Values to check the starting position with: its copy, the end of the log, and the event at the position in
--- Kafka.
+-- Values to check the starting position with: its copy, the end of the log, and the event at the position.
 SELECT p.position,
        (SELECT coalesce(max(notification_id), 0) FROM es.stored_events),
        (SELECT state FROM es.stored_events WHERE notification_id = %(position)s)

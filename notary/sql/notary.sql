@@ -6,7 +6,7 @@ SELECT pg_advisory_xact_lock(%(key)s);
 SELECT id FROM notary.log;
 
 -- name: count_waiting
--- The number of events that are not in a block yet, up to the limit, and whether one of them is an erasure.
+-- The number of events that are not chained yet, at most those of one block, and whether one is an erasure.
 SELECT count(*), coalesce(bool_or(topic = 'user.erased'), false)
   FROM es.stored_events_read(%(after)s, %(limit)s, NULL);
 
@@ -36,7 +36,7 @@ SELECT number, first_position, last_position, positions, leaves, root, chain, ea
   FROM notary.pages WHERE number = %(number)s;
 
 -- name: blocks_in_window
--- The blocks that may contain events of the window. Blocks without times may contain any.
+-- The blocks that may contain events of the window.
 SELECT number, first_position, last_position FROM notary.pages
  WHERE last_position >= %(first)s AND first_position <= %(last)s
    AND (latest_at >= %(since)s OR latest_at IS NULL OR %(since)s::timestamptz IS NULL)

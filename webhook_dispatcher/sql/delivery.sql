@@ -1,7 +1,6 @@
 -- name: claim
--- Claims due deliveries of every webhook that is enabled and not paused: up to `room` simultaneous posts for
--- each webhook, and only the first unfinished delivery of each ticket. A lease is a time, not a lock, so no
--- transaction is open during a post.
+-- Claims due deliveries: for each webhook up to its number of posts at a time, and for each ticket only the first
+-- unfinished one. The lease is a time, not a lock: no transaction is open during a post.
 WITH open AS (
     SELECT e.id,
            CASE WHEN h.failures >= %(breaker)s THEN 1 ELSE %(room)s END - coalesce(b.posts, 0) AS room
@@ -37,8 +36,7 @@ SELECT c.id, c.endpoint_id, c.message_id, c.claims, c.failures,
  ORDER BY c.id;
 
 -- name: finish
--- Does nothing when another dispatcher has claimed the delivery since. After a failure, `failures` is the index
--- of the next wait in the retry schedule.
+-- Updates only deliveries that this process still holds. `failures` is the place in the schedule of attempts.
 UPDATE hook.deliveries d
    SET status = f.status,
        failures = f.failures,
@@ -61,7 +59,7 @@ DELETE FROM hook.health WHERE endpoint_id = ANY(%(ids)s);
 
 -- name: note_failures
 -- After `breaker` failures in a row the webhook gets one post at a time, each after a pause. A pause that the
--- receiver requested (Retry-After) applies after any number of failures.
+-- receiver requests (Retry-After) applies after any failure.
 INSERT INTO hook.health AS h (endpoint_id, failures, failing_since, paused_until)
 SELECT f.id, f.failures, now(),
        CASE WHEN f.pause > 0 THEN now() + make_interval(secs => f.pause)
@@ -74,7 +72,7 @@ SELECT f.id, f.failures, now(),
 RETURNING h.endpoint_id, now() - h.failing_since;
 
 -- name: release
--- Ends the leases of a dispatcher that stops, so that its deliveries are due at once.
+-- Ends the leases of a dispatcher that stops, so that others can claim its deliveries at once.
 UPDATE hook.deliveries d
    SET leased_until = NULL, next_at = now()
   FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS f (id, claims)

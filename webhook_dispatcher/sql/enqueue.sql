@@ -1,8 +1,7 @@
 -- name: select_endpoints
--- Selects the webhooks with these ids; if `ids` is NULL, all enabled webhooks. The boolean column says whether
--- the owner has access. It is true for an API key that is valid and has the scope; for an application that acts
--- as itself, while it is not revoked; for an application that acts for a person, while it holds a token of that
--- person (the end of a grant deletes its tokens); for a person who signed in, until they are erased.
+-- The webhooks with these ids; with `ids` NULL, those that may get new messages. The owner has access: a key, while
+-- it is neither revoked nor expired; an application without a user, while it is not revoked; an application with a
+-- user, while it has a valid token of that user; a signed-in user, while they are not erased.
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),
@@ -38,7 +37,7 @@ SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coa
 SELECT FROM hook.endpoints WHERE id = %(id)s FOR SHARE;
 
 -- name: select_histories
--- The events of several tickets: of each, those after version `after` and up to version `up_to`.
+-- The events of several tickets, for each after the version `after` and up to the version `up_to`.
 SELECT e.originator_id, e.state
   FROM unnest(%(ids)s::text[], %(after)s::bigint[], %(up_to)s::bigint[]) AS w (id, after, up_to)
   JOIN es.stored_events e
@@ -56,8 +55,8 @@ SELECT property_id || '/' || id, name FROM read.units
  WHERE (property_id, id) IN (SELECT * FROM unnest(%(unit_properties)s::text[], %(unit_ids)s::text[]));
 
 -- name: insert_messages
--- Locks a message that exists already, and renews the time of an old one: retention must not delete a message
--- that gets a new delivery.
+-- Locks a message that exists, and sets the time of an old one to now: it must not be purged before its new
+-- delivery.
 INSERT INTO hook.messages AS old (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
        is_internal, body)
 SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(aggregate_id)s::text[],

@@ -1,10 +1,10 @@
 -- name: try_lock
--- One dispatcher at a time; the others do not wait.
+-- Only one dispatcher purges at a time; the others do not wait.
 SELECT pg_try_advisory_xact_lock(%(key)s);
 
 -- name: mark_finished
--- Locks a batch of deliveries that finished long ago, and stores in each webhook the last position of them, up
--- to which its deliveries may be missing. A replay locks the webhook too, so one of the two waits.
+-- Selects a batch of old finished deliveries, and stores in their webhooks the position up to which deliveries are
+-- purged. The lock on the webhook excludes a replay at the same time.
 WITH old AS (
     SELECT d.id, d.endpoint_id, d.message_id, m.position
       FROM hook.deliveries d LEFT JOIN hook.messages m ON m.id = d.message_id
@@ -21,7 +21,7 @@ WITH old AS (
 SELECT id, message_id FROM old;
 
 -- name: find_ownerless
--- Pending deliveries of webhooks that were deleted long ago; they are never sent.
+-- Pending deliveries of deleted webhooks, which are never sent.
 SELECT d.id, d.message_id
   FROM hook.endpoints e JOIN hook.deliveries d ON d.endpoint_id = e.id AND d.status = 'pending'
  WHERE e.deleted_at < now() - %(retention)s
@@ -35,8 +35,8 @@ WITH attempts AS (
 DELETE FROM hook.deliveries WHERE id = ANY(%(ids)s::bigint[]);
 
 -- name: delete_messages
--- Keeps messages that another webhook has a delivery of. A message that is being used again is locked, and is
--- no longer old when the lock is released.
+-- Deletes messages without a delivery of any webhook. insert_messages locks a message that it uses again, and sets
+-- its time to now.
 DELETE FROM hook.messages m
  WHERE m.id = ANY(%(message_ids)s::text[])
    AND m.created_at < now() - %(retention)s

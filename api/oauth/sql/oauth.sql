@@ -3,7 +3,7 @@ SELECT id, secret_sha256, name, redirect_uris, scopes, grant_types, requires_pkc
   FROM access.oauth_clients
  WHERE id = %(client_id)s AND revoked_at IS NULL;
 
--- Finds the grant of a code, including expired and used codes, so that a second use is detected.
+-- The grant of a code of any age: a second use of a code must be recognised.
 -- name: find_code
 SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.role, 'guest'),
        g.code_expires_at > now(), g.redirect_uri, g.redirect_uri_was_given, g.code_challenge

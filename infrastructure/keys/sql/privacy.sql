@@ -2,7 +2,7 @@
 INSERT INTO privacy.person_keys (person_id, sealed_key) VALUES (%(person_id)s, %(sealed_key)s);
 
 -- name: select_keys
--- The key is NULL for erased people. People without a key who were not erased have no row.
+-- The key is NULL for an erased person. A person without a key who is not erased has no row.
 SELECT p.id, CASE WHEN e.originator_id IS NULL THEN k.sealed_key END
   FROM unnest(%(people)s::text[]) AS p (id)
   LEFT JOIN privacy.person_keys k ON k.person_id = p.id

@@ -167,11 +167,11 @@ def _garbage(handler: BaseHTTPRequestHandler) -> None:
 
 
 def _delivered(admin: Any, webhook_id: str) -> str:
-    def attempted() -> Any:
+    def attempted_deliveries() -> Any:
         found = admin.get(f"/v1/webhooks/{webhook_id}/deliveries").json()["data"]
         return [each["id"] for each in found if each["attempts"]]
 
-    return str(eventually(attempted, 60)[0])
+    return str(eventually(attempted_deliveries, 60)[0])
 
 
 def _park(site: Site) -> str:

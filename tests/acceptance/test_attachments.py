@@ -161,11 +161,11 @@ def test_an_expired_address_is_404(site, attach):
     attached = attach().json()["data"]
     now = datetime.now(UTC)
 
-    def signed(at):
+    def signed_address(at):
         return file_urls.sign(site.base_url, attached["id"], SIGNING_KEY.encode(), at)
 
-    assert download(signed(now)).status_code == 200
-    assert_no_such_file(download(signed(now - timedelta(minutes=31))))
+    assert download(signed_address(now)).status_code == 200
+    assert_no_such_file(download(signed_address(now - timedelta(minutes=31))))
 
 
 @pytest.mark.parametrize("query", ["", "?expires=1", "?signature=x", "?expires=1&signature=x&more=1"])

@@ -26,17 +26,17 @@ ENTRY = [
 WITHIN_SECONDS = 60
 
 
-def audit(client, **parameters):
+def find_events(client, **parameters):
     given = {"per_page": 100, **{name.rstrip("_"): value for name, value in parameters.items()}}
     answer = client.get("/v1/audit/events", params=given)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
 
-def found(client, wanted=1, **parameters):
+def wait_for_events(client, wanted=1, **parameters):
     """Wait until `wanted` events match, and return them: reads and refusals are recorded after the answer."""
     deadline = time.monotonic() + WITHIN_SECONDS
-    while len(events := audit(client, **parameters)) < wanted and time.monotonic() < deadline:
+    while len(events := find_events(client, **parameters)) < wanted and time.monotonic() < deadline:
         pass
     assert len(events) >= wanted, parameters
     return events
@@ -56,7 +56,7 @@ def ticket(site):
 
 
 def test_an_audit_entry_has_every_field(site, ticket):
-    closed, opened = audit(site.client(), ticket_id=ticket)
+    closed, opened = find_events(site.client(), ticket_id=ticket)
 
     assert list(closed) == ENTRY
     assert (opened["action"], closed["action"]) == ("ticket.opened", "ticket.resolved")
@@ -71,25 +71,25 @@ def test_an_audit_entry_has_every_field(site, ticket):
 
 def test_each_filter_restricts_the_result_and_filters_combine_with_and(site, ticket):
     client = site.client()
-    (closed, opened) = audit(client, ticket_id=ticket)
+    (closed, opened) = find_events(client, ticket_id=ticket)
 
-    assert audit(client, request_id=f"close-{ticket}") == [closed]
-    assert audit(client, ticket_id=ticket, actor="user789") == [opened]
-    assert audit(client, ticket_id=ticket, actor=closed["auth"]["key_id"]) == [closed]
-    assert audit(client, ticket_id=ticket, action="ticket.opened") == [opened]
-    assert audit(client, ticket_id=ticket, action="ticket.opened,ticket.resolved") == [closed, opened]
-    assert audit(client, ticket_id=ticket, action="ticket.*", order="asc") == [opened, closed]
-    assert audit(client, ticket_id=ticket, property_id="abc123") == [closed, opened]
-    assert audit(client, ticket_id=ticket, property_id="def456") == []
-    assert audit(client, ticket_id=ticket, from_=closed["exact_time"]) == [closed]
-    assert audit(client, ticket_id=ticket, to=closed["exact_time"]) == [opened]
-    assert audit(client, ticket_id=ticket, actor="nobody") == []
-    assert audit(client, ticket_id=ticket, actor="user101", action="ticket.opened") == []
-    assert closed in audit(client, actor="user101", action="ticket.resolved")
+    assert find_events(client, request_id=f"close-{ticket}") == [closed]
+    assert find_events(client, ticket_id=ticket, actor="user789") == [opened]
+    assert find_events(client, ticket_id=ticket, actor=closed["auth"]["key_id"]) == [closed]
+    assert find_events(client, ticket_id=ticket, action="ticket.opened") == [opened]
+    assert find_events(client, ticket_id=ticket, action="ticket.opened,ticket.resolved") == [closed, opened]
+    assert find_events(client, ticket_id=ticket, action="ticket.*", order="asc") == [opened, closed]
+    assert find_events(client, ticket_id=ticket, property_id="abc123") == [closed, opened]
+    assert find_events(client, ticket_id=ticket, property_id="def456") == []
+    assert find_events(client, ticket_id=ticket, from_=closed["exact_time"]) == [closed]
+    assert find_events(client, ticket_id=ticket, to=closed["exact_time"]) == [opened]
+    assert find_events(client, ticket_id=ticket, actor="nobody") == []
+    assert find_events(client, ticket_id=ticket, actor="user101", action="ticket.opened") == []
+    assert closed in find_events(client, actor="user101", action="ticket.resolved")
 
 
 def test_events_of_every_kind_are_found(site):
-    events = audit(site.client(), actor="cli", order="asc")
+    events = find_events(site.client(), actor="cli", order="asc")
 
     assert {"property.registered", "property.unit_added", "user.registered", "api_key.issued"} <= set(
         actions(events)
@@ -106,7 +106,7 @@ def test_following_the_pages_returns_every_event_once(site):
     for _ in range(3):
         site.ticket()
     client = site.client()
-    whole = [e["id"] for e in audit(client, action="ticket.opened")]
+    whole = [e["id"] for e in find_events(client, action="ticket.opened")]
     seen, path = [], "/v1/audit/events?per_page=2&action=ticket.opened"
 
     while path:
@@ -126,14 +126,14 @@ def test_a_manager_reads_events_of_their_own_properties_only(site, ticket):
     site.client().patch(f"/v1/tickets/{moved}", json={"status": "closed"})
     manager = site.client("manager")
 
-    assert len(audit(manager, ticket_id=ticket)) == 2
-    assert audit(manager, ticket_id=foreign) == []
-    assert audit(manager, property_id="def456") == []
-    left = audit(manager, ticket_id=moved)
+    assert len(find_events(manager, ticket_id=ticket)) == 2
+    assert find_events(manager, ticket_id=foreign) == []
+    assert find_events(manager, property_id="def456") == []
+    left = find_events(manager, ticket_id=moved)
     assert actions(left) == ["ticket.moved", "ticket.opened"]
     assert left[0]["property_ids"] == ["abc123"]
-    assert {pid for e in audit(manager) for pid in e["property_ids"]} == {"abc123"}
-    assert actions(audit(site.client(), ticket_id=moved, property_id="def456")) == [
+    assert {pid for e in find_events(manager) for pid in e["property_ids"]} == {"abc123"}
+    assert actions(find_events(site.client(), ticket_id=moved, property_id="def456")) == [
         "ticket.resolved",
         "ticket.moved",
     ]
@@ -157,7 +157,7 @@ def test_reading_the_audit_trail_is_recorded(site, ticket):
     request = {"X-Request-Id": f"look-{ticket}"}
     site.client(key=key).get(f"/v1/audit/events?ticket_id={ticket}&per_page=3", headers=request)
 
-    (event,) = found(site.client(), action="audit.read", request_id=f"look-{ticket}")
+    (event,) = wait_for_events(site.client(), action="audit.read", request_id=f"look-{ticket}")
 
     assert event["actor"]["user"]["id"] == "user050"
     assert event["facts"] == {"route": "/v1/audit/events", "filters": {"ticket_id": ticket}, "times": 1}
@@ -173,8 +173,8 @@ def test_refused_writes_are_recorded_with_method_route_and_subject(site, ticket)
     unscoped = site.client(key=site.key(role="admin", scopes=("tickets:read",)))
     assert unscoped.delete(f"/v1/tickets/{foreign}").status_code == 403
 
-    (deletion,) = found(site.client("manager"), ticket_id=ticket, action="access.denied")
-    attempts = found(site.client(), 2, ticket_id=foreign, action="access.denied", order="asc")
+    (deletion,) = wait_for_events(site.client("manager"), ticket_id=ticket, action="access.denied")
+    attempts = wait_for_events(site.client(), 2, ticket_id=foreign, action="access.denied", order="asc")
 
     assert deletion["facts"] == {
         "method": "DELETE",
@@ -197,7 +197,7 @@ def test_many_refusals_of_one_key_record_few_events(site):
         assert guest.delete(f"/v1/tickets/{ticket}").status_code == 404
         assert guest.delete(f"/v1/tickets/{ticket}").status_code == 404
 
-    found(site.client(), ticket_id="absent-0", action="access.denied")
+    wait_for_events(site.client(), ticket_id="absent-0", action="access.denied")
     assert denials(site) - before <= 2 * 10  # two workers
 
 

@@ -22,7 +22,7 @@ BAD_FIELDS = [
 
 
 @pytest.fixture
-def stored(site):
+def count_events(site):
     """Returns a function that counts the events of the log."""
 
     def count():
@@ -33,8 +33,8 @@ def stored(site):
 
 
 @pytest.mark.parametrize(("values", "field"), BAD_FIELDS, ids=lambda value: str(value)[:40])
-def test_an_invalid_field_is_named_and_nothing_is_stored(site, stored, values, field):
-    before = stored()
+def test_an_invalid_field_is_named_and_nothing_is_stored(site, count_events, values, field):
+    before = count_events()
 
     answer = site.client().post("/v1/tickets", json={**LEAK, **values})
 
@@ -42,7 +42,7 @@ def test_an_invalid_field_is_named_and_nothing_is_stored(site, stored, values, f
     assert (answer.status_code, error["code"]) == (422, "validation_error"), answer.text
     assert field in error["details"]
     assert error["message"] == next(iter(error["details"].values()))[0]
-    assert stored() == before
+    assert count_events() == before
 
 
 def test_a_lone_surrogate_is_refused(site):

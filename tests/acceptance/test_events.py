@@ -22,7 +22,7 @@ SOON_SECONDS = 8  # an immediate answer on a busy machine; a full wait takes lon
 LONG_WAIT = 25
 
 
-def feed(site, **query):
+def read_feed(site, **query):
     answer = site.client().get("/v1/events", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
@@ -32,7 +32,7 @@ def follow(site, *, until, limit=100):
     """Read the feed page by page up to position `until`, and return the events."""
     events, position = [], 0
     while position < until:
-        page = feed(site, after=position, limit=limit, wait=1)
+        page = read_feed(site, after=position, limit=limit, wait=1)
         events += page["events"]
         position = page["position"]
     return events
@@ -43,30 +43,30 @@ def log(site):
         return [StoredRow(*row) for row in read_log(conn, 0, 1_000_000)]
 
 
-def as_sent(site, row):
+def feed_entry(site, row):
     event = as_cloudevent(to_record(row, source=site.base_url))
     return {**event, "data": json.loads(row.state)}
 
 
-def end(site):
+def last_position(site):
     return log(site)[-1].position
 
 
 def test_the_feed_returns_the_events_of_the_log(site):
     site.ticket("guest")
 
-    events = follow(site, until=end(site), limit=7)
+    events = follow(site, until=last_position(site), limit=7)
 
-    assert events == [as_sent(site, row) for row in log(site)]
+    assert events == [feed_entry(site, row) for row in log(site)]
 
 
 def test_a_page_has_the_position_after_which_the_next_one_begins(site):
     site.ticket()
-    last = end(site)
+    last = last_position(site)
 
-    first = feed(site, limit=2)
-    rest = feed(site, after=first["position"], limit=1_000)
-    beyond = feed(site, after=last)
+    first = read_feed(site, limit=2)
+    rest = read_feed(site, after=first["position"], limit=1_000)
+    beyond = read_feed(site, after=last)
 
     assert len(first["events"]) == 2
     assert first["has_more"] is True
@@ -87,7 +87,7 @@ def test_the_public_sdk_reads_the_events(site):
 
 
 def test_the_feed_is_complete_and_in_order_during_writes(site):
-    before = end(site)
+    before = last_position(site)
 
     def write(_):
         for _ in range(8):
@@ -96,20 +96,20 @@ def test_the_feed_is_complete_and_in_order_during_writes(site):
     with ThreadPoolExecutor(5) as threads:
         writing = [threads.submit(write, number) for number in range(4)]
         seen, position = [], before
-        while not all(one.done() for one in writing) or position < end(site):
-            page = feed(site, after=position, limit=5)
+        while not all(one.done() for one in writing) or position < last_position(site):
+            page = read_feed(site, after=position, limit=5)
             seen += page["events"]
             position = page["position"]
         for one in writing:
             one.result()
 
-    assert seen == [as_sent(site, row) for row in log(site) if row.position > before]
+    assert seen == [feed_entry(site, row) for row in log(site) if row.position > before]
 
 
 def test_a_waiting_client_is_answered_when_an_event_is_stored(site):
-    after = end(site)
+    after = last_position(site)
     with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(feed, site, after=after, wait=LONG_WAIT)
+        waiting = thread.submit(read_feed, site, after=after, wait=LONG_WAIT)
         ticket = site.ticket()
         began = time.monotonic()
         page = waiting.result()
@@ -119,10 +119,10 @@ def test_a_waiting_client_is_answered_when_an_event_is_stored(site):
 
 
 def test_a_wait_without_events_ends_after_its_seconds(site):
-    after = end(site)
+    after = last_position(site)
 
     began = time.monotonic()
-    page = feed(site, after=after, wait=1)
+    page = read_feed(site, after=after, wait=1)
     seconds = time.monotonic() - began
 
     assert page == {"events": [], "position": after, "has_more": False}
@@ -131,9 +131,9 @@ def test_a_wait_without_events_ends_after_its_seconds(site):
 
 def test_waiting_requests_leave_threads_to_other_requests(site):
     """Of too many waiting requests some are answered at once, and other endpoints are not delayed."""
-    after = end(site)
+    after = last_position(site)
     with ThreadPoolExecutor(20) as threads:
-        waiting = [threads.submit(feed, site, after=after, wait=LONG_WAIT) for _ in range(20)]
+        waiting = [threads.submit(read_feed, site, after=after, wait=LONG_WAIT) for _ in range(20)]
         eventually(lambda: sum(one.done() for one in waiting) >= 20 - 4, LONG_WAIT - 10)
         began = time.monotonic()
         assert site.client().get("/v1/tickets").status_code == 200
@@ -148,11 +148,11 @@ def test_waiting_requests_are_answered_when_the_server_stops(postgres, template)
     answers = []
 
     def wait(site, after):
-        answers.append(feed(site, after=after, wait=LONG_WAIT))
+        answers.append(read_feed(site, after=after, wait=LONG_WAIT))
 
     with cloned_database(postgres, template) as dsn:
         with Site.running(dsn, workers=1) as site:
-            after = end(site)
+            after = last_position(site)
             polls = set()
             waiting = threading.Thread(target=wait, args=(site, after))
             waiting.start()
@@ -231,7 +231,7 @@ def test_head_is_answered_and_post_is_405(site):
 
 
 def test_personal_fields_are_encrypted_in_the_feed(site):
-    registered = [e for e in follow(site, until=end(site)) if e["type"] == "user.registered"]
+    registered = [e for e in follow(site, until=last_position(site)) if e["type"] == "user.registered"]
 
     assert registered
     for event in registered:
@@ -248,7 +248,7 @@ def test_every_event_matches_the_schema_that_it_names(site):
     site.client().patch(f"/v1/tickets/{ticket}", json={"status": "closed", "assigned_to": "user101"})
     schemas = {}
 
-    for event in follow(site, until=end(site)):
+    for event in follow(site, until=last_position(site)):
         address = event["dataschema"]
         if address not in schemas:
             answer = client.get(address.removeprefix(site.base_url))
@@ -296,7 +296,7 @@ def test_the_asyncapi_document_names_the_topic(site):
 def test_a_ticket_is_in_the_feed_with_its_requester(site):
     ticket = site.client("guest").post("/v1/tickets", json=LEAK).json()["data"]["id"]
 
-    (opened,) = (e for e in follow(site, until=end(site)) if e["subject"] == ticket)
+    (opened,) = (e for e in follow(site, until=last_position(site)) if e["subject"] == ticket)
 
     assert opened["data"]["requester_id"] == "user789"
     assert (opened["ticketversion"], opened["partitionkey"]) == ("1", ticket)

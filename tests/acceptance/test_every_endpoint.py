@@ -55,7 +55,7 @@ def address(site):
 
 
 @pytest.fixture
-def stored(site):
+def count_events(site):
     def count():
         with connect(site.dsn, application="tests") as conn:
             # Refused writes are recorded later, as access.denied.
@@ -96,10 +96,10 @@ def wrong_bodies(operation):
 
 @pytest.mark.parametrize(("method", "path", "operation"), WITH_BODY, ids=label)
 def test_a_wrong_type_of_any_field_is_named_and_nothing_is_stored(
-    site, address, stored, method, path, operation
+    site, address, count_events, method, path, operation
 ):
     (target, exists), client = address(path), site.client()
-    before = stored()
+    before = count_events()
 
     for field, body in wrong_bodies(operation):
         raw = json.dumps(body).encode()
@@ -109,13 +109,13 @@ def test_a_wrong_type_of_any_field_is_named_and_nothing_is_stored(
         if answer.status_code == 422:
             details = answer.json()["error"]["details"]
             assert any(name.split(".")[0] == field[0] for name in details), (field, body, details)
-    assert stored() == before
+    assert count_events() == before
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), WITH_BODY, ids=label)
-def test_a_malformed_or_oversized_body_is_refused(site, address, stored, method, path, operation):
+def test_a_malformed_or_oversized_body_is_refused(site, address, count_events, method, path, operation):
     (target, exists), client = address(path), site.client()
-    good, before = json.dumps(operation.body_example).encode(), stored()
+    good, before = json.dumps(operation.body_example).encode(), count_events()
 
     def status(raw, content_type=JSON):
         return client.request(method, target, data=raw, headers={"Content-Type": content_type}).status_code
@@ -126,20 +126,20 @@ def test_a_malformed_or_oversized_body_is_refused(site, address, stored, method,
     assert status(b" " * 1_100_000 + good) == 413
     surprised = client.request(method, target, json={**operation.body_example, "surprise": 1})
     assert surprised.status_code in ((422,) if exists else (404, 422))
-    assert stored() == before
+    assert count_events() == before
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=label)
-def test_an_unknown_parameter_is_named(site, address, stored, method, path, operation):
+def test_an_unknown_parameter_is_named(site, address, count_events, method, path, operation):
     target, exists = address(path)
-    before = stored()
+    before = count_events()
 
     answer = site.client().request(method, f"{target}?surprise=1", json=operation.body_example)
 
     if not exists and answer.status_code == 404:
         return
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["surprise"]), answer.text
-    assert stored() == before
+    assert count_events() == before
 
 
 @pytest.mark.parametrize(

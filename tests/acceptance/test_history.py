@@ -214,7 +214,7 @@ def test_a_list_as_of_a_time_has_the_states_of_that_time(site, ticket):
     client = site.client("staff")
     entries = history(client, ticket)["data"]
 
-    def listed(moment, by="staff", **parameters):
+    def list_ticket(moment, by="staff", **parameters):
         answer = site.client(by).get("/v1/tickets", params={"as_of": moment, "per_page": 100, **parameters})
         assert answer.status_code == 200, answer.text
         return [row for row in answer.json()["data"] if row["id"] == ticket]
@@ -223,18 +223,18 @@ def test_a_list_as_of_a_time_has_the_states_of_that_time(site, ticket):
     before = (datetime.fromisoformat(opened) - timedelta(microseconds=1)).isoformat()
     client.patch(f"/v1/tickets/{ticket}", json={"title": "Okapi in the bathroom"})
 
-    assert listed(before) == []
-    assert [row["status"] for row in listed(opened)] == ["open"]
-    (row,) = listed(changed)
+    assert list_ticket(before) == []
+    assert [row["status"] for row in list_ticket(opened)] == ["open"]
+    (row,) = list_ticket(changed)
     assert (row["title"], row["status"]) == (LEAK["title"], "in_progress")
     assert row["assigned_to"] == {"id": "user101", "name": "Jane Smith"}
-    assert listed(changed, status="open") == []
-    assert listed(changed, assigned_to="user101") != []
-    assert listed(changed, q="okapi") == []
-    assert listed(changed, q="leak") != []
-    assert listed(entries[3]["exact_time"], q="psst") != []
-    assert listed(entries[3]["exact_time"], by="guest", q="psst") == []
-    assert listed(changed, by="foreign") == []
+    assert list_ticket(changed, status="open") == []
+    assert list_ticket(changed, assigned_to="user101") != []
+    assert list_ticket(changed, q="okapi") == []
+    assert list_ticket(changed, q="leak") != []
+    assert list_ticket(entries[3]["exact_time"], q="psst") != []
+    assert list_ticket(entries[3]["exact_time"], by="guest", q="psst") == []
+    assert list_ticket(changed, by="foreign") == []
 
 
 def test_a_list_as_of_a_time_is_paged_by_cursor(site):

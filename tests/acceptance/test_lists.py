@@ -34,7 +34,7 @@ def tickets(site):
     return made
 
 
-def listed(client, query="", key="id"):
+def list_values(client, query="", key="id"):
     answer = client.get(f"/v1/tickets?{query}")
     assert answer.status_code == 200, answer.text
     return [item[key] for item in answer.json()["data"]]
@@ -82,7 +82,7 @@ def ids_of(tickets):
 def test_filters_combine_with_and(site, tickets, query, matches):
     expected = [ticket["id"] for ticket in reversed(tickets) if matches(ticket)]
 
-    assert listed(site.client(), f"{query}&per_page=100") == expected
+    assert list_values(site.client(), f"{query}&per_page=100") == expected
     assert walk(site.client(), f"{query}&per_page=5")[0] == expected
 
 
@@ -93,8 +93,8 @@ def test_time_filters_select_the_tickets_after_or_before_the_time(site, tickets)
     client = site.client()
     moment = tickets[COUNT // 2]["created_at"]
 
-    after = set(listed(client, f"created_after={moment}&per_page=100"))
-    before = set(listed(client, f"created_before={moment}&per_page=100"))
+    after = set(list_values(client, f"created_after={moment}&per_page=100"))
+    before = set(list_values(client, f"created_before={moment}&per_page=100"))
 
     assert after | before == set(ids_of(tickets))
     assert {t["id"] for t in tickets if t["created_at"] > moment} <= after
@@ -104,15 +104,15 @@ def test_time_filters_select_the_tickets_after_or_before_the_time(site, tickets)
 def test_the_newest_ticket_is_first_by_default(site, tickets):
     client = site.client()
 
-    assert listed(client, "per_page=100") == ids_of(reversed(tickets))
-    assert listed(client, "per_page=100&order=asc") == ids_of(tickets)
+    assert list_values(client, "per_page=100") == ids_of(reversed(tickets))
+    assert list_values(client, "per_page=100&order=asc") == ids_of(tickets)
 
 
 def test_priorities_are_sorted_by_urgency(site, tickets):
     client = site.client()
 
-    falling = listed(client, "sort=priority&per_page=100", "priority")
-    rising = listed(client, "sort=priority&order=asc&per_page=100", "priority")
+    falling = list_values(client, "sort=priority&per_page=100", "priority")
+    rising = list_values(client, "sort=priority&order=asc&per_page=100", "priority")
 
     assert falling == sorted(falling, key=PRIORITIES.index, reverse=True)
     assert rising == sorted(rising, key=PRIORITIES.index)
@@ -124,12 +124,12 @@ def test_priorities_are_sorted_by_urgency(site, tickets):
 @pytest.mark.parametrize("per_page", [1, 7, 24, 100])
 def test_paging_by_cursor_and_by_page_number_give_the_same_order(site, tickets, sort, order, per_page):
     client, query = site.client(), f"sort={sort}&order={order}&per_page={per_page}"
-    whole = listed(client, f"sort={sort}&order={order}&per_page=100")
+    whole = list_values(client, f"sort={sort}&order={order}&per_page=100")
 
     by_page = [
         ticket_id
         for page in range(1, COUNT // per_page + 2)
-        for ticket_id in listed(client, f"{query}&page={page}")
+        for ticket_id in list_values(client, f"{query}&page={page}")
     ]
     by_cursor, _ = walk(client, query)
 
@@ -140,7 +140,7 @@ def test_paging_by_cursor_and_by_page_number_give_the_same_order(site, tickets, 
 @pytest.mark.parametrize("query", ["sort=created_at", "sort=created_at&order=asc", "sort=priority"])
 def test_tickets_opened_during_paging_cause_no_gap_and_no_repetition(site, tickets, query):
     client = site.client()
-    before = listed(client, f"{query}&per_page=100")
+    before = list_values(client, f"{query}&per_page=100")
     address, seen, opened = f"/v1/tickets?{query}&per_page=5&cursor=", [], []
     while address:
         body = client.get(address).json()
@@ -229,19 +229,19 @@ def test_search_finds_words_in_titles_descriptions_and_visible_comments(site, ti
     client.post(f"/v1/tickets/{commented}/comments", json={"text": "I saw the walrus"})
     client.post(f"/v1/tickets/{hidden}/comments", json={"text": "No walrus", "visibility": "internal"})
 
-    assert set(listed(client, "q=walrus")) == {titled, described, commented, hidden}
-    assert set(listed(guest, "q=WALRUS")) == {titled, described, commented}
-    assert listed(client, "q=walrus+pool") == [described]
+    assert set(list_values(client, "q=walrus")) == {titled, described, commented, hidden}
+    assert set(list_values(guest, "q=WALRUS")) == {titled, described, commented}
+    assert list_values(client, "q=walrus+pool") == [described]
     for line in ("-" * 40, "- (" * 40, "--!" * 20):
-        assert listed(client, f"q=walrus {line} pool") == [described]
-    assert listed(client, "q=walrus -pool&status=closed") == []
-    assert described not in listed(client, "q=walrus -pool")
+        assert list_values(client, f"q=walrus {line} pool") == [described]
+    assert list_values(client, "q=walrus -pool&status=closed") == []
+    assert described not in list_values(client, "q=walrus -pool")
     client.patch(f"/v1/tickets/{titled}", json={"title": "The seal"})
-    assert titled not in listed(client, "q=walrus")
-    assert listed(client, "q=seal") == [titled]
+    assert titled not in list_values(client, "q=walrus")
+    assert list_values(client, "q=seal") == [titled]
     site.client().delete(f"/v1/tickets/{described}")
-    assert described not in listed(client, "q=walrus")
-    assert walk(client, "q=walrus&per_page=1")[0] == listed(client, "q=walrus")
+    assert described not in list_values(client, "q=walrus")
+    assert walk(client, "q=walrus&per_page=1")[0] == list_values(client, "q=walrus")
     for ticket_id in (titled, commented, hidden):
         site.client().delete(f"/v1/tickets/{ticket_id}")
 

@@ -239,7 +239,7 @@ def test_an_application_is_registered_gets_consent_and_reads_tickets(page, ready
         secret = page.get_by_label("Client secret").input_value()
         assert barriers(page) == []
         keep_picture(page, "application")
-        page.goto("/oauth/authorize?" + urlencode(asked(client_id, callback)))
+        page.goto("/oauth/authorize?" + urlencode(authorization_query(client_id, callback)))
         assert "Wall board" in page.get_by_role("main").inner_text()
         keep_picture(page, "consent")
         page.get_by_role("button", name="Allow", exact=True).click()
@@ -266,7 +266,7 @@ def test_an_application_is_registered_gets_consent_and_reads_tickets(page, ready
     assert "Wall board" in page.get_by_role("main").inner_text()
 
 
-def asked(client_id, callback):
+def authorization_query(client_id, callback):
     return {
         "response_type": "code",
         "client_id": client_id,
@@ -303,7 +303,9 @@ def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromi
     sign_in(page)
     too_wide = []
     app = make_app(ready.store)
-    consent = "/oauth/authorize?" + urlencode({**asked(app.client_id, app.redirect_uri), **make_pkce().asked})
+    consent = "/oauth/authorize?" + urlencode(
+        {**authorization_query(app.client_id, app.redirect_uri), **make_pkce().asked}
+    )
     panel = [path.format(**ids) for path, resource in PANEL if "GET" in resource.operations]
     for path in (*panel, "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
         page.goto(path)
@@ -324,7 +326,11 @@ def site_with_script(ready):
     with running_receiver() as receiver:
         filled = fill(ready, receiver)
     paths = [path.format(**filled.ids) for path, resource in PANEL if "GET" in resource.operations]
-    asked_for = {**asked(filled.ids["client_id"], filled.address), **make_pkce().asked, "state": SCRIPT}
+    asked_for = {
+        **authorization_query(filled.ids["client_id"], filled.address),
+        **make_pkce().asked,
+        "state": SCRIPT,
+    }
     consent = "/oauth/authorize?" + urlencode(asked_for)
     for each in ready.client().get(f"/v1/webhooks/{filled.ids['webhook_id']}/deliveries").json()["data"]:
         paths.append(f"/admin/webhooks/{filled.ids['webhook_id']}/deliveries/{each['id']}")

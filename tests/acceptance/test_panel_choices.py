@@ -45,7 +45,7 @@ def send(browser, path, fields):
     return browser.send(path, {**hidden(page.text), **fields})
 
 
-def opened(site, answer):
+def get_opened_ticket(site, answer):
     assert answer.status_code == 303, answer.text
     ticket_id = answer.headers["Location"].rpartition("/")[2]
     return site.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
@@ -59,7 +59,7 @@ def test_a_button_shows_the_units_of_the_property_and_keeps_the_input(site, admi
     assert 'value="Leak"' in asked.text
     form = next(form for form in forms_of(asked.text) if "unit_id" in form.typed)
     fields = {**TICKET, "property_id": "abc123", "unit_id": "unit456"}
-    ticket = opened(site, admin.send("/admin/tickets/new", {**form.fields, **fields}))
+    ticket = get_opened_ticket(site, admin.send("/admin/tickets/new", {**form.fields, **fields}))
     assert ticket["unit"] == {"id": "unit456", "name": "Unit 101"}
 
 
@@ -72,7 +72,7 @@ def test_units_are_shown_at_once_when_the_property_is_known(site, manager, admin
 
 
 def test_a_unit_is_optional_and_a_unit_of_another_property_is_refused(site, admin):
-    without = opened(site, send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123"}))
+    without = get_opened_ticket(site, send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123"}))
     foreign = {**TICKET, "property_id": "def456", "unit_id": "unit456"}
     nowhere = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "", "step": "units"})
 
@@ -160,7 +160,7 @@ def test_ids_and_names_are_typed_when_there_are_too_many_for_a_list(large_site, 
     assert f'<option value="p0">House {0:03}</option>' in form, "as a suggestion"
     for typed, unit in (("abc123", "unit456"), ("Seaside apartments", "Flat 199"), ("house 199", "")):
         fields = {**TICKET, "property_id": typed, "unit_id": unit}
-        ticket = opened(large_site, send(admin, "/admin/tickets/new", fields))
+        ticket = get_opened_ticket(large_site, send(admin, "/admin/tickets/new", fields))
         assert ticket["property"]["name"].lower() in ("seaside apartments", "house 199")
         assert (ticket["unit"] or {"name": ""})["name"] in ("Unit 101", "Flat 199", "")
 

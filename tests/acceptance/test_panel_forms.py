@@ -108,7 +108,7 @@ def admin(site, ids):
     return browser_of(site, "admin")
 
 
-def posted(page, path):
+def forms_of_page(page, path):
     """Return the page's forms except sign-out, by their address and number."""
     forms = [form for form in forms_of(page) if form.action != "/admin/sign-out"]
     return {(form.action or path, number): form for number, form in enumerate(forms)}
@@ -141,7 +141,7 @@ def ways_to_send(form):
 def test_every_page_with_several_forms_is_listed(site, ids, admin):
     templates = {path.name for path in TEMPLATES.glob("*.html") if path.read_text().count("<form") > 1}
     pages = [path for path, resource in PANEL if "GET" in resource.operations]
-    shown = {path for path in pages if len(posted(admin.open(path.format(**ids)).text, path)) > 1}
+    shown = {path for path in pages if len(forms_of_page(admin.open(path.format(**ids)).text, path)) > 1}
 
     assert templates == set(SEVERAL_FORMS)
     assert shown <= {path.replace("deleted_id", "ticket_id") for path in SEVERAL_FORMS.values()}
@@ -150,7 +150,7 @@ def test_every_page_with_several_forms_is_listed(site, ids, admin):
 @pytest.mark.parametrize("path", SEVERAL_FORMS.values(), ids=SEVERAL_FORMS)
 def test_a_refused_form_leaves_the_other_forms_unchanged(site, ids, admin, path):
     path = path.format(**ids)
-    before = posted(admin.open(path).text, path)
+    before = forms_of_page(admin.open(path).text, path)
     assert len(before) > 1
     events, refusals = count_events(site), 0
     for key, form in before.items():
@@ -158,7 +158,7 @@ def test_a_refused_form_leaves_the_other_forms_unchanged(site, ids, admin, path)
             continue  # a button alone has nothing to be refused
         for sent in ways_to_send(form):
             answer = admin.send(key[0], sent)
-            after = posted(answer.text, path) if answer.status_code != 303 else {}
+            after = forms_of_page(answer.text, path) if answer.status_code != 303 else {}
             refusals += answer.status_code != 303
             for other in before.keys() & after.keys() - {key}:
                 assert values_of(after[other]) == values_of(before[other]), (key, sent, other)

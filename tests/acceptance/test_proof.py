@@ -106,12 +106,14 @@ def test_reading_exports_and_proofs_is_recorded(site):
     for path in PATHS:
         auditor.get(path, params={"to": "3"} if "export" in path else None)
 
-    def recorded():
+    def recorded_routes():
         query = "action=audit.read,access.denied&per_page=50"
         found = site.client().get(f"/v1/audit/events?{query}").json()["data"]
         return {one["facts"].get("route") for one in found}
 
-    eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=60)
+    eventually(
+        lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded_routes(), within=60
+    )
 
 
 def test_standard_output_has_only_the_events(site, tmp_path):

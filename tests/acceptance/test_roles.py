@@ -121,11 +121,11 @@ OUTSIDE_THE_MATRIX = {
 
 
 def test_every_endpoint_is_in_the_matrix_or_listed_as_tested_elsewhere():
-    def named(method, path):
+    def name_of(method, path):
         return f"{method} {re.sub('{[a-z_]+}', '{id}', path.partition('?')[0])}"
 
-    served = {named(method, path) for path, resource in ROUTES for method in resource.operations}
-    in_the_matrix = {named(call.method, call.path) for call in CALLS}
+    served = {name_of(method, path) for path, resource in ROUTES for method in resource.operations}
+    in_the_matrix = {name_of(call.method, call.path) for call in CALLS}
 
     assert served - in_the_matrix == set(OUTSIDE_THE_MATRIX)
     assert in_the_matrix <= served
@@ -373,13 +373,13 @@ def test_a_guests_key_for_one_property_shows_no_tickets_of_another(site):
 def test_a_filter_does_not_reveal_who_belongs_to_properties_beyond_reach(site):
     both = site.person(role="staff", property_ids=["abc123", "def456"])["id"]
 
-    def listed(role, property_id):
+    def find_user(role, property_id):
         answer = site.client(role).get("/v1/users", params={"property_id": property_id, "per_page": 100})
         return both in {user["id"] for user in answer.json()["data"]}, answer.json()["meta"]["pagination"][
             "total"
         ]
 
-    assert listed("manager", "abc123")[0]
-    assert listed("foreign", "def456")[0]
-    assert listed("manager", "def456") == listed("manager", "nowhere") == (False, 0)
-    assert listed("foreign", "abc123") == (False, 0)
+    assert find_user("manager", "abc123")[0]
+    assert find_user("foreign", "def456")[0]
+    assert find_user("manager", "def456") == find_user("manager", "nowhere") == (False, 0)
+    assert find_user("foreign", "abc123") == (False, 0)

@@ -11,7 +11,7 @@ CREATE TABLE access.api_keys (
     user_id text,
     property_ids text[] NOT NULL,
     scopes text[] NOT NULL,
-    rate_limit integer,                                  -- requests per hour; NULL: no limit
+    rate_limit integer,                                  -- requests an hour; NULL: no limit
     expires_at timestamptz,
     created_at timestamptz NOT NULL,
     revoked_at timestamptz

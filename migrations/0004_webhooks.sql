@@ -1,8 +1,8 @@
 -- Webhooks: endpoints with their events and secrets, and every delivery with its attempts.
 CREATE SCHEMA hook;
 
--- Written in the commit of the webhook's event, as access.api_keys is, so that an event that follows the
--- registration in the log finds the webhook here. A read table would lag.
+-- Written in the commit of the webhook's event, like access.api_keys, so that it contains the webhook before
+-- any later event of the log is handled. A read table would lag.
 CREATE TABLE hook.endpoints (
     id text PRIMARY KEY,
     version bigint NOT NULL,
@@ -39,14 +39,14 @@ CREATE TABLE hook.messages (
     name text NOT NULL,
     aggregate_id text NOT NULL,
     version bigint NOT NULL,
-    position bigint,                                       -- NULL: a test message, which is no event
+    position bigint,                                       -- NULL: a test message, which has no event
     property_id text,
     requester_id text,
     is_internal boolean NOT NULL DEFAULT false,
     body bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-ALTER TABLE hook.messages ALTER COLUMN body SET STATISTICS 0;  -- they would keep samples of the values
+ALTER TABLE hook.messages ALTER COLUMN body SET STATISTICS 0;  -- statistics would contain samples of the values
 CREATE INDEX messages_created_at_idx ON hook.messages (created_at);
 
 -- `claims` counts the claims and is the fencing token; `failures` is the index into the retry schedule. A

@@ -26,7 +26,7 @@ CREATE UNLOGGED TABLE access.sign_in_delays (
 ) WITH (fillfactor = 50);
 CREATE INDEX sign_in_delays_forgotten_at_idx ON access.sign_in_delays (forgotten_at);
 
--- Failed attempts of the current hour that the log has recorded, and those it has not: for each network, and
+-- Failed attempts of the current hour, those recorded in the log and those that were not: for each network, and
 -- under 'all' in total. Not for each account, because the time of an answer would reveal which accounts exist.
 -- `to_record` is the number of attempts that the event of the last attempt stands for; 0: record no event.
 CREATE UNLOGGED TABLE access.sign_in_failures (

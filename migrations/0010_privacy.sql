@@ -1,6 +1,6 @@
 -- A key for each person, which encrypts the personal fields of their events
 -- (infrastructure/keys/privacy.py). The key itself is encrypted with the master key. Erasing a person sets
--- sealed_key to NULL: nobody can decrypt their fields in the log any more.
+-- sealed_key to NULL: their fields in the log cannot be decrypted any more.
 CREATE SCHEMA privacy;
 
 -- Vacuumed as soon as a row changes, so that a destroyed key does not stay in a dead row.
@@ -11,8 +11,8 @@ CREATE TABLE privacy.person_keys (
     erased_at timestamptz
 ) WITH (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0);
 
--- Returns the text with each JSON literal of `given` replaced by the one at the same index of `instead`, for
--- stored copies of answers and messages. Whole literals only, so that a name within another name stays.
+-- Returns the text with each JSON literal of `given` replaced by the one at the same index of `instead`. For
+-- stored copies of answers and messages. Replaces whole literals only: a name within another name stays.
 CREATE FUNCTION privacy.scrub(body text, given text[], instead text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -22,5 +22,5 @@ BEGIN
     RETURN body;
 END $$;
 
--- No statistics: they would keep samples of the values.
+-- No statistics: they would contain samples of the values.
 ALTER TABLE access.idempotency ALTER COLUMN response_body SET STATISTICS 0;

@@ -9,7 +9,7 @@ CREATE TABLE notary.log (
 );
 INSERT INTO notary.log (id) VALUES (gen_random_uuid()::text);
 
--- Blocks.
+-- Blocks of events. The table was named when they were called pages.
 CREATE TABLE notary.pages (
     number bigint PRIMARY KEY,                     -- 1, 2, 3 ...
     first_position bigint NOT NULL,

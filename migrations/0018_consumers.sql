@@ -1,5 +1,5 @@
--- The lag of dispatchers that follow Kafka, by member id in `seat` (webhook_dispatcher/membership.py). Stored
--- here, because Kafka may be down when somebody looks. Without Kafka, hook.position shows the lag.
+-- The lag of dispatchers that follow Kafka. `seat` is the member id (webhook_dispatcher/membership.py). The lag
+-- is stored here, so that it can be shown while Kafka is down. Without Kafka, hook.position shows the lag.
 CREATE TABLE hook.consumers (
     seat integer PRIMARY KEY,
     behind bigint NOT NULL,                                 -- records of its partitions that are not read yet

@@ -6,7 +6,7 @@ VALUES (%(id)s, %(client_id)s, %(user_id)s, %(scopes)s, %(given_at)s, %(expires_
         now() + %(code_lifetime)s, %(redirect_uri)s, %(redirect_uri_was_given)s, %(code_challenge)s)
     ON CONFLICT (id) DO NOTHING;
 
--- No row: the client was revoked meanwhile.
+-- Returns no row when the client was revoked meanwhile.
 -- name: insert_token
 INSERT INTO access.oauth_tokens
        (token_sha256, is_refresh, client_id, grant_id, user_id, scopes, generation, rate_key, issued_at, expires_at)
@@ -32,7 +32,7 @@ DELETE FROM access.oauth_tokens
        SELECT token_sha256 FROM access.oauth_tokens
         WHERE expires_at <= now() ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED);
 
--- Grants are kept for a while after their end, so that a second use of a code or refresh token is recognised.
+-- Deletes grants a while after their end, so that a second use of a code or refresh token is recognised.
 -- name: purge_grants
 DELETE FROM access.oauth_grants
  WHERE id IN (

@@ -1,5 +1,5 @@
--- The account by id, or by e-mail address in upper or lower case. An address that several people share means
--- the one who was registered first; the others sign in with their ids.
+-- Finds the account by id, or by e-mail address without regard to case. If several people share an address,
+-- it finds the one who was registered first; the others sign in with their ids.
 -- name: find_account
 SELECT person.id, person.role, password.hash
   FROM read.users AS person
@@ -23,7 +23,7 @@ VALUES (%(bucket)s, 1, now(), now() + %(forgotten_after)s)
  WHERE delay.blocked_until <= now()
 RETURNING failures;
 
--- Takes back the count: the password was not checked.
+-- Undoes the count, because the password was not checked.
 -- name: give_back_attempts
 UPDATE access.sign_in_delays
    SET failures = greatest(failures - 1, 0), blocked_until = now()
@@ -34,7 +34,7 @@ SELECT coalesce(max(date_part('epoch', blocked_until - now())), 0)
   FROM access.sign_in_delays
  WHERE bucket_sha256 = ANY(%(buckets)s);
 
--- The password was right: deletes the count of the account, and takes back the count of the address.
+-- After a correct password: deletes the count of the account, and undoes the count of the address.
 -- name: forget_failures
 DELETE FROM access.sign_in_delays WHERE bucket_sha256 = %(bucket)s;
 

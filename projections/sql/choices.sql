@@ -4,8 +4,8 @@ SELECT id, name FROM read.properties
  ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_properties
--- For each text that means exactly one property within reach, that property's id. A text means a property by its
--- id, by its id followed by other words, or by a name that no other property has.
+-- Returns each text that identifies one property within reach, with the id of that property. A text is an id, an
+-- id followed by other words, or a name that no other property has.
 SELECT typed.text, coalesce(min(p.id) FILTER (WHERE p.id = split_part(typed.text, ' ', 1)), min(p.id))
   FROM unnest(%(texts)s::text[]) AS typed (text)
   JOIN read.properties p
@@ -23,7 +23,7 @@ SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.units
 HAVING count(*) = 1 OR bool_or(id = %(text)s);
 
 -- name: assignees
--- The people whom the caller sees and who may work on the property.
+-- The people who may work on the property and are visible to the caller.
 SELECT id, name FROM read.users
  WHERE (role IN ('manager', 'staff') AND property_ids @> ARRAY[%(property_id)s])
     OR (role = 'admin' AND (id = %(self)s OR %(sees_all)s))
@@ -33,7 +33,7 @@ SELECT id, name FROM read.users
 SELECT email, name, role FROM read.users ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_person
--- By id, or by an e-mail address that only one person has.
+-- Finds a person by id, or by an e-mail address that no other person has.
 SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.users
  WHERE id = %(text)s OR lower(email) = lower(%(text)s)
 HAVING count(*) = 1 OR bool_or(id = %(text)s);

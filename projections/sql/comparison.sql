@@ -1,5 +1,5 @@
 -- name: compare_rows
--- Rows that differ, or exist in one of the two tables only.
+-- The rows that differ, or exist in only one of the two tables.
 SELECT count(*) OVER (), concat_ws('/', {keys}), to_jsonb(l), to_jsonb(c)
   FROM (SELECT {columns} FROM {live}) l
   FULL JOIN (SELECT {columns} FROM {copy}) c USING ({keys})

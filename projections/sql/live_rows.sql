@@ -7,7 +7,7 @@ SELECT {past_tickets}
   JOIN read.past_tickets p ON p.ticket_id = s.id AND p.version BETWEEN s.first AND s.last;
 
 -- name: select_invalid_past_tickets
--- Rows of a ticket that does not exist, or of a version that is not a past one.
+-- Rows of tickets that do not exist, and of versions that are not past ones.
 SELECT {past_tickets}
   FROM read.past_tickets p
   LEFT JOIN read_next.tickets t ON t.id = p.ticket_id
@@ -20,7 +20,7 @@ SELECT {audit_events}
  ORDER BY position;
 
 -- name: select_audit_events_ahead
--- Rows past the projector's position.
+-- Rows after the projector's position.
 SELECT {audit_events}
   FROM read.audit_events
  WHERE position > (SELECT position FROM read.projector_position);

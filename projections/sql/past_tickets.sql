@@ -1,6 +1,6 @@
 -- name: list_tickets_as_of
--- An empty page is one row with the total and nulls. Names are those of today. A title and description that were
--- replaced since are in past_texts: those in force at the moment are the first that ended after it.
+-- An empty page is one row with the total and nulls. Names are the present ones. If title or description were
+-- replaced since, the texts as of the time are the first ones in past_texts that ended after it.
 WITH page AS (
     SELECT t.*
       FROM {source} t
@@ -34,7 +34,8 @@ SELECT {total}, {columns} FROM (VALUES (1)) one LEFT JOIN named t ON true ORDER 
 NOT EXISTS (SELECT FROM read.tickets d WHERE d.id = t.id AND d.is_deleted)
 
 -- name: worded_as_of
--- Searches the texts that were in force at the moment: those of today unless they replaced others since.
+-- Searches the texts as of the time: the present ones if they have not changed since, otherwise the first ones
+-- in past_texts that ended after it.
 t.id IN (
     SELECT n.id FROM read.tickets n
      WHERE n.search @@ websearch_to_tsquery('english', %(q)s)

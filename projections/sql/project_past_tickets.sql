@@ -4,7 +4,7 @@ SELECT {tickets}
   FROM json_populate_recordset(NULL::past_tickets, %(rows)s::json);
 
 -- name: insert_past_texts
--- When texts are replaced twice at one moment, the row keeps those from before the moment.
+-- When texts are replaced twice at the same time, the first row stays: it has the texts from before that time.
 INSERT INTO past_texts ({texts})
 SELECT {texts}
   FROM json_populate_recordset(NULL::past_texts, %(rows)s::json)

@@ -1,5 +1,5 @@
 -- name: select_tickets
--- Reads a title and description only where an event replaces one of them: they may be long.
+-- Reads titles and descriptions, which may be long, only of tickets where an event replaces one of them.
 SELECT {kept},
        CASE WHEN id = ANY(%(reworded)s) THEN title ELSE '' END,
        CASE WHEN id = ANY(%(reworded)s) THEN description ELSE '' END
@@ -31,7 +31,7 @@ UPDATE tickets t
  WHERE t.id = r.id AND t.version < r.version;
 
 -- name: update_texts
--- Not part of update_tickets, because PostgreSQL indexes their words again in every UPDATE that names them.
+-- Separate from update_tickets, because PostgreSQL indexes the words again in every UPDATE of these columns.
 UPDATE tickets t
    SET title = coalesce(r.title, t.title), description = coalesce(r.description, t.description)
   FROM json_populate_recordset(NULL::tickets, %(rows)s::json) r

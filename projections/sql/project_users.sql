@@ -22,7 +22,7 @@ UPDATE tickets t
  WHERE u.id = ANY(%(ids)s) AND t.assignee_id = u.id;
 
 -- name: mark_tickets_of_authors
--- A ticket shows the names of those who commented on it, which its row does not store.
+-- A ticket shows the names of the authors of its comments, which its row does not contain.
 UPDATE tickets
    SET names_changed = true
  WHERE id IN (SELECT ticket_id FROM comments WHERE author_id = ANY(%(ids)s)) AND NOT names_changed;

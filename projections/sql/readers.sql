@@ -1,5 +1,5 @@
--- What only readers need: columns for searching words, and indexes. Separate from tables.sql because filling the
--- tables is much faster without: a rebuild adds this afterwards, a verification never. Run with search_path set to the
+-- Search columns and indexes that only readers need. They are separate from tables.sql because the tables are filled
+-- much faster without them: a rebuild adds them afterwards, a verification never. Run with search_path set to the
 -- schema.
 ALTER TABLE tickets ADD COLUMN search tsvector GENERATED ALWAYS AS (
     setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
@@ -32,8 +32,8 @@ CREATE INDEX comments_search_idx ON comments USING gin (search);
 
 CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);
 
--- Every event is written here and few are searched for, so all terms but the subject have an index that costs writers
--- very little: BRIN, a summary of each 32 pages of the table.
+-- Every event has a row here, but few are searched for. So all terms except the subject share a BRIN index (a summary
+-- of each 32 pages of the table), which adds very little work to each write.
 CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
     occurred_at,
     action text_bloom_ops (n_distinct_per_range = 64),

@@ -5,8 +5,8 @@ SELECT pg_try_advisory_lock(%(key)s);
 SELECT pg_advisory_unlock(%(key)s);
 
 -- name: lock_live_tables
--- The table, not only its row: a projector that waits for it resolves the name again after the swap, and so
--- continues with the new tables.
+-- Locks the table, not only its row: a projector that waits for a table lock resolves the name again after the
+-- swap, and so continues with the new tables.
 LOCK TABLE read.projector_position IN ACCESS EXCLUSIVE MODE;
 
 -- name: lock_live_position
@@ -47,5 +47,5 @@ ALTER TABLE read_next.comments SET UNLOGGED;
 ALTER TABLE read_next.attachments SET UNLOGGED;
 
 -- name: take_snapshot
--- The first statement of a REPEATABLE READ transaction fixes what all of it sees.
+-- The first statement of a REPEATABLE READ transaction takes the snapshot of the whole transaction.
 SELECT position FROM read.projector_position;

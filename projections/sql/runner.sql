@@ -1,6 +1,6 @@
 -- name: read_batch
 -- The position and the events after it, without a lock: the log only grows, so the batch is valid as long as the
--- position stays the same. One row without an event when nothing follows the position.
+-- position stays the same. Returns one row without an event when no event follows the position.
 SELECT p.position, e.notification_id, e.originator_id, e.state
   FROM projector_position p
   LEFT JOIN LATERAL es.stored_events_read(p.position, %(limit)s, NULL) e ON true

@@ -1,5 +1,5 @@
 -- name: read_schema
--- The fingerprint that the schema was created with, and the present columns of its tables, but not generated ones.
+-- The fingerprint with which the schema was created, and the columns of its tables without generated ones.
 SELECT obj_description(n.oid, 'pg_namespace'),
        ARRAY(SELECT c.relname || '.' || a.attname
                FROM pg_class c

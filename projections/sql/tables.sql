@@ -52,7 +52,7 @@ CREATE TABLE users (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
--- Without statistics, whose samples would keep personal data after an erasure.
+-- No statistics: their samples would contain personal data after an erasure.
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
                   ALTER COLUMN phone SET STATISTICS 0;
 
@@ -86,8 +86,8 @@ CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
 
--- The past states of tickets, in force from `updated_at` until `ended_at`, which is excluded. The present state is in
--- `tickets` only. A state that lasted no time has no row.
+-- The past states of tickets, each from `updated_at` (included) until `ended_at` (excluded). The present state is only
+-- in `tickets`. A state that was replaced at the same time has no row.
 CREATE TABLE past_tickets (
     ticket_id text NOT NULL,
     version bigint NOT NULL,

@@ -1,4 +1,4 @@
-"""Browsers for the people of the admin panel, and objects to show on its pages."""
+"""Browsers with sessions in the admin panel, and objects that its pages show."""
 
 from __future__ import annotations
 
@@ -19,43 +19,42 @@ def give_passwords(site: Site) -> None:
 
 
 def browser_of(site: Site, role: str) -> Browser:
-    """A browser in which a person with that role is signed in."""
+    """Return a browser in which the person with that role is signed in."""
     browser = Browser(site.base_url)
     answer = browser.sign_in(PEOPLE[role][0])
     assert answer.status_code == 303, answer.text
     return browser
 
 
-def signed_out_in_between(site: Site) -> tuple[Browser, str, dict[str, str]]:
-    """An admin's browser on the page of a ticket, with an ended session; the ticket's path; and the fields of
-    its comment form."""
+def browser_with_ended_session(site: Site) -> tuple[Browser, str, dict[str, str]]:
+    """Return an admin's browser whose session has ended, a ticket's path, and its comment form's fields."""
     browser, path = browser_of(site, "admin"), f"/admin/tickets/{site.ticket('guest')['id']}"
     fields = hidden(browser.open(path).text)
     browser.http.cookies.clear()
     return browser, path, {**fields, "visibility": "internal"}
 
 
-def sign_in_there(browser: Browser, answer: Response, password: str = PASSWORD) -> Response:
-    """Send the sign-in form of the answer as the admin."""
+def send_sign_in_form(browser: Browser, answer: Response, password: str = PASSWORD) -> Response:
+    """Send the sign-in form of that page as the admin."""
     form = forms_of(answer.text)[0]
     return browser.send(form.action, {**form.fields, "account": PEOPLE["admin"][0], "password": password})
 
 
 def followers_of(browser: Browser) -> dict[str, str]:
-    """What the overview shows about each follower of the log."""
+    """Return what the overview shows about each follower of the log; empty for callers who see nothing."""
     page = browser.open("/admin").text
     names = ("Projector", "Relay to Kafka", "Webhook dispatcher")
-    said = {name: re.search(rf"<dt>{name}</dt><dd>\s*<span[^>]*>([^<]*)</span>", page) for name in names}
-    return {name: found[1] if found else "" for name, found in said.items()}
+    shown = {name: re.search(rf"<dt>{name}</dt><dd>\s*<span[^>]*>([^<]*)</span>", page) for name in names}
+    return {name: found[1] if found else "" for name, found in shown.items()}
 
 
 def hidden(page: str) -> dict[str, str]:
-    """The hidden fields of the last POST form of the page; the first one is the sign-out form."""
+    """Return the hidden fields of the last POST form of the page; the first one is the sign-out form."""
     form = re.findall(r'<form[^>]*method="post".*?</form>', page, re.DOTALL)[-1]
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
 
 
-def things_to_look_at(site: Site) -> dict[str, str]:
+def create_objects(site: Site) -> dict[str, str]:
     """Create one object of each kind and return the ids, for the addresses of the panel's pages."""
     ticket = site.ticket("guest", description="First line\nSecond line " + "long " * 80)
     staff = site.client("staff")
@@ -70,11 +69,11 @@ def things_to_look_at(site: Site) -> dict[str, str]:
         "property_id": "abc123",
         "key_id": key_id,
         "client_id": make_app(site.store, name="To look at").client_id,
-        **_webhook_to_look_at(site),
+        **_create_webhook(site),
     }
 
 
-def _webhook_to_look_at(site: Site) -> dict[str, str]:
+def _create_webhook(site: Site) -> dict[str, str]:
     body = {"url": "https://hooks.example/" + "p" * 300, "events": ["ticket.*"]}
     webhook_id = site.client("admin").post("/v1/webhooks", json=body).json()["data"]["id"]
     sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test").json()["data"]

@@ -26,9 +26,11 @@ LONG = 10_000
 
 @schemathesis.hook
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Prevents Schemathesis from merging large lengths into patterns such as `{0,65535}`: compiling one takes
-    half a second and 100 MB. Schemathesis leaves patterns with alternatives alone, so this writes each
-    pattern as two equal alternatives."""
+    """Write each pattern of a long text as two equal alternatives.
+
+    Otherwise Schemathesis merges the maximum length into the pattern, as `{0,65535}`, and compiling that
+    takes half a second and 100 MB. It does not change patterns that have alternatives.
+    """
     _keep_patterns(raw_schema)
 
 
@@ -44,7 +46,7 @@ def _keep_patterns(part: Any) -> None:
 
 @schemathesis.check
 def valid_data_is_refused_only_for_what_a_schema_cannot_say(ctx: Any, response: Any, case: Any) -> None:
-    """A 422 for data that matches the schema names only fields that the schema cannot check."""
+    """Fail unless a 422 for data that matches the schema names only fields that a schema cannot check."""
     if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
         return
     error = response.json()["error"]

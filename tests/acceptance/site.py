@@ -1,4 +1,4 @@
-"""The system under test in acceptance tests: a running server with people and keys, and HTTP clients."""
+"""The system under test: a running server with people and keys, and HTTP clients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PEOPLE = {
 
 
 class Client(requests.Session):
-    """An HTTP client of one server with one key or none. Every call has a timeout."""
+    """An HTTP client of one server, with one key or without. Every call has a timeout."""
 
     def __init__(self, base_url: str, key: str | None) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Site:
             register_property(self.store, property_id, operator(), name=name)
         last = add_unit(self.store, "abc123", "unit456", operator(), name="Unit 101")
         for role, (user_id, name, property_ids) in PEOPLE.items():
-            given = "staff" if role == "foreign" else role
+            stored_role = "staff" if role == "foreign" else role
             last = register_user(
                 self.store,
                 user_id,
@@ -79,23 +79,24 @@ class Site:
                 name=name,
                 email=f"{user_id}@example.com",
                 phone="555-123-4567",
-                role=given,
+                role=stored_role,
                 property_ids=property_ids,
             )
-            self.keys[role] = self.key(role=given, user_id=user_id)
+            self.keys[role] = self.key(role=stored_role, user_id=user_id)
         visibility = Visibility(self.dsn, self.pool, VAULT)
         assert visibility.wait_for(last.position) or visibility.wait_for(last.position)
         visibility.close()
 
     def key(self, **facts: Any) -> str:
-        given = {"name": "test", "rate_limit": None, **facts}
-        return issue_key(self.store, IssueKey(**given), operator()).key
+        """Issue an API key and return its text."""
+        values = {"name": "test", "rate_limit": None, **facts}
+        return issue_key(self.store, IssueKey(**values), operator()).key
 
     def client(self, role: str | None = "admin", *, key: str | None = None) -> Client:
         return Client(self.base_url, key or (self.keys[role] if role else None))
 
     def ticket(self, by: str = "admin", **facts: Any) -> dict[str, Any]:
-        """Post a ticket and return its data."""
+        """Open a ticket as that role and return its data."""
         answer = self.client(by).post("/v1/tickets", json={**LEAK, **facts})
         assert answer.status_code == 201, answer.text
         return answer.json()["data"]

@@ -1,4 +1,4 @@
-"""Files of a ticket, from the form to the download, on disk and in a bucket."""
+"""Files of a ticket: upload and download, stored on disk and in a bucket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ticket_id(site):
 
 @pytest.fixture
 def attach(site, ticket_id):
-    """POSTs a file to the ticket."""
+    """Returns a function that posts a file to the ticket."""
 
     def post(content=b"hello", *, filename="leak.jpg", content_type="image/jpeg", role="guest", **more):
         file = {"file": (filename, content, content_type)}
@@ -45,7 +45,7 @@ def attach(site, ticket_id):
 
 @pytest.fixture
 def post_form(site, ticket_id):
-    """POSTs a body as it is."""
+    """Returns a function that posts raw bytes to the ticket's attachments."""
 
     def post(body, headers=MULTIPART):
         return site.client().post(f"/v1/tickets/{ticket_id}/attachments", data=body, headers=headers)
@@ -69,7 +69,7 @@ A_FILE = part('form-data; name="file"; filename="a.txt"')
 
 
 def download(url, **more):
-    """As whoever has the address: without a key."""
+    """Download the file without a key."""
     return requests.get(url, timeout=20, **more)
 
 
@@ -118,7 +118,7 @@ def test_a_download_is_never_shown_in_the_browser(attach):
     assert int(headers["Content-Length"]) == 25
 
 
-def test_head_tells_the_size_and_sends_nothing(attach):
+def test_head_answers_with_the_size_and_no_content(attach):
     url = attach(b"12345").json()["data"]["url"]
 
     answer = requests.head(url, timeout=20)
@@ -126,7 +126,7 @@ def test_head_tells_the_size_and_sends_nothing(attach):
     assert (answer.status_code, answer.headers["Content-Length"], answer.content) == (200, "5", b"")
 
 
-def test_an_empty_file_is_a_file(attach):
+def test_an_empty_file_can_be_attached_and_downloaded(attach):
     attached = attach(b"").json()["data"]
 
     assert attached["size"] == 0
@@ -146,30 +146,30 @@ def test_an_empty_file_is_a_file(attach):
     ],
     ids=str,
 )
-def test_a_forged_address_opens_nothing(attach, change):
+def test_a_forged_address_is_404(attach, change):
     assert_no_such_file(download(with_query(attach().json()["data"]["url"], **change)))
 
 
-def test_an_address_opens_no_other_file_and_no_absent_one(attach):
+def test_a_signed_address_is_valid_for_its_own_file_only(attach):
     first, second = (attach().json()["data"] for _ in range(2))
 
     assert_no_such_file(download(first["url"].replace(first["id"], second["id"])))
     assert_no_such_file(download(first["url"].replace(first["id"], str(uuid4()))))
 
 
-def test_an_expired_address_opens_nothing(site, attach):
+def test_an_expired_address_is_404(site, attach):
     attached = attach().json()["data"]
     now = datetime.now(UTC)
 
-    def signed(at):
+    def signed_address(at):
         return file_urls.sign(site.base_url, attached["id"], SIGNING_KEY.encode(), at)
 
-    assert download(signed(now)).status_code == 200
-    assert_no_such_file(download(signed(now - timedelta(minutes=31))))
+    assert download(signed_address(now)).status_code == 200
+    assert_no_such_file(download(signed_address(now - timedelta(minutes=31))))
 
 
 @pytest.mark.parametrize("query", ["", "?expires=1", "?signature=x", "?expires=1&signature=x&more=1"])
-def test_an_address_without_its_parts_is_422(attach, query):
+def test_an_address_with_missing_or_unknown_parameters_is_422(attach, query):
     url = attach().json()["data"]["url"].partition("?")[0]
 
     assert download(url + query).status_code == 422
@@ -182,7 +182,7 @@ def test_the_twenty_first_file_is_refused(attach, site, ticket_id):
     assert len(site.client().get(f"/v1/tickets/{ticket_id}/attachments").json()["data"]) == 20
 
 
-def test_a_file_of_exactly_the_limit_passes_and_one_byte_more_is_413(attach):
+def test_a_file_of_exactly_the_limit_is_accepted_and_one_byte_more_is_413(attach):
     largest = attach(b"x" * LIMIT)
     larger = attach(b"x" * (LIMIT + 1))
 
@@ -206,7 +206,7 @@ def test_a_form_far_over_the_limit_is_413_before_it_is_read(site, ticket_id):
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "image/jpeg", None])
-def test_what_is_no_form_is_415(post_form, content_type):
+def test_a_body_that_is_not_a_form_is_415(post_form, content_type):
     headers = {} if content_type is None else {"Content-Type": content_type}
 
     answer = post_form(b"hello", headers)
@@ -230,7 +230,7 @@ def test_what_is_no_form_is_415(post_form, content_type):
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_broken_form_is_400(post_form, body, headers):
+def test_a_malformed_form_is_400(post_form, body, headers):
     answer = post_form(body, headers)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request"), answer.text
@@ -250,7 +250,7 @@ def test_a_broken_form_is_400(post_form, body, headers):
     ],
     ids=["no part", "other part", "one more", "twice", "no filename", "empty filename", "dots", "folder"],
 )
-def test_a_form_of_the_wrong_parts_is_422_naming_them(post_form, body, field):
+def test_a_form_with_wrong_parts_is_422_and_names_them(post_form, body, field):
     answer = post_form(body)
 
     assert answer.status_code == 422, answer.text
@@ -258,7 +258,7 @@ def test_a_form_of_the_wrong_parts_is_422_naming_them(post_form, body, field):
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("sent", "stored"),
     [
         ("Dach läuft 漏水 🚿.jpg", "Dach läuft 漏水 🚿.jpg"),
         ("../../etc/passwd", "passwd"),
@@ -269,15 +269,15 @@ def test_a_form_of_the_wrong_parts_is_422_naming_them(post_form, body, field):
         ("\u202egpj.exe", "gpj.exe"),
     ],
 )
-def test_a_filename_is_kept_without_folders_and_control_characters(attach, given, kept):
-    attached = attach(filename=given).json()["data"]
+def test_a_filename_is_stored_without_folders_and_control_characters(attach, sent, stored):
+    attached = attach(filename=sent).json()["data"]
 
-    assert attached["filename"] == kept
+    assert attached["filename"] == stored
     assert download(attached["url"]).headers["Content-Disposition"].startswith("attachment")
 
 
 @pytest.mark.parametrize("content_type", ["nonsense", "text/html\x01", "a/b/c", "é/x", "x" * 200 + "/y"])
-def test_a_content_type_that_is_none_becomes_that_of_unknown_bytes(post_form, content_type):
+def test_an_invalid_content_type_is_replaced_by_octet_stream(post_form, content_type):
     disposition = 'form-data; name="file"; filename="a.txt"'
     attached = post_form(part(disposition, content_type=content_type.encode()) + END)
 
@@ -286,7 +286,7 @@ def test_a_content_type_that_is_none_becomes_that_of_unknown_bytes(post_form, co
         assert attached.json()["data"]["content_type"] == "application/octet-stream"
 
 
-def test_the_same_upload_sent_again_attaches_once(attach, site, ticket_id):
+def test_an_upload_that_is_sent_twice_attaches_one_file(attach, site, ticket_id):
     key = {"Idempotency-Key": str(uuid4())}
 
     first = attach(headers=key)
@@ -299,7 +299,7 @@ def test_the_same_upload_sent_again_attaches_once(attach, site, ticket_id):
     assert len(site.client().get(f"/v1/tickets/{ticket_id}/attachments").json()["data"]) == 1
 
 
-def test_the_files_of_a_deleted_ticket_are_gone_until_it_is_restored(site, attach, ticket_id):
+def test_files_of_a_deleted_ticket_are_404_until_it_is_restored(site, attach, ticket_id):
     url = attach().json()["data"]["url"]
     site.client("manager").delete(f"/v1/tickets/{ticket_id}")
 
@@ -310,7 +310,7 @@ def test_the_files_of_a_deleted_ticket_are_gone_until_it_is_restored(site, attac
     assert download(url).status_code == 200
 
 
-def test_files_go_to_a_bucket_by_setting(postgres, template, monkeypatch):
+def test_files_are_stored_in_the_bucket_when_one_is_set(postgres, template, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

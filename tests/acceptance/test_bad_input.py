@@ -1,4 +1,4 @@
-"""Nothing is a 500, nothing is half done, and nothing that cannot be projected is ever stored."""
+"""Invalid requests: none gets a 500, none stores anything, and every stored event can be projected."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK
 
-# A field that is wrong by itself, fields that only the log can refuse, and an unknown one. What each field
-# refuses is tested in tests/unit/test_request_bodies.py, what is not JSON in tests/unit/test_bodies.py.
+# An invalid value, ids that do not exist, and an unknown field. tests/unit/test_request_bodies.py tests the
+# values of every field, tests/unit/test_bodies.py tests bodies that are not JSON.
 BAD_FIELDS = [
     ({"title": "a\u0000b"}, "title"),
     ({"property_id": "nowhere"}, "property_id"),
@@ -22,8 +22,8 @@ BAD_FIELDS = [
 
 
 @pytest.fixture
-def stored(site):
-    """How many events the log holds."""
+def count_events(site):
+    """Returns a function that counts the events of the log."""
 
     def count():
         with connect(site.dsn, application="tests") as conn:
@@ -32,17 +32,17 @@ def stored(site):
     return count
 
 
-@pytest.mark.parametrize(("given", "field"), BAD_FIELDS, ids=lambda value: str(value)[:40])
-def test_a_bad_field_is_named_and_nothing_is_stored(site, stored, given, field):
-    before = stored()
+@pytest.mark.parametrize(("values", "field"), BAD_FIELDS, ids=lambda value: str(value)[:40])
+def test_an_invalid_field_is_named_and_nothing_is_stored(site, count_events, values, field):
+    before = count_events()
 
-    answer = site.client().post("/v1/tickets", json={**LEAK, **given})
+    answer = site.client().post("/v1/tickets", json={**LEAK, **values})
 
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (422, "validation_error"), answer.text
     assert field in error["details"]
     assert error["message"] == next(iter(error["details"].values()))[0]
-    assert stored() == before
+    assert count_events() == before
 
 
 def test_a_lone_surrogate_is_refused(site):
@@ -103,7 +103,7 @@ def test_a_lone_surrogate_is_refused(site):
         ),
     ],
 )
-def test_what_only_the_log_or_another_rule_can_tell_is_named_beside_it(site, method, path, body, fields):
+def test_every_invalid_field_is_named_in_one_answer(site, method, path, body, fields):
     webhook = {"url": "https://a.example", "events": ["ticket.*"]}
     ids = {
         "ticket": site.ticket()["id"],
@@ -134,7 +134,7 @@ def test_what_only_the_log_or_another_rule_can_tell_is_named_beside_it(site, met
         "/v1/webhooks/absent/deliveries/absent",
     ],
 )
-def test_what_is_absent_is_404_before_its_parameters_are_looked_at(site, path):
+def test_an_absent_resource_is_404_even_with_an_unknown_parameter(site, path):
     assert site.client().get(f"{path}?surprise=1").status_code == 404
 
 
@@ -145,7 +145,7 @@ def test_what_is_absent_is_404_before_its_parameters_are_looked_at(site, path):
         ("/v1/tickets/absent/attachments", "multipart/form-data; boundary=x"),
     ],
 )
-def test_a_compressed_body_is_415_and_told_what_is_taken(site, path, media_type):
+def test_a_compressed_body_is_415_and_the_answer_names_the_accepted_encoding(site, path, media_type):
     headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
 
     answer = site.client().post(path, data=gzip.compress(json.dumps(LEAK).encode()), headers=headers)
@@ -154,7 +154,7 @@ def test_a_compressed_body_is_415_and_told_what_is_taken(site, path, media_type)
     assert answer.headers["Accept-Encoding"] == "identity"
 
 
-def test_a_body_that_says_it_is_not_compressed_is_taken(site):
+def test_content_encoding_identity_is_accepted(site):
     answer = site.client().post("/v1/tickets", json=LEAK, headers={"Content-Encoding": "identity"})
 
     assert answer.status_code == 201
@@ -215,13 +215,13 @@ def test_a_bad_query_parameter_is_named(site, query, field):
         "page=99999999&per_page=100000",
     ],
 )
-def test_what_matches_nothing_is_an_empty_list(site, query):
+def test_filters_that_match_nothing_give_an_empty_list(site, query):
     answer = site.client().get(f"/v1/tickets?{query}")
 
     assert (answer.status_code, answer.json()["data"]) == (200, []), answer.text
 
 
-def test_per_page_over_100_is_clamped_and_said(site):
+def test_per_page_over_100_is_reduced_to_100(site):
     answer = site.client().get("/v1/tickets?per_page=1000")
 
     assert answer.json()["meta"]["pagination"]["per_page"] == 100
@@ -246,13 +246,13 @@ def test_per_page_over_100_is_clamped_and_said(site):
         "/v1/tickets/a/b/c",
     ],
 )
-def test_a_malformed_id_or_path_is_404_in_the_envelope(site, path):
+def test_a_malformed_id_or_path_is_404_with_a_json_error(site, path):
     answer = site.client().get(path)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), answer.text
 
 
-def test_other_unicode_comes_back_as_sent(site):
+def test_a_title_in_any_script_is_returned_unchanged(site):
     title = "Wasser läuft 漏水 🚿 \u202e \U0001f3f4\u200d☠️ é é"
 
     ticket = site.ticket(title=f"  {title} ")
@@ -261,7 +261,7 @@ def test_other_unicode_comes_back_as_sent(site):
     assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["title"] == title
 
 
-def test_deletes_and_reads_with_wrong_methods_are_405_with_allow(site):
+def test_a_method_that_is_not_offered_is_405_with_allow(site):
     answer = site.client().put("/v1/tickets", json=LEAK)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
@@ -269,14 +269,14 @@ def test_deletes_and_reads_with_wrong_methods_are_405_with_allow(site):
 
 
 def test_without_a_key_a_known_path_is_401_and_an_unknown_one_404(site):
-    nobody = site.client(None)
+    anonymous = site.client(None)
 
-    refused = nobody.get("/v1/tickets")
+    refused = anonymous.get("/v1/tickets")
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert nobody.get("/v1/nothing").status_code == 404
-    assert nobody.put("/v1/tickets").status_code == 405
+    assert anonymous.get("/v1/nothing").status_code == 404
+    assert anonymous.put("/v1/tickets").status_code == 405
 
 
-def test_nothing_of_all_this_was_parked_by_the_projector(site):
+def test_no_event_of_these_tests_was_parked(site):
     with connect(site.dsn, application="tests") as conn:
         assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)

@@ -1,5 +1,4 @@
-"""Secrets that went through the system, and people who were erased, are found nowhere in it: not stored, not
-sent, not logged, not measured."""
+"""Secrets that were used, and data of erased people, are in no table, dump, Kafka record, log or metric."""
 
 from __future__ import annotations
 
@@ -49,19 +48,20 @@ BESIDE = ("relay", "webhook-dispatcher", "notary")
 WAIT_SECONDS = 120
 
 
-class Seen:
-    """Everything that could hold a secret, in the forms it could be written in."""
+class SearchedPlaces:
+    """The contents of every place where a secret could be: tables, dump, Kafka, logs and metrics."""
 
     def __init__(self, site, log, sent):
         metrics = site.client().get("/metrics").content
         self.texts = {**everything(site.dsn), "kafka": sent, "log": log.read_bytes(), "metrics": metrics}
 
     def places_of(self, secret):
+        """Return the names of the places that contain the secret in any form."""
         forms = forms_of_secret(secret)
         return {place for place, text in self.texts.items() if any(form in text for form in forms)}
 
     def places_of_person(self, person):
-        """Where one of the values is, or a word of the name, however it is capitalised."""
+        """Return the places with one of the values or a word of the name, in upper or lower case."""
         words = [*person.values(), *person["name"].split(), person["phone"].replace(" ", "")]
         forms = {
             form.lower() for word in words for form in forms_of_secret(word) | forms_of_secret(word.lower())
@@ -70,17 +70,17 @@ class Seen:
 
 
 class Traffic(NamedTuple):
-    """What was seen when everything had been used, and what it takes to go on and look again."""
+    """The site after everything was used: the places, and the secrets by kind. `collect` reads them again."""
 
-    seen: Seen
+    places: SearchedPlaces
     secrets: list[tuple[str, str]]
     site: Site
     receiver: Receiver
-    look: Callable[[], Seen]
+    collect: Callable[[], SearchedPlaces]
 
 
 def forms_of_secret(secret):
-    """As it is, in hex, in base64, in JSON, in URLs; and the bytes that a webhook's secret stands for."""
+    """Return the secret as plain text, hex, base64, JSON and in URLs; also the bytes of a `whsec_` secret."""
     raws = [secret.encode()]
     if secret.startswith("whsec_"):
         raws.append(base64.b64decode(secret.removeprefix("whsec_")))
@@ -91,7 +91,7 @@ def forms_of_secret(secret):
 
 @pytest.fixture(scope="module")
 def traffic(postgres, template, kafka, tmp_path_factory):
-    """Every process at its most talkative, used in every way; the secrets that were used, by kind."""
+    """Runs every process with debug logs, and uses the system in every way that involves a secret."""
     home = tmp_path_factory.mktemp("canaries")
     log = home / "output.log"
     with cloned_database(postgres, template) as dsn, running_receiver() as receiver:
@@ -112,12 +112,12 @@ def traffic(postgres, template, kafka, tmp_path_factory):
                 secrets += use_everything(site, user_id, f"canary violin quartz bramble {number}")
             last = site.store.recorder.max_notification_id()
             eventually(lambda: published_position(dsn) >= last, WAIT_SECONDS)
-            look = lambda: Seen(site, log, everything_sent(settings))  # noqa: E731
-            yield Traffic(look(), secrets, site, receiver, look)
+            collect = lambda: SearchedPlaces(site, log, everything_sent(settings))  # noqa: E731
+            yield Traffic(collect(), secrets, site, receiver, collect)
 
 
 def use_webhooks(site, receiver, role):
-    """Secrets given and made, each rotated out by the next, each used for posts that succeed and fail."""
+    """Use chosen and generated webhook secrets and rotations, for posts that succeed and fail."""
     client = site.client(role)
     receiver.answers[f"/{role}-failing"] = answer(500, b"no")
     secrets = []
@@ -127,15 +127,15 @@ def use_webhooks(site, receiver, role):
         made = [client.post("/v1/webhooks", json=body, headers=retried).json()["data"] for _ in range(2)]
         assert made[0] == made[1]
         secrets.append((f"webhook secret of {path}", given or made[0]["secret"]))
-        tell(site, client, made[0]["id"], receiver, path)
+        send_ticket(site, client, made[0]["id"], receiver, path)
         rotation = f"/v1/webhooks/{made[0]['id']}/rotate"
         renewed = client.post(rotation, json={}, headers={"Idempotency-Key": f"rotate {path}"}).json()["data"]
         secrets.append((f"rotated webhook secret of {path}", renewed["secret"]))
-        tell(site, client, made[0]["id"], receiver, path)
+        send_ticket(site, client, made[0]["id"], receiver, path)
         last = f"canary last {path} secret"
         assert client.post(rotation, json={"secret": last}).status_code == 200
         secrets.append((f"given webhook secret of {path}", last))
-        tell(site, client, made[0]["id"], receiver, path)
+        send_ticket(site, client, made[0]["id"], receiver, path)
     bad = client.post(
         "/v1/webhooks", json={"url": "nowhere", "events": [], "secret": f"canary refused {role}"}
     )
@@ -143,16 +143,17 @@ def use_webhooks(site, receiver, role):
     return [*secrets, ("refused webhook secret", f"canary refused {role}")]
 
 
-def tell(site, client, webhook_id, receiver, path):
-    """A ticket, from the API through Kafka to the receiver, and the outcome noted."""
+def send_ticket(site, client, webhook_id, receiver, path):
+    """Open a ticket, and wait until the receiver has its message and the attempt is stored."""
     ticket_id = site.ticket("guest")["id"]
-    heard = lambda: any(ticket_id.encode() in post.body for post in receiver.at(path))  # noqa: E731
-    eventually(heard, WAIT_SECONDS)
+    has_received = lambda: any(ticket_id.encode() in post.body for post in receiver.at(path))  # noqa: E731
+    eventually(has_received, WAIT_SECONDS)
     deliveries = f"/v1/webhooks/{webhook_id}/deliveries"
     eventually(lambda: client.get(deliveries).json()["data"][0]["attempts"], WAIT_SECONDS)
 
 
 def use_everything(site, user_id, password):
+    """Sign in and use OAuth as that user; return every secret involved, with its kind."""
     give_password(site.store, user_id, password)
     browser = Browser(site.base_url)
     wrong = f"wrong {password}"
@@ -195,50 +196,51 @@ def use_everything(site, user_id, password):
 
 
 def test_no_secret_is_found_anywhere(traffic):
-    seen, secrets = traffic.seen, traffic.secrets
+    places, secrets = traffic.places, traffic.secrets
     assert len(secrets) >= 80
     assert len({secret for _, secret in secrets}) == len(secrets)
 
-    found = {kind: places for kind, secret in secrets if (places := seen.places_of(secret))}
+    found = {kind: names for kind, secret in secrets if (names := places.places_of(secret))}
 
     assert found == {}
 
 
-def test_the_search_would_have_found_them(traffic):
-    """The control: what is meant to be there is found, in every place and from every process."""
-    seen, site = traffic.seen, traffic.site
+def test_the_search_finds_values_that_are_stored_on_purpose(traffic):
+    """The control: values that are not secret are found in every place and from every process."""
+    places, site = traffic.places, traffic.site
     with site.pool.connection() as conn:
         (grant_id,) = conn.execute("SELECT id FROM access.oauth_grants LIMIT 1").fetchone()
         (webhook_id,) = conn.execute("SELECT id FROM hook.endpoints LIMIT 1").fetchone()
         (message_id,) = conn.execute("SELECT message_id FROM hook.deliveries LIMIT 1").fetchone()
 
     in_the_log = {"pg_dump", "es.stored_events", "kafka"}
-    assert in_the_log | {"access.oauth_grants"} <= seen.places_of(grant_id)
-    assert in_the_log | {"hook.endpoints", "hook.secrets", "log"} <= seen.places_of(webhook_id)
-    assert {"pg_dump", "hook.messages", "hook.attempts"} <= seen.places_of(message_id), "it was signed"
-    assert {"log", "metrics"} <= seen.places_of("/oauth/token")
-    assert grant_id.encode().hex().encode() in seen.texts["pg_dump"], "the events' bytes, as a dump has them"
+    assert in_the_log | {"access.oauth_grants"} <= places.places_of(grant_id)
+    assert in_the_log | {"hook.endpoints", "hook.secrets", "log"} <= places.places_of(webhook_id)
+    assert {"pg_dump", "hook.messages", "hook.attempts"} <= places.places_of(message_id), (
+        "a header of the attempt has it"
+    )
+    assert {"log", "metrics"} <= places.places_of("/oauth/token")
+    assert grant_id.encode().hex().encode() in places.texts["pg_dump"], "a dump has the bytes in hex"
     for event in ("projector_leads", "relay_starts", "notary_leads", "checkpoint_signed"):
-        assert "log" in seen.places_of(event)
+        assert "log" in places.places_of(event)
 
 
-def test_an_erased_person_is_nowhere_to_be_found(traffic):
-    """In no dump, table or statistics, no record of Kafka, no log of any process. Another, who was not erased
-    and did the same, is the control: the search finds what is there."""
+def test_personal_data_of_an_erased_user_is_found_nowhere(traffic):
+    """The control is a user with the same actions who is not erased: the search finds their data."""
     site, admin = traffic.site, traffic.site.client()
-    erased, key, ticket = be_everywhere(traffic, ERASED)
-    kept, _, _ = be_everywhere(traffic, KEPT)
-    before = published(traffic)
+    erased, key, ticket = use_system_as(traffic, ERASED)
+    kept, _, _ = use_system_as(traffic, KEPT)
+    before = collect_when_published(traffic)
 
     first, again = (admin.post(f"/v1/users/{erased}/erase") for _ in range(2))
 
-    replayed = registered(admin, ERASED)
+    replayed = register(admin, ERASED)
     shown = admin.get(f"/v1/tickets/{ticket}").json()["data"]
-    after = published(traffic)
+    after = collect_when_published(traffic)
     in_tables = {"pg_dump", "read.users", "read.tickets", "access.idempotency", "hook.messages"}
     assert in_tables <= before.places_of_person(ERASED)
     assert in_tables <= before.places_of_person(KEPT) == after.places_of_person(KEPT)
-    assert "kafka" not in before.places_of_person(ERASED), "it only ever had what is sealed"
+    assert "kafka" not in before.places_of_person(ERASED), "Kafka has only encrypted fields"
     assert after.places_of_person(ERASED) == set()
     assert {"kafka", "es.stored_events", "log"} <= after.places_of(erased), "the id stays"
     assert (first.status_code, first.json()["data"]["name"]) == (200, "Erased user")
@@ -250,18 +252,18 @@ def test_an_erased_person_is_nowhere_to_be_found(traffic):
     assert after.texts["kafka"].count(kept.encode()) < after.texts["kafka"].count(erased.encode())
 
 
-def registered(admin, person):
-    """The answer, of the first time or replayed."""
+def register(admin, person):
+    """Register the person with a fixed Idempotency-Key. The second answer is a replay."""
     body = person | {"role": "staff", "property_ids": ["abc123"]}
     return admin.post(
         "/v1/users", json=body, headers={"Idempotency-Key": str(uuid5(NAMESPACE_URL, person["email"]))}
     )
 
 
-def be_everywhere(traffic, person):
-    """Have someone whose name is in as many places as one can be: their id, key, and ticket."""
+def use_system_as(traffic, person):
+    """Register a user and store their name in as many places as possible; return id, key and ticket."""
     site, admin = traffic.site, traffic.site.client()
-    user_id = registered(admin, person).json()["data"]["id"]
+    user_id = register(admin, person).json()["data"]["id"]
     key = site.key(role="staff", user_id=user_id)
     ticket = site.ticket()["id"]
     for title in ("Leak", "Bigger leak"):
@@ -281,16 +283,16 @@ def be_everywhere(traffic, person):
         assert browser.sign_in(name, password).status_code == status
     for path in ("/v1/tickets", "/v1/users"):
         admin.get(path, params={"q": person["name"]})
-    heard = lambda: any(person["name"].encode() in post.body for post in traffic.receiver.at("/admin"))  # noqa: E731
-    eventually(heard, WAIT_SECONDS)
+    has_received = lambda: any(person["name"].encode() in post.body for post in traffic.receiver.at("/admin"))  # noqa: E731
+    eventually(has_received, WAIT_SECONDS)
     return user_id, key, ticket
 
 
-def published(traffic):
-    """Everything there is, once Kafka has the whole log, and the statistics are as new."""
+def collect_when_published(traffic):
+    """Wait until Kafka has the whole log, update the statistics of PostgreSQL, and read all places."""
     site = traffic.site
     last = site.store.recorder.max_notification_id()
     eventually(lambda: published_position(site.dsn) >= last, WAIT_SECONDS)
     with connect(site.dsn, application="tests") as conn:
         conn.execute("ANALYZE")
-    return traffic.look()
+    return traffic.collect()

@@ -1,4 +1,4 @@
-"""Changing things over HTTP: merging, clearing, conditions, retries, and who may be named."""
+"""Changes over HTTP: merged and cleared fields, If-Match, repeated requests, and references to others."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def client(site):
 
 @pytest.fixture
 def path(site):
-    """The address of a guest's ticket."""
+    """The path of a guest's ticket."""
     return f"/v1/tickets/{site.ticket('guest')['id']}"
 
 
 @pytest.fixture
 def made(site, client):
-    """Makes a thing and returns its address."""
+    """Returns a function that creates a ticket, user or property and returns its path."""
 
     def make(kind):
         if kind == "ticket":
@@ -63,7 +63,7 @@ def events_in_log(site):
         return conn.execute("SELECT count(*) FROM es.stored_events").fetchone()[0]
 
 
-def test_post_has_defaults_and_patch_merges(site, client):
+def test_post_fills_in_defaults_and_patch_changes_only_the_given_fields(site, client):
     posted = client.post("/v1/tickets", json={"title": " Leak ", "property_id": "abc123"}).json()["data"]
     assert (posted["title"], posted["description"], posted["priority"], posted["category"]) == (
         "Leak",
@@ -95,7 +95,7 @@ def test_post_has_defaults_and_patch_merges(site, client):
     ],
     ids=str,
 )
-def test_a_change_with_a_bad_field_changes_nothing(site, client, path, changes, field):
+def test_a_patch_with_an_invalid_field_changes_nothing(site, client, path, changes, field):
     before, events = client.get(path).json(), events_in_log(site)
 
     answer = client.patch(path, json={"description": "Half done?", **changes})
@@ -106,7 +106,7 @@ def test_a_change_with_a_bad_field_changes_nothing(site, client, path, changes, 
     assert events_in_log(site) == events
 
 
-def test_a_ticket_moves_with_unit_and_assignee_or_without_them(client, site, path):
+def test_a_ticket_is_moved_together_with_unit_and_assignee(client, site, path):
     moved = client.patch(path, json={"property_id": "def456", "unit_id": None, "assigned_to": "user900"})
 
     assert moved.status_code == 200
@@ -122,7 +122,7 @@ def test_every_status_may_follow_every_other(client, path):
 
 
 @kinds
-def test_a_change_of_nothing_is_200_and_makes_no_event(site, client, made, kind):
+def test_a_patch_without_an_effect_is_200_and_stores_no_event(site, client, made, kind):
     address = made(kind)
     first = client.patch(address, json=CHANGES[kind])
     events = events_in_log(site)
@@ -137,7 +137,7 @@ def test_a_change_of_nothing_is_200_and_makes_no_event(site, client, made, kind)
 
 
 @kinds
-def test_if_match_lets_only_the_current_version_change(site, client, made, kind):
+def test_if_match_allows_a_change_of_the_current_version_only(site, client, made, kind):
     address = made(kind)
     seen = client.get(address).headers["ETag"]
 
@@ -152,7 +152,7 @@ def test_if_match_lets_only_the_current_version_change(site, client, made, kind)
         assert client.patch(address, json={}, headers={"If-Match": header}).status_code == 200, header
 
 
-def test_a_stale_version_comes_before_bad_values_and_after_the_role(site, client, path):
+def test_a_stale_version_is_reported_before_invalid_values_and_after_missing_rights(site, client, path):
     stale = {"If-Match": NEVER}
 
     assert client.patch(path, json={"title": ""}, headers=stale).status_code == 412
@@ -162,8 +162,8 @@ def test_a_stale_version_comes_before_bad_values_and_after_the_role(site, client
     assert client.patch(path, data=b"{", headers=stale | JSON).status_code == 400
 
 
-def test_a_retry_with_the_version_read_anew_is_carried_out(client, path):
-    """If-Match is not what makes two requests the same, so that the first answer must not stand for it."""
+def test_a_412_is_not_replayed_for_a_retry_with_another_if_match(client, path):
+    """Requests that differ only in If-Match count as the same request, so the 412 must not be stored."""
     change, key = {"title": "Read anew"}, {"Idempotency-Key": path}
     version = client.get(path).headers["ETag"]
 
@@ -175,7 +175,7 @@ def test_a_retry_with_the_version_read_anew_is_carried_out(client, path):
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_retry_in_the_right_form_is_carried_out(client):
+def test_a_415_is_not_replayed_for_a_retry_with_the_right_media_type(client):
     body, key = json.dumps(LEAK), {"Idempotency-Key": "form"}
 
     wrong = client.post("/v1/tickets", data=body, headers={**key, "Content-Type": "text/plain"})
@@ -184,14 +184,14 @@ def test_a_retry_in_the_right_form_is_carried_out(client):
     assert (wrong.status_code, right.status_code) == (415, 201)
 
 
-def test_a_stale_version_is_not_deleted(client, path):
+def test_a_delete_with_a_stale_version_is_refused(client, path):
     assert client.delete(path, headers={"If-Match": NEVER}).status_code == 412
     assert client.get(path).status_code == 200
     assert client.delete(path, headers={"If-Match": '"1"'}).status_code == 200
     assert client.delete(path).status_code == 404
 
 
-def test_what_is_still_current_is_304(client, path):
+def test_a_current_version_is_304(client, path):
     answer = client.get(path, headers={"If-None-Match": '"1"'})
 
     assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", '"1"')
@@ -228,7 +228,9 @@ IDEMPOTENT = [
 
 
 @pytest.mark.parametrize(("method", "address", "body"), IDEMPOTENT, ids=lambda value: str(value)[:24])
-def test_a_request_sent_twice_is_carried_out_once(site, client, made, method, address, body):
+def test_a_request_with_a_repeated_idempotency_key_is_carried_out_once(
+    site, client, made, method, address, body
+):
     for kind in CHANGES:
         if f"{{{kind}}}" in address:
             address = address.replace(f"{{{kind}}}", made(kind))
@@ -264,7 +266,7 @@ def test_the_requester_is_the_caller_unless_a_manager_names_another(site):
     assert requester("admin", requester_id="nobody") == 422
 
 
-def test_comments_come_back_oldest_first_in_pages(site, client, path):
+def test_comments_are_listed_oldest_first_in_pages(site, client, path):
     for number in range(5):
         answer = client.post(f"{path}/comments", json={"text": f" Comment {number} "})
         assert answer.status_code == 201
@@ -280,11 +282,11 @@ def test_comments_come_back_oldest_first_in_pages(site, client, path):
     assert page["meta"]["pagination"]["links"].keys() == {"next", "previous"}
 
 
-def test_a_comment_of_the_greatest_length_passes(client, path):
+def test_a_comment_of_the_maximum_length_is_accepted(client, path):
     assert client.post(f"{path}/comments", json={"text": "x" * 65_535}).status_code == 201
 
 
-def test_units_are_listed_by_name_counted_and_kept_apart(client, made):
+def test_units_are_listed_by_name_and_may_share_a_name(client, made):
     place = made("property")
     for name in ("B", "A", "A"):
         assert client.post(f"{place}/units", json={"name": name}).status_code == 201
@@ -301,7 +303,7 @@ def test_units_are_listed_by_name_counted_and_kept_apart(client, made):
     )
 
 
-def test_an_address_is_replaced_whole(client, made):
+def test_an_address_is_replaced_as_a_whole(client, made):
     place = made("property")
 
     assert error_of(client.patch(place, json={"address": {"street": "Elsewhere"}}))[0] == 422
@@ -315,7 +317,7 @@ def test_an_address_is_replaced_whole(client, made):
     )
 
 
-def test_a_user_is_changed_field_by_field_and_the_phone_cleared(client, made):
+def test_the_fields_of_a_user_are_changed_and_the_phone_is_cleared(client, made):
     user = made("user")
     profile = {"phone": "555-000-1111", "preferences": {"notifications": {"email": False, "sms": True}}}
 
@@ -342,7 +344,7 @@ def test_a_manager_registers_people_of_their_own_properties_only(site):
         assert refused == (422, "validation_error", {"property_ids"})
 
 
-def test_a_restored_ticket_is_as_it_was(client, path):
+def test_a_restored_ticket_has_its_former_fields(client, path):
     before = client.get(path).json()["data"]
     client.delete(path)
     assert client.patch(path, json={"title": "Gone"}).status_code == 404

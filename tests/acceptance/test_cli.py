@@ -1,4 +1,4 @@
-"""The command line as a person meets it: real processes on a real database."""
+"""The command line: real processes on a real database."""
 
 import json
 import os
@@ -30,7 +30,7 @@ A_USER = ("user", "create", "--name", "Jane Smith", "--email", "jane.smith@examp
 
 @pytest.fixture
 def run(database, tmp_path):
-    """Runs `ticketing` on this test's database."""
+    """Returns a function that runs `ticketing` on this test's database."""
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     return lambda *arguments: ticketing(*arguments, environ=environ)
 
@@ -43,9 +43,9 @@ def key_rows(pool):
         ).fetchall()
 
 
-def shown(pool, table, id):
+def shown(pool, table, row_id):
     with pool.connection() as conn:
-        return conn.execute(f"SELECT name FROM read.{table} WHERE id = %s", [id]).fetchone()
+        return conn.execute(f"SELECT name FROM read.{table} WHERE id = %s", [row_id]).fetchone()
 
 
 def test_key_create_prints_the_key_and_nothing_else(run, pool):
@@ -61,7 +61,7 @@ def test_key_create_prints_the_key_and_nothing_else(run, pool):
     assert row[6:] == (1_000, None)
 
 
-def test_a_key_takes_every_option(run, pool):
+def test_key_create_stores_every_option(run, pool):
     run(*A_PROPERTY, "--id", "abc123")
     run(*A_USER, "--id", "user101", "--property", "abc123")
 
@@ -76,7 +76,7 @@ def test_a_key_takes_every_option(run, pool):
     assert row[1:] == ("bot", "guest", "user101", ["abc123"], scopes, None, datetime(2999, 1, 31, tzinfo=UTC))
 
 
-def test_fixed_ids_are_kept_and_shown_at_once(run, pool):
+def test_given_ids_are_used_and_the_rows_are_readable_at_once(run, pool):
     assert run(*A_PROPERTY, "--id", "abc123").stdout == "abc123\n"
     added = run("unit", "add", "--property", "abc123", "--name", " Unit 101 ", "--id", "unit456")
     assert added.stdout == "unit456\n"
@@ -90,15 +90,15 @@ def test_fixed_ids_are_kept_and_shown_at_once(run, pool):
     assert store.load(Property, "abc123").units == {"unit456": "Unit 101"}
 
 
-def test_without_an_id_a_new_one_is_made_and_printed(run, pool):
+def test_without_an_id_a_new_one_is_generated_and_printed(run, pool):
     done = run(*A_USER)
 
     assert re.fullmatch(r"[0-9a-f-]{36}\n", done.stdout)
     assert shown(pool, "users", done.stdout.strip()) == ("Jane Smith",)
 
 
-def test_a_narrow_terminal_leaves_a_key_in_one_line(run, database, tmp_path):
-    """Its id is copied from there."""
+def test_a_key_is_listed_on_one_line_in_a_narrow_terminal(run, database, tmp_path):
+    """People copy the id from that line."""
     run("key", "create", "--name", "first", "--role", "admin")
     terminal, end = pty.openpty()
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path), COLUMNS="40")
@@ -142,7 +142,7 @@ def test_a_revoked_key_is_listed_as_revoked(run, pool):
         ((*A_USER, "--property", "nowhere"), "nowhere"),
     ],
 )
-def test_what_the_rules_refuse_exits_with_1(run, arguments, reason):
+def test_a_command_that_the_rules_refuse_exits_with_1(run, arguments, reason):
     done = run(*arguments)
 
     assert done.returncode == 1
@@ -207,12 +207,12 @@ def test_unusable_settings_exit_with_2(tmp_path, variables, reason):
     ("process", "name", "value"),
     [
         ("api", "HOST", "nonsense..host"),
-        ("api", "HOST", "192.0.2.1"),  # RFC 5737: nobody's
+        ("api", "HOST", "192.0.2.1"),  # RFC 5737: an address of no machine
         ("api", "METRICS_PORT", "taken"),
         ("notary", "NOTARY_DIR", "/dev/null/checkpoints"),
     ],
 )
-def test_what_a_process_cannot_use_is_named(database, tmp_path, process, name, value):
+def test_a_process_names_the_setting_that_it_cannot_use(database, tmp_path, process, name, value):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -227,7 +227,7 @@ def test_what_a_process_cannot_use_is_named(database, tmp_path, process, name, v
 
 
 @pytest.mark.parametrize("process", ["api", "projector", "webhook-dispatcher"])
-def test_no_process_works_on_a_log_without_its_triggers(database, conn, tmp_path, process):
+def test_a_process_refuses_to_start_without_the_triggers_of_the_log(database, conn, tmp_path, process):
     conn.execute("ALTER TABLE es.stored_events DISABLE TRIGGER stored_events_enter")
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
 
@@ -238,7 +238,7 @@ def test_no_process_works_on_a_log_without_its_triggers(database, conn, tmp_path
 
 
 @pytest.mark.parametrize("process", ["projector", "notary"])
-def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, process):
+def test_a_process_logs_lines_of_json_to_standard_error(database, tmp_path, process):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     stdout, log = tmp_path / "stdout", tmp_path / "stderr"
     running = TicketingProcess(process, environ=environ, stdout=stdout, stderr=log)
@@ -251,7 +251,7 @@ def test_a_process_logs_in_lines_of_json_on_standard_error(database, tmp_path, p
     assert stdout.read_text() == ""
 
 
-def test_what_ends_a_process_is_a_line_of_its_log_too(database, conn, tmp_path):
+def test_the_error_that_ends_a_process_is_logged(database, conn, tmp_path):
     environ = environment(DATABASE_URL=database, TICKETING_HOME=str(tmp_path))
     log = tmp_path / "stderr"
     running = TicketingProcess("notary", environ=environ, stderr=log)
@@ -278,7 +278,7 @@ def test_a_process_without_a_database_address_exits_with_2(tmp_path, process):
     assert "DATABASE_URL" in done.stderr
 
 
-def test_with_nothing_running_a_command_starts_the_embedded_server_for_its_time(tmp_path):
+def test_a_command_starts_and_stops_the_embedded_server_when_none_is_running(tmp_path):
     environ = environment(TICKETING_HOME=str(tmp_path / "home"))
 
     created = ticketing(*A_PROPERTY, "--id", "abc123", environ=environ)
@@ -289,7 +289,7 @@ def test_with_nothing_running_a_command_starts_the_embedded_server_for_its_time(
     assert not (tmp_path / "home" / "postgres" / "postmaster.pid").exists()
 
 
-def test_demo_data_is_loaded_once_and_the_same_for_the_same_seed(run, pool):
+def test_demo_data_is_determined_by_the_seed_and_loaded_once(run, pool):
     first = run("demo", "load", "--tickets", "20", "--seed", "7")
     again = run("demo", "load", "--tickets", "20", "--seed", "7")
     other = run("demo", "load", "--tickets", "20", "--seed", "8")
@@ -298,7 +298,7 @@ def test_demo_data_is_loaded_once_and_the_same_for_the_same_seed(run, pool):
     assert "20 tickets (seed 7)" in first.stderr
     assert "0 tickets (seed 7)" in again.stderr
     assert "20 tickets existed already" in again.stderr
-    assert "19 tickets (seed 8)" in other.stderr  # the reference's own ticket is in every load
+    assert "19 tickets (seed 8)" in other.stderr  # every load includes the ticket of the API reference
     with pool.connection() as conn:
         assert conn.execute("SELECT count(*) FROM read.tickets").fetchone() == (39,)
         ticket = conn.execute(
@@ -310,7 +310,7 @@ def test_demo_data_is_loaded_once_and_the_same_for_the_same_seed(run, pool):
     assert roles == [("admin",), ("guest",), ("manager",), ("staff",)]
 
 
-def test_demo_data_in_bulk_gives_the_same_as_one_by_one(run, pool, monkeypatch):
+def test_demo_data_that_is_loaded_in_bulk_equals_projected_data(run, pool, monkeypatch):
     done = run("demo", "load", "--tickets", "5100")
 
     assert done.returncode == 0, done.stderr
@@ -321,7 +321,7 @@ def test_demo_data_in_bulk_gives_the_same_as_one_by_one(run, pool, monkeypatch):
     assert "0 differences" in verified.stderr
 
 
-def test_verify_names_the_rows_that_differ_and_rebuild_mends_them(run, pool):
+def test_verify_names_the_rows_that_differ_and_rebuild_repairs_them(run, pool):
     run(*A_PROPERTY, "--id", "abc123")
     with pool.connection() as conn:
         conn.execute("UPDATE read.properties SET name = 'Elsewhere'")
@@ -336,8 +336,8 @@ def test_verify_names_the_rows_that_differ_and_rebuild_mends_them(run, pool):
     assert shown(pool, "properties", "abc123") == ("Seaside Apartments",)
 
 
-def test_a_database_is_opened_with_its_master_key_only(database, tmp_path):
-    """The first `migrate` makes a key; without it, or with another, nothing starts."""
+def test_commands_refuse_a_missing_or_wrong_master_key(database, tmp_path):
+    """The first `migrate` creates the key. Without it, or with another one, commands exit with 2."""
     home = {"DATABASE_URL": database, "TICKETING_HOME": str(tmp_path / "home"), "MASTER_KEY": ""}
     create = ("key", "create", "--name", "k", "--role", "admin")
 

@@ -1,4 +1,4 @@
-"""`ticketing history` as an auditor meets it."""
+"""`ticketing history`: the timeline of a ticket, as text and as JSON."""
 
 import json
 
@@ -19,7 +19,7 @@ def run(database, tmp_path):
 
 @pytest.fixture
 def ticket(pool):
-    """A ticket with a title that would steer a terminal, deleted."""
+    """A deleted ticket whose title contains control sequences of terminals."""
     ticket = Ticket.open(
         "t1",
         context(),
@@ -53,7 +53,7 @@ def test_the_timeline_of_a_deleted_ticket_is_readable(run, ticket):
     assert "\x1b" not in done.stdout
 
 
-def test_json_is_what_the_api_answers(run, ticket):
+def test_json_has_the_entries_of_the_api(run, ticket):
     done = run("history", "t1", "--json")
 
     entries = json.loads(done.stdout)
@@ -62,16 +62,16 @@ def test_json_is_what_the_api_answers(run, ticket):
     assert entries[1]["changes"] == {"status": {"from": "open", "to": "in_progress"}}
 
 
-def test_a_terminal_gets_colours_and_only_ours(run, ticket):
+def test_the_output_has_our_colours_and_no_control_sequences_of_the_title(run, ticket):
     done = run("history", "t1", NO_COLOR="", FORCE_COLOR="1")
 
     assert "\x1b[1;36m" in done.stdout
     assert "\x1b[2J" not in done.stdout
 
 
-@pytest.mark.parametrize(("id", "code"), [("unknown", 1), ("not an id", 2)])
-def test_an_unknown_id_is_refused(run, id, code):
-    done = run("history", id)
+@pytest.mark.parametrize(("ticket_id", "code"), [("unknown", 1), ("not an id", 2)])
+def test_an_unknown_id_is_refused(run, ticket_id, code):
+    done = run("history", ticket_id)
 
     assert (done.returncode, done.stdout) == (code, "")
     assert ("No such ticket." in done.stderr) == (code == 1)

@@ -17,7 +17,7 @@ def run(database, tmp_path):
     return lambda *arguments: ticketing(*arguments, environ=environ)
 
 
-def rows(pool):
+def client_rows(pool):
     with pool.connection() as conn:
         return conn.execute(
             "SELECT id, secret_sha256, grant_types, requires_pkce, property_ids, rate_limit, revoked_at"
@@ -31,13 +31,13 @@ def test_create_prints_id_and_secret_and_nothing_else(run, pool):
     assert done.returncode == 0, done.stderr
     client_id, secret = re.fullmatch(r"client_id=(\S+)\nclient_secret=(\S+)\n", done.stdout).groups()
     assert has_form(secret, OAUTH_CLIENT_SECRET)
-    (row,) = rows(pool)
+    (row,) = client_rows(pool)
     assert row[:2] == (client_id, digest(secret))
     assert row[2:6] == (["authorization_code", "refresh_token"], False, [], 1_000)
     assert secret not in done.stderr
 
 
-def test_a_client_takes_every_option(run, pool):
+def test_create_stores_every_option(run, pool):
     run(
         *("property", "create", "--id", "abc123", "--name", "S", "--street", "1 A", "--city", "B"),
         *("--state", "C", "--zip", "1", "--country", "D"),
@@ -50,7 +50,7 @@ def test_a_client_takes_every_option(run, pool):
 
     assert [done.returncode for done in (public, service, strict)] == [0, 0, 0], service.stderr
     assert "client_secret" not in public.stdout
-    assert [row[2:6] for row in rows(pool)] == [
+    assert [row[2:6] for row in client_rows(pool)] == [
         (["authorization_code", "refresh_token"], True, [], 1_000),
         (["client_credentials"], False, ["abc123"], None),
         (["authorization_code", "refresh_token"], True, [], 1_000),
@@ -72,7 +72,7 @@ def test_a_client_is_listed_rotated_and_revoked(run, pool):
     assert made["client_secret"] not in rotated.stdout
     assert (revoked.returncode, again.returncode) == (0, 0)
     assert "revoked already" in again.stderr
-    assert rows(pool)[0][6] is not None
+    assert client_rows(pool)[0][6] is not None
     assert run("oauth-client", "rotate-secret", client_id).returncode == 1
 
 
@@ -88,8 +88,8 @@ def test_a_client_is_listed_rotated_and_revoked(run, pool):
         (("oauth-client", "revoke", "client_nobody"), 1, "No such OAuth client"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_reason(run, pool, arguments, exit_code, reason):
+def test_an_invalid_client_is_refused_with_a_reason(run, pool, arguments, exit_code, reason):
     done = run(*arguments)
 
     assert (done.returncode, reason in done.stderr) == (exit_code, True), done.stderr
-    assert rows(pool) == []
+    assert client_rows(pool) == []

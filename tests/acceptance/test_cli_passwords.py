@@ -1,4 +1,4 @@
-"""Passwords from the command line: read from standard input, never shown, kept as a hash."""
+"""Passwords from the command line: read from standard input, never shown, stored as a hash."""
 
 import pytest
 
@@ -19,26 +19,26 @@ def run(database, tmp_path):
     return lambda *arguments, given="": ticketing(*arguments, environ=environ, given=given)
 
 
-def kept(pool):
+def stored_hashes(pool):
     with pool.connection() as conn:
         return dict(conn.execute("SELECT user_id, hash FROM access.passwords").fetchall())
 
 
-def test_the_first_administrator_is_made_with_a_password(run, pool):
+def test_the_first_administrator_is_created_with_a_password(run, pool):
     done = run(*ADMIN, "--password-stdin", given=GOOD + "\n")
 
     assert (done.returncode, done.stdout) == (0, "ada\n"), done.stderr
-    assert verify_password(kept(pool)["ada"], GOOD)
+    assert verify_password(stored_hashes(pool)["ada"], GOOD)
     assert GOOD not in done.stdout + done.stderr
 
 
-def test_a_password_can_be_changed_and_the_log_says_that_it_was(run, pool):
+def test_changing_a_password_stores_its_hash_and_an_event(run, pool):
     run(*ADMIN)
 
     done = run("user", "password", "ada", "--password-stdin", given=GOOD)
 
     assert done.returncode == 0, done.stderr
-    assert verify_password(kept(pool)["ada"], GOOD)
+    assert verify_password(stored_hashes(pool)["ada"], GOOD)
     (changed,) = [
         r.event
         for r in events_after(EventStore(pool, VAULT), 0, 10)
@@ -48,19 +48,19 @@ def test_a_password_can_be_changed_and_the_log_says_that_it_was(run, pool):
 
 
 @pytest.mark.parametrize("password", ["", "short", "password123", "ada@example.com", "x" * 2_000])
-def test_a_password_the_rules_refuse_changes_nothing(run, pool, password):
+def test_a_password_that_the_rules_refuse_stores_nothing(run, pool, password):
     done = run(*ADMIN, "--password-stdin", given=password + "\n")
 
     assert done.returncode == 1
     assert "password" in done.stderr
-    assert kept(pool) == {}
+    assert stored_hashes(pool) == {}
     assert events_after(EventStore(pool, VAULT), 0, 10) == []
 
 
-def test_a_password_is_never_taken_from_the_command_line(run, pool):
+def test_a_password_as_an_argument_is_refused(run, pool):
     run(*ADMIN)
 
     assert run("user", "password", "ada").returncode == 2
     assert run("user", "password", "ada", GOOD).returncode == 2
     assert run("user", "password", "nobody", "--password-stdin", given=GOOD).returncode == 1
-    assert kept(pool) == {}
+    assert stored_hashes(pool) == {}

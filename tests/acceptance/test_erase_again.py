@@ -1,4 +1,4 @@
-"""A backup that was restored knows nothing of later erasures; the signed statements do."""
+"""After a backup was restored, people are erased again by the notary's signed statements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def register(store, user_id):
     register_user(store, user_id, operator(), name=f"Name {user_id}", email="a@example.com", role="staff")
 
 
-def seal_all(dsn):
+def sign_all(dsn):
     with connect(dsn, application="tests") as conn:
         sign_log(conn, VAULT)
         return [line for _, line in conn.execute(sql["statements_after"], {"number": 0, "limit": None})]
@@ -39,14 +39,14 @@ def test_people_who_were_erased_after_the_backup_are_erased_again(postgres, temp
         with make_pool(dsn, application="tests", max_size=2) as pool:
             for user_id in PEOPLE[:2]:
                 register(EventStore(pool, VAULT), user_id)
-        seal_all(dsn)
+        sign_all(dsn)
         with cloned_database(postgres, conninfo_to_dict(dsn)["dbname"]) as backup:
             with make_pool(dsn, application="tests", max_size=2) as pool:
                 store = EventStore(pool, VAULT)
-                register(store, "u3")  # whom the backup does not know
+                register(store, "u3")  # after the backup
                 for user_id in ("u2", "u3"):
                     erase_user(store, user_id, operator())
-            lines = seal_all(dsn)
+            lines = sign_all(dsn)
             file.write_text("".join(f"{line}\n" for line in lines))
             forged.write_text(file.read_text().replace('"user_id":"u2"', '"user_id":"u1"'))
             environ = environment(DATABASE_URL=backup, TICKETING_HOME=str(tmp_path))

@@ -18,21 +18,21 @@ from tests.acceptance.site import LEAK, Site
 from tests.support.postgres import cloned_database
 from tests.support.waiting import eventually
 
-SOON_SECONDS = 8  # on a busy machine; a wait that was in vain would take longer
+SOON_SECONDS = 8  # an immediate answer on a busy machine; a full wait takes longer
 LONG_WAIT = 25
 
 
-def feed(site, **query):
+def read_feed(site, **query):
     answer = site.client().get("/v1/events", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
 
 def follow(site, *, until, limit=100):
-    """Every event, page by page, until one stands at the position `until` or after it."""
+    """Read the feed page by page up to position `until`, and return the events."""
     events, position = [], 0
     while position < until:
-        page = feed(site, after=position, limit=limit, wait=1)
+        page = read_feed(site, after=position, limit=limit, wait=1)
         events += page["events"]
         position = page["position"]
     return events
@@ -43,30 +43,30 @@ def log(site):
         return read_log(conn, 0, 1_000_000)
 
 
-def as_sent(site, row):
+def feed_entry(site, row):
     event = as_cloudevent(to_record(row, source=site.base_url))
     return {**event, "data": json.loads(row.state)}
 
 
-def end(site):
+def last_position(site):
     return log(site)[-1].position
 
 
-def test_the_feed_is_the_log(site):
+def test_the_feed_returns_the_events_of_the_log(site):
     site.ticket("guest")
 
-    events = follow(site, until=end(site), limit=7)
+    events = follow(site, until=last_position(site), limit=7)
 
-    assert events == [as_sent(site, row) for row in log(site)]
+    assert events == [feed_entry(site, row) for row in log(site)]
 
 
-def test_pages_say_where_to_go_on(site):
+def test_a_page_has_the_position_after_which_the_next_one_begins(site):
     site.ticket()
-    last = end(site)
+    last = last_position(site)
 
-    first = feed(site, limit=2)
-    rest = feed(site, after=first["position"], limit=1_000)
-    beyond = feed(site, after=last)
+    first = read_feed(site, limit=2)
+    rest = read_feed(site, after=first["position"], limit=1_000)
+    beyond = read_feed(site, after=last)
 
     assert len(first["events"]) == 2
     assert first["has_more"] is True
@@ -86,8 +86,8 @@ def test_the_public_sdk_reads_the_events(site):
     assert event.get_data() == answer["data"]
 
 
-def test_it_is_complete_and_in_order_while_others_write(site):
-    before = end(site)
+def test_the_feed_is_complete_and_in_order_during_writes(site):
+    before = last_position(site)
 
     def write(_):
         for _ in range(8):
@@ -96,20 +96,20 @@ def test_it_is_complete_and_in_order_while_others_write(site):
     with ThreadPoolExecutor(5) as threads:
         writing = [threads.submit(write, number) for number in range(4)]
         seen, position = [], before
-        while not all(one.done() for one in writing) or position < end(site):
-            page = feed(site, after=position, limit=5)
+        while not all(one.done() for one in writing) or position < last_position(site):
+            page = read_feed(site, after=position, limit=5)
             seen += page["events"]
             position = page["position"]
         for one in writing:
             one.result()
 
-    assert seen == [as_sent(site, row) for row in log(site) if row.position > before]
+    assert seen == [feed_entry(site, row) for row in log(site) if row.position > before]
 
 
-def test_a_waiting_client_is_answered_when_something_happens(site):
-    after = end(site)
+def test_a_waiting_client_is_answered_when_an_event_is_stored(site):
+    after = last_position(site)
     with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(feed, site, after=after, wait=LONG_WAIT)
+        waiting = thread.submit(read_feed, site, after=after, wait=LONG_WAIT)
         ticket = site.ticket()
         began = time.monotonic()
         page = waiting.result()
@@ -118,22 +118,22 @@ def test_a_waiting_client_is_answered_when_something_happens(site):
     assert page["events"][0]["subject"] == ticket["id"]
 
 
-def test_a_wait_in_vain_ends_in_time(site):
-    after = end(site)
+def test_a_wait_without_events_ends_after_its_seconds(site):
+    after = last_position(site)
 
     began = time.monotonic()
-    page = feed(site, after=after, wait=1)
+    page = read_feed(site, after=after, wait=1)
     seconds = time.monotonic() - began
 
     assert page == {"events": [], "position": after, "has_more": False}
     assert 1 <= seconds < 1 + SOON_SECONDS
 
 
-def test_those_who_wait_leave_threads_to_others(site):
-    """More than there is room for: the others are answered at once, and so is everyone else."""
-    after = end(site)
+def test_waiting_requests_leave_threads_to_other_requests(site):
+    """Of too many waiting requests some are answered at once, and other endpoints are not delayed."""
+    after = last_position(site)
     with ThreadPoolExecutor(20) as threads:
-        waiting = [threads.submit(feed, site, after=after, wait=LONG_WAIT) for _ in range(20)]
+        waiting = [threads.submit(read_feed, site, after=after, wait=LONG_WAIT) for _ in range(20)]
         eventually(lambda: sum(one.done() for one in waiting) >= 20 - 4, LONG_WAIT - 10)
         began = time.monotonic()
         assert site.client().get("/v1/tickets").status_code == 200
@@ -144,19 +144,19 @@ def test_those_who_wait_leave_threads_to_others(site):
     assert {page["position"] for page in pages} >= {after}
 
 
-def test_waiting_ends_when_the_server_is_to_stop(postgres, template):
+def test_waiting_requests_are_answered_when_the_server_stops(postgres, template):
     answers = []
 
     def wait(site, after):
-        answers.append(feed(site, after=after, wait=LONG_WAIT))
+        answers.append(read_feed(site, after=after, wait=LONG_WAIT))
 
     with cloned_database(postgres, template) as dsn:
         with Site.running(dsn, workers=1) as site:
-            after = end(site)
-            looks = set()
+            after = last_position(site)
+            polls = set()
             waiting = threading.Thread(target=wait, args=(site, after))
             waiting.start()
-            eventually(lambda: looks.add(last_look(site)) or len(looks) > 3, LONG_WAIT - 10)  # it looks again
+            eventually(lambda: polls.add(time_of_last_poll(site)) or len(polls) > 3, LONG_WAIT - 10)
             began = time.monotonic()
         seconds = time.monotonic() - began
         waiting.join()
@@ -165,8 +165,8 @@ def test_waiting_ends_when_the_server_is_to_stop(postgres, template):
     assert seconds < LONG_WAIT - 5
 
 
-def last_look(site):
-    """When the API last read the log, for whichever request."""
+def time_of_last_poll(site):
+    """Return the time when the API last read the log for any request."""
     with connect(site.dsn, application="tests") as conn:
         row = conn.execute(
             "SELECT max(query_start) FROM pg_stat_activity WHERE application_name = 'ticketing-api'"
@@ -189,7 +189,7 @@ def test_a_key_that_is_restricted_to_properties_is_refused(site):
     assert "restricted to properties" in answer.json()["error"]["message"]
 
 
-def test_the_scope_is_needed_and_a_key(site):
+def test_the_feed_needs_a_key_with_the_scope(site):
     others = tuple(scope for scope in SCOPES if scope != "audit:read")
     answer = site.client(key=site.key(role="admin", scopes=others)).get("/v1/events")
 
@@ -222,7 +222,7 @@ def test_bad_parameters_are_named(site, query, field):
     assert list(answer.json()["error"]["details"]) == [field]
 
 
-def test_head_and_other_methods(site):
+def test_head_is_answered_and_post_is_405(site):
     head = site.client().head("/v1/events")
     posted = site.client().post("/v1/events", json={})
 
@@ -230,8 +230,8 @@ def test_head_and_other_methods(site):
     assert (posted.status_code, posted.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
-def test_personal_fields_are_sealed_in_the_feed(site):
-    registered = [e for e in follow(site, until=end(site)) if e["type"] == "user.registered"]
+def test_personal_fields_are_encrypted_in_the_feed(site):
+    registered = [e for e in follow(site, until=last_position(site)) if e["type"] == "user.registered"]
 
     assert registered
     for event in registered:
@@ -242,13 +242,13 @@ def test_personal_fields_are_sealed_in_the_feed(site):
 # Schemas
 
 
-def test_every_event_is_valid_by_the_schema_it_names(site):
+def test_every_event_matches_the_schema_that_it_names(site):
     client = site.client(None)
     ticket = site.ticket()["id"]
     site.client().patch(f"/v1/tickets/{ticket}", json={"status": "closed", "assigned_to": "user101"})
     schemas = {}
 
-    for event in follow(site, until=end(site)):
+    for event in follow(site, until=last_position(site)):
         address = event["dataschema"]
         if address not in schemas:
             answer = client.get(address.removeprefix(site.base_url))
@@ -270,13 +270,13 @@ def test_the_types_are_listed_with_their_schemas(site):
 
 
 @pytest.mark.parametrize("name", ["ticket.opened", "ticket.opened.v2", "nothing.v1", "ticket.opened.v1/x"])
-def test_a_schema_that_is_not_there_is_404(site, name):
+def test_an_unknown_schema_is_404(site, name):
     answer = site.client(None).get(f"/v1/event-types/{name}")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
-def test_schemas_are_kept_by_clients(site):
+def test_an_unchanged_schema_is_304(site):
     address = f"{site.base_url}/v1/event-types/ticket.opened.v1"
     etag = requests.get(address, timeout=10).headers["ETag"]
 
@@ -296,7 +296,7 @@ def test_the_asyncapi_document_names_the_topic(site):
 def test_a_ticket_is_in_the_feed_with_its_requester(site):
     ticket = site.client("guest").post("/v1/tickets", json=LEAK).json()["data"]["id"]
 
-    (opened,) = (e for e in follow(site, until=end(site)) if e["subject"] == ticket)
+    (opened,) = (e for e in follow(site, until=last_position(site)) if e["subject"] == ticket)
 
     assert opened["data"]["requester_id"] == "user789"
     assert (opened["ticketversion"], opened["partitionkey"]) == ("1", ticket)

@@ -1,4 +1,4 @@
-"""What holds for every endpoint there is, found by its declaration: a new one cannot be forgotten."""
+"""Rules of all endpoints. The cases come from the declared operations, so new endpoints are included."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def label(value):
 
 @pytest.fixture
 def address(site):
-    """The path with ids of things that are there, where we know some."""
+    """Returns a function that fills ids into a path, and whether they all exist."""
 
     def fill(path):
         known = {"{user_id}": "user101", "{property_id}": "abc123"}
@@ -55,10 +55,10 @@ def address(site):
 
 
 @pytest.fixture
-def stored(site):
+def count_events(site):
     def count():
         with connect(site.dsn, application="tests") as conn:
-            # A refused write is on record all the same, a moment later.
+            # Refused writes are recorded later, as access.denied.
             statement = "SELECT count(*) FROM es.stored_events WHERE topic <> 'access.denied'"
             return conn.execute(statement).fetchone()[0]
 
@@ -66,7 +66,7 @@ def stored(site):
 
 
 def fields_of(kind, prefix=()):
-    """The path of every field, nested ones too, and the JSON types it takes."""
+    """Yield the path of every field, including nested ones, with the JSON types it accepts."""
     for field in inspect.type_info(kind).fields:
         info = field.type
         while isinstance(info, inspect.Metadata):
@@ -80,13 +80,14 @@ def fields_of(kind, prefix=()):
 
 
 def with_value(body, path, value):
-    """The body with that one field set."""
+    """Return the body with that field set."""
     if len(path) == 1:
         return {**body, path[0]: value}
     return {**body, path[0]: with_value(body.get(path[0]) or {}, path[1:], value)}
 
 
 def wrong_bodies(operation):
+    """Yield bodies in which one field has a wrong type or text, with the path of that field."""
     for path, types in fields_of(operation.body):
         for value in WRONG:
             if type(value) not in types or value in (NUL, LONE_SURROGATE):
@@ -95,26 +96,26 @@ def wrong_bodies(operation):
 
 @pytest.mark.parametrize(("method", "path", "operation"), WITH_BODY, ids=label)
 def test_a_wrong_type_of_any_field_is_named_and_nothing_is_stored(
-    site, address, stored, method, path, operation
+    site, address, count_events, method, path, operation
 ):
-    (target, is_there), client = address(path), site.client()
-    before = stored()
+    (target, exists), client = address(path), site.client()
+    before = count_events()
 
     for field, body in wrong_bodies(operation):
         raw = json.dumps(body).encode()
         answer = client.request(method, target, data=raw, headers={"Content-Type": JSON})
 
-        assert answer.status_code in ((422,) if is_there else (404, 422)), (field, body, answer.text)
+        assert answer.status_code in ((422,) if exists else (404, 422)), (field, body, answer.text)
         if answer.status_code == 422:
             details = answer.json()["error"]["details"]
             assert any(name.split(".")[0] == field[0] for name in details), (field, body, details)
-    assert stored() == before
+    assert count_events() == before
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), WITH_BODY, ids=label)
-def test_what_is_no_json_object_of_its_fields_is_refused(site, address, stored, method, path, operation):
-    (target, is_there), client = address(path), site.client()
-    good, before = json.dumps(operation.body_example).encode(), stored()
+def test_a_malformed_or_oversized_body_is_refused(site, address, count_events, method, path, operation):
+    (target, exists), client = address(path), site.client()
+    good, before = json.dumps(operation.body_example).encode(), count_events()
 
     def status(raw, content_type=JSON):
         return client.request(method, target, data=raw, headers={"Content-Type": content_type}).status_code
@@ -124,33 +125,33 @@ def test_what_is_no_json_object_of_its_fields_is_refused(site, address, stored, 
     assert status(good, "text/plain") == 415
     assert status(b" " * 1_100_000 + good) == 413
     surprised = client.request(method, target, json={**operation.body_example, "surprise": 1})
-    assert surprised.status_code in ((422,) if is_there else (404, 422))
-    assert stored() == before
+    assert surprised.status_code in ((422,) if exists else (404, 422))
+    assert count_events() == before
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=label)
-def test_an_unknown_parameter_is_named(site, address, stored, method, path, operation):
-    (target, is_there), before = address(path), None
-    before = stored()
+def test_an_unknown_parameter_is_named(site, address, count_events, method, path, operation):
+    target, exists = address(path)
+    before = count_events()
 
     answer = site.client().request(method, f"{target}?surprise=1", json=operation.body_example)
 
-    if not is_there and answer.status_code == 404:
+    if not exists and answer.status_code == 404:
         return
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["surprise"]), answer.text
-    assert stored() == before
+    assert count_events() == before
 
 
 @pytest.mark.parametrize(
     ("method", "path", "operation"), [one for one in OPERATIONS if one[2].query], ids=label
 )
-def test_no_parameter_takes_nul_or_comes_twice(site, address, method, path, operation):
-    (target, is_there), client = address(path), site.client()
+def test_nul_invalid_utf_8_and_repeated_parameters_are_refused(site, address, method, path, operation):
+    (target, exists), client = address(path), site.client()
     for field in msgspec.structs.fields(operation.query):
         name = field.encode_name
         for query in (f"{name}=%00", f"{name}=%ff", f"{name}=1&{name}=1"):
             answer = client.request(method, f"{target}?{query}")
-            assert answer.status_code in ((422,) if is_there else (404, 422)), (query, answer.text)
+            assert answer.status_code in ((422,) if exists else (404, 422)), (query, answer.text)
             if answer.status_code == 422:
                 assert name in answer.json()["error"]["details"], query
 

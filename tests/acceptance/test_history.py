@@ -1,4 +1,4 @@
-"""A ticket's past over HTTP: its history, and itself as it was."""
+"""The history and the earlier states of a ticket, and lists as of a time, over HTTP."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -23,8 +23,7 @@ ABSENT = "01999999-9999-7999-8999-999999999999"
 
 @pytest.fixture
 def ticket(site):
-    """Opened by the guest, taken up by staff (two events in one PATCH), commented on, then deleted by
-    the manager: five versions."""
+    """The id of a ticket with four versions: opened, changed (two events of one PATCH), commented on."""
     ticket_id = site.ticket("guest")["id"]
     staff = site.client("staff")
     changes = {"status": "in_progress", "assigned_to": "user101"}
@@ -41,7 +40,7 @@ def history(client, ticket_id, query=""):
     return answer.json()
 
 
-def test_a_history_tells_who_did_what_when_and_how(site, ticket):
+def test_a_history_entry_has_actor_time_and_changes(site, ticket):
     body = history(site.client("manager"), ticket)
 
     opened, assigned, status, commented = body["data"]
@@ -84,7 +83,7 @@ def test_a_history_is_paged_like_every_list(site, ticket):
     ] == [4, 3, 2, 1]
 
 
-def test_the_history_of_a_deleted_ticket_stays_for_auditors(site, ticket):
+def test_the_history_of_a_deleted_ticket_needs_the_audit_scope(site, ticket):
     assert site.client("manager").delete(f"/v1/tickets/{ticket}").status_code == 200
     reader = site.client(key=site.key(role="staff", user_id="user101", scopes=("tickets:read",)))
     auditor = site.client(
@@ -113,7 +112,7 @@ def test_either_scope_lets_staff_read_a_history(site, ticket):
     assert "audit:read or tickets:read" in answer.json()["error"]["message"]
 
 
-def test_a_version_is_the_ticket_as_it_was(site, ticket):
+def test_a_version_gives_the_ticket_as_of_that_version(site, ticket):
     client = site.client("staff")
 
     first = client.get(f"/v1/tickets/{ticket}?version=1")
@@ -130,7 +129,7 @@ def test_a_version_is_the_ticket_as_it_was(site, ticket):
     assert guest["comments"] == []
 
 
-def test_a_moment_is_the_ticket_as_it_was_then(site, ticket):
+def test_a_time_gives_the_ticket_as_of_that_time(site, ticket):
     client = site.client("staff")
     entries = history(client, ticket)["data"]
 
@@ -140,13 +139,13 @@ def test_a_moment_is_the_ticket_as_it_was_then(site, ticket):
     assert as_of(entries[0]["exact_time"]).json()["data"]["status"] == "open"
     assert as_of(entries[1]["exact_time"]).json()["data"]["status"] == "in_progress"
     assert as_of(entries[1]["exact_time"]).headers["ETag"] == '"3"'  # both events of the one PATCH
-    assert as_of(entries[3]["time"]).headers["ETag"] == '"4"'  # what is shown as 12:00:00 is so at 12:00:00
+    assert as_of(entries[3]["time"]).headers["ETag"] == '"4"'  # the whole second
     opened = datetime.fromisoformat(entries[0]["exact_time"])
     before = as_of((opened - timedelta(microseconds=1)).isoformat())
     assert (before.status_code, before.json()["error"]["message"]) == (404, "No such ticket at that moment.")
 
 
-def test_a_past_state_is_seen_by_those_who_would_have_seen_it(site):
+def test_an_earlier_state_is_visible_to_callers_who_could_see_it_then(site):
     ticket = site.ticket("admin")["id"]
     site.client().patch(f"/v1/tickets/{ticket}", json={"property_id": "def456", "unit_id": None})
     staff, foreign = site.client("staff"), site.client("foreign")
@@ -182,13 +181,13 @@ def test_a_past_state_is_seen_by_those_who_would_have_seen_it(site):
         ("at=1", "at"),
     ],
 )
-def test_a_moment_that_is_none_is_refused_by_name(site, ticket, query, field):
+def test_an_invalid_time_or_version_is_named(site, ticket, query, field):
     answer = site.client().get(f"/v1/tickets/{ticket}?{query}")
 
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
 
 
-def test_the_future_is_not_known(site, ticket):
+def test_a_time_in_the_future_is_422(site, ticket):
     soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
 
     answer = site.client().get(f"/v1/tickets/{ticket}", params={"as_of": soon})
@@ -199,7 +198,7 @@ def test_the_future_is_not_known(site, ticket):
     )
 
 
-def test_a_version_that_was_never_reached_is_not_found(site, ticket):
+def test_a_version_that_was_never_reached_is_404(site, ticket):
     answer = site.client().get(f"/v1/tickets/{ticket}?version=5")
 
     assert answer.status_code == 404
@@ -211,11 +210,11 @@ def test_a_bad_parameter_of_a_history_is_refused(site, ticket, query):
     assert site.client().get(f"/v1/tickets/{ticket}/history?{query}").status_code == 422
 
 
-def test_a_list_of_the_past_is_the_list_as_it_was(site, ticket):
+def test_a_list_as_of_a_time_has_the_states_of_that_time(site, ticket):
     client = site.client("staff")
     entries = history(client, ticket)["data"]
 
-    def listed(moment, by="staff", **parameters):
+    def list_ticket(moment, by="staff", **parameters):
         answer = site.client(by).get("/v1/tickets", params={"as_of": moment, "per_page": 100, **parameters})
         assert answer.status_code == 200, answer.text
         return [row for row in answer.json()["data"] if row["id"] == ticket]
@@ -224,21 +223,21 @@ def test_a_list_of_the_past_is_the_list_as_it_was(site, ticket):
     before = (datetime.fromisoformat(opened) - timedelta(microseconds=1)).isoformat()
     client.patch(f"/v1/tickets/{ticket}", json={"title": "Okapi in the bathroom"})
 
-    assert listed(before) == []
-    assert [row["status"] for row in listed(opened)] == ["open"]
-    (row,) = listed(changed)
+    assert list_ticket(before) == []
+    assert [row["status"] for row in list_ticket(opened)] == ["open"]
+    (row,) = list_ticket(changed)
     assert (row["title"], row["status"]) == (LEAK["title"], "in_progress")
     assert row["assigned_to"] == {"id": "user101", "name": "Jane Smith"}
-    assert listed(changed, status="open") == []
-    assert listed(changed, assigned_to="user101") != []
-    assert listed(changed, q="okapi") == []
-    assert listed(changed, q="leak") != []
-    assert listed(entries[3]["exact_time"], q="psst") != []
-    assert listed(entries[3]["exact_time"], by="guest", q="psst") == []
-    assert listed(changed, by="foreign") == []
+    assert list_ticket(changed, status="open") == []
+    assert list_ticket(changed, assigned_to="user101") != []
+    assert list_ticket(changed, q="okapi") == []
+    assert list_ticket(changed, q="leak") != []
+    assert list_ticket(entries[3]["exact_time"], q="psst") != []
+    assert list_ticket(entries[3]["exact_time"], by="guest", q="psst") == []
+    assert list_ticket(changed, by="foreign") == []
 
 
-def test_a_list_of_the_past_goes_on_from_page_to_page(site):
+def test_a_list_as_of_a_time_is_paged_by_cursor(site):
     tickets = [site.ticket("guest")["id"] for _ in range(3)]
     moment = datetime.now(UTC).isoformat()
     for ticket in tickets:
@@ -259,7 +258,7 @@ def test_a_list_of_the_past_goes_on_from_page_to_page(site):
     assert len({row["id"] for row in seen}) == len(seen)
 
 
-def test_what_is_deleted_now_is_left_out_of_the_past_for_who_is_no_auditor(site):
+def test_only_auditors_see_tickets_of_the_past_that_are_deleted_now(site):
     ticket = site.ticket("guest")["id"]
     moment = datetime.now(UTC).isoformat()
     site.client("manager").delete(f"/v1/tickets/{ticket}")
@@ -275,13 +274,13 @@ def test_what_is_deleted_now_is_left_out_of_the_past_for_who_is_no_auditor(site)
 
 
 @pytest.mark.parametrize("as_of", ["", "soon", "2023-01-15", "2023-01-15T15:30:00", "9999-12-31T23:59:59Z"])
-def test_a_list_of_no_moment_is_refused(site, as_of):
+def test_an_invalid_as_of_of_a_list_is_422(site, as_of):
     answer = site.client().get("/v1/tickets", params={"as_of": as_of})
 
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, ["as_of"])
 
 
-def test_before_everything_a_list_is_empty(site):
+def test_a_list_as_of_a_time_before_the_first_event_is_empty(site):
     body = site.client().get("/v1/tickets?as_of=1970-01-01T00:00:00Z").json()
 
     assert (body["data"], body["meta"]["pagination"]["total"]) == ([], 0)

@@ -1,4 +1,4 @@
-"""What was written is read although the projector is absent, stuck, or has set the ticket aside."""
+"""Writes are readable while no projector runs, projection is blocked, or the ticket's events are parked."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def site(postgres, template):
 
 
 @contextmanager
-def stuck_projection(site):
-    """Nobody can project: the position is held by another transaction."""
+def blocked_projection(site):
+    """Blocks projection: another transaction locks the position."""
     with connect(site.dsn, application="tests") as conn, conn.transaction():
         conn.execute("SELECT position FROM read.projector_position FOR UPDATE")
         yield
@@ -51,7 +51,7 @@ def ids(answer):
     return [item["id"] for item in answer.json()["data"]]
 
 
-def test_without_a_projector_what_was_written_is_read_all_the_same(site):
+def test_writes_are_readable_without_a_projector(site):
     for number in range(20):
         ticket = site.ticket(title=f"Leak {number}")
         path = f"/v1/tickets/{ticket['id']}"
@@ -63,9 +63,9 @@ def test_without_a_projector_what_was_written_is_read_all_the_same(site):
         assert ticket["id"] in ids(site.client("staff").get("/v1/tickets?status=in_progress"))
 
 
-def test_while_projection_is_stuck_a_ticket_is_answered_from_the_log(site):
+def test_a_ticket_is_answered_from_the_log_while_projection_is_blocked(site):
     before = site.ticket()
-    with stuck_projection(site):
+    with blocked_projection(site):
         posted = site.client("guest").post("/v1/tickets", json=LEAK)
         assert posted.status_code == 201, posted.text
         path = f"/v1/tickets/{posted.json()['data']['id']}"
@@ -79,7 +79,7 @@ def test_while_projection_is_stuck_a_ticket_is_answered_from_the_log(site):
         assert site.client("guest").post(f"{path}/attachments", files=file).status_code == 201
 
         answer = site.client("manager").get(path)
-        stuck = answer.json()["data"]
+        blocked = answer.json()["data"]
         for_the_guest = site.client("guest").get(path).json()["data"]
         assert site.client("foreign").get(path).status_code == 404
         old = site.client("manager").patch(f"/v1/tickets/{before['id']}", json={"priority": "low"})
@@ -89,17 +89,17 @@ def test_while_projection_is_stuck_a_ticket_is_answered_from_the_log(site):
         assert site.client().get(f"/v1/tickets/{before['id']}").status_code == 404
 
     assert answer.headers["ETag"] == '"6"'
-    assert (stuck["title"], stuck["assigned_to"]) == ("Flood", {"id": "user101", "name": "Jane Smith"})
-    assert stuck["property"] == {"id": "abc123", "name": "Seaside Apartments"}
-    assert stuck["requester"] == {"id": "user789", "name": "John Doe"}
-    assert [comment["text"] for comment in stuck["comments"]] == texts
+    assert (blocked["title"], blocked["assigned_to"]) == ("Flood", {"id": "user101", "name": "Jane Smith"})
+    assert blocked["property"] == {"id": "abc123", "name": "Seaside Apartments"}
+    assert blocked["requester"] == {"id": "user789", "name": "John Doe"}
+    assert [comment["text"] for comment in blocked["comments"]] == texts
     assert [comment["text"] for comment in for_the_guest["comments"]] == ["public"]
-    again = caught_up(site, path)
-    assert {**again, "attachments": []} == {**stuck, "attachments": []}
+    again = ticket_after_projection(site, path)
+    assert {**again, "attachments": []} == {**blocked, "attachments": []}
 
 
-def caught_up(site, path):
-    """The ticket as the read tables have it."""
+def ticket_after_projection(site, path):
+    """Project the whole log, then get the ticket."""
     with leading_projector(site), connect(site.dsn, application="tests") as conn:
         deadline = time.monotonic() + LIMIT_SECONDS
         while conn.execute(
@@ -110,8 +110,8 @@ def caught_up(site, path):
     return site.client("manager").get(path).json()["data"]
 
 
-def test_a_ticket_that_was_set_aside_is_answered_from_the_log(site):
-    """Its row is damaged, so that its next event does not continue it."""
+def test_a_ticket_with_parked_events_is_answered_from_the_log(site):
+    """Its row has a wrong version, so its next event cannot be projected."""
     ticket_id, other_id = site.ticket()["id"], site.ticket()["id"]
     site.client().get(f"/v1/tickets/{ticket_id}")
     with connect(site.dsn, application="tests") as conn:

@@ -1,4 +1,4 @@
-"""Lists of tickets: filters, order, search, pages and cursors, over a known set."""
+"""Lists of tickets: filters, order, search, pages and cursors, on a fixed set of tickets."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def tickets(site):
     return made
 
 
-def listed(client, query="", key="id"):
+def list_values(client, query="", key="id"):
     answer = client.get(f"/v1/tickets?{query}")
     assert answer.status_code == 200, answer.text
     return [item[key] for item in answer.json()["data"]]
 
 
 def walk(client, query):
-    """All ids by cursor, from `cursor=` along next, and how many pages that took."""
+    """Follow the cursors from `cursor=` to the end; return all ids and the number of pages."""
     address, ids, pages = f"/v1/tickets?{query}&cursor=", [], 0
     while address:
         body = client.get(address).json()
@@ -82,37 +82,37 @@ def ids_of(tickets):
 def test_filters_combine_with_and(site, tickets, query, matches):
     expected = [ticket["id"] for ticket in reversed(tickets) if matches(ticket)]
 
-    assert listed(site.client(), f"{query}&per_page=100") == expected
+    assert list_values(site.client(), f"{query}&per_page=100") == expected
     assert walk(site.client(), f"{query}&per_page=5")[0] == expected
 
 
 HIGH_AND_CLOSED = (("high", "closed"), ("critical", "closed"))
 
 
-def test_a_time_filter_leaves_out_what_is_on_its_far_side(site, tickets):
+def test_time_filters_select_the_tickets_after_or_before_the_time(site, tickets):
     client = site.client()
     moment = tickets[COUNT // 2]["created_at"]
 
-    after = set(listed(client, f"created_after={moment}&per_page=100"))
-    before = set(listed(client, f"created_before={moment}&per_page=100"))
+    after = set(list_values(client, f"created_after={moment}&per_page=100"))
+    before = set(list_values(client, f"created_before={moment}&per_page=100"))
 
     assert after | before == set(ids_of(tickets))
     assert {t["id"] for t in tickets if t["created_at"] > moment} <= after
     assert {t["id"] for t in tickets if t["created_at"] < moment} <= before
 
 
-def test_the_newest_come_first_unless_asked_otherwise(site, tickets):
+def test_the_newest_ticket_is_first_by_default(site, tickets):
     client = site.client()
 
-    assert listed(client, "per_page=100") == ids_of(reversed(tickets))
-    assert listed(client, "per_page=100&order=asc") == ids_of(tickets)
+    assert list_values(client, "per_page=100") == ids_of(reversed(tickets))
+    assert list_values(client, "per_page=100&order=asc") == ids_of(tickets)
 
 
-def test_priority_sorts_by_what_it_means(site, tickets):
+def test_priorities_are_sorted_by_urgency(site, tickets):
     client = site.client()
 
-    falling = listed(client, "sort=priority&per_page=100", "priority")
-    rising = listed(client, "sort=priority&order=asc&per_page=100", "priority")
+    falling = list_values(client, "sort=priority&per_page=100", "priority")
+    rising = list_values(client, "sort=priority&order=asc&per_page=100", "priority")
 
     assert falling == sorted(falling, key=PRIORITIES.index, reverse=True)
     assert rising == sorted(rising, key=PRIORITIES.index)
@@ -122,12 +122,14 @@ def test_priority_sorts_by_what_it_means(site, tickets):
 @pytest.mark.parametrize("sort", ["created_at", "updated_at", "priority"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("per_page", [1, 7, 24, 100])
-def test_a_walk_by_cursor_and_by_page_give_the_same(site, tickets, sort, order, per_page):
+def test_paging_by_cursor_and_by_page_number_give_the_same_order(site, tickets, sort, order, per_page):
     client, query = site.client(), f"sort={sort}&order={order}&per_page={per_page}"
-    whole = listed(client, f"sort={sort}&order={order}&per_page=100")
+    whole = list_values(client, f"sort={sort}&order={order}&per_page=100")
 
     by_page = [
-        id for page in range(1, COUNT // per_page + 2) for id in listed(client, f"{query}&page={page}")
+        ticket_id
+        for page in range(1, COUNT // per_page + 2)
+        for ticket_id in list_values(client, f"{query}&page={page}")
     ]
     by_cursor, _ = walk(client, query)
 
@@ -136,9 +138,9 @@ def test_a_walk_by_cursor_and_by_page_give_the_same(site, tickets, sort, order, 
 
 
 @pytest.mark.parametrize("query", ["sort=created_at", "sort=created_at&order=asc", "sort=priority"])
-def test_what_is_opened_meanwhile_neither_skips_nor_repeats_anything(site, tickets, query):
+def test_tickets_opened_during_paging_cause_no_gap_and_no_repetition(site, tickets, query):
     client = site.client()
-    before = listed(client, f"{query}&per_page=100")
+    before = list_values(client, f"{query}&per_page=100")
     address, seen, opened = f"/v1/tickets?{query}&per_page=5&cursor=", [], []
     while address:
         body = client.get(address).json()
@@ -148,13 +150,13 @@ def test_what_is_opened_meanwhile_neither_skips_nor_repeats_anything(site, ticke
         link = body["meta"]["pagination"]["links"].get("next")
         address = link and link.removeprefix(client.base_url)
 
-    assert [id for id in seen if id not in opened] == before
+    assert [ticket_id for ticket_id in seen if ticket_id not in opened] == before
     assert len(seen) == len(set(seen))
-    for id in opened:
-        client.delete(f"/v1/tickets/{id}")
+    for ticket_id in opened:
+        client.delete(f"/v1/tickets/{ticket_id}")
 
 
-def test_a_cursor_is_opaque_counts_nothing_and_belongs_to_its_list(site, tickets):
+def test_a_cursor_is_signed_and_valid_for_its_own_list_only(site, tickets):
     client = site.client()
     first = client.get("/v1/tickets?status=open&per_page=2&cursor=").json()["meta"]["pagination"]
     assert set(first) == {"count", "per_page", "next_cursor", "links"}
@@ -175,7 +177,7 @@ def test_a_cursor_is_opaque_counts_nothing_and_belongs_to_its_list(site, tickets
         assert answer.json()["error"]["details"].keys() <= {"cursor", "page"}
 
 
-def test_a_cursor_shows_nobody_more_than_they_may_see(site, tickets):
+def test_a_cursor_of_another_caller_shows_no_additional_tickets(site, tickets):
     admins = site.client().get("/v1/tickets?per_page=2&cursor=").json()["meta"]["pagination"]["next_cursor"]
 
     answer = site.client("staff").get(f"/v1/tickets?per_page=100&cursor={admins}")
@@ -201,7 +203,7 @@ def test_pages_past_the_end_are_empty_and_the_last_one_links_back(site, tickets)
 @pytest.mark.parametrize(
     "path", ["/v1/tickets", "/v1/users", "/v1/properties", "/v1/properties/abc123/units"]
 )
-def test_every_list_takes_the_same_paging(site, tickets, path):
+def test_every_list_has_the_same_paging_parameters(site, tickets, path):
     client = site.client()
 
     clamped = client.get(f"{path}?per_page=101")
@@ -227,21 +229,21 @@ def test_search_finds_words_in_titles_descriptions_and_visible_comments(site, ti
     client.post(f"/v1/tickets/{commented}/comments", json={"text": "I saw the walrus"})
     client.post(f"/v1/tickets/{hidden}/comments", json={"text": "No walrus", "visibility": "internal"})
 
-    assert set(listed(client, "q=walrus")) == {titled, described, commented, hidden}
-    assert set(listed(guest, "q=WALRUS")) == {titled, described, commented}
-    assert listed(client, "q=walrus+pool") == [described]
+    assert set(list_values(client, "q=walrus")) == {titled, described, commented, hidden}
+    assert set(list_values(guest, "q=WALRUS")) == {titled, described, commented}
+    assert list_values(client, "q=walrus+pool") == [described]
     for line in ("-" * 40, "- (" * 40, "--!" * 20):
-        assert listed(client, f"q=walrus {line} pool") == [described]
-    assert listed(client, "q=walrus -pool&status=closed") == []
-    assert described not in listed(client, "q=walrus -pool")
+        assert list_values(client, f"q=walrus {line} pool") == [described]
+    assert list_values(client, "q=walrus -pool&status=closed") == []
+    assert described not in list_values(client, "q=walrus -pool")
     client.patch(f"/v1/tickets/{titled}", json={"title": "The seal"})
-    assert titled not in listed(client, "q=walrus")
-    assert listed(client, "q=seal") == [titled]
+    assert titled not in list_values(client, "q=walrus")
+    assert list_values(client, "q=seal") == [titled]
     site.client().delete(f"/v1/tickets/{described}")
-    assert described not in listed(client, "q=walrus")
-    assert walk(client, "q=walrus&per_page=1")[0] == listed(client, "q=walrus")
-    for id in (titled, commented, hidden):
-        site.client().delete(f"/v1/tickets/{id}")
+    assert described not in list_values(client, "q=walrus")
+    assert walk(client, "q=walrus&per_page=1")[0] == list_values(client, "q=walrus")
+    for ticket_id in (titled, commented, hidden):
+        site.client().delete(f"/v1/tickets/{ticket_id}")
 
 
 def test_users_are_filtered_by_role_and_property(site):

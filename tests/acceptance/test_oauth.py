@@ -1,4 +1,4 @@
-"""OAuth 2.0 against a running server: the grants, and what the tokens open."""
+"""OAuth 2.0 against a running server: the grants, and what the tokens allow."""
 
 from datetime import UTC, datetime
 
@@ -55,7 +55,7 @@ def introspect(site, app, token):
     return ask(site.base_url, "/oauth/introspect", app, {"token": token}).json()
 
 
-def test_code_with_pkce_then_the_api_then_refresh(site, browser):
+def test_a_public_client_redeems_a_code_with_pkce_and_refreshes(site, browser):
     app = make_app(site.store, public=True)
     pkce = make_pkce()
 
@@ -74,7 +74,7 @@ def test_code_with_pkce_then_the_api_then_refresh(site, browser):
     assert call(site.base_url, again["access_token"]).status_code == 200
 
 
-def test_the_person_signs_in_on_the_way_and_is_asked(site):
+def test_a_person_signs_in_and_is_asked_for_consent(site):
     app = make_app(site.store, name="Board <b>of</b> tickets")
     browser = Browser(site.base_url)
     path = authorization_path(app, **make_pkce().asked)
@@ -97,7 +97,7 @@ def test_the_person_signs_in_on_the_way_and_is_asked(site):
     assert answer_of(consent(browser, path))["code"]
 
 
-def test_who_does_not_allow_it_sends_the_application_away(site, browser):
+def test_a_denied_consent_redirects_with_access_denied(site, browser):
     app = make_app(site.store)
 
     answer = answer_of(consent(browser, authorization_path(app), decision="deny"))
@@ -107,13 +107,13 @@ def test_who_does_not_allow_it_sends_the_application_away(site, browser):
     assert "code" not in answer
 
 
-def test_a_confidential_client_may_leave_pkce_out(site, browser):
+def test_a_confidential_client_may_omit_pkce(site, browser):
     app = make_app(site.store)
 
     assert redeem(site.base_url, app, get_code(browser, app)).status_code == 200
 
 
-def test_the_only_redirect_uri_may_be_left_out_both_times(site, browser):
+def test_a_client_with_one_redirect_uri_may_omit_it_in_both_requests(site, browser):
     app = make_app(site.store)
     code = get_code(browser, app, redirect_uri=None)
 
@@ -122,7 +122,7 @@ def test_the_only_redirect_uri_may_be_left_out_both_times(site, browser):
     assert answer.status_code == 200
 
 
-def test_a_client_as_itself_has_its_own_role_and_properties(site):
+def test_a_client_that_acts_as_itself_has_its_own_role_and_properties(site):
     app = make_app(site.store, name="Nightly report", role="staff", property_ids=("abc123",))
     got = ask(site.base_url, "/oauth/token", app, {"grant_type": "client_credentials"}).json()
 
@@ -143,7 +143,7 @@ def test_a_client_as_itself_has_its_own_role_and_properties(site):
     assert deleted.status_code == 403
 
 
-def test_the_secret_may_come_in_the_body(site):
+def test_the_secret_may_be_sent_in_the_body(site):
     app = make_app(site.store)
     given = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.secret}
 
@@ -161,7 +161,9 @@ def test_the_secret_may_come_in_the_body(site):
         ("admin", "admin", "/v1/properties", "GET", "insufficient_scope"),
     ],
 )
-def test_what_counts_is_scope_and_role_of_both(site, signed_in, role, client_role, path, method, status):
+def test_a_token_needs_the_scope_and_the_roles_of_client_and_person(
+    site, signed_in, role, client_role, path, method, status
+):
     app = make_app(site.store, role=client_role, scopes=("tickets:read", "users:read"))
     token = tokens_for(signed_in[role], app)["access_token"]
 
@@ -187,7 +189,7 @@ def test_a_token_reaches_no_property_beyond_the_person_or_the_client(site, signe
     assert call(site.base_url, admins, f"/v1/tickets/{foreign}").status_code == 200
 
 
-def test_a_demoted_person_takes_the_tokens_along(site):
+def test_tokens_of_a_demoted_person_lose_the_role_at_once(site):
     person = site.person(role="manager")
     give_password(site.store, person["id"])
     browser = Browser(site.base_url)
@@ -201,7 +203,7 @@ def test_a_demoted_person_takes_the_tokens_along(site):
     assert call(site.base_url, token, f"/v1/tickets/{ticket}").status_code == 404
 
 
-def test_an_erased_person_leaves_no_token_behind(site):
+def test_erasing_a_person_ends_their_tokens_and_sessions(site):
     person = site.person()
     give_password(site.store, person["id"])
     browser = Browser(site.base_url)
@@ -216,7 +218,7 @@ def test_an_erased_person_leaves_no_token_behind(site):
     assert browser.open("/oauth/applications").status_code == 303
 
 
-def test_a_revoked_client_is_shut_out_at_once(site, browser):
+def test_revoking_a_client_invalidates_its_tokens_and_codes_at_once(site, browser):
     app = make_app(site.store)
     tokens = tokens_for(browser, app)
     code = get_code(browser, app)
@@ -233,7 +235,7 @@ def test_a_revoked_client_is_shut_out_at_once(site, browser):
     assert browser.open(authorization_path(app)).status_code == 400
 
 
-def test_after_a_rotation_only_the_new_secret_counts_and_tokens_stay(site, browser):
+def test_a_rotation_replaces_the_secret_and_keeps_the_access_tokens(site, browser):
     app = make_app(site.store)
     tokens = tokens_for(browser, app)
 
@@ -244,7 +246,7 @@ def test_after_a_rotation_only_the_new_secret_counts_and_tokens_stay(site, brows
     assert refresh(site.base_url, renewed, tokens["refresh_token"]).status_code == 200
 
 
-def test_a_person_sees_and_takes_back_what_they_allowed(site, signed_in):
+def test_a_person_lists_and_revokes_their_own_consents(site, signed_in):
     browser = signed_in["manager"]
     app = make_app(site.store, name="Take me back")
     tokens = tokens_for(browser, app)
@@ -266,7 +268,7 @@ def test_a_person_sees_and_takes_back_what_they_allowed(site, signed_in):
     assert events(site, OAuthGrantEnded)[-1].reason == "withdrawn_by_user"
 
 
-def test_revoking_an_access_token_voids_it_and_a_refresh_token_everything(site, browser):
+def test_revoking_an_access_token_ends_it_and_a_refresh_token_ends_the_consent(site, browser):
     app, other = make_app(site.store), make_app(site.store)
     tokens = tokens_for(browser, app)
 
@@ -286,15 +288,15 @@ def test_revoking_an_access_token_voids_it_and_a_refresh_token_everything(site, 
     assert revoke(None, tokens["access_token"]).status_code == 401
 
 
-def test_introspection_tells_a_client_of_its_own_tokens_only(site, browser):
+def test_introspection_describes_the_clients_own_tokens_only(site, browser):
     app, other = make_app(site.store), make_app(site.store)
     tokens = tokens_for(browser, app, scope="tickets:read")
 
-    told = introspect(site, app, tokens["access_token"])
+    answer = introspect(site, app, tokens["access_token"])
 
-    assert told["active"] is True
-    assert (told["scope"], told["sub"], told["client_id"]) == ("tickets:read", "user101", app.client_id)
-    assert told["exp"] - told["iat"] == 3_600
+    assert answer["active"] is True
+    assert (answer["scope"], answer["sub"], answer["client_id"]) == ("tickets:read", "user101", app.client_id)
+    assert answer["exp"] - answer["iat"] == 3_600
     assert introspect(site, app, tokens["refresh_token"])["active"] is True
     assert introspect(site, other, tokens["access_token"]) == {"active": False}
     assert introspect(site, app, "mto_" + "0" * 49) == {"active": False}
@@ -303,7 +305,7 @@ def test_introspection_tells_a_client_of_its_own_tokens_only(site, browser):
     assert introspect(site, app, tokens["refresh_token"]) == {"active": False}
 
 
-def test_the_limit_holds_for_each_person_a_client_acts_for(site, signed_in):
+def test_the_rate_limit_of_a_client_counts_each_person_separately(site, signed_in):
     app = make_app(site.store, rate_limit=3)
     staff = [tokens_for(signed_in["staff"], app)["access_token"] for _ in range(2)]
     guest = tokens_for(signed_in["guest"], app)["access_token"]
@@ -332,7 +334,7 @@ def test_people_who_share_a_client_do_not_share_idempotency_keys(site, signed_in
     assert guests.json()["data"]["requester"]["id"] == "user789"
 
 
-def test_the_log_names_the_person_and_the_client(site, browser):
+def test_events_store_the_person_and_the_client(site, browser):
     app = make_app(site.store)
     token = tokens_for(browser, app)["access_token"]
     ticket = call(site.base_url, token, method="POST", json=LEAK).json()["data"]["id"]
@@ -347,17 +349,18 @@ def test_the_log_names_the_person_and_the_client(site, browser):
     assert (given.user_id, given.client_id, given.actor.auth) == ("user101", app.client_id, "session")
 
 
-def test_the_metadata_leads_to_every_endpoint(site):
+def test_the_metadata_has_the_address_of_every_endpoint(site):
     answer = site.client(None).get("/.well-known/oauth-authorization-server")
 
-    told = answer.json()
+    document = answer.json()
     assert answer.headers["Content-Type"] == "application/json"
-    assert told["issuer"] == site.base_url
+    assert document["issuer"] == site.base_url
     for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint"):
-        path = told[name].removeprefix(site.base_url)
+        path = document[name].removeprefix(site.base_url)
         assert site.client(None).post(path).status_code in (400, 401, 415)
     assert (
-        site.client(None).get(told["authorization_endpoint"].removeprefix(site.base_url)).status_code == 400
+        site.client(None).get(document["authorization_endpoint"].removeprefix(site.base_url)).status_code
+        == 400
     )
 
 
@@ -374,7 +377,7 @@ def test_a_redirect_uri_keeps_its_own_parameters(site, browser):
     "uri",
     ["http://127.0.0.1:53123/done", "http://[::1]:4000/cb", "com.example.app:/done", "https://a.example"],
 )
-def test_apps_on_the_same_machine_and_with_their_own_scheme_are_sent_back_to(site, browser, uri):
+def test_loopback_and_custom_scheme_redirect_uris_are_accepted(site, browser, uri):
     app = make_app(site.store, public=True, redirect_uris=(uri,))
     pkce = make_pkce()
     page = browser.open(authorization_path(app, **pkce.asked))

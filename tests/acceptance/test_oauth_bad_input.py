@@ -1,5 +1,5 @@
-"""What is sent wrongly to the OAuth endpoints, or a hundred times at once: a clear error in the protocol's
-form, never a 500, and a code or refresh token that is good once."""
+"""Invalid and simultaneous requests to the OAuth endpoints: errors have the form of RFC 6749, none is a 500,
+and each code and refresh token is used once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -49,14 +49,14 @@ def post(site, path, body, content_type=FORM, **headers):
         ("grant_type=client_credentials&token=x&client_id=" + "x" * 5_000, FORM, 401),
     ],
 )
-def test_broken_requests_get_an_error_of_the_protocol(site, path, body, content_type, status):
+def test_invalid_requests_get_an_oauth_error(site, path, body, content_type, status):
     answer = post(site, path, body, content_type)
 
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/json"
-    told = answer.json()
-    assert told["error"] in ("invalid_request", "invalid_client")
-    assert told.keys() <= {"error", "error_description"}
+    error = answer.json()
+    assert error["error"] in ("invalid_request", "invalid_client")
+    assert error.keys() <= {"error", "error_description"}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -73,13 +73,13 @@ def test_broken_requests_get_an_error_of_the_protocol(site, path, body, content_
     ],
 )
 @pytest.mark.parametrize("path", ENDPOINTS)
-def test_a_broken_authorization_is_no_client(site, path, authorization):
+def test_an_invalid_authorization_header_is_invalid_client(site, path, authorization):
     answer = post(site, path, "grant_type=client_credentials&token=x", Authorization=authorization)
 
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
-def test_a_client_proves_itself_in_one_way_only(site, app):
+def test_two_methods_of_client_authentication_at_once_are_refused(site, app):
     body = f"grant_type=client_credentials&client_secret={app.secret}"
 
     answer = site.client(None).post("/oauth/token", data=body, auth=app.basic, headers={"Content-Type": FORM})
@@ -87,7 +87,7 @@ def test_a_client_proves_itself_in_one_way_only(site, app):
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-def test_two_names_at_once_are_no_client(site, app):
+def test_two_different_client_ids_are_refused(site, app):
     answer = site.client(None).post(
         "/oauth/token",
         data="grant_type=client_credentials&client_id=client_other",
@@ -109,7 +109,7 @@ def test_two_names_at_once_are_no_client(site, app):
         {"code": "mto_" + "0" * 49, "redirect_uri": "https://evil.example"},
     ],
 )
-def test_codes_that_are_none_are_refused(site, app, fields):
+def test_invalid_codes_are_refused(site, app, fields):
     answer = site.client(None).post(
         "/oauth/token", data={"grant_type": "authorization_code", **fields}, auth=app.basic
     )
@@ -119,7 +119,7 @@ def test_codes_that_are_none_are_refused(site, app, fields):
 
 
 @pytest.mark.parametrize("token", [None, "x", "mtr_" + "0" * 49, "mto_" + "0" * 49, "x" * 10_000])
-def test_refresh_tokens_that_are_none_are_refused(site, app, token):
+def test_invalid_refresh_tokens_are_refused(site, app, token):
     fields = {"grant_type": "refresh_token"} | ({"refresh_token": token} if token else {})
 
     answer = site.client(None).post("/oauth/token", data=fields, auth=app.basic)
@@ -131,7 +131,7 @@ def test_refresh_tokens_that_are_none_are_refused(site, app, token):
 @pytest.mark.parametrize(
     "scope", ["root", "tickets:read root", "tickets:read,tickets:write", "é", '"', "x" * 9_000]
 )
-def test_scopes_that_are_none_are_refused(site, app, scope):
+def test_unknown_scopes_are_refused(site, app, scope):
     answer = site.client(None).post(
         "/oauth/token", data={"grant_type": "client_credentials", "scope": scope}, auth=app.basic
     )
@@ -167,7 +167,7 @@ def test_other_methods_are_refused(site, method, path):
         "client_id={id}&scope=a&scope=b&response_type=code",
     ],
 )
-def test_requests_nobody_is_known_to_make_are_shown_and_lead_nowhere(site, browser, app, query):
+def test_invalid_authorization_requests_are_answered_with_a_page_and_no_redirect(site, browser, app, query):
     for who in (browser, Browser(site.base_url)):
         answer = who.open("/oauth/authorize?" + query.replace("{id}", app.client_id))
 
@@ -177,7 +177,7 @@ def test_requests_nobody_is_known_to_make_are_shown_and_lead_nowhere(site, brows
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x>', "{{ 7 * 7 }}"])
-def test_what_an_application_sends_is_shown_as_text(site, browser, text):
+def test_values_from_an_application_are_escaped(site, browser, text):
     named = make_app(site.store, name=text)
 
     page = browser.open(authorization_path(named, state=text)).text
@@ -189,7 +189,7 @@ def test_what_an_application_sends_is_shown_as_text(site, browser, text):
     assert ">49<" not in page + unknown
 
 
-def test_a_method_the_page_does_not_take(site):
+def test_unknown_methods_and_paths_are_refused(site):
     assert site.client(None).put("/oauth/authorize").status_code == 405
     assert site.client(None).get("/oauth/nothing").json()["error"] == "invalid_request"
     assert site.client(None).get("/.well-known/nothing").status_code == 404
@@ -219,7 +219,7 @@ def grant_of(site, app):
     return grant_id
 
 
-def test_of_a_hundred_redemptions_of_one_code_exactly_one_succeeds_and_its_tokens_die(site, browser):
+def test_one_of_a_hundred_redemptions_of_a_code_succeeds_and_its_tokens_are_revoked(site, browser):
     app, pkce = make_app(site.store, public=True), make_pkce()
     code = get_code(browser, app, **pkce.asked)
 
@@ -238,7 +238,7 @@ def test_of_a_hundred_redemptions_of_one_code_exactly_one_succeeds_and_its_token
     assert kinds.count(OAuthGrantEnded) == 1
 
 
-def test_of_a_hundred_uses_of_one_refresh_token_exactly_one_succeeds_and_the_family_dies(site, browser):
+def test_one_of_a_hundred_uses_of_a_refresh_token_succeeds_and_all_tokens_are_revoked(site, browser):
     app = make_app(site.store)
     tokens = tokens_for(browser, app)
 
@@ -260,7 +260,7 @@ def test_of_a_hundred_uses_of_one_refresh_token_exactly_one_succeeds_and_the_fam
     assert left == (0,)
 
 
-def test_the_limit_of_a_client_and_person_is_exact_across_workers(site, browser):
+def test_the_rate_limit_of_a_client_and_person_is_exact_across_workers(site, browser):
     app = make_app(site.store, rate_limit=60)
     token = tokens_for(browser, app)["access_token"]
 

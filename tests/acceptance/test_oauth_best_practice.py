@@ -1,6 +1,6 @@
-"""The checklist, part two: what RFC 9700 says of browsers, redirects and attackers, one test a point.
+"""The checklist, part two: a test for each point of RFC 9700 about browsers, redirects and attackers.
 
-The point is named in the docstring. Part one is test_oauth_checklist.py.
+Each docstring names the point. Part one is test_oauth_checklist.py.
 """
 
 import re
@@ -22,7 +22,7 @@ from tests.support.oauth import (
 )
 
 
-def test_the_answer_names_its_issuer(site, browser, app):
+def test_the_authorization_response_names_its_issuer(site, browser, app):
     """RFC 9700 section 2.1, 4.4.2.1; RFC 9207: mix-up."""
     good = answer_of(consent(browser, authorization_path(app)))
     bad = answer_of(browser.open(authorization_path(app, scope="nonsense")))
@@ -32,12 +32,12 @@ def test_the_answer_names_its_issuer(site, browser, app):
 
 
 def test_the_redirect_after_the_form_is_a_303(browser, app):
-    """RFC 9700 section 2.1, 4.12: not 307, which would send the form's fields along."""
+    """RFC 9700 section 2.1, 4.12: a 307 would send the form's fields to the client."""
     assert consent(browser, authorization_path(app)).status_code == 303
     assert consent(browser, authorization_path(app), decision="deny").status_code == 303
 
 
-def test_state_comes_back_as_sent(browser, app):
+def test_state_is_returned_unchanged(browser, app):
     """RFC 9700 section 2.1, 4.7.1: the client's protection against forged answers."""
     state = "a&b=c #%+/ \u00e9 'x' <y>"
 
@@ -49,7 +49,7 @@ def test_state_comes_back_as_sent(browser, app):
 
 
 def test_consent_cannot_be_forged_by_another_site(site, browser, app):
-    """RFC 9700 section 4.7: the consent itself is protected too."""
+    """RFC 9700 section 4.7: the consent form is protected against forged requests."""
     path = authorization_path(app)
     form = next(form for form in forms_of(browser.open(path).text) if "oauth" in form.action)
     allow = {**form.fields, "decision": "allow"}
@@ -58,31 +58,31 @@ def test_consent_cannot_be_forged_by_another_site(site, browser, app):
     assert browser.send(path, allow | {"csrf_token": "0" * 64}).status_code == 403
     assert browser.send(path, allow, Sec_Fetch_Site="cross-site").status_code == 403
     assert browser.send(path, form.fields).status_code == 400
-    stranger = Browser(site.base_url).send(path, allow)
-    assert stranger.status_code == 403
-    assert 'action="/admin/sign-in"' in stranger.text
-    assert "Location" not in stranger.headers
+    anonymous = Browser(site.base_url).send(path, allow)
+    assert anonymous.status_code == 403
+    assert 'action="/admin/sign-in"' in anonymous.text
+    assert "Location" not in anonymous.headers
 
 
 def test_every_authorization_asks_the_person(browser, app):
-    """ASVS 10.7.1: consent is not taken for granted because it was given once."""
+    """ASVS 10.7.1: an earlier consent does not replace asking again."""
     get_code(browser, app)
 
     assert browser.open(authorization_path(app)).status_code == 200
     assert browser.open(authorization_path(app) + "&prompt=none").status_code == 200
 
 
-def test_nobody_is_redirected_to_a_client_without_being_signed_in(site, app):
+def test_a_person_without_a_session_is_not_redirected_to_a_client(site, app):
     """RFC 9700 section 4.11.2: the authorization server as an open redirector."""
-    stranger = Browser(site.base_url)
+    anonymous = Browser(site.base_url)
 
-    wrong = stranger.open(authorization_path(app, scope="nonsense", state="s"))
+    wrong = anonymous.open(authorization_path(app, scope="nonsense", state="s"))
     assert wrong.status_code == 400
     assert "Location" not in wrong.headers
     back = re.search(r'<a href="([^"]+)" rel="noreferrer">', wrong.text).group(1).replace("&amp;", "&")
     assert back.startswith(CALLBACK + "?")
     assert parse_qs(urlsplit(back).query)["error"] == ["invalid_scope"]
-    good = stranger.open(authorization_path(app))
+    good = anonymous.open(authorization_path(app))
     assert good.headers["Location"].startswith("/admin/sign-in?next=")
 
 
@@ -98,7 +98,7 @@ def test_a_code_belongs_to_its_client_and_redirect_uri(site, browser, app, publi
     assert redeem(site.base_url, two, code).status_code == 200
 
 
-def test_a_token_in_the_address_or_the_body_opens_nothing(site, browser, app):
+def test_a_token_in_the_address_or_the_body_is_refused(site, browser, app):
     """RFC 9700 section 4.3.2; RFC 6750 section 2.3: tokens do not belong in addresses."""
     token = tokens_for(browser, app)["access_token"]
 
@@ -119,18 +119,18 @@ def test_the_consent_page_cannot_be_framed_and_leaks_no_address(browser, app):
     assert "<script" not in page.text
 
 
-def test_a_client_cannot_be_taken_for_a_person(site, app):
+def test_the_id_of_a_client_is_not_the_id_of_a_person(site, app):
     """RFC 9700 section 4.15: client impersonating resource owner."""
     got = ask(site.base_url, "/oauth/token", app, {"grant_type": "client_credentials"}).json()
-    told = ask(site.base_url, "/oauth/introspect", app, {"token": got["access_token"]}).json()
+    introspected = ask(site.base_url, "/oauth/introspect", app, {"token": got["access_token"]}).json()
 
-    assert told["sub"] == app.client_id
+    assert introspected["sub"] == app.client_id
     users = site.client().get("/v1/users?per_page=100").json()["data"]
     assert app.client_id not in {user["id"] for user in users}
 
 
-def test_headers_of_a_proxy_change_nothing(site, browser, app):
-    """RFC 9700 section 4.13: what a client writes into headers of a proxy is not believed."""
+def test_proxy_headers_from_a_client_are_ignored(site, browser, app):
+    """RFC 9700 section 4.13: headers of proxies may be forged."""
     answer = ask(
         site.base_url,
         "/oauth/token",
@@ -140,12 +140,12 @@ def test_headers_of_a_proxy_change_nothing(site, browser, app):
     )
 
     assert answer.status_code == 200
-    told = site.client(None).get("/.well-known/oauth-authorization-server", headers={"Host": "evil.example"})
-    assert told.json()["issuer"] == site.base_url
+    path, headers = "/.well-known/oauth-authorization-server", {"Host": "evil.example"}
+    assert site.client(None).get(path, headers=headers).json()["issuer"] == site.base_url
 
 
-def test_tokens_and_codes_are_kept_as_hashes_only(site, browser, app):
-    """RFC 9700 section 2.2 with RFC 6819 section 5.1.4.1: what is stored opens nothing."""
+def test_tokens_and_codes_are_stored_as_hashes_only(site, browser, app):
+    """RFC 9700 section 2.2 with RFC 6819 section 5.1.4.1: stored values cannot be used as credentials."""
     code = get_code(browser, app)
     tokens = redeem(site.base_url, app, code).json()
     with site.pool.connection() as conn:
@@ -154,13 +154,13 @@ def test_tokens_and_codes_are_kept_as_hashes_only(site, browser, app):
             " UNION ALL SELECT c::text FROM access.oauth_clients c"
         ).fetchall()
 
-    kept = "".join(row for (row,) in rows)
+    stored = "".join(row for (row,) in rows)
     for secret in (code, tokens["access_token"], tokens["refresh_token"], app.secret):
-        assert secret not in kept
-        assert secret.encode().hex() not in kept
+        assert secret not in stored
+        assert secret.encode().hex() not in stored
 
 
-def test_answers_with_tokens_are_never_stored(site, app):
+def test_answers_with_tokens_forbid_caching(site, app):
     """RFC 6749 section 5.1, RFC 9700 section 4.3."""
     answer = ask(site.base_url, "/oauth/token", app, {"grant_type": "client_credentials"})
 

@@ -1,8 +1,8 @@
-"""The checklist, part one: OWASP ASVS 5 chapter 10.4 and what RFC 9700 says of the same, one test a point.
+"""The checklist, part one: a test for each point of OWASP ASVS 5 chapter 10.4, with those of RFC 9700 on it.
 
-The point is named in the docstring. Part two is test_oauth_best_practice.py.
+Each docstring names the point. Part two is test_oauth_best_practice.py.
 
-Points about clients, other token formats or unoffered features have a test that the feature is not there.
+Points about clients, other token formats or unoffered features have a test that the feature is absent.
 """
 
 import pytest
@@ -46,7 +46,7 @@ from tests.support.oauth import (
         "javascript:alert(1)",
     ],
 )
-def test_redirect_uris_are_compared_as_text_and_others_are_shown_not_followed(site, browser, app, near):
+def test_redirect_uris_are_compared_exactly_and_others_are_not_followed(site, browser, app, near):
     """ASVS 10.4.1; RFC 9700 section 2.1, 4.1.3, 4.11.1: exact matching, no open redirector."""
     answer = browser.open(authorization_path(app, redirect_uri=near))
 
@@ -56,7 +56,7 @@ def test_redirect_uris_are_compared_as_text_and_others_are_shown_not_followed(si
     assert "registered" in answer.text or "valid" in answer.text
 
 
-def test_a_code_is_good_once_and_a_second_use_voids_its_tokens(site, browser, app):
+def test_a_code_is_valid_once_and_a_second_use_revokes_its_tokens(site, browser, app):
     """ASVS 10.4.2; RFC 9700 section 2.1.1, RFC 6749 section 4.1.2."""
     code = get_code(browser, app)
     tokens = redeem(site.base_url, app, code).json()
@@ -70,7 +70,7 @@ def test_a_code_is_good_once_and_a_second_use_voids_its_tokens(site, browser, ap
     assert ended[-1].reason == "code_used_twice"
 
 
-def test_a_code_lives_for_a_minute(site, browser, app):
+def test_a_code_expires_after_a_minute(site, browser, app):
     """ASVS 10.4.3 (level 3: at most one minute)."""
     code = get_code(browser, app)
     with site.pool.connection() as conn:
@@ -89,7 +89,7 @@ def test_a_code_lives_for_a_minute(site, browser, app):
 @pytest.mark.parametrize(
     "grant_type", ["password", "implicit", "token", "urn:ietf:params:oauth:grant-type:device_code"]
 )
-def test_grants_that_are_not_offered_do_not_exist(site, app, grant_type):
+def test_other_grant_types_are_refused(site, app, grant_type):
     """ASVS 10.4.4; RFC 9700 section 2.1.2, 2.4: no implicit grant, no passwords."""
     given = {"grant_type": grant_type, "username": "user101", "password": "x"}
 
@@ -100,7 +100,7 @@ def test_grants_that_are_not_offered_do_not_exist(site, app, grant_type):
 @pytest.mark.parametrize(
     "response_type", ["token", "code token", "id_token", "none", "code id_token", "CODE"]
 )
-def test_response_types_that_are_not_offered_do_not_exist(browser, app, response_type):
+def test_other_response_types_are_refused(browser, app, response_type):
     """ASVS 10.4.4; RFC 9700 section 2.1.2."""
     answer = answer_of(browser.open(authorization_path(app, response_type=response_type)))
 
@@ -122,8 +122,8 @@ def test_a_client_uses_only_the_grants_it_is_registered_for(site, browser):
     assert browser.open(authorization_path(as_itself, redirect_uri=None)).status_code == 400
 
 
-def test_a_refresh_token_is_good_once_and_a_second_use_voids_all(site, browser, public_app):
-    """ASVS 10.4.5; RFC 9700 section 2.2.2, 4.14.2: rotation, and the family ends with a reuse."""
+def test_a_refresh_token_is_valid_once_and_a_second_use_revokes_all_tokens(site, browser, public_app):
+    """ASVS 10.4.5; RFC 9700 section 2.2.2, 4.14.2: rotation; a reuse ends the whole grant."""
     first = tokens_for(browser, public_app)
     second = refresh(site.base_url, public_app, first["refresh_token"]).json()
 
@@ -137,7 +137,7 @@ def test_a_refresh_token_is_good_once_and_a_second_use_voids_all(site, browser, 
 
 
 def test_a_refresh_token_belongs_to_its_client(site, browser, app, public_app):
-    """RFC 9700 section 4.14.2: bound to the client; another one's try ends nothing."""
+    """RFC 9700 section 4.14.2: bound to the client; an attempt of another client revokes nothing."""
     tokens = tokens_for(browser, app)
 
     assert error_of(refresh(site.base_url, public_app, tokens["refresh_token"])) == (400, "invalid_grant")
@@ -149,7 +149,7 @@ def test_a_public_client_must_use_pkce(site, browser, public_app):
     assert answer_of(browser.open(authorization_path(public_app)))["error"] == "invalid_request"
 
 
-def test_a_confidential_client_can_be_held_to_pkce(site, browser):
+def test_a_confidential_client_can_be_required_to_use_pkce(site, browser):
     """ASVS 10.4.6."""
     strict = make_app(site.store, requires_pkce=True)
 
@@ -172,8 +172,8 @@ def test_a_confidential_client_can_be_held_to_pkce(site, browser):
     ],
 )
 @pytest.mark.parametrize("kind", ["app", "public_app"])
-def test_only_an_s256_challenge_is_taken(browser, request, kind, asked):
-    """ASVS 10.4.6; RFC 9700 section 2.1.1: never `plain`, also not by leaving the method out."""
+def test_only_an_s256_challenge_is_accepted(browser, request, kind, asked):
+    """ASVS 10.4.6; RFC 9700 section 2.1.1: never `plain`, which is the default of a missing method."""
     answer = browser.open(authorization_path(request.getfixturevalue(kind), **asked))
 
     assert answer_of(answer)["error"] == "invalid_request"
@@ -191,7 +191,7 @@ def test_a_challenge_that_was_sent_is_always_verified(site, browser, request, ki
     assert error_of(redeem(site.base_url, client, code, **given))[1] in ("invalid_grant", "invalid_request")
 
 
-def test_a_verifier_without_a_challenge_is_a_downgrade(site, browser, app):
+def test_a_verifier_without_a_challenge_is_refused(site, browser, app):
     """RFC 9700 section 2.1.1, 4.8.2: PKCE downgrade."""
     code = get_code(browser, app)
 
@@ -201,13 +201,13 @@ def test_a_verifier_without_a_challenge_is_a_downgrade(site, browser, app):
 
 
 def test_clients_cannot_register_themselves(site):
-    """ASVS 10.4.7; RFC 9700 section 4.15.1: no dynamic registration, and ids are made here."""
+    """ASVS 10.4.7; RFC 9700 section 4.15.1: no dynamic registration, and the server generates the ids."""
     assert "registration_endpoint" not in metadata(site.base_url)
     assert site.client(None).post("/oauth/register", json={"client_id": "user001"}).status_code == 404
     assert make_app(site.store).client_id.startswith("client_")
 
 
-def test_a_grant_ends_after_ninety_days_however_often_it_was_refreshed(site, browser, app):
+def test_a_grant_ends_after_ninety_days_even_if_it_is_refreshed(site, browser, app):
     """ASVS 10.4.8."""
     tokens = tokens_for(browser, app)
     with site.pool.connection() as conn:
@@ -221,7 +221,7 @@ def test_a_grant_ends_after_ninety_days_however_often_it_was_refreshed(site, bro
     assert refresh(site.base_url, app, tokens["refresh_token"]).status_code == 200
 
 
-def test_a_refresh_token_that_is_not_used_expires(site, browser, app):
+def test_an_unused_refresh_token_expires(site, browser, app):
     """ASVS 10.4.8; RFC 9700 section 4.14.2."""
     tokens = tokens_for(browser, app)
     with site.pool.connection() as conn:
@@ -246,7 +246,7 @@ def test_the_person_can_revoke_in_the_user_interface(site, browser):
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect"])
-def test_a_confidential_client_proves_itself_at_every_endpoint(site, browser, app, path):
+def test_a_confidential_client_authenticates_at_every_endpoint(site, browser, app, path):
     """ASVS 10.4.10; RFC 9700 section 2.5."""
     given = {"grant_type": "client_credentials", "token": "mto_" + "0" * 49, "client_id": app.client_id}
     tries = (
@@ -287,7 +287,7 @@ def test_a_refresh_may_narrow_the_scopes_but_not_widen_them(site, browser, app):
 
 
 @pytest.mark.parametrize("response_mode", ["fragment", "form_post", "web_message", "query.jwt"])
-def test_the_answer_comes_in_the_query_and_no_other_way(browser, app, response_mode):
+def test_other_response_modes_than_query_are_refused(browser, app, response_mode):
     """ASVS 10.4.12."""
     answer = browser.open(authorization_path(app, response_mode=response_mode))
 
@@ -295,12 +295,12 @@ def test_the_answer_comes_in_the_query_and_no_other_way(browser, app, response_m
     assert answer_of(consent(browser, authorization_path(app, response_mode="query")))["code"]
 
 
-def test_the_level_three_options_are_not_pretended(site):
+def test_the_metadata_claims_no_level_three_options(site):
     """ASVS 10.4.13 to 10.4.16 (level 3) are not offered, and the metadata does not claim them."""
-    told = metadata(site.base_url)
+    document = metadata(site.base_url)
 
-    assert not {name for name in told if "pushed" in name or "dpop" in name or "tls_client" in name}
-    assert set(told["token_endpoint_auth_methods_supported"]) == {
+    assert not {name for name in document if "pushed" in name or "dpop" in name or "tls_client" in name}
+    assert set(document["token_endpoint_auth_methods_supported"]) == {
         "client_secret_basic",
         "client_secret_post",
         "none",

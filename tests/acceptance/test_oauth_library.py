@@ -1,4 +1,4 @@
-"""A public OAuth client library, authlib, against a running server, knowing only its address."""
+"""authlib, a public OAuth client library, against a running server. It is given the server's address only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.oauth import CALLBACK, make_app
 
 @pytest.fixture(scope="module")
 def endpoints(site):
-    """What the library reads from the metadata document."""
+    """The metadata document, from which clients read the endpoints."""
     give_password(site.store, "user101")
     return site.client(None).get("/.well-known/oauth-authorization-server").json()
 
 
 def allow(site, url):
-    """What the person does in a browser of their own, beginning with the sign-in form."""
+    """Sign in with a new browser, allow the application, and return the address of the redirect."""
     browser = Browser(site.base_url)
     path = url.removeprefix(site.base_url)
     sent = browser.open(path)
@@ -70,11 +70,13 @@ def test_client_credentials_and_introspection(site, endpoints):
 
     assert token["token_type"] == "Bearer"
     assert session.get(f"{site.base_url}/v1/tickets").status_code == 200
-    told = session.introspect_token(endpoints["introspection_endpoint"], token=token["access_token"]).json()
-    assert (told["active"], told["client_id"]) == (True, app.client_id)
+    described = session.introspect_token(
+        endpoints["introspection_endpoint"], token=token["access_token"]
+    ).json()
+    assert (described["active"], described["client_id"]) == (True, app.client_id)
 
 
-def test_the_library_understands_our_refusals(site, endpoints):
+def test_the_library_reports_our_errors(site, endpoints):
     app = make_app(site.store)
     session = OAuth2Session(app.client_id, app.secret, redirect_uri=CALLBACK)
 

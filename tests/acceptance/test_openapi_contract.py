@@ -25,7 +25,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture(scope="module")
 def runs(site, tmp_path_factory):
-    """One run for each role, all at once. Each has its own key, whose role no other run can change."""
+    """Starts one run for each role, all at once. Each has its own key, whose role no other run can change."""
     started = {role: _start(site, role, tmp_path_factory.mktemp(role)) for role in ROLES}
     yield started
     for run in started.values():

@@ -1,4 +1,4 @@
-"""The admin panel over HTTP: who gets where, and what is refused."""
+"""The admin panel over HTTP: which roles reach which pages, and which forms are refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pages.panel.routes import PANEL
 from tests.acceptance.panel import (
     SIGNED_IN,
     browser_of,
+    browser_with_ended_session,
     followers_of,
     give_passwords,
     hidden,
-    sign_in_there,
-    signed_out_in_between,
+    send_sign_in_form,
 )
 from tests.acceptance.site import PEOPLE
-from tests.support.browser import forms_of
+from tests.support.browser import Browser, forms_of
 from tests.support.waiting import eventually
 
 RANK = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
@@ -32,7 +32,7 @@ CHANGES = [path for path, resource in PANEL if "POST" in resource.operations]
 
 @pytest.fixture(scope="module")
 def panel(site):
-    """A browser for each role, with a ticket, a key and an application to look at."""
+    """The site, a browser for each role, and the ids of one object of each kind."""
     give_passwords(site)
     browsers = {role: browser_of(site, role) for role in SIGNED_IN}
     ticket_id = site.ticket("guest")["id"]
@@ -64,18 +64,18 @@ CLIENT = {
 
 
 def send(browser, path, fields, form_page=None):
-    """Fill in the form that the page shows, and send it."""
+    """Open the page, fill in its form and send it."""
     page = browser.open(form_page or path)
     assert page.status_code == 200, page.text
     return browser.send(path, {**hidden(page.text), **fields})
 
 
-ADMINS_OWN = ("/admin/webhooks/{",)  # there for managers, but this one is the admin's
+ADMINS_OWN = ("/admin/webhooks/{",)  # managers see only their own webhooks, and this one is the admin's
 
 
 @pytest.mark.parametrize("role", SIGNED_IN)
 @pytest.mark.parametrize("path", PAGES)
-def test_each_page_is_there_for_its_roles_alone(panel, path, role):
+def test_each_page_is_served_to_its_roles_only(panel, path, role):
     _, browsers, ids = panel
     least = dict(PANEL)[path].operations["GET"].least_role
 
@@ -92,7 +92,7 @@ def test_each_page_is_there_for_its_roles_alone(panel, path, role):
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_no_change_passes_without_the_token_of_this_session(panel, path):
+def test_a_form_without_the_csrf_token_of_the_session_is_refused(panel, path):
     _, browsers, ids = panel
     path = path.format(**ids)
     foreign = hidden(browsers["manager"].open("/admin/users/new").text)["csrf_token"]
@@ -102,7 +102,7 @@ def test_no_change_passes_without_the_token_of_this_session(panel, path):
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_no_change_passes_from_another_site(panel, path):
+def test_a_form_from_another_site_is_refused(panel, path):
     _, browsers, ids = panel
     token = hidden(browsers["admin"].open("/admin/users/new").text)["csrf_token"]
 
@@ -113,7 +113,7 @@ def test_no_change_passes_from_another_site(panel, path):
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_changes_below_the_least_role_are_refused(panel, path):
+def test_forms_are_refused_below_their_least_role(panel, path):
     _, browsers, ids = panel
     least = dict(PANEL)[path].operations["POST"].least_role
 
@@ -122,9 +122,7 @@ def test_changes_below_the_least_role_are_refused(panel, path):
             assert browsers[role].send(path.format(**ids), {}).status_code == 403
 
 
-def test_nobody_gets_anywhere_without_signing_in(panel):
-    from tests.support.browser import Browser
-
+def test_every_page_redirects_to_the_sign_in_page_without_a_session(panel):
     site, _, ids = panel
     for path in PAGES:
         answer = Browser(site.base_url).open(path.format(**ids))
@@ -133,14 +131,14 @@ def test_nobody_gets_anywhere_without_signing_in(panel):
         assert "/admin/sign-in?next=" in answer.headers["Location"]
 
 
-def test_a_session_is_over_after_signing_out_and_its_cookie_of_no_use(panel):
+def test_the_cookie_of_a_session_is_invalid_after_signing_out(panel):
     site, _, _ = panel
     browser = browser_of(site, "admin")
-    kept = dict(browser.http.cookies)
+    cookies = dict(browser.http.cookies)
     token = hidden(browser.open("/admin/users/new").text)["csrf_token"]
 
     browser.send("/admin/sign-out", {"csrf_token": token})
-    browser.http.cookies.update(kept)
+    browser.http.cookies.update(cookies)
 
     assert browser.open("/admin").status_code == 303
     changed = browser.send("/admin/properties/new", {"csrf_token": token, "name": "Late"})
@@ -149,28 +147,28 @@ def test_a_session_is_over_after_signing_out_and_its_cookie_of_no_use(panel):
     assert browser.send("/admin/sign-out", {"csrf_token": token}).headers["Location"] == "/admin/sign-in"
 
 
-def test_what_was_written_when_the_session_had_ended_is_sent_after_signing_in(panel):
+def test_an_unsent_form_is_shown_after_signing_in_and_can_be_sent(panel):
     site, _, _ = panel
-    browser, path, fields = signed_out_in_between(site)
+    browser, path, fields = browser_with_ended_session(site)
     text = "Hot water <b>off</b> & on.\r\nSecond line"
 
     asked = browser.send(f"{path}/comments", {**fields, "text": text})
-    again = sign_in_there(browser, asked, "wrong")
-    sign_in_there(browser, again)
-    kept = sign_in_there(browser, again)  # loading the page again sends the form again
+    again = send_sign_in_form(browser, asked, "wrong")
+    send_sign_in_form(browser, again)
+    shown = send_sign_in_form(browser, again)  # as reloading the page does
 
-    assert (asked.status_code, again.status_code, kept.status_code) == (403, 403, 200)
+    assert (asked.status_code, again.status_code, shown.status_code) == (403, 403, 200)
     assert "what you sent was not saved" in asked.text
-    assert "Hot water &lt;b&gt;off&lt;/b&gt; &amp; on." in kept.text
-    assert f'href="{path}"' in kept.text
-    form = forms_of(kept.text)[0]
+    assert "Hot water &lt;b&gt;off&lt;/b&gt; &amp; on." in shown.text
+    assert f'href="{path}"' in shown.text
+    form = forms_of(shown.text)[0]
     assert [browser.send(form.action, form.fields).headers["Location"] for _ in range(2)] == [path] * 2
     assert browser.open(path).text.count("Hot water &lt;b&gt;") == 1
 
 
-def test_what_was_written_before_signing_in_again_in_another_tab_is_asked_for_first(panel):
+def test_a_form_of_an_earlier_session_is_shown_for_confirmation(panel):
     site, _, _ = panel
-    browser, path, fields = signed_out_in_between(site)
+    browser, path, fields = browser_with_ended_session(site)
     browser.sign_in(PEOPLE["admin"][0])
 
     asked = browser.send(f"{path}/comments", {**fields, "text": "From the other tab"})
@@ -184,9 +182,9 @@ def test_what_was_written_before_signing_in_again_in_another_tab_is_asked_for_fi
     assert "From the other tab" in browser.open(path).text
 
 
-def test_no_password_and_nothing_another_site_wrote_is_kept(panel):
+def test_an_unsent_form_has_no_passwords_and_no_input_of_other_sites(panel):
     site, _, ids = panel
-    browser, path, fields = signed_out_in_between(site)
+    browser, path, fields = browser_with_ended_session(site)
     secret = {"password": "a long new password", "again": "a long new password"}
 
     asked = browser.send(f"/admin/users/{ids['user_id']}/password", {**fields, **secret})
@@ -194,12 +192,12 @@ def test_no_password_and_nothing_another_site_wrote_is_kept(panel):
 
     assert asked.status_code == 403
     assert "a long new password" not in asked.text
-    assert sign_in_there(browser, asked).headers["Location"].endswith("/password")
+    assert send_sign_in_form(browser, asked).headers["Location"].endswith("/password")
     assert forged.status_code == 303
 
 
 @pytest.mark.parametrize("path", [path for path in CHANGES if path not in PAGES])
-def test_an_address_that_only_takes_a_form_leads_to_the_page_of_the_form(panel, path):
+def test_get_of_an_address_for_forms_redirects_to_the_page_of_the_form(panel, path):
     _, browsers, ids = panel
 
     answer = browsers["admin"].open(path.format(**ids))
@@ -208,7 +206,7 @@ def test_an_address_that_only_takes_a_form_leads_to_the_page_of_the_form(panel, 
     assert browsers["admin"].open(answer.headers["Location"]).status_code == 200
 
 
-def test_the_longest_text_fits_into_a_form_in_any_script(panel):
+def test_a_comment_of_the_maximum_length_fits_into_a_form(panel):
     site, browsers, _ = panel
     path = f"/admin/tickets/{site.ticket('guest')['id']}"
     comment = {"text": "\N{WRENCH}" * 65_535, "visibility": "internal"}
@@ -216,20 +214,20 @@ def test_the_longest_text_fits_into_a_form_in_any_script(panel):
     assert send(browsers["admin"], f"{path}/comments", comment, path).status_code == 303
 
 
-def test_the_overview_tells_admins_how_far_behind_the_log_its_followers_are(panel):
+def test_the_overview_shows_admins_the_lag_of_each_follower(panel):
     site, browsers, _ = panel
     events = site.store.recorder.max_notification_id()
     eventually(lambda: followers_of(browsers["admin"])["Projector"] == "Up to date")
 
-    told = followers_of(browsers["admin"])
+    shown = followers_of(browsers["admin"])
 
-    assert told["Relay to Kafka"] == "Not configured"
-    behind = told["Webhook dispatcher"].removesuffix(" behind").replace(",", "")
-    assert int(behind) >= events, "none is running, so none of them was taken"
+    assert shown["Relay to Kafka"] == "Not configured"
+    behind = shown["Webhook dispatcher"].removesuffix(" behind").replace(",", "")
+    assert int(behind) >= events, "no dispatcher is running"
     assert set(followers_of(browsers["manager"]).values()) == {""}
 
 
-def test_what_is_beyond_a_managers_reach_looks_absent(panel):
+def test_things_beyond_a_managers_reach_are_404(panel):
     site, browsers, _ = panel
     foreign = site.ticket("admin", property_id="def456", unit_id=None)["id"]
 
@@ -249,7 +247,7 @@ def test_what_is_beyond_a_managers_reach_looks_absent(panel):
     assert foreign in browsers["admin"].open("/admin/tickets").text
 
 
-def test_bad_fields_are_named_beside_them_and_what_was_typed_is_kept(panel):
+def test_errors_are_shown_beside_their_fields_and_the_input_is_kept(panel):
     _, browsers, _ = panel
     typed = {"name": "Wendy", "email": "not-an-address", "role": "staff", "property_ids": "abc123"}
 
@@ -277,7 +275,7 @@ def test_a_form_sent_twice_is_carried_out_once(panel):
     assert [comment["text"] for comment in comments].count("Only once") == 1
 
 
-def test_a_key_form_sent_twice_makes_one_key_and_shows_no_second(panel):
+def test_a_key_form_sent_twice_creates_one_key_and_shows_it_once(panel):
     _, browsers, _ = panel
     page = browsers["admin"].open("/admin/keys/new")
     fields = {**hidden(page.text), "name": "twice", "role": "staff", "scopes": "tickets:read"}
@@ -290,7 +288,7 @@ def test_a_key_form_sent_twice_makes_one_key_and_shows_no_second(panel):
     assert browsers["admin"].open("/admin/keys").text.count(">twice<") == 1
 
 
-def test_a_change_lands_in_the_log_with_its_actor(panel):
+def test_a_change_is_stored_with_its_actor(panel):
     site, browsers, _ = panel
     ticket_id = site.ticket("guest")["id"]
     change = {"status": "in_progress", "priority": "high", "assigned_to": "user101"}
@@ -305,7 +303,7 @@ def test_a_change_lands_in_the_log_with_its_actor(panel):
     assert "The ticket is saved." not in browsers["manager"].open(answer.headers["Location"]).text
 
 
-def test_a_deleted_ticket_is_found_again_by_its_history_and_restored(panel):
+def test_a_deleted_ticket_is_restored_from_its_history_page(panel):
     site, browsers, _ = panel
     path = f"/admin/tickets/{site.ticket('guest')['id']}"
 
@@ -318,7 +316,7 @@ def test_a_deleted_ticket_is_found_again_by_its_history_and_restored(panel):
 
 
 @pytest.mark.parametrize("version", ["0", "99999999", "x", "-1", str(10**30)])
-def test_a_version_that_cannot_be_is_no_failure(panel, version):
+def test_an_invalid_version_is_not_a_server_error(panel, version):
     _, browsers, ids = panel
 
     answer = browsers["staff"].open(f"/admin/tickets/{ids['ticket_id']}/history?version={version}")
@@ -327,7 +325,7 @@ def test_a_version_that_cannot_be_is_no_failure(panel, version):
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_a_form_without_fields_or_with_odd_ones_is_no_failure(panel, path):
+def test_missing_or_invalid_fields_are_not_a_server_error(panel, path):
     _, browsers, ids = panel
     token = hidden(browsers["admin"].open("/admin/users/new").text)["csrf_token"]
     names = ("name", "title", "text", "scopes", "property_ids", "rate_limit", "expires_at", "version", "user")
@@ -341,7 +339,7 @@ def test_a_form_without_fields_or_with_odd_ones_is_no_failure(panel, path):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_parameter_of_any_page_is_a_failure(panel, path):
+def test_invalid_parameters_of_pages_are_not_a_server_error(panel, path):
     _, browsers, ids = panel
     address = path.format(**ids)
 
@@ -369,7 +367,7 @@ def test_a_verification_names_the_row_that_differs(panel):
     assert ids["ticket_id"] in browsers["admin"].open("/admin/checks").text
 
 
-def test_a_verification_names_what_is_wrong_in_the_log(panel):
+def test_a_verification_shows_its_findings_in_the_log(panel):
     site, browsers, _ = panel
     with site.pool.connection() as conn:
         conn.execute(
@@ -382,4 +380,4 @@ def test_a_verification_names_what_is_wrong_in_the_log(panel):
     eventually(lambda: ">log<" in browsers["admin"].open("/admin/checks").text, within=60)
     page = browsers["admin"].open("/admin/checks").text
     assert "a-gap" in page
-    assert "CannotProject" in page or "ValidationError" in page, "and what was parked"
+    assert "CannotProject" in page or "ValidationError" in page, "the error of the parked event"

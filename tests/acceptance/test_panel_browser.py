@@ -1,4 +1,4 @@
-"""What a person does in the admin panel, in a real Chromium, and what keeps anyone from doing it."""
+"""The admin panel in Chromium: its tasks, its accessibility, and script in text fields."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from markupsafe import escape
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from pages.panel.routes import PANEL
-from tests.acceptance.hostile import SCRIPT, fill
-from tests.acceptance.panel import browser_of, give_passwords, things_to_look_at
+from tests.acceptance.panel import browser_of, create_objects, give_passwords
+from tests.acceptance.script_in_fields import SCRIPT, fill
 from tests.acceptance.site import PEOPLE, Site
 from tests.acceptance.test_webhooks import dispatcher_process
 from tests.support.browser import PASSWORD, Browser, forms_of
@@ -41,7 +41,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def ready(postgres, template, tmp_path_factory):
-    """A server with a webhook dispatcher beside it, and people who can sign in."""
+    """The site with a webhook dispatcher, and passwords for its people."""
     home = tmp_path_factory.mktemp("dispatcher")
     with (
         cloned_database(postgres, template) as dsn,
@@ -54,13 +54,13 @@ def ready(postgres, template, tmp_path_factory):
 
 @pytest.fixture
 def page(chromium, ready):
-    """A page in which nobody is signed in yet, that must never report a violated policy."""
+    """A page without a session. A reported violation of the Content Security Policy fails the test."""
     page = new_page(chromium, ready.base_url)
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
+    messages = []
+    page.on("console", lambda message: messages.append(message.text))
     yield page
     page.context.close()
-    assert [text for text in complaints if "Content Security Policy" in text] == []
+    assert [text for text in messages if "Content Security Policy" in text] == []
 
 
 def sign_in(page, role="admin", path="/admin"):
@@ -71,7 +71,7 @@ def sign_in(page, role="admin", path="/admin"):
     page.wait_for_url(f"**{path}")
 
 
-def test_signing_in_leads_to_where_one_wanted_to_go_and_out_again(page):
+def test_signing_in_leads_to_the_requested_page_and_signing_out_ends_the_session(page):
     page.goto("/admin/tickets")
     page.get_by_label("E-mail address").fill("user001@example.com")
     page.get_by_label("Password").fill("not the password at all")
@@ -124,7 +124,7 @@ def test_a_key_is_created_used_revoked_and_refused(page, ready):
     assert ask().status_code == 401
 
 
-def test_a_ticket_is_worked_on_and_its_history_read(page, ready):
+def test_a_ticket_is_changed_and_commented_on_and_its_history_is_shown(page, ready):
     ready.ticket("guest", title="Lift stuck between floors")
     sign_in(page, "manager")
     page.get_by_role("link", name="Tickets", exact=True).click()
@@ -214,12 +214,9 @@ def state_of_delivery(page):
 
 
 class Callback(BaseHTTPRequestHandler):
-    """Where an application waits for its person to come back."""
-
-    came: list[str] = []
+    """Answers at the redirect address of an application."""
 
     def do_GET(self):
-        Callback.came.append(self.path)
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"You may close this window.")
@@ -228,7 +225,7 @@ class Callback(BaseHTTPRequestHandler):
         pass
 
 
-def test_an_application_is_registered_allowed_and_may_then_read(page, ready):
+def test_an_application_is_registered_gets_consent_and_reads_tickets(page, ready):
     server = HTTPServer(("127.0.0.1", 0), Callback)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     callback = f"http://127.0.0.1:{server.server_port}/callback"
@@ -242,7 +239,7 @@ def test_an_application_is_registered_allowed_and_may_then_read(page, ready):
         secret = page.get_by_label("Client secret").input_value()
         assert barriers(page) == []
         keep_picture(page, "application")
-        page.goto("/oauth/authorize?" + urlencode(asked(client_id, callback)))
+        page.goto("/oauth/authorize?" + urlencode(authorization_query(client_id, callback)))
         assert "Wall board" in page.get_by_role("main").inner_text()
         keep_picture(page, "consent")
         page.get_by_role("button", name="Allow", exact=True).click()
@@ -269,7 +266,7 @@ def test_an_application_is_registered_allowed_and_may_then_read(page, ready):
     assert "Wall board" in page.get_by_role("main").inner_text()
 
 
-def asked(client_id, callback):
+def authorization_query(client_id, callback):
     return {
         "response_type": "code",
         "client_id": client_id,
@@ -297,8 +294,8 @@ def test_the_panel_works_with_the_keyboard_alone(page):
 @pytest.mark.parametrize(
     ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"]
 )
-def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, ready, viewport, scheme):
-    ids = things_to_look_at(ready)
+def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromium, ready, viewport, scheme):
+    ids = create_objects(ready)
     page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     page.goto("/admin/sign-in")
     found = {"/admin/sign-in": barriers(page)}
@@ -306,7 +303,9 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
     sign_in(page)
     too_wide = []
     app = make_app(ready.store)
-    consent = "/oauth/authorize?" + urlencode({**asked(app.client_id, app.redirect_uri), **make_pkce().asked})
+    consent = "/oauth/authorize?" + urlencode(
+        {**authorization_query(app.client_id, app.redirect_uri), **make_pkce().asked}
+    )
     panel = [path.format(**ids) for path, resource in PANEL if "GET" in resource.operations]
     for path in (*panel, "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
         page.goto(path)
@@ -322,12 +321,16 @@ def test_no_page_has_a_serious_barrier_or_is_wider_than_the_screen(chromium, rea
 
 
 @pytest.fixture(scope="module")
-def hostile(ready):
-    """The site with script in every text field, and the addresses of all pages that show some of it."""
+def site_with_script(ready):
+    """The objects with script in every text field, and the paths of all pages that show them."""
     with running_receiver() as receiver:
         filled = fill(ready, receiver)
     paths = [path.format(**filled.ids) for path, resource in PANEL if "GET" in resource.operations]
-    asked_for = {**asked(filled.ids["client_id"], filled.address), **make_pkce().asked, "state": SCRIPT}
+    asked_for = {
+        **authorization_query(filled.ids["client_id"], filled.address),
+        **make_pkce().asked,
+        "state": SCRIPT,
+    }
     consent = "/oauth/authorize?" + urlencode(asked_for)
     for each in ready.client().get(f"/v1/webhooks/{filled.ids['webhook_id']}/deliveries").json()["data"]:
         paths.append(f"/admin/webhooks/{filled.ids['webhook_id']}/deliveries/{each['id']}")
@@ -340,8 +343,8 @@ def hostile(ready):
     return filled, [*paths, consent, "/oauth/applications", f"/oauth/authorize?client_id={SCRIPT}"]
 
 
-def test_script_in_every_text_field_is_shown_as_text(ready, hostile):
-    filled, paths = hostile
+def test_script_in_every_text_field_is_shown_as_text(ready, site_with_script):
+    filled, paths = site_with_script
     admin = browser_of(ready, "admin")
 
     pages = {path: admin.open(path).text for path in paths}
@@ -352,9 +355,9 @@ def test_script_in_every_text_field_is_shown_as_text(ready, hostile):
     assert [what for what, text in filled.texts.items() if str(escape(text)) not in shown] == []
 
 
-def test_script_in_every_field_of_every_form_is_shown_again_as_text(ready, hostile):
-    """Sent in all fields at once, and in the query of every list."""
-    _, paths = hostile
+def test_script_in_every_field_of_every_form_is_shown_again_as_text(ready, site_with_script):
+    """The script is sent in all fields at once, and in the query of every list."""
+    _, paths = site_with_script
     admin, answers = browser_of(ready, "admin"), {}
     for path in paths:
         for form in forms_of(admin.open(path).text):
@@ -377,9 +380,9 @@ def test_script_in_every_field_of_every_form_is_shown_again_as_text(ready, hosti
     assert [path for path, text in texts.items() if "<script" in text or "<img" in text] == []
 
 
-def test_no_script_of_anyones_runs_in_a_real_browser(chromium, ready, hostile):
-    """Without the policy that would stop it, so that only the escaping is judged."""
-    _, paths = hostile
+def test_no_injected_script_runs_in_chromium(chromium, ready, site_with_script):
+    """The Content Security Policy is switched off, so that only the escaping is tested."""
+    _, paths = site_with_script
     page = new_page(chromium, ready.base_url, bypass_csp=True)
     sign_in(page)
     ran = []
@@ -388,8 +391,8 @@ def test_no_script_of_anyones_runs_in_a_real_browser(chromium, ready, hostile):
         if page.evaluate("window.ran === 1 || document.querySelector('script, img, [onerror]') !== null"):
             ran.append(path)
     page.set_content(f"<body>{SCRIPT}</body>")
-    would_have = page.evaluate("window.ran === 1")
+    control_ran = page.evaluate("window.ran === 1")
     page.context.close()
 
     assert ran == []
-    assert would_have
+    assert control_ran

@@ -1,4 +1,4 @@
-"""Choosing in the panel's forms: the unit of a ticket, and among more than a list can offer."""
+"""Choices in the panel's forms: the unit of a ticket, and typed values where a list would be too long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def admin(site):
 
 @pytest.fixture(scope="module")
 def manager(site, admin):
-    """Of one property alone."""
+    """The browser of a manager of one property."""
     return browser_of(site, "manager")
 
 
@@ -45,13 +45,13 @@ def send(browser, path, fields):
     return browser.send(path, {**hidden(page.text), **fields})
 
 
-def opened(site, answer):
+def get_opened_ticket(site, answer):
     assert answer.status_code == 303, answer.text
     ticket_id = answer.headers["Location"].rpartition("/")[2]
     return site.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
 
 
-def test_the_units_of_the_property_are_shown_by_a_button_and_what_was_typed_is_kept(site, admin):
+def test_a_button_shows_the_units_of_the_property_and_keeps_the_input(site, admin):
     asked = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123", "step": "units"})
 
     assert asked.status_code == 200
@@ -59,11 +59,11 @@ def test_the_units_of_the_property_are_shown_by_a_button_and_what_was_typed_is_k
     assert 'value="Leak"' in asked.text
     form = next(form for form in forms_of(asked.text) if "unit_id" in form.typed)
     fields = {**TICKET, "property_id": "abc123", "unit_id": "unit456"}
-    ticket = opened(site, admin.send("/admin/tickets/new", {**form.fields, **fields}))
+    ticket = get_opened_ticket(site, admin.send("/admin/tickets/new", {**form.fields, **fields}))
     assert ticket["unit"] == {"id": "unit456", "name": "Unit 101"}
 
 
-def test_where_there_is_one_property_its_units_are_there_at_once(site, manager, admin):
+def test_units_are_shown_at_once_when_the_property_is_known(site, manager, admin):
     assert "Unit 101</option>" in manager.open("/admin/tickets/new").text
     assert "Unit 101</option>" in admin.open("/admin/tickets/new?property_id=abc123").text
     assert "Unit 101" not in admin.open("/admin/tickets/new").text
@@ -71,8 +71,8 @@ def test_where_there_is_one_property_its_units_are_there_at_once(site, manager, 
     assert "Unit" not in manager.open("/admin/tickets/new?property_id=def456").text.replace("a unit", "")
 
 
-def test_a_unit_is_no_must_and_one_of_another_property_is_refused(site, admin):
-    without = opened(site, send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123"}))
+def test_a_unit_is_optional_and_a_unit_of_another_property_is_refused(site, admin):
+    without = get_opened_ticket(site, send(admin, "/admin/tickets/new", {**TICKET, "property_id": "abc123"}))
     foreign = {**TICKET, "property_id": "def456", "unit_id": "unit456"}
     nowhere = send(admin, "/admin/tickets/new", {**TICKET, "property_id": "", "step": "units"})
 
@@ -84,7 +84,7 @@ def test_a_unit_is_no_must_and_one_of_another_property_is_refused(site, admin):
     assert "Choose a property." in nowhere.text
 
 
-def test_every_bad_field_is_named_at_once_also_without_a_property(admin):
+def test_every_invalid_field_is_named_even_without_a_property(admin):
     bad = {**TICKET, "title": " ", "category": "Not a slug!", "property_id": ""}
 
     answer = send(admin, "/admin/tickets/new", bad)
@@ -95,7 +95,7 @@ def test_every_bad_field_is_named_at_once_also_without_a_property(admin):
 
 
 def test_the_first_button_of_the_form_opens_the_ticket(admin):
-    """It is the one that the Enter key presses."""
+    """The Enter key presses the first button."""
     page = admin.open("/admin/tickets/new").text
     form = page[page.index('<form class="card form"') :]
 
@@ -126,7 +126,7 @@ def test_a_ticket_is_moved_to_another_unit_of_its_property(site, admin):
 @pytest.mark.parametrize(
     "path", ["/admin/tickets?q=leak&page=9", "/admin/users?page=9", "/admin/properties?page=9"]
 )
-def test_a_page_behind_the_last_one_leads_to_the_last(site, admin, path):
+def test_a_page_after_the_end_links_to_an_existing_page(site, admin, path):
     site.ticket("guest", title="Leak behind the wall")
 
     page = admin.open(path)
@@ -136,8 +136,8 @@ def test_a_page_behind_the_last_one_leads_to_the_last(site, admin, path):
 
 
 @pytest.fixture(scope="module")
-def crowd(site):
-    """More properties, units and people than a list offers."""
+def large_site(site):
+    """The site with more properties, units and people than a list offers."""
     for number in range(MOST_CHOICES):
         register_property(site.store, f"p{number}", operator(), name=f"House {number:03}")
         last = register_user(
@@ -154,13 +154,13 @@ def crowd(site):
     return site
 
 
-def test_beyond_what_a_list_offers_ids_and_names_are_typed(crowd, admin):
+def test_ids_and_names_are_typed_when_there_are_too_many_for_a_list(large_site, admin):
     form = admin.open("/admin/tickets/new").text
     assert '<select id="property_id"' not in form
     assert f'<option value="p0">House {0:03}</option>' in form, "as a suggestion"
     for typed, unit in (("abc123", "unit456"), ("Seaside apartments", "Flat 199"), ("house 199", "")):
         fields = {**TICKET, "property_id": typed, "unit_id": unit}
-        ticket = opened(crowd, send(admin, "/admin/tickets/new", fields))
+        ticket = get_opened_ticket(large_site, send(admin, "/admin/tickets/new", fields))
         assert ticket["property"]["name"].lower() in ("seaside apartments", "house 199")
         assert (ticket["unit"] or {"name": ""})["name"] in ("Unit 101", "Flat 199", "")
 
@@ -170,8 +170,8 @@ def test_beyond_what_a_list_offers_ids_and_names_are_typed(crowd, admin):
     assert 'id="property_id-error">No property, or more than one, has the name House.' in unknown.text
 
 
-def test_a_list_is_filtered_by_a_typed_name(crowd, admin):
-    crowd.ticket("admin", property_id="p199", unit_id=None, title="Only in the last house")
+def test_a_list_is_filtered_by_a_typed_name(large_site, admin):
+    large_site.ticket("admin", property_id="p199", unit_id=None, title="Only in the last house")
 
     for path in ("/admin/tickets?property_id=house+199", "/admin/tickets?property_id=p199"):
         assert "Only in the last house" in admin.open(path).text
@@ -179,24 +179,24 @@ def test_a_list_is_filtered_by_a_typed_name(crowd, admin):
     assert "Jane Smith" in admin.open("/admin/users?q=jane&property_id=Seaside+Apartments").text
 
 
-def test_a_ticket_is_given_to_someone_typed(crowd, admin):
-    path = f"/admin/tickets/{crowd.ticket('guest')['id']}"
+def test_a_ticket_is_assigned_to_a_typed_person(large_site, admin):
+    path = f"/admin/tickets/{large_site.ticket('guest')['id']}"
     change = {"status": "open", "priority": "low", "assigned_to": "w199@example.com"}
 
-    given = send(admin, path, change)
+    assigned = send(admin, path, change)
     shown = admin.open(path).text
-    nobody = send(admin, path, {**change, "assigned_to": "nobody@example.com"})
+    unknown = send(admin, path, {**change, "assigned_to": "nobody@example.com"})
 
-    assert given.status_code == 303, given.text
-    assert crowd.client().get(f"/v1{path[6:]}").json()["data"]["assigned_to"]["name"] == "Worker 199"
+    assert assigned.status_code == 303, assigned.text
+    assert large_site.client().get(f"/v1{path[6:]}").json()["data"]["assigned_to"]["name"] == "Worker 199"
     assert "currently Worker 199" in shown
-    assert nobody.status_code == 422
-    assert 'id="assigned_to-error"' in nobody.text
+    assert unknown.status_code == 422
+    assert 'id="assigned_to-error"' in unknown.text
 
 
-def test_a_person_keeps_the_properties_that_no_list_shows(crowd, admin):
-    """Saving the form used to take away those beyond the end of the list."""
-    person = crowd.person(property_ids=["p0", "p199", "abc123"])
+def test_a_person_keeps_properties_that_are_not_in_the_list(large_site, admin):
+    """Regression: saving the form removed the properties after the end of the list."""
+    person = large_site.person(property_ids=["p0", "p199", "abc123"])
     path = f"/admin/users/{person['id']}"
     page = admin.open(path).text
     lines = page[page.index('<textarea id="property_ids"') :].partition(">")[2].partition("</textarea>")[0]
@@ -208,13 +208,13 @@ def test_a_person_keeps_the_properties_that_no_list_shows(crowd, admin):
 
     assert sorted(lines.split("\n")[1:]) == ["abc123 Seaside Apartments", "p0 House 000", "p199 House 199"]
     assert (saved.status_code, dropped.status_code, refused.status_code) == (303, 303, 422)
-    now = crowd.client().get(f"/v1{path[6:]}").json()["data"]
+    now = large_site.client().get(f"/v1{path[6:]}").json()["data"]
     assert now["name"] == "Renamed"
     assert {place["id"] for place in now["properties"]} == {"p199", "abc123"}
     assert "No property, or more than one, has the name Nowhere." in refused.text
 
 
-def test_keys_and_applications_take_typed_properties_too(crowd, admin):
+def test_keys_and_applications_accept_typed_properties(large_site, admin):
     key = {"name": "typed", "role": "staff", "scopes": "tickets:read", "property_ids": "house 199\nabc123"}
     client = {
         "name": "Typed",
@@ -229,7 +229,7 @@ def test_keys_and_applications_take_typed_properties_too(crowd, admin):
     assert send(admin, "/admin/clients/new", client).status_code == 200
     wrong = send(admin, "/admin/keys/new", {**key, "property_ids": "Nowhere"})
 
-    with crowd.pool.connection() as conn:
+    with large_site.pool.connection() as conn:
         found = conn.execute(
             "SELECT property_ids FROM access.api_keys WHERE name = 'typed' UNION ALL"
             " SELECT property_ids FROM access.oauth_clients WHERE name = 'Typed'"

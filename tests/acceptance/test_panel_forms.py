@@ -1,4 +1,4 @@
-"""The panel's forms beside each other and beside other people: none saves what nobody meant to change."""
+"""Several forms on one page, and several people at work: a form saves only what its user changed."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from infrastructure.storage.postgres import connect
 from pages.panel.routes import PANEL
 from tests.acceptance.panel import (
     browser_of,
+    create_objects,
     give_passwords,
-    sign_in_there,
-    things_to_look_at,
+    send_sign_in_form,
 )
 from tests.support.browser import forms_of
 
 TEMPLATES = Path(__file__).parents[2] / "pages" / "panel" / "templates"
-# Every template with more than one form, and its page. A new one belongs here.
+# Every template with more than one form, and its page. A test compares this with the templates.
 SEVERAL_FORMS = {
     "ticket.html": "/admin/tickets/{ticket_id}",
     "ticket_history.html": "/admin/tickets/{deleted_id}/history",
     "property.html": "/admin/properties/{property_id}",
     "webhook.html": "/admin/webhooks/{webhook_id}",
 }
-OF_A_FORM = ("csrf_token", "command_id")  # another in each form, and each time it is shown
+OF_A_FORM = ("csrf_token", "command_id")  # these differ in each form and each time it is shown
 
 
 class Work(NamedTuple):
-    """A form that changes something, and what the API is sent and says of the same thing."""
+    """A form that changes something, and changes of the same thing through the API."""
 
     page: str
     api: str
-    odd: dict  # what the form may show in other words than it is stored
-    mine: dict[str, str]
-    theirs: dict
-    both: dict  # what the API says after the two changes
-    my_text: str  # for the first field of `mine`,
-    their_clash: dict  # which this changes too
+    odd: dict  # stored values that the form shows in another way
+    mine: dict[str, str]  # typed into the form
+    theirs: dict  # sent to the API: other fields than `mine`
+    both: dict  # the answer of the API after both changes
+    my_text: str  # a new value for the first field of `mine`
+    their_clash: dict  # sent to the API: changes the same field
 
 
 def address(**lines):
@@ -100,7 +100,7 @@ def ids(site):
     give_passwords(site)
     deleted = site.ticket("guest")["id"]
     assert site.client().delete(f"/v1/tickets/{deleted}").status_code == 200
-    return {**things_to_look_at(site), "deleted_id": deleted}
+    return {**create_objects(site), "deleted_id": deleted}
 
 
 @pytest.fixture(scope="module")
@@ -108,49 +108,49 @@ def admin(site, ids):
     return browser_of(site, "admin")
 
 
-def posted(page, path):
-    """The page's forms without the one to sign out, by where each is sent and its place among those."""
+def forms_of_page(page, path):
+    """Return the page's forms except sign-out, by their address and number."""
     forms = [form for form in forms_of(page) if form.action != "/admin/sign-out"]
     return {(form.action or path, number): form for number, form in enumerate(forms)}
 
 
-def held(form):
+def values_of(form):
     return [pair for pair in form.pairs if pair[0] not in OF_A_FORM]
 
 
 def work_form(page):
-    """The form that changes what the page is about."""
+    """Return the page's form that carries a version."""
     return next(form for form in forms_of(page.text) if "version" in form.fields)
 
 
 def count_events(site):
-    """Every event but those that say who has read what."""
+    """Return the number of events, without those that record reads."""
     with site.pool.connection() as conn:
         query = "SELECT count(*) FROM es.stored_events WHERE topic NOT LIKE 'audit.%'"
         return conn.execute(query).fetchone()[0]
 
 
 def ways_to_send(form):
-    """Without any field; with every field empty; with every field wrong."""
+    """Yield the form's pairs without typed fields, with empty ones, and with invalid ones."""
     bare = [pair for pair in form.pairs if pair[0] in OF_A_FORM]
     hidden = [pair for pair in form.pairs if pair[0] not in form.typed]
     for text in (None, "", "\N{WRENCH}" * 300):
         yield bare if text is None else hidden + [(name, text) for name in dict.fromkeys(form.typed)]
 
 
-def test_every_page_with_several_forms_is_known_here(site, ids, admin):
+def test_every_page_with_several_forms_is_listed(site, ids, admin):
     templates = {path.name for path in TEMPLATES.glob("*.html") if path.read_text().count("<form") > 1}
     pages = [path for path, resource in PANEL if "GET" in resource.operations]
-    shown = {path for path in pages if len(posted(admin.open(path.format(**ids)).text, path)) > 1}
+    shown = {path for path in pages if len(forms_of_page(admin.open(path.format(**ids)).text, path)) > 1}
 
     assert templates == set(SEVERAL_FORMS)
     assert shown <= {path.replace("deleted_id", "ticket_id") for path in SEVERAL_FORMS.values()}
 
 
 @pytest.mark.parametrize("path", SEVERAL_FORMS.values(), ids=SEVERAL_FORMS)
-def test_a_refused_form_leaves_the_others_as_they_were(site, ids, admin, path):
+def test_a_refused_form_leaves_the_other_forms_unchanged(site, ids, admin, path):
     path = path.format(**ids)
-    before = posted(admin.open(path).text, path)
+    before = forms_of_page(admin.open(path).text, path)
     assert len(before) > 1
     events, refusals = count_events(site), 0
     for key, form in before.items():
@@ -158,10 +158,10 @@ def test_a_refused_form_leaves_the_others_as_they_were(site, ids, admin, path):
             continue  # a button alone has nothing to be refused
         for sent in ways_to_send(form):
             answer = admin.send(key[0], sent)
-            after = posted(answer.text, path) if answer.status_code != 303 else {}
+            after = forms_of_page(answer.text, path) if answer.status_code != 303 else {}
             refusals += answer.status_code != 303
             for other in before.keys() & after.keys() - {key}:
-                assert held(after[other]) == held(before[other]), (key, sent, other)
+                assert values_of(after[other]) == values_of(before[other]), (key, sent, other)
                 if after[other].typed and after[other].method == "post":
                     admin.send(other[0], after[other].pairs)
             assert count_events(site) == events, (key, sent)
@@ -176,7 +176,9 @@ def test_a_form_saved_as_it_is_or_without_its_fields_changes_nothing(site, ids, 
     form = work_form(admin.open(path))
     events = count_events(site)
 
-    whole = [(name, value.replace("\n", "")) for name, value in form.pairs]  # of a field of one line
+    whole = [
+        (name, value.replace("\n", "")) for name, value in form.pairs
+    ]  # as browsers do in fields of one line
     bare = [pair for pair in form.pairs if pair[0] in (*OF_A_FORM, "version")]
     answers = [admin.send(path, sent) for sent in (whole, bare, bare[:1])]
 
@@ -185,7 +187,7 @@ def test_a_form_saved_as_it_is_or_without_its_fields_changes_nothing(site, ids, 
 
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
-def test_what_two_people_change_in_different_fields_is_all_kept(site, ids, admin, work):
+def test_changes_of_two_people_to_different_fields_are_merged(site, ids, admin, work):
     path, api = work.page.format(**ids), work.api.format(**ids)
     form = work_form(admin.open(path))
     assert site.client().patch(api, json=work.theirs).status_code == 200
@@ -198,12 +200,12 @@ def test_what_two_people_change_in_different_fields_is_all_kept(site, ids, admin
 
 
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
-def test_a_field_that_two_people_change_is_asked_about_and_no_other(site, ids, admin, work):
+def test_a_field_that_two_people_change_is_the_only_conflict(site, ids, admin, work):
     path, api = work.page.format(**ids), work.api.format(**ids)
     field = next(iter(work.mine))
     form = work_form(admin.open(path))
     assert site.client().patch(api, json=work.their_clash).status_code == 200
-    present = dict(held(work_form(admin.open(path))))
+    present = dict(values_of(work_form(admin.open(path))))
 
     asked = admin.send(path, form.with_typed(**{field: work.my_text}))
     again = work_form(asked)
@@ -212,11 +214,11 @@ def test_a_field_that_two_people_change_is_asked_about_and_no_other(site, ids, a
     assert (asked.status_code, saved.status_code) == (412, 303), asked.text
     assert f'id="{field}-error">Stored value: ' in asked.text
     assert asked.text.count(">Stored value: ") == 1
-    assert dict(held(again)) == {**present, field: work.my_text}
+    assert dict(values_of(again)) == {**present, field: work.my_text}
     assert dict(work_form(admin.open(path)).pairs)[field] == work.my_text
 
 
-def test_what_is_wrong_in_a_stale_form_is_mended_without_undoing_what_others_did(site, admin):
+def test_correcting_a_stale_form_keeps_the_changes_of_others(site, admin):
     ticket = site.ticket("guest")
     path = f"/admin/tickets/{ticket['id']}"
     form = work_form(admin.open(path))
@@ -230,15 +232,15 @@ def test_what_is_wrong_in_a_stale_form_is_mended_without_undoing_what_others_did
     assert (now["status"], now["priority"], now["assigned_to"]["id"]) == ("closed", "low", "user101")
 
 
-def test_a_stale_form_kept_through_the_sign_in_undoes_nothing(site, ids):
+def test_a_stale_unsent_form_keeps_the_changes_of_others(site, ids):
     admin, ticket = browser_of(site, "admin"), site.ticket("guest")
     path = f"/admin/tickets/{ticket['id']}"
     form = work_form(admin.open(path))
     site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "closed"})
     admin.http.cookies.clear()
 
-    kept = sign_in_there(admin, admin.send(path, form.with_typed(priority="low")))
-    unsent = next(form for form in forms_of(kept.text) if form.action == path)
+    shown = send_sign_in_form(admin, admin.send(path, form.with_typed(priority="low")))
+    unsent = next(form for form in forms_of(shown.text) if form.action == path)
     refused = admin.send(path, unsent.with_typed(unit_id="nowhere"))
     saved = admin.send(path, work_form(refused).with_typed(unit_id=""))
 
@@ -248,7 +250,7 @@ def test_a_stale_form_kept_through_the_sign_in_undoes_nothing(site, ids):
     assert (now["status"], now["priority"], now["unit"]) == ("closed", "low", None)
 
 
-def test_ticks_of_two_people_in_one_list_are_all_kept(site, admin):
+def test_check_boxes_that_two_people_changed_are_merged(site, admin):
     body = {"url": "https://hooks.example/ticks", "events": ["ticket.created", "ticket.deleted"]}
     webhook_id = site.client().post("/v1/webhooks", json=body).json()["data"]["id"]
     path = f"/admin/webhooks/{webhook_id}"
@@ -263,7 +265,7 @@ def test_ticks_of_two_people_in_one_list_are_all_kept(site, admin):
     assert now == ["ticket.created", "ticket.assigned", "ticket.updated"]
 
 
-def test_a_form_sent_again_after_others_went_on_is_not_asked_about(site, admin):
+def test_a_repeated_form_is_no_conflict_after_later_changes(site, admin):
     ticket = site.ticket("guest")
     path = f"/admin/tickets/{ticket['id']}"
     sent = work_form(admin.open(path)).with_typed(status="closed")
@@ -276,8 +278,8 @@ def test_a_form_sent_again_after_others_went_on_is_not_asked_about(site, admin):
     assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["status"] == "in_progress"
 
 
-def test_an_old_form_that_is_filled_in_anew_is_another_command(site, admin):
-    """A browser that goes back shows the form as it was, with the command id that was carried out."""
+def test_an_old_form_with_new_values_is_a_new_command(site, admin):
+    """After going back, a browser shows the old form with a command id that was carried out already."""
     ticket = site.ticket("guest")
     path = f"/admin/tickets/{ticket['id']}"
     page = admin.open(path)
@@ -296,7 +298,7 @@ def test_an_old_form_that_is_filled_in_anew_is_another_command(site, admin):
     assert [each["text"] for each in now["comments"]] == ["first", "second"]
 
 
-def test_a_comment_on_a_ticket_that_was_deleted_meanwhile_is_not_lost(site, admin):
+def test_the_text_of_a_comment_on_a_deleted_ticket_is_shown_again(site, admin):
     path = f"/admin/tickets/{site.ticket('guest')['id']}"
     comment = next(form for form in forms_of(admin.open(path).text) if form.action.endswith("/comments"))
     site.client().delete(path.replace("/admin/", "/v1/"))
@@ -322,21 +324,21 @@ def test_a_form_that_failed_can_be_sent_again_from_the_error_page(site, admin):
     assert "Kept Person" in admin.open("/admin/users").text
 
 
-def test_a_key_is_not_made_without_restrictions_because_a_field_is_missing(site, admin):
+def test_a_key_form_with_a_missing_field_creates_no_unrestricted_key(site, admin):
     form = next(form for form in forms_of(admin.open("/admin/keys/new").text) if "rate_limit" in form.fields)
     sent = form.with_typed(name="Half a form")
 
-    everywhere = admin.send("/admin/keys/new", [pair for pair in sent if pair[0] != "property_ids"])
+    unrestricted = admin.send("/admin/keys/new", [pair for pair in sent if pair[0] != "property_ids"])
     unlimited = admin.send("/admin/keys/new", [pair for pair in sent if pair[0] != "rate_limit"])
 
-    assert (everywhere.status_code, unlimited.status_code) == (422, 200)
-    assert "This field was not sent" in everywhere.text
+    assert (unrestricted.status_code, unlimited.status_code) == (422, 200)
+    assert "This field was not sent" in unrestricted.text
     with site.pool.connection() as conn:
         made = conn.execute("SELECT rate_limit FROM access.api_keys WHERE name = 'Half a form'").fetchall()
     assert made == [(1000,)]
 
 
-def test_an_id_means_its_property_even_if_another_has_it_as_its_name(site, admin):
+def test_an_id_takes_precedence_over_an_equal_name(site, admin):
     address = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
     site.client().post("/v1/properties", json={"name": "abc123", "address": address})
     form = next(form for form in forms_of(admin.open("/admin/tickets/new").text) if "title" in form.fields)
@@ -347,7 +349,7 @@ def test_an_id_means_its_property_even_if_another_has_it_as_its_name(site, admin
 
 
 @pytest.mark.parametrize("version", ["", "x", "999", "-1"])
-def test_a_form_of_no_version_there_ever_was_is_asked_about_whatever_it_changes(site, admin, version):
+def test_a_form_with_an_invalid_version_is_a_conflict(site, admin, version):
     ticket = site.ticket("guest")
     path = f"/admin/tickets/{ticket['id']}"
     form = work_form(admin.open(path))
@@ -360,7 +362,7 @@ def test_a_form_of_no_version_there_ever_was_is_asked_about_whatever_it_changes(
     assert site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]["priority"] == "high"
 
 
-def test_a_webhook_is_not_switched_off_by_a_form_that_does_not_say_so(site, ids, admin):
+def test_a_switch_form_without_a_value_does_not_disable_the_webhook(site, ids, admin):
     body = {"url": "https://hooks.example/on", "events": ["ticket.created"]}
     webhook_id = site.client().post("/v1/webhooks", json=body).json()["data"]["id"]
     path = f"/admin/webhooks/{webhook_id}"

@@ -1,4 +1,4 @@
-"""Pages with two forms in a real Chromium: what one shows and saves after the other was refused."""
+"""Pages with two forms in Chromium: what one form shows and saves after the other was refused."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def is_too_wide(page):
     return page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
 
 
-def a_ticket_worked_on(site):
-    """One whose values are none that a form begins with."""
+def changed_ticket(site):
+    """Return the id of a ticket whose values differ from the defaults of its form."""
     ticket = site.ticket("guest")
     work = {"status": "in_progress", "priority": "critical", "assigned_to": "user101"}
     assert site.client().patch(f"/v1/tickets/{ticket['id']}", json=work).status_code == 200
@@ -56,41 +56,41 @@ def version_of(site, path):
     return site.client().get(path).headers["ETag"]
 
 
-def test_saving_beside_an_empty_comment_changes_nothing_of_the_ticket(page, ready):
-    ticket_id = a_ticket_worked_on(ready)
+def test_saving_after_a_refused_comment_does_not_change_the_ticket(page, ready):
+    ticket_id = changed_ticket(ready)
     before = version_of(ready, f"/v1/tickets/{ticket_id}")
     page.goto(f"/admin/tickets/{ticket_id}")
 
     page.get_by_role("button", name="Comment").click()
     shown = [page.get_by_label(name).input_value() for name in ("Status", "Priority", "Assignee", "Unit")]
-    complaint = page.locator("#text-error").inner_text()
+    error = page.locator("#text-error").inner_text()
     page.get_by_role("button", name="Save").click()
 
-    assert complaint
+    assert error
     assert shown == ["in_progress", "critical", "user101", "unit456"]
     assert "is saved" in page.get_by_role("status").inner_text()
     assert version_of(ready, f"/v1/tickets/{ticket_id}") == before
 
 
-def test_saving_beside_a_unit_without_a_name_changes_nothing_of_the_property(page, ready):
+def test_saving_after_a_refused_unit_does_not_change_the_property(page, ready):
     before = version_of(ready, "/v1/properties/abc123")
     page.goto("/admin/properties/abc123")
 
     page.get_by_role("button", name="Add unit").click()
     labels = ("Name", "Street", "Postal code", "City", "State", "Country")
     shown = [page.get_by_label(label, exact=True).input_value() for label in labels]
-    complaint = page.locator("#unit_name-error").inner_text()
+    error = page.locator("#unit_name-error").inner_text()
     page.get_by_role("button", name="Save").click()
 
-    assert complaint
+    assert error
     assert shown == ["Seaside Apartments", "123 Ocean Drive", "90210", "Beachtown", "CA", "USA"]
     assert "are saved" in page.get_by_role("status").inner_text()
     assert version_of(ready, "/v1/properties/abc123") == before
 
 
-def test_a_comment_that_was_typed_waits_while_the_ticket_is_not_asked_for(page, ready):
-    """The other way round: the refused form keeps what was typed, also with quotes and line ends."""
-    page.goto(f"/admin/tickets/{a_ticket_worked_on(ready)}")
+def test_a_refused_comment_keeps_its_text(page, ready):
+    """The text contains quotes and a line break."""
+    page.goto(f"/admin/tickets/{changed_ticket(ready)}")
     page.get_by_label("Add a comment").fill("x" * 65_536 + '\n"<b>')
     page.get_by_role("button", name="Comment").click()
 
@@ -99,11 +99,11 @@ def test_a_comment_that_was_typed_waits_while_the_ticket_is_not_asked_for(page, 
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), [({**DESKTOP, "width": 1440}, "light"), (PHONE, "dark")])
-def test_only_what_two_people_changed_is_asked_for(chromium, ready, viewport, scheme):
+def test_only_a_field_that_two_people_changed_is_a_conflict(chromium, ready, viewport, scheme):
     options = {"viewport": viewport, "color_scheme": scheme, "bypass_csp": True}  # for axe-core
     page = new_page(chromium, ready.base_url, **options)
     sign_in(page)
-    ticket_id = a_ticket_worked_on(ready)
+    ticket_id = changed_ticket(ready)
     page.goto(f"/admin/tickets/{ticket_id}")
     theirs = {"status": "open", "priority": "low", "unit_id": None}
     assert ready.client("staff").patch(f"/v1/tickets/{ticket_id}", json=theirs).status_code == 200
@@ -127,7 +127,7 @@ def test_only_what_two_people_changed_is_asked_for(chromium, ready, viewport, sc
 
 @pytest.mark.parametrize("name", WORK)
 def test_going_back_shows_what_is_stored_now(page, ready, ids, name):
-    """A browser fills what the form held before into the page that it fetches anew."""
+    """After going back, a browser fetches the page and fills in the form's earlier input."""
     work = WORK[name]
     path, api = work.page.format(**ids), work.api.format(**ids)
     page.goto(path)
@@ -143,7 +143,7 @@ def test_going_back_shows_what_is_stored_now(page, ready, ids, name):
     assert {**now, "updated_at": ""} == {**theirs, "updated_at": ""}
 
 
-def test_a_limit_that_is_no_number_makes_no_key_without_a_limit(page):
+def test_a_rate_limit_that_is_not_a_number_is_refused(page):
     page.goto("/admin/keys/new")
     page.get_by_role("textbox", name="Name").fill("Mistyped")
     page.get_by_label("Requests an hour").fill("5e")

@@ -1,4 +1,4 @@
-"""Exports and proofs over HTTP, for admins, and by the command line."""
+"""Exports of the log and proofs of events, over HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 PATHS = ("/v1/audit/export", "/v1/audit/export/manifest", "/v1/audit/events/x/proof")
 
 
-def test_the_whole_log_is_for_admins(site):
+def test_exports_and_proofs_are_for_admins(site):
     restricted = site.client(key=site.key(role="admin", property_ids=("abc123",)))
     without_scope = site.client(key=site.key(role="admin", scopes=("tickets:read",)))
     for path in PATHS:
@@ -26,11 +26,11 @@ def test_the_whole_log_is_for_admins(site):
     assert site.client().get(PATHS[2]).status_code == 404
 
 
-def test_an_export_over_http_is_checked_on_another_machine(site, tmp_path):
+def test_an_export_over_http_passes_the_independent_verifier(site, tmp_path):
     ticket = site.ticket()["id"]
     last = site.store.recorder.max_notification_id()
-    for format in ("ndjson", "csv"):
-        query = f"?from=1&to={last}&format={format}"
+    for file_format in ("ndjson", "csv"):
+        query = f"?from=1&to={last}&format={file_format}"
         exported = site.client().get(f"/v1/audit/export{query}")
         (tmp_path / "data").write_bytes(exported.content)
         (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest{query}").content)
@@ -66,7 +66,7 @@ def test_a_bad_range_is_refused(site, query, field):
     assert list(answer.json()["error"]["details"]) == [field]
 
 
-def test_a_bad_range_is_told_in_words(site):
+def test_the_message_describes_the_error_of_a_range(site):
     messages = [
         site.client().get(f"/v1/audit/export?{query}").json()["error"]["message"]
         for query in ("from=0", "from=tomorrow", "from=2026-01-02T00:00:00Z&to=2026-01-02T02:00:00%2B02:00")
@@ -80,11 +80,12 @@ def test_a_bad_range_is_told_in_words(site):
     ]
 
 
-@pytest.mark.parametrize("format", ["ndjson", "csv"])
-def test_an_export_by_time_goes_on_where_it_broke_off(site, tmp_path, format):
+@pytest.mark.parametrize("file_format", ["ndjson", "csv"])
+def test_an_export_by_time_can_be_resumed(site, tmp_path, file_format):
     ids = [site.ticket()["id"] for _ in range(4)]
-    times = [site.client().get(f"/v1/tickets/{id}/history").json()["data"][0]["exact_time"] for id in ids]
-    query = f"from={times[0]}&to={times[3]}&format={format}"
+    histories = [site.client().get(f"/v1/tickets/{ticket_id}/history").json()["data"] for ticket_id in ids]
+    times = [entries[0]["exact_time"] for entries in histories]
+    query = f"from={times[0]}&to={times[3]}&format={file_format}"
 
     whole = site.client().get(f"/v1/audit/export?{query}")
     lines = whole.content.splitlines(keepends=True)
@@ -92,8 +93,8 @@ def test_an_export_by_time_goes_on_where_it_broke_off(site, tmp_path, format):
     rest = site.client().get(f"/v1/audit/export?{query}&after={first}")
 
     text = whole.content.decode()
-    assert [id in text for id in ids] == [True, True, True, False]
-    assert rest.content == b"".join(lines[(2 if format == "csv" else 1) :])
+    assert [ticket_id in text for ticket_id in ids] == [True, True, True, False]
+    assert rest.content == b"".join(lines[(2 if file_format == "csv" else 1) :])
     (tmp_path / "data").write_bytes(whole.content)
     (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest?{query}").content)
     done = checked(tmp_path / "data", tmp_path / "manifest")
@@ -105,16 +106,18 @@ def test_reading_exports_and_proofs_is_recorded(site):
     for path in PATHS:
         auditor.get(path, params={"to": "3"} if "export" in path else None)
 
-    def recorded():
+    def recorded_routes():
         query = "action=audit.read,access.denied&per_page=50"
         found = site.client().get(f"/v1/audit/events?{query}").json()["data"]
         return {one["facts"].get("route") for one in found}
 
-    eventually(lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded(), within=60)
+    eventually(
+        lambda: {path.replace("/x/", "/{event_id}/") for path in PATHS} <= recorded_routes(), within=60
+    )
 
 
-def test_nothing_but_the_events_is_on_standard_output(site, tmp_path):
-    """Though the end of the log has to be signed first, which is told in the logs of a process."""
+def test_standard_output_has_only_the_events(site, tmp_path):
+    """The command signs the end of the log first; its log lines go to standard error."""
     site.ticket()
     last = str(site.store.recorder.max_notification_id())
 
@@ -139,7 +142,7 @@ def test_a_file_that_cannot_be_written_is_named(site, tmp_path):
     assert not any("Traceback" in one.stderr for one in done)
 
 
-def test_a_file_that_is_no_export_is_not_gone_on_with_and_stays_whole(site, tmp_path):
+def test_resume_refuses_a_file_that_is_not_an_export(site, tmp_path):
     file = tmp_path / "letter.txt"
     file.write_text("Dear auditor,\nthe end has no line break")
 
@@ -152,7 +155,7 @@ def test_a_file_that_is_no_export_is_not_gone_on_with_and_stays_whole(site, tmp_
     assert file.read_text() == "Dear auditor,\nthe end has no line break"
 
 
-def test_an_export_of_longer_lines_is_not_gone_on_with(site, tmp_path):
+def test_resume_refuses_an_export_of_another_range(site, tmp_path):
     environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
     file, one_line = tmp_path / "log.ndjson", '{"position":7,"event":"%s"}\n' % ("x" * 100_000)
     file.write_text(one_line)
@@ -165,17 +168,17 @@ def test_an_export_of_longer_lines_is_not_gone_on_with(site, tmp_path):
     assert file.read_text() == one_line
 
 
-def test_standard_output_on_a_full_disk_is_told_without_a_traceback(site, tmp_path):
+def test_a_full_disk_is_reported_without_a_traceback(site, tmp_path):
     environ = environment(DATABASE_URL=site.dsn, TICKETING_HOME=str(tmp_path))
     files = {"stdin": Path("/dev/null"), "stdout": Path("/dev/full"), "stderr": tmp_path / "stderr"}
 
     code = TicketingProcess("export", "--to", "1", environ=environ, **files).wait(COMMAND_SECONDS)
 
-    told = files["stderr"].read_text()
-    assert (code, "No space left on device" in told, "Traceback" in told) == (2, True, False)
+    error = files["stderr"].read_text()
+    assert (code, "No space left on device" in error, "Traceback" in error) == (2, True, False)
 
 
-def test_an_event_is_proved_over_http(site):
+def test_the_proof_of_an_event_is_served(site):
     ticket = site.ticket()
     last = site.store.recorder.max_notification_id()
     site.client().get(f"/v1/audit/export?to={last}")  # signs

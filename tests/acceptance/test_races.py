@@ -1,4 +1,4 @@
-"""Many clients change one ticket at once: acknowledged changes are in the log, and no others."""
+"""Many clients change one ticket at once: the log has the acknowledged changes and no others."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_fifty_clients_change_one_ticket_many_times_each(site):
     assert site.client().get(f"/v1/tickets/{ticket_id}").json()["data"]["title"] == recorded[-1]
 
 
-def test_each_version_has_one_winner_under_if_match(site):
+def test_of_several_changes_with_the_same_if_match_one_succeeds(site):
     ticket_id = site.ticket()["id"]
     rounds, rivals = 10, 8
     together = Barrier(rivals, timeout=60)
@@ -88,7 +88,7 @@ def test_each_version_has_one_winner_under_if_match(site):
     assert Ticket.fold(None, history(site, ticket_id)).version == rounds + 1
 
 
-def test_two_changes_of_different_fields_both_survive(site):
+def test_simultaneous_changes_of_different_fields_are_both_stored(site):
     together = Barrier(2, timeout=60)
 
     def change(path, changes):
@@ -107,7 +107,7 @@ def test_two_changes_of_different_fields_both_survive(site):
             assert (ticket["priority"], ticket["title"]) == ("low", "Flood")
 
 
-def test_of_twenty_five_files_at_once_twenty_are_kept(site):
+def test_of_twenty_five_simultaneous_files_twenty_are_stored(site):
     ticket_id = site.ticket()["id"]
 
     def attach(number):

@@ -1,4 +1,4 @@
-"""`ticketing rebuild` beside live traffic: nobody notices, whatever happens to it."""
+"""`ticketing rebuild` during live traffic: clients get no error and no stale answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMIT_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def site(postgres, template):
-    """A server whose log is long enough for a rebuild to take its time."""
+    """A server whose log is long enough for requests during a rebuild."""
     with cloned_database(postgres, template) as dsn, Site.running(dsn, workers=2) as site:
         events = [event for appended in History(1).grow(EVENTS) for event in appended]
         position = append(site.store, [events[n : n + 500] for n in range(0, len(events), 500)])
@@ -50,7 +50,7 @@ def schemas(site):
 
 
 class Traffic:
-    """Clients that write and read what they wrote, and note all that is not as it should be."""
+    """Clients that write and read their own writes. `wrong` lists errors and stale answers."""
 
     def __init__(self, site):
         self.site = site
@@ -107,7 +107,7 @@ class Traffic:
                 self.wrong.append(answer.text)
 
 
-def test_beside_live_traffic_nobody_notices(site, environ):
+def test_a_rebuild_during_live_traffic_causes_no_error_and_no_stale_answer(site, environ):
     traffic = Traffic(site)
     with traffic.flowing():
         rebuilt = [ticketing("rebuild", environ=environ) for _ in range(2)]
@@ -141,14 +141,14 @@ DAMAGE = {
 }
 
 
-def test_planted_differences_are_found_and_mended(site, environ):
+def test_planted_differences_are_found_and_repaired(site, environ):
     with connect(site.dsn, application="tests") as conn:
         assert [conn.execute(damage).rowcount for damage in DAMAGE] == [1] * len(DAMAGE)
 
     verified = ticketing("rebuild", "--verify", environ=environ)
-    mended = ticketing("rebuild", environ=environ)
+    rebuilt = ticketing("rebuild", environ=environ)
 
-    assert (verified.returncode, mended.returncode) == (1, 0)
+    assert (verified.returncode, rebuilt.returncode) == (1, 0)
     assert f"{len(DAMAGE)} rows differ" in verified.stdout + verified.stderr
     for table, row, difference in DAMAGE.values():
         found = [line for line in verified.stdout.splitlines() if table in line and difference in line]
@@ -158,12 +158,12 @@ def test_planted_differences_are_found_and_mended(site, environ):
         assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
 
 
-def test_a_killed_rebuild_leaves_the_live_tables_as_they_were(site, environ):
+def test_a_killed_rebuild_leaves_the_live_tables_correct(site, environ):
     moments = random.Random(1)
     for _ in range(3):
         process = TicketingProcess("rebuild", environ=environ)
         eventually(lambda: "read_next" in schemas(site))
-        time.sleep(moments.uniform(0, 0.1))  # the moment is arbitrary; nothing is waited for
+        time.sleep(moments.uniform(0, 0.1))  # kills at an arbitrary moment
         process.kill()
         process.wait()
 
@@ -177,9 +177,9 @@ def test_a_killed_rebuild_leaves_the_live_tables_as_they_were(site, environ):
     assert schemas(site) == {"read"}
 
 
-def test_of_two_rebuilds_at_once_the_second_is_refused(site, environ):
+def test_a_second_rebuild_at_the_same_time_is_refused(site, environ):
     with connect(site.dsn, application="tests") as conn:
-        conn.execute("SELECT pg_advisory_lock(7305878)")  # as a rebuild that is under way holds it
+        conn.execute("SELECT pg_advisory_lock(7305878)")  # the lock of a running rebuild
 
         second = ticketing("rebuild", environ=environ)
         verification = ticketing("rebuild", "--verify", environ=environ)

@@ -1,4 +1,4 @@
-"""Every example of the API reference, answered in the reference's shape, keys in its order."""
+"""The examples of the API reference: answers have its fields, in its order."""
 
 import re
 
@@ -152,17 +152,17 @@ def test_list_properties(site):
     before = site.client("manager").get("/v1/properties").json()["data"][0]["active_tickets_count"]
     ticket = site.ticket()
 
-    (property,) = site.client("manager").get("/v1/properties").json()["data"]
+    (listed,) = site.client("manager").get("/v1/properties").json()["data"]
 
-    assert list(property) == ["id", "name", "address", "units_count", "active_tickets_count"]
-    assert list(property["address"]) == ["street", "city", "state", "zip", "country"]
-    assert (property["units_count"], property["active_tickets_count"]) == (1, before + 1)
+    assert list(listed) == ["id", "name", "address", "units_count", "active_tickets_count"]
+    assert list(listed["address"]) == ["street", "city", "state", "zip", "country"]
+    assert (listed["units_count"], listed["active_tickets_count"]) == (1, before + 1)
     site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "closed"})
     (closed,) = site.client("manager").get("/v1/properties").json()["data"]
     assert closed["active_tickets_count"] == before
 
 
-def test_an_error_has_the_references_form(site):
+def test_an_error_has_the_form_of_the_reference(site):
     answer = site.client().post("/v1/tickets", json={"property_id": "abc123"})
 
     body = answer.json()

@@ -48,7 +48,7 @@ SCOPES = ("tickets:read", "users:write", "webhooks:read", "webhooks:write")
 
 
 class Cell(NamedTuple):
-    """A request about a person, the rights the person has after it, and the least role that may send it."""
+    """A request about a person, the person's rights after it, and the least role that may send it."""
 
     method: str
     path: str
@@ -57,13 +57,13 @@ class Cell(NamedTuple):
     least: str = "manager"
 
 
-class Cast:
-    """The people to whom the credentials belong, with a client or browser for each credential."""
+class Callers:
+    """The people who own the credentials, and a client or browser for each credential."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.behind = {person: self.register(person) for person in (BOSS, BOTH, LOCAL)}
-        self.browsers = {person: self._browser(user_id) for person, user_id in self.behind.items()}
+        self.user_ids = {person: self.register(person) for person in (BOSS, BOTH, LOCAL)}
+        self.browsers = {person: self._browser(user_id) for person, user_id in self.user_ids.items()}
         self.clients = {credential: self._client(credential) for credential in CREDENTIALS}
 
     def register(self, person: Person) -> str:
@@ -81,7 +81,7 @@ class Cast:
         kind, role, listed, person = credential
         facts = {"role": role, "property_ids": tuple(IDS[letter] for letter in listed or ())}
         if "key" in kind:
-            return self.site.client(key=self.site.key(user_id=person and self.behind[person], **facts))
+            return self.site.client(key=self.site.key(user_id=person and self.user_ids[person], **facts))
         app = make_app(self.site.store, scopes=SCOPES, rate_limit=None, **facts)
         if person is not None:
             tokens = tokens_for(self.browsers[person], app)
@@ -91,11 +91,12 @@ class Cast:
 
 
 @pytest.fixture(scope="module")
-def cast(site) -> Cast:
-    return Cast(site)
+def callers(site) -> Callers:
+    return Callers(site)
 
 
 def requests_about(target: Person) -> Iterator[Cell]:
+    """Yield the requests that register, change and erase that person."""
     listed = [IDS[letter] for letter in target.listed]
     new = {"name": "New", "email": "new@example.com", "role": target.role, "property_ids": listed}
     yield Cell("POST", "/v1/users", new, target.held)
@@ -109,10 +110,10 @@ def requests_about(target: Person) -> Iterator[Cell]:
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS, ids=lambda each: f"{each.kind} {each.held.role}")
-def test_people_over_http(site, cast, credential):
-    client = cast.clients[credential]
+def test_people_over_http(site, callers, credential):
+    client = callers.clients[credential]
     for target in TARGETS:
-        user_id = cast.register(target)
+        user_id = callers.register(target)
         for method, path, body, after, least in requests_about(target):
             may = credential.may_act_on(target.held, after, least=least)
             may = may and ("{id}" not in path or credential.sees(target))
@@ -125,31 +126,31 @@ def test_people_over_http(site, cast, credential):
             if not may:
                 assert site.store.load(User, user_id).version == version, cell
             elif "{id}" in path:
-                user_id = cast.register(target)
+                user_id = callers.register(target)
 
 
-def test_webhooks_over_http(cast):
+def test_webhooks_over_http(callers):
     able = [CREDENTIALS[number] for number in (1, 3, 5, 6, 10)]
     body = {"url": "https://example.com/hook", "events": ["ticket.*"], "secret": "your_webhook_secret"}
     for owner, other in product(able, able):
-        made = cast.clients[owner].post("/v1/webhooks", json=body)
+        made = callers.clients[owner].post("/v1/webhooks", json=body)
         path = f"/v1/webhooks/{made.json()['data']['id']}"
         is_same_person = owner.person is not None and owner.person == other.person
         is_admin_of_all = other.held == Held("admin", EVERYTHING)
         may = owner == other or (not other.is_narrowed and (is_same_person or is_admin_of_all))
         assert not may or other.held.covers(owner.held)
 
-        moved = cast.clients[other].patch(path, json={"url": "https://example.com/elsewhere"})
-        deleted = cast.clients[other].delete(path)
+        moved = callers.clients[other].patch(path, json={"url": "https://example.com/elsewhere"})
+        deleted = callers.clients[other].delete(path)
 
         assert (moved.status_code, deleted.status_code) == ((200, 200) if may else (404, 404)), (owner, other)
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda each: f"{each.held.role} of {len(each.held.reach)}")
-def test_people_in_the_panel(site, cast, session):
-    browser = cast.browsers[session.person]
+def test_people_in_the_panel(site, callers, session):
+    browser = callers.browsers[session.person]
     for target in TARGETS:
-        user_id = cast.register(target)
+        user_id = callers.register(target)
         seen = session.sees(target)
         forms = (
             ("/admin/users/new", {"email": "newer@example.com"}, "manager"),
@@ -174,7 +175,7 @@ def test_people_in_the_panel(site, cast, session):
 
 
 def fill_in(browser: Browser, path: str, person: Person, typed: dict[str, str]) -> Response:
-    """The answer to the form of that page, sent with the person's values and what is typed."""
+    """Send the form of that page with the person's values and `typed`; return the answer."""
     page = browser.open(path)
     fields = {"email": "new@example.com", "name": "Jo", "role": person.role, "notify_email": "yes", **typed}
     listed = [("property_ids", IDS[letter]) for letter in person.listed]

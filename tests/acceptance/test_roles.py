@@ -1,4 +1,4 @@
-"""Role x endpoint x {own, foreign, absent}: who may do what, and that foreign and absent look alike."""
+"""Every role at every endpoint with own, foreign and absent ids. Foreign and absent answers are equal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ADDRESS = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country":
 
 
 class Call:
-    """One endpoint: how it is called, and the status each role gets for its own thing.
+    """A request to one endpoint, and the status that each role gets for a thing within its reach.
 
-    `target` names what stands in the path or in `field` of the body.
+    `target` is the kind of the thing whose id is in the path, or in `field` of the body.
     """
 
     def __init__(
@@ -98,21 +98,21 @@ CALLS = [
 ]
 
 
-# Endpoints that are not about one thing of somebody's, and where they are tested instead.
+# Endpoints whose things are neither own nor foreign, and the tests of these endpoints.
 OUTSIDE_THE_MATRIX = {
-    "GET /v1/tickets": "test_lists and test_a_list_holds_only_what_is_in_sight",
-    "GET /v1/users": "test_lists and test_a_list_holds_only_what_is_in_sight",
-    "GET /v1/properties": "test_lists",
+    "GET /v1/tickets": "test_a_list_contains_only_things_within_reach",
+    "GET /v1/users": "test_lists_are_served_to_their_roles_only",
+    "GET /v1/properties": "test_lists_are_served_to_their_roles_only",
     "POST /v1/properties": "test_only_an_admin_registers_properties",
-    "GET /v1/attachments/{id}": "for everyone who has the signed address: test_attachments",
-    "GET /v1/audit/events": "test_a_manager_reads_what_concerns_their_properties in test_audit",
+    "GET /v1/attachments/{id}": "needs a signed address instead of a role: test_attachments",
+    "GET /v1/audit/events": "test_a_manager_reads_events_of_their_own_properties_only in test_audit",
     "GET /v1/events": "test_the_feed_is_for_admins in test_events",
     "GET /v1/event-types": "public: test_events",
     "GET /v1/event-types/{id}": "public: test_events",
-    "GET /v1/audit/export": "test_the_whole_log_is_for_admins in test_proof",
-    "GET /v1/audit/export/manifest": "test_the_whole_log_is_for_admins in test_proof",
-    "GET /v1/audit/events/{id}/proof": "test_the_whole_log_is_for_admins in test_proof",
-    "GET /v1/webhooks": "test_lists_and_items_are_the_owners_own in test_webhooks",
+    "GET /v1/audit/export": "test_exports_and_proofs_are_for_admins in test_proof",
+    "GET /v1/audit/export/manifest": "test_exports_and_proofs_are_for_admins in test_proof",
+    "GET /v1/audit/events/{id}/proof": "test_exports_and_proofs_are_for_admins in test_proof",
+    "GET /v1/webhooks": "test_webhooks_are_visible_to_their_owner_and_admins_only in test_webhooks",
     "POST /v1/webhooks": "test_registering_answers_as_the_reference_does in test_webhooks",
     "GET /health/live": "public: tests/integration/test_health.py",
     "GET /health/ready": "public: tests/integration/test_health.py",
@@ -120,12 +120,12 @@ OUTSIDE_THE_MATRIX = {
 }
 
 
-def test_every_endpoint_is_in_the_matrix_or_said_to_be_tested_elsewhere():
-    def named(method, path):
+def test_every_endpoint_is_in_the_matrix_or_listed_as_tested_elsewhere():
+    def name_of(method, path):
         return f"{method} {re.sub('{[a-z_]+}', '{id}', path.partition('?')[0])}"
 
-    served = {named(method, path) for path, resource in ROUTES for method in resource.operations}
-    in_the_matrix = {named(call.method, call.path) for call in CALLS}
+    served = {name_of(method, path) for path, resource in ROUTES for method in resource.operations}
+    in_the_matrix = {name_of(call.method, call.path) for call in CALLS}
 
     assert served - in_the_matrix == set(OUTSIDE_THE_MATRIX)
     assert in_the_matrix <= served
@@ -141,7 +141,7 @@ def target_id(site, call, role, whose):
     if call.target == "newcomer" and whose == "own":
         return site.person()["id"]
     if call.target == "webhook":
-        return a_webhook(site, "manager" if whose == "own" and role == "manager" else "admin")
+        return register_webhook(site, "manager" if whose == "own" and role == "manager" else "admin")
     own, foreign = {
         "newcomer": ("", "user900"),
         "user": ("user101", "user900"),
@@ -151,32 +151,33 @@ def target_id(site, call, role, whose):
     return own if whose == "own" else foreign
 
 
-def a_webhook(site, by):
-    """One registered by that role, to an address nothing is sent to."""
+def register_webhook(site, by):
+    """Register a webhook as that role and return its id."""
     body = {"url": "https://example.com/hook", "events": ["ticket.deleted"], "secret": "your_webhook_secret"}
     return site.client(by).post("/v1/webhooks", json=body).json()["data"]["id"]
 
 
-def a_delivery(site, webhook_id):
-    """The id of a delivery of it; one that is nobody's where there is no such webhook."""
+def send_test(site, webhook_id):
+    """Send a test and return the id of its delivery; return an arbitrary id if there is no such webhook."""
     sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test")
     return sent.json()["data"]["id"] if sent.status_code == 202 else "1"
 
 
-def perform(site, call, role, id):
+def perform(site, call, role, target):
     body = None if call.body is None else dict(call.body)
-    path = call.path.replace("{id}", id)
+    path = call.path.replace("{id}", target)
     if "{delivery}" in path:
-        path = path.replace("{delivery}", a_delivery(site, id))
+        path = path.replace("{delivery}", send_test(site, target))
     if body is not None and call.field:
-        body[call.field] = [id] if call.field == "property_ids" else id
+        body[call.field] = [target] if call.field == "property_ids" else target
     return site.client(role).request(call.method, path, json=body, **call.more)
 
 
-def comparable(answer, id):
+def comparable(answer, target):
+    """Return status and body without the request id and the id of the target."""
     body = answer.json()
     body["error"].pop("request_id")
-    return answer.status_code, str(body).replace(id, "ID")
+    return answer.status_code, str(body).replace(target, "ID")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -190,7 +191,7 @@ def test_own_foreign_and_absent(site, role, call):
     absent = perform(site, call, role, absent_id)
     assert absent.status_code in {403, 404, 422}, absent.text
     if role == "admin":
-        return  # nothing is foreign to an admin
+        return  # an admin reaches every property
     foreign_id = target_id(site, call, role, "foreign")
     foreign = perform(site, call, role, foreign_id)
     assert comparable(foreign, foreign_id) == comparable(absent, absent_id)
@@ -206,24 +207,24 @@ def test_own_foreign_and_absent(site, role, call):
         ("/v1/event-types", ROLES),
     ],
 )
-def test_lists(site, path, allowed):
+def test_lists_are_served_to_their_roles_only(site, path, allowed):
     for role in ROLES:
         answer = site.client(role).get(path)
         assert answer.status_code == (200 if role in allowed else 403)
 
 
-def test_a_list_holds_only_what_is_in_sight(site):
+def test_a_list_contains_only_things_within_reach(site):
     foreign = site.ticket("admin", property_id="def456", unit_id=None)["id"]
     staffs = site.ticket("staff")["id"]
     guests = site.ticket("guest")["id"]
 
-    seen = {role: {t["id"] for t in everything(site.client(role), "/v1/tickets")} for role in ROLES}
+    seen = {role: {t["id"] for t in all_items(site.client(role), "/v1/tickets")} for role in ROLES}
 
     assert {foreign, staffs, guests} <= seen["admin"]
     assert foreign not in seen["manager"] | seen["staff"]
     assert {staffs, guests} <= seen["manager"] & seen["staff"]
     assert seen["guest"] & {foreign, staffs, guests} == {guests}
-    assert {u["id"] for u in everything(site.client("staff"), "/v1/users")}.isdisjoint({"user900", "user001"})
+    assert {u["id"] for u in all_items(site.client("staff"), "/v1/users")}.isdisjoint({"user900", "user001"})
 
 
 def test_only_an_admin_registers_properties(site):
@@ -251,7 +252,7 @@ def test_a_guest_never_sees_an_internal_comment(site):
     assert staff.get("/v1/tickets?q=okapi").json()["meta"]["pagination"]["total"] == 1
 
 
-def test_phone_and_preferences_are_for_oneself_and_managers(site):
+def test_phone_and_preferences_are_visible_to_the_person_and_managers(site):
     def phone(role, user_id):
         data = site.client(role).get(f"/v1/users/{user_id}").json()["data"]
         return data["phone"], data["preferences"]
@@ -280,7 +281,7 @@ def test_phone_and_preferences_are_for_oneself_and_managers(site):
         ("POST", "/v1/webhooks/x/replay", "webhooks:write"),
     ],
 )
-def test_a_missing_scope_is_named_before_anything_else_is_looked_at(site, method, path, scope):
+def test_a_missing_scope_is_named_before_anything_else_is_checked(site, method, path, scope):
     key = site.key(role="admin", scopes=("audit:read",))
 
     answer = site.client(key=key).request(method, path, data=b"{broken")
@@ -296,7 +297,7 @@ def test_a_key_restricted_to_a_property_reaches_no_other(site):
     assert client.post("/v1/tickets", json=LEAK).status_code == 422
 
 
-def test_an_admins_key_for_one_property_neither_adds_another_nor_erases_who_works_in_both(site):
+def test_an_admin_key_of_one_property_cannot_add_properties_or_erase_people_of_others(site):
     client = site.client(key=site.key(role="admin", property_ids=("def456",)))
     person = {"name": "Both", "email": "both@example.com", "role": "staff"}
     both, own = (
@@ -338,7 +339,7 @@ def test_a_demoted_user_loses_the_role_at_once(site):
     assert client.get(f"/v1/tickets/{ticket}").status_code == 404
 
 
-def everything(client, path):
+def all_items(client, path):
     items, page = [], 1
     while True:
         body = client.get(f"{path}?per_page=100&page={page}").json()
@@ -369,16 +370,16 @@ def test_a_guests_key_for_one_property_shows_no_tickets_of_another(site):
         assert client.patch(f"/v1/tickets/{outside}", json={"status": "closed"}).status_code == expected
 
 
-def test_a_filter_does_not_tell_who_belongs_to_properties_beyond_reach(site):
+def test_a_filter_does_not_reveal_who_belongs_to_properties_beyond_reach(site):
     both = site.person(role="staff", property_ids=["abc123", "def456"])["id"]
 
-    def listed(role, property_id):
+    def find_user(role, property_id):
         answer = site.client(role).get("/v1/users", params={"property_id": property_id, "per_page": 100})
         return both in {user["id"] for user in answer.json()["data"]}, answer.json()["meta"]["pagination"][
             "total"
         ]
 
-    assert listed("manager", "abc123")[0]
-    assert listed("foreign", "def456")[0]
-    assert listed("manager", "def456") == listed("manager", "nowhere") == (False, 0)
-    assert listed("foreign", "abc123") == (False, 0)
+    assert find_user("manager", "abc123")[0]
+    assert find_user("foreign", "def456")[0]
+    assert find_user("manager", "def456") == find_user("manager", "nowhere") == (False, 0)
+    assert find_user("foreign", "abc123") == (False, 0)

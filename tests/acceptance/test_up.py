@@ -1,4 +1,4 @@
-"""`ticketing up`, which is what `make run` runs, from nothing to READY and back."""
+"""`ticketing up`, which `make run` runs: first and later starts, failures, and the end."""
 
 import os
 import re
@@ -23,22 +23,22 @@ from tests.support.waiting import eventually
 START_SECONDS = 120  # for a busy machine
 SECOND_START_SECONDS = 5
 STOP_SECONDS = 30
-LEFT_SECONDS = 10  # for PostgreSQL, whose last act is to delete the file that its end is known by
+LEFT_SECONDS = 10  # PostgreSQL deletes postmaster.pid shortly before its process ends
 
 
 def still_running(processes, within):
-    """Those that do not end in time. A zombie has ended; whether init collects it is not our doing."""
+    """Return the processes that do not end in time. A zombie counts as ended."""
     _, alive = psutil.wait_procs(processes, timeout=within)
     return [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-def heed_interrupts():
-    """As under a terminal: a shell has what it runs in the background ignore them, and its children too."""
+def restore_interrupts():
+    """Handle SIGINT: shells let their background processes, and the children of these, ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Up:
-    """A running `ticketing up`, in a process group of its own as under a terminal."""
+    """A running `ticketing up`, in its own process group, as under a terminal."""
 
     def __init__(self, home, *arguments, port=None, **variables):
         self.port = port or free_port()
@@ -53,7 +53,7 @@ class Up:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=heed_interrupts,
+                preexec_fn=restore_interrupts,
             )
 
     @property
@@ -76,7 +76,7 @@ class Up:
         return requests.get(self.url + path, headers=headers, timeout=10)
 
     def family(self):
-        """Every process of it, PostgreSQL included."""
+        """Return its process, all children, and PostgreSQL."""
         members = [psutil.Process(self.process.pid)]
         members += members[0].children(recursive=True)
         with suppress(FileNotFoundError):
@@ -87,15 +87,15 @@ class Up:
         return psutil.Process(int((self.home / "postgres" / "postmaster.pid").read_text().split()[0]))
 
     def child(self, name):
-        """The newest process that runs that subcommand, or None."""
+        """Return the process that runs that subcommand, or None."""
         for one in psutil.Process(self.process.pid).children():
-            with suppress(psutil.Error):  # it may end while we look
+            with suppress(psutil.Error):  # the process may have ended
                 if one.cmdline()[-1:] == [name]:
                     return one
         return None
 
     def stop(self, signal_number=signal.SIGINT):
-        """Signal the whole group, as a terminal does, and return the processes it leaves behind."""
+        """Signal the whole group, as a terminal does, and return the processes that are still running."""
         family = self.family()
         os.killpg(self.process.pid, signal_number)
         self.process.wait(STOP_SECONDS)
@@ -103,21 +103,21 @@ class Up:
 
 
 class Stopwatch:
-    """Measures the time since it was made, less the time that other processes used the processors."""
+    """Measures the time since its creation, minus the processor time of other processes."""
 
     def __init__(self):
         self._started_at = time.monotonic()
         self._busy = busy_seconds()
 
     def seconds_without_others(self, processes):
-        """The time since the start, less the processor time of all processes but these."""
+        """Return the time since the start, minus the processor time of all processes except these."""
         ours = sum(sum(process.cpu_times()[:4]) for process in processes)
         others = max(0, busy_seconds() - self._busy - ours)
         return time.monotonic() - self._started_at - others / psutil.cpu_count()
 
 
 def busy_seconds():
-    """The time all processors have worked since the machine started, for whomever."""
+    """Return the processor time of all processes since the machine started."""
     times = psutil.cpu_times()
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
 
@@ -135,12 +135,12 @@ def running(home, *arguments, port=None, **variables):
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """A first start, with demo data. It runs until somebody asks for its `home`."""
+    """A first start, with demo data. The fixture `home` stops it."""
     with running(tmp_path_factory.mktemp("up") / "home") as up:
         yield up
 
 
-def test_a_first_start_serves_demo_data_to_its_key_alone(first):
+def test_a_first_start_serves_demo_data_to_its_key_only(first):
     without, listed = first.get("/v1/tickets"), first.get("/v1/tickets", first.key)
     reference = first.get("/v1/tickets/123e4567-e89b-12d3-a456-426614174000", first.key)
 
@@ -156,7 +156,7 @@ def printed_admin(up):
     return re.search(r"^Pages +\S+/admin  account (\S+), password (\S+)$", up.output, re.MULTILINE)
 
 
-def test_the_first_administrator_is_made_once_and_signs_in(first):
+def test_the_first_administrator_is_created_and_can_sign_in(first):
     account, password = printed_admin(first).groups()
     statuses = [Browser(first.url).sign_in(account, given).status_code for given in (password, "wrong")]
 
@@ -165,7 +165,7 @@ def test_the_first_administrator_is_made_once_and_signs_in(first):
     assert (first.home / "admin-password").stat().st_mode & 0o777 == 0o600
 
 
-def test_commands_work_beside_it(first):
+def test_commands_work_while_up_is_running(first):
     environ = environment(TICKETING_HOME=str(first.home))
     made = ticketing("key", "create", "--name", "second", "--role", "staff", environ=environ)
 
@@ -192,14 +192,14 @@ def test_a_killed_process_is_started_again(first, name):
 
 
 def wait_until_answering(up):
-    """Wait for the first 200; where none comes, fail with the other outcomes and what the processes wrote."""
+    """Wait for the first 200. If there is none, fail with the other outcomes and the logs."""
     outcomes = Counter()
 
     def is_answering():
         outcomes[outcome := outcome_of_request(up)] += 1
         return outcome == 200
 
-    eventually(is_answering, START_SECONDS, otherwise=lambda: f"{dict(outcomes)}\n{what_was_written(up)}")
+    eventually(is_answering, START_SECONDS, otherwise=lambda: f"{dict(outcomes)}\n{ends_of_logs(up)}")
 
 
 def outcome_of_request(up):
@@ -209,8 +209,8 @@ def outcome_of_request(up):
         return type(error).__name__
 
 
-def what_was_written(up):
-    """The ends of all logs."""
+def ends_of_logs(up):
+    """Return the last part of each log."""
     logs = [up.log, up.home / "postgres" / "server.log", *sorted((up.home / "logs").iterdir())]
     return "\n".join(f"== {log}\n{log.read_text(errors='replace')[-3_000:]}" for log in logs)
 
@@ -236,13 +236,13 @@ def test_ctrl_c_stops_everything(first):
 
 @pytest.fixture(scope="module")
 def home(first):
-    """A home that has seen its first start."""
+    """The home of a first start that was stopped."""
     if first.process.poll() is None:
         first.stop()
     return first.home
 
 
-def test_a_second_start_is_quick_and_keeps_the_key_and_the_data(home):
+def test_a_second_start_is_fast_and_keeps_the_key_and_the_data(home):
     kept = (home / "admin-key").read_text().strip()
 
     with running(home) as up:
@@ -256,7 +256,7 @@ def test_a_second_start_is_quick_and_keeps_the_key_and_the_data(home):
     assert up.process.returncode == 0
 
 
-def test_a_revoked_key_is_replaced_and_a_changed_password_is_left_alone(home):
+def test_a_revoked_key_is_replaced_and_a_changed_password_is_kept(home):
     kept = (home / "admin-key").read_text().strip()
     environ = environment(TICKETING_HOME=str(home))
     ids = [line.split()[0] for line in ticketing("key", "list", environ=environ).stdout.splitlines()[1:]]
@@ -281,14 +281,14 @@ def test_a_revoked_key_is_replaced_and_a_changed_password_is_left_alone(home):
 @pytest.mark.parametrize("delay", [0.1, 0.5, 1.0, 1.5])
 def test_a_signal_while_starting_stops_everything(home, delay):
     up = Up(home)
-    time.sleep(delay)  # the moment is what is tested
+    time.sleep(delay)  # each delay tests another phase of the start
 
     left = up.stop()
 
     assert left == []
 
 
-def test_children_end_with_an_up_that_is_killed(home):
+def test_children_end_when_up_is_killed(home):
     with running(home) as up:
         family = [one for one in up.family() if one.name() != "postgres"]
         up.process.kill()
@@ -296,7 +296,7 @@ def test_children_end_with_an_up_that_is_killed(home):
         left = still_running(family, within=STOP_SECONDS)
 
     assert left == []
-    with running(home) as again:  # takes the server that was left behind over
+    with running(home) as again:  # takes over the PostgreSQL that is still running
         left = again.stop()
     assert left == []
 
@@ -315,9 +315,9 @@ def test_a_used_port_is_refused_before_anything_starts(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def guest(postgres, template, tmp_path_factory):
-    """A start without demo data on a database that is there already, and with a Kafka that is away."""
-    home = tmp_path_factory.mktemp("guest") / "home"
+def existing(postgres, template, tmp_path_factory):
+    """A start without demo data, on an existing database and with an unreachable Kafka."""
+    home = tmp_path_factory.mktemp("existing") / "home"
     with (
         cloned_database(postgres, template) as dsn,
         running(
@@ -328,24 +328,24 @@ def guest(postgres, template, tmp_path_factory):
         yield up
 
 
-def test_no_demo_leaves_the_log_to_the_first_key(guest):
-    listed = guest.get("/v1/tickets", guest.key)
+def test_no_demo_loads_no_tickets(existing):
+    listed = existing.get("/v1/tickets", existing.key)
 
     assert listed.json()["meta"]["pagination"]["total"] == 0
 
 
-def test_it_is_ready_although_kafka_is_away(guest):
-    answer = guest.get("/health/ready").json()["data"]
+def test_up_is_ready_although_kafka_is_unreachable(existing):
+    answer = existing.get("/health/ready").json()["data"]
 
     assert answer["kafka"] == "unreachable"
     assert answer["relay_lag"] > 0
 
 
-def test_an_existing_database_is_used_and_left_running(guest):
-    left = guest.stop()
+def test_an_existing_database_is_used_and_left_running(existing):
+    left = existing.stop()
 
     assert left == []
-    assert guest.process.returncode == 0
-    assert not (guest.home / "postgres").exists()
-    with psycopg.connect(guest.dsn) as conn:
+    assert existing.process.returncode == 0
+    assert not (existing.home / "postgres").exists()
+    with psycopg.connect(existing.dsn) as conn:
         assert conn.execute("SELECT count(*) FROM access.api_keys").fetchone() == (1,)

@@ -1,4 +1,4 @@
-"""`ticketing up` where Kafka is set."""
+"""`ticketing up` with Kafka."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def ready(up):
     return up.get("/health/ready").json()["data"]
 
 
-def test_the_relay_runs_beside_the_others(tmp_path, kafka, kafka_prefix):
+def test_up_runs_the_relay_when_kafka_is_set(tmp_path, kafka, kafka_prefix):
     variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_PREFIX": kafka_prefix}
     settings = Settings(home=tmp_path, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
 

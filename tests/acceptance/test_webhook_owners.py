@@ -1,4 +1,4 @@
-"""Webhooks whose owner came by an application or a key: they end with what let the owner read."""
+"""Webhooks that applications, keys and people registered: nothing is sent after the owner lost access."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from commands.erasure import erase_user
 from commands.oauth_clients import revoke_client
 from tests.acceptance.panel import hidden
 from tests.acceptance.site import operator
-from tests.acceptance.test_webhooks import heard
+from tests.acceptance.test_webhooks import received_tickets
 from tests.acceptance.test_webhooks import receiver as receiver
 from tests.acceptance.test_webhooks import site as site
 from tests.support.browser import Browser, forms_of, give_password
@@ -36,8 +36,8 @@ def register(site, token, url):
     return answer.json()["data"]["id"]
 
 
-def withdraw(site, browser, app, tokens):
-    """As the person does, on the page that lists the applications."""
+def revoke_consent(site, browser, app, tokens):
+    """Revoke the consent as the person, on the page that lists the applications."""
     with site.pool.connection() as conn:
         query = "SELECT id FROM access.oauth_grants WHERE client_id = %s"
         ((grant_id,),) = conn.execute(query, [app.client_id]).fetchall()
@@ -46,74 +46,74 @@ def withdraw(site, browser, app, tokens):
     assert browser.send(form.action, form.fields).status_code == 303
 
 
-def give_back(site, browser, app, tokens):
+def revoke_token(site, browser, app, tokens):
     ask(site.base_url, "/oauth/revoke", app, {"token": tokens["refresh_token"]})
 
 
-def shut_out(site, browser, app, tokens):
+def revoke_application(site, browser, app, tokens):
     revoke_client(site.store, app.client_id, operator())
 
 
-def let_expire(site, browser, app, tokens):
+def expire_tokens(site, browser, app, tokens):
     with site.pool.connection() as conn:
         conn.execute(
             "UPDATE access.oauth_tokens SET expires_at = now() WHERE client_id = %s", [app.client_id]
         )
 
 
-def keep(site, browser, app, tokens):
-    """The control: an application that is allowed goes on hearing."""
+def keep_access(site, browser, app, tokens):
+    """The control: the application keeps its access."""
 
 
-ENDS = (withdraw, give_back, shut_out, let_expire)
+ENDS = (revoke_consent, revoke_token, revoke_application, expire_tokens)
 
 
-def test_an_applications_webhook_ends_with_what_the_person_allowed_it(site, receiver, browser):
+def test_the_webhook_of_an_application_receives_nothing_after_its_access_ended(site, receiver, browser):
     apps = {}
-    for end in (*ENDS, keep):
+    for end in (*ENDS, keep_access):
         app = make_app(site.store, scopes=SCOPES)
         tokens = tokens_for(browser, app)
         path = f"/{end.__name__}"
         apps[end] = (app, tokens, register(site, tokens["access_token"], receiver.url(path)))
     first = site.ticket()["id"]
-    eventually(lambda: all(first in heard(receiver, f"/{end.__name__}") for end in apps))
+    eventually(lambda: all(first in received_tickets(receiver, f"/{end.__name__}") for end in apps))
 
     for end, (app, tokens, _) in apps.items():
         end(site, browser, app, tokens)
     second = site.ticket()["id"]
-    eventually(lambda: second in heard(receiver, "/keep"))
+    eventually(lambda: second in received_tickets(receiver, "/keep_access"))
 
-    assert {end.__name__: heard(receiver, f"/{end.__name__}") for end in ENDS} == {
+    assert {end.__name__: received_tickets(receiver, f"/{end.__name__}") for end in ENDS} == {
         end.__name__: {first} for end in ENDS
     }
     listed = {each["id"]: each for each in site.client("manager").get("/v1/webhooks").json()["data"]}
-    assert [listed[apps[end][2]]["access_ended"] for end in (*ENDS, keep)] == [True] * 4 + [False]
+    assert [listed[apps[end][2]]["access_ended"] for end in (*ENDS, keep_access)] == [True] * 4 + [False]
     assert all(listed[webhook_id]["enabled"] for _, _, webhook_id in apps.values())
-    page = browser.open(f"/admin/webhooks/{apps[withdraw][2]}").text
+    page = browser.open(f"/admin/webhooks/{apps[revoke_consent][2]}").text
     assert "may no longer read tickets" in page
     assert "Send a test" not in page
-    assert "Send a test" in browser.open(f"/admin/webhooks/{apps[keep][2]}").text
+    assert "Send a test" in browser.open(f"/admin/webhooks/{apps[keep_access][2]}").text
 
-    tokens_for(browser, apps[withdraw][0])
+    tokens_for(browser, apps[revoke_consent][0])
     third = site.ticket()["id"]
-    eventually(lambda: third in heard(receiver, "/withdraw"))
-    assert second not in heard(receiver, "/withdraw"), "what happened meanwhile was never queued"
+    eventually(lambda: third in received_tickets(receiver, "/revoke_consent"))
+    assert second not in received_tickets(receiver, "/revoke_consent"), "events without access are not queued"
 
 
-def test_what_is_due_when_the_access_ends_is_withheld(site, receiver, browser):
+def test_due_deliveries_are_withheld_when_the_access_ends(site, receiver, browser):
     app = make_app(site.store, scopes=SCOPES)
     tokens = tokens_for(browser, app)
     webhook_id = register(site, tokens["access_token"], receiver.url("/late"))
     path = f"/v1/webhooks/{webhook_id}"
     manager = site.client("manager")
     assert manager.patch(path, json={"enabled": False}).status_code == 200
-    with site.pool.connection() as conn:  # due, and not yet taken up
+    with site.pool.connection() as conn:  # the delivery will be due, but paused
         conn.execute("UPDATE hook.endpoints SET is_enabled = true WHERE id = %s", [webhook_id])
         conn.execute("INSERT INTO hook.health VALUES (%s, 1, now(), now() + interval '1 hour')", [webhook_id])
     site.ticket()
     eventually(lambda: manager.get(f"{path}/deliveries").json()["data"])
 
-    give_back(site, browser, app, tokens)
+    revoke_token(site, browser, app, tokens)
     with site.pool.connection() as conn:
         conn.execute("DELETE FROM hook.health WHERE endpoint_id = %s", [webhook_id])
     eventually(
@@ -125,7 +125,7 @@ def test_what_is_due_when_the_access_ends_is_withheld(site, receiver, browser):
     assert delivery["request"]["body"] is None
 
 
-def test_an_applications_webhook_reaches_no_further_than_the_application(site, receiver, browser):
+def test_the_webhook_of_an_application_has_the_reach_of_the_application(site, receiver, browser):
     facts = {"scopes": SCOPES, "property_ids": ("def456",)}
     itself, for_admin = make_app(site.store, **facts), make_app(site.store, **facts)
     own = ask(site.base_url, "/oauth/token", itself, {"grant_type": "client_credentials"}).json()
@@ -140,23 +140,23 @@ def test_an_applications_webhook_reaches_no_further_than_the_application(site, r
     inside = site.ticket("admin", property_id="def456", unit_id=None)["id"]
 
     for path in ("/itself", "/for-admin"):
-        eventually(lambda path=path: inside in heard(receiver, path))
-        assert outside not in heard(receiver, path)
+        eventually(lambda path=path: inside in received_tickets(receiver, path))
+        assert outside not in received_tickets(receiver, path)
 
 
-def test_a_key_that_may_not_read_tickets_is_sent_none(site, receiver):
+def test_the_webhook_of_a_key_without_tickets_read_receives_nothing(site, receiver):
     key = site.key(role="admin", scopes=("webhooks:read", "webhooks:write"))
-    webhook_id = register(site, key, receiver.url("/blind"))
-    register(site, site.keys["admin"], receiver.url("/seeing"))
+    webhook_id = register(site, key, receiver.url("/without-scope"))
+    register(site, site.keys["admin"], receiver.url("/control"))
 
     ticket = site.ticket()["id"]
-    eventually(lambda: ticket in heard(receiver, "/seeing"))
+    eventually(lambda: ticket in received_tickets(receiver, "/control"))
 
-    assert receiver.at("/blind") == []
+    assert receiver.at("/without-scope") == []
     assert site.client(key=key).get(f"/v1/webhooks/{webhook_id}").json()["data"]["access_ended"]
 
 
-def test_a_webhook_made_in_the_panel_ends_when_its_owner_is_erased(site, receiver):
+def test_a_webhook_of_the_panel_receives_nothing_after_its_owner_is_erased(site, receiver):
     person = site.person(role="manager", email="leaving@example.com")
     give_password(site.store, person["id"])
     browser = Browser(site.base_url)
@@ -166,17 +166,17 @@ def test_a_webhook_made_in_the_panel_ends_when_its_owner_is_erased(site, receive
     assert made.status_code == 200, made.text
     register(site, site.keys["admin"], receiver.url("/staying"))
     first = site.ticket()["id"]
-    eventually(lambda: first in heard(receiver, "/left"))
+    eventually(lambda: first in received_tickets(receiver, "/left"))
 
     erase_user(site.store, person["id"], operator())
     second = site.ticket()["id"]
-    eventually(lambda: second in heard(receiver, "/staying"))
+    eventually(lambda: second in received_tickets(receiver, "/staying"))
 
     assert {json.loads(post.body)["data"]["id"] for post in receiver.at("/left")} == {first}
 
 
 def test_a_key_that_reads_less_than_its_person_manages_only_its_own_webhooks(site, receiver):
-    """Who manages a webhook reads what it was sent, and can have the rest sent elsewhere."""
+    """Managing a webhook includes reading its deliveries and changing its address."""
     both = site.person(role="manager", property_ids=["abc123", "def456"])["id"]
     whole, again = (site.client(key=site.key(role="manager", user_id=both)) for _ in range(2))
     webhook_id = register(site, whole.headers["Authorization"].removeprefix("Bearer "), receiver.url("/both"))

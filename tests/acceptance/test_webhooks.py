@@ -1,4 +1,4 @@
-"""/v1/webhooks as a client meets it: a real API, a real dispatcher, a real receiver."""
+"""/v1/webhooks with a real API, dispatcher and receiver."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from tests.acceptance.site import Site
+from commands.api_keys import revoke_key
+from tests.acceptance.site import Site, operator
 from tests.support.commands import environment
 from tests.support.forks import TicketingProcess
 from tests.support.postgres import cloned_database
@@ -43,9 +44,9 @@ def dispatcher_process(dsn, home, **variables):
 
 @pytest.fixture(scope="module")
 def site(postgres, template, tmp_path_factory):
-    """An API that takes private addresses, with a dispatcher beside it."""
+    """An API that accepts private addresses, with a dispatcher."""
     home = tmp_path_factory.mktemp("dispatcher")
-    os.environ["WEBHOOK_ALLOW_PRIVATE_ADDRESSES"] = "1"  # what the API inherits
+    os.environ["WEBHOOK_ALLOW_PRIVATE_ADDRESSES"] = "1"  # inherited by the API
     try:
         with (
             cloned_database(postgres, template) as dsn,
@@ -63,7 +64,7 @@ def receiver():
         yield running
 
 
-def registered(site, url, *events, role="admin", **more):
+def register(site, url, *events, role="admin", **more):
     body = {"url": url, "events": list(events) or ["ticket.*"], "secret": "your_webhook_secret", **more}
     made = site.client(role).post("/v1/webhooks", json=body)
     assert made.status_code == 201, made.text
@@ -82,7 +83,7 @@ def test_registering_answers_as_the_reference_does(site):
     assert "your_webhook_secret" not in site.client().get(f"/v1/webhooks/{data['id']}").text
 
 
-def test_a_secret_of_ours_is_shown_once_and_again_only_to_the_same_request(site):
+def test_a_generated_secret_is_shown_once_and_to_a_retry(site):
     client, key = site.client(), str(uuid4())
     body = {name: value for name, value in WEBHOOK.items() if name != "secret"}
 
@@ -98,7 +99,7 @@ def test_a_secret_of_ours_is_shown_once_and_again_only_to_the_same_request(site)
 
 
 def everything_stored(site):
-    """All that is kept of requests and events, as text."""
+    """Return the stored events, answers and encrypted secrets as text."""
     with site.pool.connection() as conn:
         return str(
             conn.execute(
@@ -132,16 +133,16 @@ def everything_stored(site):
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_bad_values_are_named(site, change, field):
+def test_invalid_values_are_named(site, change, field):
     refused = site.client().post("/v1/webhooks", json={**WEBHOOK, **change})
 
     assert refused.status_code == 422, refused.text
     assert list(refused.json()["error"]["details"]) == [field]
 
 
-def test_lists_and_items_are_the_owners_own(site):
-    mine = registered(site, "https://example.com/mine", role="manager")["id"]
-    admins = registered(site, "https://example.com/admins")["id"]
+def test_webhooks_are_visible_to_their_owner_and_admins_only(site):
+    mine = register(site, "https://example.com/mine", role="manager")["id"]
+    admins = register(site, "https://example.com/admins")["id"]
     manager, admin = site.client("manager"), site.client()
 
     assert mine in ids(manager.get("/v1/webhooks?per_page=100"))
@@ -157,8 +158,8 @@ def test_lists_and_items_are_the_owners_own(site):
         assert site.client(role).post("/v1/webhooks", json=WEBHOOK).status_code == 403
 
 
-def test_deliveries_are_the_owners_own(site):
-    admins = registered(site, "https://example.com/admins")["id"]
+def test_deliveries_are_visible_to_their_owner_only(site):
+    admins = register(site, "https://example.com/admins")["id"]
     tested = site.client().post(f"/v1/webhooks/{admins}/test").json()["data"]["id"]
 
     for method, path in (("GET", "deliveries/{}"), ("POST", "deliveries/{}/redeliver")):
@@ -178,10 +179,10 @@ def ids(answer):
     return {item["id"] for item in answer.json()["data"]}
 
 
-def test_a_webhook_is_changed_switched_off_and_deleted(site):
+def test_a_webhook_is_changed_disabled_and_deleted(site):
     client = site.client()
-    id = registered(site, "https://example.com/hook")["id"]
-    path = f"/v1/webhooks/{id}"
+    webhook_id = register(site, "https://example.com/hook")["id"]
+    path = f"/v1/webhooks/{webhook_id}"
 
     changed = client.patch(path, json={"events": ["ticket.created"], "enabled": False})
     stale = client.patch(path, json={"enabled": True}, headers={"If-Match": '"1"'})
@@ -196,12 +197,12 @@ def test_a_webhook_is_changed_switched_off_and_deleted(site):
     assert (deleted.status_code, deleted.json()["data"]) == (200, None)
     assert client.get(path).status_code == 404
     assert client.get(f"{path}/deliveries").status_code == 404
-    assert id not in ids(client.get("/v1/webhooks?per_page=100"))
+    assert webhook_id not in ids(client.get("/v1/webhooks?per_page=100"))
 
 
 def test_a_posted_ticket_is_received_and_its_delivery_is_listed(site, receiver):
     receiver.answers["/hook"] = answer(200, b"thanks " * 500)
-    webhook = registered(site, receiver.url(), "ticket.created", "ticket.commented")
+    webhook = register(site, receiver.url(), "ticket.created", "ticket.commented")
     ticket = site.ticket("guest")
     site.client("staff").post(
         f"/v1/tickets/{ticket['id']}/comments", json={"text": "On my way", "visibility": "internal"}
@@ -210,13 +211,13 @@ def test_a_posted_ticket_is_received_and_its_delivery_is_listed(site, receiver):
     eventually(lambda: len(receiver.posts) == 2)
     created, commented = receiver.posts
     payload = Verifier(b"your_webhook_secret").verify(created.body, created.headers)
-    said = json.loads(commented.body)
+    message = json.loads(commented.body)
 
     assert {name: payload["data"][name] for name in ticket} == ticket
     assert payload["data"]["requester"] == {"id": "user789", "name": "John Doe"}
     assert payload["data"]["actor"] == {"id": "user789", "name": "John Doe", "role": "guest"}
-    assert said["data"]["comment"]["text"] == "On my way"
-    assert said["data"]["comment"]["user"]["name"] == "Jane Smith"
+    assert message["data"]["comment"]["text"] == "On my way"
+    assert message["data"]["comment"]["user"]["name"] == "Jane Smith"
     path = f"/v1/webhooks/{webhook['id']}/deliveries"
     done = f"{path}?status=delivered&event=ticket.created"
     eventually(lambda: site.client().get(done).json()["data"])
@@ -233,8 +234,8 @@ def test_a_posted_ticket_is_received_and_its_delivery_is_listed(site, receiver):
         assert site.client().get(f"{path}/{absent}").status_code == 404
 
 
-def test_a_test_and_a_redelivery_are_sent(site, receiver):
-    webhook = registered(site, receiver.url())
+def test_a_test_message_and_a_redelivery_are_sent(site, receiver):
+    webhook = register(site, receiver.url())
     path = f"/v1/webhooks/{webhook['id']}"
 
     sent = site.client().post(f"{path}/test")
@@ -255,11 +256,11 @@ def test_a_test_and_a_redelivery_are_sent(site, receiver):
     assert json.loads(first.body)["data"] == {"webhook_id": webhook["id"]}
 
 
-def test_what_failed_is_recovered_and_what_was_missed_is_replayed(site, receiver):
+def test_dead_deliveries_are_recovered_and_missed_events_are_replayed(site, receiver):
     before = datetime.now(UTC) - timedelta(seconds=2)
     missed = site.ticket()["id"]
     receiver.answers["/hook"] = answer(500)
-    webhook = registered(site, receiver.url(), "ticket.created")
+    webhook = register(site, receiver.url(), "ticket.created")
     path = f"/v1/webhooks/{webhook['id']}"
     failed = site.ticket()["id"]
     eventually(lambda: site.client().get(f"{path}/deliveries?status=dead").json()["data"])
@@ -288,33 +289,36 @@ def test_what_failed_is_recovered_and_what_was_missed_is_replayed(site, receiver
 @pytest.mark.parametrize(
     "since", ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"]
 )
-def test_the_ends_of_the_calendar_are_times_like_others(site, receiver, since):
-    path = f"/v1/webhooks/{registered(site, receiver.url(), 'ticket.created')['id']}"
+def test_the_earliest_and_latest_times_are_accepted(site, receiver, since):
+    path = f"/v1/webhooks/{register(site, receiver.url(), 'ticket.created')['id']}"
 
     for action in ("recover", "replay"):
         assert site.client().post(f"{path}/{action}", json={"since": since}).status_code == 202, action
 
 
-def test_a_webhook_receives_only_what_its_owner_may_read(site, receiver):
-    manager = registered(site, receiver.url("/manager"), role="manager")
-    registered(site, receiver.url("/admin"))
+def test_a_webhook_receives_only_tickets_that_its_owner_may_read(site, receiver):
+    manager = register(site, receiver.url("/manager"), role="manager")
+    register(site, receiver.url("/admin"))
     foreign = site.ticket("admin", property_id="def456", unit_id=None)["id"]
     own = site.ticket("guest")["id"]
 
-    eventually(lambda: {foreign, own} <= heard(receiver, "/admin") and own in heard(receiver, "/manager"))
+    eventually(
+        lambda: (
+            {foreign, own} <= received_tickets(receiver, "/admin")
+            and own in received_tickets(receiver, "/manager")
+        )
+    )
 
-    assert foreign not in heard(receiver, "/manager")
+    assert foreign not in received_tickets(receiver, "/manager")
     path = f"/v1/webhooks/{manager['id']}/deliveries"
     assert foreign not in site.client("manager").get(path).text
 
 
-def heard(receiver, path):
+def received_tickets(receiver, path):
     return {json.loads(post.body)["data"]["id"] for post in receiver.at(path)}
 
 
-def test_a_revoked_key_and_a_demoted_owner_receive_no_more(site, receiver):
-    from commands.api_keys import revoke_key
-    from tests.acceptance.site import operator
+def test_a_revoked_key_and_a_demoted_owner_receive_nothing_more(site, receiver):
 
     admin = site.client()
     person = {"name": "M", "email": "m@example.com", "role": "manager", "property_ids": ["abc123"]}
@@ -327,7 +331,9 @@ def test_a_revoked_key_and_a_demoted_owner_receive_no_more(site, receiver):
         )
         assert made.status_code == 201, made.text
     first = site.ticket()["id"]
-    eventually(lambda: all(first in heard(receiver, path) for path in ("/demoted", "/revoked", "/all")))
+    eventually(
+        lambda: all(first in received_tickets(receiver, path) for path in ("/demoted", "/revoked", "/all"))
+    )
 
     admin.patch(f"/v1/users/{user['id']}", json={"role": "guest"})
     with site.pool.connection() as conn:
@@ -335,12 +341,12 @@ def test_a_revoked_key_and_a_demoted_owner_receive_no_more(site, receiver):
     revoke_key(site.store, key_id, operator())
     second = site.ticket()["id"]
 
-    eventually(lambda: second in heard(receiver, "/all"))
-    assert heard(receiver, "/demoted") == heard(receiver, "/revoked") == {first}
+    eventually(lambda: second in received_tickets(receiver, "/all"))
+    assert received_tickets(receiver, "/demoted") == received_tickets(receiver, "/revoked") == {first}
 
 
 def test_rotating_shows_a_new_secret_and_signs_with_both(site, receiver):
-    webhook = registered(site, receiver.url(), "ticket.created")
+    webhook = register(site, receiver.url(), "ticket.created")
 
     rotated = site.client().post(f"/v1/webhooks/{webhook['id']}/rotate", json={})
     site.ticket()

@@ -1,7 +1,7 @@
--- Finds the key with its person and counts the request, in one round trip and without any subplan. No
--- row: the key is not good, or has no window yet. The counter's table is unlogged, and PostgreSQL does
--- not wait for the disk when a transaction wrote to such tables only; synchronous_commit = off keeps it
--- so when reading happens to prune a page of a logged table.
+-- Finds the key with its person and counts the request, in one round trip and without subplans. Returns no
+-- row when the key is not valid, or has no window yet. PostgreSQL does not wait for the disk when a
+-- transaction wrote only to unlogged tables, as this counter. synchronous_commit = off prevents a wait when
+-- a read also prunes a page of a logged table.
 -- name: authenticate_and_count
 UPDATE access.rate_windows AS rate
    SET used = CASE WHEN rate.started_at > now() - interval '1 hour'
@@ -20,7 +20,7 @@ RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.proper
           coalesce(key.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
           date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
 
--- The same without counting, for when nothing can be written. A key without a window has a new one.
+-- The same without counting, for a database that cannot write. A key without a window counts as unused.
 -- name: authenticate
 SELECT key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
        person.name, person.role, person.property_ids,
@@ -38,7 +38,7 @@ INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
 SELECT id, now(), 0, now() FROM access.api_keys WHERE secret_sha256 = %(digest)s
     ON CONFLICT (key_id) DO NOTHING;
 
--- The same for a token of an OAuth client, whose limit holds for each person it acts for.
+-- The same for a token of an OAuth client, whose rate limit counts each person separately.
 -- name: authenticate_token_and_count
 UPDATE access.rate_windows AS rate
    SET used = CASE WHEN rate.started_at > now() - interval '1 hour'
@@ -79,7 +79,7 @@ INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
 SELECT rate_key, now(), 0, now() FROM access.oauth_tokens WHERE token_sha256 = %(digest)s AND NOT is_refresh
     ON CONFLICT (key_id) DO NOTHING;
 
--- For what is no request with a key or token: forms of people, and requests for tokens.
+-- Counts actions without a key or access token: forms of the pages, and requests for tokens.
 -- name: count_action
 INSERT INTO access.rate_windows AS rate (key_id, started_at, used, last_used_at)
 VALUES (%(key)s, now(), 1, now())

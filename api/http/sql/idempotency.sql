@@ -1,7 +1,8 @@
--- A new claim, or one taken over: expired ones start anew; one without an answer whose holder gave up
--- (claimed_at is -infinity) or died is taken over by the same request, under the same command id. Holders are
--- done sooner: a request waits for the database 4 s in all. One that is not, as it was frozen, does no harm:
--- what is done under one command id is done once.
+-- Inserts a claim, or takes over an existing one: an expired claim begins again with a new command id; a claim
+-- without an answer passes to the same request with the same command id, when its holder gave up (claimed_at
+-- is -infinity) or claimed it more than 10 seconds ago. A request waits for the database 4 s in total, so a
+-- working holder has finished by then. A holder that was frozen does no harm, because a command id has one
+-- effect.
 -- name: claim
 INSERT INTO access.idempotency AS claim
        (key_id, idempotency_key, request_sha256, command_id, claimed_at, expires_at)
@@ -30,7 +31,7 @@ UPDATE access.idempotency
    SET response_status = %(status)s, response_headers = %(headers)s, response_body = %(body)s
  WHERE key_id = %(key_id)s AND idempotency_key = %(idempotency_key)s AND command_id = %(command_id)s;
 
--- The command id stays: what was asked may have been done all the same.
+-- Keeps the command id, because the command may have been carried out.
 -- name: give_up
 UPDATE access.idempotency
    SET claimed_at = '-infinity'

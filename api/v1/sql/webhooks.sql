@@ -26,7 +26,7 @@ SELECT 1, e.id, e.version, e.url, e.event_names, e.is_enabled, e.disabled_reason
 SELECT sealed FROM hook.secrets WHERE endpoint_id = %(id)s AND command_id = %(command_id)s AND is_ours;
 
 -- name: list_deliveries
--- What the owner may no longer read is listed, but not shown.
+-- Includes deliveries whose messages the owner may no longer read; the API hides their contents.
 WITH page AS (
     SELECT d.* FROM hook.deliveries d JOIN hook.messages m ON m.id = d.message_id
      WHERE d.endpoint_id = %(endpoint_id)s
@@ -61,7 +61,7 @@ SELECT 1, p.id, p.message_id, p.status, p.created_at, p.next_at, p.finished_at, 
  WHERE p.endpoint_id = %(endpoint_id)s AND p.id = %(id)s;
 
 -- name: redeliver
--- One that is just being attempted is left to that.
+-- Does not change a delivery that a dispatcher is attempting now.
 UPDATE hook.deliveries
    SET status = 'pending', failures = 0, next_at = now(), finished_at = NULL
  WHERE endpoint_id = %(endpoint_id)s AND id = %(id)s

@@ -1,4 +1,4 @@
--- As use_session, for a database that cannot write.
+-- The same as use_session, for a database that cannot write.
 -- name: find_session
 SELECT session.id, session.secret_sha256, session.started_at, person.id, person.name, person.role,
        person.property_ids, ''::text

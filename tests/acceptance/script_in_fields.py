@@ -16,7 +16,7 @@ from tests.support.receivers import Receiver, answer
 from tests.support.waiting import eventually
 
 SCRIPT = "<script>window.ran=1</script>\"'><img src=x onerror=window.ran=1>"
-IN_ADDRESSES = "'onerror='window.ran=1"  # the worst that a valid address can contain
+IN_ADDRESSES = "'onerror='window.ran=1"  # script that a valid address can contain
 ADDRESS_LINES = ("street", "city", "state", "zip", "country")
 EMAIL = '"<script>window.ran=1</script>"@{}.example.com'
 
@@ -41,17 +41,16 @@ CLOSED = {
 
 
 class Filled(NamedTuple):
-    """The ids of the objects; the texts by field, each shown by some page; the redirect URI of the OAuth
-    client; and the text fields of events, by tag and name, that were left out."""
+    """The objects whose text fields contain script."""
 
     ids: dict[str, str]
-    texts: dict[str, str]
-    address: str
-    left_out: set[tuple[str, str]]
+    texts: dict[str, str]  # by field; each is shown by a page
+    address: str  # the redirect URI of the OAuth client
+    left_out: set[tuple[str, str]]  # text fields of events, by tag and name, without script
 
 
 def text(what: str) -> str:
-    """Script that names the field it is in."""
+    """Return script that names its field."""
     return f"{what} {SCRIPT}"
 
 
@@ -59,31 +58,31 @@ def fill(site: Site, receiver: Receiver) -> Filled:
     """Put script into every text field of every aggregate, and into the answers of a webhook receiver."""
     admin, texts = site.client("admin"), {}
 
-    def said(what: str) -> str:
+    def mark(what: str) -> str:
         texts[what] = text(what)
         return texts[what]
 
-    receiver.answers["/" + IN_ADDRESSES] = answer(500, said("answer").encode(), X_Header=text("header"))
+    receiver.answers["/" + IN_ADDRESSES] = answer(500, mark("answer").encode(), X_Header=text("header"))
     receiver.answers["/garbage"] = _garbage
     hooks = [_webhook(admin, receiver, path) for path in ("/" + IN_ADDRESSES, "/garbage")]
-    places = [_place(admin, said, "registered"), _place(admin, said, "changed")]
-    unit = admin.post(f"/v1/properties/{places[0]}/units", json={"name": said("unit")}).json()["data"]["id"]
-    people = [_person(admin, said, f"person{n}", places) for n in range(2)]
-    opened = {"title": said("title"), "description": said("description"), "priority": "critical"}
+    places = [_property(admin, mark, "registered"), _property(admin, mark, "changed")]
+    unit = admin.post(f"/v1/properties/{places[0]}/units", json={"name": mark("unit")}).json()["data"]["id"]
+    people = [_person(admin, mark, f"person{n}", places) for n in range(2)]
+    opened = {"title": mark("title"), "description": mark("description"), "priority": "critical"}
     tickets = [
         site.ticket("admin", **opened, property_id=places[0], unit_id=unit),
         site.ticket("admin", title="Plain", description="Plain", property_id=places[1], unit_id=None),
     ]
     for ticket, person in zip(tickets, people, strict=True):
-        changes = {"title": said("new title"), "description": said("new description"), "assigned_to": person}
+        changes = {"title": mark("new title"), "description": mark("new description"), "assigned_to": person}
         assert admin.patch(f"/v1/tickets/{ticket['id']}", json=changes).status_code == 200
     path = f"/v1/tickets/{tickets[0]['id']}"
-    assert admin.post(f"{path}/comments", json={"text": said("comment")}).status_code == 201
+    assert admin.post(f"{path}/comments", json={"text": mark("comment")}).status_code == 201
     texts["file"] = "<img src=x onerror=window.ran=1>.jpg"  # without a slash, which would end a folder name
     file = {"file": (texts["file"], b"\xff\xd8\xff\xe0", "image/jpeg")}
     assert admin.post(f"{path}/attachments", files=file).status_code == 201
-    site.key(name=said("key"), role="staff")
-    app = make_app(site.store, name=said("application"), redirect_uris=(f"https://a.example/{IN_ADDRESSES}",))
+    site.key(name=mark("key"), role="staff")
+    app = make_app(site.store, name=mark("application"), redirect_uris=(f"https://a.example/{IN_ADDRESSES}",))
     ids = {
         "ticket_id": tickets[0]["id"],
         "property_id": places[0],
@@ -94,25 +93,25 @@ def fill(site: Site, receiver: Receiver) -> Filled:
         "delivery_id": _delivered(admin, hooks[0]),
     }
     _delivered(admin, hooks[1])
-    left_out = _missed([recorded.event for recorded in events_after(site.store, 0, 100_000)])
+    left_out = _fields_without_script([recorded.event for recorded in events_after(site.store, 0, 100_000)])
     texts["parked"] = _park(site)
     return Filled(ids, texts, app.redirect_uri, left_out)
 
 
-def _missed(events: list[DomainEvent]) -> set[tuple[str, str]]:
-    """The text fields of events that contain no script in these events and are not in CLOSED."""
+def _fields_without_script(events: list[DomainEvent]) -> set[tuple[str, str]]:
+    """Return the text fields that contain no script in these events and are not in CLOSED."""
     fields = {(kind.__struct_config__.tag, name) for kind in _kinds() for name in _texts_of(kind)}
-    hit = {
+    with_script = {
         (event.tag, name)
         for event in events
         for name in _texts_of(type(event))
         if any(sign in str(msgspec.to_builtins(getattr(event, name))) for sign in ("<script", "onerror="))
     }
-    return fields - hit
+    return fields - with_script
 
 
 def _kinds() -> Iterator[type[DomainEvent]]:
-    import domain.events  # noqa: F401 - every kind of event is known once this is read
+    import domain.events  # noqa: F401 - defines every kind of event
 
     waiting = [*DomainEvent.__subclasses__()]
     while waiting:
@@ -123,7 +122,7 @@ def _kinds() -> Iterator[type[DomainEvent]]:
 
 
 def _texts_of(kind: type[DomainEvent]) -> list[str]:
-    """The names of the event's own fields that can contain typed text."""
+    """Return the names of the fields that this kind of event adds and that can contain typed text."""
     common = {field.name for field in msgspec.structs.fields(DomainEvent)}
     closed = CLOSED.get(str(kind.__struct_config__.tag), set())
     return [
@@ -136,7 +135,7 @@ def _texts_of(kind: type[DomainEvent]) -> list[str]:
 
 
 def _webhook(admin: Any, receiver: Receiver, path: str) -> str:
-    """Register a webhook at another address and change it, so that both events contain an address."""
+    """Register a webhook and change its address twice, so that both kinds of event contain it."""
     body = {"url": receiver.url(path), "events": ["ticket.created"], "secret": "a secret of ours"}
     webhook_id = str(admin.post("/v1/webhooks", json=body).json()["data"]["id"])
     for url in (receiver.url("/elsewhere"), receiver.url(path)):
@@ -144,8 +143,8 @@ def _webhook(admin: Any, receiver: Receiver, path: str) -> str:
     return webhook_id
 
 
-def _place(admin: Any, said: Any, what: str) -> str:
-    body = {"name": said(f"property {what}"), "address": {n: said(f"{n} {what}") for n in ADDRESS_LINES}}
+def _property(admin: Any, mark: Any, what: str) -> str:
+    body = {"name": mark(f"property {what}"), "address": {n: mark(f"{n} {what}") for n in ADDRESS_LINES}}
     plain = {"name": "Plain", "address": dict.fromkeys(ADDRESS_LINES, "Plain")}
     made = admin.post("/v1/properties", json=plain if what == "changed" else body).json()["data"]
     if what == "changed":
@@ -153,8 +152,8 @@ def _place(admin: Any, said: Any, what: str) -> str:
     return str(made["id"])
 
 
-def _person(admin: Any, said: Any, what: str, places: list[str]) -> str:
-    body = {"name": said(what), "email": EMAIL.format(what), "role": "staff", "property_ids": places}
+def _person(admin: Any, mark: Any, what: str, places: list[str]) -> str:
+    body = {"name": mark(what), "email": EMAIL.format(what), "role": "staff", "property_ids": places}
     plain = body | {"name": "Plain", "email": f"{what}@example.com"}
     made = admin.post("/v1/users", json=body if what == "person0" else plain).json()["data"]
     assert admin.patch(f"/v1/users/{made['id']}", json=body).status_code == 200
@@ -168,11 +167,11 @@ def _garbage(handler: BaseHTTPRequestHandler) -> None:
 
 
 def _delivered(admin: Any, webhook_id: str) -> str:
-    def attempted() -> Any:
+    def attempted_deliveries() -> Any:
         found = admin.get(f"/v1/webhooks/{webhook_id}/deliveries").json()["data"]
         return [each["id"] for each in found if each["attempts"]]
 
-    return str(eventually(attempted, 60)[0])
+    return str(eventually(attempted_deliveries, 60)[0])
 
 
 def _park(site: Site) -> str:

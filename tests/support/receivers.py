@@ -86,7 +86,7 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             receiver.posts.append(Post(self.path, headers, body, time.monotonic()))
             receiver.answers.get(self.path, answer(200))(self)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             """Logs nothing."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""Work in a second process: its result, its progress, and how it ends."""
+"""Work in a child process: its result, its progress, and how the process ends."""
 
 import os
 import signal
@@ -9,46 +9,46 @@ from cli.beside import EndedEarly, run_beside
 from tests.support.waiting import eventually
 
 
-def test_its_result_and_its_progress_arrive():
+def test_wait_returns_the_result_and_passes_on_the_progress():
     shown = []
-    here = os.getpid()
+    parent_id = os.getpid()
 
     def work(progress):
         progress(1, 2)
         progress(2, 2)
         return os.getpid()
 
-    with run_beside(work) as other:
-        assert other.wait(lambda *reached: shown.append(reached)) != here
+    with run_beside(work) as child:
+        assert child.wait(lambda *reached: shown.append(reached)) != parent_id
     assert shown == [(1, 2), (2, 2)]
 
 
-def test_what_it_raises_is_raised_here():
+def test_wait_raises_the_exception_of_the_work():
     def work(progress):
         raise LookupError("not there")
 
-    with run_beside(work) as other, pytest.raises(LookupError, match="not there"):
-        other.wait(lambda *reached: None)
+    with run_beside(work) as child, pytest.raises(LookupError, match="not there"):
+        child.wait(lambda *reached: None)
 
 
-def test_a_killed_one_is_told_of():
+def test_wait_raises_when_the_process_is_killed():
     def work(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with run_beside(work) as other, pytest.raises(EndedEarly, match="ended from outside"):
-        other.wait(lambda *reached: None)
+    with run_beside(work) as child, pytest.raises(EndedEarly, match="ended from outside"):
+        child.wait(lambda *reached: None)
 
 
-def test_a_ctrl_c_is_for_the_one_who_waits():
+def test_the_process_ignores_ctrl_c():
     def work(progress):
         os.kill(os.getpid(), signal.SIGINT)
         return "done"
 
-    with run_beside(work) as other:
-        assert other.wait(lambda *reached: None) == "done"
+    with run_beside(work) as child:
+        assert child.wait(lambda *reached: None) == "done"
 
 
-def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
+def test_the_process_ends_with_the_block(tmp_path):
     started = tmp_path / "started"
 
     def work(progress):
@@ -62,10 +62,10 @@ def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
         os.kill(int(started.read_text()), 0)
 
 
-def test_one_that_is_ended_is_told_of_to_who_waits():
+def test_wait_raises_when_the_work_is_ended():
     def work(progress):
         progress(1, 2)
         signal.pause()
 
-    with run_beside(work) as other, pytest.raises(EndedEarly):
-        other.wait(lambda *reached: other.end())
+    with run_beside(work) as child, pytest.raises(EndedEarly):
+        child.wait(lambda *reached: child.end())

@@ -1,4 +1,4 @@
-"""Which requests are answered by the threads that are kept for health checks."""
+"""Which requests are answered by the threads reserved for health checks."""
 
 import socket
 
@@ -9,7 +9,7 @@ from server.health_lanes import HealthLanes
 
 @pytest.fixture
 def connection():
-    """A client's end and the server's, as the worker has it while it waits for a request."""
+    """The client's end and the server's end, which the worker has set to non-blocking."""
     client, server = socket.socketpair()
     with client, server:
         server.setblocking(False)
@@ -23,7 +23,7 @@ def lane_of(connection, sent):
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
-def test_health_checks_have_lanes_of_their_own(method, connection):
+def test_each_health_check_has_its_own_threads(method, connection):
     lanes = HealthLanes()
     client, server = connection
     found = []
@@ -49,18 +49,18 @@ def test_health_checks_have_lanes_of_their_own(method, connection):
         b"G",
     ],
 )
-def test_other_requests_and_those_that_could_hold_a_thread_go_with_the_rest(sent, connection):
+def test_other_requests_and_those_that_could_block_a_thread_get_no_reserved_thread(sent, connection):
     assert lane_of(connection, sent) is None
 
 
-def test_looking_at_a_request_takes_nothing_of_it(connection):
+def test_inspecting_a_request_does_not_consume_it(connection):
     request = b"GET /health/live HTTP/1.1\r\n\r\n"
     lane_of(connection, request)
 
     assert connection[1].recv(1_000) == request
 
 
-def test_a_connection_that_is_blocking_or_silent_is_not_waited_for(connection):
+def test_a_silent_or_blocking_connection_is_not_waited_for(connection):
     _, server = connection
     assert HealthLanes().lane_of(server) is None
     server.setblocking(True)

@@ -281,7 +281,7 @@ def test_a_save_outlives_a_pool_full_of_dead_connections(far_pool, far_store, co
 def test_with_the_database_away_a_request_fails_within_its_deadline(proxy, far_store, conn):
     far_store.save(a_ticket("t0"))
     ticket = a_ticket()
-    proxy.become("reset")
+    proxy.set_mode("reset")
 
     for work in (lambda: far_store.load(Ticket, "t0"), lambda: far_store.save(ticket)):
         started = time.monotonic()
@@ -293,7 +293,7 @@ def test_with_the_database_away_a_request_fails_within_its_deadline(proxy, far_s
 
 
 def test_a_slow_network_only_delays(proxy, far_store, conn):
-    proxy.become("delay", delay_seconds=0.05)
+    proxy.set_mode("delay", delay_seconds=0.05)
     ticket = a_ticket()
 
     far_store.save(ticket)
@@ -303,13 +303,13 @@ def test_a_slow_network_only_delays(proxy, far_store, conn):
 
 
 def test_a_store_opens_with_the_database_away_and_recovers_with_it(proxy, conn):
-    proxy.become("reset")
+    proxy.set_mode("reset")
     with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as pool:
         store = EventStore(pool, VAULT)
         with pytest.raises(psycopg.OperationalError):
             store.load(Ticket, "t1")
 
-        proxy.become("pass")
+        proxy.set_mode("pass")
         eventually(lambda: is_saved(store, a_ticket()), 60)
 
     assert len(log(conn)) == 1

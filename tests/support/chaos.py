@@ -30,7 +30,7 @@ class System:
         self._random = random.Random(5)
         self.done: Counter[str] = Counter()
 
-    def break_things(self, left: Callable[[], int], faults: int) -> None:
+    def inject_faults(self, left: Callable[[], int], faults: int) -> None:
         """Inject `faults` faults, spread evenly over the requests that are left to make."""
         at_first = left()
         kinds = [
@@ -44,11 +44,11 @@ class System:
         self._random.shuffle(order)
         for number, fault in enumerate(order, start=1):
             due = at_first - number * at_first // (faults + 2)
-            eventually(lambda due=due: self.runs() and left() <= due, LIMIT_SECONDS)  # type: ignore[misc]
+            eventually(lambda due=due: self.restart_followers() and left() <= due, LIMIT_SECONDS)  # type: ignore[misc]
             fault()
             self.done[getattr(fault, "__name__", "")] += 1
 
-    def runs(self) -> bool:
+    def restart_followers(self) -> bool:
         """Restart followers that have ended, as a supervisor does. Returns whether the API runs."""
         for name, process in self._followers.items():
             if process.poll() is not None:
@@ -83,9 +83,9 @@ class System:
 
     def cut_connections(self) -> None:
         """Reset all connections at once and refuse new ones for up to 0.3 s."""
-        self._proxy.become("reset")
+        self._proxy.set_mode("reset")
         threading.Event().wait(self._random.uniform(0, 0.3))  # the length of the outage
-        self._proxy.become("pass")
+        self._proxy.set_mode("pass")
 
     def lose_an_answer(self) -> None:
         """Let the next append of one kind commit, and lose the server's reply."""

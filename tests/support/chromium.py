@@ -47,19 +47,19 @@ def new_page(browser: Browser, base_url: str, **options: Any) -> Page:
     return context.new_page()
 
 
-def barriers(page: Page) -> list[tuple[str, str]]:
+def find_accessibility_problems(page: Page) -> list[tuple[str, str]]:
     """The accessibility problems that axe-core rates serious or critical: (rule, first element)."""
     found = Axe().run(page).response["violations"]
     return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
 
 
-def keep_picture_if_wanted(page: Page, name: str) -> None:
-    """Call keep_picture if PICTURES=1 is set: screenshots of every page are slow."""
+def save_screenshot_if_enabled(page: Page, name: str) -> None:
+    """Call save_screenshot if PICTURES=1 is set: screenshots of every page are slow."""
     if os.environ.get("PICTURES") == "1":
-        keep_picture(page, name)
+        save_screenshot(page, name)
 
 
-def keep_picture(page: Page, name: str) -> None:
+def save_screenshot(page: Page, name: str) -> None:
     """Save a screenshot in .artifacts/screenshots (ignored by git) for people to look at."""
     folder = Path(__file__).parents[2] / ".artifacts" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from notary.merkle import Step
 VERIFIER = Path(__file__).parents[2] / "tools" / "verify_export.py"
 
 
-def checked(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
+def run_verifier(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
     """Run the verifier on a file and its manifest in an interpreter that has none of our packages."""
     return subprocess.run(
         [sys.executable, "-I", "-S", VERIFIER, *arguments], capture_output=True, text=True, timeout=60

@@ -36,7 +36,7 @@ class Pkce(NamedTuple):
     challenge: str
 
     @property
-    def asked(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, str]:
         return {"code_challenge": self.challenge, "code_challenge_method": "S256"}
 
 
@@ -124,7 +124,10 @@ def tokens_for(browser: Browser, app: App, **fields: str | None) -> dict[str, An
     """Run the whole flow (consent, code, redemption) and return the tokens."""
     pkce = make_pkce()
     answer = redeem(
-        browser.base_url, app, get_code(browser, app, **pkce.asked, **fields), code_verifier=pkce.verifier
+        browser.base_url,
+        app,
+        get_code(browser, app, **pkce.parameters, **fields),
+        code_verifier=pkce.verifier,
     )
     assert answer.status_code == 200, answer.text
     tokens: dict[str, Any] = answer.json()

@@ -37,7 +37,7 @@ class Processes:
         self._running.append(process)
         return process
 
-    def keep(self, *command: str) -> None:
+    def keep_running(self, *command: str) -> None:
         """Start the command and restart it whenever it ends, as a supervisor does."""
         keeper = threading.Thread(target=self._keep, args=(self.start(*command), command))
         keeper.start()
@@ -53,7 +53,7 @@ class Processes:
         lines = self._log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if f'"event":"{event}"' in line]
 
-    def last_words(self) -> str:
+    def end_of_log(self) -> str:
         return self._log.read_text(errors="replace")[-20_000:]
 
     def close(self) -> None:

@@ -46,12 +46,12 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.become("reset")
+        self.set_mode("reset")
         self._is_closed = True
         self._acceptor.join()
         self._listener.close()
 
-    def become(self, mode: Mode, *, delay_seconds: float = 0.0) -> None:
+    def set_mode(self, mode: Mode, *, delay_seconds: float = 0.0) -> None:
         """Change the mode, also for open connections. After `reset`, they are closed when this returns."""
         self.delay_seconds = delay_seconds
         self._mode = mode

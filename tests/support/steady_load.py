@@ -68,7 +68,7 @@ class SteadyLoad:
         for thread in self._threads:
             thread.join()
 
-    def go_on(self, requests: int) -> None:
+    def wait_for_requests(self, requests: int) -> None:
         """Return after that many more requests."""
         goal = len(self.exchanges) + requests
         eventually(lambda: len(self.exchanges) >= goal, TIMEOUT_SECONDS)

@@ -88,7 +88,7 @@ def statuses(pool: Pool) -> dict[str, int]:
         return dict(conn.execute("SELECT status, count(*) FROM hook.deliveries GROUP BY 1").fetchall())
 
 
-def settled(pool: Pool, count: int) -> bool:
+def is_settled(pool: Pool, count: int) -> bool:
     """Whether there are that many deliveries and none is pending."""
     found = statuses(pool)
     return sum(found.values()) >= count and "pending" not in found

@@ -19,7 +19,7 @@ LOST = (b"ticket.opened", b"ticket.title_changed", b"ticket.commented")
 
 
 class System:
-    """An API with its workers and the processes that follow the log; all use PostgreSQL through a proxy."""
+    """An API with its workers, and followers of the log. All use PostgreSQL through a proxy."""
 
     def __init__(self, dsn: str, proxy: Proxy, processes: Processes, followers: list[str]) -> None:
         self._dsn = dsn
@@ -32,10 +32,10 @@ class System:
 
     def inject_faults(self, left: Callable[[], int], faults: int) -> None:
         """Inject `faults` faults, spread evenly over the requests that are left to make."""
-        at_first = left()
+        total = left()
         kinds = [
             self.kill_a_worker,
-            *self._kills(),
+            *self._make_kills(),
             self.end_sessions,
             self.cut_connections,
             self.lose_an_answer,
@@ -43,7 +43,7 @@ class System:
         order = [kinds[number % len(kinds)] for number in range(faults)]
         self._random.shuffle(order)
         for number, fault in enumerate(order, start=1):
-            due = at_first - number * at_first // (faults + 2)
+            due = total - number * total // (faults + 2)
             eventually(lambda due=due: self.restart_followers() and left() <= due, LIMIT_SECONDS)  # type: ignore[misc]
             fault()
             self.done[getattr(fault, "__name__", "")] += 1
@@ -56,10 +56,10 @@ class System:
                 self.done[f"{name}_started_again"] += 1
         return self._api.poll() is None
 
-    def _kills(self) -> list[Callable[[], None]]:
-        return [self._killer(name) for name in self._followers]
+    def _make_kills(self) -> list[Callable[[], None]]:
+        return [self._make_kill(name) for name in self._followers]
 
-    def _killer(self, name: str) -> Callable[[], None]:
+    def _make_kill(self, name: str) -> Callable[[], None]:
         def fault() -> None:
             kill(self._followers[name])
             self._followers[name] = self._processes.start(name)

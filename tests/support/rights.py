@@ -1,4 +1,4 @@
-"""An independent model of access, for tests: may a credential act on something with this role and reach?
+"""An independent model of access, for tests: whether a credential may act on something with a role and reach.
 
 It repeats the rule of domain/access.py with plain sets. All properties are {"A", "B", "C"}.
 """
@@ -30,7 +30,7 @@ class Held(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A person; `listed` is the person's list of properties."""
+    """A person; `listed` has the ids of the person's properties."""
 
     role: str
     listed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Measures appending to the log and loading from it, against the classes of the `eventsourcing` library."""
+"""Compares appending to the log and loading from it with the classes of the `eventsourcing` library."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from infrastructure.storage.snapshots import REMEMBERED
+from infrastructure.storage.snapshots import MAX_SNAPSHOTS
 from tests.support.vault import VAULT
 
 EVENTS = 30
 FEW_TICKETS = 100
-MANY_TICKETS = REMEMBERED + 88  # more than the cache holds, so that none is cached when it is loaded again
+# More than the cache holds, so that each ticket is evicted before it is loaded again.
+MANY_TICKETS = MAX_SNAPSHOTS + 88
 STOCK = "stock library"
 APPEND, LOAD_COLD, LOAD_AGAIN = "append", "first load", "load again"
 APPEND_STOCK, LOAD_STOCK = "append stock", "load stock"
 
 
 def compare_append(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Compare saving a new ticket of one event."""
+    """Compare saving a new ticket with one event."""
     make_stock(dsn, create=True).close()
     with Clients(clients, _prepare_append, dsn) as running:
-        measure = _measure(running, seconds, {STOCK: APPEND_STOCK, "ours": APPEND})
+        measure = _make_measure(running, seconds, {STOCK: APPEND_STOCK, "ours": APPEND})
         return compare("append", contenders=[("ours", 4.0)], baseline=STOCK, rounds=rounds, measure=measure)
 
 
 def compare_load(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Compare loading a ticket of 30 events that is not cached, and one that is."""
+    """Compare loading tickets of 30 events, cached and not cached."""
     ours, stock = _seed(dsn)
     with Clients(clients, _prepare_load, dsn, ours, stock) as running:
         operations = {STOCK: LOAD_STOCK, "ours, not cached": LOAD_COLD, "ours, cached": LOAD_AGAIN}
@@ -43,27 +44,25 @@ def compare_load(dsn: str, clients: int, rounds: int, seconds: float) -> list[Co
             contenders=[("ours, not cached", None), ("ours, cached", 8.0)],
             baseline=STOCK,
             rounds=rounds,
-            measure=_measure(running, seconds, operations),
+            measure=_make_measure(running, seconds, operations),
         )
 
 
 def require_durable(dsn: str) -> None:
-    """Refuse to measure a server that may lose acknowledged commits."""
+    """Exit if the server may lose acknowledged commits."""
     with connect(dsn, application="benchmarks") as conn:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             row = conn.execute(f"SHOW {setting}").fetchone()
             if row is None or row[0] != "on":
-                raise SystemExit(
-                    f"{setting} is {row and row[0]}: figures without durability are meaningless."
-                )
+                raise SystemExit(f"{setting} is {row and row[0]}. Set it to on to measure durable commits.")
 
 
-def _measure(running: Clients, seconds: float, operations: dict[str, str]) -> Callable[[str], float]:
+def _make_measure(running: Clients, seconds: float, operations: dict[str, str]) -> Callable[[str], float]:
     return lambda side: running.measure_rate(operations[side], seconds)
 
 
 def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
-    """Store MANY_TICKETS tickets of EVENTS events on either side, and return their ids."""
+    """Store MANY_TICKETS tickets of EVENTS events on both sides, and return their ids."""
     ours: list[str] = []
     stock: list[UUID] = []
     application = make_stock(dsn, create=True)
@@ -96,7 +95,7 @@ def _prepare_append(number: int, dsn: str) -> Operations:
 def _prepare_load(number: int, dsn: str, ours: list[str], stock: list[UUID]) -> Operations:
     store = EventStore(make_pool(dsn, application="benchmarks", max_size=2), VAULT)
     application = make_stock(dsn)
-    first = number * len(ours) // 8  # each client begins at another ticket
+    first = number * len(ours) // 8  # each client starts with another ticket
     all_ours, few_ours = cycle(ours[first:] + ours[:first]), cycle(ours[:FEW_TICKETS])
     all_stock = cycle(stock[first:] + stock[:first])
     return {

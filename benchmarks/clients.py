@@ -30,12 +30,12 @@ class Clients:
         self._pipes: list[Connection] = []
         self._processes = []
         for number in range(count):
-            ours, theirs = context.Pipe()
+            parent_end, child_end = context.Pipe()
             process = context.Process(
-                target=_serve, args=(theirs, self._barrier, prepare, number, arguments), daemon=True
+                target=_serve, args=(child_end, self._barrier, prepare, number, arguments), daemon=True
             )
             process.start()
-            self._pipes.append(ours)
+            self._pipes.append(parent_end)
             self._processes.append(process)
 
     def __enter__(self) -> Clients:

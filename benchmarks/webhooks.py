@@ -200,11 +200,11 @@ class Receiver:
 @contextmanager
 def _running_receiver() -> Iterator[Receiver]:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=_serve, args=(child_end,), daemon=True)
     process.start()
     try:
-        yield Receiver(ours, ours.recv())
+        yield Receiver(parent_end, parent_end.recv())
     finally:
         process.kill()
         process.join()

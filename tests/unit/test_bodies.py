@@ -181,7 +181,7 @@ def test_strings_are_trimmed():
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "message"),
+    ("fields", "field", "message"),
     [
         ({}, "title", "The title field is required."),
         ({"title": None}, "title", "The title field must not be null."),
@@ -219,8 +219,8 @@ def test_strings_are_trimmed():
     ],
     ids=str,
 )
-def test_a_bad_field_is_named_with_a_message(given, field, message):
-    body = given if "title" in given or not given else {"title": "leak", **given}
+def test_a_bad_field_is_named_with_a_message(fields, field, message):
+    body = fields if "title" in fields or not fields else {"title": "leak", **fields}
 
     assert details_of(body) == {field: [message]}
 

@@ -53,16 +53,16 @@ def test_the_image_runs_the_console_script():
 
 
 def test_every_variable_is_read_by_settings():
-    given = {name for service in BUILT_SERVICES.values() for name in service["environment"]}
-    given |= dockerfile_environment().keys() - READ_BY_PYTHON
+    variables = {name for service in BUILT_SERVICES.values() for name in service["environment"]}
+    variables |= dockerfile_environment().keys() - READ_BY_PYTHON
 
-    assert given <= names_read()
+    assert variables <= names_read()
 
 
 def test_the_settings_of_every_service_are_valid():
     for service in BUILT_SERVICES.values():
-        given = {name: interpolate(str(value)) for name, value in service["environment"].items()}
-        load_settings({**dockerfile_environment(), **given})
+        variables = {name: interpolate(str(value)) for name, value in service["environment"].items()}
+        load_settings({**dockerfile_environment(), **variables})
 
 
 def test_the_database_address_names_the_postgres_service():

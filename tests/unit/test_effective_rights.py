@@ -12,20 +12,12 @@ EVERY_PROPERTY = None
 @pytest.mark.parametrize(
     ("person", "credential", "role", "property_ids"),
     [
-        (
-            ("admin", ("p1",)),
-            None,
-            "admin",
-            EVERY_PROPERTY,
-        ),  # an admin reaches every property, whatever the list says
+        # An admin reaches every property, even with a list.
+        (("admin", ("p1",)), None, "admin", EVERY_PROPERTY),
         (("staff", ("p1",)), None, "staff", {"p1"}),
         (("staff", ()), None, "staff", set()),
-        (
-            None,
-            ("manager", ()),
-            "manager",
-            EVERY_PROPERTY,
-        ),  # for a credential, an empty list means every property
+        # The empty list of a credential means every property.
+        (None, ("manager", ()), "manager", EVERY_PROPERTY),
         (None, ("admin", ("p1",)), "admin", {"p1"}),
         (("admin", ()), ("staff", ()), "staff", EVERY_PROPERTY),
         (("staff", ("p1", "p2")), ("admin", ()), "staff", {"p1", "p2"}),

@@ -45,8 +45,8 @@ def store():
 
 
 def leak(**facts):
-    given = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
-    return ValidValues(NewTicket(**{**given, "property_id": "p1", **facts}))
+    defaults = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
+    return ValidValues(NewTicket(**{**defaults, "property_id": "p1", **facts}))
 
 
 def test_the_requester_is_the_caller(store):

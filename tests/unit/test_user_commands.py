@@ -142,9 +142,9 @@ def test_changing_to_the_same_values_records_nothing(store):
 
 def test_preferences_are_replaced_as_a_whole(store):
     register(store, context())
-    wanted = Preferences(notifications=Notifications(email=False, sms=True))
+    new = Preferences(notifications=Notifications(email=False, sms=True))
 
-    assert change_user(store, "u1", context(), preferences=wanted).preferences == wanted
+    assert change_user(store, "u1", context(), preferences=new).preferences == new
 
 
 def test_properties_are_registered_by_admins_and_changed_by_their_managers(store):

@@ -75,10 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _use_own_temporary_folder(config: pytest.Config) -> None:
-    """Keep temporary folders of this run apart from those of other runs on the machine.
+    """Use another folder for temporary files than other runs on the machine.
 
-    As root, PostgreSQL runs under another account, which must be able to pass through the folders above its
-    data. pytest takes that permission from the folder that all runs share whenever a run starts.
+    When tests run as root, PostgreSQL runs under another account, which needs access to the folders above its
+    data. Each start of pytest removes that access from the default folder, which all runs share.
     """
     folder = tempfile.mkdtemp(prefix="t-")  # short: the paths of Unix sockets are limited to 107 bytes
     os.environ["PYTEST_DEBUG_TEMPROOT"] = folder

@@ -1,4 +1,4 @@
-"""`make bench`: measures ratios in one run on a durable server. README.md explains how to read them."""
+"""`make bench`: compares the sides of each part in one run, on a durable server. See README.md."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PARTS = {
 
 
 def main() -> None:
-    options = _options()
+    options = _parse_options()
     console = Console()
     server = start_embedded((HOME / "postgres").resolve())
     try:
         comparisons: list[Comparison] = []
         for part in options.parts:
-            dsn = _fresh_database(server, f"bench_{part}")
+            dsn = _create_database(server, f"bench_{part}")
             with console.status(f"{part}: {options.rounds} rounds of {options.seconds:g} s for each side"):
                 try:
                     comparisons += PARTS[part](dsn, options.clients, options.rounds, options.seconds)
@@ -48,7 +48,7 @@ def main() -> None:
     comparison.write(
         HOME / "results.json",
         comparisons,
-        commit=_commit(),
+        commit=_describe_commit(),
         cpus=os.cpu_count(),
         clients=options.clients,
         seconds=options.seconds,
@@ -56,7 +56,7 @@ def main() -> None:
     console.print(f"The figures of every round: {HOME / 'results.json'}")
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="the parts to measure; all by default")
     parser.add_argument("--clients", type=int, default=8)
@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _fresh_database(server: EmbeddedServer, name: str) -> str:
+def _create_database(server: EmbeddedServer, name: str) -> str:
     with connect(server.dsn("postgres"), application="benchmarks") as conn:
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     dsn = server.dsn(name)
@@ -78,7 +78,7 @@ def _fresh_database(server: EmbeddedServer, name: str) -> str:
     return dsn
 
 
-def _commit() -> str:
+def _describe_commit() -> str:
     done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
     return done.stdout.strip()
 

@@ -1,14 +1,13 @@
-"""Measures `ticketing verify` and exports of the whole log, each against reading the log once."""
+"""Compares `ticketing verify` and exports of the whole log with reading the log once."""
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -17,13 +16,12 @@ from benchmarks.comparison import Comparison, compare
 from cli.database import Database
 from cli.demo import load
 from cli.verify import finish_check, start_check
-from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, connect, make_pool
 from notary.blocks import Row, sql
 from notary.export import data, digest, find_range, manifest
 from notary.follower import sign_log
-from tests.support.commands import MASTER_KEY, TICKETING, environment
+from tests.support.commands import TICKETING, environment
 from tests.support.vault import VAULT
 
 EVENTS = int(os.environ.get("BENCH_AUDIT_EVENTS") or 100_000)
@@ -31,11 +29,11 @@ EVENTS_PER_TICKET = 5.1  # average of the demo data
 MIN_VERIFIED_PER_SECOND = 50_000.0
 MAX_GROWTH_MB = 50
 PLAIN_VERIFY, PLAIN_EXPORT = "every event read and hashed", "COPY of the same columns"
-_PEAK_OF = """
+_PEAK_PROGRAM = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""  # run by a small process, because ru_maxrss of a child includes the memory of its parent
+"""  # a separate small process, because ru_maxrss of a child includes the memory of its parent
 
 
 def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
@@ -47,12 +45,14 @@ def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[
 
         def verify(*, read_tables: bool) -> None:
             with start_check(dsn, {"outside": outside}, audit=read_tables) as log:
-                report, compared = finish_check(dsn, log, _silent, _silent if read_tables else None)
+                report, compared = finish_check(
+                    dsn, VAULT, log, _ignore_progress, _ignore_progress if read_tables else None
+                )
             if report.findings or report.events != events or (compared is not None and compared.count):
-                raise SystemExit("The verification has findings; a fresh log must have none.")
+                raise SystemExit("The verification has findings, but a new log must have none.")
 
         sides: dict[str, Callable[[], object]] = {
-            PLAIN_VERIFY: lambda: _hash(conn),
+            PLAIN_VERIFY: lambda: _hash_events(conn),
             "log alone": lambda: verify(read_tables=False),
             "with read tables": lambda: verify(read_tables=True),
         }
@@ -67,15 +67,15 @@ def compare_export(dsn: str, clients: int, rounds: int, seconds: float) -> list[
 
         def export() -> None:
             with pool.connection() as conn:
-                chosen = find_range(conn, _vault())
+                chosen = find_range(conn, VAULT)
             content = digest(data(pool, chosen, "ndjson"), "ndjson")
             with pool.connection() as conn:
-                manifest(conn, _vault(), chosen, content)
+                manifest(conn, VAULT, chosen, content)
 
         with connect(dsn, application="benchmarks") as conn:
-            sides = {PLAIN_EXPORT: lambda: _copy(conn), "ndjson": export}
+            sides = {PLAIN_EXPORT: lambda: _copy_events(conn), "ndjson": export}
             results = _compare("export", sides, events, rounds)
-    growth = (_peak(dsn) - _peak(dsn, "--to", "1")) / 1024
+    growth = (_measure_peak_memory(dsn) - _measure_peak_memory(dsn, "--to", "1")) / 1024
     colour = "red" if growth >= MAX_GROWTH_MB else "green"
     Console().print(
         f"export of {events:,} events: [{colour}]{growth:.0f} MB[/] more peak memory than for one event"
@@ -86,7 +86,7 @@ def compare_export(dsn: str, clients: int, rounds: int, seconds: float) -> list[
 
 def _compare(
     name: str,
-    sides: dict[str, Callable[[], object]],
+    sides: Mapping[str, Callable[[], object]],
     events: int,
     rounds: int,
     min_rate: float | None = None,
@@ -112,22 +112,17 @@ def _compare(
 
 def _seed(dsn: str) -> int:
     """Load demo tickets in bulk, chain and sign the log, and return the number of events."""
-    os.environ.setdefault("MASTER_KEY", MASTER_KEY)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
         store = EventStore(pool, VAULT)
         load(Database(dsn, pool, VAULT, store), tickets=int(EVENTS / EVENTS_PER_TICKET), seed=1)
         store.close()
     with connect(dsn, application="benchmarks") as conn:
-        sign_log(conn, _vault())
+        sign_log(conn, VAULT)
         conn.execute("VACUUM ANALYZE")
         return int(conn.execute("SELECT count(*) FROM es.stored_events").fetchall()[0][0])
 
 
-def _vault() -> Vault:
-    return Vault([base64.b64decode(os.environ["MASTER_KEY"])])
-
-
-def _hash(conn: Connection) -> None:
+def _hash_events(conn: Connection) -> None:
     after, rows = 0, [()]
     while rows:
         with conn.cursor(binary=True) as cur:
@@ -137,7 +132,7 @@ def _hash(conn: Connection) -> None:
             after = row.position
 
 
-def _copy(conn: Connection) -> None:
+def _copy_events(conn: Connection) -> None:
     statement = (
         "COPY (SELECT notification_id, originator_id, originator_version, topic, state"
         " FROM es.stored_events ORDER BY notification_id) TO STDOUT"
@@ -147,13 +142,13 @@ def _copy(conn: Connection) -> None:
             pass
 
 
-def _peak(dsn: str, *options: str) -> int:
+def _measure_peak_memory(dsn: str, *options: str) -> int:
     """Return the peak memory of `ticketing export` in KiB."""
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
         output: Any = f"{home}/export.ndjson"
         done = subprocess.run(
-            [sys.executable, "-c", _PEAK_OF, TICKETING, "export", "--output", output, *options],
-            env=environment(DATABASE_URL=dsn, TICKETING_HOME=home, MASTER_KEY=os.environ["MASTER_KEY"]),
+            [sys.executable, "-c", _PEAK_PROGRAM, TICKETING, "export", "--output", output, *options],
+            env=environment(DATABASE_URL=dsn, TICKETING_HOME=home),
             check=True,
             capture_output=True,
             text=True,
@@ -161,5 +156,5 @@ def _peak(dsn: str, *options: str) -> int:
     return int(done.stdout)
 
 
-def _silent(done: int, total: int) -> None:
-    """Show no progress."""
+def _ignore_progress(done: int, total: int) -> None:
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""The baseline of the API: Falcon handlers that execute one statement each, and nothing else.
+"""The baseline of the API: Falcon handlers that only execute one statement each.
 
 They have no authentication, rate limit, rules or history, but the same JSON and gunicorn options. Run
 `python -m benchmarks.bare_app` with the settings of `ticketing api` in the environment.
@@ -135,7 +135,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> falcon.App[Any, Any]:
-        """Runs in each worker, after the fork."""
+        """Make the application. Runs in each worker, after the fork."""
         dsn = self._settings.database_url or ""
         pool = make_pool(dsn, application="bare", max_size=self._settings.threads + 1)
         app = falcon.App()

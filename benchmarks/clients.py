@@ -1,4 +1,4 @@
-"""Clients in separate processes that repeat one operation for some time and count it."""
+"""Clients in separate processes that repeat an operation for a given time and count it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ WARM_UP_SECONDS = 0.3
 
 
 class Clients:
-    """`count` closed-loop clients: each starts its next operation when the last one has been answered."""
+    """`count` clients (closed loop): each starts its next operation when the one before has been answered."""
 
     def __init__(self, count: int, prepare: Prepare, *arguments: Any) -> None:
-        # Forked from one process that has the code loaded, as the API's workers are.
+        # Like the API's workers, the clients are forks of one process that has loaded the code.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([prepare.__module__])
         self._barrier = context.Barrier(count)  # keep a reference: the children open it by name
         self._pipes: list[Connection] = []
         self._processes = []
         for number in range(count):
-            ours, theirs = context.Pipe()
+            parent_end, child_end = context.Pipe()
             process = context.Process(
-                target=_serve, args=(theirs, self._barrier, prepare, number, arguments), daemon=True
+                target=_serve, args=(child_end, self._barrier, prepare, number, arguments), daemon=True
             )
             process.start()
-            self._pipes.append(ours)
+            self._pipes.append(parent_end)
             self._processes.append(process)
 
     def __enter__(self) -> Clients:

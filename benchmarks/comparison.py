@@ -1,4 +1,4 @@
-"""Measures two sides alternately in one run, and shows their ratios."""
+"""Measures two or more sides alternately in one run, and shows the ratios of their rates."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rich.table import Table
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The rates of two sides in each round, in operations per second. `min_rate` is an absolute target of the
-    contender."""
+    """The rates of two sides in each round, in operations per second. `target` and `min_rate` are the
+    ratio and the rate that the contender should reach."""
 
     name: str
     contender: str
@@ -29,7 +29,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ratios(self) -> list[float]:
-        return [mine / theirs for mine, theirs in zip(self.contender_rates, self.baseline_rates, strict=True)]
+        return [
+            contender / baseline
+            for contender, baseline in zip(self.contender_rates, self.baseline_rates, strict=True)
+        ]
 
     @property
     def ratio(self) -> float:
@@ -45,8 +48,10 @@ def compare(
     measure: Callable[[str], float],
     min_rate: float | None = None,
 ) -> list[Comparison]:
-    """Measure the baseline and each contender (with its target) once in each round, so that other load of the
-    machine affects all of them."""
+    """Measure the baseline and each contender once in each round, so that other load affects all of them.
+
+    `contenders` are pairs of name and target.
+    """
     rates: dict[str, list[float]] = {side: [] for side in (baseline, *(side for side, _ in contenders))}
     for _ in range(rounds):
         for side, side_rates in rates.items():
@@ -73,13 +78,13 @@ def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -
         table.add_column(column, justify="right")
     for comparison in comparisons:
         target = comparison.target
-        is_short = target is not None and comparison.ratio < target
+        is_missed = target is not None and comparison.ratio < target
         table.add_row(
             comparison.name,
             f"{comparison.contender} / {comparison.baseline}",
             _format_rate(comparison),
             f"{statistics.median(comparison.baseline_rates):,.0f}",
-            f"[{'red' if is_short else 'green'}]{comparison.ratio:.2f}",
+            f"[{'red' if is_missed else 'green'}]{comparison.ratio:.2f}",
             f"{min(comparison.ratios):.2f}",
             f"{max(comparison.ratios):.2f}",
             "" if target is None else f"{target:g}",
@@ -94,8 +99,8 @@ def _format_rate(comparison: Comparison) -> str:
     return f"[{'red' if rate < minimum else 'green'}]{rate:,.0f} (>= {minimum:,.0f})"
 
 
-def write(path: Path, comparisons: Sequence[Comparison], **circumstances: Any) -> None:
-    """Write the figures of every round as JSON, with the circumstances of the run."""
+def write(path: Path, comparisons: Sequence[Comparison], **conditions: Any) -> None:
+    """Write the rates of every round as JSON, with the conditions of the run."""
     results = [
         {**msgspec.to_builtins(comparison), "ratio": comparison.ratio, "ratios": comparison.ratios}
         for comparison in comparisons
@@ -104,7 +109,7 @@ def write(path: Path, comparisons: Sequence[Comparison], **circumstances: Any) -
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
         "python": platform.python_version(),
-        **circumstances,
+        **conditions,
         "comparisons": results,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Measures appending to the log and loading from it, against the classes of the `eventsourcing` library."""
+"""Compares appending to the log and loading from it with the classes of the `eventsourcing` library."""
 
 from __future__ import annotations
 
@@ -19,53 +19,55 @@ from tests.support.vault import VAULT
 
 EVENTS = 30
 FEW_TICKETS = 100
-MANY_TICKETS = MAX_SNAPSHOTS + 88  # more than the cache holds, so that none is cached when it is loaded again
-STOCK = "stock library"
+# More than the cache holds, so that each ticket is evicted before it is loaded again.
+MANY_TICKETS = MAX_SNAPSHOTS + 88
+STOCK, EVENT_STORE = "stock library", "event store"
+NOT_CACHED, CACHED = "event store, not cached", "event store, cached"
 APPEND, LOAD_COLD, LOAD_AGAIN = "append", "first load", "load again"
 APPEND_STOCK, LOAD_STOCK = "append stock", "load stock"
 
 
 def compare_append(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Compare saving a new ticket of one event."""
+    """Compare saving a new ticket with one event."""
     make_stock(dsn, create=True).close()
     with Clients(clients, _prepare_append, dsn) as running:
-        measure = _measure(running, seconds, {STOCK: APPEND_STOCK, "ours": APPEND})
-        return compare("append", contenders=[("ours", 4.0)], baseline=STOCK, rounds=rounds, measure=measure)
+        measure = _make_measure(running, seconds, {STOCK: APPEND_STOCK, EVENT_STORE: APPEND})
+        return compare(
+            "append", contenders=[(EVENT_STORE, 4.0)], baseline=STOCK, rounds=rounds, measure=measure
+        )
 
 
 def compare_load(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Compare loading a ticket of 30 events that is not cached, and one that is."""
-    ours, stock = _seed(dsn)
-    with Clients(clients, _prepare_load, dsn, ours, stock) as running:
-        operations = {STOCK: LOAD_STOCK, "ours, not cached": LOAD_COLD, "ours, cached": LOAD_AGAIN}
+    """Compare loading tickets of 30 events, cached and not cached."""
+    ticket_ids, stock_ids = _seed(dsn)
+    with Clients(clients, _prepare_load, dsn, ticket_ids, stock_ids) as running:
+        operations = {STOCK: LOAD_STOCK, NOT_CACHED: LOAD_COLD, CACHED: LOAD_AGAIN}
         return compare(
             f"load {EVENTS} events",
-            contenders=[("ours, not cached", None), ("ours, cached", 8.0)],
+            contenders=[(NOT_CACHED, None), (CACHED, 8.0)],
             baseline=STOCK,
             rounds=rounds,
-            measure=_measure(running, seconds, operations),
+            measure=_make_measure(running, seconds, operations),
         )
 
 
 def require_durable(dsn: str) -> None:
-    """Refuse to measure a server that may lose acknowledged commits."""
+    """Exit if the server may lose acknowledged commits."""
     with connect(dsn, application="benchmarks") as conn:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             row = conn.execute(f"SHOW {setting}").fetchone()
             if row is None or row[0] != "on":
-                raise SystemExit(
-                    f"{setting} is {row and row[0]}: figures without durability are meaningless."
-                )
+                raise SystemExit(f"{setting} is {row and row[0]}. Set it to on to measure durable commits.")
 
 
-def _measure(running: Clients, seconds: float, operations: dict[str, str]) -> Callable[[str], float]:
+def _make_measure(running: Clients, seconds: float, operations: dict[str, str]) -> Callable[[str], float]:
     return lambda side: running.measure_rate(operations[side], seconds)
 
 
 def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
-    """Store MANY_TICKETS tickets of EVENTS events on either side, and return their ids."""
-    ours: list[str] = []
-    stock: list[UUID] = []
+    """Store MANY_TICKETS tickets of EVENTS events on both sides, and return their ids."""
+    ticket_ids: list[str] = []
+    stock_ids: list[UUID] = []
     application = make_stock(dsn, create=True)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:
         store = EventStore(pool, VAULT)
@@ -73,15 +75,15 @@ def _seed(dsn: str) -> tuple[list[str], list[UUID]]:
             ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
             grow(ticket, EVENTS)
             store.save(ticket)
-            ours.append(ticket.id)
+            ticket_ids.append(ticket.id)
             stock_ticket = StockTicket(**FIELDS)
             stock_ticket.grow(EVENTS)
             application.save(stock_ticket)
-            stock.append(stock_ticket.id)
+            stock_ids.append(stock_ticket.id)
     application.close()
     with connect(dsn, application="benchmarks") as conn:
         conn.execute("VACUUM ANALYZE")
-    return ours, stock
+    return ticket_ids, stock_ids
 
 
 def _prepare_append(number: int, dsn: str) -> Operations:
@@ -93,14 +95,14 @@ def _prepare_append(number: int, dsn: str) -> Operations:
     }
 
 
-def _prepare_load(number: int, dsn: str, ours: list[str], stock: list[UUID]) -> Operations:
+def _prepare_load(number: int, dsn: str, ticket_ids: list[str], stock_ids: list[UUID]) -> Operations:
     store = EventStore(make_pool(dsn, application="benchmarks", max_size=2), VAULT)
     application = make_stock(dsn)
-    first = number * len(ours) // 8  # each client begins at another ticket
-    all_ours, few_ours = cycle(ours[first:] + ours[:first]), cycle(ours[:FEW_TICKETS])
-    all_stock = cycle(stock[first:] + stock[:first])
+    first = number * len(ticket_ids) // 8  # each client starts with another ticket
+    all_tickets, few_tickets = cycle(ticket_ids[first:] + ticket_ids[:first]), cycle(ticket_ids[:FEW_TICKETS])
+    all_stock = cycle(stock_ids[first:] + stock_ids[:first])
     return {
-        LOAD_COLD: lambda: store.load(Ticket, next(all_ours)),
-        LOAD_AGAIN: lambda: store.load(Ticket, next(few_ours)),
+        LOAD_COLD: lambda: store.load(Ticket, next(all_tickets)),
+        LOAD_AGAIN: lambda: store.load(Ticket, next(few_tickets)),
         LOAD_STOCK: lambda: application.repository.get(next(all_stock)),
     }

@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 client that needs little processor time, so that measurements show the server."""
+"""An HTTP/1.1 client that needs little CPU time, so that it does not distort measurements of the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UnexpectedAnswer(Exception):
 
 
 class HttpClient:
-    """A client with one connection, which the server must keep open."""
+    """A client with one persistent connection."""
 
     def __init__(self, base_url: str, key: str = "") -> None:
         address = urlsplit(base_url)
@@ -26,7 +26,7 @@ class HttpClient:
         if key:
             self._head += f"Authorization: Bearer {key}\r\n"
 
-    def ask(self, method: str, path: str, body: object = None, *, expect: int = 200) -> bytes:
+    def request(self, method: str, path: str, body: object = None, *, expect: int = 200) -> bytes:
         """Send one request and return the body of the answer. Raises UnexpectedAnswer for another status."""
         head, content = self._head, b""
         if body is not None:

@@ -1,4 +1,4 @@
-"""Measures the API against bare Falcon handlers with one statement each (benchmarks/bare_app.py)."""
+"""Compares the API with bare Falcon handlers that execute one statement each (benchmarks/bare_app.py)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.commands import environment, ticketing
 from tests.support.server import free_port, running_api
 
 TICKETS = 10_000
-SEEDED = 10_200  # some of the demo tickets are deleted
+TICKETS_LOADED = 10_200  # more than TICKETS, because some of the demo tickets are deleted
 WORKERS = 4
 THREADS = 8
 START_SECONDS = 30
@@ -33,7 +33,7 @@ TARGETS = {
     "GET one": 0.6,
     "PATCH": None,
     "POST": 0.5,
-}  # POST is the last, because it adds tickets
+}  # POST comes last, because it adds tickets
 BARE, API = "bare handlers", "API"
 
 
@@ -61,10 +61,10 @@ def compare_requests(dsn: str, clients: int, rounds: int, seconds: float) -> lis
 def _seed(dsn: str, clients: int) -> tuple[list[str], list[str]]:
     """Load the demo data, and return ticket ids and an admin's API key for each client."""
     settings = environment(DATABASE_URL=dsn, TICKETING_HOME=str(Path(".ticketing") / "bench"))
-    _run(settings, "migrate")
-    _run(settings, "demo", "load", "--tickets", str(SEEDED))
+    _run_command(settings, "migrate")
+    _run_command(settings, "demo", "load", "--tickets", str(TICKETS_LOADED))
     keys = [
-        _run(settings, "key", "create", "--name", f"client {number}", "--role", "admin",
+        _run_command(settings, "key", "create", "--name", f"client {number}", "--role", "admin",
              "--rate-limit", "1000000000").strip()
         for number in range(clients)
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def _seed(dsn: str, clients: int) -> tuple[list[str], list[str]]:
     return ids, keys
 
 
-def _run(settings: dict[str, str], *arguments: str) -> str:
+def _run_command(settings: dict[str, str], *arguments: str) -> str:
     done = ticketing(*arguments, environ=settings)
     if done.returncode != 0:
         raise SystemExit(f"ticketing {' '.join(arguments)}: {done.stderr}")
@@ -119,23 +119,23 @@ def _prepare(number: int, api_url: str, bare_url: str, keys: list[str], ids: lis
 
 
 def _operations(client: HttpClient, number: int, ids: list[str]) -> Operations:
-    """Return the operations of one client. Clients change different tickets, so they wait for no lock."""
+    """Return the operations of one client. Clients change different tickets, so they never wait for locks."""
     chance = random.Random(number)
-    listed = json.loads(client.ask("GET", "/v1/tickets?per_page=10"))
+    listed = json.loads(client.request("GET", "/v1/tickets?per_page=10"))
     assert len(listed["data"]) == 10
     assert listed["meta"]["pagination"]["total"] >= TICKETS
 
     def change() -> bytes:
         path = f"/v1/tickets/{chance.choice(ids)}"
-        return client.ask("PATCH", path, {"title": f"Water leak {chance.random()}"})
+        return client.request("PATCH", path, {"title": f"Water leak {chance.random()}"})
 
     def create() -> bytes:
         body = {**FIELDS, "requester_id": REQUESTER}
-        return client.ask("POST", "/v1/tickets", body, expect=201)
+        return client.request("POST", "/v1/tickets", body, expect=201)
 
     return {
-        "GET list, 10 of 10,000": lambda: client.ask("GET", "/v1/tickets?per_page=10"),
-        "GET one": lambda: client.ask("GET", f"/v1/tickets/{chance.choice(ids)}"),
+        "GET list, 10 of 10,000": lambda: client.request("GET", "/v1/tickets?per_page=10"),
+        "GET one": lambda: client.request("GET", f"/v1/tickets/{chance.choice(ids)}"),
         "PATCH": change,
         "POST": create,
     }

@@ -1,4 +1,4 @@
-"""Measures the relay with a backlog, against a plain producer of the same records without transactions."""
+"""Compares the relay with a producer that sends the same backlog without transactions."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ MIN_EVENTS_PER_SECOND = 5_000.0
 
 
 def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Compare events per second: read from the log, converted to records, and accepted by Kafka."""
+    """Compare the events per second that are read from the log, converted and accepted by Kafka."""
     configure_logs("INFO")
     _seed(dsn)
-    with _kafka() as servers, connect(dsn, application="benchmarks") as conn:
-        prefix = f"bench-{new_id()}"  # a cluster may still have the topics of an earlier run
+    with _running_kafka() as servers, connect(dsn, application="benchmarks") as conn:
+        prefix = f"bench-{new_id()}"  # the cluster may still have the topics of an earlier run
         settings = msgspec.structs.replace(
             load_settings({}), database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix
         )
@@ -51,8 +51,8 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
             _plain_producer(servers) as plain,
         ):
             sides: dict[str, Callable[[], float]] = {
-                "relay": lambda: _relay_rate(Relay(conn, producer, marks, settings, NOTHING), seconds),
-                PLAIN: lambda: _plain_rate(conn, plain, settings, seconds),
+                "relay": lambda: _measure_relay(Relay(conn, producer, marks, settings, NOTHING), seconds),
+                PLAIN: lambda: _measure_plain_producer(conn, plain, settings, seconds),
             }
             return compare(
                 "publish",
@@ -64,7 +64,7 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
             )
 
 
-def _relay_rate(relay: Relay, seconds: float) -> float:
+def _measure_relay(relay: Relay, seconds: float) -> float:
     published, began = 0, time.monotonic()
     while (elapsed := time.monotonic() - began) < seconds:
         count = relay.publish_batch()
@@ -74,7 +74,9 @@ def _relay_rate(relay: Relay, seconds: float) -> float:
     return published / elapsed
 
 
-def _plain_rate(conn: Connection, producer: KafkaProducer, settings: Settings, seconds: float) -> float:
+def _measure_plain_producer(
+    conn: Connection, producer: KafkaProducer, settings: Settings, seconds: float
+) -> float:
     """Send the same batches and records, and wait for the results once, at the end."""
     began, position, futures = time.monotonic(), 0, []
     topic = events_topic(settings)
@@ -100,10 +102,10 @@ def _seed(dsn: str) -> None:
 
 
 @contextmanager
-def _kafka() -> Iterator[str]:
+def _running_kafka() -> Iterator[str]:
     """Yield KAFKA_BOOTSTRAP_SERVERS, or the address of a node in a temporary folder."""
-    if given := load_settings().kafka_bootstrap_servers:
-        yield given
+    if configured := load_settings().kafka_bootstrap_servers:
+        yield configured
         return
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as folder:
         server = KafkaServer(Path(folder) / "kafka")
@@ -116,7 +118,7 @@ def _kafka() -> Iterator[str]:
 
 @contextmanager
 def _plain_producer(servers: str) -> Iterator[KafkaProducer]:
-    """Yield a producer with the batches and compression of the relay; idempotent, as by default."""
+    """Yield an idempotent producer with the batch size and compression of the relay."""
     options: dict[str, Any] = {"linger_ms": 5, "batch_size": 131_072, "compression_type": "lz4"}
     producer = KafkaProducer(bootstrap_servers=servers, acks="all", metrics_enabled=False, **options)
     try:

@@ -1,4 +1,4 @@
-"""The ticket, written as in the documentation of the `eventsourcing` library, with its default settings."""
+"""A ticket as in the documentation of the `eventsourcing` library, with the library's default settings."""
 
 from __future__ import annotations
 

@@ -24,16 +24,15 @@ from commands.values import ValidValues
 from commands.webhooks import NewWebhook, register_webhook
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
-from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
-from tests.support.commands import MASTER_KEY, TICKETING, environment
+from tests.support.commands import TICKETING, environment
 from tests.support.vault import VAULT
 
 ENDPOINTS = 20
-BACKLOG = 400  # events, for each endpoint
-PACED_EVENTS, PACED_RATE = 200, 10.0
-POSTS_SECONDS, POSTS_RATE = 10.0, 100.0
+BACKLOG = 400  # events, each for every endpoint
+EVENTS, EVENTS_PER_SECOND = 200, 10.0
+POSTS_SECONDS, POSTS_PER_SECOND = 10.0, 100.0
 WAIT_SECONDS = 120.0
 
 
@@ -55,16 +54,18 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 
 def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Print absolute figures, because there is no plain baseline for a dispatcher."""
+    """Print rates and latencies. There is no comparison, because a dispatcher has no plain baseline."""
     console = Console()
-    with make_pool(dsn, application="benchmarks", max_size=4) as pool, _receiver() as receiver:
+    with make_pool(dsn, application="benchmarks", max_size=4) as pool, _running_receiver() as receiver:
         store = EventStore(pool, VAULT)
         for number in range(ENDPOINTS):
             _register(store, receiver.url(f"/{number}"))
-        console.print(f"deliveries: {_backlog_rate(dsn, store, receiver):,.0f}/s to {ENDPOINTS} receivers")
-        healthy = _paced_p99(dsn, store, receiver)
+        console.print(
+            f"deliveries: {_measure_backlog_rate(dsn, store, receiver):,.0f}/s to {ENDPOINTS} receivers"
+        )
+        healthy = _measure_p99(dsn, store, receiver)
         receiver.hang("/0")
-        hanging = _paced_p99(dsn, store, receiver)
+        hanging = _measure_p99(dsn, store, receiver)
         console.print(
             f"p99 of {ENDPOINTS - 1} receivers: {healthy * 1e3:,.0f} ms; while another hangs:"
             f" {hanging * 1e3:,.0f} ms, {hanging / healthy:.2f} times"
@@ -73,18 +74,18 @@ def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> lis
 
 
 def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: str) -> tuple[float, float]:
-    """Return p50 and p99 in seconds from a POST to the arrival of its webhook, at POSTS_RATE a second."""
+    """Return p50 and p99 in seconds from a POST to the arrival of its webhook, at POSTS_PER_SECOND."""
     sent: dict[str, float] = {}
     receiver.take()
     threads = 8
 
     def post(number: int) -> None:
         client = HttpClient(base_url, key)
-        for step in range(int(POSTS_SECONDS * POSTS_RATE / threads)):
-            due = began + (step * threads + number) / POSTS_RATE
+        for step in range(int(POSTS_SECONDS * POSTS_PER_SECOND / threads)):
+            due = began + (step * threads + number) / POSTS_PER_SECOND
             time.sleep(max(0.0, due - time.monotonic()))
             at = time.monotonic()
-            answer = client.ask("POST", "/v1/tickets", {**FIELDS, "requester_id": "user789"}, expect=201)
+            answer = client.request("POST", "/v1/tickets", {**FIELDS, "requester_id": "user789"}, expect=201)
             sent[msgspec.json.decode(answer)["data"]["id"]] = at
 
     began = time.monotonic() + 0.5
@@ -97,24 +98,24 @@ def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: 
     return _percentiles([arrivals[ticket_id] - at for ticket_id, at in sent.items()])
 
 
-def _backlog_rate(dsn: str, store: EventStore, receiver: Receiver) -> float:
-    ids = {_open(store).id for _ in range(BACKLOG)}
-    with _dispatcher(dsn):
+def _measure_backlog_rate(dsn: str, store: EventStore, receiver: Receiver) -> float:
+    ids = {_open_ticket(store).id for _ in range(BACKLOG)}
+    with _running_dispatcher(dsn):
         for number in range(ENDPOINTS):
             receiver.wait_for(f"/{number}", ids)
         arrivals = [arrival.at for arrival in receiver.take()]
     return len(arrivals) / (max(arrivals) - min(arrivals))
 
 
-def _paced_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
+def _measure_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
     sent = {}
-    with _dispatcher(dsn):
-        receiver.wait_for("/1", {_open(store).id})  # the dispatcher has started
+    with _running_dispatcher(dsn):
+        receiver.wait_for("/1", {_open_ticket(store).id})  # returns when the dispatcher has started
         receiver.take()
         began = time.monotonic()
-        for number in range(PACED_EVENTS):
-            time.sleep(max(0.0, began + number / PACED_RATE - time.monotonic()))
-            sent[_open(store).id] = time.monotonic()
+        for number in range(EVENTS):
+            time.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
+            sent[_open_ticket(store).id] = time.monotonic()
         delays = []
         for number in range(1, ENDPOINTS):
             arrivals = receiver.wait_for(f"/{number}", set(sent))
@@ -128,22 +129,19 @@ def _percentiles(values: list[float]) -> tuple[float, float]:
     return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
 
 
-def _open(store: EventStore) -> Ticket:
+def _open_ticket(store: EventStore) -> Ticket:
     ticket = Ticket.open(new_id(), benchmark_context(), **FIELDS)
     store.save(ticket)
     return ticket
 
 
 def _register(store: EventStore, url: str) -> None:
-    import base64
-
     values = ValidValues(NewWebhook(url=url, events=("ticket.created",), secret="benchmark-secret"))
-    vault = Vault([base64.b64decode(MASTER_KEY)])
-    register_webhook(store, values, benchmark_context(), vault=vault, allow_private=True)
+    register_webhook(store, values, benchmark_context(), vault=VAULT, allow_private=True)
 
 
 @contextmanager
-def _dispatcher(dsn: str, **variables: str) -> Iterator[None]:
+def _running_dispatcher(dsn: str, **variables: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
         settings = environment(
             DATABASE_URL=dsn,
@@ -166,28 +164,28 @@ class Receiver:
     def __init__(self, pipe: Any, port: int) -> None:
         self._pipe = pipe
         self._port = port
-        self._kept: list[Arrival] = []
+        self._arrivals: list[Arrival] = []
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self._port}{path}"
 
     def hang(self, path: str) -> None:
-        """Stop answering this path from now on."""
+        """Never answer requests for this path again."""
         self._pipe.send(("hang", path))
         self._pipe.recv()
 
     def take(self) -> list[Arrival]:
         """Return the arrivals since the last call."""
         self._fetch()
-        kept, self._kept = self._kept, []
-        return kept
+        taken, self._arrivals = self._arrivals, []
+        return taken
 
     def wait_for(self, path: str, ids: set[str]) -> dict[str, float]:
         """Wait for each of these tickets at that path, and return the times of their first arrival."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             self._fetch()
-            found = {each.ticket_id: each.at for each in reversed(self._kept) if each.path == path}
+            found = {each.ticket_id: each.at for each in reversed(self._arrivals) if each.path == path}
             if ids <= found.keys():
                 return found
             if time.monotonic() > deadline:
@@ -196,17 +194,17 @@ class Receiver:
 
     def _fetch(self) -> None:
         self._pipe.send(("take", ""))
-        self._kept += self._pipe.recv()
+        self._arrivals += self._pipe.recv()
 
 
 @contextmanager
-def _receiver() -> Iterator[Receiver]:
+def _running_receiver() -> Iterator[Receiver]:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=_serve, args=(child_end,), daemon=True)
     process.start()
     try:
-        yield Receiver(ours, ours.recv())
+        yield Receiver(parent_end, parent_end.recv())
     finally:
         process.kill()
         process.join()
@@ -233,9 +231,9 @@ async def _serve_until_killed(pipe: Pipe) -> None:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    def on_order() -> None:
-        order, path = pipe.recv()
-        if order == "hang":
+    def on_message() -> None:
+        action, path = pipe.recv()
+        if action == "hang":
             hanging.add(path)
             pipe.send(None)
         else:
@@ -243,39 +241,40 @@ async def _serve_until_killed(pipe: Pipe) -> None:
             arrivals.clear()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    asyncio.get_running_loop().add_reader(pipe.fileno(), on_order)
+    asyncio.get_running_loop().add_reader(pipe.fileno(), on_message)
     pipe.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
 def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Print the latency from POST to webhook, following the log and through Kafka."""
+    """Print the latency from a POST to its webhook, with a dispatcher on the log, then with one on Kafka."""
     from tests.support.server import running_api
 
     console = Console()
     settings = environment(DATABASE_URL=dsn, TICKETING_HOME=str((Path(".ticketing") / "bench").resolve()))
-    for arguments in (("demo", "load", "--tickets", "100"),):
-        subprocess.run([TICKETING, *arguments], env=settings, check=True, capture_output=True)
+    subprocess.run(
+        [TICKETING, "demo", "load", "--tickets", "100"], env=settings, check=True, capture_output=True
+    )
     made = subprocess.run(
         [TICKETING, "key", "create", "--name", "bench", "--role", "admin", "--rate-limit", "unlimited"],
         env=settings, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    with make_pool(dsn, application="benchmarks", max_size=2) as pool, _receiver() as receiver:
+    with make_pool(dsn, application="benchmarks", max_size=2) as pool, _running_receiver() as receiver:
         _register(EventStore(pool, VAULT), receiver.url("/latency"))
         with connect(dsn, application="benchmarks") as conn:
             conn.execute("VACUUM ANALYZE")
-        with running_api(dsn, workers=2, threads=8, forked=False) as base_url, _dispatcher(dsn):
+        with running_api(dsn, workers=2, threads=8, forked=False) as base_url, _running_dispatcher(dsn):
             key = made.stdout.strip()
-            measure_post_to_received(base_url, key, receiver, "/latency")  # a warm-up
+            measure_post_to_received(base_url, key, receiver, "/latency")  # warm-up
             p50, p99 = measure_post_to_received(base_url, key, receiver, "/latency")
         console.print(
-            f"POST to received at {POSTS_RATE:g}/s: p50 {p50 * 1e3:,.0f} ms, p99 {p99 * 1e3:,.0f} ms"
+            f"POST to received at {POSTS_PER_SECOND:g}/s: p50 {p50 * 1e3:,.0f} ms, p99 {p99 * 1e3:,.0f} ms"
         )
         with (
-            _kafka_variables() as variables,
-            _process("relay", dsn, variables),
+            _running_kafka() as variables,
+            _running_process("relay", dsn, variables),
             running_api(dsn, workers=2, threads=8, forked=False) as base_url,
-            _dispatcher(dsn, **variables),
+            _running_dispatcher(dsn, **variables),
         ):
             measure_post_to_received(base_url, key, receiver, "/latency")
             p50, p99 = measure_post_to_received(base_url, key, receiver, "/latency")
@@ -284,7 +283,7 @@ def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list
 
 
 @contextmanager
-def _kafka_variables() -> Iterator[dict[str, str]]:
+def _running_kafka() -> Iterator[dict[str, str]]:
     from tests.support.kafka_server import KafkaServer
 
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-kafka-") as folder:
@@ -297,7 +296,7 @@ def _kafka_variables() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _process(name: str, dsn: str, variables: dict[str, str]) -> Iterator[None]:
+def _running_process(name: str, dsn: str, variables: dict[str, str]) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
         settings = environment(DATABASE_URL=dsn, TICKETING_HOME=home, LOG_LEVEL="WARNING", **variables)
         process = subprocess.Popen([TICKETING, name], env=settings)

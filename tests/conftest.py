@@ -14,13 +14,13 @@ from tests.support.kafka_fixture import kafka, kafka_prefix, kafka_server  # noq
 from tests.support.postgres import cloned_database, drop_database, make_template, running_server
 from tests.support.vault import VAULT
 
-KAFKA = {"kafka", "kafka_server"}
-os.environ["MASTER_KEY"] = MASTER_KEY  # for this process and those it starts: they decrypt each other's data
+KAFKA_FIXTURES = {"kafka", "kafka_server"}
+os.environ["MASTER_KEY"] = MASTER_KEY  # for this process and the processes that it starts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that wait for Kafka come first: they take longest, and no run ends before its longest file."""
-    slow = {item.path for item in items if KAFKA & set(getattr(item, "fixturenames", ()))}
+    """Run files that need Kafka first, because they take longest and limit the duration of the run."""
+    slow = {item.path for item in items if KAFKA_FIXTURES & set(getattr(item, "fixturenames", ()))}
     items.sort(key=lambda item: item.path not in slow)
 
 

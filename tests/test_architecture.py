@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SERVERS = {"domain", "infrastructure"}
-PARTS = {"commands", "projections", "event_stream", "notary", "webhook_dispatcher"}
+FOUNDATION = {"domain", "infrastructure"}
+FEATURES = {"commands", "projections", "event_stream", "notary", "webhook_dispatcher"}
 MAY_IMPORT = {
     "domain": set(),
     "infrastructure": {"domain"},
-    "commands": SERVERS,
-    "projections": SERVERS,
-    "event_stream": SERVERS,
-    "notary": SERVERS,
-    "webhook_dispatcher": SERVERS | {"event_stream", "commands"},
-    "api": SERVERS | PARTS,
-    "pages": SERVERS | PARTS | {"api"},
-    "server": SERVERS | {"projections", "api", "pages"},
-    "cli": SERVERS | PARTS | {"api", "server"},
+    "commands": FOUNDATION,
+    "projections": FOUNDATION,
+    "event_stream": FOUNDATION,
+    "notary": FOUNDATION,
+    "webhook_dispatcher": FOUNDATION | {"event_stream", "commands"},
+    "api": FOUNDATION | FEATURES,
+    "pages": FOUNDATION | FEATURES | {"api"},
+    "server": FOUNDATION | {"projections", "api", "pages"},
+    "cli": FOUNDATION | FEATURES | {"api", "server"},
 }
 DOMAIN_LIBRARIES = {"msgspec"}
 
 
-# Where threads are started, and how it is noticed that one of them has ended.
+# The files that start threads, and how the end of each thread is noticed.
 THREADS = {
     "infrastructure/process/threads.py": "watched: an error ends the process",
     "infrastructure/storage/postgres.py": "psycopg's pool, whose threads log errors and go on",
@@ -56,12 +56,12 @@ def imported_names(path: Path) -> set[str]:
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_point_one_way(package):
     for path in (ROOT / package).rglob("*.py"):
-        ours = imported_names(path) & MAY_IMPORT.keys()
-        assert ours <= MAY_IMPORT[package] | {package}, path
+        imported = imported_names(path) & MAY_IMPORT.keys()
+        assert imported <= MAY_IMPORT[package] | {package}, path
 
 
 def imported_modules(path: Path, modules: Collection[str]) -> set[str]:
-    """The modules of ours that a file imports, also those within functions."""
+    """Those of `modules` that a file imports, including imports inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -71,7 +71,7 @@ def imported_modules(path: Path, modules: Collection[str]) -> set[str]:
     return found & set(modules)
 
 
-def test_no_modules_import_each_other_in_a_cycle():
+def test_imports_form_no_cycle():
     paths = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path
         for package in MAY_IMPORT
@@ -83,7 +83,7 @@ def test_no_modules_import_each_other_in_a_cycle():
     TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
 
-def test_the_domain_knows_no_library_but_msgspec():
+def test_the_domain_imports_no_library_but_msgspec():
     import sys
 
     for path in (ROOT / "domain").rglob("*.py"):
@@ -92,7 +92,7 @@ def test_the_domain_knows_no_library_but_msgspec():
 
 
 def starts_threads(path: Path) -> bool:
-    """Whether the file calls, or derives a class from, anything of STARTS_THREADS."""
+    """Whether the file calls one of STARTS_THREADS or derives a class from it."""
     for node in ast.walk(ast.parse(path.read_text())):
         used = [node.func] if isinstance(node, ast.Call) else getattr(node, "bases", [])
         for name in used:
@@ -108,29 +108,29 @@ def test_threads_are_started_only_where_their_end_is_noticed():
     assert {str(path.relative_to(ROOT)) for path in files if starts_threads(path)} == THREADS.keys()
 
 
-def test_every_connection_to_postgresql_is_made_where_its_waits_are_limited():
-    """A connection made with psycopg alone waits for a frozen server without a limit."""
+def test_only_one_module_connects_to_postgresql_because_it_limits_waits():
+    """By default, psycopg waits for a frozen server without a limit."""
     unlimited = ("psycopg.connect(", "Connection.connect(", "ConnectionPool(")
-    making = {
+    found = {
         str(path.relative_to(ROOT))
         for package in MAY_IMPORT
         for path in (ROOT / package).rglob("*.py")
         if any(call in path.read_text() for call in unlimited)
     }
-    assert making == {"infrastructure/storage/postgres.py"}
+    assert found == {"infrastructure/storage/postgres.py"}
 
 
-def test_no_file_grows_past_400_lines():
-    long = {
+def test_no_file_has_more_than_400_lines():
+    too_long = {
         str(path.relative_to(ROOT)): lines
         for folder in (*MAY_IMPORT, "tests", "benchmarks")
         for path in (ROOT / folder).rglob("*.py")
         if (lines := len(path.read_text().splitlines())) > 400
     }
-    assert long == {}
+    assert too_long == {}
 
 
-def test_no_two_parts_use_the_same_advisory_lock():
+def test_every_advisory_lock_has_a_unique_number():
     numbers = [
         node.value.value
         for package in MAY_IMPORT

@@ -1,4 +1,4 @@
-"""The documents say what is there."""
+"""The documents agree with the code and the files of the repository."""
 
 import configparser
 import re
@@ -14,32 +14,32 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
 
 
-def test_every_setting_is_documented_and_no_other():
+def test_the_documented_settings_are_those_that_exist():
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
 
     assert sorted(rows) == sorted(names_read())
 
 
-def test_every_metric_is_documented_as_what_it_is():
+def test_every_metric_is_documented_with_its_type_and_labels():
     page = (ROOT / "docs" / "operating.md").read_text()
     rows = re.findall(r"^\| `(ticketing_\w+)` \| (\w+) \| ([\w`, ]*)\|", page, re.MULTILINE)
-    ours = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+    defined = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
 
     assert sorted(
         (name.removesuffix("_total"), kind, re.findall(r"\w+", labels)) for name, kind, labels in rows
-    ) == (sorted((one._name, one._type, list(one._labelnames)) for one in ours))
+    ) == (sorted((metric._name, metric._type, list(metric._labelnames)) for metric in defined))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files(document):
+def test_links_lead_to_existing_files(document):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", document.read_text())
 
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_named_in_code_marks_exist(document):
-    """Names such as `server/app.py`; paths of an installation (.ticketing, TICKETING_HOME) are ignored."""
+def test_files_named_in_backquotes_exist(document):
+    """Checks names such as `server/app.py`. Ignores paths of an installation (.ticketing, TICKETING_HOME)."""
     folders = [path.name for path in ROOT.iterdir() if path.is_dir()]
     named = re.findall(
         rf"`((?:{'|'.join(map(re.escape, folders))})/[\w./-]+\.(?:py|sql|md|conf|html))`",
@@ -56,13 +56,13 @@ def test_every_decision_is_in_the_index():
     assert [path.name for path in sorted(folder.glob("[0-9]*.md")) if f"({path.name})" not in index] == []
 
 
-def test_every_dependency_is_pinned_and_has_its_line():
+def test_every_dependency_is_pinned_and_explained():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lists = (setup["options"]["install_requires"], *setup["options.extras_require"].values())
-    asked_for = [line for text in lists for line in text.split("\n") if line]
-    names = [re.match(r"[\w-]+", line).group() for line in asked_for]
+    requirements = [line for text in lists for line in text.split("\n") if line]
+    names = [re.match(r"[\w-]+", line).group() for line in requirements]
     page = (ROOT / "docs" / "decisions" / "0003-dependencies.md").read_text()
 
     assert [name for name in names if f"`{name}`" not in page] == []
-    assert [line for line in asked_for if "==" not in line] == []
+    assert [line for line in requirements if "==" not in line] == []

@@ -103,7 +103,7 @@ def traffic(postgres, template, kafka, tmp_path_factory):
             "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
             "WEBHOOK_RETRY_SECONDS": "0.1",
         }
-        with Site.running(dsn, log=log, beside=BESIDE, **variables) as site:
+        with Site.running(dsn, log=log, others=BESIDE, **variables) as site:
             secrets = [(f"key of {role}", key) for role, key in site.keys.items()]
             secrets.append(("master key", MASTER_KEY))
             for role in WITH_WEBHOOKS:
@@ -163,7 +163,7 @@ def use_everything(site, user_id, password):
     session = browser.http.cookies["ticketing"]
     app, pkce = make_app(site.store), make_pkce()
     csrf = forms_of(browser.open(authorization_path(app)).text)[0].fields["csrf_token"]
-    code = get_code(browser, app, **pkce.asked)
+    code = get_code(browser, app, **pkce.parameters)
     tokens = redeem(site.base_url, app, code, code_verifier=pkce.verifier).json()
     again = refresh(site.base_url, app, tokens["refresh_token"]).json()
     assert call(site.base_url, again["access_token"]).status_code == 200

@@ -59,7 +59,7 @@ def test_a_public_client_redeems_a_code_with_pkce_and_refreshes(site, browser):
     app = make_app(site.store, public=True)
     pkce = make_pkce()
 
-    answer = answer_of(consent(browser, authorization_path(app, **pkce.asked, scope="tickets:read")))
+    answer = answer_of(consent(browser, authorization_path(app, **pkce.parameters, scope="tickets:read")))
     tokens = redeem(site.base_url, app, answer["code"], code_verifier=pkce.verifier)
 
     assert (answer["state"], answer["iss"]) == ("s-1", site.base_url)
@@ -77,7 +77,7 @@ def test_a_public_client_redeems_a_code_with_pkce_and_refreshes(site, browser):
 def test_a_person_signs_in_and_is_asked_for_consent(site):
     app = make_app(site.store, name="Board <b>of</b> tickets")
     browser = Browser(site.base_url)
-    path = authorization_path(app, **make_pkce().asked)
+    path = authorization_path(app, **make_pkce().parameters)
 
     sent = browser.open(path)
     assert sent.status_code == 303
@@ -380,11 +380,11 @@ def test_a_redirect_uri_keeps_its_own_parameters(site, browser):
 def test_loopback_and_custom_scheme_redirect_uris_are_accepted(site, browser, uri):
     app = make_app(site.store, public=True, redirect_uris=(uri,))
     pkce = make_pkce()
-    page = browser.open(authorization_path(app, **pkce.asked))
+    page = browser.open(authorization_path(app, **pkce.parameters))
     assert page.status_code == 200, page.text
 
-    sent = consent(browser, authorization_path(app, **pkce.asked)).headers["Location"]
+    sent = consent(browser, authorization_path(app, **pkce.parameters)).headers["Location"]
 
     assert sent.startswith(uri)
-    code = answer_of(consent(browser, authorization_path(app, **pkce.asked)))["code"]
+    code = answer_of(consent(browser, authorization_path(app, **pkce.parameters)))["code"]
     assert redeem(site.base_url, app, code, code_verifier=pkce.verifier).status_code == 200

@@ -221,7 +221,7 @@ def grant_of(site, app):
 
 def test_one_of_a_hundred_redemptions_of_a_code_succeeds_and_its_tokens_are_revoked(site, browser):
     app, pkce = make_app(site.store, public=True), make_pkce()
-    code = get_code(browser, app, **pkce.asked)
+    code = get_code(browser, app, **pkce.parameters)
 
     answers = all_at_once(lambda n: redeem(site.base_url, app, code, code_verifier=pkce.verifier))
 

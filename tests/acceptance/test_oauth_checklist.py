@@ -184,7 +184,7 @@ def test_only_an_s256_challenge_is_accepted(browser, request, kind, asked):
 def test_a_challenge_that_was_sent_is_always_verified(site, browser, request, kind, verifier):
     """ASVS 10.4.6; RFC 9700 section 4.5.3, 4.8.2."""
     client, pkce = request.getfixturevalue(kind), make_pkce()
-    code = get_code(browser, client, **pkce.asked)
+    code = get_code(browser, client, **pkce.parameters)
     verifier = pkce.challenge if verifier == "challenge" else verifier
     given = {} if verifier is None else {"code_verifier": verifier}
 

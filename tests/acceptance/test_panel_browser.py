@@ -21,11 +21,11 @@ from tests.support.browser import PASSWORD, Browser, forms_of
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
-    barriers,
-    keep_picture,
-    keep_picture_if_wanted,
+    find_accessibility_problems,
     new_page,
     running_chromium,
+    save_screenshot,
+    save_screenshot_if_enabled,
 )
 from tests.support.oauth import make_app, make_pkce
 from tests.support.postgres import cloned_database
@@ -79,7 +79,7 @@ def test_signing_in_leads_to_the_requested_page_and_signing_out_ends_the_session
     assert "password is wrong" in page.get_by_role("alert").inner_text()
 
     sign_in(page, path="/admin/tickets")
-    keep_picture(page, "tickets")
+    save_screenshot(page, "tickets")
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/admin/sign-in")
     page.go_back()
@@ -99,8 +99,8 @@ def test_a_key_is_created_used_revoked_and_refused(page, ready):
     page.get_by_label("Requests an hour").fill("50")
     page.get_by_role("button", name="Create key").click()
     key = page.get_by_label("API key", exact=True).input_value()
-    assert barriers(page) == []
-    keep_picture(page, "key-created")
+    assert find_accessibility_problems(page) == []
+    save_screenshot(page, "key-created")
 
     def ask():
         headers = {"Authorization": f"Bearer {key}"}
@@ -113,9 +113,9 @@ def test_a_key_is_created_used_revoked_and_refused(page, ready):
     assert key[-4:] in row.inner_text()
     assert "Jane Smith" in row.inner_text()
     assert "Never" not in row.inner_text()
-    keep_picture(page, "keys")
+    save_screenshot(page, "keys")
     row.get_by_role("link", name="Revoke").click()
-    keep_picture(page, "confirm")
+    save_screenshot(page, "confirm")
     page.get_by_role("button", name="Revoke key").click()
     assert "Requests with it are refused" in page.get_by_role("status").inner_text()
 
@@ -139,7 +139,7 @@ def test_a_ticket_is_changed_and_commented_on_and_its_history_is_shown(page, rea
     page.get_by_label("Who may read it").select_option("internal")
     page.get_by_role("button", name="Comment").click()
     assert "The <b>engineer</b> is on the way." in page.get_by_role("article").inner_text()
-    keep_picture(page, "ticket")
+    save_screenshot(page, "ticket")
 
     page.get_by_role("link", name="History").click()
     entries = page.locator(".timeline > li").all_inner_texts()
@@ -156,7 +156,7 @@ def test_a_ticket_is_changed_and_commented_on_and_its_history_is_shown(page, rea
     slider.press("Home")
     page.get_by_role("button", name="Show").click()
     past = page.locator("#past").inner_text()
-    keep_picture(page, "history")
+    save_screenshot(page, "history")
 
     assert "As of version 1" in past
     assert "Nobody" in past
@@ -185,18 +185,18 @@ def test_a_webhook_is_registered_fails_and_its_delivery_is_sent_again(page, read
         page.get_by_role("textbox", name="Address").fill(receiver.url())
         page.get_by_role("button", name="Register webhook").click()
         secret = page.get_by_role("textbox", name="Secret").input_value()
-        assert barriers(page) == []
+        assert find_accessibility_problems(page) == []
         page.get_by_role("link", name="I have saved it").click()
         ready.ticket("guest", title="Gate does not close")
         eventually(lambda: "500" in deliveries(page), within=60)
-        keep_picture(page, "webhook-failing")
+        save_screenshot(page, "webhook-failing")
 
         del receiver.answers["/hook"]
         page.get_by_role("button", name="Redeliver").click()
         assert "sent again" in page.get_by_role("status").inner_text()
         eventually(lambda: "Delivered" in state_of_delivery(page), within=60)
-        keep_picture(page, "delivery")
-        assert barriers(page) == []
+        save_screenshot(page, "delivery")
+        assert find_accessibility_problems(page) == []
 
     last = receiver.posts[-1]
     assert Verifier(secret).verify(last.body, last.headers)["event"] == "ticket.created"
@@ -237,11 +237,11 @@ def test_an_application_is_registered_gets_consent_and_reads_tickets(page, ready
         page.get_by_role("button", name="Register application").click()
         client_id = page.get_by_label("Client id").input_value()
         secret = page.get_by_label("Client secret").input_value()
-        assert barriers(page) == []
-        keep_picture(page, "application")
+        assert find_accessibility_problems(page) == []
+        save_screenshot(page, "application")
         page.goto("/oauth/authorize?" + urlencode(authorization_query(client_id, callback)))
         assert "Wall board" in page.get_by_role("main").inner_text()
-        keep_picture(page, "consent")
+        save_screenshot(page, "consent")
         page.get_by_role("button", name="Allow", exact=True).click()
         page.wait_for_url(f"{callback}**")
     finally:
@@ -298,22 +298,22 @@ def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromi
     ids = create_objects(ready)
     page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     page.goto("/admin/sign-in")
-    found = {"/admin/sign-in": barriers(page)}
-    keep_picture_if_wanted(page, f"admin-sign-in-{scheme}")
+    found = {"/admin/sign-in": find_accessibility_problems(page)}
+    save_screenshot_if_enabled(page, f"admin-sign-in-{scheme}")
     sign_in(page)
     too_wide = []
     app = make_app(ready.store)
     consent = "/oauth/authorize?" + urlencode(
-        {**authorization_query(app.client_id, app.redirect_uri), **make_pkce().asked}
+        {**authorization_query(app.client_id, app.redirect_uri), **make_pkce().parameters}
     )
     panel = [path.format(**ids) for path, resource in PANEL if "GET" in resource.operations]
     for path in (*panel, "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
         page.goto(path)
-        found[path] = barriers(page)
+        found[path] = find_accessibility_problems(page)
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             too_wide.append(path)
         name = re.sub(r"[0-9a-f-]{32,}", "id", path.partition("?")[0]).replace("/", "-").strip("-")
-        keep_picture_if_wanted(page, f"{name}-{scheme}")
+        save_screenshot_if_enabled(page, f"{name}-{scheme}")
     page.context.close()
 
     assert {path: problems for path, problems in found.items() if problems} == {}
@@ -328,7 +328,7 @@ def site_with_script(ready):
     paths = [path.format(**filled.ids) for path, resource in PANEL if "GET" in resource.operations]
     asked_for = {
         **authorization_query(filled.ids["client_id"], filled.address),
-        **make_pkce().asked,
+        **make_pkce().parameters,
         "state": SCRIPT,
     }
     consent = "/oauth/authorize?" + urlencode(asked_for)

@@ -9,7 +9,14 @@ from tests.acceptance.site import PEOPLE
 from tests.acceptance.test_panel_forms import WORK
 from tests.acceptance.test_panel_forms import ids as ids
 from tests.support.browser import PASSWORD
-from tests.support.chromium import DESKTOP, PHONE, barriers, keep_picture, new_page, running_chromium
+from tests.support.chromium import (
+    DESKTOP,
+    PHONE,
+    find_accessibility_problems,
+    new_page,
+    running_chromium,
+    save_screenshot,
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +119,8 @@ def test_only_a_field_that_two_people_changed_is_a_conflict(chromium, ready, vie
     page.get_by_role("button", name="Save").click()
     asked = page.locator("form[aria-labelledby=work] .error").all_inner_texts()
     shown = [page.get_by_label(name).input_value() for name in ("Status", "Priority", "Assignee", "Unit")]
-    keep_picture(page, f"ticket-conflict-{viewport['width']}")
-    problems, too_wide = barriers(page), is_too_wide(page)
+    save_screenshot(page, f"ticket-conflict-{viewport['width']}")
+    problems, too_wide = find_accessibility_problems(page), is_too_wide(page)
     page.get_by_role("button", name="Save").click()
     page.get_by_role("status").wait_for()
     page.context.close()

@@ -9,7 +9,7 @@ import pytest
 
 from domain.ticket import Ticket
 from tests.support.commands import COMMAND_SECONDS, environment, ticketing
-from tests.support.exports import checked
+from tests.support.exports import run_verifier
 from tests.support.forks import TicketingProcess
 from tests.support.waiting import eventually
 
@@ -35,7 +35,7 @@ def test_an_export_over_http_passes_the_independent_verifier(site, tmp_path):
         (tmp_path / "data").write_bytes(exported.content)
         (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest{query}").content)
 
-        done = checked(tmp_path / "data", tmp_path / "manifest")
+        done = run_verifier(tmp_path / "data", tmp_path / "manifest")
 
         assert exported.headers["X-Export-To"] == str(last)
         assert ticket in exported.text
@@ -97,7 +97,7 @@ def test_an_export_by_time_can_be_resumed(site, tmp_path, file_format):
     assert rest.content == b"".join(lines[(2 if file_format == "csv" else 1) :])
     (tmp_path / "data").write_bytes(whole.content)
     (tmp_path / "manifest").write_bytes(site.client().get(f"/v1/audit/export/manifest?{query}").content)
-    done = checked(tmp_path / "data", tmp_path / "manifest")
+    done = run_verifier(tmp_path / "data", tmp_path / "manifest")
     assert done.returncode == 0, done.stderr
 
 
@@ -213,7 +213,7 @@ def test_the_command_line_exports_proves_and_verifies(site, tmp_path):
 
     assert whole.returncode == resumed.returncode == 0, resumed.stderr
     assert files[0].read_bytes() == content == to_stdout.stdout.encode()
-    assert checked(*files).returncode == 0
+    assert run_verifier(*files).returncode == 0
     assert by_time.stdout == to_stdout.stdout
     assert (other_range.returncode, "does not begin as" in other_range.stderr) == (1, True)
     assert [(one.returncode, "reversed" in one.stderr) for one in reversed_ranges] == [(1, True)] * 3

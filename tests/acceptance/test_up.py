@@ -199,7 +199,7 @@ def wait_until_answering(up):
         outcomes[outcome := outcome_of_request(up)] += 1
         return outcome == 200
 
-    eventually(is_answering, START_SECONDS, otherwise=lambda: f"{dict(outcomes)}\n{ends_of_logs(up)}")
+    eventually(is_answering, START_SECONDS, message=lambda: f"{dict(outcomes)}\n{ends_of_logs(up)}")
 
 
 def outcome_of_request(up):

@@ -211,7 +211,7 @@ def test_postgresql_starts_again_on_a_full_disk(up):
 
     killed.kill()
 
-    eventually(lambda: is_served_by_another(up, killed.pid), otherwise=up.output)
+    eventually(lambda: is_served_by_another(up, killed.pid), message=up.output)
     up.free()
     eventually(lambda: make_property(up).status_code == 201)
     eventually(lambda: (up.home / "disk-reserve").exists())

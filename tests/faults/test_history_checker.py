@@ -77,8 +77,8 @@ def evidence(postgres, template, tmp_path_factory, request):
             patience_seconds=PATIENCE_SECONDS,
         )
         with clients:
-            system.break_things(lambda: clients.left, FAULTS)
-        eventually(lambda: system.runs() and is_settled(site, stream), SETTLE_SECONDS)
+            system.inject_faults(lambda: clients.left, FAULTS)
+        eventually(lambda: system.restart_followers() and is_settled(site, stream), SETTLE_SECONDS)
 
         outcomes = Counter((operation.kind, operation.outcome) for operation in clients.history)
         print(f"{dict(system.done)}, {proxy.losses} answers lost; {dict(outcomes)}")

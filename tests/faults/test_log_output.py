@@ -75,7 +75,7 @@ def test_every_request_is_answered_and_every_post_arrives(output, database, stor
             names = ("api", "projector", "webhook-dispatcher", "notary")
             running = {name: processes.start(name) for name in names}
             address = f"http://127.0.0.1:{port}"
-            eventually(lambda: is_ready(address), otherwise="the API does not become ready")
+            eventually(lambda: is_ready(address), message="the API does not become ready")
             statuses_of_answers = [send_request(address, headers, number) for number in range(REQUESTS)]
             created = statuses_of_answers.count(201)
             eventually(lambda: len(receiver.posts) >= created)

@@ -289,7 +289,7 @@ def test_a_save_succeeds_with_a_pool_full_of_broken_connections(proxied_pool, pr
 def test_without_the_database_a_request_fails_within_its_deadline(proxy, proxied_store, conn):
     proxied_store.save(new_ticket("t0"))
     ticket = new_ticket()
-    proxy.become("reset")
+    proxy.set_mode("reset")
 
     for work in (lambda: proxied_store.load(Ticket, "t0"), lambda: proxied_store.save(ticket)):
         started = time.monotonic()
@@ -301,7 +301,7 @@ def test_without_the_database_a_request_fails_within_its_deadline(proxy, proxied
 
 
 def test_a_slow_network_only_delays_a_save(proxy, proxied_store, conn):
-    proxy.become("delay", delay_seconds=0.05)
+    proxy.set_mode("delay", delay_seconds=0.05)
     ticket = new_ticket()
 
     proxied_store.save(ticket)
@@ -311,13 +311,13 @@ def test_a_slow_network_only_delays_a_save(proxy, proxied_store, conn):
 
 
 def test_a_store_opens_without_the_database_and_saves_when_it_is_back(proxy, conn):
-    proxy.become("reset")
+    proxy.set_mode("reset")
     with make_pool(proxy.dsn, application="tests", max_size=POOL_SIZE) as pool:
         store = EventStore(pool, VAULT)
         with pytest.raises(psycopg.OperationalError):
             store.load(Ticket, "t1")
 
-        proxy.become("pass")
+        proxy.set_mode("pass")
         eventually(lambda: try_save(store, new_ticket()), 60)
 
     assert len(log(conn)) == 1

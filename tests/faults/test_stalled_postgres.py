@@ -68,11 +68,11 @@ def silent_network(request):
 
         @contextmanager
         def stalled():
-            proxy.become("blackhole")
+            proxy.set_mode("blackhole")
             try:
                 yield
             finally:
-                proxy.become("pass")
+                proxy.set_mode("pass")
 
         yield proxy.dsn, database, stalled
 

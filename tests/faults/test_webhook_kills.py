@@ -15,7 +15,7 @@ from tests.support.processes import Processes
 from tests.support.receivers import running_receiver
 from tests.support.stream import stream_settings
 from tests.support.waiting import eventually
-from tests.support.webhooks import open_ticket, register, settled, statuses, system
+from tests.support.webhooks import is_settled, open_ticket, register, statuses, system
 
 pytestmark = pytest.mark.faults
 
@@ -50,7 +50,7 @@ def test_kills_of_the_dispatcher_lose_no_delivery_and_change_none(
         register(store, receiver.url(path))
     try:
         if source == "kafka":
-            processes.keep("relay")
+            processes.keep_running("relay")
         for _ in range(kills):
             dispatcher = processes.start("webhook-dispatcher")
             received = len(receiver.posts)
@@ -60,10 +60,10 @@ def test_kills_of_the_dispatcher_lose_no_delivery_and_change_none(
             dispatcher.kill()
             dispatcher.wait()
         processes.start("webhook-dispatcher")
-        eventually(lambda: settled(pool, 2 * events), FINISH_SECONDS)
+        eventually(lambda: is_settled(pool, 2 * events), FINISH_SECONDS)
     finally:
         processes.close()
-        print(processes.last_words())
+        print(processes.end_of_log())
 
     assert statuses(pool) == {"delivered": 2 * events}
     for path in ("/one", "/two"):
@@ -114,7 +114,7 @@ def test_an_undecodable_record_becomes_a_dead_letter_and_the_others_are_delivere
     register(store, receiver.url())
     open_ticket(store)
     try:
-        processes.keep("relay")
+        processes.keep_running("relay")
         processes.start("webhook-dispatcher")
         eventually(lambda: len(dead_letters(pool)) == 2 and receiver.posts)
     finally:

@@ -28,7 +28,7 @@ def processes(database, kafka, kafka_prefix, tmp_path):
     started = Processes(
         database, tmp_path, KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_PREFIX=kafka_prefix, LOG_LEVEL="INFO"
     )
-    started.keep("relay")
+    started.keep_running("relay")
     yield started
     started.close()
 

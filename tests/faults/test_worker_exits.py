@@ -138,10 +138,10 @@ def freeze_all(system):
 def test_clients_get_answers_while_workers_end(system, fault):
     before = read_counts(system)
     with SteadyLoad(system.site, system.ticket_id) as load:
-        load.go_on(REQUESTS)
+        load.wait_for_requests(REQUESTS)
         ended, lost = fault(system)
         eventually(lambda: not any(worker.is_running() for worker in ended))
-        load.go_on(REQUESTS)
+        load.wait_for_requests(REQUESTS)
         eventually(lambda: len(workers_of(system)) == WORKERS)
     after = read_counts(system)
     opened, maybe_opened = load.titles(acknowledged=True), load.titles(acknowledged=False)
@@ -234,13 +234,13 @@ def connection_after(client):
 def test_the_api_can_be_started_again_soon_after_its_master_was_killed(system):
     orphans = workers_of(system)
     with SteadyLoad(system.site, system.ticket_id) as load:
-        load.go_on(REQUESTS)
+        load.wait_for_requests(REQUESTS)
         kill(system.api)
         eventually(lambda: not any(is_listening(worker) for worker in orphans), RELEASE_SECONDS)
         system.api = system.processes.start("api")
         eventually(lambda: not any(worker.is_running() for worker in orphans))
         eventually(lambda: is_ready(system.site))
-        load.go_on(REQUESTS)
+        load.wait_for_requests(REQUESTS)
 
     print(load.report())
     # Connections may be refused while no server runs.

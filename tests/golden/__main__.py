@@ -1,6 +1,6 @@
-"""`python -m tests.golden` writes an example of each stored event type and shape that has none yet.
+"""`python -m tests.golden` writes a golden event for each event type that has none with its present fields.
 
-A file is never written again, because stored events never change. A field added to an event adds a file.
+Existing files are never changed, because stored events never change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infrastructure.storage.event_store import encode
 
 FOLDER = Path(__file__).parent
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
-WORDS = {
+VALUES = {
     "event_id": "6f1ed002-ab5a-5f62-9a4c-1d6c1f4b4b0e",
     "originator_id": "01890a5d-ac96-774b-bcce-b302099a8057",
     "request_id": "01890a5d-ac96-774b-bcce-b302099a8058",
@@ -28,13 +28,13 @@ WORDS = {
 }
 
 
-def kept(event_type: str) -> list[Path]:
-    """The files of one event type, oldest first."""
+def golden_files(event_type: str) -> list[Path]:
+    """The golden events of one type, oldest first."""
     return sorted(FOLDER.glob(f"{event_type}.v1-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
 
-def example(kind: type[DomainEvent]) -> DomainEvent:
-    """An event with every field filled, derived from its declaration."""
+def make_example(kind: type[DomainEvent]) -> DomainEvent:
+    """Make an event with a value in every field, from the declaration of its type."""
     info: Any = inspect.type_info(kind)
     facts = {field.name: _value(field.name, field.type) for field in info.fields}
     facts |= {name: f"sealed:v1:{name}==" for name in kind.personal}
@@ -64,23 +64,25 @@ def _value(name: str, info: inspect.Type) -> Any:
         case inspect.IntType():
             return 7
         case inspect.StrType():
-            return WORDS.get(name, name) if name.endswith("_id") else WORDS.get(name, f'{name} "é" \\ 漢 🚰')
+            return (
+                VALUES.get(name, name) if name.endswith("_id") else VALUES.get(name, f'{name} "é" \\ 漢 🚰')
+            )
         case _:
-            raise NotImplementedError(f"{name} is {info}: add an example of that type here")
+            raise NotImplementedError(f"{name} is {info}: add an example of that type to _value")
 
 
 def main() -> None:
     for event_type, kind in event_types().items():
-        content = encode(example(kind))
-        files = kept(event_type)
-        if files and _shape(files[-1].read_bytes()) == _shape(content):
+        content = encode(make_example(kind))
+        files = golden_files(event_type)
+        if files and _field_names(files[-1].read_bytes()) == _field_names(content):
             continue
         path = FOLDER / f"{event_type}.v1-{len(files) + 1}.json"
         path.write_bytes(content)
         sys.stdout.write(f"{path.name}\n")
 
 
-def _shape(content: bytes) -> list[str]:
+def _field_names(content: bytes) -> list[str]:
     return list(msgspec.json.decode(content))
 
 

@@ -106,12 +106,12 @@ def test_each_credential_has_its_own_budget(store, notes):
 def test_without_the_database_no_note_is_lost_and_adding_one_does_not_wait(database, store):
     with Proxy(database) as proxy, make_pool(proxy.dsn, application="tests", max_size=2) as far:
         notes = AccessNotes(EventStore(far, VAULT))
-        proxy.become("reset")
+        proxy.set_mode("reset")
         started = time.monotonic()
         for number in range(5):
             notes.add(refusal(f"t{number}"))
         assert time.monotonic() - started < 1
-        proxy.become("pass")
+        proxy.set_mode("pass")
 
         events = wait_for(store, 5)
         notes.close()

@@ -187,7 +187,9 @@ def test_route_and_method_are_checked_before_the_key(client):
 
 
 def test_a_request_creates_one_command_context(client, store):
-    assert client.simulate_get("/v1/things", headers=bearer(make_key(store).key)).json["data"]["again"]
+    assert client.simulate_get("/v1/things", headers=bearer(make_key(store).key)).json["data"][
+        "has_one_command"
+    ]
 
 
 def test_an_unexpected_exception_is_500_without_its_text(client, store):

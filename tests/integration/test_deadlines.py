@@ -66,7 +66,7 @@ def in_time(seconds=AT_ONCE):
 def test_a_connection_is_closed_when_the_server_does_not_answer(proxy):
     with in_time(), connect(proxy.dsn, application="tests", limit_seconds=SECONDS) as conn:
         conn.execute("SELECT 1")
-        proxy.become("blackhole")
+        proxy.set_mode("blackhole")
         with pytest.raises(DeadlineExceeded):
             conn.execute("SELECT 1")
 
@@ -81,7 +81,7 @@ def test_a_transaction_ends_with_the_connection(proxy):
         conn.transaction(),
     ):
         conn.execute("SELECT 1")
-        proxy.become("blackhole")
+        proxy.set_mode("blackhole")
         conn.execute("SELECT 1")
 
 
@@ -93,7 +93,7 @@ def test_copy_has_the_same_limit(proxy):
         pytest.raises(DeadlineExceeded),
         cursor.copy("COPY (SELECT repeat('x', 10000) FROM generate_series(1, 20000)) TO STDOUT") as copy,
     ):
-        proxy.become("blackhole")
+        proxy.set_mode("blackhole")
         list(copy)
 
 
@@ -111,7 +111,7 @@ def test_an_async_connection_has_a_limit(proxy, monkeypatch):
     async def exceed_limit():
         async with await connect_async(proxy.dsn, application="tests") as conn:
             await conn.execute("SELECT 1")
-            proxy.become("blackhole")
+            proxy.set_mode("blackhole")
             with pytest.raises(DeadlineExceeded):
                 await conn.execute("SELECT 1")
             return conn.closed
@@ -142,17 +142,17 @@ def test_the_time_in_the_queue_counts_towards_the_limit_of_the_request(pool):
 def test_a_connection_that_exceeded_its_limit_is_not_used_again(proxy, proxied_pool):
     with request_limit(), proxied_pool.connection() as conn:
         lost = conn.fetch("SELECT pg_backend_pid()")
-        proxy.become("blackhole")
+        proxy.set_mode("blackhole")
         with pytest.raises(DeadlineExceeded):
             conn.fetch("SELECT 'a late answer'")
-    proxy.become("pass")
+    proxy.set_mode("pass")
 
     assert eventually(lambda: try_fetch(proxied_pool, "SELECT pg_backend_pid()")) != lost
 
 
 def test_while_the_server_does_not_answer_the_next_request_is_refused_at_once(proxy, proxied_pool):
     proxied_pool.fetch("SELECT 1")
-    proxy.become("blackhole")
+    proxy.set_mode("blackhole")
     with request_limit(), pytest.raises(DeadlineExceeded):
         proxied_pool.fetch("SELECT 1")
     eventually(lambda: proxied_pool._breaker.is_open)
@@ -161,7 +161,7 @@ def test_while_the_server_does_not_answer_the_next_request_is_refused_at_once(pr
         for _ in range(100):
             with request_limit(60.0), pytest.raises(PoolTimeout):
                 proxied_pool.fetch("SELECT 1")
-    proxy.become("pass")
+    proxy.set_mode("pass")
 
     assert eventually(lambda: try_fetch(proxied_pool, "SELECT 7")) == [(7,)]
 
@@ -200,13 +200,13 @@ def test_a_request_connects_in_the_time_it_has_left():
 def test_an_append_without_an_answer_may_be_stored_and_a_retry_stores_nothing_more(proxy, proxied_pool, conn):
     store, first_try = EventStore(proxied_pool, VAULT), operator()
     proxied_pool.fetch("SELECT 1")
-    proxy.become("delay", delay_seconds=1.0)  # the server receives it after the client has given up
+    proxy.set_mode("delay", delay_seconds=1.0)  # the server receives it after the client has given up
     with request_limit(), pytest.raises(DeadlineExceeded) as caught:
         store.save(new_property(first_try))
     assert outcome_is_unknown(caught.value)
     stored = "SELECT count(*) FROM es.stored_events"
     eventually(lambda: conn.execute(stored).fetchone() == (1,))
-    proxy.become("pass")
+    proxy.set_mode("pass")
 
     eventually(lambda: try_fetch(proxied_pool, "SELECT 1"))
     create(store, new_property(first_try), msgspec.structs.replace(first_try, is_retry=True))
@@ -217,7 +217,7 @@ def test_an_append_without_an_answer_may_be_stored_and_a_retry_stores_nothing_mo
 def test_a_pool_closes_while_the_server_does_not_answer(proxy):
     pool = make_pool(proxy.dsn, application="tests", max_size=3)
     pool.fetch("SELECT 1")
-    proxy.become("blackhole")
+    proxy.set_mode("blackhole")
     with request_limit(), pytest.raises(DeadlineExceeded):
         pool.fetch("SELECT 1")
 

@@ -21,7 +21,7 @@ from notary.proofs import prove
 from notary.signing import rotate_key
 from notary.verification import verify_log
 from notary.window import Range
-from tests.support.exports import VERIFIER, checked, climb
+from tests.support.exports import VERIFIER, climb, run_verifier
 from tests.support.history import History, append
 from tests.support.log import events_after
 from tests.support.vault import VAULT
@@ -57,7 +57,7 @@ def export(pool, conn, folder, first=1, last=None, file_format="ndjson"):
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize(("first", "last"), [(1, None), (1, 1), (200, 900), (400, 450), (2, 1_250)])
 def test_the_verifier_accepts_every_range(pool, conn, log, tmp_path, file_format, first, last):
-    done = checked(*export(pool, conn, tmp_path, first, last, file_format))
+    done = run_verifier(*export(pool, conn, tmp_path, first, last, file_format))
 
     assert done.returncode == 0, done.stderr
     assert "as signed" in done.stdout
@@ -130,7 +130,7 @@ def test_a_range_by_time_contains_the_events_of_that_time_and_is_accepted(
 
     files = export(pool, conn, tmp_path, since or 1, until, file_format)
 
-    done = checked(*files)
+    done = run_verifier(*files)
     assert positions_in(files[0]) == positions_between(store, since, until) != []
     assert (done.returncode, "Only events that occurred from" in done.stdout) == (0, True), done.stderr
 
@@ -164,7 +164,7 @@ def test_events_far_out_of_order_are_exported_without_the_events_between(pool, c
     found = positions_in(files[0])
     assert found == positions_between(store, since, until)
     assert found[-2:] == [late[0], late[2]]
-    assert checked(*files).returncode == 0
+    assert run_verifier(*files).returncode == 0
 
 
 def test_an_event_stored_later_changes_a_range_by_time_only_at_its_end(pool, conn, log, store, tmp_path):
@@ -209,7 +209,7 @@ def test_missing_and_added_events_of_a_range_by_time_are_detected(pool, conn, lo
     outside = b"".join(data(pool, Range(950, 950), "ndjson"))
     for altered in (lines[1:], lines[:-1], lines[:next_block], lines[next_block:], [*lines, outside], []):
         files[0].write_bytes(b"".join(altered))
-        assert checked(*files).returncode == 1
+        assert run_verifier(*files).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,10 @@ def test_a_range_may_have_a_position_and_a_time_unless_it_is_reversed(pool, conn
     at = time_of(store, 700)
     up_to = export(pool, conn, tmp_path, 650, at)
     assert positions_in(up_to[0]) == [p for p in positions_between(store, None, at) if p >= 650]
-    assert checked(*up_to).returncode == 0
+    assert run_verifier(*up_to).returncode == 0
     since = export(pool, conn, tmp_path, at, 750)
     assert positions_in(since[0]) == [p for p in positions_between(store, at, None) if p <= 750]
-    assert checked(*since).returncode == 0
+    assert run_verifier(*since).returncode == 0
 
     for first, last in ((750, at), (at, 650)):
         with pytest.raises(Invalid, match="reversed"):
@@ -271,7 +271,7 @@ def test_any_altered_byte_of_the_data_is_detected(pool, conn, log, tmp_path, fil
     whole = files[0].read_bytes()
     for at in range(0, len(whole), len(whole) // 25):
         files[0].write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert checked(*files).returncode == 1, at
+        assert run_verifier(*files).returncode == 1, at
 
 
 def test_missing_and_exchanged_events_are_detected(pool, conn, log, tmp_path):
@@ -280,7 +280,7 @@ def test_missing_and_exchanged_events_are_detected(pool, conn, log, tmp_path):
     exchanged = [lines[1], lines[0], *lines[2:]]
     for altered in (lines[:-1], lines[1:], lines[:5] + lines[6:], exchanged, [], lines * 2):
         files[0].write_bytes(b"".join(altered))
-        assert checked(*files).returncode == 1
+        assert run_verifier(*files).returncode == 1
 
 
 def test_an_altered_manifest_is_detected(pool, conn, log, tmp_path):
@@ -289,7 +289,7 @@ def test_an_altered_manifest_is_detected(pool, conn, log, tmp_path):
     for name, value in original.items():
         altered = original | {name: [] if isinstance(value, list) else "x"}
         files[1].write_text(json.dumps(altered))
-        assert checked(*files).returncode == 1, name
+        assert run_verifier(*files).returncode == 1, name
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_value_of_another_type_in_the_data_is_detected(pool, conn, log, tmp_pa
     original = json.dumps(json.loads(lines.partition("\n")[0])[name])
     files[0].write_text(lines.replace(f'"{name}":{original}', f'"{name}":{value}', 1))
 
-    done = checked(*files)
+    done = run_verifier(*files)
 
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert done.stderr.startswith("NOT AS SIGNED: ")
@@ -313,7 +313,7 @@ def test_an_invalid_manifest_is_refused(pool, conn, log, tmp_path, content):
     files = export(pool, conn, tmp_path, 300, 420)
     files[1].write_text(content)
 
-    done = checked(*files)
+    done = run_verifier(*files)
 
     assert (done.returncode, done.stderr.startswith("NOT AS SIGNED: ")) == (1, True)
 
@@ -322,9 +322,9 @@ def test_the_first_key_can_be_pinned(pool, conn, log, tmp_path):
     files = export(pool, conn, tmp_path)
     first_key = json.loads(json.loads(files[1].read_text())["keys"][0])["key"]
 
-    assert checked(*files, first_key).returncode == 0
-    assert checked(*files, "0123456789abcdef").returncode == 1
-    assert checked(tmp_path / "nothing", files[1]).returncode == 2
+    assert run_verifier(*files, first_key).returncode == 0
+    assert run_verifier(*files, "0123456789abcdef").returncode == 1
+    assert run_verifier(tmp_path / "nothing", files[1]).returncode == 2
 
 
 def test_an_export_takes_little_memory(pool, conn, log):

@@ -17,11 +17,11 @@ from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.support.webhooks import (
     SECRET,
+    is_settled,
     open_ticket,
     register,
     running_dispatcher,
     settings_for,
-    settled,
     statuses,
     system,
 )
@@ -113,7 +113,7 @@ def test_events_from_before_the_registration_are_not_sent(store, pool, receiver,
     register(store, receiver.url())
     later = open_ticket(store)
 
-    eventually(lambda: receiver.posts and settled(pool, 1))
+    eventually(lambda: receiver.posts and is_settled(pool, 1))
 
     assert [json.loads(post.body)["data"]["id"] for post in receiver.posts] == [later.id]
 
@@ -178,7 +178,7 @@ def test_the_events_of_a_ticket_arrive_in_order_although_one_fails_at_first(
         ticket.change({"title": f"Leak {number}"}, system())
         store.save(ticket)
 
-    eventually(lambda: settled(pool, 6))
+    eventually(lambda: is_settled(pool, 6))
 
     versions = [json.loads(post.body)["version"] for post in receiver.posts]
     assert versions == [1, 1, 1, 2, 3, 4, 5, 6]
@@ -195,7 +195,7 @@ def test_a_delivery_is_dead_after_the_last_attempt_and_the_next_one_of_its_ticke
     ticket.change({"title": "Flood"}, system())
     store.save(ticket)
 
-    eventually(lambda: settled(pool, 2))
+    eventually(lambda: is_settled(pool, 2))
 
     assert statuses(pool) == {"dead": 1, "delivered": 1}
     assert [row[:2] for row in attempts(pool)] == [(1, 500), (2, 500), (3, 500), (1, 200)]
@@ -227,7 +227,7 @@ def test_failures_of_bad_receivers_are_recorded_and_other_webhooks_are_delivered
     open_ticket(store)
 
     with running_dispatcher(settings):
-        eventually(lambda: settled(pool, len(paths)))
+        eventually(lambda: is_settled(pool, len(paths)))
 
     with pool.connection() as conn:
         rows = conn.execute(
@@ -254,7 +254,7 @@ def test_retry_after_delays_every_delivery_to_that_receiver(store, pool, receive
     eventually(lambda: attempts(pool))
     open_ticket(store)
 
-    eventually(lambda: settled(pool, 2))
+    eventually(lambda: is_settled(pool, 2))
 
     refused, *later = receiver.posts
     assert all(post.at - refused.at >= 0.95 for post in later)
@@ -320,7 +320,7 @@ def test_tls_certificates_are_verified_for_the_host_name(store, pool, database, 
         webhook_ids = [register(store, url).id for url in urls]
         open_ticket(store)
         with running_dispatcher(settings_for(database, tmp_path, webhook_retry_seconds=())):
-            eventually(lambda: settled(pool, 3))
+            eventually(lambda: is_settled(pool, 3))
 
     with pool.connection() as conn:
         outcomes = dict(conn.execute("SELECT endpoint_id, status FROM hook.deliveries").fetchall())

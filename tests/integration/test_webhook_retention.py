@@ -13,11 +13,11 @@ from tests.support.arrange import rotate_webhook_secret
 from tests.support.receivers import answer, running_receiver
 from tests.support.waiting import eventually
 from tests.support.webhooks import (
+    is_settled,
     open_ticket,
     register,
     running_dispatcher,
     settings_for,
-    settled,
     statuses,
     system,
 )
@@ -42,7 +42,7 @@ def finished_deliveries(database, store, pool, receiver, tmp_path):
     webhooks = [register(store, receiver.url(path)) for path in ("/hook", "/bad")]
     tickets = [open_ticket(store) for _ in range(3)]
     with running_dispatcher(settings_for(database, tmp_path, webhook_retry_seconds=())):
-        eventually(lambda: settled(pool, 6))
+        eventually(lambda: is_settled(pool, 6))
     assert statuses(pool) == {"delivered": 3, "dead": 3}
     return webhooks, tickets
 

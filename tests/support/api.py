@@ -33,32 +33,36 @@ class ThingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Things(Resource):
-    """POST registers a property of that name, the smallest real command."""
+    """POST registers a property with that name, because that is the smallest real command."""
 
     operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="Who asks", scope="tickets:read"),
+        "GET": Operation(summary="Show the caller", scope="tickets:read"),
         "POST": Operation(
-            summary="Make one", scope="properties:write", body=NewThing, query=ThingQuery, status=201
+            summary="Register a property",
+            scope="properties:write",
+            body=NewThing,
+            query=ThingQuery,
+            status=201,
         ),
-        "DELETE": Operation(summary="Fails"),
+        "DELETE": Operation(summary="Raise an error"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
-        respond(resp, {"caller": caller, "again": req.context.command() is req.context.command()})
+        respond(resp, {"caller": caller, "has_one_command": req.context.command() is req.context.command()})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = read_object(req)
         context = req.context.command()
         thing = SentValues(body, NewThing).read()
-        made = register_property(self.services.store, context.command_id, context, name=thing.name)
+        registered = register_property(self.services.store, context.command_id, context, name=thing.name)
         if thing.fails:
             raise RuntimeError("after the command")
         if thing.refusal:
             raise Refused(thing.refusal, "after the command")
-        resp.location = f"/v1/things/{made.id}"
+        resp.location = f"/v1/things/{registered.id}"
         resp.etag = '"1"'
-        respond(resp, {"id": made.id, "is_retry": context.is_retry}, status=201)
+        respond(resp, {"id": registered.id, "is_retry": context.is_retry}, status=201)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         raise RuntimeError("a secret: /etc/passwd")
@@ -67,7 +71,9 @@ class Things(Resource):
 class Thing(Resource):
     """GET returns the id of the path."""
 
-    operations: ClassVar[dict[str, Operation]] = {"GET": Operation(summary="One", scope="tickets:read")}
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="Show the id", scope="tickets:read")
+    }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, thing_id: str) -> None:
         respond(resp, thing_id)

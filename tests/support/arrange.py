@@ -1,4 +1,4 @@
-"""The commands that tests begin with, with plain arguments and valid values for what is left out."""
+"""Commands that set up tests, with plain arguments and valid defaults."""
 
 from commands import properties, tickets, users, webhooks
 from commands.values import ValidValues

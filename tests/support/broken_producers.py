@@ -14,23 +14,23 @@ from tests.support.kafka_server import KafkaProxy
 
 class ForgottenMarks:
     """A producer whose transaction markers reach only half of the partitions, as when a broker is killed
-    while it writes them. It does not tell Kafka that the other partitions belong to the transaction."""
+    while it writes them. The client never sends AddPartitionsToTxn for the other partitions."""
 
     def __init__(self, producer: KafkaProducer, settings: Settings) -> None:
         self._producer = producer
-        self._forgotten = {TopicPartition(events_topic(settings), n) for n in range(PARTITIONS // 2)}
-        self._forgotten.add(TopicPartition(position_topic(settings), 0))
+        self._omitted = {TopicPartition(events_topic(settings), n) for n in range(PARTITIONS // 2)}
+        self._omitted.add(TopicPartition(position_topic(settings), 0))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
 
     def begin_transaction(self) -> None:
         self._producer.begin_transaction()
-        self._producer._transaction_manager._partitions_in_transaction |= self._forgotten
+        self._producer._transaction_manager._partitions_in_transaction |= self._omitted
 
 
 class ForgottenAborts(ForgottenMarks):
-    """Forgets half of the markers, and aborts every transaction instead of committing it."""
+    """Omits half of the markers, and aborts every transaction instead of committing it."""
 
     def commit_transaction(self) -> None:
         self._producer.abort_transaction()

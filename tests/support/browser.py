@@ -16,9 +16,9 @@ PASSWORD = "otter violin quartz bramble"
 class PageForm:
     """One form of a page.
 
-    `action` and `method` say where it is sent. `fields` are the inputs with the values the server gave them,
-    `pairs` everything a browser sends, including lists and text areas. `typed` names the fields that a
-    person can fill in or choose.
+    `action` and `method` are the address and method of the request. `fields` has the inputs with their
+    initial values. `pairs` is everything that a browser sends, including lists and text areas. `typed` has
+    the names of the fields that a person can fill in or choose.
     """
 
     def __init__(self, action: str, method: str) -> None:
@@ -29,7 +29,7 @@ class PageForm:
         self.typed: list[str] = []
 
     def with_typed(self, **typed: str) -> list[tuple[str, str]]:
-        """The pairs a browser sends when a person has changed these fields and no others."""
+        """The pairs that a browser sends when a person has changed only these fields."""
         return [*((name, value) for name, value in self.pairs if name not in typed), *typed.items()]
 
 
@@ -42,19 +42,19 @@ class _Forms(HTMLParser):
         self._text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        name = given.get("name", "")
+        attributes = {name: value or "" for name, value in attrs}
+        name = attributes.get("name", "")
         if tag == "form":
-            self.forms.append(PageForm(given.get("action", ""), given.get("method", "get")))
+            self.forms.append(PageForm(attributes.get("action", ""), attributes.get("method", "get")))
         elif tag == "option" and self._select:
-            self._options.append((given.get("value", ""), "selected" in given))
+            self._options.append((attributes.get("value", ""), "selected" in attributes))
         elif not self.forms or not name:
             return
         elif tag == "input":
-            if given.get("type") not in ("checkbox", "radio") or "checked" in given:
-                self.forms[-1].fields[name] = given.get("value", "")
-                self.forms[-1].pairs.append((name, given.get("value", "")))
-            if given.get("type") != "hidden":
+            if attributes.get("type") not in ("checkbox", "radio") or "checked" in attributes:
+                self.forms[-1].fields[name] = attributes.get("value", "")
+                self.forms[-1].pairs.append((name, attributes.get("value", "")))
+            if attributes.get("type") != "hidden":
                 self.forms[-1].typed.append(name)
         elif tag == "select":
             self._select, self._options = name, []
@@ -63,7 +63,7 @@ class _Forms(HTMLParser):
             self._area, self._text = name, []
             self.forms[-1].typed.append(name)
         elif tag == "button":
-            self.forms[-1].buttons.append((name, given.get("value", "")))
+            self.forms[-1].buttons.append((name, attributes.get("value", "")))
 
     def handle_data(self, data: str) -> None:
         if self._area:
@@ -90,7 +90,7 @@ def forms_of(page: str) -> list[PageForm]:
 
 
 class Browser:
-    """Does not follow redirects, so that tests see each step."""
+    """A client with cookies. It does not follow redirects, so that tests can check each step."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -103,7 +103,7 @@ class Browser:
     def send(
         self, path: str, fields: dict[str, str] | list[tuple[str, str]], **headers: str
     ) -> requests.Response:
-        """Post a form as a page of the same site does."""
+        """Post a form, with the headers for a page of the same site."""
         sent = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Sec-Fetch-Site": "same-origin",

@@ -19,7 +19,7 @@ LOST = (b"ticket.opened", b"ticket.title_changed", b"ticket.commented")
 
 
 class System:
-    """An API with its workers and the processes that follow the log; all use PostgreSQL through a proxy."""
+    """An API with its workers, and followers of the log. All use PostgreSQL through a proxy."""
 
     def __init__(self, dsn: str, proxy: Proxy, processes: Processes, followers: list[str]) -> None:
         self._dsn = dsn
@@ -30,12 +30,12 @@ class System:
         self._random = random.Random(5)
         self.done: Counter[str] = Counter()
 
-    def break_things(self, left: Callable[[], int], faults: int) -> None:
+    def inject_faults(self, left: Callable[[], int], faults: int) -> None:
         """Inject `faults` faults, spread evenly over the requests that are left to make."""
-        at_first = left()
+        total = left()
         kinds = [
             self.kill_a_worker,
-            *self._kills(),
+            *self._make_kills(),
             self.end_sessions,
             self.cut_connections,
             self.lose_an_answer,
@@ -43,12 +43,12 @@ class System:
         order = [kinds[number % len(kinds)] for number in range(faults)]
         self._random.shuffle(order)
         for number, fault in enumerate(order, start=1):
-            due = at_first - number * at_first // (faults + 2)
-            eventually(lambda due=due: self.runs() and left() <= due, LIMIT_SECONDS)  # type: ignore[misc]
+            due = total - number * total // (faults + 2)
+            eventually(lambda due=due: self.restart_followers() and left() <= due, LIMIT_SECONDS)  # type: ignore[misc]
             fault()
             self.done[getattr(fault, "__name__", "")] += 1
 
-    def runs(self) -> bool:
+    def restart_followers(self) -> bool:
         """Restart followers that have ended, as a supervisor does. Returns whether the API runs."""
         for name, process in self._followers.items():
             if process.poll() is not None:
@@ -56,10 +56,10 @@ class System:
                 self.done[f"{name}_started_again"] += 1
         return self._api.poll() is None
 
-    def _kills(self) -> list[Callable[[], None]]:
-        return [self._killer(name) for name in self._followers]
+    def _make_kills(self) -> list[Callable[[], None]]:
+        return [self._make_kill(name) for name in self._followers]
 
-    def _killer(self, name: str) -> Callable[[], None]:
+    def _make_kill(self, name: str) -> Callable[[], None]:
         def fault() -> None:
             kill(self._followers[name])
             self._followers[name] = self._processes.start(name)
@@ -83,9 +83,9 @@ class System:
 
     def cut_connections(self) -> None:
         """Reset all connections at once and refuse new ones for up to 0.3 s."""
-        self._proxy.become("reset")
+        self._proxy.set_mode("reset")
         threading.Event().wait(self._random.uniform(0, 0.3))  # the length of the outage
-        self._proxy.become("pass")
+        self._proxy.set_mode("pass")
 
     def lose_an_answer(self) -> None:
         """Let the next append of one kind commit, and lose the server's reply."""

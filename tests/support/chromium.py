@@ -23,12 +23,12 @@ FLAGS = (
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 TIMEOUT_MILLISECONDS = 30_000
-SERIOUS = ("serious", "critical")
+REPORTED_IMPACTS = ("serious", "critical")
 
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
-    """A headless Chromium; the test is skipped where the machine has none."""
+    """A headless Chromium. Skips the test if the machine has none."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no Chromium on the PATH; on Debian: apt-get install chromium")
@@ -47,19 +47,19 @@ def new_page(browser: Browser, base_url: str, **options: Any) -> Page:
     return context.new_page()
 
 
-def barriers(page: Page) -> list[tuple[str, str]]:
+def find_accessibility_problems(page: Page) -> list[tuple[str, str]]:
     """The accessibility problems that axe-core rates serious or critical: (rule, first element)."""
     found = Axe().run(page).response["violations"]
-    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in REPORTED_IMPACTS]
 
 
-def keep_picture_if_wanted(page: Page, name: str) -> None:
-    """Call keep_picture if PICTURES=1 is set: screenshots of every page are slow."""
+def save_screenshot_if_enabled(page: Page, name: str) -> None:
+    """Call save_screenshot if PICTURES=1 is set: screenshots of every page are slow."""
     if os.environ.get("PICTURES") == "1":
-        keep_picture(page, name)
+        save_screenshot(page, name)
 
 
-def keep_picture(page: Page, name: str) -> None:
+def save_screenshot(page: Page, name: str) -> None:
     """Save a screenshot in .artifacts/screenshots (ignored by git) for people to look at."""
     folder = Path(__file__).parents[2] / ".artifacts" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)

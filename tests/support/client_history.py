@@ -21,8 +21,8 @@ IN_PROGRESS = "idempotency_in_progress"
 
 
 class Operation(NamedTuple):
-    """One attempt of a request, with the times before it was sent and after it was answered or failed. All
-    clients share the clock.
+    """One attempt of a request. `invoked_at` was read before sending it, `returned_at` after its answer or
+    failure; all clients share one clock.
 
     `key` is the Idempotency-Key, which all attempts of a request share; a read has a unique one. `marker` is
     the title or text that is written, unique to the key, or the title that was read. The outcome `unknown`
@@ -133,7 +133,7 @@ class _Client:
             answer: requests.Response | None = self._send(kind, ticket_id, key, expected_version)
         except requests.RequestException:
             answer = None
-        operation = _judged(self._number, kind, ticket_id, key, expected_version, invoked_at, answer)
+        operation = _make_operation(self._number, kind, ticket_id, key, expected_version, invoked_at, answer)
         if operation.outcome == "ok" and operation.ticket_id and operation.version:
             self._versions[operation.ticket_id] = operation.version
         elif operation.status == 412 and ticket_id:
@@ -159,7 +159,7 @@ class _Client:
         )
 
 
-def _judged(
+def _make_operation(
     client: int,
     kind: Kind,
     ticket_id: str | None,

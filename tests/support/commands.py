@@ -1,4 +1,4 @@
-"""Runs `ticketing` commands as a person does at a shell."""
+"""Runs `ticketing` commands, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without our settings, plus a master key and the given variables."""
+    """This process's environment without settings of the application, plus a master key and `variables`."""
     inherited = {name: value for name, value in os.environ.items() if name not in NEVER_INHERITED}
     return {**inherited, "COLUMNS": "200", "NO_COLOR": "1", "MASTER_KEY": MASTER_KEY, **variables}
 
@@ -38,7 +38,7 @@ def environment(**variables: str) -> dict[str, str]:
 def ticketing(
     *arguments: str | bytes, environ: Mapping[str, str], given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, with `given` on its standard input."""
+    """Run one command until it ends, with `given` on its standard input."""
     with tempfile.TemporaryDirectory(prefix="ticketing-command-") as folder:
         stdin, stdout, stderr = (Path(folder) / name for name in ("stdin", "stdout", "stderr"))
         stdin.write_text(given)

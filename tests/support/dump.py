@@ -1,4 +1,4 @@
-"""Reads everything a database stores, for searching it."""
+"""Reads everything that a database stores, so that tests can search it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from infrastructure.storage.embedded import postgres_programs
 
 
 def everything(dsn: str) -> dict[str, bytes]:
-    """The content by place: the output of pg_dump, the values of each table, and the sample values in
-    PostgreSQL's statistics."""
+    """The content of the database by source: the output of pg_dump, the values of each table, and the sample
+    values in PostgreSQL's statistics."""
     dump = subprocess.run(
         [postgres_programs() / "pg_dump", "--inserts", dsn], capture_output=True, timeout=60, check=True
     ).stdout

@@ -1,4 +1,4 @@
-"""Verifies exports as an auditor does, without any of our packages installed."""
+"""Verifies exports as an auditor does: with the verifier alone, and no other package of the project."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from notary.merkle import Step
 VERIFIER = Path(__file__).parents[2] / "tools" / "verify_export.py"
 
 
-def checked(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
-    """Run the verifier on a file and its manifest in an interpreter that has none of our packages."""
+def run_verifier(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    """Run the verifier on a file and its manifest, in an interpreter that has only the standard library."""
     return subprocess.run(
         [sys.executable, "-I", "-S", VERIFIER, *arguments], capture_output=True, text=True, timeout=60
     )

@@ -1,7 +1,7 @@
-"""Starts `ticketing` processes fast: it forks them from a server process that has imported the program.
+"""Starts `ticketing` processes fast, as forks of a server process that has imported the program.
 
-They run `cli.main.main()`, as the installed script does, but save half a second of imports. Tests of the
-start itself run the installed script (tests/acceptance/test_up.py).
+They run `cli.main.main()`, as the installed script does, but save half a second of imports. The tests of
+starting (tests/acceptance/test_up.py) run the installed script.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TicketingProcess:
         """Start the process; append its output to the files. `stderr` defaults to the file `stdout`."""
         files = (stdin, stdout, stderr or stdout)
         for file in files[1:]:
-            file.open("ab").close()  # so that tests can read it at once
+            file.open("ab").close()  # so that tests can read the file at once
         self._process = _forks.Process(
             target=_run,
             args=(program, [os.fsdecode(one) for one in arguments], dict(environ), os.getcwd(), files),

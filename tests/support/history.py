@@ -1,4 +1,4 @@
-"""Random histories that commands could have caused, in an order in which they could have happened."""
+"""Random sequences of events that commands could have recorded, in a possible order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class History:
         self.tickets: list[Ticket] = []
 
     def grow(self, steps: int) -> list[list[DomainEvent]]:
-        """The events of `steps` more steps, one list for each append."""
+        """Change aggregates in `steps` more steps, and return the events, one list for each append."""
         appends = []
         while len(appends) < steps:
             if events := self._grow_once().collect_events():
@@ -132,7 +132,7 @@ class History:
             case 3:
                 ticket.change({"status": self._random.choice(STATUSES)}, at)
             case 4:
-                self._change_status_as_old_logs_do(ticket, at)
+                self._change_status_as_in_old_logs(ticket, at)
             case 5:
                 ticket.change(
                     {"assignee_id": self._random.choice((None, *(user.id for user in self.users)))}, at
@@ -154,19 +154,19 @@ class History:
                 ticket.change({"category": f"category-{self._step}"}, at)
         return ticket
 
-    def _change_status_as_old_logs_do(self, ticket: Ticket, at: Context) -> None:
-        """Before `ticket.resolved` and `ticket.reopened` existed, every change of the status was the same
-        event; such logs must be read for ever."""
+    def _change_status_as_in_old_logs(self, ticket: Ticket, at: Context) -> None:
+        """Record `ticket.status_changed` for every change, as before `ticket.resolved` and
+        `ticket.reopened` existed. Such logs must stay readable."""
         status = self._random.choice(STATUSES)
         if status != ticket.status:
             ticket.record(TicketStatusChanged, at, status=status)
 
 
 def append(store: EventStore, appends: list[list[DomainEvent]]) -> int:
-    """Store the events without checks; return the last position."""
+    """Store the events without the checks of commands, and return the last position."""
     position = 0
     for events in appends:
-        sealed = store.encrypt(events)
-        stored = [store.mapper.to_stored_event(event) for event in sealed.events]
-        position = store.recorder.insert_events(stored, also=sealed.statements)[-1]
+        encrypted = store.encrypt(events)
+        stored = [store.mapper.to_stored_event(event) for event in encrypted.events]
+        position = store.recorder.insert_events(stored, also=encrypted.statements)[-1]
     return position

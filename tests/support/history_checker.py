@@ -46,8 +46,8 @@ class Posted(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Everything that is compared. `records` is None when the run had no Kafka. `rows` are the read tables,
-    `folded` the same computed from the log. `counted` is the number of 2xx answers by method and route."""
+    """Everything that is compared. `records` is None when the run had no Kafka. `rows` has the read tables,
+    `folded` the same rows computed from the log, `counted` the number of 2xx answers by method and route."""
 
     operations: Sequence[Operation]
     log: Sequence[Logged]
@@ -86,7 +86,7 @@ def check(evidence: Evidence) -> dict[str, list[str]]:
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
-def acknowledged_once(evidence: Evidence) -> Violations:
+def acknowledged_writes_are_stored_once(evidence: Evidence) -> Violations:
     """Every acknowledged write is in the log exactly once, at the version that its client received."""
     events = _by_marker(evidence)
     for request in _writes(evidence):
@@ -95,12 +95,13 @@ def acknowledged_once(evidence: Evidence) -> Violations:
             continue
         effects = events[request.key]
         if len(effects) != 1:
-            yield f"{request.key} was acknowledged and is {len(effects)} times in the log"
+            yield f"{request.key} was acknowledged and is in the log {len(effects)} times"
         elif effects[0].ticket_id != ok.ticket_id or ok.version not in (None, effects[0].version):
-            yield f"{request.key} was answered {ok.ticket_id} version {ok.version} and is {effects[0][2:4]}"
+            stored = f"{effects[0].ticket_id} version {effects[0].version}"
+            yield f"{request.key} was answered {ok.ticket_id} version {ok.version} and is stored as {stored}"
 
 
-def refused_never(evidence: Evidence) -> Violations:
+def refused_writes_are_not_stored(evidence: Evidence) -> Violations:
     """A refused write is not in the log, an unanswered one at most once, and no other event is in the log."""
     requests = {request.key: request for request in _writes(evidence)}
     for marker, effects in _by_marker(evidence).items():
@@ -110,10 +111,10 @@ def refused_never(evidence: Evidence) -> Violations:
         elif request.is_refused:
             yield f"{marker} was refused and is in the log"
         elif request.first_ok is None and len(effects) > 1:
-            yield f"{marker} was not answered and is {len(effects)} times in the log"
+            yield f"{marker} was not answered and is in the log {len(effects)} times"
 
 
-def versions_without_gaps(evidence: Evidence) -> Violations:
+def versions_have_no_gaps(evidence: Evidence) -> Violations:
     versions: dict[str, list[int]] = defaultdict(list)
     for event in sorted(evidence.log):
         versions[event.ticket_id].append(event.version)
@@ -123,7 +124,7 @@ def versions_without_gaps(evidence: Evidence) -> Violations:
 
 
 def feed_is_the_log(evidence: Evidence) -> Violations:
-    """Read from its beginning, the feed returns every event once, in order of position."""
+    """The feed, read from its beginning, returns every event once, in order of position."""
     expected = [(event.position, event.event_id) for event in sorted(evidence.log)]
     if list(evidence.feed) != expected:
         yield f"the feed differs: {sorted(set(evidence.feed) ^ set(expected))[:5] or 'in order'}"
@@ -134,7 +135,7 @@ def tables_are_the_fold(evidence: Evidence) -> Violations:
         rows, folded = evidence.rows.get(table, {}), evidence.folded.get(table, {})
         for key in sorted(rows.keys() | folded.keys()):
             if rows.get(key) != folded.get(key):
-                yield f"{table} {key}: {rows.get(key)} for {folded.get(key)}"
+                yield f"{table} {key}: {rows.get(key)} instead of {folded.get(key)}"
 
 
 def stream_is_the_log(evidence: Evidence) -> Violations:
@@ -149,7 +150,7 @@ def stream_is_the_log(evidence: Evidence) -> Violations:
         seen[record.position] += 1
         event = log.get(record.position)
         if event is None or (event.ticket_id, event.state) != (record.ticket_id, record.state):
-            yield f"the record of {record.position} is not what the log has there"
+            yield f"the record of {record.position} differs from the event in the log"
             continue
         if event.version != versions.get(event.ticket_id, 0) + 1:
             yield f"{event.ticket_id} version {event.version} came after {versions.get(event.ticket_id, 0)}"
@@ -163,7 +164,7 @@ def stream_is_the_log(evidence: Evidence) -> Violations:
     )
 
 
-def webhooks_hear_of_the_log(evidence: Evidence) -> Violations:
+def webhooks_receive_the_log(evidence: Evidence) -> Violations:
     """Each webhook receives every event at least once, correctly signed, and nothing else. The first
     deliveries of a ticket's events arrive in order. Posts with the same id have the same body."""
     log = {event.position: event for event in evidence.log}
@@ -173,12 +174,15 @@ def webhooks_hear_of_the_log(evidence: Evidence) -> Violations:
         last: dict[str, int] = {}
         for post in (post for post in evidence.posts if post.webhook == webhook):
             if not post.is_signed:
-                yield f"{webhook}: {post.message_id} has a signature that is not valid"
+                yield f"{webhook}: {post.message_id} has an invalid signature"
             if bodies.setdefault(post.message_id, post.body) != post.body:
-                yield f"{webhook}: {post.message_id} came with two bodies"
-            said = json.loads(post.body)
-            event = log.get(said["sequence"])
-            if event is None or (event.ticket_id, event.version) != (said["data"]["id"], said["version"]):
+                yield f"{webhook}: {post.message_id} was posted with two bodies"
+            payload = json.loads(post.body)
+            event = log.get(payload["sequence"])
+            if event is None or (event.ticket_id, event.version) != (
+                payload["data"]["id"],
+                payload["version"],
+            ):
                 yield f"{webhook}: {post.message_id} is about an event that is not in the log"
             elif event.position not in ids:
                 if event.version <= last.get(event.ticket_id, 0):
@@ -186,14 +190,14 @@ def webhooks_hear_of_the_log(evidence: Evidence) -> Violations:
                 last[event.ticket_id] = event.version
                 ids[event.position] = post.message_id
             elif ids[event.position] != post.message_id:
-                yield f"{webhook}: the event at {event.position} came under two ids"
+                yield f"{webhook}: the event at {event.position} was posted under two ids"
         for position in log.keys() - ids.keys():
             yield f"{webhook} never received the event at {position}"
 
 
 def versions_are_linearizable(evidence: Evidence) -> Violations:
     """Every request sees the versions that were answered before it began: no stale read, no lost update, no
-    version that nobody had asked for yet. A read shows the title of the version that it names."""
+    version from a write that had not been sent yet. A read shows the title of the version that it names."""
     titles = _titles(evidence)
     begun = {request.key: request.tries[0].invoked_at for request in _writes(evidence)}
     log = {(event.ticket_id, event.version): event for event in evidence.log}
@@ -262,19 +266,19 @@ def counters_agree(evidence: Evidence) -> Violations:
         outcomes = Counter(o.outcome for o in evidence.operations if o.kind == kind)
         least, most = outcomes["ok"], outcomes["ok"] + outcomes["unknown"]
         if not least <= evidence.counted.get(route, 0) <= most:
-            yield f"{route} was counted {evidence.counted.get(route, 0)} times for {least} to {most}"
+            yield f"{route} was counted {evidence.counted.get(route, 0)} times instead of {least} to {most}"
 
 
 CHECKS: dict[str, Callable[[Evidence], Violations]] = {
     check.__name__: check
     for check in (
-        acknowledged_once,
-        refused_never,
-        versions_without_gaps,
+        acknowledged_writes_are_stored_once,
+        refused_writes_are_not_stored,
+        versions_have_no_gaps,
         feed_is_the_log,
         tables_are_the_fold,
         stream_is_the_log,
-        webhooks_hear_of_the_log,
+        webhooks_receive_the_log,
         versions_are_linearizable,
         keys_apply_once,
         conditions_have_one_winner,

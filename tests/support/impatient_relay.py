@@ -1,4 +1,4 @@
-"""`ticketing relay` with time limits short enough for a test to wait for."""
+"""`ticketing relay` with shorter time limits, so that tests of the limits are fast."""
 
 from __future__ import annotations
 

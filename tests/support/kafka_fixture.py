@@ -1,4 +1,4 @@
-"""Fixtures of tests that need Kafka: one server for the run, and a unique topic prefix for each test."""
+"""Fixtures for tests that need Kafka: one server for the run, and a unique topic prefix for each test."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import pytest
 from tests.support.kafka_server import KafkaServer, KafkaUnavailable
 from tests.support.waiting import eventually
 
-OTHERS_SECONDS = 1_800
+OTHER_WORKERS_SECONDS = 1_800
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """KAFKA_BOOTSTRAP_SERVERS, or the bootstrap servers of one node that all workers of the run share."""
-    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        yield given
+    if configured := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield configured
         return
     folder = tmp_path_factory.getbasetemp()
     with _shared(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as servers:
@@ -62,7 +62,7 @@ def _shared(folder: Path) -> Iterator[str]:
         with _state(folder) as state:
             state["users"] -= 1
         if server is not None:
-            eventually(lambda: _is_unused(folder), OTHERS_SECONDS)
+            eventually(lambda: _is_unused(folder), OTHER_WORKERS_SECONDS)
             server.stop()
 
 
@@ -91,7 +91,7 @@ def _state(folder: Path) -> Iterator[dict[str, Any]]:
 def _start_server(folder: Path) -> KafkaServer:
     try:
         server = KafkaServer(folder)
-    except KafkaUnavailable as reason:
-        pytest.skip(str(reason))
+    except KafkaUnavailable as error:
+        pytest.skip(str(error))
     server.start()
     return server

@@ -144,15 +144,15 @@ class KafkaServer:
 
 
 class KafkaProxy(Proxy):
-    """Cuts connections that send records while `takes_records` is false, and forwards everything else: as a
-    broker that refuses records while its coordinator still commits transactions."""
+    """Closes connections that send records while `takes_records` is false, and forwards everything else.
+    This simulates a broker that refuses records while its coordinator still commits transactions."""
 
     def __init__(self, inner_port: int, proxy_port: int) -> None:
         super().__init__(f"host=127.0.0.1 port={inner_port}", port=proxy_port)
         self.bootstrap_servers = f"127.0.0.1:{proxy_port}"
         self.takes_records = True
 
-    def _is_to_lose(self, chunk: bytes, client: socket.socket, server: socket.socket) -> bool:
+    def _lose_if_requested(self, chunk: bytes, client: socket.socket, server: socket.socket) -> bool:
         return not self.takes_records and _PRODUCE in _api_keys(chunk)
 
 
@@ -242,6 +242,6 @@ def _accepts(port: int) -> bool:
 
 
 def _end_with_parent() -> None:
-    """Runs in the child before Java starts: the kernel kills it when the test process ends. Linux only."""
+    """Make the kernel kill this child when the test process ends. Works on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

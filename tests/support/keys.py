@@ -17,7 +17,7 @@ def operator() -> Context:
 
 
 def make_key(store: EventStore, **facts: Any) -> IssuedKey:
-    """Issue a key: by default for an admin, without user or rate limit; `facts` replace that."""
+    """Issue a key with the role admin, without user or rate limit. `facts` replace these defaults."""
     return issue_key(
         store, IssueKey(**{"name": "test", "role": "admin", "rate_limit": None, **facts}), operator()
     )

@@ -1,4 +1,4 @@
-"""Writers for the test of the log protocol: every kind of transaction that an appender can run.
+"""Writers for the test of the watermark. They run every kind of transaction that appends events.
 
 They run in separate processes, so that they commit in parallel and the follower does not slow them.
 """
@@ -142,7 +142,7 @@ class Follower:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop at the end of the log."""
+        """Read to the end of the log and stop."""
         self._stopping.set()
         self._thread.join()
 
@@ -158,7 +158,7 @@ class Follower:
 
 
 def read_without_watermark(conn: psycopg.Connection, position: int, limit: int):
-    """The control: reads as a follower that ignores the watermark would."""
+    """Read as a follower that ignores the watermark: the control in the test."""
     return conn.execute(
         "SELECT notification_id, originator_id, originator_version FROM es.stored_events"
         " WHERE notification_id > %s ORDER BY notification_id LIMIT %s",

@@ -36,7 +36,7 @@ class Pkce(NamedTuple):
     challenge: str
 
     @property
-    def asked(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, str]:
         return {"code_challenge": self.challenge, "code_challenge_method": "S256"}
 
 
@@ -47,8 +47,8 @@ def make_pkce() -> Pkce:
 
 
 def make_app(store: EventStore, *, public: bool = False, **facts: Any) -> App:
-    """Register a client with ticket scopes, the role admin and every grant type it can have."""
-    given = {
+    """Register a client with the scopes of tickets, the role admin and every grant type of its kind."""
+    parameters = {
         "name": "Board",
         "client_kind": "public" if public else "confidential",
         "scopes": ("tickets:read", "tickets:write"),
@@ -57,13 +57,13 @@ def make_app(store: EventStore, *, public: bool = False, **facts: Any) -> App:
         "grant_types": ALL_GRANTS[:2] if public else ALL_GRANTS,
         **facts,
     }
-    registered = register_client(store, RegisterClient(**given), operator())
+    registered = register_client(store, RegisterClient(**parameters), operator())
     uris = registered.client.redirect_uris
     return App(registered.client.id, registered.secret, uris[0] if uris else "")
 
 
 def authorization_path(app: App, **fields: str | None) -> str:
-    given = {
+    parameters = {
         "response_type": "code",
         "client_id": app.client_id,
         "redirect_uri": app.redirect_uri,
@@ -71,7 +71,7 @@ def authorization_path(app: App, **fields: str | None) -> str:
         **fields,
     }
     return "/oauth/authorize?" + urlencode(
-        {name: value for name, value in given.items() if value is not None}
+        {name: value for name, value in parameters.items() if value is not None}
     )
 
 
@@ -99,19 +99,19 @@ def ask(
     base_url: str, path: str, app: App | None, fields: dict[str, Any], **headers: str
 ) -> requests.Response:
     """Send a request of the client, with its credentials."""
-    given = dict(fields)
+    parameters = dict(fields)
     if app is not None and app.basic is None:
-        given.setdefault("client_id", app.client_id)
+        parameters.setdefault("client_id", app.client_id)
     return requests.post(
-        base_url + path, data=given, auth=app.basic if app else None, headers=headers, timeout=30
+        base_url + path, data=parameters, auth=app.basic if app else None, headers=headers, timeout=30
     )
 
 
 def redeem(base_url: str, app: App, code: str, **fields: str) -> requests.Response:
-    given = {
+    parameters = {
         "grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri, **fields
     }  # fmt: skip
-    return ask(base_url, "/oauth/token", app, given)
+    return ask(base_url, "/oauth/token", app, parameters)
 
 
 def refresh(base_url: str, app: App, token: str, **fields: str) -> requests.Response:
@@ -124,7 +124,10 @@ def tokens_for(browser: Browser, app: App, **fields: str | None) -> dict[str, An
     """Run the whole flow (consent, code, redemption) and return the tokens."""
     pkce = make_pkce()
     answer = redeem(
-        browser.base_url, app, get_code(browser, app, **pkce.asked, **fields), code_verifier=pkce.verifier
+        browser.base_url,
+        app,
+        get_code(browser, app, **pkce.parameters, **fields),
+        code_verifier=pkce.verifier,
     )
     assert answer.status_code == 200, answer.text
     tokens: dict[str, Any] = answer.json()

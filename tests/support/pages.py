@@ -1,4 +1,4 @@
-"""A page that exists only for tests, and a browser that calls the application in this process."""
+"""A page that exists only for tests, and a minimal browser that calls the application in this process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Desk(page.Page):
     """A page with a form, for tests of what all pages share."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": PageOperation(summary="Look"),
-        "POST": PageOperation(summary="Do"),
+        "GET": PageOperation(summary="Show the caller"),
+        "POST": PageOperation(summary="Repeat the text"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -42,18 +42,18 @@ class Desk(page.Page):
 
 
 class Page:
-    """Calls the application as a browser does, and keeps its cookies."""
+    """A client of the application in this process. It stores and sends cookies as a browser does."""
 
     def __init__(self, client: TestClient) -> None:
         self.client = client
         self.cookies: dict[str, str] = {}
 
     def open(self, path: str, **headers: str | None) -> Result:
-        return self._keep(self.client.simulate_get(path, headers=self.headers(headers)))
+        return self._store_cookies(self.client.simulate_get(path, headers=self.headers(headers)))
 
     def send(self, path: str, fields: dict[str, str], **headers: str | None) -> Result:
         sent = self.headers({"Content-Type": FORM, "Sec-Fetch-Site": "same-origin", **headers})
-        return self._keep(self.client.simulate_post(path, body=urlencode(fields), headers=sent))
+        return self._store_cookies(self.client.simulate_post(path, body=urlencode(fields), headers=sent))
 
     def sign_in(self, account: str = "max", password: str = PASSWORD, next_path: str = "") -> Result:
         form = forms_of(self.open("/admin/sign-in?" + urlencode({"next": next_path})).text)[0]
@@ -64,10 +64,10 @@ class Page:
 
     def headers(self, headers: dict[str, str | None]) -> dict[str, str]:
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        given = {name: value for name, value in headers.items() if value is not None}
-        return {"Cookie": cookies, **given} if cookies else given
+        sent = {name: value for name, value in headers.items() if value is not None}
+        return {"Cookie": cookies, **sent} if cookies else sent
 
-    def _keep(self, answer: Result) -> Result:
+    def _store_cookies(self, answer: Result) -> Result:
         for name, cookie in answer.cookies.items():
             if cookie.expires is not None:
                 self.cookies.pop(name, None)

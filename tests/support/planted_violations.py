@@ -10,7 +10,7 @@ from tests.support.client_history import Operation
 from tests.support.history_checker import Evidence
 
 
-def one(evidence: Evidence, **facts: Any) -> int:
+def index_of_success(evidence: Evidence, **facts: Any) -> int:
     """The index of a successful operation with these fields, from the middle of the history."""
     found = [
         index
@@ -28,48 +28,48 @@ def with_changed(items: Any, index: int, **facts: Any) -> list[Any]:
     return [*items[:index], items[index]._replace(**facts), *items[index + 1 :]]
 
 
-def event_of(evidence: Evidence, operation: Operation) -> int:
+def index_of_event(evidence: Evidence, operation: Operation) -> int:
     return next(i for i, event in enumerate(evidence.log) if event.marker == operation.key)
 
 
 def lost_write(e: Evidence) -> Evidence:
-    index = event_of(e, e.operations[one(e, kind="change")])
+    index = index_of_event(e, e.operations[index_of_success(e, kind="change")])
     return e._replace(log=without(e.log, index))
 
 
 def write_stored_twice(e: Evidence) -> Evidence:
-    index = event_of(e, e.operations[one(e, kind="comment")])
+    index = index_of_event(e, e.operations[index_of_success(e, kind="comment")])
     again = e.log[index]._replace(position=e.log[-1].position + 1, event_id="again")
     return e._replace(log=[*e.log, again])
 
 
-def wrong_version_told(e: Evidence) -> Evidence:
-    key = e.operations[one(e, kind="open")].key
+def wrong_version_answered(e: Evidence) -> Evidence:
+    key = e.operations[index_of_success(e, kind="open")].key
     return e._replace(operations=[o._replace(version=2) if o.key == key else o for o in e.operations])
 
 
 def refused_write_stored(e: Evidence) -> Evidence:
-    key = e.operations[one(e, kind="comment")].key
+    key = e.operations[index_of_success(e, kind="comment")].key
     changed = [o._replace(outcome="fail", status=409) if o.key == key else o for o in e.operations]
     return e._replace(operations=changed)
 
 
-def event_nobody_asked_for(e: Evidence) -> Evidence:
-    key = e.operations[one(e, kind="comment")].key
+def event_without_request(e: Evidence) -> Evidence:
+    key = e.operations[index_of_success(e, kind="comment")].key
     return e._replace(operations=[o for o in e.operations if o.key != key])
 
 
 def version_missing(e: Evidence) -> Evidence:
-    return e._replace(log=with_changed(e.log, second_event(e), version=102))
+    return e._replace(log=with_changed(e.log, index_of_second_event(e), version=102))
 
 
-def second_event(e: Evidence) -> int:
+def index_of_second_event(e: Evidence) -> int:
     """The index of a ticket's second event."""
     return next(i for i, event in enumerate(e.log) if event.version == 2)
 
 
-def second_record(e: Evidence) -> int:
-    position = e.log[second_event(e)].position
+def index_of_second_record(e: Evidence) -> int:
+    position = e.log[index_of_second_event(e)].position
     return next(i for i, record in enumerate(e.records) if record.position == position)
 
 
@@ -87,7 +87,7 @@ def stale_row(e: Evidence) -> Evidence:
     return e._replace(rows=rows)
 
 
-def row_gone(e: Evidence) -> Evidence:
+def row_missing(e: Evidence) -> Evidence:
     rows = {**e.rows, "comments": dict(list(e.rows["comments"].items())[1:])}
     return e._replace(rows=rows)
 
@@ -101,7 +101,7 @@ def record_repeated(e: Evidence) -> Evidence:
 
 
 def records_swapped(e: Evidence) -> Evidence:
-    index = second_record(e)
+    index = index_of_second_record(e)
     moved = e.records[index]
     return e._replace(records=[moved, *without(e.records, index)])
 
@@ -110,8 +110,8 @@ def record_altered(e: Evidence) -> Evidence:
     return e._replace(records=with_changed(e.records, 0, state=b"{}"))
 
 
-def record_elsewhere(e: Evidence) -> Evidence:
-    return e._replace(records=with_changed(e.records, second_record(e), partition=PARTITIONS))
+def record_in_another_partition(e: Evidence) -> Evidence:
+    return e._replace(records=with_changed(e.records, index_of_second_record(e), partition=PARTITIONS))
 
 
 def delivery_lost(e: Evidence) -> Evidence:
@@ -121,12 +121,12 @@ def delivery_lost(e: Evidence) -> Evidence:
     )
 
 
-def body_changed(e: Evidence) -> Evidence:
+def post_with_another_body(e: Evidence) -> Evidence:
     last = e.posts[-1]
     return e._replace(posts=[*e.posts, last._replace(body=last.body + b" ")])
 
 
-def another_id(e: Evidence) -> Evidence:
+def post_under_another_id(e: Evidence) -> Evidence:
     return e._replace(posts=[*e.posts, e.posts[-1]._replace(message_id="msg_other")])
 
 
@@ -139,9 +139,9 @@ def delivery_out_of_order(e: Evidence) -> Evidence:
     return e._replace(posts=[e.posts[first], *without(e.posts, first)])
 
 
-def read_is_stale(e: Evidence) -> Evidence:
+def stale_read(e: Evidence) -> Evidence:
     """A client's read does not show its own last write."""
-    write = e.operations[one(e, kind="change")]
+    write = e.operations[index_of_success(e, kind="change")]
     title = next(v.marker for v in e.log if (v.ticket_id, v.version) == (write.ticket_id, 1))
     later = max(o.returned_at for o in e.operations) + 1
     read = write._replace(
@@ -150,20 +150,20 @@ def read_is_stale(e: Evidence) -> Evidence:
     return e._replace(operations=[*e.operations, read])
 
 
-def read_shows_another_title(e: Evidence) -> Evidence:
-    index = one(e, kind="read")
+def read_of_another_title(e: Evidence) -> Evidence:
+    index = index_of_success(e, kind="read")
     return e._replace(operations=with_changed(e.operations, index, marker="something else"))
 
 
-def read_from_the_future(e: Evidence) -> Evidence:
+def read_before_the_write(e: Evidence) -> Evidence:
     """A version is read before the write that made it was sent."""
-    write = e.operations[one(e, kind="change")]
+    write = e.operations[index_of_success(e, kind="change")]
     read = write._replace(kind="read", key="read-x", marker=write.key, invoked_at=0.0, returned_at=0.1)
     return e._replace(operations=[*e.operations, read])
 
 
 def key_answered_differently(e: Evidence) -> Evidence:
-    write = e.operations[one(e, kind="change")]
+    write = e.operations[index_of_success(e, kind="change")]
     return e._replace(operations=[*e.operations, write._replace(version=write.version + 1)])
 
 
@@ -171,8 +171,8 @@ def key_applied_twice(e: Evidence) -> Evidence:
     return write_stored_twice(e)
 
 
-def update_lost(e: Evidence) -> Evidence:
-    """Two clients are answered that they changed the same version."""
+def lost_update(e: Evidence) -> Evidence:
+    """The answers to two clients report a change of the same version."""
     write = e.operations[
         next(i for i, o in enumerate(e.operations) if o.expected_version and o.outcome == "ok")
     ]
@@ -192,32 +192,32 @@ def answers_not_counted(e: Evidence) -> Evidence:
 
 
 PLANTED: list[tuple[Callable[[Evidence], Evidence], str]] = [
-    (lost_write, "acknowledged_once"),
-    (write_stored_twice, "acknowledged_once"),
-    (wrong_version_told, "acknowledged_once"),
-    (refused_write_stored, "refused_never"),
-    (event_nobody_asked_for, "refused_never"),
-    (version_missing, "versions_without_gaps"),
+    (lost_write, "acknowledged_writes_are_stored_once"),
+    (write_stored_twice, "acknowledged_writes_are_stored_once"),
+    (wrong_version_answered, "acknowledged_writes_are_stored_once"),
+    (refused_write_stored, "refused_writes_are_not_stored"),
+    (event_without_request, "refused_writes_are_not_stored"),
+    (version_missing, "versions_have_no_gaps"),
     (feed_skips_one, "feed_is_the_log"),
     (feed_repeats_one, "feed_is_the_log"),
     (stale_row, "tables_are_the_fold"),
-    (row_gone, "tables_are_the_fold"),
+    (row_missing, "tables_are_the_fold"),
     (record_lost, "stream_is_the_log"),
     (record_repeated, "stream_is_the_log"),
     (records_swapped, "stream_is_the_log"),
     (record_altered, "stream_is_the_log"),
-    (record_elsewhere, "stream_is_the_log"),
-    (delivery_lost, "webhooks_hear_of_the_log"),
-    (body_changed, "webhooks_hear_of_the_log"),
-    (another_id, "webhooks_hear_of_the_log"),
-    (signature_wrong, "webhooks_hear_of_the_log"),
-    (delivery_out_of_order, "webhooks_hear_of_the_log"),
-    (read_is_stale, "versions_are_linearizable"),
-    (read_shows_another_title, "versions_are_linearizable"),
-    (read_from_the_future, "versions_are_linearizable"),
+    (record_in_another_partition, "stream_is_the_log"),
+    (delivery_lost, "webhooks_receive_the_log"),
+    (post_with_another_body, "webhooks_receive_the_log"),
+    (post_under_another_id, "webhooks_receive_the_log"),
+    (signature_wrong, "webhooks_receive_the_log"),
+    (delivery_out_of_order, "webhooks_receive_the_log"),
+    (stale_read, "versions_are_linearizable"),
+    (read_of_another_title, "versions_are_linearizable"),
+    (read_before_the_write, "versions_are_linearizable"),
     (key_answered_differently, "keys_apply_once"),
     (key_applied_twice, "keys_apply_once"),
-    (update_lost, "conditions_have_one_winner"),
+    (lost_update, "conditions_have_one_winner"),
     (condition_ignored, "conditions_have_one_winner"),
     (answers_not_counted, "counters_agree"),
 ]

@@ -19,7 +19,7 @@ from infrastructure.storage.postgres import connect, migrate
 from projections.schema import create_read_schema
 
 TEMPLATE = f"ticketing_template_{os.getpid()}"
-ROOM_BYTES = 8 * 1024**3
+SPACE_BYTES = 8 * 1024**3
 _MEMORY = Path("/dev/shm")
 _numbers = count(1)
 
@@ -29,10 +29,10 @@ def running_server() -> Iterator[str]:
     """The DSN of a server that allows creating databases.
 
     This is TEST_DATABASE_URL, or an embedded server with production settings in a temporary directory. The
-    directory is in memory if there is room: creating and dropping many databases on a disk is slow.
+    directory is in memory if there is space: creating and dropping many databases on a disk is slow.
     """
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        yield given
+    if configured := os.environ.get("TEST_DATABASE_URL"):
+        yield configured
         return
     with tempfile.TemporaryDirectory(prefix="ticketing-test-", dir=_memory()) as folder:
         server = start_embedded(Path(folder) / "data")
@@ -43,8 +43,8 @@ def running_server() -> Iterator[str]:
 
 
 def _memory() -> str | None:
-    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > ROOM_BYTES
-    return str(_MEMORY) if roomy else None
+    has_space = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > SPACE_BYTES
+    return str(_MEMORY) if has_space else None
 
 
 def make_template(server: str) -> str:

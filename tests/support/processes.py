@@ -15,10 +15,10 @@ RESTART_SECONDS = 0.25
 
 
 class Processes:
-    """Processes that write to one log file; `close` ends all of them. `variables` are settings by name."""
+    """Processes that write to one log file. `variables` are settings by name. `close` ends the processes."""
 
     def __init__(self, dsn: str, home: Path, **variables: str) -> None:
-        given = {
+        defaults = {
             "DATABASE_URL": dsn,
             "TICKETING_HOME": str(home),
             "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",
@@ -26,24 +26,24 @@ class Processes:
             "WEBHOOK_RETRY_SECONDS": ",".join(["0.2"] * 40),
             "LOG_LEVEL": "INFO",
         }
-        self._environ = environment(**given | variables)
+        self._environ = environment(**defaults | variables)
         self._log = home / "processes.log"
         self._running: list[TicketingProcess] = []
         self._closing = threading.Event()
-        self._keepers: list[threading.Thread] = []
+        self._restarters: list[threading.Thread] = []
 
     def start(self, *command: str) -> TicketingProcess:
         process = TicketingProcess(*command, environ=self._environ, stdout=self._log)
         self._running.append(process)
         return process
 
-    def keep(self, *command: str) -> None:
+    def keep_running(self, *command: str) -> None:
         """Start the command and restart it whenever it ends, as a supervisor does."""
-        keeper = threading.Thread(target=self._keep, args=(self.start(*command), command))
-        keeper.start()
-        self._keepers.append(keeper)
+        restarter = threading.Thread(target=self._restart, args=(self.start(*command), command))
+        restarter.start()
+        self._restarters.append(restarter)
 
-    def _keep(self, process: TicketingProcess, command: tuple[str, ...]) -> None:
+    def _restart(self, process: TicketingProcess, command: tuple[str, ...]) -> None:
         while not self._closing.wait(RESTART_SECONDS):
             if process.poll() is not None:
                 process = self.start(*command)
@@ -53,13 +53,13 @@ class Processes:
         lines = self._log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if f'"event":"{event}"' in line]
 
-    def last_words(self) -> str:
+    def end_of_log(self) -> str:
         return self._log.read_text(errors="replace")[-20_000:]
 
     def close(self) -> None:
         self._closing.set()
-        for keeper in self._keepers:
-            keeper.join()
+        for restarter in self._restarters:
+            restarter.join()
         for process in self._running:
             process.terminate()
         for process in self._running:

@@ -1,4 +1,4 @@
-"""A TCP proxy between psycopg and PostgreSQL that simulates network faults."""
+"""A TCP proxy in front of PostgreSQL that simulates network faults."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.become("reset")
+        self.set_mode("reset")
         self._is_closed = True
         self._acceptor.join()
         self._listener.close()
 
-    def become(self, mode: Mode, *, delay_seconds: float = 0.0) -> None:
+    def set_mode(self, mode: Mode, *, delay_seconds: float = 0.0) -> None:
         """Change the mode, also for open connections. After `reset`, they are closed when this returns."""
         self.delay_seconds = delay_seconds
         self._mode = mode
@@ -101,7 +101,7 @@ class Proxy:
         return server
 
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
-        """Forward until either side closes, the mode becomes `reset`, or a message is to be lost."""
+        """Forward until either side closes, the mode becomes `reset`, or a message is lost on request."""
         while self._mode != "reset":
             readable, _, _ = select.select([client, server], [], [], _TICK_SECONDS)
             for source in readable:
@@ -113,24 +113,24 @@ class Proxy:
                 time.sleep(self.delay_seconds)
                 if source is server:
                     client.sendall(chunk)
-                elif self._is_to_lose(chunk, client, server):
+                elif self._lose_if_requested(chunk, client, server):
                     return
                 else:
                     server.sendall(chunk)
 
-    def _is_to_lose(self, chunk: bytes, client: socket.socket, server: socket.socket) -> bool:
+    def _lose_if_requested(self, chunk: bytes, client: socket.socket, server: socket.socket) -> bool:
         if self._lost_request is not None and self._lost_request in chunk:
             self._lost_request = None
         elif self._lost_reply is not None and self._lost_reply in chunk:
             self._lost_reply = None
             server.sendall(chunk)
-            self._swallow_reply(client, server)
+            self._discard_reply(client, server)
         else:
             return False
         self.losses += 1
         return True
 
-    def _swallow_reply(self, client: socket.socket, server: socket.socket) -> None:
+    def _discard_reply(self, client: socket.socket, server: socket.socket) -> None:
         """Discard the server's reply, including that to data the client still adds, until the server is ready
         for the next query, either side closes, or the mode becomes `reset`."""
         reply = b""

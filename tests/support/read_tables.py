@@ -1,4 +1,4 @@
-"""The rows of the read tables, and the rows computed from the log with the domain's aggregates."""
+"""The rows of the read tables, and the same rows computed from the log with the domain's aggregates."""
 
 from __future__ import annotations
 
@@ -58,9 +58,13 @@ def rows_of(events: Iterable[DomainEvent]) -> Rows:
         streams.setdefault(event.originator_id, []).append(event)
     properties, users, tickets = (_fold(kind, streams.values()) for kind in KINDS)
     names = {aggregate.id: aggregate.name for aggregate in (*properties, *users)}
-    units = {f"{home.id}/{unit_id}": name for home in properties for unit_id, name in home.units.items()}
+    units = {
+        f"{building.id}/{unit_id}": name
+        for building in properties
+        for unit_id, name in building.units.items()
+    }
     return {
-        "properties": {home.id: _property_row(home, tickets) for home in properties},
+        "properties": {building.id: _property_row(building, tickets) for building in properties},
         "units": {key: {"name": name} for key, name in units.items()},
         "users": {user.id: _user_row(user) for user in users},
         "tickets": {ticket.id: _ticket_row(ticket, names, units) for ticket in tickets},
@@ -81,16 +85,18 @@ def _fold(kind: Any, streams: Iterable[list[DomainEvent]]) -> list[Any]:
     return [kind.fold(None, events) for events in streams if isinstance(events[0], KINDS[kind])]
 
 
-def _property_row(home: Property, tickets: list[Ticket]) -> dict[str, Any]:
-    active = [t for t in tickets if t.property_id == home.id and t.status != "closed" and not t.is_deleted]
+def _property_row(building: Property, tickets: list[Ticket]) -> dict[str, Any]:
+    active = [
+        t for t in tickets if t.property_id == building.id and t.status != "closed" and not t.is_deleted
+    ]
     return {
-        "version": home.version,
-        "name": home.name,
-        **msgspec.structs.asdict(home.address),
-        "units_count": len(home.units),
+        "version": building.version,
+        "name": building.name,
+        **msgspec.structs.asdict(building.address),
+        "units_count": len(building.units),
         "active_tickets_count": len(active),
-        "created_at": home.created_at,
-        "updated_at": home.updated_at,
+        "created_at": building.created_at,
+        "updated_at": building.updated_at,
     }
 
 

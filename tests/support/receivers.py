@@ -1,4 +1,4 @@
-"""Webhook receivers: real HTTP servers on loopback that answer correctly or misbehave."""
+"""Webhook receivers: HTTP servers on loopback that answer correctly or misbehave."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Post(NamedTuple):
 
 
 class Receiver:
-    """Answers 200, or what `answers` has for the path. Records every post, whatever the answer."""
+    """A server that records every post and answers 200, or as `answers` defines for the path."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.posts: list[Post] = []
@@ -68,7 +68,7 @@ class _Server(ThreadingHTTPServer):
     receiver: Receiver
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Reports nothing: the dispatcher closes connections to bad receivers."""
+        """Ignore errors: the dispatcher closes connections to bad receivers."""
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.receiver.connections += 1
@@ -86,14 +86,14 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             receiver.posts.append(Post(self.path, headers, body, time.monotonic()))
             receiver.answers.get(self.path, answer(200))(self)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Logs nothing."""
+        def log_message(self, *_: Any) -> None:
+            """Log nothing."""
 
     return Handler
 
 
 def answer(status: int, body: bytes = b"ok", **headers: str) -> Answer:
-    """A handler that sends this answer. In header names, `_` stands for `-`."""
+    """Return a handler that sends this answer. In header names, write `_` for `-`."""
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
@@ -107,33 +107,33 @@ def answer(status: int, body: bytes = b"ok", **headers: str) -> Answer:
 
 
 def hang(handler: BaseHTTPRequestHandler) -> None:
-    """Never answers."""
+    """Never answer."""
     _receiver(handler).stopping.wait()
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
-    """Sends an endless header line, one byte at a time."""
+    """Send an endless header line, one byte at a time."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while not _receiver(handler).stopping.wait(0.05):
         handler.wfile.write(b"a")
 
 
 def drip_body(handler: BaseHTTPRequestHandler) -> None:
-    """Sends the status at once, then an endless body, one byte at a time."""
+    """Send the status at once, then an endless body, one byte at a time."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while not _receiver(handler).stopping.wait(0.05):
         handler.wfile.write(b"a")
 
 
 def reset(handler: BaseHTTPRequestHandler) -> None:
-    """Resets the connection instead of answering."""
+    """Reset the connection instead of answering."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     handler.close_connection = True
     handler.connection.close()
 
 
 def gigabyte(handler: BaseHTTPRequestHandler) -> None:
-    """Sends up to 1 GB, as much as the client reads."""
+    """Send up to 1 GB, as much as the client reads."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
     chunk = b"x" * 1_048_576
     with suppress(OSError):
@@ -143,13 +143,13 @@ def gigabyte(handler: BaseHTTPRequestHandler) -> None:
 
 
 def gzip_bomb(handler: BaseHTTPRequestHandler) -> None:
-    """Sends 100 kB that decompress to 100 MB."""
+    """Send 100 kB that decompress to 100 MB."""
     megabyte = gzip.compress(b"\0" * 1_000_000)  # gzip allows several members in one file
     answer(200, megabyte * 100, Content_Encoding="gzip")(handler)
 
 
 def garbage(handler: BaseHTTPRequestHandler) -> None:
-    """Sends bytes that are not HTTP."""
+    """Send bytes that are not HTTP."""
     handler.wfile.write(b"\x00\xff not http at all\r\n\r\n")
     handler.close_connection = True
 

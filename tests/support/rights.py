@@ -1,4 +1,4 @@
-"""An independent model of access, for tests: may a credential act on something with this role and reach?
+"""An independent model of access, for tests: whether a credential may act on something with a role and reach.
 
 It repeats the rule of domain/access.py with plain sets. All properties are {"A", "B", "C"}.
 """
@@ -24,13 +24,13 @@ class Held(NamedTuple):
     def covers(self, other: Held) -> bool:
         return RANK[self.role] >= RANK[other.role] and self.reach >= other.reach
 
-    def both(self, other: Held) -> Held:
+    def intersect(self, other: Held) -> Held:
         role = min(self.role, other.role, key=lambda role: RANK[role])
         return Held(role, self.reach & other.reach)
 
 
 class Person(NamedTuple):
-    """A person; `listed` is the person's list of properties."""
+    """A person; `listed` has the ids of the person's properties."""
 
     role: str
     listed: tuple[str, ...]
@@ -41,7 +41,7 @@ class Person(NamedTuple):
 
 
 class Credential(NamedTuple):
-    """A credential; `role` and `listed` were given to the key or OAuth client, and are None for a session."""
+    """A credential. `role` and `listed` are those of the API key or OAuth client; a session has None."""
 
     kind: str
     role: str | None
@@ -55,7 +55,7 @@ class Credential(NamedTuple):
             assert self.person is not None
             return self.person.held
         own = Held(self.role, frozenset(self.listed) or EVERYTHING)
-        return own if self.person is None else own.both(self.person.held)
+        return own if self.person is None else own.intersect(self.person.held)
 
     @property
     def is_narrowed(self) -> bool:

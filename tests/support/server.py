@@ -26,14 +26,14 @@ def running_api(
     workers: int = 2,
     threads: int = 8,
     projector: bool = True,
-    beside: Sequence[str] = (),
+    others: Sequence[str] = (),
     log: Path | None = None,
     forked: bool = True,
     **variables: str,
 ) -> Iterator[str]:
     """The base URL of an API on a free loopback port, once it is ready.
 
-    `beside` names `ticketing` commands to start too. All processes write to the file `log`. `variables` are
+    `others` names `ticketing` commands to start too. All processes write to the file `log`. `variables` are
     settings by the names of their environment variables.
     """
     port = free_port()
@@ -47,7 +47,7 @@ def running_api(
             **variables,
         )
         log = log or Path(home) / "output.log"
-        names = ("api", "projector", *beside) if projector else ("api", *beside)
+        names = ("api", "projector", *others) if projector else ("api", *others)
         start = TicketingProcess if forked else _start_script
         processes = [start(name, environ=settings, stdout=log) for name in names]
         try:

@@ -11,10 +11,10 @@ class _RecordingEnvironment(Mapping[str, str]):
     """An empty environment that records every name looked up in it."""
 
     def __init__(self) -> None:
-        self.asked: set[str] = set()
+        self.names: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
+        self.names.add(name)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -28,4 +28,4 @@ def names_read() -> set[str]:
     """The names of all environment variables that Settings reads."""
     environ = _RecordingEnvironment()
     load_settings(environ)
-    return environ.asked
+    return environ.names

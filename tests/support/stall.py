@@ -1,4 +1,4 @@
-"""Freezes a PostgreSQL server for a while, and clients that record the answers they get meanwhile."""
+"""Freezes a PostgreSQL server, and runs clients that record the answers they receive meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.2
 
 
 class Answer(NamedTuple):
-    """An answer; `text` is what the request wrote and its Idempotency-Key, None if it wrote nothing."""
+    """An answer. `text` is what the request wrote, and its Idempotency-Key; None if it writes nothing."""
 
     name: str
     text: str | None
@@ -54,12 +54,12 @@ def frozen(postmaster_pid: int) -> Iterator[None]:
 
 
 class Callers:
-    """`count` threads that send the requests in turn until `stop`, each waiting for the answer. A missing
-    answer is recorded with status 0."""
+    """`count` threads that send the requests in turn until `stop`. Each sends one request at a time.
+    A missing answer is recorded with status 0."""
 
-    def __init__(self, wanted: Sequence[Request], count: int, pause_seconds: float = PAUSE_SECONDS) -> None:
+    def __init__(self, kinds: Sequence[Request], count: int, pause_seconds: float = PAUSE_SECONDS) -> None:
         self.answers: list[Answer] = []
-        self._wanted = wanted
+        self._requests = kinds
         self._pause_seconds = pause_seconds
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(count)]
@@ -82,11 +82,11 @@ class Callers:
     def _run(self, number: int) -> None:
         with requests.Session() as session:
             session.trust_env = False
-            turn = number
+            index = number
             while not self._stopping.wait(self._pause_seconds):
-                request = self._wanted[turn % len(self._wanted)]
-                turn += 1
-                self.answers.append(send(session, request, f"{request.name}-{number}-{turn}"))
+                request = self._requests[index % len(self._requests)]
+                index += 1
+                self.answers.append(send(session, request, f"{request.name}-{number}-{index}"))
 
 
 def send(session: requests.Session, request: Request, text: str) -> Answer:

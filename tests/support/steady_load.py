@@ -20,16 +20,16 @@ TIMEOUT_SECONDS = 90
 
 
 class Exchange(NamedTuple):
-    """One request and its answer. `status` is None when no answer came; `trouble` is the reason.
+    """One request and its answer. `status` is None when no answer came; `error_text` is the reason.
 
     `port` is the client's port; it identifies the process at the other end of the connection. `title` is what
     a POST writes.
     """
 
-    asked: str
+    request: str
     status: int | None
     retry_after: str | None
-    trouble: str
+    error_text: str
     port: int
     title: str | None
     seconds: float
@@ -68,10 +68,10 @@ class SteadyLoad:
         for thread in self._threads:
             thread.join()
 
-    def go_on(self, requests: int) -> None:
-        """Return after that many more requests."""
-        goal = len(self.exchanges) + requests
-        eventually(lambda: len(self.exchanges) >= goal, TIMEOUT_SECONDS)
+    def wait_for_requests(self, requests: int) -> None:
+        """Wait until that many more requests have been answered or have failed."""
+        target = len(self.exchanges) + requests
+        eventually(lambda: len(self.exchanges) >= target, TIMEOUT_SECONDS)
 
     def unserved(self, excused_ports: set[int]) -> list[Exchange]:
         """The requests that got no usable answer, except those without any answer on connections to killed
@@ -88,7 +88,7 @@ class SteadyLoad:
 
     def report(self) -> str:
         slowest = max(one.seconds for one in self.exchanges)
-        outcomes = Counter(str(one.status or one.trouble) for one in self.exchanges)
+        outcomes = Counter(str(one.status or one.error_text) for one in self.exchanges)
         return f"{len(self.exchanges)} requests, the slowest {slowest:.2f} s: {dict(outcomes)}"
 
     def _run(self, number: int) -> None:
@@ -123,7 +123,7 @@ class SteadyLoad:
         headers: dict[str, str],
     ) -> Exchange:
         began, port = time.monotonic(), 0
-        status, retry_after, trouble = None, None, ""
+        status, retry_after, error_text = None, None, ""
         try:
             if connection.sock is None:
                 connection.connect()
@@ -133,8 +133,8 @@ class SteadyLoad:
             answer.read()
             status, retry_after = answer.status, answer.getheader("Retry-After")
         except (OSError, http.client.HTTPException) as error:
-            trouble = repr(error)
+            error_text = repr(error)
             connection.close()
         seconds = time.monotonic() - began
         title = body["title"] if body else None
-        return Exchange(f"{method} {path}", status, retry_after, trouble, port, title, seconds)
+        return Exchange(f"{method} {path}", status, retry_after, error_text, port, title, seconds)

@@ -152,9 +152,9 @@ class RelayProcess:
 
     def wait_for(self, event: str, within: float = 60) -> None:
         """Return when the relay has logged the event."""
-        said = f'"event":"{event}"'
-        eventually(lambda: said in self.output or self.process.poll() is not None, within)
-        assert said in self.output, self.output[-3_000:]
+        entry = f'"event":"{event}"'
+        eventually(lambda: entry in self.output or self.process.poll() is not None, within)
+        assert entry in self.output, self.output[-3_000:]
 
     def wait_for_end(self, within: float = 60) -> int:
         """Wait until the relay ends by itself and return its exit code."""

@@ -1,4 +1,4 @@
-"""Manipulations of the log that a database owner could make, one function each."""
+"""Manipulations of the log that an owner of the database could make. Each is one function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infrastructure.storage.postgres import Connection
 from notary import merkle
 from notary.blocks import Block, Row, read_log_id, sql
 
-Where = int | None  # the position that verification must name; None: any position
+Where = int | None  # the position that verification must report; None: any position
 
 
 def unprotect(conn: Connection) -> None:
@@ -55,7 +55,7 @@ def swap(conn: Connection, chance: random.Random) -> Where:
 
 
 def truncate_the_tail(conn: Connection, chance: random.Random) -> Where:
-    """The last events and their pages go, as if they had never been."""
+    """Delete the last events, and with chance 1/2 also their blocks and checkpoints."""
     position, _ = _any_event(conn, chance)
     conn.execute("DELETE FROM es.stored_events WHERE notification_id >= %s", [position])
     if chance.random() < 0.5:
@@ -71,19 +71,19 @@ def rechain(conn: Connection, chance: random.Random) -> Where:
     _set_state(conn, position, state.replace(b'"', b"'", 1))
     chain, reached = merkle.first_link(read_log_id(conn)), -1
     with conn.cursor(binary=True) as cur:
-        pages = [
+        blocks = [
             Block(*row) for row in cur.execute(sql["blocks_after"], {"number": 0, "limit": None}).fetchall()
         ]
-        for page in pages:
-            window = {"after": reached, "last": page.last_position, "limit": None}
+        for block in blocks:
+            window = {"after": reached, "last": block.last_position, "limit": None}
             rows = [Row(*row) for row in cur.execute(sql["read_events"], window).fetchall()]
             leaves = [row.leaf for row in rows]
-            chain = page.link(chain, merkle.root(leaves))
+            chain = block.link(chain, merkle.root(leaves))
             conn.execute(
                 "UPDATE notary.pages SET leaves = %s, root = %s, chain = %s WHERE number = %s",
-                [b"".join(leaves), merkle.root(leaves), chain, page.number],
+                [b"".join(leaves), merkle.root(leaves), chain, block.number],
             )
-            reached = page.last_position
+            reached = block.last_position
     return None
 
 

@@ -1,4 +1,4 @@
-"""The vault of the key that tests and the processes they start share."""
+"""The vault with the master key of the tests and of the processes that they start."""
 
 from __future__ import annotations
 

@@ -8,21 +8,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 0.01
+POLL_SECONDS = 0.01
 WAIT_SECONDS = 60.0
 
 
 def eventually(
-    condition: Callable[[], T], within: float = WAIT_SECONDS, *, otherwise: str | Callable[[], str] = ""
+    condition: Callable[[], T], within: float = WAIT_SECONDS, *, message: str | Callable[[], str] = ""
 ) -> T:
     """Wait until the condition is true and return its value.
 
-    Raises AssertionError after `within` seconds, with the message `otherwise` (or what it returns).
+    Raises AssertionError after `within` seconds, with `message`, or the text that `message` returns.
     """
     deadline = time.monotonic() + within
     while not (value := condition()):
         if time.monotonic() >= deadline:
-            message = otherwise() if callable(otherwise) else otherwise
-            raise AssertionError(message or f"the condition was not met within {within} s")
-        time.sleep(LOOK_SECONDS)
+            text = message() if callable(message) else message
+            raise AssertionError(text or f"the condition was not met within {within} s")
+        time.sleep(POLL_SECONDS)
     return value

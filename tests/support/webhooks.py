@@ -27,7 +27,7 @@ SECRET = "your_webhook_secret"
 
 
 def system() -> Context:
-    """The context of an operator's command with a new id."""
+    """The context of a new command that an operator runs now."""
     return system_context(datetime.now(UTC), auth="cli", command_id=new_id())
 
 
@@ -59,13 +59,13 @@ def open_ticket(store: EventStore, **facts: Any) -> Ticket:
 
 
 def settings_for(dsn: str, home: Path, **more: Any) -> Settings:
-    given = {
+    defaults = {
         "webhook_allow_private_addresses": True,
         "webhook_retry_seconds": (0.05, 0.1),
         "webhook_timeout_seconds": 1.0,
         **more,
     }
-    return Settings(home=home, database_url=dsn, master_key=MASTER_KEY, **given)
+    return Settings(home=home, database_url=dsn, master_key=MASTER_KEY, **defaults)
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def statuses(pool: Pool) -> dict[str, int]:
         return dict(conn.execute("SELECT status, count(*) FROM hook.deliveries GROUP BY 1").fetchall())
 
 
-def settled(pool: Pool, count: int) -> bool:
+def is_settled(pool: Pool, count: int) -> bool:
     """Whether there are that many deliveries and none is pending."""
     found = statuses(pool)
     return sum(found.values()) >= count and "pending" not in found

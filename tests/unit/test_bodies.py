@@ -1,4 +1,4 @@
-"""Reading bodies: what is no JSON object, what is no such object, and naming every bad field."""
+"""Reading request bodies: media type, size and JSON are checked, and every bad field is named."""
 
 import json
 from contextlib import suppress
@@ -40,10 +40,10 @@ class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def request(body=b"", content_type=JSON, **environ):
-    given = create_environ(method="POST", path="/v1/tickets", body=body)
+    defaults = create_environ(method="POST", path="/v1/tickets", body=body)
     if content_type is not None:
-        given["CONTENT_TYPE"] = content_type
-    return Request(given | environ)
+        defaults["CONTENT_TYPE"] = content_type
+    return Request(defaults | environ)
 
 
 def refusal_of(req):
@@ -96,11 +96,11 @@ def nested(levels):
     ],
     ids=lambda raw: repr(raw[:20]),
 )
-def test_what_is_no_json_object_is_refused(raw):
+def test_a_body_that_is_not_a_json_object_is_refused(raw):
     assert refusal_of(request(raw)).code == "invalid_json"
 
 
-def test_a_body_may_be_nested_as_deep_as_the_limit():
+def test_a_body_nested_to_the_limit_is_accepted():
     assert read_object(request(nested(MAX_DEPTH))) == json.loads(nested(MAX_DEPTH))
 
 
@@ -113,7 +113,7 @@ def test_a_body_may_be_nested_as_deep_as_the_limit():
         'Application/JSON; charset="utf-8"',
     ],
 )
-def test_json_in_utf_8_is_taken(content_type):
+def test_json_in_utf_8_is_accepted(content_type):
     assert read_object(request(b'{"a": "\\u00e9"}', content_type)) == {"a": "é"}
 
 
@@ -167,7 +167,7 @@ def test_a_body_shorter_than_its_length_is_refused():
     assert refusal_of(request(b'{"a": 1}', CONTENT_LENGTH="20")).code == "bad_request"
 
 
-def test_a_body_is_read_once_and_kept():
+def test_a_body_can_be_read_again_from_the_cache():
     req = request(b'{"a": 1}')
 
     assert read_object(req) == read_object(req)
@@ -181,7 +181,7 @@ def test_strings_are_trimmed():
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "message"),
+    ("fields", "field", "message"),
     [
         ({}, "title", "The title field is required."),
         ({"title": None}, "title", "The title field must not be null."),
@@ -219,13 +219,13 @@ def test_strings_are_trimmed():
     ],
     ids=str,
 )
-def test_a_bad_field_is_named_in_words(given, field, message):
-    body = given if "title" in given or not given else {"title": "leak", **given}
+def test_a_bad_field_is_named_with_a_message(fields, field, message):
+    body = fields if "title" in fields or not fields else {"title": "leak", **fields}
 
     assert details_of(body) == {field: [message]}
 
 
-def test_a_lone_surrogate_is_named():
+def test_a_field_with_a_lone_surrogate_is_named():
     body = read_object(request(b'{"title": "leak", "unit_id": "\\ud800"}'))
 
     assert list(details_of(body)) == ["unit_id"]
@@ -246,7 +246,7 @@ leak_fields = st.sampled_from(Leak.__struct_fields__) | st.text(st.characters())
 
 
 @given(st.dictionaries(leak_fields, json_values, max_size=6))
-def test_anything_is_either_taken_or_named(body):
+def test_every_object_is_accepted_or_its_bad_fields_are_named(body):
     try:
         SentValues(body, Leak).read()
     except Invalid as refusal:
@@ -254,10 +254,10 @@ def test_anything_is_either_taken_or_named(body):
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_break_the_parser(raw):
+def test_any_bytes_are_parsed_or_refused(raw):
     with suppress(Refused):
         assert isinstance(read_object(request(raw)), dict)
 
 
-def test_falcon_is_not_asked_to_parse_bodies():
+def test_falcon_does_not_parse_form_bodies():
     assert not falcon.RequestOptions().auto_parse_form_urlencoded

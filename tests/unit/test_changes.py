@@ -1,4 +1,4 @@
-"""The changes of a history, applied one after the other, are the ticket."""
+"""Applying the changes of a ticket's history in order gives the state of the ticket."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from domain.ticket import Ticket
 from tests.support.history import History
 from tests.unit.builders import TICKET_FIELDS, context
 
-PLAIN = {
+ATTRIBUTES = {  # of Ticket, by the name that the change has
     "title": "title",
     "description": "description",
     "status": "status",
@@ -22,7 +22,7 @@ PLAIN = {
 }
 
 
-def a_ticket():
+def open_ticket():
     return Ticket.open("t1", context(), **TICKET_FIELDS)
 
 
@@ -43,8 +43,8 @@ def test_folding_the_changes_gives_the_ticket(seed, steps):
                 assert change.before != change.after
                 fields[name] = change.after
 
-        assert {name: fields.get(name) for name in PLAIN} == {
-            name: getattr(ticket, attribute) for name, attribute in PLAIN.items()
+        assert {name: fields.get(name) for name in ATTRIBUTES} == {
+            name: getattr(ticket, attribute) for name, attribute in ATTRIBUTES.items()
         }
         assert [
             (key.removeprefix("comments."), f["text"], f["visibility"], f["user_id"])
@@ -67,16 +67,16 @@ def test_every_field_of_a_ticket_is_a_change_unless_it_is_excluded():
         assert change == Change(getattr(before, name), "another value")
 
 
-def test_before_the_opening_every_field_is_null():
-    changes = ticket_changes(None, a_ticket())
+def test_every_field_is_null_before_the_ticket_is_opened():
+    changes = ticket_changes(None, open_ticket())
 
     assert changes["title"] == Change(None, "Leak")
     assert changes["deleted"] == Change(None, False)
     assert "unit_id" not in changes
 
 
-def test_a_field_that_stays_is_no_change():
-    ticket = a_ticket()
+def test_a_field_that_keeps_its_value_is_not_a_change():
+    ticket = open_ticket()
     ticket.change({"status": "closed"}, context())
 
     (_, second) = ticket_steps(ticket.collect_events())

@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 def test_the_result_and_the_progress_are_returned():
     shown = []
-    here = os.getpid()
+    parent_id = os.getpid()
 
     def work(progress):
         progress(1, 2)
@@ -19,7 +19,7 @@ def test_the_result_and_the_progress_are_returned():
         return os.getpid()
 
     with run_in_child(work) as child:
-        assert child.wait(lambda *reached: shown.append(reached)) != here
+        assert child.wait(lambda *reached: shown.append(reached)) != parent_id
     assert shown == [(1, 2), (2, 2)]
 
 
@@ -48,7 +48,7 @@ def test_the_child_ignores_ctrl_c():
         assert child.wait(lambda *reached: None) == "done"
 
 
-def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
+def test_the_process_ends_with_the_block(tmp_path):
     started = tmp_path / "started"
 
     def work(progress):
@@ -62,7 +62,7 @@ def test_it_is_ended_when_nobody_waits_any_more(tmp_path):
         os.kill(int(started.read_text()), 0)
 
 
-def test_one_that_is_ended_is_told_of_to_who_waits():
+def test_wait_raises_when_the_work_is_ended():
     def work(progress):
         progress(1, 2)
         signal.pause()

@@ -1,4 +1,4 @@
-"""Whose address counts: what a client writes about itself is not believed."""
+"""The client's address: X-Forwarded-For is used only behind a trusted proxy."""
 
 from ipaddress import ip_network
 
@@ -27,13 +27,13 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         (None, "1.2.3.4", TRUSTED, None),
     ],
 )
-def test_only_trusted_proxies_name_the_client(peer, forwarded_for, trusted, expected):
+def test_only_a_trusted_proxy_can_name_the_client(peer, forwarded_for, trusted, expected):
     assert client_address(peer, forwarded_for, trusted) == expected
 
 
-def test_the_setting_takes_networks():
-    given = load_settings({"TRUSTED_PROXIES": "10.0.0.0/8, 192.168.1.7"})
+def test_trusted_proxies_are_addresses_or_networks():
+    settings = load_settings({"TRUSTED_PROXIES": "10.0.0.0/8, 192.168.1.7"})
 
-    assert [str(network) for network in given.trusted_proxies] == ["10.0.0.0/8", "192.168.1.7/32"]
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "192.168.1.7/32"]
     with pytest.raises(BadSettings, match="TRUSTED_PROXIES"):
         load_settings({"TRUSTED_PROXIES": "nginx"})

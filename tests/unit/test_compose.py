@@ -16,10 +16,10 @@ from tests.support.settings import names_read
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+BUILT_SERVICES = {name: service for name, service in SERVICES.items() if "build" in service}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
-PYTHONS_OWN = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+READ_BY_PYTHON = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 SUBCOMMANDS = set(typer.main.get_command(app).commands)
 
 
@@ -28,13 +28,13 @@ def dockerfile_environment():
     return dict(pair.split("=", 1) for pair in re.findall(r"\w+=\S+", block))
 
 
-def interpolated(value):
-    """As docker compose reads it where nothing but what is asked for is set."""
+def interpolate(value):
+    """The value in docker compose when only the required variables are set."""
     return re.sub(r"\$\{\w+:([-?])([^}]*)\}", lambda found: found[2] if found[1] == "-" else "given", value)
 
 
 def test_every_process_is_a_subcommand():
-    assert {service["command"][0] for service in OURS.values()} == {
+    assert {service["command"][0] for service in BUILT_SERVICES.values()} == {
         "migrate",
         "api",
         "projector",
@@ -42,7 +42,7 @@ def test_every_process_is_a_subcommand():
         "relay",
         "webhook-dispatcher",
     }
-    assert {service["command"][0] for service in OURS.values()} <= SUBCOMMANDS
+    assert {service["command"][0] for service in BUILT_SERVICES.values()} <= SUBCOMMANDS
 
 
 def test_the_image_runs_the_console_script():
@@ -53,39 +53,39 @@ def test_the_image_runs_the_console_script():
 
 
 def test_every_variable_is_read_by_settings():
-    given = {name for service in OURS.values() for name in service["environment"]}
-    given |= dockerfile_environment().keys() - PYTHONS_OWN
+    variables = {name for service in BUILT_SERVICES.values() for name in service["environment"]}
+    variables |= dockerfile_environment().keys() - READ_BY_PYTHON
 
-    assert given <= names_read()
+    assert variables <= names_read()
 
 
-def test_the_settings_given_are_accepted():
-    for service in OURS.values():
-        given = {name: interpolated(str(value)) for name, value in service["environment"].items()}
-        load_settings({**dockerfile_environment(), **given})
+def test_the_settings_of_every_service_are_valid():
+    for service in BUILT_SERVICES.values():
+        variables = {name: interpolate(str(value)) for name, value in service["environment"].items()}
+        load_settings({**dockerfile_environment(), **variables})
 
 
 def test_the_database_address_names_the_postgres_service():
     postgres = SERVICES["postgres"]["environment"]
-    owner = OURS["migrate"]["environment"]["MIGRATE_DATABASE_URL"]
-    address = OURS["api"]["environment"]["DATABASE_URL"]
+    owner = BUILT_SERVICES["migrate"]["environment"]["MIGRATE_DATABASE_URL"]
+    address = BUILT_SERVICES["api"]["environment"]["DATABASE_URL"]
 
     assert owner.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
     assert not address.startswith(f"postgresql://{postgres['POSTGRES_USER']}:")
-    assert "MIGRATE_DATABASE_URL" not in OURS["api"]["environment"]
+    assert "MIGRATE_DATABASE_URL" not in BUILT_SERVICES["api"]["environment"]
     for each in (owner, address):
         assert each.endswith(f"@postgres:5432/{postgres['POSTGRES_DB']}")
 
 
 def test_the_kafka_address_names_the_kafka_service():
-    address = OURS["relay"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
+    address = BUILT_SERVICES["relay"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
     kafka = SERVICES["kafka"]
 
     assert kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{address}"
-    assert OURS["api"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"] == address
+    assert BUILT_SERVICES["api"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"] == address
 
 
-def test_kafka_is_the_version_the_tests_run():
+def test_kafka_has_the_version_that_the_tests_run():
     pom = (ROOT / "tests" / "support" / "kafka" / "pom.xml").read_text()
     version = re.search(r"<kafka.version>(.+)</kafka.version>", pom).group(1)
 
@@ -97,21 +97,21 @@ def test_ports_agree():
     host_port, container_port = SERVICES["nginx"]["ports"][0].split(":")
 
     assert f"EXPOSE {port}\n" in DOCKERFILE
-    assert f"server api:{port} resolve " in NGINX  # again and again: a container made anew moves
-    assert f":{port}/health/ready" in OURS["api"]["healthcheck"]["test"][-1]
+    assert f"server api:{port} resolve " in NGINX  # repeatedly: a new container has a new address
+    assert f":{port}/health/ready" in BUILT_SERVICES["api"]["healthcheck"]["test"][-1]
     assert f"listen {container_port};" in NGINX
     assert f":{container_port}/health/live" in SERVICES["nginx"]["healthcheck"]["test"][-1]
-    assert f"localhost:{host_port}" in OURS["api"]["environment"]["BASE_URL"]
+    assert f"localhost:{host_port}" in BUILT_SERVICES["api"]["environment"]["BASE_URL"]
 
 
 def test_nginx_proxies_to_a_service():
     upstream, target = re.search(r"upstream (\w+) \{\s+zone \w+ 64k;\s+server (\w+):", NGINX).groups()
 
-    assert target in OURS
+    assert target in BUILT_SERVICES
     assert f"proxy_pass http://{upstream};" in NGINX
 
 
-def test_what_nginx_refuses_is_told_in_the_envelope():
+def test_refusals_of_nginx_have_the_error_format_of_the_api():
     answers = re.findall(r"return (\d+) '(.*)';", NGINX)
     bodies = [json.loads(body) for _, body in answers]
 
@@ -120,8 +120,10 @@ def test_what_nginx_refuses_is_told_in_the_envelope():
     )
     assert {status for status, _ in answers} == {"400", "405", "413", "414", "431", "503"}
     for (status, _), body in zip(answers, bodies, strict=True):
-        ours = json.loads(error_body(body["error"]["code"], body["error"]["message"], None, "$request_id"))
-        assert (STATUS_OF[body["error"]["code"]], body) == (int(status), ours)
+        expected = json.loads(
+            error_body(body["error"]["code"], body["error"]["message"], None, "$request_id")
+        )
+        assert (STATUS_OF[body["error"]["code"]], body) == (int(status), expected)
 
 
 def test_the_mounted_files_and_volumes_exist():
@@ -135,13 +137,13 @@ def test_the_image_holds_every_package_of_setup_cfg():
     block = re.search(
         r"packages\.find\]\ninclude =\n((?:    .+\n)+)", (ROOT / "setup.cfg").read_text()
     ).group(1)
-    kept = (ROOT / ".dockerignore").read_text().splitlines()
+    included = (ROOT / ".dockerignore").read_text().splitlines()
 
-    assert {f"!{name.rstrip('*')}" for name in block.split()} <= set(kept)
+    assert {f"!{name.rstrip('*')}" for name in block.split()} <= set(included)
 
 
-def test_nginx_conf_is_in_nginxs_language():
-    """By nginx's own tables: which directives there are, where each may stand and what it takes."""
+def test_nginx_conf_is_valid():
+    """crossplane checks names, contexts and arguments of directives against nginx's own tables."""
     parsed = crossplane.parse(str(ROOT / "deploy" / "nginx.conf"), strict=True)
 
     assert parsed["errors"] == []

@@ -1,4 +1,4 @@
-"""Changing an aggregate: who is asked in which order, and what a retry and a lost race lead to."""
+"""Changing an aggregate: the result, repeated commands, lost races and refusals."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def store():
 
 
 def rename(store, name, command, before_saving=lambda: None):
-    """Rename p1 to what `name` returns for its present name."""
+    """Rename p1: `name` computes the new name from the present one."""
 
     def decide(managed):
         managed.change({"name": name(managed.name)}, command)
@@ -27,22 +27,22 @@ def rename(store, name, command, before_saving=lambda: None):
     return change(store, "p1", command, lambda: store.load(Property, "p1"), decide)
 
 
-def test_a_change_is_saved_with_its_position(store):
+def test_a_change_is_saved(store):
     renamed = rename(store, str.upper, context())
 
     assert store.load(Property, "p1").name == renamed.name == "SEASIDE"
     assert renamed.version == 2
 
 
-def test_what_is_not_found_is_not_decided(store):
+def test_an_absent_aggregate_is_refused_before_the_decision(store):
     def decide(managed):
-        raise AssertionError("decided on nothing")
+        raise AssertionError("decided although nothing was found")
 
     with pytest.raises(NotFound):
         change(store, "p2", context(), lambda: store.load(Property, "p2"), decide)
 
 
-def test_a_repeat_of_a_stored_command_returns_what_it_led_to_and_decides_nothing(store):
+def test_a_repeated_command_returns_its_first_result_and_decides_nothing(store):
     rename(store, str.upper, context(command_id="c-1"))
     change_property(store, "p1", context(), name="Other")
 
@@ -52,7 +52,7 @@ def test_a_repeat_of_a_stored_command_returns_what_it_led_to_and_decides_nothing
     assert store.load(Property, "p1").name == "Other"
 
 
-def test_a_lost_race_is_decided_again_on_the_new_state(store):
+def test_a_command_that_loses_a_race_decides_again_on_the_new_state(store):
     rivals = iter(["Beach"])
 
     def lose_once():
@@ -62,7 +62,7 @@ def test_a_lost_race_is_decided_again_on_the_new_state(store):
     assert rename(store, str.upper, context(), lose_once).name == "BEACH"
 
 
-def test_a_command_that_keeps_losing_is_a_conflict(store):
+def test_a_command_that_loses_every_race_is_a_conflict(store):
     rivals = iter([f"Rival {number}" for number in range(MAX_DECISIONS)])
 
     with pytest.raises(Conflict, match="Other requests are changing this"):

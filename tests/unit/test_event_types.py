@@ -1,4 +1,4 @@
-"""What consumers of events are promised, and that no change breaks it."""
+"""Event schemas and golden events: they match the code, and no change breaks consumers."""
 
 import json
 import re
@@ -18,15 +18,15 @@ from infrastructure.settings import load_settings
 from infrastructure.storage.event_store import decode, encode
 from infrastructure.storage.recorder import StoredRow
 from tests.golden.__main__ import FOLDER as GOLDEN
-from tests.golden.__main__ import example, kept
+from tests.golden.__main__ import golden_files, make_example
 from tests.support.history import History
 
 ASYNCAPI_SCHEMA = Path(__file__).parent.parent / "support" / "asyncapi" / "3.0.0.json"
 ALL = sorted(event_types())
 
 
-def test_the_files_are_what_is_generated():
-    """If not: python -m event_stream.schemas"""
+def test_the_schema_files_are_up_to_date():
+    """Run `python -m event_stream.schemas` if this fails."""
     files = {path.name: path.read_bytes() for path in schemas.FOLDER.glob("*.json")}
 
     assert sorted(files) == sorted(schemas.generate_files())
@@ -38,17 +38,17 @@ def test_nothing_that_is_promised_is_broken():
 
 
 @pytest.mark.parametrize("event_type", ALL)
-def test_a_schema_is_a_schema_and_takes_its_events(event_type):
+def test_a_schema_is_valid_and_accepts_its_events(event_type):
     schema = schema_of(event_types()[event_type])
 
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
-    validator.validate(json.loads(encode(example(event_types()[event_type]))))
-    for path in kept(event_type):
+    validator.validate(json.loads(encode(make_example(event_types()[event_type]))))
+    for path in golden_files(event_type):
         validator.validate(json.loads(path.read_bytes()))
 
 
-def test_schemas_take_what_commands_record():
+def test_schemas_accept_the_events_of_a_random_history():
     validators = {
         name: jsonschema.Draft202012Validator(schema_of(kind)) for name, kind in event_types().items()
     }
@@ -58,15 +58,15 @@ def test_schemas_take_what_commands_record():
             validators[event.tag].validate(json.loads(encode(event)))
 
 
-def test_a_schema_refuses_another_event():
+def test_a_schema_refuses_an_event_of_another_type():
     schema = schema_of(event_types()["ticket.opened"])
-    other = json.loads(encode(example(event_types()["ticket.moved"])))
+    other = json.loads(encode(make_example(event_types()["ticket.moved"])))
 
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(other, schema)
 
 
-# How an event may change and how not: each case is a struct that takes the place of `Before`.
+# Compatible and incompatible changes: each struct below is a later declaration of the event `Before`.
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -162,13 +162,13 @@ class NotAList(Before, frozen=True, kw_only=True, tag="thing.happened"):
     parts: Part
 
 
-def changes_to(kind):
+def incompatibilities_of(kind):
     return incompatibilities(schema_of(Before), schema_of(kind))
 
 
 @pytest.mark.parametrize("kind", [Before, FieldAdded, WordAdded])
-def test_what_is_added_breaks_nothing(kind):
-    assert changes_to(kind) == []
+def test_an_addition_is_compatible(kind):
+    assert incompatibilities_of(kind) == []
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_what_is_added_breaks_nothing(kind):
         (NotAList, "parts"),
     ],
 )
-def test_what_breaks_a_consumer_is_named(kind, field):
-    assert any(problem.startswith(f"{field}: ") for problem in changes_to(kind))
+def test_the_field_of_an_incompatible_change_is_named(kind, field):
+    assert any(problem.startswith(f"{field}: ") for problem in incompatibilities_of(kind))
 
 
 def test_an_event_type_that_is_gone_is_named():
@@ -210,23 +210,23 @@ def test_a_broken_promise_that_is_checked_in_is_named():
     assert problem.startswith("ticket.opened.v1: title: type was 'integer'")
 
 
-# Stored events
+# Golden events
 
 
 @pytest.mark.parametrize("event_type", ALL)
-def test_every_event_is_kept_as_it_is_stored(event_type):
-    """If not: python -m tests.golden"""
-    *_, newest = kept(event_type) or [None]
+def test_every_event_type_has_a_golden_event_with_its_present_fields(event_type):
+    """Run `python -m tests.golden` if this fails."""
+    *_, newest = golden_files(event_type) or [None]
 
     assert newest is not None
     assert list(json.loads(newest.read_bytes())) == list(
-        json.loads(encode(example(event_types()[event_type])))
+        json.loads(encode(make_example(event_types()[event_type])))
     )
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
-def test_what_was_ever_stored_can_be_read(path):
-    """The newest shape comes out as the same bytes; an older one with the fields that were added since."""
+def test_every_golden_event_can_be_read(path):
+    """The newest is encoded to the same bytes; an older one also gets the fields added since."""
     stored = path.read_bytes()
     event_type = re.fullmatch(r"(.+)\.v1-\d+", path.stem).group(1)
 
@@ -235,7 +235,7 @@ def test_what_was_ever_stored_can_be_read(path):
 
     assert event.tag == event_type
     assert decode(again) == event
-    if path == kept(event_type)[-1]:
+    if path == golden_files(event_type)[-1]:
         assert again == stored
     else:
         assert json.loads(again).items() >= json.loads(stored).items()
@@ -244,7 +244,7 @@ def test_what_was_ever_stored_can_be_read(path):
 # AsyncAPI
 
 
-def test_the_document_is_valid_asyncapi():
+def test_the_asyncapi_document_is_valid():
     document = json.loads((schemas.FOLDER / schemas.ASYNCAPI).read_bytes())
     validator = jsonschema.Draft7Validator(json.loads(ASYNCAPI_SCHEMA.read_bytes()))
 
@@ -254,7 +254,7 @@ def test_the_document_is_valid_asyncapi():
     assert not validator.is_valid(document)
 
 
-def test_every_reference_in_it_leads_somewhere():
+def test_every_reference_in_the_asyncapi_document_resolves():
     document = json.loads((schemas.FOLDER / schemas.ASYNCAPI).read_bytes())
     references = set(re.findall(r'"\$ref": "(#[^"]+)"', json.dumps(document)))
 
@@ -265,8 +265,8 @@ def test_every_reference_in_it_leads_somewhere():
     assert {f"#/components/messages/{event_type}" for event_type in ALL} <= references
 
 
-def test_its_headers_are_those_of_a_record():
-    event = example(event_types()["ticket.opened"])
+def test_the_asyncapi_document_describes_the_headers_of_a_record():
+    event = make_example(event_types()["ticket.opened"])
     row = StoredRow(7, event.originator_id, event.originator_version, event.tag, encode(event))
     document = json.loads((schemas.FOLDER / schemas.ASYNCAPI).read_bytes())
     headers = {name: value.decode() for name, value in to_record(row, source="http://x").headers}
@@ -277,7 +277,7 @@ def test_its_headers_are_those_of_a_record():
     assert len(headers) == len(described["required"])
 
 
-def test_components_hold_what_is_referred_to():
+def test_components_contain_the_nested_types():
     found = components(event_types().values(), "#/components/schemas/{name}")
 
     assert {"TicketOpened", "Actor", "Address"} <= found.keys()
@@ -286,7 +286,7 @@ def test_components_hold_what_is_referred_to():
 
 
 def test_the_feed_shows_the_attributes_of_the_record():
-    event = example(event_types()["ticket.opened"])
+    event = make_example(event_types()["ticket.opened"])
     row = StoredRow(7, event.originator_id, event.originator_version, event.tag, encode(event))
     record = to_record(row, source=load_settings({}).base_url)
 

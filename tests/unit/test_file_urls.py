@@ -1,3 +1,5 @@
+"""Signed addresses of attachments: which are valid, and for how long."""
+
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +22,7 @@ def signed():
     return parts(sign(BASE, "a1", KEY, NOON))
 
 
-def test_a_signed_address_names_the_file_and_works():
+def test_a_signed_address_contains_the_file_id_and_is_valid():
     url = sign(BASE, "a1", KEY, NOON)
 
     assert url.startswith("https://tickets.example.com/v1/attachments/a1?")
@@ -28,7 +30,7 @@ def test_a_signed_address_names_the_file_and_works():
 
 
 @pytest.mark.parametrize("second", [0, 1, 450, 899])
-def test_an_address_works_for_at_least_15_and_at_most_30_minutes(second):
+def test_an_address_is_valid_for_15_to_30_minutes(second):
     now = NOON + timedelta(seconds=second)
     expires, signature = parts(sign(BASE, "a1", KEY, now))
 
@@ -36,20 +38,20 @@ def test_an_address_works_for_at_least_15_and_at_most_30_minutes(second):
     assert not verify("a1", expires, signature, KEY, now + timedelta(minutes=30))
 
 
-def test_an_address_works_until_its_expiry_and_no_longer(signed):
+def test_an_address_is_valid_until_its_expiry(signed):
     assert signed[0] == str(int(NOON.timestamp()) + 1_800)
     assert verify("a1", *signed, KEY, NOON + timedelta(seconds=1_799.9))
     assert not verify("a1", *signed, KEY, NOON + timedelta(seconds=1_800))
 
 
-def test_a_file_keeps_its_address_for_a_while():
+def test_the_address_of_a_file_stays_the_same_for_15_minutes():
     addresses = {sign(BASE, "a1", KEY, NOON + timedelta(seconds=second)) for second in range(0, 900, 30)}
 
     assert len(addresses) == 1
     assert sign(BASE, "a1", KEY, NOON + timedelta(minutes=15)) not in addresses
 
 
-def test_an_address_opens_no_other_file(signed):
+def test_an_address_is_not_valid_for_another_file(signed):
     assert not verify("a2", *signed, KEY, NOON)
 
 
@@ -61,11 +63,11 @@ def test_an_address_signed_with_another_key_is_refused(signed):
     "expires",
     ["", "0", "-1", "1.5", "1e12", "９９９９９９９９９９", "9" * 13, "9" * 5_000, " 1", "nan", "\x00"],
 )
-def test_an_expiry_that_is_none_is_refused(signed, expires):
+def test_an_invalid_expiry_is_refused(signed, expires):
     assert not verify("a1", expires, signed[1], KEY, NOON)
 
 
-def test_an_expiry_put_off_by_the_holder_is_refused(signed):
+def test_a_changed_expiry_is_refused(signed):
     expires, signature = signed
 
     assert not verify("a1", str(int(expires) + 900), signature, KEY, NOON)
@@ -80,5 +82,5 @@ def test_a_changed_signature_is_refused(signed, change):
 
 
 @pytest.mark.parametrize("signature", ["ü" * 43, "\ud800", "\x00"])
-def test_a_signature_that_is_no_text_of_ours_is_refused(signed, signature):
+def test_a_signature_with_invalid_characters_is_refused(signed, signature):
     assert not verify("a1", signed[0], signature, KEY, NOON)

@@ -1,4 +1,4 @@
-"""What the processes that follow the log share: pauses, restarts, and halving a batch that fails."""
+"""Code shared by the followers of the log: pauses, restarts, and halving a batch that fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from infrastructure.process.following import Pause, TryAgain, is_transient, keep_running, process_some
 
 
-def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_reset():
+def test_pauses_double_up_to_the_longest_and_start_again_after_a_reset():
     pause = Pause(0.1, 0.5)
 
     assert [pause.next_seconds() for _ in range(5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
@@ -18,7 +18,7 @@ def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_reset():
     assert pause.next_seconds() == 0.1
 
 
-def test_work_that_fails_is_done_again_until_it_returns():
+def test_failing_work_is_repeated_until_it_returns():
     calls = []
 
     def fail_once():
@@ -31,7 +31,7 @@ def test_work_that_fails_is_done_again_until_it_returns():
     assert len(calls) == 2
 
 
-def test_work_that_fails_is_not_done_again_after_the_stop():
+def test_failing_work_is_not_repeated_after_the_stop():
     stop, calls = threading.Event(), []
 
     def stop_and_fail():
@@ -44,13 +44,13 @@ def test_work_that_fails_is_not_done_again_after_the_stop():
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("poison", [{0}, {9}, {4, 5}, set(range(10)), set()])
-def test_items_that_fail_are_set_aside_and_the_others_are_processed_in_order(poison):
+@pytest.mark.parametrize("failing", [{0}, {9}, {4, 5}, set(range(10)), set()])
+def test_failing_items_are_set_aside_and_the_others_are_processed_in_order(failing):
     items, processed, set_aside = list(range(10)), [], []
 
     def process(batch):
-        if poison & set(batch):
-            raise ValueError("poison")
+        if failing & set(batch):
+            raise ValueError("broken")
         processed.extend(batch)
         return len(batch)
 
@@ -59,12 +59,12 @@ def test_items_that_fail_are_set_aside_and_the_others_are_processed_in_order(poi
         assert result in (None, count)
         items = items[count:]
 
-    assert set_aside == sorted(poison)
-    assert processed == [item for item in range(10) if item not in poison]
+    assert set_aside == sorted(failing)
+    assert processed == [item for item in range(10) if item not in failing]
 
 
 @pytest.mark.parametrize("error", [psycopg.OperationalError("away"), TryAgain()])
-def test_after_an_error_that_may_pass_no_item_is_set_aside(error):
+def test_no_item_is_set_aside_after_a_transient_error(error):
     def process(batch):
         raise error
 

@@ -1,4 +1,4 @@
-"""What looks like a credential never reaches a log line, whatever field it stands in."""
+"""Credentials are removed from log lines, in every field."""
 
 import pytest
 
@@ -13,7 +13,7 @@ PREFIXES = sorted(
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("around", ["{}", "GET /oauth/token?code={} HTTP/1.1", '{{"a": "{}"}}', "x={};"])
-def test_every_kind_of_secret_is_taken_out_of_text(prefix, around):
+def test_every_kind_of_secret_is_redacted_in_text(prefix, around):
     secret = make_token(prefix)
 
     line = render(None, "", redact(None, "", {"event": around.format(secret), "values": [secret], "n": 1}))
@@ -24,7 +24,7 @@ def test_every_kind_of_secret_is_taken_out_of_text(prefix, around):
 
 
 @pytest.mark.parametrize("name", ["password", "csrf_token", "client_secret", "Authorization", "signing_key"])
-def test_fields_with_such_names_are_taken_out_whole(name):
+def test_fields_with_names_of_secrets_are_redacted_entirely(name):
     assert redact(None, "", {name: "harmless"})[name] == REDACTED
 
 

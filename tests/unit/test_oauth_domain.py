@@ -1,4 +1,4 @@
-"""Grants, clients and redirect URIs: the rules, without a server."""
+"""The rules for OAuth grants, clients and redirect URIs."""
 
 from datetime import timedelta
 
@@ -16,16 +16,16 @@ from tests.unit.builders import NOON, caller, context
 
 @pytest.fixture
 def grant():
-    given = OAuthGrant.give("g1", context(), client_id="c1", user_id="u1", scopes=("tickets:read",))
-    given.collect_events()
-    return given
+    new = OAuthGrant.give("g1", context(), client_id="c1", user_id="u1", scopes=("tickets:read",))
+    new.collect_events()
+    return new
 
 
 def tags(aggregate):
     return [event.tag for event in aggregate.pending]
 
 
-def test_a_code_is_good_once_and_the_second_use_ends_the_grant(grant):
+def test_a_code_is_valid_once_and_its_second_use_ends_the_grant(grant):
     assert grant.redeem_code(context()) is True
     assert grant.redeem_code(context()) is False
 
@@ -33,7 +33,7 @@ def test_a_code_is_good_once_and_the_second_use_ends_the_grant(grant):
     assert grant.pending[-1].reason == "code_used_twice"
 
 
-def test_each_refresh_token_is_good_once_and_an_old_one_ends_the_grant(grant):
+def test_each_refresh_token_is_valid_once_and_an_old_one_ends_the_grant(grant):
     grant.redeem_code(context())
 
     assert grant.refresh(1, context()) is True
@@ -45,14 +45,14 @@ def test_each_refresh_token_is_good_once_and_an_old_one_ends_the_grant(grant):
     assert len(grant.pending) == 4
 
 
-def test_a_refresh_token_from_nowhere_ends_the_grant_too(grant):
+def test_a_refresh_token_that_was_never_issued_ends_the_grant(grant):
     grant.redeem_code(context())
 
     assert grant.refresh(9, context()) is False
     assert grant.is_ended
 
 
-def test_an_ended_grant_says_no_and_records_nothing(grant):
+def test_an_ended_grant_refuses_codes_and_tokens_and_records_nothing(grant):
     grant.end("withdrawn_by_user", context())
     grant.collect_events()
 
@@ -62,17 +62,17 @@ def test_an_ended_grant_says_no_and_records_nothing(grant):
     assert grant.pending == []
 
 
-def test_a_grant_ends_by_itself_after_ninety_days_however_often_it_is_refreshed(grant):
+def test_a_grant_expires_after_ninety_days_even_if_it_is_refreshed(grant):
     grant.redeem_code(context())
     for day in range(1, 90):
         assert grant.refresh(day, context(at=NOON + timedelta(days=day)))
 
     assert grant.ends_at == NOON + timedelta(days=90)
     assert grant.refresh(90, context(at=NOON + timedelta(days=90))) is False
-    assert not grant.is_ended, "it is over, nobody ended it"
+    assert not grant.is_ended, "an expired grant is not recorded as ended"
 
 
-def test_a_grant_folds_to_what_it_was(grant):
+def test_folding_the_events_gives_the_same_grant(grant):
     events = [*OAuthGrant.give("g1", context(), client_id="c1", user_id="u1", scopes=("a",)).collect_events()]
     grant.redeem_code(context())
     grant.refresh(1, context())
@@ -96,7 +96,7 @@ def register(store, by=None, **facts):
     return register_client(store, RegisterClient(**{**GOOD, **facts}), context(by))
 
 
-def test_a_confidential_client_gets_a_secret_and_a_public_one_pkce():
+def test_a_confidential_client_gets_a_secret_and_a_public_client_requires_pkce():
     store = EventStore()
 
     confidential, public = register(store), register(store, client_kind="public")
@@ -104,9 +104,9 @@ def test_a_confidential_client_gets_a_secret_and_a_public_one_pkce():
     assert has_form(confidential.secret, OAUTH_CLIENT_SECRET)
     assert confidential.client.requires_pkce is False
     assert (public.secret, public.client.requires_pkce) == (None, True)
-    kept = store.load(OAuthClient, confidential.client.id)
-    assert (kept.name, kept.scopes, kept.role) == ("Board", ("tickets:read",), "staff")
-    assert confidential.secret not in repr(kept)
+    stored = store.load(OAuthClient, confidential.client.id)
+    assert (stored.name, stored.scopes, stored.role) == ("Board", ("tickets:read",), "staff")
+    assert confidential.secret not in repr(stored)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_confidential_client_gets_a_secret_and_a_public_one_pkce():
         ({"rate_limit": 2**31}, "rate_limit"),
     ],
 )
-def test_what_cannot_be_registered_names_its_field(facts, field):
+def test_a_refused_registration_names_the_bad_field(facts, field):
     with pytest.raises(Invalid) as refusal:
         register(EventStore(), **facts)
 
@@ -155,7 +155,7 @@ def test_only_an_admin_registers_rotates_and_revokes():
             act()
 
 
-def test_a_secret_can_be_rotated_while_there_is_one():
+def test_only_the_secret_of_an_active_confidential_client_can_be_rotated():
     store = EventStore()
     confidential, public = register(store), register(store, client_kind="public")
 
@@ -167,7 +167,7 @@ def test_a_secret_can_be_rotated_while_there_is_one():
     with pytest.raises(Conflict):
         rotate_client_secret(store, confidential.client.id, context())
     with pytest.raises(NotFound):
-        revoke_client(store, "client_nobody", context())
+        revoke_client(store, "client_unknown", context())
 
 
 def test_revoking_twice_is_recorded_once():
@@ -239,5 +239,5 @@ def test_redirect_uris_that_are_refused(uri):
         ("com.example.app:/done", "com.example.app:"),
     ],
 )
-def test_the_origin_is_what_a_content_security_policy_takes(uri, expected):
+def test_the_origin_is_a_source_for_a_content_security_policy(uri, expected):
     assert origin(uri) == expected

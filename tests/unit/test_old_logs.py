@@ -1,5 +1,7 @@
-"""Logs from before `ticket.resolved` and `ticket.reopened`: there, every change of the status is a
-`ticket.status_changed`. Such a log means the same as one of today."""
+"""Logs from before `ticket.resolved` and `ticket.reopened` existed have the same effect as newer logs.
+
+In an old log, every change of the status is a `ticket.status_changed`.
+"""
 
 import pytest
 
@@ -8,11 +10,11 @@ from domain.ticket import Ticket, TicketReopened, TicketResolved, TicketStatusCh
 from event_stream.envelope import to_record
 from infrastructure.storage.event_store import decode, encode
 from infrastructure.storage.recorder import StoredRow
-from tests.golden.__main__ import kept
+from tests.golden.__main__ import golden_files
 from tests.unit.builders import TICKET_FIELDS, context
 from webhook_dispatcher.payloads import TicketStep, event_names, make_message
 
-STEPS = {
+STEPS = {  # the status before, the event in an old log, and the event that is recorded today
     "closing": ("in_progress", (TicketStatusChanged, {"status": "closed"}), (TicketResolved, {})),
     "reopening": (
         "closed",
@@ -23,7 +25,7 @@ STEPS = {
 
 
 def step_of(status, event_type, facts):
-    """A ticket with that status, and the event as it is read from the log."""
+    """The step from a ticket with that status by this event, which is read from its stored form."""
     ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
     ticket.change({"status": status}, context())
     before = Ticket.fold(None, ticket.collect_events())
@@ -33,7 +35,7 @@ def step_of(status, event_type, facts):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_an_old_change_of_the_status_folds_and_is_posted_as_today(step):
+def test_an_old_status_change_folds_and_is_posted_like_the_event_of_today(step):
     status, before, today = STEPS[step]
     old, new = step_of(status, *before), step_of(status, *today)
 
@@ -44,9 +46,9 @@ def test_an_old_change_of_the_status_folds_and_is_posted_as_today(step):
         assert make_message(old, name, {}) == make_message(new, name, {})
 
 
-def test_a_stored_change_to_closed_is_read_and_published_as_it_was_stored():
-    """The golden file is from before the new types."""
-    (path,) = kept("ticket.status_changed")
+def test_a_stored_change_to_closed_is_published_unchanged():
+    """The golden event is older than `ticket.resolved`."""
+    (path,) = golden_files("ticket.status_changed")
     stored = path.read_bytes()
 
     event = decode(stored)

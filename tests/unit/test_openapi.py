@@ -1,4 +1,4 @@
-"""The document is valid, and says what the declarations say."""
+"""The OpenAPI document is valid and describes the declared operations."""
 
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
@@ -50,10 +50,10 @@ class Things(Resource):
     }
 
     def on_get(self, req, resp):
-        """Only described here."""
+        """Is never called."""
 
     def on_post(self, req, resp):
-        """Only described here."""
+        """Is never called."""
 
 
 class Thing(Resource):
@@ -80,7 +80,7 @@ def parameters(document, method, path="/v1/tickets"):
     return {p["name"]: p for p in found if "name" in p} | {p["$ref"]: p for p in found if "$ref" in p}
 
 
-def test_it_is_valid_openapi(document):
+def test_the_document_is_valid_openapi(document):
     validate(document)
 
 
@@ -88,18 +88,18 @@ def test_every_served_address_is_described(document):
     assert {path for path, _ in ROUTES} <= document["paths"].keys()
 
 
-def test_query_parameters_know_no_null_and_no_empty_list(document):
-    given = parameters(document, "get")
+def test_query_parameters_allow_neither_null_nor_an_empty_list(document):
+    found = parameters(document, "get")
 
-    assert given["colour"]["schema"]["minItems"] == 1
-    assert (given["colour"]["style"], given["colour"]["explode"]) == ("form", False)
-    assert given["made_after"]["schema"] == {"type": "string", "format": "date-time"}
-    assert "anyOf" not in given["owner"]["schema"]
-    assert given["page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
+    assert found["colour"]["schema"]["minItems"] == 1
+    assert (found["colour"]["style"], found["colour"]["explode"]) == ("form", False)
+    assert found["made_after"]["schema"] == {"type": "string", "format": "date-time"}
+    assert "anyOf" not in found["owner"]["schema"]
+    assert found["page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
     assert "ThingQuery" not in document["components"]["schemas"]
 
 
-def test_bodies_are_described_as_they_are_checked(document):
+def test_the_schema_of_a_body_has_the_constraints_that_are_checked(document):
     schema = document["components"]["schemas"]["NewThing"]
 
     assert schema["additionalProperties"] is False
@@ -108,7 +108,7 @@ def test_bodies_are_described_as_they_are_checked(document):
     assert schema["properties"]["slug"]["pattern"] == "^[a-z]+$"
 
 
-def test_answers_are_enveloped(document):
+def test_answers_have_the_common_envelope(document):
     schema = operation(document, "get")["responses"]["200"]["content"]["application/json"]["schema"]
 
     assert schema["required"] == ["status", "data", "meta"]
@@ -135,24 +135,24 @@ def test_answers_are_enveloped(document):
         ("get", "/health/live", {"200", "400", "422", "500"}),
     ],
 )
-def test_every_status_an_operation_can_give_is_named(document, method, path, statuses):
+def test_every_status_that_an_operation_can_answer_is_described(document, method, path, statuses):
     assert set(operation(document, method, path)["responses"]) == statuses
 
 
-def test_not_modified_is_promised_only_where_it_is_answered(document):
-    promised = {
+def test_304_is_described_only_where_it_can_be_answered(document):
+    described = {
         path
         for path, methods in document["paths"].items()
         for one in methods.values()
         if "304" in one["responses"]
     }
 
-    assert promised == {"/v1/tickets/{ticket_id}"}
+    assert described == {"/v1/tickets/{ticket_id}"}
     assert "#/components/parameters/IfNoneMatch" not in parameters(document, "get", "/v1/users/{user_id}")
 
 
-def test_every_list_says_what_is_in_it(document):
-    """Generators of clients leave out what they cannot make types of."""
+def test_every_array_has_a_type_for_its_items(document):
+    """Client generators omit fields without a type."""
 
     def untyped(schema, path=""):
         if isinstance(schema, dict):
@@ -170,7 +170,7 @@ def test_every_error_code_is_explained(document):
     assert [code for code in STATUS_OF if f"`{code}`" not in described] == []
 
 
-def test_headers_that_change_what_happens_are_parameters(document):
+def test_headers_that_affect_an_operation_are_parameters(document):
     assert "#/components/parameters/IdempotencyKey" in parameters(document, "post")
     assert "#/components/parameters/IdempotencyKey" not in parameters(document, "get")
     one = "/v1/tickets/{ticket_id}"
@@ -179,7 +179,7 @@ def test_headers_that_change_what_happens_are_parameters(document):
     assert parameters(document, "get", one)["ticket_id"]["required"] is True
 
 
-def test_the_page_shows_every_operation_and_escapes_what_it_shows(document):
+def test_the_page_shows_every_operation_and_escapes_html(document):
     page = _render(document)
 
     for path in document["paths"]:
@@ -190,10 +190,10 @@ def test_the_page_shows_every_operation_and_escapes_what_it_shows(document):
     assert "style=" not in page
 
 
-def test_what_is_not_declared_cannot_be_served():
+def test_a_resource_whose_methods_differ_from_its_declaration_is_refused():
     class Undeclared(Resource):
         def on_post(self, req, resp):
-            """Declared nowhere."""
+            """Has no declaration."""
 
     with pytest.raises(BadDeclaration, match="Undeclared"):
         verify(Undeclared)
@@ -202,18 +202,18 @@ def test_what_is_not_declared_cannot_be_served():
     verify(Things)
 
 
-def test_a_declaration_names_only_codes_that_exist():
+def test_a_declaration_with_an_unknown_error_code_is_refused():
     class Odd(Resource):
         operations: ClassVar[dict[str, Operation]] = {"GET": Operation(summary="x", errors=("odd",))}
 
         def on_get(self, req, resp):
-            """Only described here."""
+            """Is never called."""
 
     with pytest.raises(BadDeclaration, match="odd"):
         verify(Odd)
 
 
-def test_every_time_is_described_as_one():
+def test_every_time_parameter_has_the_format_date_time():
     document = describe(ROUTES, "https://api.example.com")
     times = {"created_after", "created_before", "updated_after", "updated_before", "as_of"}
     parameters = [

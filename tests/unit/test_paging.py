@@ -40,7 +40,7 @@ def meta(query_string, *, page=1, per_page=10, total=100, count=10):
     )
 
 
-def test_the_first_page_is_as_in_the_reference():
+def test_the_first_page_matches_the_api_reference():
     assert meta("") == {
         "total": 100,
         "count": 10,
@@ -65,17 +65,17 @@ def test_the_first_page_is_as_in_the_reference():
         (7, 0, {"previous": 1}),
     ],
 )
-def test_links_lead_only_where_there_is_a_page(page, total, links):
+def test_links_lead_only_to_pages_that_exist(page, total, links):
     found = meta(f"page={page}", page=page, total=total)["links"]
 
     assert found == {name: f"{BASE}/v1/tickets?page={number}" for name, number in links.items()}
 
 
-def test_there_is_always_one_page():
+def test_an_empty_list_has_one_page():
     assert meta("", total=0, count=0)["total_pages"] == 1
 
 
-def test_links_keep_every_parameter_in_its_place():
+def test_links_keep_every_parameter_at_its_place():
     link = meta("status=open,closed&page=2&q=a+%26+%C3%A9%3Db&since=2023-01-01T00:00:00%2B02:00", page=2)
 
     assert link["links"]["next"] == (
@@ -84,7 +84,7 @@ def test_links_keep_every_parameter_in_its_place():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["q", "sort", "x"]), st.text(max_size=8)), max_size=4))
-def test_links_say_what_was_asked(pairs):
+def test_links_repeat_the_parameters_of_the_request(pairs):
     from urllib.parse import urlencode
 
     link = meta(urlencode(pairs))["links"]["next"]
@@ -111,7 +111,7 @@ def test_pages_become_limit_and_offset(query_string, limit, offset):
 
 
 @pytest.mark.parametrize("last_key", [("2023-01-15T15:30:00.123456+00:00", "a-b_c"), (4, "x" * 64)])
-def test_a_cursor_comes_back_as_it_was(last_key):
+def test_a_cursor_is_decoded_to_the_key_it_was_made_from(last_key):
     bound_to = binding_of(Listing(status=("open",)))
 
     cursor = encode_cursor(last_key, KEY, bound_to=bound_to)
@@ -120,7 +120,7 @@ def test_a_cursor_comes_back_as_it_was(last_key):
     assert read_cursor(Listing(status=("open",), cursor=cursor), KEY) == last_key
 
 
-def test_page_size_may_change_on_the_way():
+def test_the_page_size_may_change_between_pages():
     cursor = encode_cursor((1, "a"), KEY, bound_to=binding_of(Listing(per_page=10)))
 
     assert read_cursor(Listing(per_page=50, cursor=cursor), KEY) == (1, "a")
@@ -131,7 +131,7 @@ def test_page_size_may_change_on_the_way():
     [Listing(sort="priority"), Listing(status=("open",)), Listing(status=("open", "closed"))],
     ids=str,
 )
-def test_a_cursor_is_good_for_its_own_filters_and_order_only(query):
+def test_a_cursor_is_valid_only_for_its_own_filters_and_order(query):
     import msgspec
 
     cursor = encode_cursor((1, "a"), KEY, bound_to=binding_of(Listing()))
@@ -141,7 +141,7 @@ def test_a_cursor_is_good_for_its_own_filters_and_order_only(query):
     assert list(caught.value.details) == ["cursor"]
 
 
-def test_a_cursor_of_another_key_is_refused():
+def test_a_cursor_signed_with_another_key_is_refused():
     cursor = encode_cursor((1, "a"), b"other" * 8, bound_to=b"")
 
     with pytest.raises(Invalid):
@@ -149,7 +149,7 @@ def test_a_cursor_of_another_key_is_refused():
 
 
 @given(st.text(max_size=80))
-def test_no_text_is_taken_for_a_cursor(text):
+def test_arbitrary_text_is_refused_as_a_cursor(text):
     with pytest.raises(Invalid):
         decode_cursor(text, KEY, bound_to=b"")
 
@@ -166,19 +166,19 @@ def test_a_changed_cursor_is_refused(position, change):
         decode_cursor(base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), KEY, bound_to=b"")
 
 
-def test_without_or_with_an_empty_cursor_a_list_starts_at_its_beginning():
+def test_a_list_starts_at_its_beginning_without_a_cursor_or_with_an_empty_one():
     assert read_cursor(Listing(), KEY) is None
     assert read_cursor(Listing(cursor=""), KEY) is None
 
 
-def test_a_cursor_and_a_page_number_exclude_one_another():
+def test_a_cursor_cannot_be_combined_with_a_page_number():
     with pytest.raises(Invalid) as caught:
         read_cursor(Listing(cursor="", page=2), KEY)
 
     assert list(caught.value.details) == ["page"]
 
 
-def test_cursor_mode_counts_nothing():
+def test_a_page_with_a_cursor_has_no_total():
     found = cursor_meta(request("cursor=&status=open"), BASE, per_page=10, count=10, next_cursor="abc-_")
 
     assert found == {

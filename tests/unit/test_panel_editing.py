@@ -1,4 +1,4 @@
-"""Merging a form with what others have changed since it was shown, against an in-memory log."""
+"""Merging a form with the changes that others made after it was shown."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def rename(store, name, version=None):
 
 
 @pytest.mark.parametrize(
-    ("before", "sent", "now", "merged", "is_asked"),
+    ("before", "sent", "now", "merged", "is_conflict"),
     [
         ("a", "a", "a", "a", False),
         ("a", "a", "b", "b", False),
@@ -45,18 +45,18 @@ def rename(store, name, version=None):
         (None, None, "b", "b", False),
     ],
 )
-def test_a_text_stays_as_it_is_now_unless_the_form_changes_it(before, sent, now, merged, is_asked):
+def test_a_field_has_its_current_value_unless_the_form_changes_it(before, sent, now, merged, is_conflict):
     form = Form([] if sent is None else [("x", sent)])
 
     edit = merge({} if before is None else {"x": before}, form, {"x": now}, 7)
 
     assert edit.values == {"x": merged}
     assert edit.changed == ({} if merged == now else {"x": merged})
-    assert edit.conflicts == ({"x": now} if is_asked else {})
+    assert edit.conflicts == ({"x": now} if is_conflict else {})
 
 
 @pytest.mark.parametrize(
-    ("before", "sent", "now", "merged", "is_asked"),
+    ("before", "sent", "now", "merged", "is_conflict"),
     [
         ("ab", "ba", "ab", "ab", False),
         ("ab", "ab", "ba", "ba", False),
@@ -69,16 +69,16 @@ def test_a_text_stays_as_it_is_now_unless_the_form_changes_it(before, sent, now,
         (None, "a", "ab", "a", True),
     ],
 )
-def test_each_tick_of_a_list_is_merged_by_itself(before, sent, now, merged, is_asked):
+def test_each_item_of_a_list_is_merged_separately(before, sent, now, merged, is_conflict):
     form = Form([] if sent is None else [("x", ""), *(("x", value) for value in sent)])
 
     edit = merge({} if before is None else {"x": list(before)}, form, {"x": list(now)}, 7)
 
     assert edit.values == {"x": list(merged)}
-    assert edit.conflicts == ({"x": list(now)} if is_asked else {})
+    assert edit.conflicts == ({"x": list(now)} if is_conflict else {})
 
 
-def test_a_change_in_between_is_merged_too(store):
+def test_a_change_made_while_the_form_is_saved_is_merged(store):
     values = {**place_values(store.load(Property, "p1")), "city": "Otherwhere", "version": "1"}
     sent = Form(list(values.items()))
     others = iter(["Hill House"])
@@ -94,19 +94,19 @@ def test_a_change_in_between_is_merged_too(store):
     assert save_edit(read, change).name == "Hill House, Otherwhere"
 
 
-def test_where_every_try_meets_another_change_nothing_is_saved(store):
-    tries = []
+def test_nothing_is_saved_when_every_attempt_meets_another_change(store):
+    attempts = []
 
     def change(edit):
-        tries.append(edit.version)
+        attempts.append(edit.version)
         rename(store, f"House {edit.version}")
         return rename(store, "Mine", edit.version)
 
     with pytest.raises(Conflict):
         save_edit(lambda: read_edit(store, Property, "p1", Form([]), place_values), change)
 
-    assert len(tries) == MAX_DECISIONS
-    assert store.load(Property, "p1").name == f"House {tries[-1]}"
+    assert len(attempts) == MAX_DECISIONS
+    assert store.load(Property, "p1").name == f"House {attempts[-1]}"
 
 
 def test_an_edit_with_conflicts_is_not_saved(store):
@@ -118,14 +118,14 @@ def test_an_edit_with_conflicts_is_not_saved(store):
 
 
 @pytest.mark.parametrize("version", [-1, 0, 3, 10**17])
-def test_there_is_no_aggregate_at_a_version_it_never_had(store, version):
+def test_at_version_returns_none_for_a_version_that_does_not_exist(store, version):
     rename(store, "Hill House")
 
     assert [store.at_version(Property, "p1", each).name for each in (1, 2)] == ["Seaside", "Hill House"]
     assert store.at_version(Property, "p1", version) is None
 
 
-def test_a_form_has_no_field_of_another():
+def test_an_error_of_a_field_that_the_form_lacks_is_shown_for_the_whole_form():
     form = ShownForm({"text": ""}, errors={"status": ["Choose one."], "text": ["Write one."]})
 
     with pytest.raises(KeyError):
@@ -133,7 +133,7 @@ def test_a_form_has_no_field_of_another():
     assert form.errors == {"": ["Choose one."], "text": ["Write one."]}
 
 
-def test_what_a_form_holds_can_always_be_chosen():
+def test_the_current_value_of_a_field_is_always_an_option():
     form = ShownForm({"role": "admin", "places": ["p1", "p9"], "empty": ""})
 
     assert form.options("role", [("staff", "Staff")]) == [("staff", "Staff"), ("admin", "admin")]

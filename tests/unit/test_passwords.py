@@ -1,4 +1,4 @@
-"""Passwords: which are taken, and what is kept of them."""
+"""Passwords: which are accepted, and how they are hashed."""
 
 import threading
 
@@ -31,7 +31,7 @@ LONG = "".join(f"{number} sheep, " for number in range(90))
         "otter \ud800 violin quartz",
     ],
 )
-def test_a_password_that_is_guessed_first_or_cannot_be_kept_is_refused(password):
+def test_a_password_that_is_weak_too_long_or_not_valid_text_is_refused(password):
     with pytest.raises(Invalid) as refusal:
         require_good_password(password, "Jane Smith", "jane.smith@example.com")
 
@@ -43,55 +43,55 @@ def test_a_password_that_is_guessed_first_or_cannot_be_kept_is_refused(password)
     "password",
     [GOOD, "ყვავილების ბაღი მთაში", "  spaces count too  ", LONG],
 )
-def test_long_and_odd_passwords_are_taken_as_they_are(password):
+def test_long_and_unusual_passwords_are_accepted_unchanged(password):
     require_good_password(password, "Jane Smith", "jane.smith@example.com")
     assert verify_password(hash_password(password), password)
     assert not verify_password(hash_password(password), password.strip() + "x")
 
 
-def test_the_hash_is_argon2id_at_the_strength_of_the_owasp_floor():
-    kept = hash_password(GOOD)
+def test_the_hash_is_argon2id_with_the_minimum_parameters_of_owasp():
+    hashed = hash_password(GOOD)
 
-    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert GOOD not in kept
-    assert hash_password(GOOD) != kept
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert GOOD not in hashed
+    assert hash_password(GOOD) != hashed
 
 
-def test_an_unknown_account_costs_the_same_work(monkeypatch):
+def test_a_password_for_an_unknown_account_is_hashed_too(monkeypatch):
     calls = []
     hasher = passwords._hasher
     monkeypatch.setattr(
         passwords, "_hasher", type("Counting", (), {
             "hash": hasher.hash,
-            "verify": lambda self, kept, password: (calls.append(kept), hasher.verify(kept, password))[1],
+            "verify": lambda self, known, password: (calls.append(known), hasher.verify(known, password))[1],
         })()
     )  # fmt: skip
 
-    assert not verify_password(None, "nobody's password")
-    assert not verify_password(hash_password("else"), "nobody's password")
+    assert not verify_password(None, "some password")
+    assert not verify_password(hash_password("else"), "some password")
     assert len(calls) == 2
-    assert all(kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for kept in calls)
+    assert all(hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for hashed in calls)
 
 
-def test_a_password_past_the_cap_is_not_hashed_at_all(monkeypatch):
+def test_a_password_over_the_length_limit_is_not_hashed(monkeypatch):
     monkeypatch.setattr(passwords, "_hasher", None)
 
     assert not verify_password("$argon2id$", "x" * 1_025)
 
 
-def test_at_most_two_are_hashed_at_a_time(monkeypatch):
+def test_at_most_two_passwords_are_hashed_at_a_time(monkeypatch):
     monkeypatch.setattr(passwords, "WAIT_SECONDS", 0.01)
-    held, release = threading.Barrier(3), threading.Event()
+    both_hold, release = threading.Barrier(3), threading.Event()
 
     def hold():
         with passwords._hashing_slot():
-            held.wait(10)
+            both_hold.wait(10)
             release.wait(10)
 
     holders = [threading.Thread(target=hold) for _ in range(2)]
     for holder in holders:
         holder.start()
-    held.wait(10)
+    both_hold.wait(10)
     try:
         with pytest.raises(HashingBusy):
             hash_password(GOOD)

@@ -1,4 +1,4 @@
-"""Every event has a place in the read tables."""
+"""Every event type is handled by a projector or listed as audited only."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""Where the records of a page stand, as Kafka tells it."""
+"""The highest offsets of a batch, from Kafka's acknowledgements of its records."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kafka.producer.future import RecordMetadata
 from event_stream.relay import last_offsets
 
 
-def test_a_record_of_which_kafka_does_not_say_where_it_stands_is_not_committed():
-    """Nobody could look whether its partition is marked."""
-    told = RecordMetadata("t", 3, TopicPartition("t", 3), 7, 0, None, 0, 0, 0)
-    earlier = told._replace(offset=5)
+def test_an_acknowledgement_without_an_offset_is_an_error():
+    """Without it, the relay could not check the partition for the transaction's marker."""
+    acknowledged = RecordMetadata("t", 3, TopicPartition("t", 3), 7, 0, None, 0, 0, 0)
+    earlier = acknowledged._replace(offset=5)
 
-    assert last_offsets([told, earlier]) == {TopicPartition("t", 3): 7}
+    assert last_offsets([acknowledged, earlier]) == {TopicPartition("t", 3): 7}
     with pytest.raises(KafkaError, match="without an offset"):
-        last_offsets([told, told._replace(offset=-1)])
+        last_offsets([acknowledged, acknowledged._replace(offset=-1)])

@@ -1,4 +1,4 @@
-"""Request bodies of tickets, comments and users: what each of their fields refuses."""
+"""Request bodies of tickets, comments and users: the values that each field refuses."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def bad_fields(endpoint, body):
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("values", "field"),
     [
         ({"title": "a\u0000b"}, "title"),
         ({"title": ""}, "title"),
@@ -50,30 +50,30 @@ def bad_fields(endpoint, body):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_bad_field_of_a_new_or_changed_ticket_is_named(given, field):
-    assert bad_fields("POST /v1/tickets", LEAK | given) == {field}
-    assert bad_fields("PATCH /v1/tickets/{ticket_id}", given) == {field}
+def test_a_bad_field_of_a_new_or_changed_ticket_is_named(values, field):
+    assert bad_fields("POST /v1/tickets", LEAK | values) == {field}
+    assert bad_fields("PATCH /v1/tickets/{ticket_id}", values) == {field}
 
 
 @pytest.mark.parametrize(
-    ("given", "field"), [({"requester_id": {}}, "requester_id"), ({"status": "open"}, "status")]
+    ("values", "field"), [({"requester_id": {}}, "requester_id"), ({"status": "open"}, "status")]
 )
-def test_a_bad_field_of_a_new_ticket_is_named(given, field):
-    assert bad_fields("POST /v1/tickets", LEAK | given) == {field}
+def test_a_bad_field_of_a_new_ticket_is_named(values, field):
+    assert bad_fields("POST /v1/tickets", LEAK | values) == {field}
 
 
 @pytest.mark.parametrize("field", ["title", "description", "status", "priority", "category", "property_id"])
-def test_a_change_cannot_clear_what_a_ticket_always_has(field):
+def test_a_change_cannot_set_a_required_field_to_null(field):
     assert bad_fields("PATCH /v1/tickets/{ticket_id}", {field: None}) == {field}
 
 
 @pytest.mark.parametrize("field", ["unit_id", "assigned_to"])
-def test_a_change_may_clear_what_a_ticket_can_do_without(field):
+def test_a_change_may_set_an_optional_field_to_null(field):
     assert bad_fields("PATCH /v1/tickets/{ticket_id}", {field: None}) == set()
 
 
 @pytest.mark.parametrize("field", ["requester", "requester_id", "comments", "version"])
-def test_what_cannot_be_changed_is_named(field):
+def test_a_field_that_cannot_be_changed_is_named(field):
     assert bad_fields("PATCH /v1/tickets/{ticket_id}", {field: "x"}) == {field}
 
 

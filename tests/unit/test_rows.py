@@ -1,4 +1,4 @@
-"""Every field of an aggregate has a place in the read tables, and every column one in what readers get."""
+"""Every field of an aggregate is stored in the read tables, and every column is shown to readers."""
 
 import msgspec
 import pytest
@@ -9,17 +9,17 @@ from domain.user import User
 from projections.rows import PastTicketRow, PropertyRow, TicketRow, UserRow, shared_fields
 from projections.views import Names, PropertyDetail, TicketDetail, TicketSummary, UserDetail
 
-NEVER_STORED = {"pending", "position"}  # of an aggregate in memory only
-LISTS = {"comments", "attachments"}  # of a ticket; tables of their own
+NEVER_STORED = {"pending", "position"}  # an aggregate has them only in memory
+LISTS = {"comments", "attachments"}  # of a ticket; stored in their own tables
 
 
 @pytest.mark.parametrize(
     ("aggregate", "row", "stored_elsewhere"),
     [
         (Ticket, TicketRow, LISTS),
-        (Ticket, PastTicketRow, {"id", "title", "description", *LISTS}),  # ticket_id; past_texts
-        (User, UserRow, {"is_erased"}),  # other columns have the placeholders
-        (Property, PropertyRow, {"address", "units"}),  # columns of the address; table units
+        (Ticket, PastTicketRow, {"id", "title", "description", *LISTS}),  # as ticket_id, and in past_texts
+        (User, UserRow, {"is_erased"}),  # visible from the placeholders in other columns
+        (Property, PropertyRow, {"address", "units"}),  # in several columns, and in the table units
     ],
     ids=["tickets", "past_tickets", "users", "properties"],
 )
@@ -37,8 +37,8 @@ def test_every_field_of_an_aggregate_is_a_column_or_is_stored_elsewhere(aggregat
             TicketDetail,
             {"version", "priority_rank", "is_deleted", "names_changed"}
             | {
-                f"{one}_{part}"
-                for one in ("property", "unit", "requester", "assignee")
+                f"{reference}_{part}"
+                for reference in ("property", "unit", "requester", "assignee")
                 for part in ("id", "name")
             },
         ),

@@ -1,11 +1,11 @@
-"""A value that cannot be used is refused by the name of its variable."""
+"""An invalid value of a setting is refused with the name of its variable."""
 
 import pytest
 
 from infrastructure.settings import BadSettings, load_settings
 from tests.support.settings import names_read
 
-UNUSABLE = [
+INVALID = [
     ("BASE_URL", "tickets.example.com"),
     ("BASE_URL", "ftp://tickets.example.com"),
     ("BASE_URL", "https://tickets.example.com/?a=b"),
@@ -37,8 +37,8 @@ UNUSABLE = [
     ("THREADS", "257"),
     ("WORKER_TIMEOUT_SECONDS", "2"),
 ]
-# The rest take any text, or only where they are used can it be told that they cannot be (test_cli.py).
-FOUND_OUT_LATER = {
+# These accept any text, or are checked only when they are used (test_cli.py).
+NOT_CHECKED_HERE = {
     "TICKETING_HOME",
     "HOST",
     "NOTARY_DIR",
@@ -49,17 +49,17 @@ FOUND_OUT_LATER = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), UNUSABLE)
-def test_a_value_that_cannot_be_used_is_refused_by_name(name, value):
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_an_invalid_value_is_refused_with_the_name_of_its_variable(name, value):
     with pytest.raises(BadSettings, match=f"^{name} is|^{name}: "):
         load_settings({name: value})
 
 
-def test_every_setting_is_among_them():
-    assert {name for name, _ in UNUSABLE} | FOUND_OUT_LATER == names_read()
+def test_every_setting_is_tested_or_listed_as_not_checked_here():
+    assert {name for name, _ in INVALID} | NOT_CHECKED_HERE == names_read()
 
 
-def test_a_password_is_not_repeated():
+def test_a_refusal_does_not_contain_the_password():
     with pytest.raises(BadSettings) as refusal:
         load_settings({"DATABASE_URL": "postgresql://ticketing:hunter2@host:port:port/x?nonsense"})
 
@@ -79,5 +79,5 @@ def test_a_password_is_not_repeated():
         ("METRICS_PORT", "9100"),
     ],
 )
-def test_what_can_be_used_is_taken(name, value):
+def test_a_valid_value_is_accepted(name, value):
     load_settings({name: value})

@@ -1,4 +1,4 @@
-"""Logging never raises and never waits for long, wherever standard error leads and whatever an event is."""
+"""Logging never raises and never blocks for long, for any standard error and any logged value."""
 
 import fcntl
 import json
@@ -35,50 +35,50 @@ def read_all(descriptor):
             return b"".join(pieces)
 
 
-def full_disk():
+def open_full_disk():
     return os.open("/dev/full", os.O_WRONLY)
 
 
-def reader_gone():
+def open_broken_pipe():
     reading, writing = os.pipe()
     os.close(reading)
     return writing
 
 
-@pytest.mark.parametrize("descriptor", [full_disk, reader_gone, lambda: NO_DESCRIPTOR])
+@pytest.mark.parametrize("descriptor", [open_full_disk, open_broken_pipe, lambda: NO_DESCRIPTOR])
 def test_lines_that_cannot_be_written_are_counted(descriptor):
-    told = []
+    reports = []
     output = LineOutput(descriptor()).open_own_descriptor()
-    output.on_lost = lambda: told.append(1)
+    output.on_lost = lambda: reports.append(1)
 
     for number in range(3):
         output.write(line_of(number))
 
-    assert output.lost == len(told) == 3
+    assert output.lost == len(reports) == 3
 
 
-def ends_of_pipe():
+def open_pipe():
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
     return reading, writing
 
 
-def ends_of_terminal():
-    """One that nobody reads, such as that of a session whose network has gone."""
+def open_terminal():
+    """A terminal that is not read, such as that of a session whose network has failed."""
     reading, writing = pty.openpty()
     tty.setraw(writing)
     return reading, writing
 
 
-def ends_of_socket():
+def open_socket():
     reading, writing = socket.socketpair()
     return reading.detach(), writing.detach()
 
 
-@pytest.mark.parametrize("ends", [ends_of_pipe, ends_of_socket, ends_of_terminal])
+@pytest.mark.parametrize("open_both_ends", [open_pipe, open_socket, open_terminal])
 @pytest.mark.parametrize("size", [1_000, 70_000])
-def test_a_reader_that_sleeps_delays_nobody_and_gets_whole_lines_later(ends, size):
-    reading, writing = ends()
+def test_a_slow_reader_does_not_delay_writers_and_receives_whole_lines_later(open_both_ends, size):
+    reading, writing = open_both_ends()
     output = LineOutput(writing).open_own_descriptor()
     began = time.monotonic()
 
@@ -86,7 +86,7 @@ def test_a_reader_that_sleeps_delays_nobody_and_gets_whole_lines_later(ends, siz
         output.write(line_of(number, size))
     seconds = time.monotonic() - began
     received = read_all(reading)
-    while not received.endswith(b"\n") or b"log_lines_lost" not in received:  # what was begun is finished
+    while not received.endswith(b"\n") or b"log_lines_lost" not in received:  # the last line is completed
         output.write(line_of(LINES))
         received += read_all(reading)
         assert time.monotonic() < began + ANSWER_SECONDS
@@ -95,13 +95,13 @@ def test_a_reader_that_sleeps_delays_nobody_and_gets_whole_lines_later(ends, siz
     numbers = [event["number"] for event in events if event["event"] == "x"]
     (report,) = (event for event in events if event["event"] == "log_lines_lost")
     assert seconds < ANSWER_SECONDS
-    assert os.get_blocking(writing)  # others have the same pipe
+    assert os.get_blocking(writing)  # other processes that write to it share the mode
     assert report["lines"] > 0
     assert numbers == sorted(numbers)
     assert len([one for one in numbers if one < LINES]) + report["lines"] >= LINES
 
 
-class Unwilling:
+class Unprintable:
     def __str__(self):
         raise ValueError("no text")
 
@@ -109,18 +109,18 @@ class Unwilling:
 VALUES = [
     "half a pair: \ud800",
     b"\xff\x00",
-    Unwilling(),
+    Unprintable(),
     2**70,
     float("nan"),
     {"nested": "\udfff"},
     {1, 2},
-    Unwilling,
+    Unprintable,
 ]
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
-    """Configures logs that go to a file; gives what they say there."""
+def read_entries(tmp_path, monkeypatch):
+    """Configure logs to go to a file, and return a function that reads its entries."""
     path = tmp_path / "log"
     monkeypatch.setattr(standard_error, "output", LineOutput(os.open(path, os.O_WRONLY | os.O_CREAT)))
     configure_logs("INFO")
@@ -128,7 +128,7 @@ def written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_any_value_makes_a_line(written, value):
+def test_any_value_is_logged(read_entries, value):
     structlog.get_logger().info("with a value", value=value)
     LineHandler().handle(logging.makeLogRecord({"name": "kafka", "msg": "%s", "args": (value,)}))
     try:
@@ -136,25 +136,25 @@ def test_any_value_makes_a_line(written, value):
     except RuntimeError as error:
         structlog.get_logger().error("with an exception", exc_info=error)
 
-    first, second, third = written()
+    first, second, third = read_entries()
     assert first["event"] == "with a value"
     assert second.get("logger") == "kafka" or second["event"] == "log_event_not_shown"
     assert third["event"] == "with an exception"
 
 
-@pytest.mark.parametrize("name", ["kafka", "a library that nobody has set up"])
-def test_a_librarys_broken_message_makes_a_line(written, name):
+@pytest.mark.parametrize("name", ["kafka", "a library without log settings"])
+def test_a_broken_message_of_a_library_is_logged(read_entries, name):
     logger = logging.getLogger(name)
     logger.propagate = False  # pytest has handlers of its own at the root
 
     logger.error("%d", "no number")
 
-    (line,) = written()
+    (line,) = read_entries()
     assert (line["event"], line["of"]) == ("log_event_not_shown", "%d")
 
 
-def test_printing_to_a_full_disk_raises_nothing():
-    output = LineOutput(full_disk())
+def test_printing_to_a_full_disk_does_not_raise():
+    output = LineOutput(open_full_disk())
     stream = text_stream(output)
 
     print("half a pair: \ud800", file=stream)

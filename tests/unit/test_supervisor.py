@@ -1,4 +1,4 @@
-"""What is started again waits longer each time, however often it has failed."""
+"""The supervisor restarts processes, with a longer delay after each failure."""
 
 import os
 import time
@@ -10,7 +10,7 @@ def test_delays_double_up_to_half_a_minute():
     assert [delay_after(failures) for failures in range(1, 10)] == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_process_that_fails_all_night_does_not_end_the_supervisor():
+def test_the_delay_stays_bounded_after_many_failures():
     assert delay_after(100_000) == 30
 
 
@@ -26,7 +26,7 @@ def test_a_process_runs_although_its_log_cannot_be_written(tmp_path):
         started.wait_or_kill(time.monotonic())
 
 
-def test_a_process_that_cannot_be_started_is_tried_again_later(tmp_path):
+def test_a_process_that_cannot_be_started_is_retried_after_a_delay(tmp_path):
     absent = Child("child", [str(tmp_path / "absent")], os.environ, tmp_path / "child.log")
 
     absent.keep_running()
@@ -35,8 +35,8 @@ def test_a_process_that_cannot_be_started_is_tried_again_later(tmp_path):
     assert absent.failures == 1
 
 
-def test_what_waits_for_its_next_start_starts_at_once_when_its_failures_are_forgotten(tmp_path):
-    """As when PostgreSQL, without which it failed again and again, is back."""
+def test_a_process_starts_without_delay_after_its_failures_are_forgotten(tmp_path):
+    """`ticketing up` forgets the failures when PostgreSQL, which the processes need, runs again."""
     program = tmp_path / "program"
     child = Child("child", [str(program)], os.environ, tmp_path / "child.log")
     child.failures = 20

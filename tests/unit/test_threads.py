@@ -24,7 +24,7 @@ WAIT_SECONDS = 60
 
 
 @pytest.mark.parametrize("error", ["ValueError('broken')", "SystemExit(0)", "MemoryError()"])
-def test_an_error_that_escapes_ends_the_process(error):
+def test_an_unhandled_error_of_a_thread_ends_the_process(error):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(error=error)], capture_output=True, timeout=WAIT_SECONDS
     )
@@ -35,7 +35,7 @@ def test_an_error_that_escapes_ends_the_process(error):
     assert error.partition("(")[0] in line["exception"]
 
 
-def test_it_does_so_where_nothing_can_be_logged():
+def test_the_process_ends_even_when_the_error_cannot_be_logged():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM.format(error="OSError")], stderr=full, timeout=WAIT_SECONDS

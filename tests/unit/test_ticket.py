@@ -1,3 +1,5 @@
+"""The rules of tickets and the events they record."""
+
 from copy import copy
 from datetime import timedelta
 
@@ -20,16 +22,16 @@ from tests.unit.builders import NOON, TICKET_FIELDS, context
 FIELDS = set(Ticket.__struct_fields__) - {"version", "updated_at", "pending"}
 
 
-def opened():
+def open_ticket():
     ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
     ticket.collect_events()
     return ticket
 
 
-def test_an_event_says_who_when_and_by_which_command():
-    given = context(command_id="c-9")
+def test_an_event_records_its_actor_time_and_command():
+    command = context(command_id="c-9")
 
-    (event,) = Ticket.open("t1", given, **TICKET_FIELDS).pending
+    (event,) = Ticket.open("t1", command, **TICKET_FIELDS).pending
 
     assert (event.originator_id, event.originator_version, event.occurred_at) == ("t1", 1, NOON)
     assert (event.actor.user_id, event.actor.role, event.actor.auth) == ("u-caller", "admin", "api_key")
@@ -37,7 +39,7 @@ def test_an_event_says_who_when_and_by_which_command():
 
 
 def test_assigning_the_same_person_twice_is_recorded_once():
-    ticket = opened()
+    ticket = open_ticket()
 
     ticket.change({"assignee_id": "u2"}, context())
     ticket.change({"assignee_id": "u2"}, context())
@@ -46,8 +48,8 @@ def test_assigning_the_same_person_twice_is_recorded_once():
     assert ticket.assignee_id == "u2"
 
 
-def test_assigning_no_one_takes_the_assignee_away():
-    ticket = opened()
+def test_an_assignee_of_none_removes_the_assignee():
+    ticket = open_ticket()
     ticket.change({"assignee_id": "u2"}, context())
 
     ticket.change({"assignee_id": None}, context())
@@ -72,7 +74,7 @@ def test_assigning_no_one_takes_the_assignee_away():
 def test_any_status_may_follow_any_other_and_closing_and_reopening_have_their_own_events(
     before, after, recorded
 ):
-    ticket = opened()
+    ticket = open_ticket()
     ticket.change({"status": before}, context())
     ticket.collect_events()
 
@@ -82,8 +84,8 @@ def test_any_status_may_follow_any_other_and_closing_and_reopening_have_their_ow
     assert [type(event) for event in ticket.pending] == recorded
 
 
-def test_setting_what_already_holds_records_nothing():
-    ticket = opened()
+def test_changing_to_the_present_values_records_nothing():
+    ticket = open_ticket()
 
     ticket.change({**TICKET_FIELDS, "status": "open", "assignee_id": None}, context())
     ticket.restore(context())
@@ -104,8 +106,8 @@ OTHER = {
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_a_change_of_one_field_is_one_event_and_leaves_the_other_fields(field):
-    ticket = opened()
+def test_a_change_of_one_field_is_one_event_and_does_not_affect_other_fields(field):
+    ticket = open_ticket()
     before = copy(ticket)
 
     ticket.change({field: OTHER[field]}, context())
@@ -116,7 +118,7 @@ def test_a_change_of_one_field_is_one_event_and_leaves_the_other_fields(field):
 
 
 def test_the_changes_of_one_command_are_recorded_in_the_same_order_every_time():
-    ticket = opened()
+    ticket = open_ticket()
 
     ticket.change(dict(reversed(OTHER.items())), context())
 
@@ -132,7 +134,7 @@ def test_the_changes_of_one_command_are_recorded_in_the_same_order_every_time():
 
 
 def test_moving_to_a_unit_keeps_the_property():
-    ticket = opened()
+    ticket = open_ticket()
 
     ticket.change({"unit_id": "unit9"}, context())
 
@@ -141,8 +143,8 @@ def test_moving_to_a_unit_keeps_the_property():
     assert (ticket.property_id, ticket.unit_id) == ("p1", "unit9")
 
 
-def test_time_never_goes_back_within_a_ticket():
-    ticket = opened()
+def test_times_of_events_never_decrease_within_a_ticket():
+    ticket = open_ticket()
 
     ticket.change({"title": "Flood"}, context(at=NOON - timedelta(hours=1)))
 
@@ -150,7 +152,7 @@ def test_time_never_goes_back_within_a_ticket():
 
 
 def test_a_ticket_deleted_twice_is_recorded_once_and_can_be_restored():
-    ticket = opened()
+    ticket = open_ticket()
     ticket.delete(context())
     ticket.delete(context())
     assert (ticket.is_deleted, len(ticket.pending)) == (True, 1)
@@ -161,7 +163,7 @@ def test_a_ticket_deleted_twice_is_recorded_once_and_can_be_restored():
 
 
 def test_the_twenty_first_attachment_is_refused():
-    ticket = opened()
+    ticket = open_ticket()
     for number in range(ATTACHMENTS_PER_TICKET):
         ticket.attach(Attachment(f"a{number}", "a.txt", "text/plain", 1, "00", NOON), context())
 
@@ -170,7 +172,7 @@ def test_the_twenty_first_attachment_is_refused():
 
 
 def test_the_ten_thousandth_comment_is_the_last():
-    ticket = opened()
+    ticket = open_ticket()
     ticket.comment("c0", "Hello", "public", context())
     ticket.comments *= COMMENTS_PER_TICKET - 1
     ticket.comment("c1", "Hello", "public", context())
@@ -180,7 +182,7 @@ def test_the_ten_thousandth_comment_is_the_last():
 
 
 def test_a_version_other_than_the_expected_one_is_refused():
-    ticket = opened()
+    ticket = open_ticket()
     ticket.require_version(None)
     ticket.require_version(frozenset({1, 7}))
 

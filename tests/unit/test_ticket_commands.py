@@ -1,4 +1,4 @@
-"""Commands against an in-memory log: roles, reach, order of checks, retries."""
+"""Commands on tickets: roles, reach, order of checks, retries. The log is in memory."""
 
 import pytest
 
@@ -45,8 +45,8 @@ def store():
 
 
 def leak(**facts):
-    given = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
-    return ValidValues(NewTicket(**{**given, "property_id": "p1", **facts}))
+    defaults = {"title": "Leak", "description": "", "priority": "high", "category": "plumbing"}
+    return ValidValues(NewTicket(**{**defaults, "property_id": "p1", **facts}))
 
 
 def test_the_requester_is_the_caller(store):
@@ -74,19 +74,19 @@ def test_an_absent_and_a_foreign_property_are_refused_alike(store):
     assert list(refusals[0]) == ["property_id"]
 
 
-def test_a_unit_of_no_such_property_is_refused(store):
+def test_a_unit_that_the_property_lacks_is_refused(store):
     with pytest.raises(Invalid) as refused:
         open_ticket(store, leak(unit_id="unit9"), context(STAFF))
 
     assert list(refused.value.details) == ["unit_id"]
 
 
-def test_a_user_id_is_no_property(store):
+def test_the_id_of_a_user_is_not_accepted_as_a_property(store):
     with pytest.raises(Invalid):
         open_ticket(store, leak(property_id="u-staff"), context())
 
 
-def test_foreign_absent_and_deleted_tickets_cannot_be_told_apart(store):
+def test_foreign_absent_and_deleted_tickets_are_refused_with_one_message(store):
     foreign = open_ticket(store, leak(property_id="p2"), context())
     deleted = open_ticket(store, leak(), context())
     delete_ticket(store, deleted.id, context())
@@ -145,7 +145,7 @@ def test_a_move_that_leaves_the_unit_or_the_assignee_behind_is_refused(store):
 
 
 @pytest.mark.parametrize("user_id", ["u-foreign", "u-guest", "absent", "p1"])
-def test_only_people_who_may_work_on_the_property_are_assigned(store, user_id):
+def test_only_users_who_may_work_on_the_property_can_be_assigned(store, user_id):
     ticket = open_ticket(store, leak(), context())
 
     with pytest.raises(Invalid) as refused:
@@ -154,7 +154,7 @@ def test_only_people_who_may_work_on_the_property_are_assigned(store, user_id):
     assert refused.value.details == {"assigned_to": ["No user with that id may work on this property."]}
 
 
-def test_a_change_of_nothing_saves_nothing(store):
+def test_a_change_to_the_present_values_saves_nothing(store):
     ticket = open_ticket(store, leak(), context())
 
     unchanged = change_ticket(store, ticket.id, context(), title="Leak", status="open")
@@ -162,7 +162,7 @@ def test_a_change_of_nothing_saves_nothing(store):
     assert (unchanged.version, unchanged.position) == (1, 0)
 
 
-def test_a_stale_version_comes_after_the_role_and_before_the_values(store):
+def test_the_version_is_checked_after_the_role_and_before_the_values(store):
     ticket = open_ticket(store, leak(), context())
     stale = frozenset({7})
 
@@ -172,7 +172,7 @@ def test_a_stale_version_comes_after_the_role_and_before_the_values(store):
         delete_ticket(store, ticket.id, context(STAFF), stale)
 
 
-def test_a_bad_value_is_refused_after_everything_else_and_with_all_the_others(store):
+def test_values_are_checked_last_and_all_bad_ones_are_named(store):
     ticket = open_ticket(store, leak(), context(GUEST))
     sent = SentValues({"title": "", "assigned_to": "absent"}, TicketChanges)
 
@@ -232,7 +232,7 @@ def test_guests_comment_in_public_only(store):
     assert [(comment.id, comment.author_id) for comment in commented.comments] == [("c-77", "u-guest")]
 
 
-def test_a_file_can_be_attached_by_whoever_sees_the_ticket(store):
+def test_every_caller_who_sees_the_ticket_can_attach_a_file(store):
     ticket = open_ticket(store, leak(), context(GUEST))
     file = Attachment("a1", "leak.jpg", "image/jpeg", 10, "00", NOON)
 
@@ -243,7 +243,7 @@ def test_a_file_can_be_attached_by_whoever_sees_the_ticket(store):
         attach_file(store, ticket.id, file, context(FOREIGN_STAFF))
 
 
-def test_a_retried_command_finds_what_it_did_before(store):
+def test_a_retried_command_returns_its_first_result(store):
     first = open_ticket(store, leak(), context(STAFF, command_id="c-1"))
     again = open_ticket(store, leak(), context(STAFF, command_id="c-1", is_retry=True))
     assert (again.id, again.version) == (first.id, 1)
@@ -257,7 +257,7 @@ def test_a_retried_command_finds_what_it_did_before(store):
     assert store.load(Ticket, first.id).version == 3
 
 
-def test_a_retry_is_not_judged_by_what_has_changed_since_it_was_carried_out(store):
+def test_a_retry_succeeds_despite_later_changes(store):
     opened = open_ticket(store, leak(), context(MANAGER, command_id="c-1"))
     moved = caller("manager", user_id="u-manager", reach=["p2"])
     again = open_ticket(store, leak(), context(moved, command_id="c-1", is_retry=True))

@@ -1,4 +1,4 @@
-"""Users and properties: who may register, change and give which role, within which reach."""
+"""Commands on users, properties and API keys: the roles and the reach that each needs."""
 
 import pytest
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ def register(store, by, user_id="u1", role="staff", property_ids=("p1",)):
     return register_user(store, user_id, by, role=role, property_ids=property_ids)
 
 
-def test_ids_are_unique_over_all_kinds(store):
+def test_ids_are_unique_across_users_and_properties(store):
     with pytest.raises(Conflict, match="p1 is already in use"):
         register(store, context(), user_id="p1")
 
@@ -45,8 +45,8 @@ def test_a_manager_registers_people_of_their_own_properties_up_to_their_own_role
         register(store, context(MANAGER), "u4", property_ids=())
 
 
-def test_a_retried_change_finds_what_it_did_and_does_it_once(store):
-    """Its If-Match named the version before it; and others may have changed the same field since."""
+def test_a_retried_change_returns_its_first_result_and_is_made_once(store):
+    """Although its If-Match is stale by then, and others have changed the same field since."""
     first = frozenset({1})
     change_property(store, "p1", context(command_id="c-1"), first, name="June")
     change_property(store, "p1", context(), name="Kim")
@@ -57,7 +57,7 @@ def test_a_retried_change_finds_what_it_did_and_does_it_once(store):
     assert store.load(Property, "p1").name == "Kim"
 
 
-def test_a_retried_registration_is_not_judged_by_what_has_changed_since(store):
+def test_a_retried_registration_succeeds_despite_later_changes(store):
     registered = register(store, context(MANAGER, command_id="c-1"))
     moved = caller("manager", user_id="u-manager", reach=["p2"])
 
@@ -66,7 +66,7 @@ def test_a_retried_registration_is_not_judged_by_what_has_changed_since(store):
     assert (again.id, again.version) == (registered.id, 1)
 
 
-def test_staff_register_no_one(store):
+def test_staff_may_not_register_users(store):
     with pytest.raises(Forbidden):
         register(store, context(STAFF))
 
@@ -90,7 +90,7 @@ def test_a_refusal_says_whether_role_or_reach_is_exceeded(store):
         change_user(store, "both", context(MANAGER), name="X")
 
 
-def test_nobody_gives_a_scope_that_they_lack(store):
+def test_a_caller_cannot_give_a_scope_that_it_lacks(store):
     register(store, context(), role="admin")
     narrow = replace(caller("admin", user_id="u1"), scopes=frozenset({"tickets:read"}))
     app = RegisterClient(
@@ -118,7 +118,7 @@ def test_nobody_gives_a_scope_that_they_lack(store):
             give()
 
 
-def test_whoever_reaches_some_properties_cannot_take_the_last_one_from_a_person(store):
+def test_a_caller_with_limited_reach_cannot_remove_the_last_property_of_a_user(store):
     register(store, context())
 
     with pytest.raises(Invalid) as refused:
@@ -142,9 +142,9 @@ def test_changing_to_the_same_values_records_nothing(store):
 
 def test_preferences_are_replaced_as_a_whole(store):
     register(store, context())
-    wanted = Preferences(notifications=Notifications(email=False, sms=True))
+    new = Preferences(notifications=Notifications(email=False, sms=True))
 
-    assert change_user(store, "u1", context(), preferences=wanted).preferences == wanted
+    assert change_user(store, "u1", context(), preferences=new).preferences == new
 
 
 def test_properties_are_registered_by_admins_and_changed_by_their_managers(store):
@@ -157,14 +157,14 @@ def test_properties_are_registered_by_admins_and_changed_by_their_managers(store
         add_unit(store, "p1", "a", context(STAFF), name="A")
 
 
-def test_a_unit_id_is_given_once_in_a_property(store):
+def test_a_unit_id_is_unique_in_its_property(store):
     add_unit(store, "p1", "a", context(MANAGER), name="A")
 
     with pytest.raises(Conflict):
         add_unit(store, "p1", "a", context(MANAGER), name="B")
 
 
-def test_a_key_has_a_checksum_and_only_its_digest_is_kept(store):
+def test_a_key_has_a_checksum_and_only_its_digest_is_stored(store):
     issued = issue_key(store, IssueKey(name="kiosk", role="staff", property_ids=("p1",)), context())
 
     assert has_key_form(issued.key)
@@ -182,7 +182,7 @@ def test_a_damaged_key_fails_its_checksum(damage):
     assert not has_key_form(damage(make_secret()))
 
 
-def test_a_key_never_outranks_its_user_and_every_problem_is_named(store):
+def test_a_key_has_at_most_the_role_of_its_user_and_every_problem_is_named(store):
     register(store, context())
 
     with pytest.raises(Invalid) as refused:

@@ -1,4 +1,4 @@
-"""The values of a command, from a client or from code of ours: what they hold and what is wrong with them."""
+"""The values of a command, sent by a client or made in code: their fields and their problems."""
 
 import msgspec
 import pytest
@@ -20,11 +20,11 @@ def no_such_unit(fields):
     return {"unit_id": ["There is no such unit."]} if "unit_id" in fields else {}
 
 
-def test_sent_values_are_read_trimmed_with_their_defaults():
+def test_sent_values_are_trimmed_and_completed_with_defaults():
     assert SentValues({"name": " Seaside "}, Move).read() == Move(name="Seaside")
 
 
-def test_guards_see_every_field_that_was_sent_trimmed_as_it_will_be_read():
+def test_guards_get_every_sent_field_trimmed():
     assert SentValues({"name": " a ", "tags": [" b "], "other": 1}, Move).fields == {
         "name": "a",
         "tags": ["b"],
@@ -42,7 +42,7 @@ def test_text_that_cannot_be_stored_is_refused(text):
     assert list(refused.value.details) == ["unit_id"]
 
 
-def test_every_bad_field_is_named_and_so_is_what_is_wrong_with_the_others():
+def test_bad_fields_are_named_together_with_problems_of_valid_fields():
     sent = SentValues({"name": "", "unit_id": "u1"}, Move)
 
     with pytest.raises(Invalid) as refused:
@@ -54,28 +54,28 @@ def test_every_bad_field_is_named_and_so_is_what_is_wrong_with_the_others():
     }
 
 
-def test_problems_are_looked_for_in_the_valid_fields_alone():
+def test_problems_are_searched_in_valid_fields_only():
     seen = []
 
-    def remember(fields):
+    def record_fields(fields):
         seen.append(fields)
         return {}
 
     with pytest.raises(Invalid):
-        SentValues({"name": " a ", "unit_id": 1, "tags": ["x", 2]}, Move).read(remember)
-    SentValues({"name": " a ", "unit_id": " u1 "}, Move).read(remember)
+        SentValues({"name": " a ", "unit_id": 1, "tags": ["x", 2]}, Move).read(record_fields)
+    SentValues({"name": " a ", "unit_id": " u1 "}, Move).read(record_fields)
 
     assert seen == [{"name": "a"}, {"name": "a", "unit_id": "u1"}]
 
 
-def test_a_field_of_the_wrong_form_is_not_named_twice():
+def test_a_field_of_the_wrong_type_is_named_once():
     with pytest.raises(Invalid) as refused:
         SentValues({"name": 1}, Move).read(lambda fields: {"name": ["Unknown."], "tags": ["Too few."]})
 
     assert refused.value.details == {"name": ["The name field must be a string."], "tags": ["Too few."]}
 
 
-def test_valid_values_have_the_fields_that_are_set_and_are_read_as_they_are():
+def test_valid_values_have_the_fields_that_are_set_and_are_read_unchanged():
     move = Move(name="Seaside")
 
     assert ValidValues(move).fields == {"name": "Seaside", "tags": ()}
@@ -84,7 +84,7 @@ def test_valid_values_have_the_fields_that_are_set_and_are_read_as_they_are():
         ValidValues(Move(name="Seaside", unit_id="u1")).read(no_such_unit)
 
 
-def test_items_of_lists_are_named_by_index_and_keep_the_list_from_problems():
+def test_a_bad_item_is_named_by_its_index_and_its_list_has_no_other_problems():
     class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         moves: tuple[Move, ...]
         note: str = ""

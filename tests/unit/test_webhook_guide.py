@@ -13,39 +13,39 @@ from webhook_dispatcher.delivery import Options
 from webhook_dispatcher.signing import key_of, sign
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
-FLOWING = " ".join(GUIDE.split())
+GUIDE_ON_ONE_LINE = " ".join(GUIDE.split())
 SECONDS = {"s": 1, "min": 60, "h": 3_600}
 
 
-def shown_verification():
+def load_example_function():
     names = {}
     exec(re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1], names)  # the guide's own code
     return names["verify_post"]
 
 
 @pytest.mark.parametrize("secret", ["whsec_" + "A" * 32, "your_webhook_secret"])
-def test_the_code_it_shows_verifies_our_posts_and_no_others(secret):
+def test_the_example_code_accepts_our_posts_and_refuses_changed_ones(secret):
     body = b'{"event":"ticket.created"}'
     headers = sign([key_of(secret)], message_id="msg_1", timestamp=int(time.time()), body=body)
 
-    assert shown_verification()(headers, body, secret) == {"event": "ticket.created"}
+    assert load_example_function()(headers, body, secret) == {"event": "ticket.created"}
     with pytest.raises(WebhookVerificationError):
-        shown_verification()(headers, body + b" ", secret)
+        load_example_function()(headers, body + b" ", secret)
 
 
-def test_it_lists_the_events_there_are():
+def test_the_guide_lists_every_event():
     assert sorted(re.findall(r"^\| `(ticket\.\S+)` \|", GUIDE, re.MULTILINE)) == sorted(WEBHOOK_EVENT_NAMES)
 
 
-def test_it_tells_the_schedule_and_limits_that_are_the_defaults():
-    told = re.search(r"tried again after (.*?), a little later", FLOWING)[1]
-    waits = [float(number) * SECONDS[unit] for number, unit in re.findall(r"(\d+) (s|min|h)\b", told)]
+def test_the_guide_states_the_default_schedule_and_limits():
+    text = re.search(r"tried again after (.*?), a little later", GUIDE_ON_ONE_LINE)[1]
+    waits = [float(number) * SECONDS[unit] for number, unit in re.findall(r"(\d+) (s|min|h)\b", text)]
     settings = load_settings({})
     options = Options(schedule=settings.webhook_retry_seconds)
 
     assert tuple(waits) == settings.webhook_retry_seconds
-    assert f"2xx within {settings.webhook_timeout_seconds:g} seconds" in FLOWING
-    assert f"deleted after {settings.webhook_retention_days} days" in FLOWING
-    assert f"one post every {options.breaker_pause_seconds:g} seconds" in FLOWING
+    assert f"2xx within {settings.webhook_timeout_seconds:g} seconds" in GUIDE_ON_ONE_LINE
+    assert f"deleted after {settings.webhook_retention_days} days" in GUIDE_ON_ONE_LINE
+    assert f"one post every {options.breaker_pause_seconds:g} seconds" in GUIDE_ON_ONE_LINE
     assert options.give_up_seconds == 5 * 86_400
     assert all(f"`{status}`" in GUIDE for status in DeliveryStatus.__args__)

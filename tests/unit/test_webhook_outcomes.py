@@ -1,4 +1,4 @@
-"""What an attempt means for its delivery, and for what else waits for the receiver."""
+"""The effect of an attempt on its delivery, and on other deliveries to the same receiver."""
 
 import pytest
 
@@ -29,13 +29,13 @@ ENDPOINT = Endpoint(
 )
 
 
-def judged(status, *, asked=None, failures=0):
-    outcome = Outcome(NOON, status, b"", None, 1, asked)
+def make_done(status, *, retry_after=None, failures=0):
+    outcome = Outcome(NOON, status, b"", None, 1, retry_after)
     return Done.of_attempt(1, ENDPOINT, 1, failures, headers={}, outcome=outcome, schedule=SCHEDULE)
 
 
 @pytest.mark.parametrize(
-    ("status", "asked", "least", "pause"),
+    ("status", "retry_after", "least", "pause"),
     [
         (500, None, 5.0, 0.0),
         (None, None, 5.0, 0.0),
@@ -45,15 +45,15 @@ def judged(status, *, asked=None, failures=0):
         (503, 1.0, 5.0, 1.0),
     ],
 )
-def test_a_failure_waits_for_its_schedule_and_for_as_long_as_the_receiver_asks(status, asked, least, pause):
-    done = judged(status, asked=asked)
+def test_a_failed_delivery_waits_for_the_schedule_and_for_retry_after(status, retry_after, least, pause):
+    done = make_done(status, retry_after=retry_after)
 
     assert (done.status, done.failures, done.pause_seconds) == ("pending", 1, pause)
     assert least <= done.delay_seconds <= max(least, SCHEDULE[0] * (1 + JITTER))
 
 
-def test_the_schedule_is_followed_to_its_end():
-    assert SCHEDULE[1] <= judged(500, failures=1).delay_seconds <= SCHEDULE[1] * (1 + JITTER)
-    assert judged(500, failures=2).status == "dead"
-    assert judged(410).status == "dead"
-    assert judged(204, failures=2).status == "delivered"
+def test_a_delivery_follows_the_schedule_until_it_is_delivered_or_dead():
+    assert SCHEDULE[1] <= make_done(500, failures=1).delay_seconds <= SCHEDULE[1] * (1 + JITTER)
+    assert make_done(500, failures=2).status == "dead"
+    assert make_done(410).status == "dead"
+    assert make_done(204, failures=2).status == "delivered"

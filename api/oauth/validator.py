@@ -1,8 +1,6 @@
 """The callbacks of oauthlib that read and write clients, codes and tokens, for one request.
 
-oauthlib defines the order of the checks and the form of the answers. The look-ups here are preliminary:
-another request may change what they found. The transaction that saves the tokens decides whether a code or
-refresh token is valid (commands/oauth_grants.py).
+oauthlib defines the order of the checks and the form of the answers.
 """
 
 from __future__ import annotations
@@ -11,10 +9,9 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote_plus
 
-import msgspec
 from oauthlib.common import Request
 from oauthlib.oauth2 import RequestValidator
 from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
@@ -22,7 +19,8 @@ from oauthlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestErro
 from api.http.context import RequestContext
 from api.http.rate_limit import count_action
 from api.http.services import Services
-from api.oauth.clients import Client, find_client, sql
+from api.oauth.clients import Client, find_client
+from api.oauth.grants import FoundCode, FoundGrant, find_code, find_refresh_token, find_token
 from commands.oauth_grants import (
     GiveGrant,
     NewTokens,
@@ -34,51 +32,12 @@ from commands.oauth_grants import (
     redeem_code,
     refresh,
 )
-from domain.access import Caller, Role, effective_rights
+from domain.access import Caller, effective_rights
 from domain.errors import Conflict
 from domain.oauth_grant import EndReason, OAuthGrant
-from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_CODE, OAUTH_REFRESH, digest, has_form
 
 TOKENS_AN_HOUR = 1_000  # of one client for each user, and for itself
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
-
-
-class FoundGrant(msgspec.Struct, frozen=True):
-    """The grant to which the code or refresh token of the request belongs."""
-
-    grant_id: str
-    client_id: str
-    user_id: str
-    scopes: list[str]
-    expires_at: datetime
-    role: Role
-
-
-class FoundCode(FoundGrant, frozen=True):
-    """The columns of find_code."""
-
-    is_fresh: bool
-    redirect_uri: str
-    redirect_uri_was_given: bool
-    code_challenge: str | None
-
-
-class FoundRefreshToken(FoundGrant, frozen=True):
-    """The columns of find_refresh_token."""
-
-    generation: int
-
-
-class FoundToken(NamedTuple):
-    """The columns of find_token_of_client. `is_valid` is False for a refresh token that was used."""
-
-    is_refresh: bool
-    grant_id: str
-    user_id: str
-    scopes: list[str]
-    issued_at: datetime
-    expires_at: datetime
-    is_valid: bool
 
 
 class Validator(RequestValidator):  # type: ignore[misc]
@@ -188,11 +147,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     ) -> bool:
         """Find the grant of the code. A code that is used again ends its grant, even if the rest of the
         request is invalid."""
-        if not has_form(code, OAUTH_CODE):
-            return False
-        with self._services.pool.connection() as conn:
-            row = conn.execute(sql["find_code"], {"digest": digest(code)}).fetchone()
-        found = None if row is None else FoundCode(*row)
+        found = find_code(self._services.pool, code)
         if found is None or found.client_id != client_id:
             return False
         self._found = self._code = found
@@ -243,11 +198,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     ) -> bool:
         """Find the grant of the token. A token that is used again ends its grant, even if the rest of the
         request is invalid."""
-        if not has_form(refresh_token, OAUTH_REFRESH):
-            return False
-        with self._services.pool.connection() as conn:
-            row = conn.execute(sql["find_refresh_token"], {"digest": digest(refresh_token)}).fetchone()
-        found = None if row is None else FoundRefreshToken(*row)
+        found = find_refresh_token(self._services.pool, refresh_token)
         if found is None or found.client_id != client.client_id:
             return False
         self._found, self._generation = found, found.generation
@@ -300,7 +251,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
         """Revoke an access token, or end the grant of a refresh token. Ignores tokens of other clients
         (RFC 7009)."""
         client: Client = request.client
-        found = self._token_of(client, token)
+        found = find_token(self._services.pool, token, client.client_id)
         if found is None:
             return
         if not found.is_refresh:
@@ -315,7 +266,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
         self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
     ) -> dict[str, Any] | None:
         """The description of a token of this client (RFC 7662); None for tokens of others."""
-        found = self._token_of(request.client, token)
+        found = find_token(self._services.pool, token, request.client.client_id)
         if found is None or not found.is_valid:
             return None
         return {
@@ -327,14 +278,6 @@ class Validator(RequestValidator):  # type: ignore[misc]
             "iss": self._services.settings.base_url,
             **({} if found.is_refresh else {"token_type": "Bearer"}),
         }
-
-    def _token_of(self, client: Client, token: str) -> FoundToken | None:
-        if not (has_form(token, OAUTH_ACCESS) or has_form(token, OAUTH_REFRESH)):
-            return None
-        parameters = {"digest": digest(token), "client_id": client.client_id}
-        with self._services.pool.connection() as conn:
-            row = conn.execute(sql["find_token_of_client"], parameters).fetchone()
-        return FoundToken(*row) if row else None
 
     def _aggregate(self) -> OAuthGrant:
         return self._services.store.load(OAuthGrant, self._grant().grant_id)

@@ -267,7 +267,7 @@ def test_the_error_that_ends_a_process_is_logged(database, conn, tmp_path):
 
     last = [json.loads(line) for line in log.read_text().splitlines()][-1]
     assert (code, last["event"], last["level"], "exception" in last) == (2, "notary_ended", "error", False)
-    assert "terminating connection" in last["error"]
+    assert "connection" in last["error"]  # which of two errors is seen first is up to the operating system
 
 
 @pytest.mark.parametrize("process", ["migrate", "api", "projector"])

@@ -193,7 +193,7 @@ def test_a_webhook_is_registered_fails_and_its_delivery_is_sent_again(page, read
 
         del receiver.answers["/hook"]
         page.get_by_role("button", name="Redeliver").click()
-        assert "sent again" in page.get_by_role("status").inner_text()
+        assert "queued again" in page.get_by_role("status").inner_text()
         eventually(lambda: "Delivered" in state_of_delivery(page), within=60)
         save_screenshot(page, "delivery")
         assert find_accessibility_problems(page) == []
@@ -296,9 +296,10 @@ def test_the_panel_works_with_the_keyboard_alone(page):
 )
 def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromium, ready, viewport, scheme):
     ids = create_objects(ready)
+    rules = () if scheme == "light" else ("color-contrast",)  # the other rules do not depend on colours
     page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     page.goto("/admin/sign-in")
-    found = {"/admin/sign-in": find_accessibility_problems(page)}
+    found = {"/admin/sign-in": find_accessibility_problems(page, rules=rules)}
     save_screenshot_if_enabled(page, f"admin-sign-in-{scheme}")
     sign_in(page)
     too_wide = []
@@ -309,7 +310,7 @@ def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromi
     panel = [path.format(**ids) for path, resource in PANEL if "GET" in resource.operations]
     for path in (*panel, "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
         page.goto(path)
-        found[path] = find_accessibility_problems(page)
+        found[path] = find_accessibility_problems(page, rules=rules)
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             too_wide.append(path)
         name = re.sub(r"[0-9a-f-]{32,}", "id", path.partition("?")[0]).replace("/", "-").strip("-")

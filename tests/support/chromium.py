@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,13 @@ def new_page(browser: Browser, base_url: str, **options: Any) -> Page:
     return context.new_page()
 
 
-def find_accessibility_problems(page: Page) -> list[tuple[str, str]]:
-    """The accessibility problems that axe-core rates serious or critical: (rule, first element)."""
-    found = Axe().run(page).response["violations"]
+def find_accessibility_problems(page: Page, *, rules: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The accessibility problems that axe-core rates serious or critical: (rule, first element).
+
+    Checks `rules` only, if any are given.
+    """
+    options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found = Axe().run(page, options=options).response["violations"]
     return [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in REPORTED_IMPACTS]
 
 

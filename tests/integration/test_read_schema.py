@@ -4,8 +4,10 @@ import psycopg
 import pytest
 from eventsourcing.persistence import StoredEvent
 from falcon.testing import TestClient
+from structlog.testing import CapturingLogger
 
 from cli.database import prepare
+from projections import batch
 from projections.rows import TABLES
 from projections.runner import catch_up as project
 from projections.runner import connect_projector
@@ -99,8 +101,10 @@ def test_an_unknown_column_stops_neither_projector_nor_readers_and_migrate_remov
 
 
 def test_with_a_missing_column_projector_and_readers_fail_and_park_nothing_until_migrate_refills(
-    store, pool, database, conn, catch_up, tmp_path, capsys
+    store, pool, database, conn, catch_up, tmp_path, monkeypatch
 ):
+    log = CapturingLogger()
+    monkeypatch.setattr(batch, "log", log)
     history = History(23)
     append(store, history.grow(30))
     catch_up()
@@ -114,7 +118,7 @@ def test_with_a_missing_column_projector_and_readers_fail_and_park_nothing_until
     with pytest.raises(psycopg.errors.UndefinedColumn):
         list_tickets(pool, caller(), QUERY)
 
-    assert "Run `ticketing migrate`." in "".join(capsys.readouterr())
+    assert log.calls[0].kwargs["remedy"] == "Run `ticketing migrate`."
     assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
     assert stopped_at <= position(conn)
     assert fetch_readiness(database, tmp_path).json["error"]["details"] == {

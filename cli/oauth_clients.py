@@ -30,6 +30,25 @@ ClientId = Annotated[
     options.id_argument("The id that `ticketing oauth-client list` shows."),
 ]
 
+Scopes = Annotated[
+    str,
+    typer.Option(
+        parser=options.parse_scopes,
+        metavar="'SCOPE ...'",
+        help="The scopes it may request, separated by spaces, such as 'tickets:read users:read'.",
+    ),
+]
+Grants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grant",
+        parser=options.parse_grant_type,
+        metavar="|".join(GRANT_TYPES),
+        help="authorization_code and refresh_token, the default, act for people; client_credentials acts as"
+        " the application itself. May be given several times.",
+    ),
+]
+
 
 @app.command("create")
 def create_client(
@@ -42,14 +61,7 @@ def create_client(
         ),
     ],
     role: Annotated[Role, typer.Option(help="The upper limit of its role, for every person it acts for.")],
-    scopes: Annotated[
-        str,
-        typer.Option(
-            parser=options.parse_scopes,
-            metavar="'SCOPE ...'",
-            help="The scopes it may request, separated by spaces, such as 'tickets:read users:read'.",
-        ),
-    ],
+    scopes: Scopes,
     redirect_uris: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,16 +76,7 @@ def create_client(
             help="public: an app that cannot keep a secret, such as one on a phone or in a browser."
         ),
     ] = "confidential",
-    grants: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--grant",
-            parser=options.parse_grant_type,
-            metavar="|".join(GRANT_TYPES),
-            help="authorization_code and refresh_token, the default, act for people; client_credentials acts"
-            " as the application itself. May be given several times.",
-        ),
-    ] = None,
+    grants: Grants = None,
     require_pkce: Annotated[
         bool, typer.Option("--require-pkce", help="Require PKCE from a confidential client too.")
     ] = False,

@@ -39,8 +39,8 @@ def _remove_traces(store: EventStore, user_id: str, context: Context) -> list[St
     parameters = {
         "user_id": user_id,
         "at": context.at,
-        "given": list(literals),
-        "instead": list(literals.values()),
+        "literals": list(literals),
+        "replacements": list(literals.values()),
     }
     return [(statement, parameters) for statement in _sql.values()]
 

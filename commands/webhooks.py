@@ -205,6 +205,13 @@ def owned_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webhook
     return webhook
 
 
+def enabled_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webhook:
+    """The webhook. Raises Forbidden and NotFound as `owned_webhook` does, Conflict if it is disabled."""
+    webhook = owned_webhook(store, caller, webhook_id)
+    webhook.require_enabled()
+    return webhook
+
+
 def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
     """Why this address or this secret cannot be used."""
     url, secret = fields.get("url"), fields.get("secret")

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 from domain.access import Actor, Context
 from domain.aggregate import Aggregate, DomainEvent
+from domain.errors import Conflict
 
 WebhookEventName = Literal[
     "ticket.created",
@@ -99,6 +100,11 @@ class Webhook(Aggregate):
     def disable(self, reason: DisabledReason, context: Context) -> None:
         if self.is_enabled:
             self.record(WebhookDisabled, context, reason=reason)
+
+    def require_enabled(self) -> None:
+        """Raise Conflict if the webhook is disabled: nothing can be sent to it."""
+        if not self.is_enabled:
+            raise Conflict("The webhook is disabled. Enable it first.")
 
     def rotate_secret(self, context: Context) -> None:
         self.record(WebhookSecretRotated, context)

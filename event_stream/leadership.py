@@ -49,7 +49,7 @@ def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: flo
             conn.execute(sql["end_session"], {"pid": found.pid})
             seen = None
 
-    return wait_for_leadership(conn, LEADER_KEY, stop, look=end_hung_leader)
+    return wait_for_leadership(conn, LEADER_KEY, stop, between_tries=end_hung_leader)
 
 
 def take_leadership_soon(conn: Connection) -> bool:

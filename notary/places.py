@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -53,10 +54,7 @@ class StatementFile:
                         yield line.rstrip("\n")
 
     def last_line(self) -> str | None:
-        last = None
-        for last in self.lines():  # noqa: B007 - reads to the end
-            pass
-        return last
+        return last_of(self.lines())
 
     def append(self, lines: Sequence[str]) -> None:
         with _disk_errors():
@@ -67,6 +65,11 @@ class StatementFile:
                 file.write("".join(f"{line}\n" for line in lines).encode())
                 file.flush()
                 os.fsync(file.fileno())
+
+
+def last_of(lines: Iterable[str]) -> str | None:
+    """Return the last line, after reading all of them; None if there is none."""
+    return next(iter(deque(lines, maxlen=1)), None)
 
 
 def require_folder(settings: Settings) -> None:

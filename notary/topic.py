@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_consumer, make_producer
 from infrastructure.storage.topics import checkpoints_topic
-from notary.places import PlaceUnavailable
+from notary.places import PlaceUnavailable, last_of
 
 
 class StatementTopic:
@@ -36,10 +36,7 @@ class StatementTopic:
 
     def last_line(self) -> str | None:
         """Return the last line, or None. Raises PlaceUnavailable."""
-        last = None
-        for last in self.lines():  # noqa: B007 - reads to the end
-            pass
-        return last
+        return last_of(self.lines())
 
     def append(self, lines: Sequence[str]) -> None:
         """Send all lines in one transaction. Raises PlaceUnavailable."""

@@ -9,8 +9,8 @@ import falcon
 import msgspec
 
 from api.http.redirects import redirect
+from api.http.scopes import scope_labels
 from api.oauth.clients import sql
-from api.oauth.scopes import scope_labels
 from commands.oauth_grants import end_grant
 from domain.errors import NotFound
 from infrastructure.storage.postgres import Pool

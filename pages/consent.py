@@ -17,8 +17,8 @@ from oauthlib.oauth2.rfc6749.errors import AccessDeniedError
 
 from api.http.errors import Refused
 from api.http.redirects import redirect
+from api.http.scopes import scope_labels
 from api.oauth.clients import Client
-from api.oauth.scopes import scope_labels
 from api.oauth.server import Server
 from domain.oauth_grant import LONGEST
 from domain.redirect_uri import origin

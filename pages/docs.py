@@ -12,8 +12,8 @@ import msgspec
 
 from api.http.openapi import Document, answer_cached
 from api.http.resource import Operation, Resource
+from api.http.scopes import SCOPE_LABELS
 from api.http.services import Services
-from api.oauth.scopes import SCOPE_LABELS
 
 _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

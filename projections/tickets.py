@@ -25,19 +25,6 @@ from projections.views import (
     shown_values,
 )
 
-__all__ = [
-    "FoundTicket",
-    "Names",
-    "TicketQuery",
-    "author_names",
-    "get_attachment",
-    "get_ticket",
-    "list_attachments",
-    "list_comments",
-    "list_tickets",
-    "names_of",
-]
-
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
 _GET_TICKET = compose(_sql["get_ticket"], columns=columns_of(TicketRow, "t"))
 _LIST_COMMENTS = compose(_sql["list_comments"], columns=columns_of(CommentRow, "c"))

@@ -103,7 +103,7 @@ PAGES: Routes = (
 
 
 def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, Any]:
-    """The WSGI application. Raises BadDeclaration if the methods and operations of a resource differ."""
+    """The WSGI application. Raises BadDeclaration if the operations of a resource do not fit it."""
     document = describe(routes, services.settings.base_url)
     page_failure = partial(unsent.render_failure, services)
     failures = dict.fromkeys(PAGE_PATHS, page_failure) | {"/oauth/": token.render_failure}

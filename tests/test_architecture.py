@@ -24,7 +24,15 @@ MAY_IMPORT = {
     "cli": FOUNDATION | FEATURES | {"api", "server"},
 }
 DOMAIN_LIBRARIES = {"msgspec"}
-
+# For each folder the folders of the same package that it may import.
+FOLDERS_MAY_IMPORT = {
+    "api/http": set(),
+    "api/v1": {"http"},
+    "api/oauth": {"http"},
+    "api/monitoring": {"http"},
+    "pages/common": set(),
+    "pages/panel": {"common"},
+}
 
 # The files that start threads, and how the end of each thread is noticed.
 THREADS = {
@@ -58,6 +66,18 @@ def test_imports_point_one_way(package):
     for path in (ROOT / package).rglob("*.py"):
         imported = imported_names(path) & MAY_IMPORT.keys()
         assert imported <= MAY_IMPORT[package] | {package}, path
+
+
+@pytest.mark.parametrize("folder", FOLDERS_MAY_IMPORT)
+def test_folders_of_a_package_import_one_another_in_one_direction(folder):
+    package, _, name = folder.partition("/")
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.parent.name
+        for path in (ROOT / package).glob("*/*.py")
+    }
+    for path in (ROOT / folder).rglob("*.py"):
+        imported = {modules[module] for module in imported_modules(path, modules)}
+        assert imported <= FOLDERS_MAY_IMPORT[folder] | {name}, path
 
 
 def imported_modules(path: Path, modules: Collection[str]) -> set[str]:

@@ -126,7 +126,7 @@ def read_csv(file):
         yield int(position), aggregate_id, int(version), kind, event.encode()
 
 
-def check_pages(manifest, rows):
+def check_blocks(manifest, rows):
     """Follow the chain from before the first block to the checkpoint; return its end and the event count."""
     chain, count, row = bytes.fromhex(manifest["chain_before"]), 0, next(rows, None)
     window, left_out = manifest.get("window"), manifest.get("left_out", {})
@@ -172,7 +172,7 @@ def main(data_path, manifest_path, trusted=None):
         checkpoint = json.loads(manifest["checkpoint"])
         require_signed(checkpoint, keys, "the checkpoint")
         read = read_csv if manifest["data"]["format"] == "csv" else read_ndjson
-        chain, count = check_pages(manifest, read(file))
+        chain, count = check_blocks(manifest, read(file))
         if chain.hex() != checkpoint["chain"] or checkpoint["log"] != manifest["log"]:
             raise ValueError("the chain does not lead to the checkpoint")
         file.seek(0)

@@ -14,26 +14,12 @@ from gunicorn.http.errors import ParseException
 
 from api.http.errors import Refused
 from api.http.problems import find_problems
-from api.http.queries import NoQuery, read_query
 from api.http.resource import MAX_BODY_BYTES
 from commands.values import Problems
 from domain.errors import Details, Invalid
 from infrastructure.storage.attachment_store import disk_errors
 
-__all__ = [
-    "NoQuery",
-    "SentValues",
-    "encode",
-    "read_bytes",
-    "read_file",
-    "read_object",
-    "read_query",
-    "read_values",
-    "require_plain",
-    "respond",
-]
-
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_DEPTH = 32
 MAX_DIGITS = 100
@@ -80,23 +66,28 @@ class SentValues(Generic[T]):
 
     def read(self, problems: Problems | None = None) -> T:
         """The values as a T. Raises Invalid, which names every bad field at once."""
+        values, details = self._convert()
+        valid = self._valid_fields(details) if details else self.fields
+        more = problems(valid) if problems is not None else {}
+        if values is None or details or more:
+            raise Invalid(details | {name: more[name] for name in more if name not in details})
+        return values
+
+    def _convert(self) -> tuple[T | None, Details]:
+        """The fields as a T, or None if that is impossible, and the problems of single fields."""
         try:
             values = msgspec.convert(self.fields, self._kind)
         except (msgspec.ValidationError, UnicodeError):
             values = None
-        if values is not None and self._is_text and not self._details:
-            if problems is not None and (details := problems(self.fields)):
-                raise Invalid(details)
-            return values
-        details = self._details
-        if values is None or not self._is_text:
-            details = find_problems(self.fields, self._kind, noun="field") | details
-        more = problems(self._valid_fields(details)) if problems is not None else {}
-        raise Invalid(details | {name: more[name] for name in more if name not in details})
+        if values is not None and self._is_text:
+            return values, self._details
+        return None, find_problems(self.fields, self._kind, noun="field") | self._details
 
     def _valid_fields(self, details: Details) -> dict[str, Any]:
+        """The fields of a T without a problem, trimmed."""
         wrong = {name.partition(".")[0] for name in details}
-        return {name: _trim(value) for name, value in self.fields.items() if name not in wrong}
+        known = {field.encode_name for field in msgspec.structs.fields(self._kind)}
+        return {name: _trim(value) for name, value in self.fields.items() if name in known - wrong}
 
 
 def read_values(req: falcon.Request, kind: type[T]) -> SentValues[T]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from api.http.errors import STATUS_OF
-from api.oauth.scopes import SCOPE_LABELS
+from api.http.scopes import SCOPE_LABELS
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 

@@ -78,6 +78,7 @@ class Resource:
     """
 
     operations: ClassVar[Mapping[str, Verb]] = {}
+    declared_as: ClassVar[type[Verb]] = Operation  # `admit` checks only verbs of this type
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -116,11 +117,14 @@ class Resource:
 
 
 class BadDeclaration(Exception):
-    """The methods of a resource and its `operations` differ. Raised when the process starts."""
+    """The `operations` of a resource do not fit the resource. Raised when the process starts."""
 
 
 def verify(resource: type[Resource]) -> None:
-    """Raise BadDeclaration unless the class defines methods for exactly the declared operations."""
+    """Raise BadDeclaration unless the class defines methods for exactly the declared operations.
+
+    Each operation must be of the type that the class checks before it admits a request.
+    """
     defined = {
         name.removeprefix("on_").upper()
         for name in dir(resource)
@@ -131,5 +135,9 @@ def verify(resource: type[Resource]) -> None:
             f"{resource.__name__} defines {sorted(defined)} but declares {sorted(resource.operations)}"
         )
     for operation in resource.operations.values():
+        if not isinstance(operation, resource.declared_as):
+            raise BadDeclaration(
+                f"{resource.__name__} must declare each verb as {resource.declared_as.__name__}"
+            )
         if isinstance(operation, Operation) and (unknown := set(operation.errors) - STATUS_OF.keys()):
             raise BadDeclaration(f"{resource.__name__} declares unknown error codes {sorted(unknown)}")

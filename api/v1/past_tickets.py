@@ -7,10 +7,12 @@ from copy import copy
 from datetime import datetime
 from typing import Annotated
 
+import falcon
 import msgspec
 from msgspec import Meta
 
 from api.http.moments import moment_of
+from api.http.queries import read_query
 from api.http.services import Services
 from api.v1.shapes import found_ticket
 from domain.access import Caller
@@ -34,6 +36,16 @@ class MomentQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     version: Annotated[int, Meta(ge=1, description="An earlier version")] | None = None
 
 
+def read_moment(req: falcon.Request) -> MomentQuery:
+    """The query, with `as_of` as the last moment that it includes. Raises Invalid."""
+    query = read_query(req, MomentQuery)
+    if query.as_of is None:
+        return query
+    if query.version is not None:
+        raise Invalid({"version": ["The version parameter cannot be combined with as_of."]})
+    return msgspec.structs.replace(query, as_of=moment_of(query.as_of))
+
+
 def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQuery) -> FoundTicket:
     """The earlier state of the ticket, with current names.
 
@@ -53,12 +65,9 @@ def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQu
 def _then_and_now(
     services: Services, ticket_id: str, query: MomentQuery
 ) -> tuple[Ticket | None, Ticket | None]:
-    if query.as_of is not None and query.version is not None:
-        raise Invalid({"version": ["The version parameter cannot be combined with as_of."]})
-    moment = None if query.as_of is None else moment_of(query.as_of)
     events = services.store.history(Ticket, ticket_id)
-    if moment is not None:
-        count = bisect_right(events, moment, key=lambda event: event.occurred_at)
+    if query.as_of is not None:
+        count = bisect_right(events, query.as_of, key=lambda event: event.occurred_at)
     else:
         count = query.version or len(events)
     then = Ticket.fold(None, events[:count])

@@ -15,7 +15,7 @@ from api.http.queries import convert_query, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
-from api.v1.past_tickets import AS_OF, MomentQuery, past_row
+from api.v1.past_tickets import AS_OF, MomentQuery, past_row, read_moment
 from api.v1.shapes import known_names, ticket_summary
 from api.v1.ticket_rows import visible_detail, visible_row
 from commands.ticket_opening import open_ticket
@@ -23,9 +23,9 @@ from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_tic
 from domain.errors import Invalid
 from domain.text import SearchText
 from domain.ticket import Priority, Status, Ticket
-from projections.ticket_query import Order, Sort
-from projections.tickets import Names, TicketQuery, list_tickets, names_of
-from projections.views import TicketDetail, TicketSummary
+from projections.ticket_query import Order, Sort, TicketQuery
+from projections.tickets import list_tickets, names_of
+from projections.views import Names, TicketDetail, TicketSummary
 
 
 class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,7 +151,7 @@ class TicketItem(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         caller = req.context.caller
         try:
-            query = read_query(req, MomentQuery)
+            query = read_moment(req)
         except Invalid:  # 404 comes before 422
             visible_row(self.services, caller, ticket_id)
             raise

@@ -15,8 +15,8 @@ from api.http.resource import Operation, Resource
 from api.v1 import examples
 from api.v1.webhook_replays import Replayed, recover, redeliver, replay_missing, send_test
 from api.v1.webhook_views import DeliveryView, get_delivery, list_deliveries
-from commands.webhooks import owned_webhook
-from domain.errors import Conflict, Invalid, NotFound
+from commands.webhooks import enabled_webhook, owned_webhook
+from domain.errors import Invalid, NotFound
 from domain.webhook import DeliveryStatus, WebhookEventName
 from projections.views import Page
 
@@ -120,7 +120,7 @@ class WebhookRedelivery(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
-        _require_enabled(self, req, webhook_id)
+        enabled_webhook(self.services.store, req.context.caller, webhook_id)
         _require_found(get_delivery(self.services.pool, webhook_id, delivery_id))
         redeliver(self.services.pool, webhook_id, delivery_id)
         respond(resp, _require_found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
@@ -136,7 +136,7 @@ class WebhookTest(Resource):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        _require_enabled(self, req, webhook_id)
+        enabled_webhook(self.services.store, req.context.caller, webhook_id)
         context = req.context.command()
         delivery_id = send_test(self.services.pool, webhook_id, context.command_id, datetime.now(UTC))
         respond(resp, _require_found(get_delivery(self.services.pool, webhook_id, delivery_id)), status=202)
@@ -193,21 +193,14 @@ class WebhookReplay(Resource):
         respond(resp, replayed, status=202)
 
 
-def _require_enabled(resource: Resource, req: falcon.Request, webhook_id: str) -> None:
-    """Raise Forbidden or NotFound as `owned_webhook` does, or Conflict if the webhook is disabled."""
-    webhook = owned_webhook(resource.services.store, req.context.caller, webhook_id)
-    if not webhook.is_enabled:
-        raise Conflict("The webhook is disabled. First send PATCH with `enabled` true.")
-
-
 def _read_since(resource: Resource, req: falcon.Request, webhook_id: str) -> datetime:
     values = read_values(req, Since)
-    owned_webhook(resource.services.store, req.context.caller, webhook_id)
+    webhook = owned_webhook(resource.services.store, req.context.caller, webhook_id)
     since = values.read().since
     if since.tzinfo is None:
         message = "The since field must be a time with its offset, such as 2023-01-15T15:30:00Z."
         raise Invalid({"since": [message]})
-    _require_enabled(resource, req, webhook_id)
+    webhook.require_enabled()
     return since
 
 

@@ -1,6 +1,6 @@
 -- The statements of an erasure, in the commit of UserErased. Every table that stores a copy of personal fields,
--- or a credential of the person, has a statement here. Parameters: user_id; at; given and instead: the JSON
--- literals of all names, addresses and numbers the person ever had, and their replacements (privacy.scrub).
+-- or a credential of the person, has a statement here. Parameters: user_id; at; literals and replacements:
+-- the JSON of all names, addresses and numbers the person ever had, and what replaces each (privacy.scrub).
 
 -- name: take_the_time
 -- An erasure is rare, and may read large tables.
@@ -18,7 +18,7 @@ UPDATE access.api_keys SET revoked_at = %(at)s WHERE user_id = %(user_id)s AND r
 -- name: scrub_kept_answers
 UPDATE access.idempotency
    SET response_body = convert_to(
-           privacy.scrub(convert_from(response_body, 'UTF8'), %(given)s::text[], %(instead)s::text[]), 'UTF8')
+           privacy.scrub(convert_from(response_body, 'UTF8'), %(literals)s::text[], %(replacements)s::text[]), 'UTF8')
  WHERE position(convert_to(%(user_id)s, 'UTF8') IN response_body) > 0
    AND coalesce(response_headers ->> 'content-type', 'application/json') LIKE 'application/json%%';
 
@@ -45,5 +45,5 @@ UPDATE hook.attempts a
 -- name: scrub_webhook_messages
 UPDATE hook.messages
    SET body = convert_to(
-           privacy.scrub(convert_from(body, 'UTF8'), %(given)s::text[], %(instead)s::text[]), 'UTF8')
+           privacy.scrub(convert_from(body, 'UTF8'), %(literals)s::text[], %(replacements)s::text[]), 'UTF8')
  WHERE position(convert_to(%(user_id)s, 'UTF8') IN body) > 0;

@@ -102,16 +102,16 @@ def take_leadership(conn: Connection, key: int) -> bool:
 
 
 def wait_for_leadership(
-    conn: Connection, key: int, stop: threading.Event, *, look: Callable[[], object] = lambda: None
+    conn: Connection, key: int, stop: threading.Event, *, between_tries: Callable[[], object] = lambda: None
 ) -> bool:
-    """Return True when this process leads, False when `stop` is set before. Calls `look` between tries.
+    """Return True when this process leads, False when `stop` is set before.
 
     The leader is the process whose session holds the advisory lock `key`: leadership ends with the session.
     """
     while not stop.is_set():
         if take_leadership(conn, key):
             return True
-        look()
+        between_tries()
         stop.wait(STANDBY_SECONDS)
     return False
 

@@ -17,6 +17,7 @@ class Page(Resource):
     """The base class of the pages. A subclass declares a PageOperation for each of its verbs."""
 
     operations: ClassVar[Mapping[str, PageOperation]] = {}
+    declared_as: ClassVar[type[Verb]] = PageOperation
 
     def admit(
         self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]

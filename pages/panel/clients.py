@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import falcon
 
 from api.http.forms import Form
+from api.http.scopes import SCOPE_LABELS
 from api.oauth.clients import ListedClient, list_clients
-from api.oauth.scopes import SCOPE_LABELS
 from commands.oauth_clients import (
     RegisterClient,
     RegisteredClient,

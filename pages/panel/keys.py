@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import falcon
 
 from api.http.forms import Form
-from api.oauth.scopes import SCOPE_LABELS
+from api.http.scopes import SCOPE_LABELS
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from domain.access import ROLES, SCOPES
 from domain.errors import Details, Invalid, NotFound

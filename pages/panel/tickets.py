@@ -49,8 +49,8 @@ from projections.choices import (
     property_choices,
     unit_choices,
 )
-from projections.ticket_query import Order, Sort
-from projections.tickets import FoundTicket, TicketQuery, list_tickets
+from projections.ticket_query import Order, Sort, TicketQuery
+from projections.tickets import FoundTicket, list_tickets
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id",))
 NEW_COMMENT = first_values(NewComment)

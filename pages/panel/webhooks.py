@@ -24,11 +24,12 @@ from commands.webhooks import (
     WebhookChanges,
     change_webhook,
     delete_webhook,
+    enabled_webhook,
     owned_webhook,
     register_webhook,
     rotate_webhook_secret,
 )
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Invalid, NotFound
 from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, Webhook
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values
@@ -106,11 +107,6 @@ class WebhookPage(PanelPage):
         if row is None:
             raise NotFound("webhook")
         return row
-
-    def require_enabled(self, req: falcon.Request, webhook_id: str) -> None:
-        """Raise NotFound as `visible` does, or Conflict if the webhook is disabled."""
-        if not self.visible(req, webhook_id).view.enabled:
-            raise Conflict("The webhook is disabled. Enable it first.")
 
     def show_webhook(
         self,
@@ -260,7 +256,7 @@ class WebhookTest(WebhookPage):
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
-        self.require_enabled(req, webhook_id)
+        enabled_webhook(self.services.store, req.context.caller, webhook_id)
         send_test(self.services.pool, webhook_id, self.command(req).command_id, datetime.now(UTC))
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-tested")
 
@@ -279,7 +275,7 @@ class DeliveryPage(WebhookPage):
         self.show(req, resp, "delivery.html", webhook=webhook, delivery=delivery)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
-        self.require_enabled(req, webhook_id)
+        enabled_webhook(self.services.store, req.context.caller, webhook_id)
         if get_delivery(self.services.pool, webhook_id, delivery_id) is None:
             raise NotFound("delivery")
         redeliver(self.services.pool, webhook_id, delivery_id)

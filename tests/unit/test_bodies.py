@@ -248,7 +248,7 @@ leak_fields = st.sampled_from(Leak.__struct_fields__) | st.text(st.characters())
 @given(st.dictionaries(leak_fields, json_values, max_size=6))
 def test_every_object_is_accepted_or_its_bad_fields_are_named(body):
     try:
-        SentValues(body, Leak).read()
+        SentValues(body, Leak).read(lambda fields: {name: ["Seen."] for name in fields})
     except Invalid as refusal:
         msgspec.json.encode(refusal.details)
 

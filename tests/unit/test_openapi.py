@@ -11,7 +11,8 @@ from openapi_spec_validator import validate
 from api.http.errors import STATUS_OF
 from api.http.openapi import describe
 from api.http.paging import PageQuery
-from api.http.resource import BadDeclaration, Operation, Resource, verify
+from api.http.resource import BadDeclaration, Operation, Resource, Verb, verify
+from pages.common.page_operation import PageOperation
 from pages.docs import _render
 from server.app import ROUTES
 
@@ -211,6 +212,17 @@ def test_a_declaration_with_an_unknown_error_code_is_refused():
 
     with pytest.raises(BadDeclaration, match="odd"):
         verify(Odd)
+
+
+def test_a_declaration_whose_access_the_resource_would_not_check_is_refused():
+    class Unchecked(Resource):
+        operations: ClassVar[dict[str, Verb]] = {"GET": PageOperation(summary="x", least_role="admin")}
+
+        def on_get(self, req, resp):
+            """Is never called."""
+
+    with pytest.raises(BadDeclaration, match="must declare each verb as Operation"):
+        verify(Unchecked)
 
 
 def test_every_time_parameter_has_the_format_date_time():

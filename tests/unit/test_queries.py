@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from api.http.queries import NoQuery, read_query
+from api.v1.tickets import TicketListQuery
+from api.v1.users import UserListQuery
 from domain.errors import Invalid
 from pages.common.context import Request
+from pages.panel.people import PeopleFilters
+from pages.panel.tickets import TicketFilters
+from projections.ticket_query import TicketQuery
+from projections.users import UserQuery
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,3 +170,19 @@ def test_required_parameters_are_named_when_the_query_string_is_empty():
         read("", Required)
 
     assert set(refused.value.details) == {"expires", "signature"}
+
+
+@pytest.mark.parametrize(
+    ("query", "converted"),
+    [
+        (TicketListQuery, TicketQuery),
+        (TicketFilters, TicketQuery),
+        (UserListQuery, UserQuery),
+        (PeopleFilters, UserQuery),
+    ],
+)
+def test_every_filter_of_a_list_reaches_the_read_tables(query, converted):
+    """convert_query leaves out the fields that the converted query lacks."""
+    filters = set(query.__struct_fields__) - {"page", "per_page", "cursor"}
+
+    assert filters - set(converted.__struct_fields__) == set()

@@ -6,9 +6,12 @@ from msgspec.structs import replace
 from commands.api_keys import IssueKey, has_key_form, issue_key, make_secret, revoke_key
 from commands.oauth_clients import RegisterClient, register_client
 from commands.oauth_grants import GiveGrant, give_grant
+from commands.properties import AddressBody, NewProperty, PropertyChanges
+from commands.users import NewUser, NotificationsBody, PreferencesBody, UserChanges
+from domain.aggregate import own_fields
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.property import Property
-from domain.user import Notifications, Preferences
+from domain.property import Address, Property
+from domain.user import Notifications, Preferences, User
 from infrastructure.keys.tokens import digest
 from infrastructure.storage.event_store import EventStore
 from tests.support.arrange import add_unit, change_property, change_user, register_property, register_user
@@ -200,3 +203,21 @@ def test_a_key_has_at_most_the_role_of_its_user_and_every_problem_is_named(store
 def test_only_an_admin_issues_keys(store):
     with pytest.raises(Forbidden):
         issue_key(store, IssueKey(name="k", role="guest"), context(MANAGER))
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "new", "changes"), [(User, NewUser, UserChanges), (Property, NewProperty, PropertyChanges)]
+)
+def test_an_event_records_every_field_that_a_client_may_give_or_change(aggregate, new, changes):
+    changed = {field for event_type in aggregate.field_changes for field in own_fields(event_type)}
+
+    assert set(new.__struct_fields__) == set(own_fields(aggregate.first_event))
+    assert set(changes.__struct_fields__) == changed
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [(PreferencesBody, Preferences), (NotificationsBody, Notifications), (AddressBody, Address)],
+)
+def test_a_value_has_the_fields_of_the_body_that_it_is_made_of(body, value):
+    assert set(body.__struct_fields__) == set(value.__struct_fields__)

@@ -68,6 +68,16 @@ def test_problems_are_searched_in_valid_fields_only():
     assert seen == [{"name": "a"}, {"name": "a", "unit_id": "u1"}]
 
 
+@pytest.mark.parametrize("name", ["a.b", "name.x", "\ud800"])
+def test_an_unknown_field_with_text_that_cannot_be_stored_is_named(name):
+    sent = SentValues({"name": "Seaside", name: "a\0"}, Move)
+
+    with pytest.raises(Invalid) as refused:
+        sent.read(no_such_unit)
+
+    assert len(refused.value.details) == 1
+
+
 def test_a_field_of_the_wrong_type_is_named_once():
     with pytest.raises(Invalid) as refused:
         SentValues({"name": 1}, Move).read(lambda fields: {"name": ["Unknown."], "tags": ["Too few."]})

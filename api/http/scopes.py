@@ -1,4 +1,4 @@
-"""Descriptions of the scopes, for pages that ask people to allow them."""
+"""Descriptions of the scopes, for the API reference and for pages that ask people to allow them."""
 
 from __future__ import annotations
 

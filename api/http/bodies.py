@@ -45,7 +45,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class NotJson(ValueError):
-    """The message says what is wrong with the body."""
+    """The body is not acceptable JSON. The message gives the reason."""
 
 
 def read_object(req: falcon.Request) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class SentValues(Generic[T]):
             self.fields, self._is_text = given, False
 
     def read(self, problems: Problems | None = None) -> T:
-        """The values as a T. Raises Invalid, which names every bad field at once."""
+        """The values as a T. Raises Invalid, which names every bad field."""
         try:
             values = msgspec.convert(self.fields, self._kind)
         except (msgspec.ValidationError, UnicodeError):
@@ -118,7 +118,7 @@ def respond(
 def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """The whole body. Raises Refused with 413 if it has more than `limit` bytes.
 
-    The body is kept in the context, because the idempotency check and the resource both read it.
+    The body is stored in the context, because the idempotency check and the resource both read it.
     """
     body: bytes | None = getattr(req.context, "body", None)
     if body is None:
@@ -145,7 +145,7 @@ def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
 
 
 def require_plain(req: falcon.Request) -> None:
-    """Raise Refused with 415 for a compressed body, with Accept-Encoding (RFC 9110 section 12.5.3)."""
+    """Raise Refused with 415 for a compressed body. The answer has Accept-Encoding (RFC 9110, 12.5.3)."""
     coding = req.get_header("Content-Encoding")
     if coding is not None and coding.strip().lower() != "identity":
         raise Refused(

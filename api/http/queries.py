@@ -31,8 +31,8 @@ class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def read_query(req: falcon.Request, kind: type[T]) -> T:
     """The query string as a `kind`, a closed struct. Raises Invalid, which names every bad parameter.
 
-    A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time, and one of
-    `int | datetime` either.
+    A `tuple[...]` is read from a list separated by commas, a `datetime` from an RFC 3339 time. A field that
+    is either an int or a datetime accepts both.
     """
     return parse_query(req.query_string, kind)
 
@@ -168,7 +168,7 @@ def _truth(text: str) -> bool:
 
 
 def _time(text: str) -> datetime:
-    """Parse a time. A `+` means a space in a query string; an unescaped `+02:00` is accepted nevertheless."""
+    """Parse a time. Accepts `+02:00` without escaping, although `+` means a space in a query string."""
     try:
         moment = msgspec.convert(_OFFSET_AFTER_SPACE.sub("+", text), datetime)
         if moment.tzinfo is None:

@@ -92,7 +92,7 @@ def _read_references(store: EventStore, caller: Caller, given: Mapping[str, Any]
 
 
 def _problems(caller: Caller, found: _References, given: Mapping[str, Any]) -> Details:
-    """Why the ticket cannot be opened for this property, unit and requester."""
+    """The reasons why the ticket cannot be opened for this property, unit and requester."""
     details = place_problems(found.place, caller, given.get("unit_id"))
     requester = found.requester
     if _names_other_requester(caller, given) and (

@@ -47,7 +47,7 @@ LONGEST_PAUSE_SECONDS = 0.02
 ABORT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 FINISH_SECONDS = 120.0
-MARGIN_SECONDS = 15.0  # added to the delivery time as the limit of a call
+MARGIN_SECONDS = 15.0  # a call of the Kafka client may take the delivery time plus this
 
 log = structlog.get_logger()
 

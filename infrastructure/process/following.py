@@ -104,7 +104,7 @@ def take_leadership(conn: Connection, key: int) -> bool:
 def wait_for_leadership(
     conn: Connection, key: int, stop: threading.Event, *, look: Callable[[], object] = lambda: None
 ) -> bool:
-    """Return True when this process leads, False when `stop` is set before. Calls `look` between tries.
+    """Return True when this process leads, False when `stop` is set before. Calls `look` between attempts.
 
     The leader is the process whose session holds the advisory lock `key`: leadership ends with the session.
     """

@@ -235,7 +235,7 @@ class EventStore(Application[Any]):
                 with suppress(VersionConflict):
                     return self._find_stored(events)
                 raise
-            except psycopg.errors.DeadlockDetected as error:  # with a command that changes the same ones
+            except psycopg.errors.DeadlockDetected as error:  # another command changes the same aggregates
                 raise VersionConflict(str(error)) from None
             except psycopg.OperationalError as error:
                 if not outcome_is_unknown(error):
@@ -245,7 +245,8 @@ class EventStore(Application[Any]):
                     raise
 
     def _find_stored(self, events: Sequence[DomainEvent]) -> Sequence[int]:
-        """The positions of these events in the log. Raises VersionConflict if their versions are others'."""
+        """The positions of these events in the log. Raises VersionConflict if other events have their
+        versions."""
         positions: list[int] = []
         for aggregate_id, group in groupby(events, key=lambda event: event.originator_id):
             own_events = list(group)

@@ -111,7 +111,7 @@ def make_message(step: TicketStep, name: str, names: Names) -> Message:
     data["changes"] = {
         field: change
         for field, change in changes.items()
-        if not field.startswith("comments.")  # the field `comment` has them
+        if not field.startswith("comments.")  # `data["comment"]` has the comment
     }
     data["actor"] = _actor(event, names)
     if isinstance(event, TicketCommented):

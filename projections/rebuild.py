@@ -80,7 +80,7 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
             raise RebuildRunning(
                 "Another rebuild or verification is running. Wait for its end and run it again."
             )
-        drop_read_schema(control, COPY)  # a killed rebuild may have left either
+        drop_read_schema(control, COPY)  # a killed rebuild may have left one of them
         drop_read_schema(control, _OLD)
         create_read_schema(control, COPY, for_readers=False)
         control.execute("SET lock_timeout TO '2s'")

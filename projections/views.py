@@ -44,7 +44,7 @@ def _plan(
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """The id and the name of another thing."""
+    """The id and the name of another object."""
 
     id: str
     name: str

@@ -42,7 +42,7 @@ class DatabaseUnavailable(Exception):
 
 
 class Database(NamedTuple):
-    """An open database: its connection string, and the objects that commands and queries take."""
+    """An open database: its connection string, and the objects that commands and queries need."""
 
     dsn: str
     pool: Pool

@@ -85,7 +85,8 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def database_address(settings: Settings) -> Iterator[str]:
-    """As open_database, but yield the connection string, for callers that open their own connections."""
+    """Open the database like open_database, but yield its connection string, for callers that connect
+    themselves."""
     if settings.database_url:
         require_ready(settings)
         yield settings.database_url

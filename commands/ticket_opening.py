@@ -71,7 +71,7 @@ def _names_other_requester(caller: Caller, given: Mapping[str, Any]) -> bool:
 
 
 def _recall_references(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _References:
-    """As `_read_references`, but from the memory of this process if it has them."""
+    """Return what `_read_references` returns, but from the cache of this process if it has them."""
     place = store.recall(Property, given.get("property_id", ""))
     if place is None:
         return _read_references(store, caller, given)

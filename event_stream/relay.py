@@ -106,7 +106,7 @@ def republish(settings: Settings, from_position: int) -> int:
 
 
 class Relay:
-    """Publishes batch after batch; `position` is that of the last event that Kafka has committed."""
+    """Publishes batch after batch; `position` is the position of the last event that Kafka has committed."""
 
     def __init__(
         self,

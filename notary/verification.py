@@ -60,7 +60,7 @@ def verify_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Pr
 
 
 def check_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Progress) -> Report:
-    """As verify_log, within the transaction of the caller."""
+    """Do what verify_log does, within the transaction of the caller."""
     report = Report()
     checkpoints = _check_statements(conn, outside, report)
     _check_blocks(conn, checkpoints, report, progress)

@@ -25,7 +25,7 @@ from projections.rows import (
 )
 from projections.schema import COPY, LIVE
 
-# The columns of each table that are compared, and those of them that are its key.
+# For each table: the columns that are compared, and the columns of the key.
 _COMPARED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "properties": (PropertyRow.__struct_fields__, ("id",)),
     "units": (UnitRow.__struct_fields__, ("property_id", "id")),

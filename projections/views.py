@@ -137,7 +137,7 @@ class PropertySummary(msgspec.Struct, kw_only=True):
 
 
 class PropertyDetail(PropertySummary, kw_only=True):
-    """At most the first 1,000 units, by name."""
+    """A property with at most its first 1,000 units, by name."""
 
     units: list[UnitView]
 

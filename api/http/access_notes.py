@@ -51,12 +51,12 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def repetition_key(self) -> tuple[Any, ...]:
-        """Equal for two notes of the same request."""
+        """A key that is equal for notes of equal requests."""
         return (*self.count_key, self.subject_id, *self.filters.items())
 
     @property
     def count_key(self) -> tuple[Any, ...]:
-        """Groups the notes that are counted together."""
+        """The key of the notes that are counted together."""
         return (self.method, self.route, self.code)
 
 

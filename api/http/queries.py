@@ -25,7 +25,7 @@ _A_POSITION_OR_TIME = _A_TIME.replace("must be", "must be a position of the log,
 
 
 class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For a path without parameters."""
+    """The query of a path without parameters."""
 
 
 def read_query(req: falcon.Request, kind: type[T]) -> T:
@@ -38,7 +38,7 @@ def read_query(req: falcon.Request, kind: type[T]) -> T:
 
 
 def parse_query(query_string: str, kind: type[T]) -> T:
-    """As `read_query`, for a query string."""
+    """The query string as a `kind`; see `read_query`."""
     if not query_string and (defaults := _defaults(cast(Any, kind))) is not None:
         return cast(T, defaults)
     found: Details = {}
@@ -86,7 +86,7 @@ def _defaults(kind: Any) -> Any:
 
 
 def _decode(query_string: str, found: Details) -> list[tuple[str, str]]:
-    """As `pairs_of`, but add parameters that are not text to `found` instead of returning them."""
+    """Decode like `pairs_of`, but add parameters that are not text to `found` instead of returning them."""
     pairs = []
     for part in query_string.split("&"):
         raw_name, _, raw_text = part.partition("=")

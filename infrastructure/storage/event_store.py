@@ -140,7 +140,8 @@ class EventStore(Application[Any]):
         return kind.fold(None, events) if len(events) == version else None
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
-        """Return the aggregate after the events of that command, or None if it has stored none of it."""
+        """Return the aggregate after the events of that command, or None if no event of that command is
+        stored."""
         recorded = self.recorder.select_recorded(aggregate_id, 1, MAX_VERSION)
         events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
         versions = [event.originator_version for event in events if event.causation_id == command_id]

@@ -45,7 +45,7 @@ class StateReader(Protocol):
     def select_states_of_both(
         self, first: tuple[str, int], second: tuple[str, int]
     ) -> tuple[list[bytes], list[bytes]]:
-        """As select_states, for two aggregates, each given as (id, after)."""
+        """Return what two calls of select_states return, for aggregates given as (id, after)."""
 
 
 class Snapshot(NamedTuple, Generic[A]):

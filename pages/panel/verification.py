@@ -112,7 +112,7 @@ def main(run_id: str) -> None:
     dsn = settings.database_url or ""
     with connect(dsn, application="ticketing-verification") as conn:
         if not _take_lock(conn):
-            _fail(conn, run_id, "Another verification is running. Start one again when it has ended.")
+            _fail(conn, run_id, "Another verification is running. Start a new one when it has ended.")
             return
         try:
             writer = _ProgressWriter(conn, run_id)

@@ -1,4 +1,5 @@
-"""`make bench`: compares the sides of each part in one run, on a durable server. See README.md."""
+"""`make bench`: compares two or more implementations in each part, in one run, on a durable server. See
+README.md."""
 
 from __future__ import annotations
 

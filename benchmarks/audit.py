@@ -60,7 +60,7 @@ def compare_verify(dsn: str, clients: int, rounds: int, seconds: float) -> list[
 
 
 def compare_export(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Compare an export of the whole log with COPY, and print how much more memory the command takes for it
+    """Compare an export of the whole log with COPY, and print how much more memory the command needs for it
     than for one event."""
     events = _seed(dsn)
     with make_pool(dsn, application="benchmarks", max_size=2) as pool:

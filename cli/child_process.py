@@ -24,7 +24,7 @@ class ChildWork(Generic[T]):
 
     def __init__(self, receiving: Connection, end: Callable[[], None]) -> None:
         self._receiving = receiving
-        self.end = end  # ends the process at once; `wait` then raises EndedEarly
+        self.end = end  # terminates the process; `wait` then raises EndedEarly
 
     def wait(self, progress: Progress) -> T:
         """Return the result of the work, and pass its progress to `progress` meanwhile.
@@ -49,7 +49,8 @@ class ChildWork(Generic[T]):
 
 @contextmanager
 def run_in_child(work: Callable[[Progress], T]) -> Iterator[ChildWork[T]]:
-    """Start `work` in a child process, which ends at the end of the block. `work` takes a progress function.
+    """Start `work` in a child process, which is terminated when the block ends. `work` receives a function to
+    report progress.
 
     The process is a fork, so `work` need not be picklable. Call this before threads are
     started: a lock that a thread holds at the fork is never released in the child.
@@ -68,9 +69,8 @@ def run_in_child(work: Callable[[Progress], T]) -> Iterator[ChildWork[T]]:
 
 
 def _run(work: Callable[[Progress], Any], sending: Connection) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal sends it to both processes; the parent ends this one
+    # A terminal sends SIGINT to both processes; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         result = work(lambda reached, end: sending.send(("reached", (reached, end))))
     except Exception as error:

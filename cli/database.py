@@ -42,7 +42,7 @@ class DatabaseUnavailable(Exception):
 
 
 class Database(NamedTuple):
-    """An open database: its connection string, and the objects that commands and queries take."""
+    """An open database: its connection string, and the objects that commands and queries need."""
 
     dsn: str
     pool: Pool
@@ -85,7 +85,8 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def database_address(settings: Settings) -> Iterator[str]:
-    """As open_database, but yield the connection string, for callers that open their own connections."""
+    """Open the database like open_database, but yield its connection string, for callers that connect
+    themselves."""
     if settings.database_url:
         require_ready(settings)
         yield settings.database_url

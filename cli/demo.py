@@ -34,7 +34,7 @@ app = typer.Typer(no_args_is_help=True, help="Data for trying out the system.")
 
 @app.callback()
 def _group() -> None:
-    """Makes `load` a subcommand although it is the only one."""
+    """Do nothing. Without a callback, Typer would run the only command without its name."""
 
 
 @app.command("load")

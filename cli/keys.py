@@ -114,7 +114,7 @@ def revoke(
         options.id_argument("The id that `ticketing key list` shows."),
     ],
 ) -> None:
-    """Revoke a key for good: every worker refuses it from now on."""
+    """Revoke a key permanently: every worker refuses it from now on."""
     with open_database(load_settings()) as database:
         api_key = revoke_key(database.store, key_id, operator_context())
     note(f"Key {key_id} is revoked." if api_key.position else f"Key {key_id} was revoked already.")

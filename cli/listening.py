@@ -21,7 +21,7 @@ def require_local_host(settings: Settings) -> None:
 
 
 def find_listen_problem(host: str, port: int) -> str | None:
-    """Return the system error that prevents listening there, or None. Port 0 stands for any free port."""
+    """Return the system error that prevents listening there, or None. Port 0 means any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -119,7 +119,7 @@ def list_clients() -> None:
 
 @app.command("rotate-secret")
 def rotate_secret(client_id: ClientId) -> None:
-    """Replace the secret of an application and print the new one. The old one is refused at once."""
+    """Replace the secret of an application and print the new one. The old one becomes invalid."""
     with open_database(load_settings()) as database:
         registered = rotate_client_secret(database.store, client_id, operator_context())
     _print(registered)
@@ -127,7 +127,7 @@ def rotate_secret(client_id: ClientId) -> None:
 
 @app.command("revoke")
 def revoke(client_id: ClientId) -> None:
-    """Revoke an application for good: it and all its tokens are refused from now on."""
+    """Revoke an application permanently: it and all its tokens are refused from now on."""
     with open_database(load_settings()) as database:
         client = revoke_client(database.store, client_id, operator_context())
     note(f"Client {client_id} is revoked." if client.position else f"Client {client_id} was revoked already.")

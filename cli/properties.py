@@ -26,7 +26,7 @@ NewId = Annotated[
 @app.callback()
 @units_app.callback()
 def _group() -> None:
-    """Makes the command of each group a subcommand although it is the only one."""
+    """Do nothing. Without a callback, Typer would run the only command of a group without its name."""
 
 
 @app.command("create")

@@ -15,7 +15,7 @@ import typer
 
 from cli.output import note
 
-FINISH_SECONDS = 20.0  # docker-compose.yml gives 30 s
+FINISH_SECONDS = 20.0  # less than stop_grace_period in docker-compose.yml
 UNUSABLE = 2  # cli/main.py lists the exit codes
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

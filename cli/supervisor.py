@@ -1,4 +1,5 @@
-"""Keeps child processes running: restarts them with back-off when they end, and ends them with itself."""
+"""Keeps child processes running: restarts them with back-off when they end, and ends them when the supervisor
+ends."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from cli.output import note
 
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 30.0
-MOST_DOUBLINGS = 10  # then the delay is the longest
+MOST_DOUBLINGS = 10  # more would not lengthen the delay
 HEALTHY_AFTER_SECONDS = 30.0
 STOP_SECONDS = 8.0
 LARGEST_LOG_BYTES = 50_000_000
@@ -166,7 +167,7 @@ def _open_log(log: Path) -> BinaryIO:
 
 
 def _rotate(log: Path) -> None:
-    """Rename a large log; one old log is kept."""
+    """Rename a large log; the log that was renamed before is overwritten."""
     if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
         log.replace(log.with_name(log.name + ".1"))
 

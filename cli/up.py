@@ -157,8 +157,8 @@ def _require_free_ports(settings: Settings) -> None:
 def _open_server(
     settings: Settings, signals: Signals
 ) -> Iterator[tuple[str, str | None, DatabaseKeeper | None]]:
-    """Yield DATABASE_URL and MIGRATE_DATABASE_URL, or the same for an embedded server, which is started
-    before the block and stopped after it. The yielded keeper keeps it running."""
+    """Yield DATABASE_URL, MIGRATE_DATABASE_URL and None; or both addresses of an embedded server and a keeper
+    that restarts it. The embedded server is started before the block and stopped after it."""
     if settings.database_url:
         yield settings.database_url, settings.migrate_database_url, None
         return

@@ -68,12 +68,12 @@ def erase(
     user_id: Annotated[str, options.id_argument("The id of the person.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase a person for good: name, e-mail address and phone, wherever they are stored.
+    """Erase a person permanently: name, e-mail address and phone, in every place where they are stored.
 
     Their actions and assignments stay under their id. This cannot be undone.
     """
     if not yes:
-        typer.confirm(f"Erase {user_id} for good?", abort=True, err=True)
+        typer.confirm(f"Erase {user_id} permanently?", abort=True, err=True)
     with open_database(load_settings()) as database:
         user = erase_user(database.store, user_id, operator_context())
         database.wait_until_shown(user.position)

@@ -96,7 +96,7 @@ def issue_key(store: EventStore, command: IssueKey, context: Context) -> IssuedK
 
 
 def revoke_key(store: EventStore, key_id: str, context: Context) -> ApiKey:
-    """Revoke a key for good: from the commit on, every worker refuses it."""
+    """Revoke a key permanently: from the commit on, every worker refuses it."""
     context.caller.require("admin", "revoke API keys")
 
     def decide(api_key: ApiKey) -> list[Statement]:
@@ -119,7 +119,7 @@ def has_key_form(key: str) -> bool:
 def limit_problems(
     store: EventStore, scopes: Collection[str], property_ids: Collection[str], rate_limit: int | None
 ) -> Details:
-    """What is wrong with the limits of a new credential: unknown scopes and properties, a bad rate limit."""
+    """The errors in the limits of a new credential: unknown scopes and properties, a bad rate limit."""
     details: Details = {}
     if unknown := sorted(set(scopes) - set(SCOPES)):
         details["scopes"] = [

@@ -124,7 +124,7 @@ def rotate_client_secret(store: EventStore, client_id: str, context: Context) ->
 
 
 def revoke_client(store: EventStore, client_id: str, context: Context) -> OAuthClient:
-    """Revoke the client for good: from the commit on all its tokens are refused."""
+    """Revoke the client permanently: from the commit on, all its tokens are refused."""
     context.caller.require("admin", "revoke OAuth clients")
     parameters = {"id": client_id, "at": context.at}
     names = ("revoke_client", "end_grants_of_client", "delete_tokens_of_client")

@@ -148,7 +148,7 @@ def purge(pool: Pool) -> None:
 
 
 def rate_key(client_id: str, user_id: str | None) -> str:
-    """The key of the rate limit: each person for whom an application acts has a limit of their own."""
+    """The key of the rate limit, which is separate for each person for whom an application acts."""
     return f"{client_id}/{user_id or ''}"
 
 

@@ -44,7 +44,8 @@ def change_password(store: EventStore, user_id: str, password: str, context: Con
 
 
 def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:
-    """The person. Raises Forbidden if their rights exceed the caller's, who could then sign in as them."""
+    """The person. Raises Forbidden if the person's rights exceed those of the caller, who could otherwise
+    sign in as that person."""
     user = store.load(User, user_id)
     caller.require_rights(user.rights, "set the password of this person")
     return user

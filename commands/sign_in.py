@@ -1,9 +1,9 @@
 """Signing in with a password, and signing out.
 
 Failed attempts cause delays, not a lock-out: after a few failures each further attempt waits longer. Attempts
-are counted per account and network, and per network, so that nobody can prevent a person in another network
-from signing in. An unknown account causes the same work and the same answer as a wrong password (OWASP
-ASVS 5, 6.3.1, 6.3.8).
+are counted per account and network, and per network, so that failures in one network do not delay people in
+another. An unknown account causes the same work and the same answer as a wrong password (OWASP ASVS 5, 6.3.1,
+6.3.8).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Account(NamedTuple):
 def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) -> SignedIn:
     """Start a session with a new secret, and end the session that the browser had before.
 
-    The caller of `context` is not known yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
+    The caller in `context` is not authenticated yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
     """
     account = _find_account(pool, command.account)
     account_bucket, address = _buckets(command.account, command.address)

@@ -71,7 +71,7 @@ def _names_other_requester(caller: Caller, given: Mapping[str, Any]) -> bool:
 
 
 def _recall_references(store: EventStore, caller: Caller, given: Mapping[str, Any]) -> _References:
-    """As `_read_references`, but from the memory of this process if it has them."""
+    """Return what `_read_references` returns, but from the cache of this process if it has them."""
     place = store.recall(Property, given.get("property_id", ""))
     if place is None:
         return _read_references(store, caller, given)
@@ -92,7 +92,7 @@ def _read_references(store: EventStore, caller: Caller, given: Mapping[str, Any]
 
 
 def _problems(caller: Caller, found: _References, given: Mapping[str, Any]) -> Details:
-    """Why the ticket cannot be opened for this property, unit and requester."""
+    """The reasons why the ticket cannot be opened for this property, unit and requester."""
     details = place_problems(found.place, caller, given.get("unit_id"))
     requester = found.requester
     if _names_other_requester(caller, given) and (

@@ -158,7 +158,8 @@ def visible_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
 
 
 def place_problems(place: Property | None, caller: Caller, unit_id: str | None) -> Details:
-    """Why a ticket cannot belong to this property and unit. `place` None: there is no such property."""
+    """The reasons why a ticket cannot belong to this property and unit. `place` None: the property does not
+    exist."""
     if place is None or not caller.reaches(place.id):
         return {"property_id": [UNKNOWN_PROPERTY]}
     if unit_id is not None and unit_id not in place.units:
@@ -167,7 +168,7 @@ def place_problems(place: Property | None, caller: Caller, unit_id: str | None) 
 
 
 def _change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any], caller: Caller) -> Details:
-    """Why the ticket cannot get the property, unit or assignee that the given fields name."""
+    """The reasons why the ticket cannot get the property, unit or assignee in the given fields."""
     property_id = given.get("property_id", ticket.property_id)
     unit_id = given.get("unit_id", ticket.unit_id)
     assignee_id = given.get("assigned_to", ticket.assignee_id)

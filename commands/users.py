@@ -116,8 +116,7 @@ def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
 def property_problems(
     store: EventStore, caller: Caller, property_ids: Collection[str], present: Collection[str] = ()
 ) -> Details:
-    """Why the caller cannot give a person these properties; `present` are the properties of
-    the person now."""
+    """The reasons why the caller cannot give a person these properties; `present` are the current ones."""
     if caller.property_ids is not None and not property_ids:
         return {"property_ids": [NO_PROPERTY]}  # otherwise the caller could not see the person
     unknown = [

@@ -30,7 +30,7 @@ class Values(Protocol[T_co]):
         """
 
     def read(self, problems: Problems | None = None) -> T_co:
-        """The values as a T. Raises Invalid, which names every bad field at once.
+        """The values as a T. Raises Invalid, which names every bad field.
 
         `problems` is called once, with the given fields that are valid by themselves, and returns further
         problems. An array among them is a list or a tuple.

@@ -124,7 +124,7 @@ def change_webhook(
 def rotate_webhook_secret(
     store: EventStore, webhook_id: str, values: Values[NewSecret], context: Context, *, vault: Vault
 ) -> Webhook:
-    """Sign with a new secret and, for 24 hours, also with the current one."""
+    """Replace the secret. For 24 hours posts are signed with both, then only with the new one."""
 
     def decide(webhook: Webhook) -> list[Statement]:
         secret = values.read(partial(_problems, allow_private=False)).secret
@@ -149,7 +149,7 @@ def rotate_webhook_secret(
 def delete_webhook(
     store: EventStore, webhook_id: str, context: Context, expected_versions: frozenset[int] | None = None
 ) -> Webhook:
-    """Stop sending, and delete the secrets."""
+    """Delete a webhook and its secrets. Nothing more is sent to it."""
 
     def decide(webhook: Webhook) -> list[Statement]:
         webhook.require_version(expected_versions)
@@ -213,7 +213,7 @@ def enabled_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webho
 
 
 def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
-    """Why this address or this secret cannot be used."""
+    """The errors in the address and the secret of a webhook."""
     url, secret = fields.get("url"), fields.get("secret")
     details: Details = {}
     if url is not None and (problem := web_address_problem(url, allow_private=allow_private)):

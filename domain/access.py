@@ -49,7 +49,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         return at_least(self.role, other.role) and self.reach_includes(other)
 
     def reach_includes(self, other: Rights) -> bool:
-        """Whether `other` reaches no further properties."""
+        """Whether these rights reach every property that `other` reaches."""
         if self.property_ids is None:
             return True
         return other.property_ids is not None and other.property_ids <= self.property_ids
@@ -169,15 +169,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.property_ids is None or property_id in self.property_ids
 
     def may_see_ticket(self, property_id: str, requester_id: str) -> bool:
-        """Guests see the tickets that they requested, limited to the properties of a restricted key. Everyone
-        else sees the tickets of the properties in reach."""
+        """Whether the caller may see a ticket. Guests see the tickets that they requested, limited to the
+        properties of a restricted key. All others see the tickets of the properties in reach."""
         if self.role == "guest":
             within = self.key_property_ids is None or property_id in self.key_property_ids
             return within and requester_id == self.principal_id
         return self.reaches(property_id)
 
     def may_see_user(self, user_id: str, user_property_ids: frozenset[str] | tuple[str, ...]) -> bool:
-        """Everyone sees themselves; staff and above see the people of the properties in reach."""
+        """Whether the caller may see a person: themselves, and for staff and above the people of the
+        properties in reach."""
         if user_id == self.user_id:
             return True
         if self.role == "guest":
@@ -185,7 +186,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.property_ids is None or not self.property_ids.isdisjoint(user_property_ids)
 
     def sees_private_fields_of(self, user_id: str) -> bool:
-        """Whether the caller sees phone and preferences: people see their own, managers and above see all."""
+        """Whether the caller sees a person's phone and preferences: their own, and for managers and above
+        all."""
         return user_id == self.user_id or self.is_at_least("manager")
 
     def require(self, role: Role, action: str) -> None:

@@ -15,7 +15,7 @@ from domain.errors import PreconditionFailed
 
 
 class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Something that happened to one aggregate.
+    """A fact about one aggregate.
 
     Events are stored for ever (docs/decisions/0014-event-evolution.md): add a field with a default, but never
     rename, retype or remove one, and never reuse a `tag`. `originator_version` counts 1, 2, 3 ... per
@@ -50,8 +50,9 @@ def own_fields(event_type: type[DomainEvent]) -> tuple[str, ...]:
 class Aggregate(msgspec.Struct, kw_only=True):
     """State folded from events. Methods decide and call `record`; `apply` changes the state.
 
-    `field_changes` lists the events that only set fields: each sets the aggregate's fields that have the
-    names of its own fields. `position` is the log position of the last saved event; 0 before the first save.
+    `field_changes` lists the events that only set fields: each sets the fields of the aggregate that have the
+    same names as the event's own fields. `position` is the log position of the last saved event; 0 before the
+    first save.
     """
 
     kind: ClassVar[str] = "aggregate"
@@ -74,7 +75,7 @@ class Aggregate(msgspec.Struct, kw_only=True):
     def change(self, values: Mapping[str, Any], context: Context) -> None:
         """Record an event of each type in `field_changes` that sets a field to another value.
 
-        `values` maps field names to the wanted values; other fields keep theirs.
+        `values` maps field names to the wanted values; other fields stay unchanged.
         """
         for event_type in self.field_changes:
             names = own_fields(event_type)

@@ -10,8 +10,8 @@ from domain.aggregate import Aggregate, DomainEvent
 
 
 class ApiKeyIssued(DomainEvent, frozen=True, tag="api_key.issued"):
-    """Empty `property_ids`: no restriction beyond the user's own. `rate_limit` is in requests per hour; None
-    means no limit."""
+    """A key was issued. Empty `property_ids`: no restriction beyond that of the user. `rate_limit` is in
+    requests per hour; null means no limit."""
 
     name: str
     role: Role

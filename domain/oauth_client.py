@@ -16,8 +16,9 @@ GRANT_TYPES: tuple[GrantType, ...] = get_args(GrantType)
 
 
 class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.registered"):
-    """`role` and `property_ids` limit the client for every person it acts for; empty `property_ids` means
-    every property. `rate_limit` is in requests per hour for each of these people; None means no limit."""
+    """A client was registered. `role` and `property_ids` limit it for every person for whom it acts; empty
+    `property_ids` means every property. `rate_limit` is in requests per hour for each of these people; null
+    means no limit."""
 
     name: str
     client_kind: ClientKind

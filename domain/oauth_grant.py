@@ -36,7 +36,8 @@ class OAuthCodeRedeemed(DomainEvent, frozen=True, tag="oauth_grant.code_redeemed
 
 
 class OAuthTokenRefreshed(DomainEvent, frozen=True, tag="oauth_grant.refreshed"):
-    """`generation` counts the refresh tokens of the grant; only the newest one is valid."""
+    """A refresh token was exchanged for new tokens. `generation` counts the refresh tokens of the grant; only
+    the newest one is valid."""
 
     generation: int
 

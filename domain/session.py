@@ -26,8 +26,9 @@ class SessionEnded(DomainEvent, frozen=True, tag="session.ended"):
 
 
 class SignInsFailed(DomainEvent, frozen=True, tag="sign_in.failed"):
-    """`user_id` None: the account does not exist. `attempts` counts the failed attempts from a network since
-    the last such event. They are not recorded one by one, so that guessing cannot fill the log."""
+    """Attempts to sign in failed. `user_id` null: the account does not exist. `attempts` counts the failed
+    attempts from a network since the last such event. One event can stand for several attempts, so that
+    guessing cannot fill the log."""
 
     user_id: str | None
     attempts: int

@@ -61,7 +61,7 @@ class TicketResolved(DomainEvent, frozen=True, tag="ticket.resolved"):
 
 
 class TicketReopened(DomainEvent, frozen=True, tag="ticket.reopened"):
-    """The closed ticket got the status `status` again."""
+    """The closed ticket was reopened with the status `status`."""
 
     status: ActiveStatus
 
@@ -249,7 +249,8 @@ class Ticket(Aggregate):
             self.record(TicketAssigned, context, assignee_id=assignee_id)
 
     def _change_status(self, status: Status, context: Context) -> None:
-        """Any status may follow any other; closing and reopening have events of their own."""
+        """Record a change of status. Any status may follow any other; closing and reopening have separate
+        event types."""
         if status == self.status:
             return
         if status == "closed":

@@ -73,7 +73,7 @@ class UserErased(DomainEvent, frozen=True, tag="user.erased"):
 
 
 class UserPasswordChanged(DomainEvent, frozen=True, tag="user.password_changed"):
-    """A password was set. The log holds neither the password nor its hash."""
+    """A password was set. The log contains neither the password nor its hash."""
 
 
 UserEvent = (

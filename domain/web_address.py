@@ -59,8 +59,9 @@ def _host_problem(host: str, allow_private: bool) -> str | None:
 
 
 def _ip_problem(text: str, allow_private: bool) -> str | None:
-    """Find short, octal and hexadecimal forms, and addresses that are not public. The dispatcher checks the
-    address of each connection again when it opens it (webhook_dispatcher/address_guard.py)."""
+    """The problem of an IP address in short, octal or hexadecimal form, or not public; None for a valid one.
+    The dispatcher checks the address again when it opens a connection
+    (webhook_dispatcher/address_guard.py)."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -18,7 +18,7 @@ WebhookEventName = Literal[
     "ticket.commented",
     "ticket.*",
 ]
-DisabledReason = Literal["owner", "gone", "failing"]  # by its owner; it answered 410; it failed for days
+DisabledReason = Literal["owner", "gone", "failing"]  # disabled by its owner; answered 410; failed for days
 DeliveryStatus = Literal["pending", "delivered", "dead", "withheld"]
 
 WEBHOOK_EVENT_NAMES: tuple[WebhookEventName, ...] = get_args(WebhookEventName)
@@ -26,7 +26,7 @@ NO_OWNER = Actor(role="guest", auth="system")
 
 
 class WebhookRegistered(DomainEvent, frozen=True, tag="webhook.registered"):
-    """The event's actor owns the webhook, which receives what that actor may read."""
+    """A webhook was registered. The event's actor owns it, and it receives what that actor may read."""
 
     url: str
     event_names: tuple[str, ...]

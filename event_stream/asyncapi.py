@@ -87,10 +87,12 @@ _FIELDS: Document = {
     "ce_source": _text("The installation", format="uri"),
     "ce_type": _text("The event's type, such as ticket.opened"),
     "ce_subject": _text("The aggregate's id"),
-    "ce_time": _text("When it happened", format="date-time"),
+    "ce_time": _text("When the event occurred", format="date-time"),
     "ce_dataschema": _text("The URL of the JSON Schema of the value", format="uri"),
     "ce_sequence": _text("The position in the log, as 20 digits", pattern="^[0-9]{20}$"),
-    "ce_ticketversion": _text("1, 2, 3 ... for each aggregate: shows gaps and repeats", pattern="^[0-9]+$"),
+    "ce_ticketversion": _text(
+        "The version of the aggregate: 1, 2, 3 ...; shows gaps and repeats", pattern="^[0-9]+$"
+    ),
     "ce_partitionkey": _text("The same as the key"),
     "traceparent": _text("W3C trace context: one trace for each request, one span for each event"),
     "content-type": {"const": "application/json"},

@@ -50,7 +50,7 @@ def read_feed(pool: Pool, after: int, limit: int, *, source: str) -> FeedPage:
 def wait_for_feed(
     pool: Pool, after: int, limit: int, *, source: str, seconds: float, stop: threading.Event
 ) -> FeedPage:
-    """As read_feed, but waits for the next event, at most `seconds` and until `stop` is set.
+    """Read like read_feed, but wait for the next event, at most `seconds` and until `stop` is set.
 
     Holds no database connection while it waits.
     """

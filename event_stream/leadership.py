@@ -54,7 +54,7 @@ def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: flo
 
 def take_leadership_soon(conn: Connection) -> bool:
     """Take the lock within TAKEOVER_SECONDS; return whether it was free. A relay that refuses to start holds
-    it for a moment each time its supervisor starts it."""
+    the lock for a moment each time its supervisor restarts it."""
     deadline = time.monotonic() + TAKEOVER_SECONDS
     while not take_leadership(conn, LEADER_KEY):
         if time.monotonic() > deadline:

@@ -34,7 +34,7 @@ class Marks:
         self._consumer.close()
 
     def wait_for(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Return when consumers can read the records at these offsets in every partition.
+        """Wait until consumers can read the records at these offsets in every partition.
 
         Raises TimeoutError after the limit, KafkaError when Kafka does not answer.
         """

@@ -47,7 +47,7 @@ LONGEST_PAUSE_SECONDS = 0.02
 ABORT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 FINISH_SECONDS = 120.0
-MARGIN_SECONDS = 15.0  # added to the delivery time as the limit of a call
+MARGIN_SECONDS = 15.0  # a call of the Kafka client may take the delivery time plus this
 
 log = structlog.get_logger()
 
@@ -106,7 +106,7 @@ def republish(settings: Settings, from_position: int) -> int:
 
 
 class Relay:
-    """Publishes batch after batch; `position` is that of the last event that Kafka has committed."""
+    """Publishes batch after batch; `position` is the position of the last event that Kafka has committed."""
 
     def __init__(
         self,

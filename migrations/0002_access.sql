@@ -1,5 +1,5 @@
 -- Credentials and rate limits. Rows of credentials are written in the transaction of their event, so a
--- revocation takes effect at once and does not wait for the projector.
+-- revocation takes effect immediately and does not wait for the projector.
 CREATE SCHEMA access;
 
 CREATE TABLE access.api_keys (

@@ -33,7 +33,8 @@ class Subtree(NamedTuple):
 
 
 def leaf(position: int, aggregate_id: str, version: int, topic: str, state: bytes) -> bytes:
-    """The hash of one row of the log. Lengths precede the texts, so that different rows have other bytes."""
+    """The hash of one row of the log. Lengths precede the texts, so that different rows never give the same
+    bytes."""
     text, kind = aggregate_id.encode(), topic.encode()
     return sha256(
         _HEAD.pack(0, position, version, len(text)) + text + _LENGTH.pack(len(kind)) + kind + state

@@ -22,7 +22,8 @@ Progress = Callable[[int, int], None]  # position reached, position to reach
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A difference between the log and the signed log. `position` is the first position concerned."""
+    """A difference between the log and its blocks or statements. `position` is the first position
+    concerned."""
 
     position: int | None
     problem: str
@@ -59,7 +60,7 @@ def verify_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Pr
 
 
 def check_log(conn: Connection, outside: dict[str, Iterable[str]], progress: Progress) -> Report:
-    """As verify_log, within the transaction of the caller."""
+    """Do what verify_log does, within the transaction of the caller."""
     report = Report()
     checkpoints = _check_statements(conn, outside, report)
     _check_blocks(conn, checkpoints, report, progress)
@@ -190,6 +191,7 @@ def _check_versions(conn: Connection, report: Report) -> None:
 
 
 def _check_followers(conn: Connection, report: Report) -> None:
-    """Report followers whose position is beyond the end of the log: they have read events that are gone."""
+    """Report followers whose position is beyond the end of the log: they have read events that the log no
+    longer has."""
     for follower, position, end in conn.execute(_more_sql["followers_ahead"]).fetchall():
         report.add(end + 1, f"{follower} has read up to position {position}, but the log ends at {end}")

@@ -1,7 +1,7 @@
 """Finds the events of the log that occurred in a span of time.
 
-The log is ordered by position. The times of neighbouring events may be out of order, and those of imported
-events by far. Each block stores its earliest and latest time, so that other blocks need not be read.
+The log is ordered by position. Events may be slightly out of the order of their times; imported events may be
+years out of order. Each block stores its earliest and latest time, so that other blocks need not be read.
 """
 
 from __future__ import annotations

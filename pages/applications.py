@@ -34,7 +34,7 @@ class Consent(msgspec.Struct, frozen=True):
 
 
 class Applications(Page):
-    """Shows the caller's consents. POST withdraws one, which revokes its tokens."""
+    """Shows the caller's consents. POST withdraws a consent and revokes its tokens."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": PageOperation(summary="Applications that act for you"),

@@ -35,7 +35,7 @@ class KeyRow(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Either active, expired or revoked."""
+        """The state of the key: active, expired or revoked."""
         if self.revoked_at is not None:
             return "revoked"
         if self.expires_at is not None and self.expires_at <= datetime.now(UTC):

@@ -49,7 +49,7 @@ class _Found(NamedTuple):
 class AuditEntry(msgspec.Struct, kw_only=True):
     """One event of the log. `position` is its place in the log, `version` its place in its aggregate.
 
-    `subject_id` is the thing that it concerns, `property_ids` are the properties within the reader's reach
+    `subject_id` is the object that it concerns, `property_ids` are the properties within the reader's reach
     that it concerns, and `facts` are its own fields.
     """
 

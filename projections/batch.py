@@ -55,7 +55,7 @@ class Entry(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The entries of the log after `position`, as many as were read at once."""
+    """The next entries of the log after `position`, read together."""
 
     position: int
     entries: Sequence[Entry]
@@ -70,7 +70,7 @@ def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
     with conn.cursor(binary=True) as cur:
         rows = cur.execute(sql["read_batch"], {"limit": limit}).fetchall()
     entries = [Entry(*entry) for _, *entry in rows]
-    if entries[0].position is None:  # the only row has just the position: no event follows it
+    if entries[0].position is None:  # the only row has the position and no event
         entries = []
     ((position, *_), *_) = rows
     return Batch(position, [entry for entry in entries if up_to is None or entry.position <= up_to])
@@ -125,7 +125,7 @@ def _decode(entry: Entry) -> DomainEvent:
         return decode(entry.state)
     except msgspec.ValidationError as error:
         raise CannotProject(
-            f"this version does not know the event's type or fields ({error}); install a version that does,"
+            f"this version cannot decode the event's type or fields ({error}); install a version that can,"
             " then run `ticketing rebuild`"
         ) from error
 

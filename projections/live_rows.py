@@ -1,6 +1,6 @@
 """Compares live rows with the rows computed from the log, without writing the latter to a table.
 
-For `audit_events` and `past_tickets`: they have about one row for each event, and their rows never change.
+Used for `audit_events` and `past_tickets`, which have about one row for each event. Their rows never change.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ class PastTicketsCheck:
 class AuditCheck:
     """Compares the live rows of `audit_events` with the log, up to the projector's position.
 
-    The properties of a subject come from the live rows that have been compared. If such a row was wrong, they
-    come from memory.
+    The properties of a subject come from the live rows that have been compared. For a subject with a wrong or
+    missing row they come from `_corrected`.
     """
 
     def __init__(self, conn: Connection) -> None:
         self.differences = Differences()
         self._conn = conn
         self._invalid: list[int] = []  # positions of rows that should not be there
-        self._corrected: PropertiesBySubject = {}  # of the subjects of rows that are wrong or missing
+        self._corrected: PropertiesBySubject = {}  # for subjects with a wrong or missing row
 
     def run(self, progress: Callable[[int, int], None], stopping: threading.Event) -> None:
-        """Return when all rows are compared, or soon after `stopping` is set."""
+        """Compare all rows; stop soon after `stopping` is set."""
         reached = _BEFORE_ALL
         while not stopping.is_set():
             end = fetch_value(self._conn, _sql["read_position"], default=0)
@@ -118,7 +118,8 @@ class AuditCheck:
 
 
 def _events_with_rows(entries: Iterable[tuple[int, bytes]]) -> Iterator[PositionedEvent]:
-    """Yields the entries that decode; only those have an audit row, unless PostgreSQL refuses its NUL."""
+    """Yields the events that must have an audit row: those that can be decoded, and whose row contains no NUL
+    character, which PostgreSQL refuses."""
     for position, state in entries:
         with suppress(msgspec.DecodeError):
             event = decode(state)

@@ -16,7 +16,8 @@ _sql = named_queries(Path(__file__).parent / "sql" / "overview.sql")
 
 
 class TicketCounts(msgspec.Struct, frozen=True):
-    """Numbers of tickets that are not closed. A critical or unassigned ticket is counted there too."""
+    """Numbers of tickets that are not closed. Critical or unassigned tickets are also counted as open or in
+    progress."""
 
     open: int
     in_progress: int

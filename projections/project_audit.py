@@ -56,7 +56,7 @@ def make_rows(events: Sequence[PositionedEvent], properties: PropertiesBySubject
 
 
 def subject_of(event: DomainEvent) -> str:
-    """The id of the thing that the event concerns: its `subject_id`, or else its aggregate."""
+    """The id of the object that the event concerns: its `subject_id`, or else its aggregate."""
     return getattr(event, "subject_id", None) or event.originator_id
 
 

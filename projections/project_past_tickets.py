@@ -14,9 +14,8 @@ from projections.folding import fold, write_rows
 from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_fields
 
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
-_copied_values = attrgetter(
-    *shared_fields(Ticket, PastTicketRow)
-)  # one row for each event, so by position, which is faster
+# Every event writes a row, so the values are copied by position, which is faster.
+_copied_values = attrgetter(*shared_fields(Ticket, PastTicketRow))
 _sql = {
     name: compose(statement, tickets=columns_of(PastTicketRow), texts=columns_of(PastTextRow))
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql").items()

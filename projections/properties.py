@@ -61,7 +61,8 @@ def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
 
 
 def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
-    """The properties with their current names, sorted by id. The name of an unknown property is its id."""
+    """The properties with their current names, sorted by id. The id of an unknown property is used as its
+    name."""
     with pool.connection() as conn:
         rows = conn.execute(_sql["property_names"], {"ids": list(property_ids)}).fetchall()
     names: dict[str, str] = dict(rows)

@@ -78,9 +78,9 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
     ):
         if not fetch_value(control, sql["take_rebuild_lock"], {"key": _REBUILD_KEY}, default=False):
             raise RebuildRunning(
-                "Another rebuild or verification is running. Wait for its end and run it again."
+                "Another rebuild or verification is running. Run this command again when it has ended."
             )
-        drop_read_schema(control, COPY)  # a killed rebuild may have left either
+        drop_read_schema(control, COPY)  # a killed rebuild may have left COPY or _OLD
         drop_read_schema(control, _OLD)
         create_read_schema(control, COPY, for_readers=False)
         control.execute("SET lock_timeout TO '2s'")

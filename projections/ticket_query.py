@@ -60,7 +60,8 @@ _FILTERS: dict[str, LiteralString] = {
         " UNION ALL SELECT ticket_id FROM read.comments"
         " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s)))"
     ),
-    # For a list as of an earlier time: the first replaces `q`; the second is added for other than auditors.
+    # For a list as of an earlier time. The first replaces `q`; the second is added unless the caller is an
+    # auditor.
     "q_as_of": _sql["worded_as_of"],
     "kept": _sql["not_deleted_since"],
 }

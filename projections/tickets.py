@@ -68,7 +68,7 @@ class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
     def version_can_be_etag(self) -> bool:
         """Whether every answer with this version is the same.
 
-        It is not if a name has changed since, or if there are files, because their URLs expire.
+        False if a name has changed since, or if there are files, because their URLs expire.
         """
         return not self.names_changed and not self.detail.attachments
 
@@ -153,7 +153,7 @@ def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
 def names_of(
     pool: Pool, *, property_id: str, unit_id: str | None, requester_id: str, assignee_id: str | None
 ) -> Names:
-    """The current names of a ticket's ids. The name of an unknown thing is its id."""
+    """The current names of a ticket's ids. An id without a known name is used as the name."""
     parameters = {
         "property_id": property_id,
         "unit_id": unit_id,

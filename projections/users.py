@@ -22,7 +22,7 @@ _FILTERS: dict[str, LiteralString] = {
     "reach": "(u.property_ids && %(reach)s OR u.id = %(self)s)",
     "role": "u.role = ANY(%(role)s)",
     "property_id": "u.property_ids @> ARRAY[%(property_id)s]",
-    "beyond_reach": "false",  # a caller may not see who belongs to a property outside of its reach
+    "beyond_reach": "false",  # a caller may not see the people of properties outside its reach
     "q": "(u.name ILIKE %(q)s OR u.email ILIKE %(q)s)",
 }
 
@@ -38,7 +38,7 @@ class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A user with all properties, phone and preferences, before the check what the caller may see."""
+    """A user with all properties, phone and preferences, before the check of what the caller may see."""
 
     version: int
     property_ids: tuple[str, ...]

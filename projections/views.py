@@ -44,7 +44,7 @@ def _plan(
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """The id and the name of another thing."""
+    """The id and the name of another object."""
 
     id: str
     name: str
@@ -137,7 +137,7 @@ class PropertySummary(msgspec.Struct, kw_only=True):
 
 
 class PropertyDetail(PropertySummary, kw_only=True):
-    """At most the first 1,000 units, by name."""
+    """A property with at most its first 1,000 units, by name."""
 
     units: list[UnitView]
 

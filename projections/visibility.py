@@ -19,7 +19,7 @@ from projections.batch import sql
 from projections.runner import LEADER_KEY, catch_up, connect_projector
 from projections.schema import LIVE
 
-WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects itself
+WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects the events
 LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, when nothing was projected during the last full wait
 RESERVED_SECONDS = 1.0  # of the request's time, for the work after the wait; at most half of it
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 class Visibility:
     """Tracks the position of the read tables. One per process; starts at its first use, after the fork.
 
-    A thread listens on a connection of its own for the notification that comes with each projected
+    A thread listens on a separate connection for the notification that comes with each projected
     batch. Notifications may be lost: the position is also read after each connection and once a second.
     """
 
@@ -173,8 +173,8 @@ class Visibility:
             self._changed.notify_all()
 
     def _help(self, position: int, deadline: float) -> None:
-        """Return when the read tables have reached `position`, or at the deadline. One thread of this process
-        projects at a time; the others wait for it and for the projector."""
+        """Project events until the read tables have reached `position`, at most until the deadline. One
+        thread of this process projects at a time; the others wait for it and for the projector."""
         while (remaining := self._remaining(position, deadline)) > 0:
             if not self._helping.acquire(blocking=False):
                 self._wait_until(lambda: self._position >= position or not self._helping.locked(), remaining)

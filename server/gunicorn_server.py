@@ -32,7 +32,7 @@ def serve(settings: Settings) -> None:
     metrics = SharedMetrics(_find_memory_folder())
     import server.app  # noqa: F401 - after SharedMetrics: metrics defined earlier would not be shared
 
-    try:  # run() forks the workers; when a worker ends, it returns from run() too
+    try:  # run() forks the workers; it also returns in a worker that ends
         _Server(settings, read_signing_key(settings), metrics).run()
     finally:
         metrics.delete()
@@ -64,7 +64,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(self._services)
 
     def _serve_metrics(self, arbiter: Arbiter) -> None:
-        """Serve the metrics on a port of their own. Runs in the master before it forks the first worker."""
+        """Serve the metrics on a separate port. Runs in the master before it forks the first worker."""
         settings = self._settings
         if settings.metrics_port is not None:
             from api.monitoring.health import update_gauges

@@ -106,7 +106,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Queue the request as gunicorn does, but health checks for their own threads; note the time."""
+        """Queue the request as gunicorn does, but a health check for the health threads; store the time."""
         conn.queued_at = time.monotonic()
         pool = self._health_threads.pool_for(conn.sock) or self.tpool
         future = pool.submit(self.handle, conn)
@@ -194,7 +194,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             log.debug("client_gone", request_id=request_id)
 
     def _linger(self, client: DeadlineSocket) -> None:
-        """Close for sending, and read until the client closes too: closing at once would reset the
+        """Close for sending, and read until the client closes too: an immediate close would reset the
         connection, and the client could lose the last answer (RFC 9112 section 9.6)."""
         try:
             client.shutdown(socket.SHUT_WR)

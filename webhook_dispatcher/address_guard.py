@@ -27,7 +27,7 @@ _REFUSED_V4 = [
         "10.0.0.0/8",  # private (RFC 1918)
         "100.64.0.0/10",  # shared by carriers (RFC 6598)
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # a cloud's own services, seen from its machines
+        "168.63.129.16/32",  # services of Azure for its machines
         "169.254.0.0/16",  # link local, metadata services (RFC 3927)
         "172.16.0.0/12",  # private (RFC 1918)
         "192.0.0.0/24",  # protocol assignments (RFC 6890)
@@ -117,8 +117,8 @@ class _GuardedSocket(socket.socket):
 
 
 class GuardedResolver(AbstractResolver):
-    """Looks a name up once for each connection, on its own threads: an unreachable name server must not delay
-    other work."""
+    """Looks a name up once for each connection, in separate threads: an unreachable name server must not
+    delay other work."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard

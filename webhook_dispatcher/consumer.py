@@ -66,7 +66,7 @@ class Consumer:
         keep_running(lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed")
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
-        # A new one, because the cache of the last may contain events of a transaction that was rolled back.
+        # A new enqueuer: the cache of the old one may contain events of a transaction that was rolled back.
         self._enqueuer = Enqueuer(self._store)
         follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
         with _connect(self._settings) as conn:

@@ -31,7 +31,7 @@ from webhook_dispatcher.poster import Outcome, Poster
 from webhook_dispatcher.signing import key_of, sign
 
 LOOK_SECONDS = 0.25  # how often to look for due deliveries
-BATCH_SECONDS = 0.002  # how long results wait for others, to be written together
+BATCH_SECONDS = 0.002  # how long a result waits for further results, to be written together
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
 
@@ -115,18 +115,18 @@ class Deliveries:
         async with await _connect(self._dsn) as conn:
             while not stop.is_set():
                 self._woken.clear()
-                room = self._options.in_flight - len(self._in_flight)
-                claimed = await self._claim(conn, room) if room > 0 else []
+                free_posts = self._options.in_flight - len(self._in_flight)
+                claimed = await self._claim(conn, free_posts) if free_posts > 0 else []
                 if not claimed:
                     await wait_for_event(self._woken, LOOK_SECONDS)
 
-    async def _claim(self, conn: Connection, room: int) -> list[Claim]:
+    async def _claim(self, conn: Connection, free_posts: int) -> list[Claim]:
         parameters = {
             "breaker": self._options.breaker,
-            "room": self._options.per_endpoint,
+            "posts_at_a_time": self._options.per_endpoint,
             "busy_ids": list(self._posts),
             "busy_posts": list(self._posts.values()),
-            "limit": room,
+            "limit": free_posts,
             "lease": self._options.lease,
         }
         cur = await conn.execute(sql["claim"], parameters, binary=True)
@@ -145,7 +145,7 @@ class Deliveries:
         self._in_flight[claim.id] = (claim, task)
 
     async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
-        """Post and record the result, whatever happens: a claim without a result would never be removed."""
+        """Post and record the result, also after an error: a claim without a result would stay in flight."""
         try:
             done = await self._attempt(claim, endpoint)
         except Exception as error:

@@ -1,5 +1,5 @@
-"""The process: a thread that reads events, an event loop that posts deliveries, and a thread that deletes old
-deliveries."""
+"""The dispatcher process: a thread that reads events, an event loop that posts deliveries, and a thread that
+deletes old deliveries."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class Enqueuer:
         return self._enqueue(conn, events, endpoints, _is_due)
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
-        """As enqueue, for one webhook, also for events before its registration. Locks the webhook, so that
-        none of its deliveries is purged before the transaction ends."""
+        """Enqueue the events for one webhook, also those from before its registration. Locks the webhook, so
+        that none of its deliveries is purged before the transaction ends."""
         conn.execute(sql["hold_endpoint"], {"id": endpoint_id})
         endpoints = select_endpoints(conn, [endpoint_id])
         return self._enqueue(conn, events, endpoints, _is_after_purge)
@@ -147,7 +147,7 @@ def _is_due(endpoint: Endpoint, position: int) -> bool:
 
 
 def _is_after_purge(endpoint: Endpoint, position: int) -> bool:
-    """Whether the position is after the one up to which deliveries were purged."""
+    """Whether the position is after the position up to which deliveries of this webhook were purged."""
     return position > endpoint.purged_position
 
 

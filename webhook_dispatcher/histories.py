@@ -15,7 +15,7 @@ from infrastructure.storage.postgres import Connection, named_queries
 from webhook_dispatcher.payloads import TicketStep
 
 MAX_CACHED = 1_024  # tickets
-MAX_CACHED_VERSION = 1_000  # larger tickets are not cached, so that memory is bounded
+MAX_CACHED_VERSION = 1_000  # tickets with more versions are not cached, so that memory is bounded
 
 sql = named_queries(Path(__file__).parent / "sql" / "enqueue.sql")
 
@@ -54,7 +54,7 @@ class Histories:
         """The events of each ticket after its cached version, up to the last wanted one."""
         for ticket_id, versions in by_ticket.items():
             known = self._known.get(ticket_id)
-            if known is not None and known.version >= min(versions):  # for a redelivery
+            if known is not None and known.version >= min(versions):  # an older version is wanted
                 del self._known[ticket_id]
         parameters = {
             "ids": list(by_ticket),

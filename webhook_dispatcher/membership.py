@@ -1,12 +1,13 @@
 """Static membership of the dispatchers in the consumer group (KIP-345).
 
-A member with a `group.instance.id` gets its partitions back at once when it returns, without a rebalance.
+A member with a `group.instance.id` gets its partitions back immediately when it returns, without a rebalance.
 Without that id, a restarted dispatcher is a new member, and the partitions of the killed one are not read
 until its session has timed out.
 
 The instance id contains a member id: a number that a dispatcher locks in PostgreSQL for as long as it is
 connected. No two dispatchers of a database have the same member id, on any host, and the id of a killed one
-is free at once. If a dispatcher loses its lock unnoticed, Kafka refuses its next commit, and it starts again.
+is free immediately. If a dispatcher loses its lock unnoticed, Kafka refuses its next commit, and it starts
+again.
 """
 
 from __future__ import annotations

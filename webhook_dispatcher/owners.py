@@ -12,7 +12,7 @@ Verdict = Literal["allowed", "withheld", "unknown"]
 class Endpoint(NamedTuple):
     """A webhook with the rights of its owner; the fields are the columns of select_endpoints.
 
-    `owner_role` is the role at registration. `credential_*` are the present values of the API key or OAuth
+    `owner_role` is the role at registration. `credential_*` are the current values of the API key or OAuth
     client with which the owner registered the webhook (None: neither). `user_*` are those of the owner's user
     (None: no user, or one that the read tables do not have yet). `has_access`: the owner can read tickets.
     """
@@ -56,7 +56,7 @@ def may_receive(
 
 
 def _caller(endpoint: Endpoint) -> Caller:
-    """The owner as a caller, with at most the role it had when it registered the webhook."""
+    """The owner as a caller, whose role is at most that at the registration of the webhook."""
     person = credential = None
     if endpoint.user_role is not None:
         person = endpoint.user_role, endpoint.user_property_ids or ()

@@ -95,7 +95,8 @@ def is_internal(event: DomainEvent) -> bool:
 
 
 def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
-    """The ids whose names the message shows: those of properties, people and keys, and (property, unit)."""
+    """The ids of properties, people and keys, and the pair (property, unit), whose names the message
+    shows."""
     event, ticket = step.event, step.after
     ids = {ticket.property_id, ticket.requester_id, ticket.assignee_id, *_actor_ids(event)} - {None}
     unit = (ticket.property_id, ticket.unit_id) if ticket.unit_id else None
@@ -111,7 +112,7 @@ def make_message(step: TicketStep, name: str, names: Names) -> Message:
     data["changes"] = {
         field: change
         for field, change in changes.items()
-        if not field.startswith("comments.")  # the field `comment` has them
+        if not field.startswith("comments.")  # `data["comment"]` has the comment
     }
     data["actor"] = _actor(event, names)
     if isinstance(event, TicketCommented):

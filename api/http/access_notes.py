@@ -1,7 +1,7 @@
-"""Records reads of the audit trail and refused requests as events, outside the requests themselves.
+"""Records reads of the audit trail and refused requests as events, in a background thread.
 
 A request adds a note to a queue; a thread appends the notes to the log. The first note of each kind within
-a minute is written at once. Repetitions, and notes beyond WRITTEN_AT_ONCE of one credential, are counted
+a minute is written immediately. Repetitions, and notes beyond WRITTEN_AT_ONCE of one credential, are counted
 and written as one event when the minute ends. So a client that is refused a thousand times adds only a few
 dozen events to the log.
 """
@@ -28,7 +28,7 @@ from infrastructure.storage.event_store import EventStore
 WINDOW_SECONDS = 60.0
 WRITTEN_AT_ONCE = 10  # in one window, for each credential
 CREDENTIALS_WATCHED = 1_000
-NOTES_WAITING = 10_000  # while the database cannot be reached; further notes are dropped and logged
+NOTES_WAITING = 10_000  # limit of the queue; when it is full, notes are dropped, which is logged
 RETRY_SECONDS = 1.0
 CLOSING_SECONDS = 2.0
 
@@ -51,12 +51,12 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def repetition_key(self) -> tuple[Any, ...]:
-        """Equal for two notes of the same request."""
+        """A key that is equal for notes of equal requests."""
         return (*self.count_key, self.subject_id, *self.filters.items())
 
     @property
     def count_key(self) -> tuple[Any, ...]:
-        """Groups the notes that are counted together."""
+        """The key of the notes that are counted together."""
         return (self.method, self.route, self.code)
 
 
@@ -75,7 +75,7 @@ class _Window:
         self.counts: dict[tuple[Any, ...], _Count] = {}
 
     def add(self, note: Note) -> bool:
-        """Return True if the note must be written at once; otherwise count it."""
+        """Return True if the note must be written immediately; otherwise count it."""
         if note.repetition_key not in self.written and len(self.written) < WRITTEN_AT_ONCE:
             self.written.add(note.repetition_key)
             return True

@@ -33,7 +33,8 @@ _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "a
 class _Found(msgspec.Struct, frozen=True):
     """A valid key, or a token of an OAuth client, with its user and rate window.
 
-    The fields are the columns of the statements in auth.sql. Only those that count have the last one.
+    The fields are the columns of the statements in auth.sql. Statements that do not count the request lack
+    the last one.
     """
 
     id: str
@@ -92,7 +93,7 @@ def _find_and_count(
 ) -> list[TupleRow]:
     """The row of a valid key, with this request counted. The first request of a key opens its window."""
     rows = conn.fetch(_sql[statements.find_and_count], parameters)
-    if not rows:  # if another request is opening the window, the INSERT waits until that is committed
+    if not rows:  # the INSERT waits for another request that is opening the window
         conn.execute(_sql[statements.open_window], parameters)
         rows = conn.fetch(_sql[statements.find_and_count], parameters)
     return rows

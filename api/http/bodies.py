@@ -31,7 +31,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class NotJson(ValueError):
-    """The message says what is wrong with the body."""
+    """The body is not acceptable JSON. The message gives the reason."""
 
 
 def read_object(req: falcon.Request) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def respond(
 def read_bytes(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """The whole body. Raises Refused with 413 if it has more than `limit` bytes.
 
-    The body is kept in the context, because the idempotency check and the resource both read it.
+    The body is stored in the context, because the idempotency check and the resource both read it.
     """
     body: bytes | None = getattr(req.context, "body", None)
     if body is None:
@@ -136,7 +136,7 @@ def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
 
 
 def require_plain(req: falcon.Request) -> None:
-    """Raise Refused with 415 for a compressed body, with Accept-Encoding (RFC 9110 section 12.5.3)."""
+    """Raise Refused with 415 for a compressed body. The answer has Accept-Encoding (RFC 9110, 12.5.3)."""
     coding = req.get_header("Content-Encoding")
     if coding is not None and coding.strip().lower() != "identity":
         raise Refused(

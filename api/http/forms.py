@@ -10,7 +10,7 @@ import falcon
 from api.http.bodies import read_bytes
 from api.http.errors import Refused
 
-MAX_FORM_BYTES = 1_048_576  # of the longest text each character can take twelve bytes, such as %F0%9F%94%A7
+MAX_FORM_BYTES = 1_048_576  # the longest text fits with 12 bytes for each character, such as %F0%9F%94%A7
 MAX_FIELDS = 500
 _FORM = "application/x-www-form-urlencoded"
 
@@ -36,8 +36,8 @@ class Form:
         return self.value(name).replace("\r\n", "\n")
 
     def has(self, name: str) -> bool:
-        """Whether the field was sent. The pages send an empty value beside the check boxes of a list, so that
-        a list without ticked boxes differs from a form without the list."""
+        """Whether the field was sent. Pages add an empty value to the check boxes of a list, so that a list
+        without ticked boxes differs from a form without the list."""
         return name in self._values
 
     def values(self, name: str) -> list[str]:
@@ -50,8 +50,8 @@ class Form:
         return list(dict.fromkeys(line for line in lines if line))
 
     def with_lines(self, name: str, meanings: Mapping[str, str]) -> Form:
-        """A copy of the form in which each line of one field is replaced by its value in `meanings`, if
-        any."""
+        """A copy of the form. Lines of the field `name` that are keys of `meanings` are replaced by the
+        values."""
         if not self.has(name):
             return self
         lines = [meanings.get(line, line) for line in self.lines(name)]

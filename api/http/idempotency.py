@@ -31,12 +31,12 @@ _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _METHODS = frozenset(("POST", "PATCH"))
 _STORED_HEADERS = ("location", "etag", "content-type")
-# A retry may get a different answer; after 412 and 415, with other headers.
+# Not stored, because a retry may get a different answer: after 412 and 415, if its headers differ.
 _NOT_FINAL = frozenset((401, 408, 409, 412, 415, 429))
 _PURGE_ONE_IN = 200
 _HEADER = "Idempotency-Key"
 _ENCRYPTED = b"sealed:"  # marks an encrypted body; no JSON begins with it
-_PURPOSE = "kept answer"  # of the encryption; stored answers depend on it
+_PURPOSE = "kept answer"  # purpose of the encryption; with another one, stored answers could not be decrypted
 
 log = structlog.get_logger()
 

@@ -51,7 +51,7 @@ class OpenApi(Resource):
 
 
 def answer_cached(req: falcon.Request, resp: falcon.Response, data: bytes, etag: str) -> None:
-    """Answer with `data`, or with 304 if the client's copy is current. Clients revalidate it at each use."""
+    """Answer with `data`, or with 304 if the client's copy is current. Clients must always revalidate it."""
     resp.set_header("ETag", etag)
     resp.set_header("Cache-Control", "no-cache")
     if etag in (req.get_header("If-None-Match") or ""):

@@ -64,7 +64,7 @@ def respond_with_page(
     query: PageQuery | CursorQuery,
     services: Services,
 ) -> None:
-    """Answer with one page of a list, numbered or by cursor as `query` asks."""
+    """Answer with one page of a list, with totals or by cursor, as `query` specifies."""
     base_url, count = services.settings.base_url, len(page.items)
     if getattr(query, "cursor", None) is None:
         pagination = pagination_meta(
@@ -94,7 +94,7 @@ def read_cursor(query: PageQuery | CursorQuery, signing_key: bytes) -> LastKey |
 def pagination_meta(
     req: falcon.Request, base_url: str, *, page: int, per_page: int, total: int, count: int
 ) -> dict[str, Any]:
-    """`meta.pagination` of the API reference. Past the end, `previous` is the last page."""
+    """`meta.pagination` of the API reference. For a page after the last one, `previous` is the last page."""
     total_pages = max(1, -(-total // per_page))
     links = {}
     if page < total_pages:
@@ -120,7 +120,7 @@ def cursor_meta(
 
 
 def binding_of(query: PageQuery | CursorQuery) -> bytes:
-    """The filters, sort and order of the query, for which alone a cursor is valid."""
+    """The filters, sort and order of the query. A cursor is valid only for the same ones."""
     fields = {name: getattr(query, name) for name in query.__struct_fields__ if name not in _UNBOUND_FIELDS}
     return msgspec.json.encode(fields, order="deterministic")
 

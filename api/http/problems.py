@@ -92,8 +92,8 @@ def _check(
 def _check_items(
     value: list[Any], info: Any, path: str, noun: str, found: Details, choices: tuple[str, ...]
 ) -> None:
-    """Add the problems of the items: of objects under their index (tickets.0.title), of others under the
-    list."""
+    """Add the problems of the items: those of objects under their index (tickets.0.title), others under the
+    list's name."""
     messages: dict[str, None] = {}
     are_objects = isinstance(_without_metadata(info.item_type), inspect.StructType)
     for index, item in enumerate(value):

@@ -25,20 +25,20 @@ _A_POSITION_OR_TIME = _A_TIME.replace("must be", "must be a position of the log,
 
 
 class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For a path without parameters."""
+    """The query of a path without parameters."""
 
 
 def read_query(req: falcon.Request, kind: type[T]) -> T:
     """The query string as a `kind`, a closed struct. Raises Invalid, which names every bad parameter.
 
-    A `tuple[...]` field takes a list separated by commas, a `datetime` any RFC 3339 time, and one of
-    `int | datetime` either.
+    A `tuple[...]` is read from a list separated by commas, a `datetime` from an RFC 3339 time. A field that
+    is either an int or a datetime accepts both.
     """
     return parse_query(req.query_string, kind)
 
 
 def parse_query(query_string: str, kind: type[T]) -> T:
-    """As `read_query`, for a query string."""
+    """The query string as a `kind`; see `read_query`."""
     if not query_string and (defaults := _defaults(cast(Any, kind))) is not None:
         return cast(T, defaults)
     found: Details = {}
@@ -86,7 +86,7 @@ def _defaults(kind: Any) -> Any:
 
 
 def _decode(query_string: str, found: Details) -> list[tuple[str, str]]:
-    """As `pairs_of`, but add parameters that are not text to `found` instead of returning them."""
+    """Decode like `pairs_of`, but add parameters that are not text to `found` instead of returning them."""
     pairs = []
     for part in query_string.split("&"):
         raw_name, _, raw_text = part.partition("=")
@@ -168,7 +168,7 @@ def _truth(text: str) -> bool:
 
 
 def _time(text: str) -> datetime:
-    """Parse a time. A `+` means a space in a query string; an unescaped `+02:00` is accepted nevertheless."""
+    """Parse a time. Accepts `+02:00` without escaping, although `+` means a space in a query string."""
     try:
         moment = msgspec.convert(_OFFSET_AFTER_SPACE.sub("+", text), datetime)
         if moment.tzinfo is None:

@@ -17,7 +17,8 @@ from infrastructure.process.metrics import count_uncounted
 
 T = TypeVar("T")
 
-RETRY_SECONDS = 5.0  # each failed write adds lines to the log of PostgreSQL, which may be on the same disk
+# A failed write adds lines to the log of PostgreSQL, which may be on the same disk.
+RETRY_SECONDS = 5.0
 
 _CANNOT_WRITE = (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction)
 _retry_at = 0.0

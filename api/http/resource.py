@@ -102,7 +102,8 @@ class Resource:
     def admit(
         self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]
     ) -> None:
-        """Authenticate the caller and check their scopes. Raises Refused, or completes the answer."""
+        """Authenticate the caller and check their scopes. Raises Refused, or answers instead of the
+        operation."""
         if isinstance(verb, Operation) and not verb.public:
             admission.admit(self.services.pool, req, resp, verb.scopes)
 

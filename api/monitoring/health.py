@@ -114,10 +114,9 @@ class Ready(Resource):
 
 
 class Check:
-    """Checks what requests need, on a thread and a connection of its own.
+    """Checks what requests need, in a separate thread with a separate connection.
 
-    If the database hangs, it blocks that thread, not those of requests, and the answer still comes within
-    CHECK_SECONDS.
+    A database that hangs blocks this thread, not those of requests, and `run` returns within CHECK_SECONDS.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -132,7 +131,7 @@ class Check:
         """The current state, or the faults by area.
 
         Concurrent calls share one check. A call that finds a check running for more than CHECK_SECONDS fails
-        at once, so that many calls do not occupy all threads.
+        immediately, so that many calls do not occupy all threads.
         """
         with self._lock:
             if self._running is None or self._running.done():

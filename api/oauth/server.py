@@ -107,7 +107,7 @@ def _remove_refresh_token_unless_registered(
 
 
 def _access_seconds(validator: Validator) -> int:
-    """The lifetime of an access token in seconds: an hour, or less if its grant ends before."""
+    """The lifetime of an access token in seconds: an hour, or less if its grant ends earlier."""
     lifetime = ACCESS_LIFETIME.total_seconds()
     left = validator.seconds_left()
     return math.floor(lifetime if left is None else max(0.0, min(lifetime, left)))

@@ -236,7 +236,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
                 is_valid = refresh(store, grant_id, self._generation, tokens, self._context.command())
             else:
                 is_valid = redeem_code(store, grant_id, tokens, self._context.command())
-        except Conflict:  # in every attempt, another request with the same code or token was faster
+        except Conflict:  # in every attempt, another request had already used the code or token
             is_valid = False
         if not is_valid:
             raise InvalidGrantError(request=request)
@@ -265,7 +265,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def introspect_token(
         self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any
     ) -> dict[str, Any] | None:
-        """The description of a token of this client (RFC 7662); None for tokens of others."""
+        """The description of a token of this client (RFC 7662); None for a token of another client."""
         found = find_token(self._services.pool, token, request.client.client_id)
         if found is None or not found.is_valid:
             return None

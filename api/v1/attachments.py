@@ -212,7 +212,7 @@ class _Form:
     def _take(self, part: BodyPart) -> None:
         """Copy the part, because its stream ends when the next part is read."""
         if part.name == "file" and self._upload is None:
-            file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - kept for `put`
+            file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - `put` reads it
             copy = cast(BinaryIO, file)
             with disk_errors():
                 shutil.copyfileobj(part.stream, copy)

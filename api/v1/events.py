@@ -30,8 +30,8 @@ Schema of `data`. Send the first request without `after`, and each further one w
 `position` of the previous answer.
 
 With `wait` the server answers as soon as there is an event, or without events after this number of seconds,
-at most {MAX_WAIT_SECONDS}. If too many requests are waiting, it answers at once. An answer has at most about
-4 MB. Names, e-mail addresses and phone numbers in `data` are encrypted.
+at most {MAX_WAIT_SECONDS}. If too many requests are waiting, it answers immediately. An answer has at most
+about 4 MB. Names, e-mail addresses and phone numbers in `data` are encrypted.
 """
 
 

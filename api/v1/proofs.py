@@ -64,7 +64,8 @@ class ExportQuery(ManifestQuery, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ProofStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A hash that is combined with the hash so far, on the path to `root`. `left`: it is the left one."""
+    """A hash to combine with the hash computed so far, on the path to `root`. `left`: it is the left
+    operand."""
 
     left: bool
     hash: str

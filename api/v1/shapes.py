@@ -32,7 +32,7 @@ def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
 def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
     """The names in a new ticket, from the aggregates that the command has read.
 
-    None if they are not all in the memory of this process.
+    None unless this process has cached all of those aggregates.
     """
     place = store.recall(Property, ticket.property_id)
     if ticket.requester_id == caller.principal_id:

@@ -41,7 +41,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _declare_sending(summary: str, description: str) -> Operation:
-    """Declare an operation that answers with a delivery that is due at once."""
+    """Declare an operation that answers with a delivery that is due immediately."""
     return Operation(
         summary=summary,
         description=f"{description} A body is ignored.",

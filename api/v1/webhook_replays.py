@@ -15,8 +15,8 @@ from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
 from webhook_dispatcher.payloads import make_test_message
 
 BATCH_SIZE = 500
-REPLAY_SECONDS = 2.0  # of one request; the answer says where the next request continues
-SKEW = timedelta(minutes=5)  # the most by which a later position can have an earlier time
+REPLAY_SECONDS = 2.0  # of one request; the next one starts at `continue_from`
+SKEW = timedelta(minutes=5)  # an event at a later position can be earlier by at most this time
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: dateti
             position = batch[-1].position
             if time.monotonic() > deadline and len(batch) == BATCH_SIZE:
                 reached = decode(batch[-1].state).occurred_at
-                if reached - SKEW > since:  # else the next request would read the same events again
+                if reached - SKEW > since:  # otherwise the next request would read the same events again
                     return Replayed(queued=queued, complete=False, continue_from=reached - SKEW)
     return Replayed(queued=queued, complete=True)
 
@@ -88,7 +88,7 @@ def _subtract_skew(moment: datetime) -> datetime:
 
 
 def _position_before(conn: Connection, moment: datetime) -> int:
-    """A position before which no event is later than `moment`, found by binary search."""
+    """The position before the first event at or after `moment`, by binary search; inexact by up to SKEW."""
     low, high = 0, fetch_value(conn, sql["last_position"], default=0)
     while low < high:
         middle = (low + high) // 2
@@ -102,5 +102,5 @@ def _position_before(conn: Connection, moment: datetime) -> int:
 
 
 def _end_pause(conn: Connection, webhook_id: str) -> None:
-    """End the pause after failures, so that the delivery is sent at once."""
+    """End the pause after failures, so that the delivery is sent immediately."""
     conn.execute(sql["unpause"], {"endpoint_id": webhook_id})

@@ -112,7 +112,7 @@ class WebhookItem(Resource):
         ),
         "PATCH": Operation(
             summary="Change a webhook's address or events, or disable and enable it",
-            description="After a change, pending deliveries are attempted at once. A webhook is disabled"
+            description="After a change, pending deliveries are attempted immediately. A webhook is disabled"
             " when its receiver answers 410 or fails for five days. `enabled: true` enables it again.",
             roles="manager and above, for webhooks that they manage",
             scope="webhooks:write",

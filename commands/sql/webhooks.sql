@@ -27,5 +27,6 @@ UPDATE hook.secrets s
 DELETE FROM hook.secrets WHERE endpoint_id = %(endpoint_id)s;
 
 -- name: forget_failures
--- Tries waiting deliveries at once: a person who changes or enables a webhook has probably repaired it.
+-- Makes waiting deliveries due immediately: a person who changes or enables a webhook has probably repaired
+-- it.
 DELETE FROM hook.health WHERE endpoint_id = %(endpoint_id)s;

@@ -1,7 +1,7 @@
 """Passwords: hashing, verifying, and estimating how easy one is to guess.
 
-Uses argon2id with the parameters of the OWASP password storage cheat sheet (19 MiB, 2 passes, 1 lane). A
-hash takes about 30 ms of one core. A process computes at most HASHES_AT_A_TIME at once and refuses further
+Uses argon2id with the parameters of the OWASP password storage cheat sheet (19 MiB, 2 passes, 1 lane). A hash
+takes about 30 ms of one core. A process computes at most HASHES_AT_A_TIME in parallel and refuses further
 ones, so that many sign-ins cannot use up the CPU.
 """
 

@@ -31,7 +31,7 @@ E = TypeVar("E", bound=DomainEvent)
 
 
 class PersonIsErased(Exception):
-    """The person's key is deleted: no personal field of theirs can be stored."""
+    """The person's key is deleted, so personal fields of that person cannot be stored."""
 
 
 class Encrypted(NamedTuple):

@@ -79,8 +79,8 @@ def spend(seconds: float) -> None:
 
 
 class Breaker:
-    """A circuit breaker: refuses requests at once while PostgreSQL does not answer. If each request waited
-    for its own deadline, those in the queue behind it would wait several times as long.
+    """A circuit breaker: refuses requests immediately while PostgreSQL does not answer. If each request
+    waited for its own deadline, those in the queue behind it would wait several times as long.
 
     A wait that exceeds its limit opens it. A thread then calls `probe` until PostgreSQL answers, and closes
     it.

@@ -76,7 +76,7 @@ def keep_running(
 async def keep_running_async(
     work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, failure: str
 ) -> None:
-    """As keep_running, for asyncio."""
+    """Do what keep_running does, for asyncio."""
     backoff = _Backoff(failure, repr)
     while not stop.is_set():
         began = time.monotonic()
@@ -88,7 +88,7 @@ async def keep_running_async(
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
-    """Return when the event is set, or after so many seconds."""
+    """Wait until the event is set, at most so many seconds."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

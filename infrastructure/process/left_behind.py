@@ -23,7 +23,7 @@ def kill_left_behind(data_dir: Path) -> None:
 
 
 def _works_in(data_dir: Path, process: psutil.Process) -> bool:
-    """Whether it is a process of the server: its working directory is the data directory."""
+    """Whether the process belongs to the server: its working directory is the data directory."""
     try:
         return bool(process.name() == "postgres" and process.cwd() == str(data_dir))
     except psutil.Error:

@@ -73,7 +73,7 @@ def render_metrics() -> bytes:
 
 
 def serve_metrics(host: str, port: int, *, before_each: Callable[[], None]) -> socket.socket:
-    """Serve the metrics at every path of their own port, without a key, from a thread of this process.
+    """Serve the metrics at every path of a separate port, without a key, from a thread of this process.
 
     Each request calls `before_each` first, which updates the gauges. Returns the listening socket, which
     forked processes must close: otherwise they keep the port open after this process has ended.

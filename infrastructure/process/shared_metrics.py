@@ -126,8 +126,8 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def _make_folder(parent: Path) -> Path:
-    """Create a folder that is locked until this process and its forks have ended. Deletes the folders that
-    killed servers left behind: those that are not locked."""
+    """Create a folder that is locked until this process and its forks have ended. Deletes folders that are
+    not locked: killed servers left them behind."""
     for old in parent.glob(f"{_FOLDER}*"):
         with suppress(OSError):
             descriptor = _lock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)

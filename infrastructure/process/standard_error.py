@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 DESCRIPTOR = 2
-WAIT_SECONDS = 0.5  # for a full pipe; after one such wait, lines are dropped at once until there is space
+WAIT_SECONDS = 0.5  # for a full pipe; after one such wait, lines are dropped until there is space
 
 
 class LineOutput:

@@ -16,8 +16,9 @@ log = structlog.get_logger()
 def start_watched(work: Callable[[], object], *, name: str) -> threading.Thread:
     """Start a thread that runs `work` until it returns.
 
-    An exception that escapes `work` is logged and ends the process at once with exit code THREAD_FAILED, so
-    that its supervisor restarts it. Otherwise the process would look healthy without the work of this thread.
+    An exception that escapes `work` is logged and ends the process immediately with exit code THREAD_FAILED,
+    so that its supervisor restarts it. Otherwise the process would look healthy without the work of this
+    thread.
     """
 
     def watched() -> None:

@@ -57,7 +57,7 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 _COUNT_SEGMENTS = "SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
 _SOCKET_NAME = ".s.PGSQL.5432"
-_SOCKET_PATH_LIMIT = 100  # the kernel's is 107 bytes, macOS's 103
+_SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 107, macOS 103
 _UNPRIVILEGED_ACCOUNT = "embedded_postgres"  # PostgreSQL refuses to run as root
 
 
@@ -201,8 +201,9 @@ def _postmaster_lines(data_dir: Path) -> list[str]:
 
 
 def _remove_stale_lock_files(data_dir: Path, socket_dir: Path) -> None:
-    """Remove lock files that PostgreSQL keeps: those emptied by a power failure, or with the pid of another
-    program. This is safe, because the caller holds the owner lock and no server of the directory runs."""
+    """Remove lock files that PostgreSQL would not remove: empty ones after a power failure, and those with
+    the pid of another program. This is safe, because the caller holds the owner lock and no server of the
+    directory runs."""
     lines = _postmaster_lines(data_dir)
     if not lines or not lines[0].strip().isdecimal() or psutil.pid_exists(int(lines[0])):
         (data_dir / "postmaster.pid").unlink(missing_ok=True)

@@ -140,7 +140,8 @@ class EventStore(Application[Any]):
         return kind.fold(None, events) if len(events) == version else None
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
-        """Return the aggregate after the events of that command, or None if it has stored none of it."""
+        """Return the aggregate after the events of that command, or None if no event of that command is
+        stored."""
         recorded = self.recorder.select_recorded(aggregate_id, 1, MAX_VERSION)
         events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
         versions = [event.originator_version for event in events if event.causation_id == command_id]
@@ -235,7 +236,7 @@ class EventStore(Application[Any]):
                 with suppress(VersionConflict):
                     return self._find_stored(events)
                 raise
-            except psycopg.errors.DeadlockDetected as error:  # with a command that changes the same ones
+            except psycopg.errors.DeadlockDetected as error:  # another command changes the same aggregates
                 raise VersionConflict(str(error)) from None
             except psycopg.OperationalError as error:
                 if not outcome_is_unknown(error):
@@ -245,7 +246,8 @@ class EventStore(Application[Any]):
                     raise
 
     def _find_stored(self, events: Sequence[DomainEvent]) -> Sequence[int]:
-        """The positions of these events in the log. Raises VersionConflict if their versions are others'."""
+        """The positions of these events in the log. Raises VersionConflict if other events have their
+        versions."""
         positions: list[int] = []
         for aggregate_id, group in groupby(events, key=lambda event: event.originator_id):
             own_events = list(group)

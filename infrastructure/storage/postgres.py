@@ -53,7 +53,7 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
     is_overdue = False
 
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
-        if timeout is not None:  # the caller's own limit, as of a wait for notifications
+        if timeout is not None:  # a limit of the caller, such as for notifications
             return super().wait(gen, interval, timeout)
         # This runs at each statement, so it avoids function calls.
         left, limit = this_thread.seconds_left, self.limit_seconds
@@ -112,7 +112,7 @@ class PooledConnection(LimitedConnection):
 class Pool(ConnectionPool[PooledConnection]):
     """psycopg's pool for autocommitting connections; returning a connection does not commit.
 
-    While PostgreSQL does not answer, `connection` raises PoolTimeout at once.
+    While PostgreSQL does not answer, `connection` raises PoolTimeout immediately.
     """
 
     def __init__(self, conninfo: str, **options: Any) -> None:

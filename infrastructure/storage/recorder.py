@@ -191,7 +191,8 @@ class WatermarkRecorder(ApplicationRecorder):
     def select_states_of_both(
         self, first: tuple[str, int], second: tuple[str, int]
     ) -> tuple[list[bytes], list[bytes]]:
-        """As select_states, of two aggregates (id, after) in one round trip."""
+        """Return what two calls of select_states return, in one round trip. Each aggregate is given as (id,
+        after)."""
         with self.connection() as conn:
             rows = conn.fetch(_SELECT_STATES_OF_BOTH, (*first, *second))
         return (
@@ -282,7 +283,7 @@ class InMemoryRecorder(POPOApplicationRecorder):
         return self.select_states(*first), self.select_states(*second)
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
-        """As in PostgreSQL, but with the position 0 for every event."""
+        """Return position and stored bytes, as in PostgreSQL; every position is 0."""
         events = self.select_events(originator_id, gt=first - 1, lte=last)
         return [(0, event.state) for event in events]
 

@@ -14,7 +14,7 @@ APPLICATION = "ticketing_app"  # the name of the role in the embedded server
 def grant_to_application(owner_dsn: str, application_dsn: str) -> None:
     """Grant the role of `application_dsn` the privileges that the processes need; create it if it is missing.
 
-    `owner_dsn` is that of the role that ran the migrations; it needs CREATEROLE to create a role. Does
+    `owner_dsn` connects as the role that ran the migrations, which needs CREATEROLE to create a role. Does
     nothing if both are the same role: then only the triggers make the log append-only.
     """
     application = conninfo_to_dict(application_dsn)

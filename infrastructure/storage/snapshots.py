@@ -45,7 +45,7 @@ class StateReader(Protocol):
     def select_states_of_both(
         self, first: tuple[str, int], second: tuple[str, int]
     ) -> tuple[list[bytes], list[bytes]]:
-        """As select_states, for two aggregates, each given as (id, after)."""
+        """Return what two calls of select_states return, for aggregates given as (id, after)."""
 
 
 class Snapshot(NamedTuple, Generic[A]):
@@ -103,7 +103,7 @@ class Snapshots:
     def _catch_up(
         self, kind: type[A], aggregate_id: str, snapshot: Snapshot[A] | None, states: list[bytes]
     ) -> A | None:
-        """The aggregate after `states`, which follow `_version_before` the snapshot."""
+        """The aggregate after `states`, the events after the version `_version_before(snapshot)`."""
         if snapshot is not None:
             if states and states[0] == snapshot.last_state:
                 return self._advance(kind, aggregate_id, snapshot, states[1:])

@@ -1,4 +1,4 @@
-"""The data of one request for a page: that of api/http/context.py, and its session and form."""
+"""The data of one request for a page: the fields of RequestContext, the session and the form."""
 
 from __future__ import annotations
 

@@ -48,9 +48,9 @@ def paragraphs(text: str) -> Markup:
     return Markup("<br>").join(escape(line) for line in lines)
 
 
-def references(things: Iterable[Reference]) -> list[tuple[str, str]]:
+def references(items: Iterable[Reference]) -> list[tuple[str, str]]:
     """The (value, label) options for a list of references."""
-    return [(thing.id, thing.name) for thing in things]
+    return [(item.id, item.name) for item in items]
 
 
 def labelled(values: Iterable[str]) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ class ClientRegistration(PanelPage):
     """The answer to the form shows the secret, which cannot be shown later."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Describe a new application"),
+        "GET": page_of("admin", "Show the form for a new application"),
         "POST": page_of("admin", "Register an application"),
     }
 
@@ -100,7 +100,7 @@ class ClientRotation(PanelPage):
             resp,
             title="Rotate the secret?",
             name=client.name,
-            consequence="The old secret is refused at once. The new secret is shown once, on the next page.",
+            consequence="The old secret becomes invalid. The new secret is shown once, on the next page.",
             action="Make a new secret",
             back="/admin/clients",
         )
@@ -123,8 +123,7 @@ class ClientRevocation(PanelPage):
             resp,
             title="Revoke this application?",
             name=client.name,
-            consequence="All its tokens are refused at once, for everyone who allowed it. This cannot be"
-            " undone.",
+            consequence="All its tokens become invalid, for everyone who allowed it. This cannot be undone.",
             action="Revoke application",
             back="/admin/clients",
         )

@@ -1,4 +1,4 @@
-"""A message about the last action, shown on the page after a redirect. A cookie keeps it for a minute.
+"""A message about the last action, shown on the page after a redirect. A cookie stores it for a minute.
 
 The cookie contains only the name of one of the texts below.
 """
@@ -27,7 +27,7 @@ TEXTS = {
     "unit-added": "The unit is added.",
     "webhook-registered": "The webhook is registered.",
     "webhook-saved": "The changes are saved.",
-    "webhook-on": "The webhook is enabled. Pending deliveries are sent at once.",
+    "webhook-on": "The webhook is enabled. Pending deliveries are sent now.",
     "webhook-off": "The webhook is disabled. Nothing is sent until it is enabled.",
     "webhook-deleted": "The webhook is deleted.",
     "webhook-tested": "A test is queued. Reload the page to see the result.",

@@ -52,7 +52,7 @@ class KeyCreation(PanelPage):
     """The answer to the form shows the key, which cannot be shown later."""
 
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Describe a new API key"),
+        "GET": page_of("admin", "Show the form for a new API key"),
         "POST": page_of("admin", "Create an API key"),
     }
 

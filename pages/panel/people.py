@@ -78,7 +78,7 @@ class People(PanelPage):
 
 class PersonRegistration(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("manager", "Describe a new person"),
+        "GET": page_of("manager", "Show the form for a new person"),
         "POST": page_of("manager", "Register a person"),
     }
 
@@ -110,7 +110,7 @@ class PersonPage(PanelPage):
 
 class PersonItem(PersonPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("manager", "Read about a person"),
+        "GET": page_of("manager", "Show a person"),
         "POST": page_of("manager", "Change a person"),
     }
 

@@ -49,7 +49,7 @@ class PropertyList(PanelPage):
 
 class PropertyRegistration(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Describe a new property"),
+        "GET": page_of("admin", "Show the form for a new property"),
         "POST": page_of("admin", "Register a property"),
     }
 
@@ -109,7 +109,7 @@ class PropertyPage(PanelPage):
 
 class PropertyItem(PropertyPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("manager", "Read about a property"),
+        "GET": page_of("manager", "Show a property"),
         "POST": page_of("manager", "Change a property"),
     }
 

@@ -43,7 +43,7 @@ _AUTH = {
 
 
 class HistoryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`version` is the version to show beside the timeline."""
+    """`version` is the version of the ticket to show next to the timeline."""
 
     version: Annotated[int, Meta(ge=1)] | None = None
 

@@ -112,7 +112,7 @@ def main(run_id: str) -> None:
     dsn = settings.database_url or ""
     with connect(dsn, application="ticketing-verification") as conn:
         if not _take_lock(conn):
-            _fail(conn, run_id, "Another verification is running. Start one again when it has ended.")
+            _fail(conn, run_id, "Another verification is running. Start a new one when it has ended.")
             return
         try:
             writer = _ProgressWriter(conn, run_id)
@@ -137,7 +137,8 @@ def main(run_id: str) -> None:
 
 
 def _take_lock(conn: Connection) -> bool:
-    """Take the lock. Waits up to LOCK_SECONDS for a former verification that has saved its outcome to end."""
+    """Take the lock; return whether it was free. Waits up to LOCK_SECONDS, because an earlier verification
+    saves its outcome before it releases the lock."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         ((is_taken,),) = conn.execute(_sql["take_lock"], {"key": RUN_KEY}).fetchall()

@@ -72,7 +72,7 @@ class WebhookList(PanelPage):
 
 class WebhookRegistration(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("manager", "Describe a new webhook"),
+        "GET": page_of("manager", "Show the form for a new webhook"),
         "POST": page_of("manager", "Register a webhook"),
     }
 
@@ -145,7 +145,7 @@ class WebhookPage(PanelPage):
 
 class WebhookItemPage(WebhookPage):
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("manager", "Read about a webhook and its deliveries"),
+        "GET": page_of("manager", "Show a webhook and its deliveries"),
         "POST": page_of("manager", "Change a webhook"),
     }
 

@@ -1,5 +1,5 @@
 -- name: list_tickets_as_of
--- An empty page is one row with the total and nulls. Names are the present ones. If title or description were
+-- An empty page is one row with the total and nulls. Names are current. If title or description were
 -- replaced since, the texts as of the time are the first ones in past_texts that ended after it.
 WITH page AS (
     SELECT t.*
@@ -34,8 +34,8 @@ SELECT {total}, {columns} FROM (VALUES (1)) one LEFT JOIN named t ON true ORDER 
 NOT EXISTS (SELECT FROM read.tickets d WHERE d.id = t.id AND d.is_deleted)
 
 -- name: worded_as_of
--- Searches the texts as of the time: the present ones if they have not changed since, otherwise the first ones
--- in past_texts that ended after it.
+-- Searches the texts as of the time: the current ones if they have not changed since, otherwise the first
+-- ones in past_texts that ended after it.
 t.id IN (
     SELECT n.id FROM read.tickets n
      WHERE n.search @@ websearch_to_tsquery('english', %(q)s)

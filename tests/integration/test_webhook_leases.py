@@ -30,7 +30,7 @@ def claim(conn, *, busy=(), limit=200):
     """Claims due deliveries; returns the delivery id and the claim number of each."""
     parameters = {
         "breaker": BREAKER,
-        "room": 10,
+        "posts_at_a_time": 10,
         "busy_ids": [webhook_id for webhook_id, _ in busy],
         "busy_posts": [posts for _, posts in busy],
         "limit": limit,

@@ -3,7 +3,7 @@
 -- unfinished one. The lease is a time, not a lock: no transaction is open during a post.
 WITH open AS (
     SELECT e.id,
-           CASE WHEN h.failures >= %(breaker)s THEN 1 ELSE %(room)s END - coalesce(b.posts, 0) AS room
+           CASE WHEN h.failures >= %(breaker)s THEN 1 ELSE %(posts_at_a_time)s END - coalesce(b.posts, 0) AS free_posts
       FROM hook.endpoints e
       LEFT JOIN hook.health h ON h.endpoint_id = e.id
       LEFT JOIN unnest(%(busy_ids)s::text[], %(busy_posts)s::int[]) AS b (id, posts) ON b.id = e.id
@@ -20,7 +20,7 @@ WITH open AS (
                       WHERE earlier.endpoint_id = d.endpoint_id AND earlier.aggregate_id = d.aggregate_id
                         AND earlier.status = 'pending' AND (earlier.version, earlier.id) < (d.version, d.id))
              ORDER BY d.next_at, d.id
-             LIMIT greatest(open.room, 0)
+             LIMIT greatest(open.free_posts, 0)
                FOR UPDATE OF d SKIP LOCKED) d
      LIMIT %(limit)s
 ), claimed AS (
@@ -72,7 +72,7 @@ SELECT f.id, f.failures, now(),
 RETURNING h.endpoint_id, now() - h.failing_since;
 
 -- name: release
--- Ends the leases of a dispatcher that stops, so that others can claim its deliveries at once.
+-- Ends the leases of a dispatcher that stops, so that others can claim its deliveries immediately.
 UPDATE hook.deliveries d
    SET leased_until = NULL, next_at = now()
   FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS f (id, claims)

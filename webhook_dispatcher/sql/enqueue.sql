@@ -1,7 +1,7 @@
 -- name: select_endpoints
--- The webhooks with these ids; with `ids` NULL, those that may get new messages. The owner has access: a key, while
--- it is neither revoked nor expired; an application without a user, while it is not revoked; an application with a
--- user, while it has a valid token of that user; a signed-in user, while they are not erased.
+-- The webhooks with these ids; with `ids` NULL, those that may get new messages. `has_access` is true for a
+-- signed-in user who is not erased, and with the scope tickets:read for: a key that is neither revoked nor
+-- expired; an application that is not revoked and, if it acts for a user, has a valid token of that user.
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),

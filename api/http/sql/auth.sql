@@ -1,7 +1,7 @@
 -- Finds the key with its person and counts the request, in one round trip and without subplans. Returns no
--- row when the key is not valid, or has no window yet. PostgreSQL does not wait for the disk when a
--- transaction wrote only to unlogged tables, as this counter. synchronous_commit = off prevents a wait when
--- a read also prunes a page of a logged table.
+-- row when the key is not valid, or has no window yet. The commit does not wait for the disk, because the
+-- counter is in an unlogged table. synchronous_commit = off prevents a wait when a read also prunes a page of
+-- a logged table.
 -- name: authenticate_and_count
 UPDATE access.rate_windows AS rate
    SET used = CASE WHEN rate.started_at > now() - interval '1 hour'

@@ -1,8 +1,8 @@
--- Inserts a claim, or takes over an existing one: an expired claim begins again with a new command id; a claim
--- without an answer passes to the same request with the same command id, when its holder gave up (claimed_at
--- is -infinity) or claimed it more than 10 seconds ago. A request waits for the database 4 s in total, so a
--- working holder has finished by then. A holder that was frozen does no harm, because a command id has one
--- effect.
+-- Inserts a claim, or takes over an existing one: an expired claim begins again with a new command id; a
+-- claim without an answer passes to the same request with the same command id, when its holder gave up
+-- (claimed_at is -infinity) or claimed it more than 10 seconds ago. A request waits for the database 4 s in
+-- total, so a working holder has finished by then. A holder that continues after a freeze does no harm,
+-- because each command id has only one effect.
 -- name: claim
 INSERT INTO access.idempotency AS claim
        (key_id, idempotency_key, request_sha256, command_id, claimed_at, expires_at)

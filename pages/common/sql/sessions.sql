@@ -8,8 +8,8 @@ SELECT session.id, session.secret_sha256, session.started_at, person.id, person.
    AND session.last_seen_at > now() - %(idle)s
    AND session.started_at > now() - %(absolute)s;
 
--- Finds the session with the present role and properties of its person, and stores the time of its use. It does
--- not wait for the disk: after a crash a session may only appear idle for longer.
+-- Finds the session with the current role and properties of its person, and stores the time of its use. It
+-- does not wait for the disk: after a crash a session may only appear idle for longer.
 -- name: use_session
 UPDATE access.sessions AS session
    SET last_seen_at = now()

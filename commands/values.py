@@ -20,7 +20,7 @@ Problems = Callable[[Mapping[str, Any]], Details]  # maps valid fields, by name,
 
 
 class Values(Protocol[T_co]):
-    """Values for the fields of a T. SentValues in api/http/bodies.py is one, for request bodies and forms."""
+    """Values for the fields of a T; those of bodies and forms are in api/http/sent_values.py."""
 
     @property
     def fields(self) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ from infrastructure.storage.kafka_transactions import end_transactions, transact
 from infrastructure.storage.postgres import Connection, fetch_value
 from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic, relay_transactional_id
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 _UNDER_WAY = {
     TransactionState.PREPARE_COMMIT,
     TransactionState.PREPARE_ABORT,
@@ -94,7 +94,7 @@ def _read_settled_state(settings: Settings) -> TransactionState:
                 return state
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Kafka does not end a transaction: it is in the state {state.value}.")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _is_committed(
@@ -129,7 +129,7 @@ def _wait_until_finished(settings: Settings) -> None:
     while _find_hanging(settings):
         if time.monotonic() > deadline:
             raise RelayRefused("Kafka does not finish a transaction although its end is marked.")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _find_hanging(settings: Settings) -> dict[TopicPartition, Tail]:

@@ -19,7 +19,7 @@ from notary.signing import last_checkpoint, lock_chain, sign_checkpoint, sign_er
 from notary.statements import BadStatement, parse
 
 LEADER_KEY = 7_305_875  # the session advisory lock of the notary that leads
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 RETRY_SECONDS = 30.0
 LINES_AT_ONCE = 500
 _ERASED = "user.erased"
@@ -51,7 +51,7 @@ class Notary:
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             if not self.step():
-                stop.wait(LOOK_SECONDS)
+                stop.wait(POLL_SECONDS)
 
     def step(self) -> bool:
         """Chain, sign and publish what is due. Returns whether another full block may be waiting."""

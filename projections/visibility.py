@@ -23,7 +23,7 @@ WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects the e
 LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, when nothing was projected during the last full wait
 RESERVED_SECONDS = 1.0  # of the request's time, for the work after the wait; at most half of it
-LOOK_SECONDS = 1.0  # how often the position is read without a notification
+POLL_SECONDS = 1.0  # how often the position is read without a notification
 LISTEN_LIMIT_SECONDS = 5.0  # for the statements of the listener, all of them short
 RECONNECT_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.01  # while another process projects or an earlier append is not committed
@@ -82,7 +82,7 @@ class Visibility:
         self._closing.set()
         self._is_wanted.set()
         if self._listener is not None:
-            self._listener.join(LOOK_SECONDS)
+            self._listener.join(POLL_SECONDS)
         with self._helping:
             if self._helper is not None:
                 self._helper.close()
@@ -140,7 +140,7 @@ class Visibility:
                     self._position = 0  # the server may have been replaced by one with a lower position
                     while not self._closing.is_set():
                         self._look(conn)
-                        self._follow(conn, until=time.monotonic() + LOOK_SECONDS)
+                        self._follow(conn, until=time.monotonic() + POLL_SECONDS)
             except Exception as error:  # any error: waiting threads need this thread
                 log.warning("visibility_disconnected", error=type(error).__name__)
                 self._closing.wait(RECONNECT_SECONDS)

@@ -30,7 +30,7 @@ from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.poster import Outcome, Poster
 from webhook_dispatcher.signing import key_of, sign
 
-LOOK_SECONDS = 0.25  # how often to look for due deliveries
+POLL_SECONDS = 0.25  # how often to look for due deliveries
 BATCH_SECONDS = 0.002  # how long a result waits for further results, to be written together
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
@@ -118,7 +118,7 @@ class Deliveries:
                 free_posts = self._options.in_flight - len(self._in_flight)
                 claimed = await self._claim(conn, free_posts) if free_posts > 0 else []
                 if not claimed:
-                    await wait_for_event(self._woken, LOOK_SECONDS)
+                    await wait_for_event(self._woken, POLL_SECONDS)
 
     async def _claim(self, conn: Connection, free_posts: int) -> list[Claim]:
         parameters = {
@@ -228,7 +228,7 @@ class Deliveries:
         deadline = time.monotonic() + STOP_SECONDS
         while self._in_flight and time.monotonic() < deadline:
             self._woken.clear()
-            await wait_for_event(self._woken, min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+            await wait_for_event(self._woken, min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
         left = [claim for claim, task in self._in_flight.values() if not task.done()]
         for _, task in self._in_flight.values():
             task.cancel()

@@ -20,7 +20,7 @@ from webhook_dispatcher.delivery import Deliveries, Options
 from webhook_dispatcher.poster import Poster
 from webhook_dispatcher.retention import purge_regularly
 
-STOP_LOOK_SECONDS = 0.1
+STOP_POLL_SECONDS = 0.1
 CONSUMER_STOP_SECONDS = 5.0
 PURGE_STOP_SECONDS = 2.0
 
@@ -50,7 +50,7 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
         purging = start_watched(partial(purge_regularly, settings, stop), name="retention")
         sending = asyncio.create_task(deliveries.run(stopping))
         while not stop.is_set() and not sending.done():
-            await asyncio.sleep(STOP_LOOK_SECONDS)
+            await asyncio.sleep(STOP_POLL_SECONDS)
         stopping.set()
         await sending
     await asyncio.to_thread(consuming.join, CONSUMER_STOP_SECONDS)

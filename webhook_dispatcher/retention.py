@@ -15,7 +15,7 @@ import structlog
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
 
-LOOK_SECONDS = 3_600.0
+POLL_SECONDS = 3_600.0
 BATCH_SIZE = 1_000
 PAUSE_SECONDS = 0.1  # between batches, so that deliveries are not delayed
 PURGE_LOCK = 7_305_879  # the advisory lock of the dispatcher that deletes
@@ -34,8 +34,8 @@ def purge_regularly(settings: Settings, stop: threading.Event) -> None:
             if purged:
                 log.info("webhook_deliveries_purged", deliveries=purged)
         except Exception as error:
-            log.error("webhook_purge_failed", error=repr(error)[:500], retry_in_seconds=LOOK_SECONDS)
-        stop.wait(LOOK_SECONDS)
+            log.error("webhook_purge_failed", error=repr(error)[:500], retry_in_seconds=POLL_SECONDS)
+        stop.wait(POLL_SECONDS)
 
 
 def purge(conn: Connection, retention: timedelta, stop: threading.Event, *, limit: int = BATCH_SIZE) -> int:

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import IO
 
+from msgspec.structs import replace
+
 from api.http.errors import RenderFailure
 from domain.access import Caller, Context
 from domain.ip_addresses import network_prefix, parse_ip
-from infrastructure.ids import new_id
+from infrastructure.ids import derive_id, new_id
 from infrastructure.settings import IpNetwork
 
 
@@ -35,8 +37,14 @@ class RequestContext:
     answer_is_secret = False  # if stored for a retry, the answer is encrypted with the master key
     _command: Context | None = None
 
-    def command(self) -> Context:
-        """The context of the request's command; the same object at each call."""
+    def command(self, item: int | None = None) -> Context:
+        """The context of the request's command, or of one of its several commands by number.
+
+        The command ids of the items are derived from that of the request, so that a retry repeats them.
+        """
+        if item is not None:
+            whole = self.command()
+            return replace(whole, command_id=derive_id(whole.command_id, str(item)))
         if self._command is None:
             self._command = Context(
                 at=datetime.now(UTC),

@@ -25,12 +25,13 @@ MAX_BODY_BYTES = 1_048_576
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of one verb on one path.
 
-    With `changes_nothing` it counts as a read, even if the verb is POST. With `is_recorded` each use is
-    recorded as a read of the audit trail.
+    A `public` verb needs neither a credential nor a session. With `changes_nothing` it counts as a read, even
+    if the verb is POST. With `is_recorded` each use is recorded as a read of the audit trail.
     """
 
     summary: str
     media_type: str = JSON
+    public: bool = False
     changes_nothing: bool = False
     is_recorded: bool = False
 
@@ -38,19 +39,17 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 class Operation(Verb, frozen=True, kw_only=True):
     """One verb on one path of the API, as it is served and as the OpenAPI document describes it.
 
-    A credential needs `scope` or `or_scope`; if both are None, every credential is accepted. With
-    `public=True` no credential is needed. `body` and `query` are closed structs, decoded by `read_values` and
-    `read_query`. `answer` is the type of the envelope's `data`, or of one item if `is_list`; None means null.
-    It is used only for JSON. With `has_etag` answers have an ETag; with `answers_not_modified` the operation
-    also supports If-None-Match. `errors` are the codes of api.http.errors.STATUS_OF in addition to those of
-    every operation.
+    A credential needs `scope` or `or_scope`; if both are None, every credential is accepted. `body` and
+    `query` are closed structs, decoded by `read_values` and `read_query`. `answer` is the type of the
+    envelope's `data`, or of one item if `is_list`; None means null. It is used only for JSON. With `has_etag`
+    answers have an ETag; with `answers_not_modified` the operation also supports If-None-Match. `errors` are
+    the codes of api.http.errors.STATUS_OF in addition to those of every operation.
     """
 
     description: str = ""
     roles: str = ""
     scope: Scope | None = None
     or_scope: Scope | None = None
-    public: bool = False
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_media_type: str = JSON

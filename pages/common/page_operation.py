@@ -18,7 +18,6 @@ class PageOperation(Verb, frozen=True, kw_only=True):
     """
 
     media_type: str = falcon.MEDIA_HTML
-    public: bool = False
     least_role: Role = "guest"
     form_page: str = ""
     keeps_form: bool = False

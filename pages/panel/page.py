@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from api.http.redirects import redirect
 from domain.access import Context, Role
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Forbidden, Invalid, PreconditionFailed
+from infrastructure.ids import derive_id
 from pages.common import rendering as pages
 from pages.common.page import Page
 from pages.common.page_operation import PageOperation
@@ -222,14 +222,10 @@ def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
 def _id_of(form: Form) -> str:
     """The id of the command with these values.
 
-    It is a UUIDv7 (RFC 9562, 5.7) with the time of the form's id and random bits computed from the values.
-    So the same form with other values, sent after the browser's back button, is another command.
+    The same form with other values, sent after the browser's back button, is another command.
     """
-    given = form.value("command_id")
     values = sorted(pair for pair in form.pairs() if pair[0] != "csrf_token")
-    digest = hashlib.sha256(repr(values).encode()).hexdigest()
-    variant = "89ab"[int(digest[3], 16) % 4]
-    return f"{given[:15]}{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
+    return derive_id(form.value("command_id"), repr(values))
 
 
 def _given(req: falcon.Request) -> list[tuple[str, str]]:

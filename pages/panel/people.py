@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import falcon
 
-from api.http.bodies import SentValues
 from api.http.queries import convert_query
+from api.http.sent_values import SentValues
 from commands.erasure import erase_user
 from commands.passwords import change_password
 from commands.users import NewUser, UserChanges, change_user, register_user

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import falcon
 from msgspec.structs import asdict
 
-from api.http.bodies import SentValues
+from api.http.sent_values import SentValues
 from commands.properties import (
     NewProperty,
     NewUnit,

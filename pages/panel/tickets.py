@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import falcon
 
-from api.http.bodies import SentValues
 from api.http.forms import Form
 from api.http.queries import convert_query
+from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import (

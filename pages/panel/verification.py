@@ -33,7 +33,7 @@ from projections.verification import NothingToVerify, verify
 RUN_KEY = 7_305_877  # session advisory lock; one verification of this kind runs at a time
 SAVE_EVERY_SECONDS = 0.5
 LOCK_SECONDS = 5.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 STARTS_WITHIN = timedelta(seconds=15)
 LISTED_RUNS = 10
 LISTED_FINDINGS = 100
@@ -144,7 +144,7 @@ def _take_lock(conn: Connection) -> bool:
         ((is_taken,),) = conn.execute(_sql["take_lock"], {"key": RUN_KEY}).fetchall()
         if is_taken or time.monotonic() > deadline:
             return bool(is_taken)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 class _ProgressWriter:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import falcon
 
-from api.http.bodies import SentValues
+from api.http.sent_values import SentValues
 from api.v1.webhook_replays import redeliver, send_test
 from api.v1.webhook_views import (
     WebhookRow,

@@ -344,7 +344,7 @@ def test_visibility_does_not_use_the_position_of_a_previous_server(store, conn, 
 
 def test_a_notification_of_the_projector_ends_a_wait(store, projector, conn, database, pool, monkeypatch):
     """The regular reads of the position, meant for lost notifications, come too late in this test."""
-    for limit in ("WAIT_SECONDS", "LONGEST_WAIT_SECONDS", "LOOK_SECONDS"):
+    for limit in ("WAIT_SECONDS", "LONGEST_WAIT_SECONDS", "POLL_SECONDS"):
         monkeypatch.setattr(f"projections.visibility.{limit}", float(LIMIT_SECONDS))
     last = append(store, History(14).grow(20))
     visibility = Visibility(database, pool, VAULT)

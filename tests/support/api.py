@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import falcon
 import msgspec
 
-from api.http.bodies import SentValues, read_object, respond
+from api.http.bodies import read_object, respond
 from api.http.errors import Refused
 from api.http.resource import Operation, Resource
+from api.http.sent_values import SentValues
 from api.http.services import Services, make_services
 from domain.property import Address
 from infrastructure.settings import Settings

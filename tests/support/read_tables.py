@@ -14,22 +14,24 @@ from domain.user import User, UserEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection
+from projections.rows import TABLES
 from tests.support.vault import VAULT
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
 KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}
-SELECT = {
-    "properties": "SELECT id AS key, version, name, street, city, state, zip, country, units_count,"
-    " active_tickets_count, created_at, updated_at FROM properties",
-    "units": "SELECT property_id || '/' || id AS key, name FROM units",
-    "users": "SELECT id AS key, version, name, email, phone, role, property_ids, preferences, created_at,"
-    " updated_at FROM users",
-    "tickets": "SELECT id AS key, version, title, description, status, priority, priority_rank, category,"
-    " property_id, property_name, unit_id, unit_name, requester_id, requester_name, assignee_id,"
-    " assignee_name, is_deleted, created_at, updated_at FROM tickets",
-    "comments": "SELECT id AS key, ticket_id, text, visibility, author_id, created_at FROM comments",
-    "attachments": "SELECT id AS key, ticket_id, filename, content_type, size_bytes, sha256, created_at"
-    " FROM attachments",
+KEYS = {"units": "property_id || '/' || id"}  # elsewhere: id
+# Columns that do not follow from the aggregates alone.
+NOT_COMPARED = {
+    "units": {"property_id", "created_at"},
+    "tickets": {"names_changed"},
+    "comments": {"ticket_version"},
+    "attachments": {"ticket_version"},
+}
+COMPARED = {
+    table: [
+        name for name in TABLES[table].__struct_fields__ if name not in {"id", *NOT_COMPARED.get(table, ())}
+    ]
+    for table in ("properties", "units", "users", "tickets", "comments", "attachments")
 }
 
 
@@ -37,8 +39,8 @@ def stored_rows(conn: Connection) -> Rows:
     """Every row of the read tables in use."""
     conn.execute("SET search_path TO read")
     tables: Rows = {}
-    for table, statement in SELECT.items():
-        cursor = conn.execute(statement)
+    for table, columns in COMPARED.items():
+        cursor = conn.execute(f"SELECT {KEYS.get(table, 'id')} AS key, {', '.join(columns)} FROM {table}")
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor]
         tables[table] = {row.pop("key"): row for row in rows}
@@ -108,10 +110,7 @@ def _user_row(user: User) -> dict[str, Any]:
 
 
 def _ticket_row(ticket: Ticket, names: dict[str, str], units: dict[str, str]) -> dict[str, Any]:
-    copied = (
-        *("version", "title", "description", "status", "priority", "category", "property_id", "unit_id"),
-        *("requester_id", "assignee_id", "is_deleted", "created_at", "updated_at"),
-    )
+    copied = [name for name in COMPARED["tickets"] if name in Ticket.__struct_fields__]
     return {name: getattr(ticket, name) for name in copied} | {
         "priority_rank": PRIORITIES.index(ticket.priority) + 1,
         "property_name": names.get(ticket.property_id, ticket.property_id),

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, UnsetType
 
-from api.http.bodies import MAX_DEPTH, SentValues, read_object
+from api.http.bodies import MAX_DEPTH, read_object
 from api.http.errors import Refused
 from api.http.resource import MAX_BODY_BYTES
+from api.http.sent_values import SentValues
 from domain.errors import Invalid
 from pages.common.context import Request
 

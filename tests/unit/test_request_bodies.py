@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.bodies import SentValues
+from api.http.sent_values import SentValues
 from domain.errors import Invalid
 from server.app import ROUTES
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.bodies import SentValues
+from api.http.sent_values import SentValues
 from commands import tickets
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, attach_file, delete_ticket, restore_ticket

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from api.http.bodies import SentValues
+from api.http.sent_values import SentValues
 from commands.values import ValidValues
 from domain.errors import Invalid
 from domain.text import Name

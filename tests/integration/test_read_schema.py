@@ -69,7 +69,7 @@ def test_an_event_of_unknown_type_is_parked_and_reported(store, database, conn, 
     ((parked_position, error),) = conn.execute("SELECT position, error FROM read.parked_events").fetchall()
     assert parked_position == newest == position(conn)
     assert "ticket.teleported" in error
-    assert "install a version that does, then run `ticketing rebuild`" in error
+    assert "install a version that can, then run `ticketing rebuild`" in error
     assert stored_rows(conn) == known
     assert conn.execute("SELECT FROM read.audit_events WHERE position = %s", [newest]).fetchone() is None
     answer = fetch_readiness(database, tmp_path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 
 def whole_seconds(moment: datetime | None) -> datetime:
-    """The time in UTC without its fraction of a second. Raises ValueError for None."""
+    """The time, which has an offset, in UTC without its fraction of a second. Raises ValueError for None."""
     if moment is None:
         raise ValueError("an aggregate without events has no times")
-    return moment.astimezone(UTC) - timedelta(microseconds=moment.microsecond)  # twice as fast as replace()
+    utc = moment.astimezone(UTC) if moment.utcoffset() else moment
+    return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, tzinfo=UTC)

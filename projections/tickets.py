@@ -92,7 +92,7 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
     statement, parameters = build_list(caller, query)
     rows, total = split_total(TicketRow, pool.fetch(statement, parameters))
     last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(rows) == query.limit else None
-    items = [TicketSummary(**shown_values(row, TicketSummary), **_references(row)) for row in rows]
+    items = [TicketSummary(**_summary_values(row)) for row in rows]
     return Page(items=items, total=total, last_key=last_key)
 
 
@@ -110,8 +110,7 @@ def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
         is_current=row.version == row.newest_version,
         log_position=row.log_position,
         detail=TicketDetail(
-            **shown_values(row, TicketSummary),
-            **_references(row),
+            **_summary_values(row),
             attachments=_attachments.decode(row.attachments) if row.attachments else [],
             comments=_comments.decode(row.comments) if row.comments else [],
         ),
@@ -177,14 +176,14 @@ def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
 
 
-def _references(row: TicketRow) -> dict[str, Any]:
-    """The fields of TicketSummary that have an id and a name in the row."""
-    return {
-        "property": Reference(row.property_id, row.property_name),
-        "unit": _reference(row.unit_id, row.unit_name),
-        "requester": Reference(row.requester_id, row.requester_name),
-        "assigned_to": _reference(row.assignee_id, row.assignee_name),
-    }
+def _summary_values(row: TicketRow) -> dict[str, Any]:
+    """The fields of TicketSummary."""
+    values = shown_values(row, TicketSummary)
+    values["property"] = Reference(row.property_id, row.property_name)
+    values["unit"] = _reference(row.unit_id, row.unit_name)
+    values["requester"] = Reference(row.requester_id, row.requester_name)
+    values["assigned_to"] = _reference(row.assignee_id, row.assignee_name)
+    return values
 
 
 def _reference(key: str | None, name: str | None) -> Reference | None:

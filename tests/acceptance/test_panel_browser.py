@@ -335,11 +335,11 @@ def site_with_script(ready):
     consent = "/oauth/authorize?" + urlencode(asked_for)
     for each in ready.client().get(f"/v1/webhooks/{filled.ids['webhook_id']}/deliveries").json()["data"]:
         paths.append(f"/admin/webhooks/{filled.ids['webhook_id']}/deliveries/{each['id']}")
-    people = ready.client().get("/v1/users?per_page=100").json()["data"]
+    people = ready.client().get("/v1/users?per_page=20").json()["data"]
     paths += [f"/admin/users/{person['id']}" for person in people]
-    places = ready.client().get("/v1/properties?per_page=100").json()["data"]
+    places = ready.client().get("/v1/properties?per_page=20").json()["data"]
     paths += [f"/admin/properties/{place['id']}" for place in places]
-    tickets = ready.client().get("/v1/tickets?per_page=100").json()["data"]
+    tickets = ready.client().get("/v1/tickets?per_page=10").json()["data"]
     paths += [f"/admin/tickets/{ticket['id']}/history" for ticket in tickets]
     return filled, [*paths, consent, "/oauth/applications", f"/oauth/authorize?client_id={SCRIPT}"]
 

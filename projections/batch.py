@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -102,21 +102,35 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
-    past = PastTickets()
     with conn.pipeline(), conn.transaction():
         blocked_ids = _claim(conn, batch, wait=wait)
+        past = project_entries(conn, vault, batch.entries, blocked_ids=blocked_ids, history=history)
         blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
-        audited = [(entry.position, _decode(entry)) for entry in batch.entries]
-        audit_rows = project_audit.select_rows(conn, audited) if history else None
-        blocked_positions = {entry.position for entry in blocked}
-        events = [event for position, event in audited if position not in blocked_positions]
-        for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-            _project_run(conn, list(run), past)
-        past.write_texts(conn)
-        if history:
-            past.write_tickets(conn)
-            project_audit.project(conn, audited, audit_rows)
         _park(conn, blocked, "waits behind an earlier event of the same aggregate")
+    return past
+
+
+def project_entries(
+    conn: Connection, vault: Vault, entries: Sequence[Entry], *, blocked_ids: Set[str], history: bool
+) -> PastTickets:
+    """Project the entries in the caller's transaction, which holds the lock of the position.
+
+    Entries of aggregates in `blocked_ids` only get their audit rows.
+    """
+    past = PastTickets()
+    audited = [(entry.position, _decode(entry)) for entry in entries]
+    audit_rows = project_audit.select_rows(conn, audited) if history else None
+    events = [
+        event
+        for entry, (_, event) in zip(entries, audited, strict=True)
+        if entry.aggregate_id not in blocked_ids
+    ]
+    for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
+        _project_run(conn, list(run), past)
+    past.write_texts(conn)
+    if history:
+        past.write_tickets(conn)
+        project_audit.project(conn, audited, audit_rows)
     return past
 
 

@@ -22,6 +22,7 @@ from api.http.openapi_parts import (
     add_text_patterns,
     oauth2_scheme,
 )
+from api.http.operation_ids import operation_id
 from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
 from api.http.services import Services
@@ -63,7 +64,7 @@ def answer_cached(req: falcon.Request, resp: falcon.Response, data: bytes, etag:
 def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Document:
     """The OpenAPI document of these routes."""
     operations = [
-        (path, method, resource, operation)
+        (path, method, operation)
         for path, resource in routes
         for method, operation in resource.operations.items()
         if isinstance(operation, Operation)
@@ -77,8 +78,8 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         if operation.body is not None:
             add_text_patterns(schema_of[id(operation.body)], components)
     paths: Document = {}
-    for path, method, resource, operation in operations:
-        described = _operation(path, method, resource, operation, schema_of, components)
+    for path, method, operation in operations:
+        described = _operation(path, method, operation, schema_of, components)
         paths.setdefault(path, {})[method.lower()] = described
     for *_, operation in operations:  # the fields of queries are listed as parameters
         if operation.query is not None:
@@ -145,13 +146,12 @@ def _kinds(operation: Operation) -> list[Any]:
 def _operation(
     path: str,
     method: str,
-    resource: type[Resource],
     operation: Operation,
     schema_of: Mapping[int, Any],
     components: Mapping[str, Any],
 ) -> Document:
     described: Document = {
-        "operationId": f"{method.lower()}{resource.__name__}",
+        "operationId": operation_id(path, method, operation),
         "summary": operation.summary,
         "tags": [_tag(path)],
         "parameters": _parameters(path, method, operation, schema_of, components),

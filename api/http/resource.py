@@ -39,13 +39,15 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
 class Operation(Verb, frozen=True, kw_only=True):
     """One verb on one path of the API, as it is served and as the OpenAPI document describes it.
 
-    A credential needs `scope` or `or_scope`; if both are None, every credential is accepted. `body` and
-    `query` are closed structs, decoded by `read_values` and `read_query`. `answer` is the type of the
-    envelope's `data`, or of one item if `is_list`; None means null. It is used only for JSON. With `has_etag`
-    answers have an ETag; with `answers_not_modified` the operation also supports If-None-Match. `errors` are
-    the codes of api.http.errors.STATUS_OF in addition to those of every operation.
+    `operation_id` replaces the id that follows from method and path (api/http/operation_ids.py). A credential
+    needs `scope` or `or_scope`; if both are None, every credential is accepted. `body` and `query` are closed
+    structs, decoded by `read_values` and `read_query`. `answer` is the type of the envelope's `data`, or of
+    one item if `is_list`; None means null. It is used only for JSON. With `has_etag` answers have an ETag;
+    with `answers_not_modified` the operation also supports If-None-Match. `errors` are the codes of
+    api.http.errors.STATUS_OF in addition to those of every operation.
     """
 
+    operation_id: str = ""
     description: str = ""
     roles: str = ""
     scope: Scope | None = None

@@ -71,6 +71,7 @@ class Attachments(Resource):
         ),
         "POST": Operation(
             summary="Attach a file to a ticket",
+            operation_id="uploadTicketAttachment",
             description="Send a form with one part named `file`, at most 25 MB. A ticket has at most 20"
             " files.",
             roles="all who may see the ticket",
@@ -134,6 +135,7 @@ class AttachmentFile(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Download a file by its signed address",
+            operation_id="downloadAttachment",
             description="The address is part of the ticket and is valid for 15 to 30 minutes. No key is"
             " needed. The answer asks browsers to save the file, not to show it.",
             public=True,

@@ -161,6 +161,7 @@ class WebhookSecret(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
             summary="Rotate the secret",
+            operation_id="rotateWebhookSecret",
             description="For 24 hours posts have two signatures, one with the new and one with the old"
             " secret, so a receiver can verify them with either.",
             roles="manager and above, for webhooks that they manage",

@@ -1,5 +1,6 @@
 """The OpenAPI document is valid and describes the declared operations."""
 
+import re
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -76,6 +77,15 @@ def operation(document, method, path="/v1/tickets"):
     return document["paths"][path][method]
 
 
+def ids_of(document):
+    """The operation ids by verb and path."""
+    return {
+        (method, path): described["operationId"]
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+    }
+
+
 def parameters(document, method, path="/v1/tickets"):
     found = operation(document, method, path)["parameters"]
     return {p["name"]: p for p in found if "name" in p} | {p["$ref"]: p for p in found if "$ref" in p}
@@ -87,6 +97,30 @@ def test_the_document_is_valid_openapi(document):
 
 def test_every_served_address_is_described(document):
     assert {path for path, _ in ROUTES} <= document["paths"].keys()
+
+
+def test_every_operation_has_its_own_id_in_camel_case():
+    found = ids_of(describe(ROUTES, "https://api.example.com"))
+
+    assert len(set(found.values())) == len(found)
+    assert [each for each in found.values() if not re.fullmatch("[a-z]+([A-Z][a-z]+)+", each)] == []
+
+
+def test_operation_ids_say_what_an_author_of_a_client_calls():
+    found = ids_of(describe(ROUTES, "https://api.example.com"))
+
+    assert found["get", "/v1/tickets"] == "listTickets"
+    assert found["post", "/v1/tickets"] == "createTicket"
+    assert found["get", "/v1/tickets/{ticket_id}"] == "getTicket"
+    assert found["patch", "/v1/properties/{property_id}"] == "updateProperty"
+    assert found["delete", "/v1/webhooks/{webhook_id}"] == "deleteWebhook"
+    assert found["post", "/v1/tickets/{ticket_id}/restore"] == "restoreTicket"
+    assert found["post", "/v1/tickets/{ticket_id}/comments"] == "createTicketComment"
+    assert found["get", "/v1/tickets/{ticket_id}/history"] == "listTicketHistory"
+    assert found["post", "/v1/webhooks/{webhook_id}/rotate"] == "rotateWebhookSecret"
+    delivery = "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}"
+    assert found["post", f"{delivery}/redeliver"] == "redeliverWebhookDelivery"
+    assert found["get", "/v1/event-types"] == "listEventTypes"
 
 
 def test_query_parameters_allow_neither_null_nor_an_empty_list(document):

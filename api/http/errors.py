@@ -39,7 +39,7 @@ STATUS_OF: dict[str, int] = {
     "unavailable": 503,
 }
 _CODE_OF = {status: code for code, status in reversed(STATUS_OF.items())}
-_UNAVAILABLE = (
+UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.IdleInTransactionSessionTimeout,
@@ -125,7 +125,7 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     """Make `app` answer every error in the envelope."""
     app.add_error_handler(Exception, _on_unexpected_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
-    app.add_error_handler(_UNAVAILABLE, _on_unavailable)
+    app.add_error_handler(UNAVAILABLE, _on_unavailable)
     app.add_error_handler(DomainError, _on_domain_error)
     app.add_error_handler(Refused, _on_refused)
 

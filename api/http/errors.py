@@ -11,6 +11,7 @@ import psycopg
 import psycopg_pool
 import structlog
 
+from api.http.error_size import shorten_details, shorten_text
 from domain.errors import Details, DomainError, Invalid
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
 from infrastructure.storage.recorder import outcome_is_unknown
@@ -101,8 +102,11 @@ def fail(
 ) -> None:
     """Replace the contents of `resp` by this error.
 
-    Uses the envelope, unless the gate has set another `render_failure` for the path.
+    Uses the envelope, unless the gate has set another `render_failure` for the path. Long messages and
+    details are cut (api/http/error_size.py).
     """
+    message = shorten_text(message)
+    details = shorten_details(details) if details else None
     for name in ("ETag", "Location", "Content-Disposition"):
         resp.delete_header(name)
     resp.status = STATUS_OF[code]

@@ -22,6 +22,7 @@ from domain.user import UserErased, UserNameChanged
 from domain.webhook import WebhookEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.keys.vault import Vault
+from infrastructure.process.failures import describe_error
 from infrastructure.process.following import TryAgain
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
@@ -195,7 +196,7 @@ def _audit_if_decodable(conn: Connection, batch: Batch) -> None:
             audited = [(entry.position, decode(entry.state)) for entry in batch.entries]
             project_audit.project(conn, audited, project_audit.select_rows(conn, audited))
     except (msgspec.DecodeError, psycopg.DataError) as error:
-        log.error("event_not_audited", position=batch.entries[0].position, error=type(error).__name__)
+        log.error("event_not_audited", position=batch.entries[0].position, error=describe_error(error))
 
 
 def _park(conn: Connection, entries: Sequence[Entry], error: str) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from api.http.error_size import shorten_details, shorten_text
 from domain.errors import Details, DomainError, Invalid
+from infrastructure.process.failures import describe_error
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
 from infrastructure.storage.recorder import outcome_is_unknown
 
@@ -156,7 +157,7 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         request_id=getattr(req.context, "request_id", None),
         error=type(error).__name__,
         sqlstate=getattr(error, "sqlstate", None),
-        reason=str(error) if isinstance(error, AttachmentsUnavailable) else None,
+        reason=str(error) if isinstance(error, AttachmentsUnavailable) else describe_error(error),
     )
     message = "The service cannot reach its storage at the moment. Try again."
     if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):

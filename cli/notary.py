@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 import typer
 
@@ -10,6 +12,8 @@ from cli.output import note, print_result
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.stalls import watch_stalls
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import load_settings
 from infrastructure.storage.postgres import connect
 from notary.follower import run_notary, sign_log
@@ -33,7 +37,9 @@ def notary(context: typer.Context) -> None:
         address = address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
             ours = msgspec.structs.replace(settings, database_url=address)
-            run_notary(ours, load_vault(settings), make_stop_event())
+            stop = make_stop_event()
+            start_watched(partial(watch_stalls, address, stop), name="stalls")
+            run_notary(ours, load_vault(settings), stop)
 
 
 @app.command()

@@ -3,6 +3,8 @@ others."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from cli.database import DatabaseUnavailable, address_of_process, prepare
@@ -11,6 +13,8 @@ from cli.output import note
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.stalls import watch_stalls
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import load_settings
 from projections.runner import Projector
 
@@ -42,8 +46,10 @@ def projector() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     dsn = address_of_process(settings)
+    stop = make_stop_event()
     with log_failure("projector"):
-        Projector(dsn, load_vault(settings)).run(make_stop_event())
+        start_watched(partial(watch_stalls, dsn, stop), name="stalls")
+        Projector(dsn, load_vault(settings)).run(stop)
 
 
 def webhook_dispatcher() -> None:
@@ -55,5 +61,7 @@ def webhook_dispatcher() -> None:
         run_dispatcher,  # here, because only this command needs an HTTP client
     )
 
+    stop = make_stop_event()
     with log_failure("webhook_dispatcher"):
-        run_dispatcher(settings, make_stop_event())
+        start_watched(partial(watch_stalls, settings.database_url or "", stop), name="stalls")
+        run_dispatcher(settings, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -13,6 +14,8 @@ from cli.database import address_of_process
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.stalls import watch_stalls
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import BadSettings, Settings, load_settings
 
 app = typer.Typer(
@@ -35,7 +38,9 @@ def relay(context: typer.Context) -> None:
         with log_failure("relay", RelayStopped), _explain_failures():
             from event_stream.relay import run_relay  # here, because only this command needs a Kafka client
 
-            run_relay(settings, make_stop_event())
+            stop = make_stop_event()
+            start_watched(partial(watch_stalls, settings.database_url or "", stop), name="stalls")
+            run_relay(settings, stop)
 
 
 @app.command()

@@ -19,15 +19,20 @@ from api.http.errors import Refused
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
+from api.monitoring.lags import read_lags
 from domain.errors import Details
 from infrastructure.process.deadlines import DeadlineExceeded
 from infrastructure.process.metrics import (
+    notary_lag_seconds,
     parked_events,
     projector_lag,
+    projector_lag_seconds,
     relay_lag,
+    relay_lag_seconds,
     webhook_dead_letters,
     webhook_deliveries_dead,
     webhook_deliveries_due,
+    webhook_dispatcher_lag_seconds,
     webhooks_failing,
 )
 from infrastructure.settings import Settings
@@ -50,15 +55,21 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """`projector_lag`: events not yet in the read tables. `parked_events`: events that could not be
-    projected. `relay_lag`: events not yet in Kafka; null without Kafka. `webhook_deliveries_due`: deliveries
-    that wait to be posted, counted up to 10,000. `webhooks_failing`: webhooks whose last post failed. Neither
-    these numbers nor the state of Kafka make the API unready."""
+    projected. `relay_lag`: events not yet in Kafka; null without Kafka. The fields with `lag_seconds`: the
+    age of the oldest event that is not yet in the read tables, in Kafka, among the webhook deliveries, or in
+    a signed checkpoint. `webhook_deliveries_due`: deliveries that wait to be posted, counted up to 10,000.
+    `webhooks_failing`: webhooks whose last post failed. Neither these numbers nor the state of Kafka make
+    the API unready."""
 
     status: Literal["ready"] = "ready"
     projector_lag: int
+    projector_lag_seconds: float
     parked_events: int
     kafka: KafkaState
     relay_lag: int | None
+    relay_lag_seconds: float | None
+    webhook_dispatcher_lag_seconds: float
+    notary_lag_seconds: float
     webhook_deliveries_due: int
     webhooks_failing: int
 
@@ -192,7 +203,11 @@ def update_gauges(settings: Settings) -> None:
 def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
     """Read the lags and counts, and set the gauges to them."""
     state = _State(*(conn.execute(_sql["select_state"]).fetchone() or ()))
+    lags = read_lags(conn, has_kafka=has_kafka)
     projector_lag.set(max(0, state.lag))
+    projector_lag_seconds.set(lags.projector)
+    webhook_dispatcher_lag_seconds.set(lags.webhook_dispatcher)
+    notary_lag_seconds.set(lags.notary)
     parked_events.set(state.parked)
     webhook_deliveries_due.set(state.due)
     webhook_deliveries_dead.set(state.dead)
@@ -200,11 +215,16 @@ def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not c
     webhooks_failing.set(state.failing)
     if has_kafka:
         relay_lag.set(max(0, state.unpublished))
+        relay_lag_seconds.set(lags.relay)
     return Readiness(
         projector_lag=max(0, state.lag),
+        projector_lag_seconds=lags.projector,
         parked_events=state.parked,
         kafka=kafka,
         relay_lag=max(0, state.unpublished) if has_kafka else None,
+        relay_lag_seconds=lags.relay if has_kafka else None,
+        webhook_dispatcher_lag_seconds=lags.webhook_dispatcher,
+        notary_lag_seconds=lags.notary,
         webhook_deliveries_due=state.due,
         webhooks_failing=state.failing,
     )

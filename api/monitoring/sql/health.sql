@@ -1,8 +1,8 @@
 -- name: select_state
 -- Sequence gaps, which rolled back appends and crashes leave, count as lag between events, but not after the last
--- event, because no follower could reach those positions.
-WITH log AS (SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) AS reached
-               FROM es.stored_events)
+-- event, because no follower could reach those positions. Events that an unfinished append of another session holds
+-- back count too.
+WITH log AS (SELECT coalesce(max(notification_id), 0) AS reached FROM es.stored_events)
 SELECT log.reached - position AS lag,
        (SELECT count(*) FROM read.parked_events) AS parked,
        (SELECT log.reached - r.position FROM relay.position r) AS unpublished,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 
-from cli.output import Progress
+from cli.output import Progress, note
 from domain.access import Context, system_context
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_key_file, verify_vault
@@ -93,7 +93,7 @@ def database_address(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     try:
-        server = start_embedded(settings.home / "postgres")
+        server = start_embedded(settings.home / "postgres", announce=note)
     except (EmbeddedFailed, OSError) as error:
         raise DatabaseUnavailable(
             f"The embedded PostgreSQL of {settings.home} does not start: {error}"

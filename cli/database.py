@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 
-from cli.output import Progress
+from cli.output import Progress, note
 from domain.access import Context, system_context
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_key_file, verify_vault
@@ -29,6 +29,7 @@ from infrastructure.storage.postgres import (
 )
 from infrastructure.storage.recorder import WatermarkMissing, verify_triggers
 from infrastructure.storage.roles import APPLICATION, grant_to_application
+from projections.old_tables import drop_tables_left_behind
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema, read_schema_state
@@ -92,7 +93,7 @@ def database_address(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     try:
-        server = start_embedded(settings.home / "postgres")
+        server = start_embedded(settings.home / "postgres", announce=note)
     except (EmbeddedFailed, OSError) as error:
         raise DatabaseUnavailable(
             f"The embedded PostgreSQL of {settings.home} does not start: {error}"
@@ -134,11 +135,13 @@ def prepare(settings: Settings) -> list[str]:
             make_key_file(settings)
         vault = load_vault(settings)
         verify_vault(conn, vault)
+        drop_tables_left_behind(conn)
         state = read_schema_state(conn)
-        if state == "absent":
+        has_events = fetch_value(conn, "SELECT EXISTS (SELECT FROM es.stored_events)", default=False)
+        if state == "absent" and not has_events:
             create_read_schema(conn)
             done.append("read tables created")
-    if state == "outdated":
+    if state == "outdated" or (state == "absent" and has_events):  # absent after a restore without them
         with Progress("Refilling the read tables") as progress:
             rebuild(dsn, vault, progress.show)
         done.append("read tables refilled")

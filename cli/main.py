@@ -40,6 +40,7 @@ from infrastructure.process.logs import configure_logs
 from infrastructure.process.standard_error import protect_standard_error
 from infrastructure.settings import BadSettings
 from notary.places import NotaryRefused, PlaceUnavailable
+from projections.old_tables import TablesInUse
 from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify
 
@@ -86,7 +87,7 @@ def main() -> None:
             for message in messages:
                 note(message)
         sys.exit(REFUSED)
-    except (DomainError, RebuildRunning) as refusal:
+    except (DomainError, RebuildRunning, TablesInUse) as refusal:
         note(str(refusal))
         sys.exit(REFUSED)
     except (

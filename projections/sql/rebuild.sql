@@ -1,12 +1,7 @@
--- name: take_rebuild_lock
-SELECT pg_try_advisory_lock(%(key)s);
-
--- name: release_rebuild_lock
-SELECT pg_advisory_unlock(%(key)s);
-
 -- name: lock_live_tables
--- Locks the table, not only its row: a projector that waits for a table lock resolves the name again after the
--- swap, and so continues with the new tables.
+-- Locks the table, not only its row: a projector that waits for a table lock resolves the name again after the swap,
+-- and so continues with the new tables. Waits for readers too: after the swap, a transaction with an older snapshot,
+-- such as that of pg_dump, would find the new tables empty.
 LOCK TABLE read.projector_position IN ACCESS EXCLUSIVE MODE;
 
 -- name: lock_live_position
@@ -20,9 +15,6 @@ SELECT es.stored_events_watermark();
 
 -- name: read_position
 SELECT position FROM projector_position;
-
--- name: set_live_aside
-ALTER SCHEMA read RENAME TO read_old;
 
 -- name: put_copy_in_place
 ALTER SCHEMA read_next RENAME TO read;

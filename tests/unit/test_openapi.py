@@ -130,7 +130,8 @@ def test_query_parameters_allow_neither_null_nor_an_empty_list(document):
     assert (found["colour"]["style"], found["colour"]["explode"]) == ("form", False)
     assert found["made_after"]["schema"] == {"type": "string", "format": "date-time"}
     assert "anyOf" not in found["owner"]["schema"]
-    assert found["page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
+    page = {"type": "integer", "format": "int64", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
+    assert found["page"]["schema"] == page
     assert "ThingQuery" not in document["components"]["schemas"]
 
 
@@ -144,11 +145,15 @@ def test_the_schema_of_a_body_has_the_constraints_that_are_checked(document):
 
 
 def test_answers_have_the_common_envelope(document):
-    schema = operation(document, "get")["responses"]["200"]["content"]["application/json"]["schema"]
+    schemas = document["components"]["schemas"]
+    answer = operation(document, "get")["responses"]["200"]["content"]["application/json"]["schema"]
 
-    assert schema["required"] == ["status", "data", "meta"]
-    assert schema["properties"]["data"]["items"] == {"$ref": "#/components/schemas/ThingView"}
-    assert document["components"]["schemas"]["ThingView"]["properties"]["made_at"]["format"] == "date-time"
+    assert answer == {"$ref": "#/components/schemas/ThingViewPage"}
+    assert schemas["ThingViewPage"]["required"] == ["status", "data", "meta"]
+    assert schemas["ThingViewPage"]["properties"]["data"]["items"] == {
+        "$ref": "#/components/schemas/ThingView"
+    }
+    assert schemas["ThingView"]["properties"]["made_at"]["format"] == "date-time"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
             "title": "Modern Management Ticketing System API",
             "version": "1.0.0",
             "description": DESCRIPTION,
+            "contact": {"name": "API documentation", "url": f"{base_url}/docs"},
         },
         "servers": [{"url": base_url}],
         "tags": [tag for tag in TAGS if any(f"/{tag['name']}" in path for path in paths)],
@@ -88,7 +89,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         "paths": paths,
         "components": {
             "schemas": {**COMMON_SCHEMAS, **dict(sorted(schemas.components.items()))},
-            "responses": ERROR_RESPONSES,
+            "responses": _used_errors(paths),
             "headers": HEADERS,
             "parameters": PARAMETERS,
             "securitySchemes": {
@@ -127,6 +128,14 @@ def _operation(path: str, method: str, operation: Operation, schemas: Schemas) -
     return described
 
 
+def _used_errors(paths: Document) -> Document:
+    """The responses to which operations refer. The others, such as 405, are answers to other requests."""
+    used = {status for path in paths.values() for one in path.values() for status in one["responses"]}
+    return {
+        name: response for name, response in ERROR_RESPONSES.items() if name.removeprefix("Error") in used
+    }
+
+
 def _tag(path: str) -> str:
     names = [tag["name"] for tag in TAGS]
     return next((part for part in path.split("/") if part in names), "health")
@@ -134,6 +143,8 @@ def _tag(path: str) -> str:
 
 def _description(operation: Operation) -> str:
     lines = [operation.description] if operation.description else []
+    if operation.public:
+        lines.append("No key needed.")
     if operation.scopes:
         lines.append(f"Scope: {' or '.join(f'`{scope}`' for scope in operation.scopes)}.")
     if operation.roles:

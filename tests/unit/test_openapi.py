@@ -11,6 +11,7 @@ from openapi_spec_validator import validate
 
 from api.http.errors import STATUS_OF
 from api.http.openapi import describe
+from api.http.openapi_parts import ERROR_RESPONSES
 from api.http.paging import PageQuery
 from api.http.resource import BadDeclaration, Operation, Resource, Verb, verify
 from pages.common.page_operation import PageOperation
@@ -204,8 +205,8 @@ def test_every_array_has_a_type_for_its_items(document):
     assert list(untyped(document["components"]["schemas"])) == []
 
 
-def test_every_error_code_is_explained(document):
-    described = " ".join(r["description"] for r in document["components"]["responses"].values())
+def test_every_error_code_is_explained():
+    described = " ".join(response["description"] for response in ERROR_RESPONSES.values())
 
     assert [code for code in STATUS_OF if f"`{code}`" not in described] == []
 

@@ -13,7 +13,18 @@ import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
-from cli import demo, keys, notary, oauth_clients, processes, properties, relay, users
+from cli import (
+    dead_letters,
+    demo,
+    keys,
+    notary,
+    oauth_clients,
+    parked_events,
+    processes,
+    properties,
+    relay,
+    users,
+)
 from cli.child_process import EndedEarly
 from cli.database import DatabaseUnavailable
 from cli.export import CannotWrite, export, proof
@@ -58,6 +69,9 @@ app.command(rich_help_panel="Operate")(rebuild)
 app.command(rich_help_panel="Operate")(verify)
 app.command(rich_help_panel="Operate")(export)
 app.command(rich_help_panel="Operate")(proof)
+app.add_typer(parked_events.app, name="parked-event", rich_help_panel="Operate")
+app.add_typer(dead_letters.app, name="dead-letter", rich_help_panel="Operate")
+app.add_typer(dead_letters.deliveries_app, name="delivery", rich_help_panel="Operate")
 app.command(rich_help_panel="Audit")(history)
 
 

@@ -14,9 +14,11 @@ import structlog
 import typer
 
 from cli.output import note
+from infrastructure.process.failures import describe_error
 
 FINISH_SECONDS = 20.0  # less than stop_grace_period in docker-compose.yml
 UNUSABLE = 2  # cli/main.py lists the exit codes
+_OF_DATABASE = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -79,13 +81,14 @@ def _end_now() -> None:
 def log_failure(process: str, *expected: type[Exception]) -> Iterator[None]:
     """Log the error that ends the block as `PROCESS_ended` and exit, for a supervisor to restart the process.
 
-    An error that is neither expected nor operational is logged with its traceback.
+    An error that is neither expected nor due to the state of the database is logged with its traceback.
     """
     try:
         yield
     except Exception as error:
-        is_expected = isinstance(error, (psycopg.OperationalError, *expected))
-        reason = str(error).strip() or type(error).__name__
+        is_expected = isinstance(error, (*_OF_DATABASE, *expected))
+        is_of_database = isinstance(error, psycopg.Error)
+        reason = describe_error(error) if is_of_database else str(error).strip() or type(error).__name__
         structlog.get_logger().error(f"{process}_ended", error=reason, exc_info=not is_expected)
         raise typer.Exit(UNUSABLE if is_expected else 1) from None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from msgspec import Meta
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="An opaque id.")]
+_ID = r"^[A-Za-z0-9_-]{1,64}\Z"
+Id = Annotated[str, Meta(pattern=_ID, description="An opaque id.")]
 Title = Annotated[str, Meta(min_length=1, max_length=255)]
 Description = Annotated[str, Meta(max_length=65_535)]
 CommentText = Annotated[str, Meta(min_length=1, max_length=65_535)]
@@ -43,3 +45,8 @@ Phone = Annotated[
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
 SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to search for.")]
+
+
+def is_id(text: str) -> bool:
+    """Whether the text may be an Id."""
+    return re.match(_ID, text) is not None

@@ -9,10 +9,14 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from domain.public_ips import is_public
+
 MAX_URL_LENGTH = 2_048
 LOWEST_FREE_PORT = 1_024
 HTTPS_PORT = 443
 HTTP_PORT = 80
+# Names that public name servers never resolve (RFC 6761, 6762, 7686, 9476; ICANN reserved `internal`).
+NEVER_PUBLIC = frozenset({"localhost", "local", "internal", "invalid", "onion", "alt", "localdomain"})
 
 _FORM = re.compile(
     r"(?P<scheme>https?)://"
@@ -53,20 +57,25 @@ def _host_problem(host: str, allow_private: bool) -> str | None:
         return _ip_problem(host, allow_private)
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return "must have a host name of letters, digits, hyphens and dots."
-    if len(labels) == 1 and not allow_private:
+    if not allow_private and not _is_public_name([label.lower() for label in labels]):
         return "must have a public host name."
     return None
 
 
+def _is_public_name(labels: list[str]) -> bool:
+    """Whether public name servers may resolve the name."""
+    return len(labels) > 1 and labels[-1] not in NEVER_PUBLIC and labels[-2:] != ["home", "arpa"]  # RFC 8375
+
+
 def _ip_problem(text: str, allow_private: bool) -> str | None:
     """The problem of an IP address in short, octal or hexadecimal form, or not public; None for a valid one.
-    The dispatcher checks the address again when it opens a connection
+    The dispatcher checks the addresses of a name when it opens a connection
     (webhook_dispatcher/address_guard.py)."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return "must have an IP address of four decimal numbers, or an IPv6 address in brackets."
-    if not allow_private and (not address.is_global or address.is_multicast):
+    if not allow_private and not is_public(address):
         return "must be a public address."
     return None
 

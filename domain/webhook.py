@@ -8,7 +8,7 @@ from domain.access import Actor, Context
 from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import Conflict
 
-WebhookEventName = Literal[
+TicketEventName = Literal[
     "ticket.created",
     "ticket.updated",
     "ticket.resolved",
@@ -16,8 +16,9 @@ WebhookEventName = Literal[
     "ticket.restored",
     "ticket.assigned",
     "ticket.commented",
-    "ticket.*",
 ]
+WebhookEventName = Literal[TicketEventName, "ticket.*"]  # what a webhook subscribes to
+MessageName = Literal[TicketEventName, "webhook.test"]  # what is delivered
 DisabledReason = Literal["owner", "gone", "failing"]  # disabled by its owner; answered 410; failed for days
 DeliveryStatus = Literal["pending", "delivered", "dead", "withheld"]
 

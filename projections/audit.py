@@ -15,6 +15,7 @@ from domain.aggregate import DomainEvent
 from domain.times import whole_seconds
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.filters import id_filter, id_parameters
 from projections.history import ActorView, AuthView, actor_of, auth_of
 from projections.rows import compose
 from projections.ticket_query import Order
@@ -25,11 +26,11 @@ _sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
 _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))
 _FILTERS: dict[str, LiteralString] = {
     "reach": "property_ids && %(reach)s",
-    "actor": "(actor_id = %(actor)s OR key_id = %(actor)s)",
-    "property_id": "property_ids && ARRAY[%(property_id)s]",
+    "actor": "(actor_id = ANY(%(actor)s) OR key_id = ANY(%(actor)s))",
+    "property_id": "property_ids && %(property_id)s",
     "actions": "action = ANY(%(actions)s)",
-    "subject_id": "subject_id = %(subject_id)s",
-    "request_id": "request_id = %(request_id)s",
+    **id_filter("subject_id", "subject_id"),
+    **id_filter("request_id", "request_id"),
     "since": "occurred_at >= %(since)s",
     "until": "occurred_at < %(until)s",
 }
@@ -69,16 +70,17 @@ class AuditEntry(msgspec.Struct, kw_only=True):
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of events, by position. Filters combine with AND; `until` is excluded.
+    """One page of events, by position. Filters combine with AND, the items of one with OR.
 
-    `actor` is a user, a key, `cli` or `system`. `after` is the `last_key` of the page before.
+    `until` is excluded. An `actor` is a user, a key, `cli` or `system`. `after` is the `last_key` of the page
+    before.
     """
 
-    actor: str | None = None
-    property_id: str | None = None
+    actor: tuple[str, ...] = ()
+    property_id: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
-    subject_id: str | None = None
-    request_id: str | None = None
+    subject_id: tuple[str, ...] = ()
+    request_id: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     order: Order = "desc"
@@ -88,18 +90,19 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: AuditQuery) -> Page[AuditEntry]:
     """The events that match. A caller with a limited reach gets those that concern a property within it."""
-    if query.property_id is not None and not caller.reaches(query.property_id):
+    if query.property_id and not any(map(caller.reaches, query.property_id)):
         return Page(items=[], total=None)
     parameters = _filters(caller, query)
     statement = _statement(tuple(parameters), query.order, query.after is not None)
     if query.after:
         parameters["after"] = int(query.after[0])
     with pool.connection() as conn:
-        rows = [_Found(*row) for row in conn.execute(statement, {**parameters, "limit": query.limit})]
+        found = conn.execute(statement, {**parameters, "limit": query.limit + 1}).fetchall()
+    rows = [_Found(*row) for row in found[: query.limit]]
     events = store.decrypt([decode(bytes(row.state)) for row in rows])
     names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
     entries = [_entry(caller, row, event, names) for row, event in zip(rows, events, strict=True)]
-    last_key = (entries[-1].position, "") if len(entries) == query.limit else None
+    last_key = (entries[-1].position, "") if len(found) > len(entries) else None
     return Page(items=entries, total=None, last_key=last_key)
 
 
@@ -108,9 +111,14 @@ def _filters(caller: Caller, query: AuditQuery) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if caller.property_ids is not None:
         given["reach"] = list(caller.property_ids)
-    if query.actions:
-        given["actions"] = list(query.actions)
-    for name in ("actor", "property_id", "subject_id", "request_id", "since", "until"):
+    if query.property_id:
+        given["property_id"] = [each for each in query.property_id if caller.reaches(each)]
+    for name in ("actor", "actions"):
+        if values := getattr(query, name):
+            given[name] = list(values)
+    for name in ("subject_id", "request_id"):
+        given |= id_parameters(name, getattr(query, name))
+    for name in ("since", "until"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
     return given

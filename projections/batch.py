@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from domain.user import UserErased, UserNameChanged
 from domain.webhook import WebhookEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.keys.vault import Vault
+from infrastructure.process.failures import describe_error
 from infrastructure.process.following import TryAgain
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
@@ -102,21 +103,35 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
-    past = PastTickets()
     with conn.pipeline(), conn.transaction():
         blocked_ids = _claim(conn, batch, wait=wait)
+        past = project_entries(conn, vault, batch.entries, blocked_ids=blocked_ids, history=history)
         blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
-        audited = [(entry.position, _decode(entry)) for entry in batch.entries]
-        audit_rows = project_audit.select_rows(conn, audited) if history else None
-        blocked_positions = {entry.position for entry in blocked}
-        events = [event for position, event in audited if position not in blocked_positions]
-        for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-            _project_run(conn, list(run), past)
-        past.write_texts(conn)
-        if history:
-            past.write_tickets(conn)
-            project_audit.project(conn, audited, audit_rows)
         _park(conn, blocked, "waits behind an earlier event of the same aggregate")
+    return past
+
+
+def project_entries(
+    conn: Connection, vault: Vault, entries: Sequence[Entry], *, blocked_ids: Set[str], history: bool
+) -> PastTickets:
+    """Project the entries in the caller's transaction, which holds the lock of the position.
+
+    Entries of aggregates in `blocked_ids` only get their audit rows.
+    """
+    past = PastTickets()
+    audited = [(entry.position, _decode(entry)) for entry in entries]
+    audit_rows = project_audit.select_rows(conn, audited) if history else None
+    events = [
+        event
+        for entry, (_, event) in zip(entries, audited, strict=True)
+        if entry.aggregate_id not in blocked_ids
+    ]
+    for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
+        _project_run(conn, list(run), past)
+    past.write_texts(conn)
+    if history:
+        past.write_tickets(conn)
+        project_audit.project(conn, audited, audit_rows)
     return past
 
 
@@ -181,7 +196,7 @@ def _audit_if_decodable(conn: Connection, batch: Batch) -> None:
             audited = [(entry.position, decode(entry.state)) for entry in batch.entries]
             project_audit.project(conn, audited, project_audit.select_rows(conn, audited))
     except (msgspec.DecodeError, psycopg.DataError) as error:
-        log.error("event_not_audited", position=batch.entries[0].position, error=type(error).__name__)
+        log.error("event_not_audited", position=batch.entries[0].position, error=describe_error(error))
 
 
 def _park(conn: Connection, entries: Sequence[Entry], error: str) -> None:

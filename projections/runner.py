@@ -94,12 +94,7 @@ class Projector:
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set. Reconnects after a restart of PostgreSQL."""
-        keep_running(
-            lambda: self._connect_and_follow(stop),
-            stop,
-            failure="projector_failed",
-            describe=lambda error: type(error).__name__,  # the text may contain personal data
-        )
+        keep_running(lambda: self._connect_and_follow(stop), stop, failure="projector_failed")
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
         with connect_projector(self._dsn) as conn:

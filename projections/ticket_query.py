@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from psycopg import sql
 
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
+from projections.filters import id_filter, id_parameters
 from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
 
 Sort = Literal["created_at", "updated_at", "priority"]
@@ -45,9 +47,13 @@ _FILTERS: dict[str, LiteralString] = {
     "requester": "t.requester_id = %(requester)s",
     "status": "t.status = ANY(%(status)s)",
     "priority": "t.priority = ANY(%(priority)s)",
-    "assigned_to": "t.assignee_id = %(assigned_to)s",
+    **id_filter("t.assignee_id", "assigned_to"),
     "unassigned": "t.assignee_id IS NULL",
-    "property_id": "t.property_id = %(property_id)s",
+    "assigned_to_or_none": "(t.assignee_id = ANY(%(assigned_to_or_none)s) OR t.assignee_id IS NULL)",
+    **id_filter("t.property_id", "property_id"),
+    **id_filter("t.unit_id", "unit_id"),
+    **id_filter("t.requester_id", "requester_id"),
+    "category": "t.category = ANY(%(category)s)",
     "created_after": "t.created_at > %(created_after)s",
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
@@ -68,7 +74,8 @@ _FILTERS: dict[str, LiteralString] = {
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of tickets. Filters combine with AND; `assigned_to="none"` finds the unassigned.
+    """One page of tickets. Filters combine with AND, the items of one filter with OR; the item "none" of
+    `assigned_to` finds the unassigned.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
     `last_key` of the page before. Without `count` the page has no total.
@@ -76,8 +83,11 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     status: tuple[str, ...] = ()
     priority: tuple[str, ...] = ()
-    assigned_to: str | None = None
-    property_id: str | None = None
+    category: tuple[str, ...] = ()
+    assigned_to: tuple[str, ...] = ()
+    requester_id: tuple[str, ...] = ()
+    property_id: tuple[str, ...] = ()
+    unit_id: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
     updated_after: datetime | None = None
@@ -93,7 +103,10 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
-    """The statement, composed of the fragments above, and its parameters, which contain all client values."""
+    """The statement, composed of the fragments above, and its parameters, which contain all client values.
+
+    It returns up to one ticket more than the limit.
+    """
     parameters = _filters(caller, query)
     names = _names(caller, query, parameters)
     if query.q is not None:
@@ -102,7 +115,7 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
         parameters["as_of"] = query.as_of
     if query.after:
         parameters["after_value"], parameters["after_id"] = query.after
-    parameters["limit"] = query.limit
+    parameters["limit"] = query.limit + 1  # the last one shows whether there is a next page
     parameters["offset"] = query.offset
     shape = (query.sort, query.order, query.after is not None, query.count, query.as_of is not None)
     return _statement(names, *shape), parameters
@@ -125,19 +138,26 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
             given["reach"] = list(caller.key_property_ids)
     elif caller.property_ids is not None:
         given["reach"] = list(caller.property_ids)
-    if query.assigned_to == "none":
-        given["unassigned"] = True
-    elif query.assigned_to is not None:
-        given["assigned_to"] = query.assigned_to
-    for name in ("status", "priority"):
+    given |= _assignees(query.assigned_to)
+    for name in ("property_id", "unit_id", "requester_id"):
+        given |= id_parameters(name, getattr(query, name))
+    for name in ("status", "priority", "category"):
         if values := getattr(query, name):
             given[name] = list(values)
-    for name in ("property_id", "created_after", "created_before", "updated_after", "updated_before", "q"):
+    for name in ("created_after", "created_before", "updated_after", "updated_before", "q"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
     if query.q is not None:
         given["q"] = _searchable(query.q)
     return given
+
+
+def _assignees(assigned_to: Sequence[str]) -> dict[str, Any]:
+    """The parameter of the filter by assignees, of whom "none" means no one."""
+    ids = [item for item in assigned_to if item != "none"]
+    if len(ids) == len(assigned_to):
+        return id_parameters("assigned_to", ids)
+    return {"assigned_to_or_none": ids} if ids else {"unassigned": True}
 
 
 def _searchable(words: str) -> str:

@@ -90,8 +90,9 @@ class _NamedComment(CommentRow, frozen=True):
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
     statement, parameters = build_list(caller, query)
-    rows, total = split_total(TicketRow, pool.fetch(statement, parameters))
-    last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(rows) == query.limit else None
+    found, total = split_total(TicketRow, pool.fetch(statement, parameters))
+    rows = found[: query.limit]
+    last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(found) > len(rows) else None
     items = [TicketSummary(**_summary_values(row)) for row in rows]
     return Page(items=items, total=total, last_key=last_key)
 

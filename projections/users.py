@@ -21,8 +21,7 @@ _FILTERS: dict[str, LiteralString] = {
     "self": "u.id = %(self)s",
     "reach": "(u.property_ids && %(reach)s OR u.id = %(self)s)",
     "role": "u.role = ANY(%(role)s)",
-    "property_id": "u.property_ids @> ARRAY[%(property_id)s]",
-    "beyond_reach": "false",  # a caller may not see the people of properties outside its reach
+    "property_id": "u.property_ids && %(property_id)s",
     "q": "(u.name ILIKE %(q)s OR u.email ILIKE %(q)s)",
 }
 
@@ -31,7 +30,7 @@ class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of users, newest first. `q` is a part of the name or the e-mail address."""
 
     role: tuple[str, ...] = ()
-    property_id: str | None = None
+    property_id: tuple[str, ...] = ()
     q: str | None = None
     limit: int = 10
     offset: int = 0
@@ -83,10 +82,8 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         given["reach"] = list(caller.property_ids)
     if query.role:
         given["role"] = list(query.role)
-    if query.property_id is not None:
-        given["property_id"] = query.property_id
-        if not caller.reaches(query.property_id):
-            given["beyond_reach"] = True
+    if query.property_id:  # only within reach: a caller may not see the people of other properties
+        given["property_id"] = [each for each in query.property_id if caller.reaches(each)]
     if query.q is not None:
         given["q"] = f"%{_escape_like(query.q)}%"
     parameters = {**given, "self": caller.principal_id, "limit": query.limit, "offset": query.offset}

@@ -145,7 +145,7 @@ class PropertyDetail(PropertySummary, kw_only=True):
 class Page(msgspec.Struct, Generic[T], kw_only=True):
     """One page of a list. `total` is None in cursor mode, which does not count.
 
-    `last_key` is the (sort value, id) of the last item when there may be more after it, else None.
+    `last_key` is the (sort value, id) of the last item if there is a next one, else None.
     """
 
     items: list[T]

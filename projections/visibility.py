@@ -12,6 +12,7 @@ import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import seconds_left, spend
+from infrastructure.process.failures import FailureLog
 from infrastructure.process.following import Pause
 from infrastructure.process.threads import start_watched
 from infrastructure.storage.postgres import Connection, Pool, connect
@@ -54,6 +55,9 @@ class Visibility:
         self._closing = threading.Event()
         self._helping = threading.Lock()
         self._helper: Connection | None = None
+        self._late = FailureLog("change_not_shown_in_time")
+        self._helping_failures = FailureLog("visibility_could_not_help")
+        self._listening_failures = FailureLog("visibility_disconnected")
 
     def wait_for(self, position: int) -> bool:
         """Return whether the read tables have reached `position`, waiting up to LONGEST_WAIT_SECONDS.
@@ -115,9 +119,7 @@ class Visibility:
 
     def _give_up(self, position: int, before: int, seconds: float) -> None:
         self._is_stuck = self._position <= before
-        log.warning(
-            "change_not_shown_in_time", position=position, shown=self._position, seconds=round(seconds, 2)
-        )
+        self._late.add(position=position, shown=self._position, seconds=round(seconds, 2))
 
     def _start(self) -> None:
         if self._listener is not None:
@@ -142,7 +144,7 @@ class Visibility:
                         self._look(conn)
                         self._follow(conn, until=time.monotonic() + POLL_SECONDS)
             except Exception as error:  # any error: waiting threads need this thread
-                log.warning("visibility_disconnected", error=type(error).__name__)
+                self._listening_failures.add(error)
                 self._closing.wait(RECONNECT_SECONDS)
 
     def _look(self, conn: Connection) -> None:
@@ -182,7 +184,7 @@ class Visibility:
             try:
                 self._project(position, deadline)
             except psycopg.Error as error:
-                log.warning("visibility_could_not_help", error=type(error).__name__)
+                self._helping_failures.add(error)
                 return
             finally:
                 self._helping.release()

@@ -107,8 +107,10 @@ def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, A
     document = describe(routes, services.settings.base_url)
     page_failure = partial(unsent.render_failure, services)
     failures = dict.fromkeys(PAGE_PATHS, page_failure) | {"/oauth/": token.render_failure}
-    app = falcon.App(middleware=[Gate(services, failures, PAGE_PATHS)], request_type=Request)
+    gate = Gate(services, failures, PAGE_PATHS)
+    app = falcon.App(middleware=[gate], request_type=Request)
     add_error_handlers(app)
+    app.add_sink(gate.refuse_address, "/")
     for path, resource in (
         *((path, resource(services)) for path, resource in (*routes, *PAGES)),
         ("/v1/openapi.json", OpenApi(services, document)),

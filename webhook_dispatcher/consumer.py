@@ -49,6 +49,20 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
+def record_of_dead_letter(
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: dict[str, str],
+) -> Record:
+    """Make the record again from which a dead letter was stored."""
+    sent = [(name, text.encode()) for name, text in headers.items()]
+    position = offset if topic == LOG else _position_in(dict(sent).get("ce_sequence", b""))
+    return Record(topic, partition, offset, position, key, value, sent)
+
+
 class Consumer:
     """Follows Kafka or the log. Reconnects with back-off after every error.
 
@@ -175,11 +189,14 @@ def _connect(settings: Settings) -> Connection:
 
 def _to_record(message: Any) -> Record:
     headers = list(message.headers or [])
-    sequence = dict(headers).get("ce_sequence", b"")
-    position = int(sequence) if sequence.isdigit() and len(sequence) <= 20 else None
+    position = _position_in(dict(headers).get("ce_sequence", b""))
     return Record(
         message.topic, message.partition, message.offset, position, message.key, message.value, headers
     )
+
+
+def _position_in(sequence: bytes) -> int | None:
+    return int(sequence) if sequence.isdigit() and len(sequence) <= 20 else None
 
 
 def _log_assignment(member_id: int, consumer: Any, partitions: int) -> None:

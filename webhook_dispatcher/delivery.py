@@ -22,6 +22,7 @@ import structlog
 
 from commands.webhooks import SECRET_PURPOSE
 from infrastructure.keys.vault import Vault
+from infrastructure.process.failures import describe_error
 from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.storage.postgres import connect_async, named_queries
 from webhook_dispatcher.histories import sql as enqueue_sql
@@ -149,7 +150,7 @@ class Deliveries:
         try:
             done = await self._attempt(claim, endpoint)
         except Exception as error:
-            log.error("webhook_delivery_failed", delivery_id=claim.id, error=repr(error)[:500])
+            log.error("webhook_delivery_failed", delivery_id=claim.id, error=describe_error(error))
             outcome = Outcome(datetime.now(UTC), None, b"", "not sent: an internal error occurred", 0)
             done = self._judge(claim, endpoint, {}, outcome)
         self._done.append(done)
@@ -221,7 +222,7 @@ class Deliveries:
             try:
                 await asyncio.to_thread(self._disable, endpoint_id, reason)
             except Exception as error:  # the next failed post tries again
-                log.error("webhook_not_disabled", webhook_id=endpoint_id, error=repr(error)[:500])
+                log.error("webhook_not_disabled", webhook_id=endpoint_id, error=describe_error(error))
 
     async def _finish_in_time(self) -> None:
         """Wait for the posts in flight, at most STOP_SECONDS; then release the rest to be posted again."""

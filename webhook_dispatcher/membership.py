@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from kafka.errors import KafkaError
 
+from infrastructure.process.failures import describe_error
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import leave_group
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
@@ -55,7 +56,7 @@ def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> Non
     try:
         leave_group(settings, group_of(settings), instance_id(settings, member_id))
     except KafkaError as error:  # the others get the partitions when the session times out
-        log.warning("webhook_consumer_not_left", member_id=member_id, error=repr(error)[:500])
+        log.warning("webhook_consumer_not_left", member_id=member_id, error=describe_error(error))
 
 
 def count_behind(consumer: Any) -> int:

@@ -14,16 +14,22 @@ from yarl import URL
 
 from webhook_dispatcher.address_guard import AddressGuard, GuardedResolver
 from webhook_dispatcher.schedule import retry_after_seconds
+from webhook_dispatcher.status_lines import Answer, StatusConnector, expect_answer
 
 READ_BYTES = 65_536  # of an answer; the rest is not read
 STORED_BYTES = 2_048  # of an answer
+LONGEST_HEADER = 65_536  # bytes; an answer with a longer one, or with more headers, still has its status
+MOST_HEADERS = 1_000
 BODY_SECONDS = 3.0  # the longest wait for the body once the status is known
 KEEPALIVE_SECONDS = 4.0  # shorter than the time after which common servers close idle connections
 USER_AGENT = "modern-management-ticketing"
 
 
 class Outcome(NamedTuple):
-    """The outcome of a post. Without an answer `status` is None, and `error` states the reason."""
+    """The outcome of a post. Without an answer `status` is None, and `error` states the reason.
+
+    An answer whose remainder after the status could not be read has an `error` too.
+    """
 
     at: datetime
     status: int | None
@@ -69,26 +75,28 @@ class Poster:
         """Post once. Raises nothing except CancelledError."""
         at = datetime.now(UTC)
         started = time.monotonic()
+        expected = expect_answer()
         try:
             async with asyncio.timeout(self._timeout_seconds) as limit:
-                status, answer, retry_after = await self._exchange(url, body, headers, limit)
+                status, answer, retry_after = await self._exchange(url, body, headers, limit, expected)
         except TimeoutError:
-            return _failed(at, started, f"no answer within {self._timeout_seconds:g} s")
+            too_late = f"no answer within {self._timeout_seconds:g} s"
+            return _failed(at, started, expected.status, too_late)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(at, started, _describe(error))
+            return _failed(at, started, expected.status, _describe(error))
         seconds = retry_after_seconds(retry_after, datetime.now(UTC))
         redirect = 300 <= status < 400
         error_text = "redirects are not followed" if redirect else None
         return Outcome(at, status, answer[:STORED_BYTES], error_text, _milliseconds_since(started), seconds)
 
     async def _exchange(
-        self, url: str, body: bytes, headers: dict[str, str], limit: asyncio.Timeout
+        self, url: str, body: bytes, headers: dict[str, str], limit: asyncio.Timeout, expected: Answer
     ) -> tuple[int, bytes, str | None]:
-        """Post on an open connection. If the receiver has just closed it, post again on a new one."""
+        """Post on an open connection. If it is closed without an answer, post again on a new one."""
         try:
             return await self._send(self._reusing, url, body, headers, limit)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, aiohttp.ClientOSError) as error:
-            if isinstance(error, aiohttp.ClientConnectorError):
+            if isinstance(error, aiohttp.ClientConnectorError) or expected.status is not None:
                 raise
             return await self._send(self._fresh, url, body, headers, limit)
 
@@ -116,7 +124,7 @@ class Poster:
                 self._guard.require_public(peer[0])
 
     def _session(self, *, keep: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = StatusConnector(
             resolver=self._resolver,
             use_dns_cache=False,
             ssl=self._tls,
@@ -131,6 +139,9 @@ class Poster:
             auto_decompress=False,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
+            max_headers=MOST_HEADERS,
             skip_auto_headers=("Accept", "User-Agent"),
             headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
         )
@@ -156,8 +167,10 @@ async def _read_beginning(response: aiohttp.ClientResponse, deadline: float) -> 
     return bytes(received)
 
 
-def _failed(at: datetime, started: float, error: str) -> Outcome:
-    return Outcome(at, None, b"", error, _milliseconds_since(started))
+def _failed(at: datetime, started: float, status: int | None, error: str) -> Outcome:
+    if status is not None:
+        error = f"only the status could be read: {error}"
+    return Outcome(at, status, b"", error, _milliseconds_since(started))
 
 
 def _milliseconds_since(started: float) -> int:

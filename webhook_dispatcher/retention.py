@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from infrastructure.process.failures import describe_error
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
 
@@ -34,7 +35,7 @@ def purge_regularly(settings: Settings, stop: threading.Event) -> None:
             if purged:
                 log.info("webhook_deliveries_purged", deliveries=purged)
         except Exception as error:
-            log.error("webhook_purge_failed", error=repr(error)[:500], retry_in_seconds=POLL_SECONDS)
+            log.error("webhook_purge_failed", error=describe_error(error), retry_in_seconds=POLL_SECONDS)
         stop.wait(POLL_SECONDS)
 
 

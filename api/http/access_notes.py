@@ -22,6 +22,7 @@ from psycopg_pool import PoolTimeout
 from commands.audit import NoteAuditReading, NoteDenial, note_audit_reading, note_denial
 from domain.access import Context
 from infrastructure.ids import new_id
+from infrastructure.process.failures import FailureLog, describe_error
 from infrastructure.process.threads import start_watched
 from infrastructure.storage.event_store import EventStore
 
@@ -99,6 +100,7 @@ class AccessNotes:
         self._waiting: list[tuple[Note, int]] = []
         self._writer: threading.Thread | None = None
         self._closing = False
+        self._failures = FailureLog("access_notes_wait")
 
     def add(self, note: Note) -> None:
         with self._changed:
@@ -152,12 +154,12 @@ class AccessNotes:
             except (psycopg.Error, PoolTimeout) as error:
                 with self._changed:
                     self._waiting.insert(0, (note, times))
-                    log.warning("access_notes_wait", error=type(error).__name__, waiting=len(self._waiting))
+                    self._failures.add(error, waiting=len(self._waiting))
                     if self._closing:
                         return
                     self._changed.wait(RETRY_SECONDS)
             except Exception as error:  # a retry would fail the same way: continue with the next note
-                _log_dropped(note, times, error=repr(error)[:500])
+                _log_dropped(note, times, error=describe_error(error))
 
     def _seconds_until_next_end(self) -> float | None:
         window = next(iter(self._windows.values()), None)

@@ -11,7 +11,9 @@ import psycopg
 import psycopg_pool
 import structlog
 
+from api.http.error_size import shorten_details, shorten_text
 from domain.errors import Details, DomainError, Invalid
+from infrastructure.process.failures import describe_error
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
 from infrastructure.storage.recorder import outcome_is_unknown
 
@@ -39,7 +41,7 @@ STATUS_OF: dict[str, int] = {
     "unavailable": 503,
 }
 _CODE_OF = {status: code for code, status in reversed(STATUS_OF.items())}
-_UNAVAILABLE = (
+UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.IdleInTransactionSessionTimeout,
@@ -101,8 +103,11 @@ def fail(
 ) -> None:
     """Replace the contents of `resp` by this error.
 
-    Uses the envelope, unless the gate has set another `render_failure` for the path.
+    Uses the envelope, unless the gate has set another `render_failure` for the path. Long messages and
+    details are cut (api/http/error_size.py).
     """
+    message = shorten_text(message)
+    details = shorten_details(details) if details else None
     for name in ("ETag", "Location", "Content-Disposition"):
         resp.delete_header(name)
     resp.status = STATUS_OF[code]
@@ -125,7 +130,7 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     """Make `app` answer every error in the envelope."""
     app.add_error_handler(Exception, _on_unexpected_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
-    app.add_error_handler(_UNAVAILABLE, _on_unavailable)
+    app.add_error_handler(UNAVAILABLE, _on_unavailable)
     app.add_error_handler(DomainError, _on_domain_error)
     app.add_error_handler(Refused, _on_refused)
 
@@ -152,7 +157,7 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         request_id=getattr(req.context, "request_id", None),
         error=type(error).__name__,
         sqlstate=getattr(error, "sqlstate", None),
-        reason=str(error) if isinstance(error, AttachmentsUnavailable) else None,
+        reason=str(error) if isinstance(error, AttachmentsUnavailable) else describe_error(error),
     )
     message = "The service cannot reach its storage at the moment. Try again."
     if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):

@@ -1,6 +1,7 @@
 """The middleware that runs before and after every request.
 
 Checks in this order: route (404), method (405), key (401), rate limit (429), scope (403), idempotency claim.
+A request that is refused with 404 or 405 is counted too if it has a valid key.
 The checks use the matched resource, not the path; the path only selects the format of errors.
 """
 
@@ -9,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import falcon
 import structlog
 
-from api.http import idempotency
+from api.http import admission, idempotency
 from api.http.access_notes import Note
 from api.http.context import RequestContext, client_address
 from api.http.errors import Refused, RenderFailure, not_found
@@ -79,12 +80,13 @@ class Gate:
     ) -> None:
         for name, value in params.items():
             if name.endswith("_id") and not _ID.fullmatch(value):
-                raise not_found()
+                self.refuse_address(req, resp)
         req.context.subject_id = next((value for name, value in params.items() if name.endswith("_id")), None)
         if req.method == "OPTIONS":
             return
         verb = resource.operation(req.method)
         if verb is None:
+            self._recognise(req, resp)
             resource.refuse_method(req, resp, params)
             return
         resource.admit(req, resp, verb, params)
@@ -97,6 +99,11 @@ class Gate:
         if endpoint is not None:
             idempotency.begin(self._pool, self._services.vault, req, resp, endpoint)
 
+    def refuse_address(self, req: falcon.Request, resp: falcon.Response, **params: str) -> NoReturn:
+        """Raise Refused with 404. This is also the responder for addresses without a resource."""
+        self._recognise(req, resp)
+        raise not_found()
+
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
     ) -> None:
@@ -108,6 +115,11 @@ class Gate:
             except Exception as error:
                 name = step.__name__.lstrip("_")
                 log.error("after_answer_failed", step=name, request_id=context.request_id, exc_info=error)
+
+    def _recognise(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Count a refused request to the API, if it has a valid key. Pages and OAuth endpoints take none."""
+        if req.context.render_failure is None:
+            admission.recognise(self._pool, req, resp)
 
     def _store_answer(
         self, req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext
@@ -143,7 +155,7 @@ class Gate:
             or not req.path.startswith(self._pages)
             or not _PATH.fullmatch(path)
         ):
-            raise not_found()
+            self.refuse_address(req, resp)
         redirect(resp, f"{path}?{req.query_string}" if req.query_string else path)
         resp.complete = True
 
@@ -207,7 +219,10 @@ def _note_of(req: falcon.Request, resp: falcon.Response, context: RequestContext
             subject_id=context.subject_id,
         )
     if is_audit and resp.status_code == 200:
-        filters = {name: text[:_FILTER_CHARACTERS] for name, text in pairs_of(req.query_string)}
+        filters: dict[str, str] = {}
+        for name, text in pairs_of(req.query_string):
+            filters[name] = f"{filters[name]},{text}" if name in filters else text
+        filters = {name: text[:_FILTER_CHARACTERS] for name, text in filters.items()}
         for paging in ("cursor", "page", "per_page"):
             filters.pop(paging, None)
         return Note(context=context.command(), method="GET", route=req.uri_template or "", filters=filters)

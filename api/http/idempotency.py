@@ -25,6 +25,7 @@ from api.http.resource import JSON, Operation
 from domain.errors import Invalid
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
+from infrastructure.process.failures import describe_error
 from infrastructure.storage.postgres import Pool, fetch_value, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "idempotency.sql")
@@ -102,7 +103,7 @@ def finish(pool: Pool, vault: Vault, req: falcon.Request, resp: falcon.Response)
                 }
                 conn.execute(_sql["keep_answer"], parameters | answer)
     except psycopg.Error as error:
-        log.warning("answer_not_stored", request_id=context.request_id, error=type(error).__name__)
+        log.warning("answer_not_stored", request_id=context.request_id, error=describe_error(error))
 
 
 def _stored_body(vault: Vault, body: bytes | None, context: RequestContext) -> bytes | None:

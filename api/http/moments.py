@@ -1,4 +1,4 @@
-"""The `as_of` parameter: a moment in the past."""
+"""Parameters that are times: `as_of`, a moment in the past, and spans of time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from datetime import UTC, datetime, timedelta
 from domain.errors import Invalid
 
 _REST_OF_THE_SECOND = timedelta(microseconds=999_999)
+
+
+def require_span(after_name: str, after: datetime | None, before_name: str, before: datetime | None) -> None:
+    """Raise Invalid if nothing can lie between the two times, because the second is not later."""
+    if after is not None and before is not None and before <= after:
+        raise Invalid({before_name: [f"The {before_name} parameter must be later than {after_name}."]})
 
 
 def moment_of(as_of: datetime) -> datetime:

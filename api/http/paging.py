@@ -94,12 +94,13 @@ def read_cursor(query: PageQuery | CursorQuery, signing_key: bytes) -> LastKey |
 def pagination_meta(
     req: falcon.Request, base_url: str, *, page: int, per_page: int, total: int, count: int
 ) -> dict[str, Any]:
-    """`meta.pagination` of the API reference. For a page after the last one, `previous` is the last page."""
+    """`meta.pagination` of the API reference. For a page after the last one, `previous` is the last page; an
+    empty list has neither a next nor a previous page."""
     total_pages = max(1, -(-total // per_page))
     links = {}
     if page < total_pages:
         links["next"] = _link(req, base_url, "page", str(page + 1))
-    if page > 1:
+    if page > 1 and total:
         links["previous"] = _link(req, base_url, "page", str(min(page - 1, total_pages)))
     return {
         "total": total,

@@ -31,8 +31,9 @@ class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def read_query(req: falcon.Request, kind: type[T]) -> T:
     """The query string as a `kind`, a closed struct. Raises Invalid, which names every bad parameter.
 
-    A `tuple[...]` is read from a list separated by commas, a `datetime` from an RFC 3339 time. A field that
-    is either an int or a datetime accepts both.
+    A `tuple[...]` is read from a list separated by commas, or from a parameter that is repeated; every other
+    parameter may be given once. A `datetime` is read from an RFC 3339 time. A field that is either an int or
+    a datetime accepts both.
     """
     return parse_query(req.query_string, kind)
 
@@ -47,8 +48,8 @@ def parse_query(query_string: str, kind: type[T]) -> T:
     for name, text in _decode(query_string, found):
         if name not in conversions:
             found[name] = [unknown_message(name, "parameter")]
-        elif name in given:
-            found[name] = [f"The {name} parameter is given more than once."]
+        elif name in given and conversions[name] is not _list:
+            found[name] = [f"The {name} parameter takes one value, but is given more than once."]
         else:
             _convert(name, text, conversions[name], given, found)
     try:
@@ -111,9 +112,11 @@ def _convert(
     name: str, text: str, convert: Callable[[str], Any], given: dict[str, Any], found: Details
 ) -> None:
     try:
-        given[name] = convert(text)
+        value = convert(text)
     except ValueError as error:
         found[name] = [str(error).format(name)]
+    else:
+        given[name] = given.get(name, []) + value if convert is _list else value
 
 
 @cache
@@ -143,7 +146,10 @@ def _conversion(info: Any) -> Callable[[str], Any]:
 
 
 def _list(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",")]
+    items = [item.strip() for item in text.split(",")]
+    if "" in items:
+        raise ValueError("The {} parameter is empty, or has an empty item between its commas.")
+    return items
 
 
 def _whole_number(text: str) -> int:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 
+from infrastructure.process.failures import describe_error
 from infrastructure.process.metrics import count_uncounted
 
 T = TypeVar("T")
@@ -35,6 +36,6 @@ def run_with_fallback(write: Callable[[], T], read: Callable[[], T]) -> T:
             return write()
         except _CANNOT_WRITE as error:
             _retry_at = time.monotonic() + RETRY_SECONDS
-            log.error("requests_not_counted", error=type(error).__name__, retry_in_seconds=RETRY_SECONDS)
+            log.error("requests_not_counted", error=describe_error(error), retry_in_seconds=RETRY_SECONDS)
     count_uncounted()
     return read()

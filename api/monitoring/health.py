@@ -25,6 +25,8 @@ from infrastructure.process.metrics import (
     parked_events,
     projector_lag,
     relay_lag,
+    webhook_dead_letters,
+    webhook_deliveries_dead,
     webhook_deliveries_due,
     webhooks_failing,
 )
@@ -69,6 +71,8 @@ class _State(NamedTuple):
     unpublished: int = 0
     due: int = 0
     failing: int = 0
+    dead: int = 0
+    dead_letters: int = 0
 
 
 class Live(Resource):
@@ -191,6 +195,8 @@ def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not c
     projector_lag.set(max(0, state.lag))
     parked_events.set(state.parked)
     webhook_deliveries_due.set(state.due)
+    webhook_deliveries_dead.set(state.dead)
+    webhook_dead_letters.set(state.dead_letters)
     webhooks_failing.set(state.failing)
     if has_kafka:
         relay_lag.set(max(0, state.unpublished))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import falcon
 from oauthlib.oauth2 import OAuth2Error
 
+from api.http.error_size import shorten_text
 from api.http.errors import Failure
 from api.http.forms import read_form
 from api.http.resource import Operation, Resource
@@ -123,7 +124,9 @@ def _answer(req: falcon.Request, resp: falcon.Response, endpoint: Any, fields: l
 def _fail(resp: falcon.Response, status: int, error: str, description: str | None) -> None:
     resp.status = status
     resp.content_type = falcon.MEDIA_JSON
-    body = {"error": error} | ({"error_description": _plain(description)} if description else {})
+    body = {"error": error} | (
+        {"error_description": _plain(shorten_text(description))} if description else {}
+    )
     resp.data = json.dumps(body).encode()
     _forbid_caching(resp)
     if status == 401:

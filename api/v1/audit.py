@@ -10,12 +10,13 @@ import falcon
 import msgspec
 from msgspec import Meta
 
+from api.http.moments import require_span
 from api.http.paging import CursorQuery, read_cursor, respond_with_page
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
-from domain.errors import Invalid
 from domain.events import ACTIONS
+from domain.text import Id
 from projections.audit import AuditEntry, AuditQuery, list_audit_events
 from projections.ticket_query import Order
 
@@ -31,13 +32,13 @@ Action = Annotated[
 
 
 class AuditEventsQuery(CursorQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The filters of the search, which combine with AND."""
+    """The filters of the search, which combine with AND, the items of one filter with OR."""
 
-    actor: Annotated[str, Meta(description="The id of a user or key, or `cli` or `system`")] | None = None
-    property_id: str | None = None
+    actor: Annotated[tuple[Id, ...], Meta(description="Ids of users or keys, or `cli` or `system`")] = ()
+    property_id: tuple[Id, ...] = ()
     action: Annotated[tuple[Action, ...], Meta(description=_ACTION_HELP)] = ()
-    ticket_id: str | None = None
-    request_id: str | None = None
+    ticket_id: tuple[Id, ...] = ()
+    request_id: tuple[Id, ...] = ()
     since: Annotated[datetime | None, Meta(description="Included")] = msgspec.field(name="from", default=None)
     until: Annotated[datetime | None, Meta(description="Not included")] = msgspec.field(
         name="to", default=None
@@ -52,7 +53,8 @@ class AuditEvents(Resource):
         "GET": Operation(
             summary="Search the audit trail",
             description="Lists the matching events in the order of the log, newest first unless `order=asc`."
-            " `from` is included, `to` is not. Follow `links.next`; there are no totals. `facts` contains"
+            " `from` is included, `to` is not. The other filters take several values, separated by commas or"
+            " in repeated parameters. Follow `links.next`; there are no totals. `facts` contains"
             " the data of the event. Reads of the audit trail are recorded as `audit.read`, and refused"
             " writes as `access.denied`. Equal requests within a minute are recorded as one event, whose"
             " field `times` counts them.",
@@ -71,8 +73,7 @@ class AuditEvents(Resource):
         caller = req.context.caller
         caller.require("manager", "read the audit trail")
         query = read_query(req, AuditEventsQuery)
-        if query.since is not None and query.until is not None and query.until < query.since:
-            raise Invalid({"to": ["The to parameter must not be earlier than from."]})
+        require_span("from", query.since, "to", query.until)
         wanted = AuditQuery(
             actor=query.actor,
             property_id=query.property_id,

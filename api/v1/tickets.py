@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import falcon
+from msgspec import Meta
 
 from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions, is_not_modified
-from api.http.moments import moment_of
+from api.http.moments import moment_of, require_span
 from api.http.paging import PageQuery, read_cursor, respond_with_page
 from api.http.queries import convert_query, read_query
 from api.http.resource import Operation, Resource
@@ -21,7 +22,7 @@ from api.v1.ticket_rows import visible_detail, visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
 from domain.errors import Invalid
-from domain.text import SearchText
+from domain.text import Category, Id, SearchText
 from domain.ticket import Priority, Status, Ticket
 from projections.ticket_query import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
@@ -29,13 +30,15 @@ from projections.views import Names, TicketDetail, TicketSummary
 
 
 class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The filters and the order of a list. Filters combine with AND; the items of a list are separated by
-    commas."""
+    """The filters and the order of a list. Filters combine with AND, the items of one filter with OR."""
 
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
-    assigned_to: str | None = None
-    property_id: str | None = None
+    category: tuple[Category, ...] = ()
+    assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users; `none` for no one")] = ()
+    requester_id: tuple[Id, ...] = ()
+    property_id: tuple[Id, ...] = ()
+    unit_id: tuple[Id, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
     updated_after: datetime | None = None
@@ -53,11 +56,12 @@ class Tickets(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List tickets",
-            description="The items of a list in a filter are separated by commas. `assigned_to=none` finds"
-            " unassigned tickets. `q` searches title, description and visible comments. For a list of any"
-            " length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the"
-            " tickets as they were at that moment: filters and order apply to their state then. The names of"
-            " properties, units and users are current.",
+            description="Filters with a list take several values, separated by commas or in repeated"
+            " parameters. `assigned_to=none` finds unassigned tickets. An id that does not exist matches"
+            " nothing; a value that no ticket can have is refused. `q` searches title, description and"
+            " visible comments. For a list of any length start with an empty `cursor=` and follow"
+            " `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and"
+            " order apply to their state then. The names of properties, units and users are current.",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             query=TicketListQuery,
@@ -82,6 +86,8 @@ class Tickets(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query = read_query(req, TicketListQuery)
+        require_span("created_after", query.created_after, "created_before", query.created_before)
+        require_span("updated_after", query.updated_after, "updated_before", query.updated_before)
         page = list_tickets(self.services.pool, req.context.caller, self._ticket_query(query))
         respond_with_page(req, resp, page, query, self.services)
 

@@ -23,6 +23,7 @@ from commands.users import (
 )
 from domain.access import Caller, Role
 from domain.errors import NotFound
+from domain.text import Id
 from domain.user import User
 from projections.properties import property_names
 from projections.users import UserQuery, get_user, list_users
@@ -31,7 +32,7 @@ from projections.views import UserDetail, UserSummary
 
 class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: tuple[Role, ...] = ()
-    property_id: str | None = None
+    property_id: tuple[Id, ...] = ()
 
 
 class Users(Resource):
@@ -40,6 +41,7 @@ class Users(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List users",
+            description="A filter takes several values, separated by commas or in repeated parameters.",
             roles="staff and above, for the people of their properties and themselves",
             scope="users:read",
             query=UserListQuery,

@@ -17,7 +17,7 @@ from api.v1.webhook_replays import Replayed, recover, redeliver, replay_missing,
 from api.v1.webhook_views import DeliveryView, get_delivery, list_deliveries
 from commands.webhooks import enabled_webhook, owned_webhook
 from domain.errors import Invalid, NotFound
-from domain.webhook import DeliveryStatus, WebhookEventName
+from domain.webhook import DeliveryStatus, MessageName
 from projections.views import Page
 
 _ROLES = "manager and above, for webhooks that they manage"
@@ -25,7 +25,7 @@ _ROLES = "manager and above, for webhooks that they manage"
 
 class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: tuple[DeliveryStatus, ...] = ()
-    event: tuple[WebhookEventName, ...] = ()
+    event: tuple[MessageName, ...] = ()
 
 
 class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +61,8 @@ class WebhookDeliveries(Resource):
         "GET": Operation(
             summary="List the deliveries of a webhook, newest first",
             description="Each delivery contains its request and its last 50 attempts, with the status, the"
-            " first 2 kB of the answer, and the duration. The items of a list in a filter are separated by"
-            " commas.",
+            " first 2 kB of the answer, and the duration. A filter takes several values, separated by"
+            " commas or in repeated parameters.",
             roles=_ROLES,
             scope="webhooks:read",
             query=DeliveryQuery,

@@ -15,6 +15,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 
+from infrastructure.process.failures import describe_error
 from infrastructure.storage.postgres import Connection, fetch_value
 
 SHORTEST_BACKOFF_SECONDS = 0.1
@@ -56,14 +57,13 @@ def keep_running(
     stop: threading.Event,
     *,
     failure: str,
-    describe: Callable[[Exception], str] = repr,
 ) -> None:
     """Call `work` until it returns or `stop` is set; after an exception wait and call it again.
 
-    Each exception is logged as the event `failure`. Each wait is twice as long as the one before; after a
-    long run the waits begin with the shortest again.
+    Each exception is logged as the event `failure`, with its text. Each wait is twice as long as the one
+    before; after a long run the waits begin with the shortest again.
     """
-    backoff = _Backoff(failure, describe)
+    backoff = _Backoff(failure)
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -77,7 +77,7 @@ async def keep_running_async(
     work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, failure: str
 ) -> None:
     """Do what keep_running does, for asyncio."""
-    backoff = _Backoff(failure, repr)
+    backoff = _Backoff(failure)
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -153,9 +153,8 @@ def is_transient(error: Exception) -> bool:
 class _Backoff:
     """Logs failures and computes the wait after each."""
 
-    def __init__(self, failure: str, describe: Callable[[Exception], str]) -> None:
+    def __init__(self, failure: str) -> None:
         self._failure = failure
-        self._describe = describe
         self._pause = Pause(SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
 
     def log_failure(self, error: Exception, ran_seconds: float) -> float:
@@ -163,5 +162,5 @@ class _Backoff:
         if ran_seconds > LONGEST_BACKOFF_SECONDS:
             self._pause.reset()
         seconds = self._pause.next_seconds()
-        log.error(self._failure, error=self._describe(error)[:500], retry_in_seconds=seconds)
+        log.error(self._failure, error=describe_error(error), retry_in_seconds=seconds)
         return seconds

@@ -43,6 +43,16 @@ parked_events = Gauge(
 webhook_deliveries_due = Gauge(
     "ticketing_webhook_deliveries_due", "Deliveries that wait to be posted", multiprocess_mode="mostrecent"
 )
+webhook_deliveries_dead = Gauge(
+    "ticketing_webhook_deliveries_dead",
+    "Deliveries whose last attempt failed",
+    multiprocess_mode="mostrecent",
+)
+webhook_dead_letters = Gauge(
+    "ticketing_webhook_dead_letters",
+    "Records for which no deliveries could be stored",
+    multiprocess_mode="mostrecent",
+)
 webhooks_failing = Gauge(
     "ticketing_webhooks_failing", "Webhooks whose last post failed", multiprocess_mode="mostrecent"
 )

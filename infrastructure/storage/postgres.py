@@ -30,6 +30,7 @@ from infrastructure.process.deadlines import (
     spend,
     this_thread,
 )
+from infrastructure.storage.session_settings import BASE, REQUEST_LIMITS, as_options, late_settings
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
 _MIGRATION_LOCK = 7_305_871  # an arbitrary constant; allows one migration at a time
@@ -164,8 +165,7 @@ class Pool(ConnectionPool[PooledConnection]):
             self.putconn(conn)
 
 
-# The server cancels a statement before the time of the request is over, so that its outcome is known.
-REQUEST_TIMEOUTS = "-c statement_timeout=3500ms -c lock_timeout=2s -c idle_in_transaction_session_timeout=2s"
+REQUEST_TIMEOUTS = as_options(REQUEST_LIMITS)
 # For connections that hold a lock: if the host of the client is lost, the server soon closes the connection,
 # which releases the lock.
 NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
@@ -190,21 +190,39 @@ def named_queries(path: Path) -> dict[str, LiteralString]:
 
 
 def connect(
-    dsn: str, *, application: str, limit_seconds: float = STATEMENT_SECONDS, **options: Any
+    dsn: str,
+    *,
+    application: str,
+    limit_seconds: float = STATEMENT_SECONDS,
+    options: str = "",
+    **others: Any,
 ) -> LimitedConnection:
     """Open one direct, autocommitting connection, for leaders, listeners and one-off commands.
 
-    A wait longer than `limit_seconds` raises DeadlineExceeded. In a request, connecting may take only the
-    time that is left to the request.
+    `options` are session settings that differ from the base settings. A wait longer than `limit_seconds`
+    raises DeadlineExceeded. In a request, connecting may take only the time that is left to the request.
     """
     began = time.monotonic()
-    conninfo = make_conninfo(address(dsn, application=application), connect_timeout=_connect_seconds(dsn))
+    conninfo = make_conninfo(
+        address(dsn, application=application, options=options), connect_timeout=_connect_seconds(dsn)
+    )
     try:
-        conn = LimitedConnection.connect(conninfo, autocommit=True, **options)
+        conn = LimitedConnection.connect(conninfo, autocommit=True, **others)
     finally:
         spend(time.monotonic() - began)
     conn.limit_seconds = limit_seconds
+    complete_settings(conn)
     return conn
+
+
+def complete_settings(conn: Connection) -> None:
+    """Set what startup options cannot set. Closes the connection if that fails."""
+    if late := late_settings(conn.info):
+        try:
+            conn.execute(late, prepare=False)
+        except BaseException:
+            conn.close()
+            raise
 
 
 def fetch_value(
@@ -219,10 +237,19 @@ def fetch_value(
     return default if value is None else cast(T, value)
 
 
-async def connect_async(dsn: str, *, application: str, **options: Any) -> LimitedAsyncConnection:
+async def connect_async(
+    dsn: str, *, application: str, options: str = "", **others: Any
+) -> LimitedAsyncConnection:
     """`connect` for asyncio."""
-    conninfo = address(dsn, application=application)
-    return await LimitedAsyncConnection.connect(conninfo, autocommit=True, **options)
+    conninfo = address(dsn, application=application, options=options)
+    conn = await LimitedAsyncConnection.connect(conninfo, autocommit=True, **others)
+    if late := late_settings(conn.info):
+        try:
+            await conn.execute(late, prepare=False)
+        except BaseException:
+            await conn.close()
+            raise
+    return conn
 
 
 def _connect_seconds(dsn: str) -> int:
@@ -235,9 +262,16 @@ def _connect_seconds(dsn: str) -> int:
 
 
 def address(dsn: str, *, application: str, options: str = "") -> str:
-    """The connection string with the parameters of all our connections. `options` are session settings."""
-    given = {"options": options} if options else {}
-    return make_conninfo(dsn, application_name=application, **_NOTICE_LOST_SERVERS, **given)
+    """The connection string with the parameters of all our connections. `options` are session settings, which
+    take precedence over the base settings, and these over options in `dsn`."""
+    given = str(conninfo_to_dict(dsn).get("options") or "")
+    return make_conninfo(
+        dsn,
+        application_name=application,
+        client_encoding="UTF8",
+        options=" ".join(filter(None, (given, as_options(BASE), options))),
+        **_NOTICE_LOST_SERVERS,
+    )
 
 
 def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQUEST_TIMEOUTS) -> Pool:
@@ -250,6 +284,7 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
     return Pool(
         address(dsn, application=application, options=timeouts),
         kwargs={"autocommit": True, "prepare_threshold": 1},
+        configure=complete_settings,
         min_size=1,
         max_size=max_size,
         timeout=1.0,

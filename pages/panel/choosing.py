@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import falcon
 
 from domain.access import Caller
-from domain.errors import Details
+from domain.errors import Details, Invalid
+from domain.text import is_id
 from infrastructure.storage.postgres import Pool
 from pages.panel.page import PanelPage
 from projections.choices import Choices, find_properties, find_unit
@@ -32,10 +33,17 @@ def chosen_properties(
     return list(dict.fromkeys(found[text] for text in texts if text in found))
 
 
-def resolve_property(pool: Pool, caller: Caller, text: str | None) -> str | None:
-    """The id of the property with this id or name, for a filter; `text` itself if there is no such
-    property."""
-    return find_properties(pool, caller, [text]).get(text, text) if text else text
+def resolve_property(pool: Pool, caller: Caller, text: str | None) -> tuple[str, ...]:
+    """The id of the property with this id or name, for a filter; empty without a text.
+
+    An id that does not exist matches nothing. Raises Invalid for another text.
+    """
+    if not text:
+        return ()
+    found = find_properties(pool, caller, [text]).get(text, text)
+    if not is_id(found):
+        raise Invalid({"property_id": [_not_one_message("property", text)]})
+    return (found,)
 
 
 def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) -> str | None:

@@ -198,7 +198,9 @@ def read_filters(req: falcon.Request, kind: type[T]) -> T:
 def typed_filters(req: falcon.Request, kind: type[msgspec.Struct]) -> ShownForm:
     """The form of a list's filters with the values that were sent. Its fields are those of `kind`."""
     given = Form(_given(req))
-    return ShownForm({field.name: given.value(field.name) for field in msgspec.structs.fields(kind)})
+    return ShownForm(
+        {field.name: ",".join(given.values(field.name)) for field in msgspec.structs.fields(kind)}
+    )
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
@@ -214,7 +216,7 @@ def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
         number=number,
         count=count,
         total=total or 0,
-        previous=address(min(number - 1, count)) if number > 1 else None,
+        previous=address(min(number - 1, count)) if number > 1 and total else None,
         next=address(number + 1) if number < count else None,
     )
 

@@ -23,7 +23,7 @@ from commands.tickets import (
 from commands.values import Values
 from domain.changes import PUBLIC_NAMES
 from domain.errors import Details
-from domain.text import SearchText
+from domain.text import Id, SearchText
 from domain.ticket import PRIORITIES, STATUSES, Priority, Status, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
@@ -61,7 +61,7 @@ NOT_IN_FORM = frozenset(("title", "description", "category", "property_id"))
 class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
-    assigned_to: str | None = None
+    assigned_to: tuple[Id, ...] = ()
     property_id: str | None = None
     q: SearchText | None = None
     sort: Sort = "created_at"
@@ -77,7 +77,7 @@ class TicketList(PanelPage):
         query = convert_query(
             filters,
             TicketQuery,
-            assigned_to=caller.principal_id if filters.assigned_to == "me" else filters.assigned_to,
+            assigned_to=tuple(caller.principal_id if to == "me" else to for to in filters.assigned_to),
             property_id=resolve_property(pool, caller, filters.property_id),
         )
         page = list_tickets(pool, caller, query)

@@ -19,6 +19,7 @@ ALTER INDEX users_email_idx ALTER COLUMN 1 SET STATISTICS 0;
 CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_unit_id_idx ON tickets (unit_id, created_at, id) WHERE unit_id IS NOT NULL;
 CREATE INDEX tickets_search_idx ON tickets USING gin (search);
 CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
 

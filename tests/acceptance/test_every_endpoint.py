@@ -149,7 +149,8 @@ def test_nul_invalid_utf_8_and_repeated_parameters_are_refused(site, address, me
     (target, exists), client = address(path), site.client()
     for field in msgspec.structs.fields(operation.query):
         name = field.encode_name
-        for query in (f"{name}=%00", f"{name}=%ff", f"{name}=1&{name}=1"):
+        twice = f"{name}=,&{name}=1" if field.default == () else f"{name}=1&{name}=1"  # lists may be repeated
+        for query in (f"{name}=%00", f"{name}=%ff", twice):
             answer = client.request(method, f"{target}?{query}")
             assert answer.status_code in ((422,) if exists else (404, 422)), (query, answer.text)
             if answer.status_code == 422:

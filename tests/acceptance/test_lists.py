@@ -12,6 +12,7 @@ from tests.support.postgres import cloned_database
 PRIORITIES = ["low", "medium", "high", "critical"]
 STATUSES = ["open", "in_progress", "closed"]
 COUNT = 24
+NEW_YEAR = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,12 @@ def tickets(site):
     return made
 
 
+@pytest.fixture(scope="module")
+def webhook(site):
+    body = {"url": "https://receiver.example/hook", "events": ["ticket.*"]}
+    return site.client().post("/v1/webhooks", json=body).json()["data"]["id"]
+
+
 def list_values(client, query="", key="id"):
     answer = client.get(f"/v1/tickets?{query}")
     assert answer.status_code == 200, answer.text
@@ -41,11 +48,13 @@ def list_values(client, query="", key="id"):
 
 
 def walk(client, query):
-    """Follow the cursors from `cursor=` to the end; return all ids and the number of pages."""
+    """Follow the cursors from `cursor=` to the end; return all ids and the number of pages. A next page must
+    have an item."""
     address, ids, pages = f"/v1/tickets?{query}&cursor=", [], 0
     while address:
         body = client.get(address).json()
         ids += [item["id"] for item in body["data"]]
+        assert body["data"] or not pages, query
         pages += 1
         link = body["meta"]["pagination"]["links"].get("next")
         address = link and link.removeprefix(client.base_url)
@@ -61,10 +70,21 @@ def ids_of(tickets):
     [
         ("status=open", lambda t: t["status"] == "open"),
         ("status=open,closed", lambda t: t["status"] in ("open", "closed")),
+        ("status=open&status=closed", lambda t: t["status"] in ("open", "closed")),
         ("priority=high,critical&status=closed", lambda t: (t["priority"], t["status"]) in HIGH_AND_CLOSED),
         ("property_id=def456", lambda t: t["property"]["id"] == "def456"),
         ("assigned_to=user001", lambda t: t["assigned_to"] is not None),
         ("assigned_to=none", lambda t: t["assigned_to"] is None),
+        ("assigned_to=nobody&assigned_to=user001", lambda t: t["assigned_to"] is not None),
+        ("assigned_to=none,nobody", lambda t: t["assigned_to"] is None),
+        ("assigned_to=none,user001", lambda t: True),
+        ("property_id=def456,nowhere", lambda t: t["property"]["id"] == "def456"),
+        ("property_id=def456&property_id=abc123", lambda t: True),
+        ("unit_id=unit456", lambda t: t["unit"] is not None),
+        ("unit_id=unit456,unit457&status=open", lambda t: t["unit"] is not None and t["status"] == "open"),
+        ("requester_id=user001,nobody", lambda t: True),
+        ("category=plumbing&category=locks", lambda t: True),
+        ("category=locks", lambda t: False),
         (
             "assigned_to=none&property_id=abc123&status=open",
             lambda t: (t["assigned_to"], t["property"]["id"], t["status"]) == (None, "abc123", "open"),
@@ -246,6 +266,40 @@ def test_search_finds_words_in_titles_descriptions_and_visible_comments(site, ti
         site.client().delete(f"/v1/tickets/{ticket_id}")
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/tickets?property_id=Seaside Apartments", "property_id"),
+        ("/v1/tickets?assigned_to=jane@example.com", "assigned_to"),
+        ("/v1/tickets?assigned_to=", "assigned_to"),
+        ("/v1/tickets?unit_id=unit456,,unit457", "unit_id"),
+        ("/v1/tickets?requester_id=a/b", "requester_id"),
+        ("/v1/tickets?category=Plumbing", "category"),
+        ("/v1/tickets?sort=priority,created_at", "sort"),
+        (
+            "/v1/tickets?created_after=2026-01-01T00:00:00Z&created_before=2026-01-01T00:00:00Z",
+            "created_before",
+        ),
+        (
+            "/v1/tickets?updated_after=2026-01-02T00:00:00Z&updated_before=2026-01-01T00:00:00Z",
+            "updated_before",
+        ),
+        ("/v1/users?property_id=Hill House", "property_id"),
+        ("/v1/users?role=staff,", "role"),
+        ("/v1/audit/events?actor=jane@example.com", "actor"),
+        ("/v1/audit/events?property_id=", "property_id"),
+        ("/v1/audit/events?ticket_id=a.b", "ticket_id"),
+        ("/v1/audit/events?request_id=a b", "request_id"),
+        ("/v1/webhooks/{webhook}/deliveries?event=ticket.*", "event"),
+        ("/v1/webhooks/{webhook}/deliveries?status=failed", "status"),
+    ],
+)
+def test_a_filter_refuses_a_value_that_nothing_can_match(site, webhook, path, field):
+    answer = site.client().get(path.format(webhook=webhook))
+
+    assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
+
+
 def test_users_are_filtered_by_role_and_property(site):
     client = site.client()
 
@@ -254,5 +308,7 @@ def test_users_are_filtered_by_role_and_property(site):
 
     assert users("role=staff") == {"user101", "user900"}
     assert users("role=staff,guest&property_id=abc123") == {"user101", "user789"}
+    assert users("role=staff&role=guest&property_id=abc123,nowhere") == {"user101", "user789"}
+    assert users("property_id=def456&property_id=abc123") == {"user050", "user101", "user789", "user900"}
     assert users("property_id=nowhere") == set()
     assert client.get("/v1/users?role=king").status_code == 422

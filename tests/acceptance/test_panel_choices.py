@@ -176,6 +176,8 @@ def test_a_list_is_filtered_by_a_typed_name(large_site, admin):
     for path in ("/admin/tickets?property_id=house+199", "/admin/tickets?property_id=p199"):
         assert "Only in the last house" in admin.open(path).text
     assert "No tickets found" in admin.open("/admin/tickets?property_id=nowhere").text
+    unknown = admin.open("/admin/tickets?property_id=House+of+cards")
+    assert (unknown.status_code, "has the name House of cards" in unknown.text) == (422, True)
     assert "Jane Smith" in admin.open("/admin/users?q=jane&property_id=Seaside+Apartments").text
 
 

@@ -83,15 +83,22 @@ def test_the_canary_counts_a_connection_that_is_allowed(canary):
     assert canary.connections >= 1
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_spelling_of_an_address_that_is_refused_later_can_be_registered(host):
+    assert web_address_problem(f"https://{host}/", allow_private=False)
+
+
 @pytest.mark.parametrize(
     "host",
-    [host for host in HOSTS if not host.endswith("]") and host != "localhost.localdomain"],
+    ["printer.local", "db.internal", "a.localhost", "x.invalid", "y.onion", "nas.home.arpa", "N.LOCAL."],
 )
-def test_no_spelling_of_a_private_ipv4_address_can_be_registered(host):
-    if host in ("192.0.0.8", "192.88.99.1", "168.63.129.16"):  # registration accepts these
-        assert refusal(host)
-    else:
-        assert web_address_problem(f"https://{host}/", allow_private=False)
+def test_a_name_that_no_public_name_server_resolves_cannot_be_registered(host):
+    assert "a public host name" in web_address_problem(f"https://{host}/", allow_private=False)
+
+
+def test_a_public_name_and_address_can_be_registered():
+    for host in ("hooks.example.com", "local.example.com", "8.8.8.8", "[2606:2800:220:1::1]"):
+        assert web_address_problem(f"https://{host}/", allow_private=False) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import requests
 from falcon.testing import TestClient
 
 from api.http.auth import authenticate
+from infrastructure.keys.tokens import API_KEY, make_token
 from infrastructure.storage.postgres import make_pool
 from server.app import create_app
 from tests.support.api import ROUTES, services_on
@@ -121,6 +122,38 @@ def test_errors_are_counted_and_carry_the_window(client, store):
 
     assert [answer.status_code for answer in answers] == [200, 403, 500]
     assert [window_of(answer)[1] for answer in answers] == [9, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nothing", 404),
+        ("POST", "/v1/nothing", 404),
+        ("GET", "/v1/tickets/", 404),
+        ("GET", "//v1/tickets", 404),
+        ("GET", "/nothing", 404),
+        ("GET", f"/v1/event-types/{'a' * 65}.v1/", 404),
+        ("PUT", "/v1/things", 405),
+        ("DELETE", "/v1/openapi.json", 405),
+    ],
+)
+def test_a_404_or_405_to_a_valid_key_is_counted_and_carries_the_window(client, store, method, path, status):
+    key = make_key(store, rate_limit=2).key
+    get_things(client, key)
+
+    valid, above = (client.simulate_request(method, path, headers=bearer(key)) for _ in range(2))
+    invalid = client.simulate_request(method, path, headers=bearer(make_token(API_KEY)))
+
+    assert (valid.status_code, window_of(valid)[:2]) == (status, (2, 0))
+    assert (above.status_code, window_of(above)[1]) in ((status, 0), (429, 0))
+    assert "x-ratelimit-limit" not in invalid.headers
+
+
+def test_the_panel_counts_no_keys(client, store):
+    answer = client.simulate_get("/admin/nothing", headers=bearer(make_key(store).key))
+
+    assert answer.status_code == 404
+    assert "x-ratelimit-limit" not in answer.headers
 
 
 def test_concurrent_first_requests_of_a_key_are_all_counted(store, pool):

@@ -6,6 +6,7 @@ import threading
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from infrastructure.process.following import Pause, TryAgain, is_transient, keep_running, process_some
 
@@ -29,6 +30,23 @@ def test_failing_work_is_repeated_until_it_returns():
     keep_running(fail_once, threading.Event(), failure="work_failed")
 
     assert len(calls) == 2
+
+
+def test_each_failure_is_logged_with_its_text_and_a_longer_wait():
+    errors = [OSError("first"), OSError("second"), OSError("third")]
+
+    def fail():
+        if errors:
+            raise errors.pop(0)
+
+    with capture_logs() as lines:
+        keep_running(fail, threading.Event(), failure="work_failed")
+
+    assert [(line["error"], line["retry_in_seconds"]) for line in lines] == [
+        ("OSError: first", 0.1),
+        ("OSError: second", 0.2),
+        ("OSError: third", 0.4),
+    ]
 
 
 def test_failing_work_is_not_repeated_after_the_stop():

@@ -14,6 +14,7 @@ from api.http.queries import NoQuery, read_query
 from api.v1.tickets import TicketListQuery
 from api.v1.users import UserListQuery
 from domain.errors import Invalid
+from domain.text import Id
 from pages.common.context import Request
 from pages.panel.people import PeopleFilters
 from pages.panel.tickets import TicketFilters
@@ -27,7 +28,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     order: Literal["asc", "desc"] = "desc"
     since: datetime | None = None
     q: Annotated[str, Meta(min_length=1, max_length=5)] | None = None
-    property_id: str | None = None
+    property_id: tuple[Id, ...] = ()
     deep: bool = False
 
 
@@ -48,8 +49,9 @@ def read(query_string, kind=Query):
         ("q=%20a%20", Query(q="a")),
         ("q=%C3%A9%26%3D", Query(q="é&=")),
         ("q=a=b", Query(q="a=b")),
-        ("property_id=", Query(property_id="")),
-        ("property_id=%F0%9F%9A%BF", Query(property_id="🚿")),
+        ("status=open&status=closed", Query(status=("open", "closed"))),
+        ("status=open&order=asc&status=closed,open", Query(status=("open", "closed", "open"), order="asc")),
+        ("property_id=a&property_id=b-c,D_1", Query(property_id=("a", "b-c", "D_1"))),
         ("deep=true", Query(deep=True)),
     ],
 )
@@ -111,7 +113,16 @@ def test_a_valid_time_is_not_named_with_a_bad_parameter(query_string, kind, fiel
         ("status=", "status"),
         ("status=open,", "status"),
         ("status=open,done", "status"),
-        ("status=open&status=closed", "status"),
+        ("status=open,,closed", "status"),
+        ("status=open&status=", "status"),
+        ("status=open&status=done", "status"),
+        ("order=asc,desc", "order"),
+        ("order=asc&order=asc", "order"),
+        ("property_id=", "property_id"),
+        ("property_id=a,", "property_id"),
+        ("property_id=a b", "property_id"),
+        ("property_id=%F0%9F%9A%BF", "property_id"),
+        ("property_id=" + "a" * 65, "property_id"),
         ("order=up", "order"),
         ("order=desc;DROP TABLE x", "order"),
         ("since=yesterday", "since"),

@@ -11,5 +11,7 @@ SELECT log.reached - position AS lag,
                                WHERE d.status = 'pending' AND d.next_at <= now()
                                  AND e.is_enabled AND e.deleted_at IS NULL LIMIT 10000) due) AS due,
        (SELECT count(*) FROM hook.health h JOIN hook.endpoints e ON e.id = h.endpoint_id
-         WHERE e.deleted_at IS NULL) AS failing
+         WHERE e.deleted_at IS NULL) AS failing,
+       (SELECT count(*) FROM (SELECT FROM hook.deliveries WHERE status = 'dead' LIMIT 10000) dead) AS dead,
+       (SELECT count(*) FROM hook.dead_letters) AS dead_letters
   FROM read.projector_position, log;

@@ -1,0 +1,73 @@
+"""The settings of every PostgreSQL session that the code relies on.
+
+They take precedence over the settings of the server, the database and the role. Not one of them is
+`default_transaction_read_only`: a database that is read-only on purpose must stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg import ConnectionInfo
+
+# Values as SHOW displays them.
+BASE: dict[str, str] = {
+    # Followers read the log up to a watermark, which needs a new snapshot for each statement. In other
+    # transactions a concurrent change would be an error.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    # Names are qualified; a schema in front of pg_catalog could replace functions and operators.
+    "search_path": "public",
+    "row_security": "on",
+    # A commit that was answered survives a crash. Followers set it to off.
+    "synchronous_commit": "on",
+    # The text of values, in SQL that converts them and in results.
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    # The meaning of SQL.
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
+    "gin_fuzzy_search_limit": "0",  # a limit leaves out results of a search
+    # Limits. Callers set their own.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "exit_on_error": "off",
+}
+# The server cancels a statement before the time of the request is over, so that its outcome is known.
+REQUEST_LIMITS: dict[str, str] = {
+    "statement_timeout": "3500ms",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "2s",
+}
+# Settings that older servers lack. They cannot be startup options, because an unknown one is refused.
+NEWER: dict[str, str] = {
+    "transaction_timeout": "0",  # PostgreSQL 17
+    "restrict_nonsystem_relation_kind": "",  # the minor versions of August 2024
+}
+# libpq sends these after the startup options, if the environment has PGTZ or PGDATESTYLE.
+_OF_ENVIRONMENT = ("TimeZone", "DateStyle")
+_FIRST_VERSION_WITH_NEWER = 170_000
+
+
+def as_options(settings: Mapping[str, str]) -> str:
+    """The settings as startup options of a connection."""
+    return " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
+
+
+def late_settings(info: ConnectionInfo) -> str:
+    """SET statements for a new session, for what startup options cannot do; often empty."""
+    late = {name: BASE[name] for name in _OF_ENVIRONMENT if info.parameter_status(name) != BASE[name]}
+    if info.server_version >= _FIRST_VERSION_WITH_NEWER:
+        late |= NEWER
+    return "; ".join(f"SET {name} TO '{value}'" for name, value in late.items())
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -1,0 +1,128 @@
+"""Answers of receivers that are hard to read: the status decides, whatever follows it."""
+
+import asyncio
+import socket
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.support.receivers import answer, running_receiver, self_signed
+from webhook_dispatcher.address_guard import AddressGuard
+from webhook_dispatcher.poster import Poster
+
+OK = b"HTTP/1.1 200 OK\r\n"
+MANY_HEADERS = b"".join(b"X-Header-%d: value\r\n" % number for number in range(3_000))
+REMAINDERS = {
+    "a header of 10 kB": b"X-Long: " + b"a" * 10_000 + b"\r\nContent-Length: 2\r\n\r\nok",
+    "a header of 1 MB": b"X-Long: " + b"a" * 1_000_000 + b"\r\nContent-Length: 2\r\n\r\nok",
+    "300 headers": MANY_HEADERS[:6_000].rpartition(b"\r\n")[0] + b"\r\nContent-Length: 2\r\n\r\nok",
+    "3,000 headers": MANY_HEADERS + b"Content-Length: 2\r\n\r\nok",
+    "a header without a colon": b"nonsense\r\nContent-Length: 2\r\n\r\nok",
+    "a header of bytes": b"X-\x00\xff: \x01\r\n\r\n",
+    "two lengths": b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "a length that is not a number": b"Content-Length: many\r\n\r\nok",
+    "wrong chunks": b"Transfer-Encoding: chunked\r\n\r\nnot a chunk",
+    "a body that is too short": b"Content-Length: 100\r\n\r\nok",
+    "a body that is too long": b"Content-Length: 2\r\n\r\nok and more",
+    "an unknown encoding": b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+    "the end of the connection": b"",
+}
+
+
+@contextmanager
+def raw_receiver(content):
+    """A server that reads a request, sends these bytes and closes the connection. Yields its port and the
+    number of requests."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    requests = []
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection, suppress(ConnectionError):
+                requests.append(connection.recv(65_536))
+                connection.sendall(content)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(65_536)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listening.getsockname()[1], requests
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def post(url, timeout_seconds=5.0):
+    async def post_once():
+        guard = AddressGuard(allow_private=True)
+        async with Poster(guard, timeout_seconds=timeout_seconds, limit=10) as poster:
+            return await poster.post(url, b"{}", {})
+
+    return asyncio.run(post_once())
+
+
+@pytest.mark.parametrize("remainder", REMAINDERS.values(), ids=REMAINDERS.keys())
+def test_a_status_2xx_is_a_success_whatever_follows_it(remainder):
+    with raw_receiver(OK + remainder) as (port, requests):
+        outcome = post(f"http://127.0.0.1:{port}/")
+
+    assert (outcome.status, outcome.is_success) == (200, True)
+    assert len(requests) == 1
+
+
+def test_headers_that_never_end_do_not_hide_the_status():
+    with running_receiver() as receiver:
+        receiver.answers["/hook"] = endless_header
+
+        outcome = post(receiver.url(), timeout_seconds=0.5)
+
+    assert outcome.is_success
+    assert outcome.error == "only the status could be read: no answer within 0.5 s"
+
+
+def endless_header(handler):
+    handler.wfile.write(OK + b"X-Slow: ")
+    handler.server.receiver.stopping.wait()
+
+
+@pytest.mark.parametrize(("status", "is_gone"), [(410, True), (500, False)])
+def test_a_failure_keeps_its_status_too(status, is_gone):
+    with raw_receiver(b"HTTP/1.1 %d Any\r\n" % status + MANY_HEADERS + b"\r\n") as (port, _):
+        outcome = post(f"http://127.0.0.1:{port}/")
+
+    assert (outcome.status, outcome.is_success, outcome.is_gone) == (status, False, is_gone)
+    assert outcome.error.startswith("only the status could be read: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"HTTP/1.1 20", b"HTTP/1.1 2000 OK\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"220 smtp\r\n"],
+)
+def test_without_a_complete_final_status_line_there_is_no_status(content):
+    with raw_receiver(content) as (port, _):
+        outcome = post(f"http://127.0.0.1:{port}/")
+
+    assert outcome.status is None
+    assert outcome.error
+
+
+def test_the_status_after_informational_answers_decides():
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3
+    with raw_receiver(hints + b"HTTP/1.1 204 No Content\r\nnonsense\r\n\r\n") as (port, _):
+        assert post(f"http://127.0.0.1:{port}/").status == 204
+
+
+def test_the_status_is_kept_over_tls_too(tmp_path, monkeypatch):
+    context, certificate = self_signed(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with running_receiver(context) as receiver:
+        receiver.answers["/hook"] = answer(200, **{f"X_{number}": "a" for number in range(1_500)})
+
+        outcome = post(f"https://localhost:{receiver.port}/hook")
+
+    assert outcome.is_success

@@ -6,7 +6,7 @@ DEFINITION := setup.cfg pyproject.toml constraints.txt
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-times lint format bench faults pins clean
+.PHONY: help run test test-times clients lint format bench faults pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ test: $(VENV)/.installed-test ## Run the whole test suite, four files at a time 
 
 test-times: $(VENV)/.installed-test ## Run the whole test suite and print number and duration of tests by folder
 	@exec $(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder --times $(ARGS)
+
+clients: $(VENV)/.installed-test ## Lint the OpenAPI document, and use clients generated from it
+	@exec $(BIN)/python -m tests.clients
 
 lint: $(VENV)/.installed-lint ## Check style, formatting and types
 	$(BIN)/ruff check .

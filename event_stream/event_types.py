@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, get_args
-
-import msgspec
-from msgspec import inspect
 
 from domain.aggregate import DomainEvent
 from domain.events import StoredDomainEvent
 from event_stream.envelope import VERSION, schema_path
+from infrastructure.json_schemas import schemas_and_components, structs_in
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -41,52 +39,14 @@ def schema_of(kind: type[DomainEvent]) -> Schema:
 def components(kinds: Iterable[type[DomainEvent]], ref_template: str) -> Schema:
     """The schemas of these events and of the structs in them, by the names of their classes."""
     kinds = list(kinds)
-    _, found = msgspec.json.schema_components(kinds, ref_template=ref_template)
-    definitions: Schema = msgspec.json.decode(msgspec.json.encode(dict(sorted(found.items()))))
-    for struct in _structs(inspect.multi_type_info(kinds)):
+    _, definitions = schemas_and_components(kinds, ref_template)
+    for struct in structs_in(kinds):
         definition = definitions[struct.cls.__name__]
         if not struct.cls.__doc__ or struct.cls.__doc__.startswith(f"{struct.cls.__name__}("):
             definition.pop("description", None)
         if struct.tag is not None:
             definition["properties"][struct.tag_field] = {"const": struct.tag}
-        for field in struct.fields:
-            _mark_times(field.type, definition["properties"][field.encode_name])
     return definitions
-
-
-def _structs(infos: Iterable[inspect.Type]) -> Iterator[inspect.StructType]:
-    """Yields every struct in these types once."""
-    waiting, seen = list(infos), set()
-    while waiting:
-        info = waiting.pop()
-        if isinstance(info, inspect.StructType):
-            if info.cls in seen:
-                continue
-            seen.add(info.cls)
-            yield info
-            waiting += [field.type for field in info.fields]
-        waiting += _inner(info)
-
-
-def _inner(info: inspect.Type) -> list[inspect.Type]:
-    found = [getattr(info, name, None) for name in ("type", "item_type", "key_type", "value_type")]
-    return [inner for inner in found if isinstance(inner, inspect.Type)] + list(
-        getattr(info, "types", None) or getattr(info, "item_types", None) or ()
-    )
-
-
-def _mark_times(info: inspect.Type, schema: Schema) -> None:
-    """Add the format date-time to times; msgspec adds it only to types with a time zone."""
-    if isinstance(info, inspect.Metadata):
-        _mark_times(info.type, schema)
-    elif isinstance(info, inspect.DateTimeType):
-        schema["format"] = "date-time"
-    elif isinstance(info, inspect.UnionType) and any(
-        isinstance(member, inspect.DateTimeType) for member in info.types
-    ):
-        for branch in schema.get("anyOf", ()):
-            if branch.get("type") == "string":
-                branch["format"] = "date-time"
 
 
 def _name(kind: type[DomainEvent]) -> str:

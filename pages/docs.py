@@ -11,6 +11,7 @@ import jinja2
 import msgspec
 
 from api.http.openapi import Document, answer_cached
+from api.http.openapi_parts import ERROR_RESPONSES
 from api.http.resource import Operation, Resource
 from api.http.scopes import SCOPE_LABELS
 from api.http.services import Services
@@ -84,7 +85,7 @@ def _render(document: Document) -> str:
         document=document,
         base_url=document["servers"][0]["url"],
         sections=sections,
-        errors=_error_codes(document),
+        errors=_error_codes(),
         scopes=SCOPE_LABELS,
     )
 
@@ -103,7 +104,6 @@ def _template_values(path: str, method: str, operation: Document, resolve: Any) 
         "path": path,
         "summary": operation["summary"],
         "paragraphs": operation.get("description", "").split("\n\n"),
-        "is_public": operation.get("security") == [],
         "parameters": [resolve(parameter) for parameter in operation["parameters"]],
         "media_type": media_type,
         "fields": [
@@ -135,11 +135,10 @@ def _make_resolver(document: Document) -> Any:
     return resolve
 
 
-def _error_codes(document: Document) -> list[tuple[str, str]]:
+def _error_codes() -> list[tuple[str, str]]:
     """The status and description of every error."""
     return [
-        (name.removeprefix("Error"), response["description"])
-        for name, response in document["components"]["responses"].items()
+        (name.removeprefix("Error"), response["description"]) for name, response in ERROR_RESPONSES.items()
     ]
 
 

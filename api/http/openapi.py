@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import falcon
 import msgspec
-from msgspec import inspect
 
 from api.http.errors import STATUS_OF
 from api.http.openapi_parts import (
@@ -19,17 +18,20 @@ from api.http.openapi_parts import (
     HEADERS,
     PARAMETERS,
     TAGS,
-    add_text_patterns,
     oauth2_scheme,
 )
+from api.http.openapi_schemas import Schemas, add_text_patterns
 from api.http.operation_ids import operation_id
 from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
 from api.http.services import Services
 from domain.access import SCOPES
 
-_REF = "#/components/schemas/{name}"
 _TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
+_NUMBER_OR_TIME = {
+    "type": "string",
+    "pattern": "^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2}))$",
+}
 
 Document = dict[str, Any]
 
@@ -69,35 +71,25 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         for method, operation in resource.operations.items()
         if isinstance(operation, Operation)
     ]
-    kinds = {id(kind): kind for *_, operation in operations for kind in _kinds(operation)}
-    schemas, components = msgspec.json.schema_components(list(kinds.values()), ref_template=_REF)
-    schema_of = dict(zip(kinds, schemas, strict=True))
-    for info in inspect.multi_type_info(kinds.values()):
-        _mark_times(info, components, set())
-    for *_, operation in operations:
-        if operation.body is not None:
-            add_text_patterns(schema_of[id(operation.body)], components)
+    schemas = Schemas([operation for *_, operation in operations])
     paths: Document = {}
     for path, method, operation in operations:
-        described = _operation(path, method, operation, schema_of, components)
-        paths.setdefault(path, {})[method.lower()] = described
-    for *_, operation in operations:  # the fields of queries are listed as parameters
-        if operation.query is not None:
-            components.pop(operation.query.__name__, None)
+        paths.setdefault(path, {})[method.lower()] = _operation(path, method, operation, schemas)
     document = {
         "openapi": "3.1.0",
         "info": {
             "title": "Modern Management Ticketing System API",
             "version": "1.0.0",
             "description": DESCRIPTION,
+            "contact": {"name": "API documentation", "url": f"{base_url}/docs"},
         },
         "servers": [{"url": base_url}],
         "tags": [tag for tag in TAGS if any(f"/{tag['name']}" in path for path in paths)],
         "security": [{"bearer": []}, {"oauth2": []}],
         "paths": paths,
         "components": {
-            "schemas": {**COMMON_SCHEMAS, **dict(sorted(components.items()))},
-            "responses": ERROR_RESPONSES,
+            "schemas": {**COMMON_SCHEMAS, **dict(sorted(schemas.components.items()))},
+            "responses": _used_errors(paths),
             "headers": HEADERS,
             "parameters": PARAMETERS,
             "securitySchemes": {
@@ -114,48 +106,13 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
     return plain
 
 
-def _mark_times(info: Any, components: Mapping[str, Any], seen: set[type]) -> None:
-    """Add `format: date-time` to every time in these structs; msgspec adds it only to types with a zone."""
-    if isinstance(info, inspect.StructType) and info.cls not in seen:
-        seen.add(info.cls)
-        properties = components[info.cls.__name__]["properties"]
-        for field in info.fields:
-            schema = properties[field.encode_name]
-            kinds = _members(field.type)
-            if any(isinstance(kind, inspect.DateTimeType) for kind in kinds):
-                for branch in (schema, *schema.get("anyOf", ())):
-                    if branch.get("type") == "string":
-                        branch["format"] = "date-time"
-            for kind in kinds:
-                _mark_times(getattr(kind, "item_type", kind), components, seen)
-
-
-def _members(info: Any) -> list[Any]:
-    """The types that a field may have, without their metadata."""
-    if isinstance(info, inspect.Metadata):
-        return _members(info.type)
-    if isinstance(info, inspect.UnionType):
-        return [member for each in info.types for member in _members(each)]
-    return [info]
-
-
-def _kinds(operation: Operation) -> list[Any]:
-    return [kind for kind in (operation.body, operation.query, operation.answer) if kind is not None]
-
-
-def _operation(
-    path: str,
-    method: str,
-    operation: Operation,
-    schema_of: Mapping[int, Any],
-    components: Mapping[str, Any],
-) -> Document:
+def _operation(path: str, method: str, operation: Operation, schemas: Schemas) -> Document:
     described: Document = {
         "operationId": operation_id(path, method, operation),
         "summary": operation.summary,
         "tags": [_tag(path)],
-        "parameters": _parameters(path, method, operation, schema_of, components),
-        "responses": _responses(path, method, operation, schema_of),
+        "parameters": _parameters(path, method, operation, schemas),
+        "responses": _responses(path, method, operation, schemas),
     }
     if text := _description(operation):
         described["description"] = text
@@ -164,11 +121,19 @@ def _operation(
     elif operation.scopes:
         described["security"] = [{"bearer": []}, *({"oauth2": [scope]} for scope in operation.scopes)]
     if operation.body is not None:
-        content: Document = {"schema": schema_of[id(operation.body)]}
+        content: Document = {"schema": schemas.of(operation.body)}
         if operation.body_example is not None:
             content["example"] = operation.body_example
         described["requestBody"] = {"required": True, "content": {operation.body_media_type: content}}
     return described
+
+
+def _used_errors(paths: Document) -> Document:
+    """The responses to which operations refer. The others, such as 405, are answers to other requests."""
+    used = {status for path in paths.values() for one in path.values() for status in one["responses"]}
+    return {
+        name: response for name, response in ERROR_RESPONSES.items() if name.removeprefix("Error") in used
+    }
 
 
 def _tag(path: str) -> str:
@@ -178,6 +143,8 @@ def _tag(path: str) -> str:
 
 def _description(operation: Operation) -> str:
     lines = [operation.description] if operation.description else []
+    if operation.public:
+        lines.append("No key needed.")
     if operation.scopes:
         lines.append(f"Scope: {' or '.join(f'`{scope}`' for scope in operation.scopes)}.")
     if operation.roles:
@@ -185,19 +152,13 @@ def _description(operation: Operation) -> str:
     return "\n\n".join(lines)
 
 
-def _parameters(
-    path: str,
-    method: str,
-    operation: Operation,
-    schema_of: Mapping[int, Any],
-    components: Mapping[str, Any],
-) -> list[Document]:
+def _parameters(path: str, method: str, operation: Operation, schemas: Schemas) -> list[Document]:
     parameters: list[Document] = [
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
         for name in _TEMPLATE_FIELD.findall(path)
     ]
     if operation.query is not None:
-        parameters += _query_parameters(schema_of[id(operation.query)], components)
+        parameters += _query_parameters(schemas.of_query(operation.query))
     references = ["RequestId"]
     if method in ("POST", "PATCH") and not operation.public:
         references.append("IdempotencyKey")
@@ -213,9 +174,11 @@ def _path_schema(name: str) -> Document:
     return {"$ref": f"#/components/schemas/{kind}"}
 
 
-def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any]) -> list[Document]:
-    """One parameter for each field, without null and empty lists, which a query string cannot express."""
-    schema = components[reference["$ref"].rpartition("/")[2]]
+def _query_parameters(schema: Mapping[str, Any]) -> list[Document]:
+    """One parameter for each field, without null and empty lists, which a query string cannot express.
+
+    A parameter that is a number or a time is a text: clients in Java cannot write a choice of types in a URL.
+    """
     parameters = []
     for name, found in schema["properties"].items():
         field = dict(found)
@@ -223,7 +186,8 @@ def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any
         if len(branches) == 1:
             field |= branches[0]
         elif branches:
-            field["anyOf"] = branches
+            field |= _NUMBER_OR_TIME
+            field.pop("default", None)
         parameter: Document = {"name": name, "in": "query", "required": name in schema.get("required", ())}
         if description := field.pop("description", None):
             parameter["description"] = description
@@ -233,13 +197,13 @@ def _query_parameters(reference: Mapping[str, str], components: Mapping[str, Any
             parameter |= {"style": "form", "explode": False}
         if field.get("default", 0) is None:
             del field["default"]
-        add_text_patterns(field, components)
+        add_text_patterns(field, {})
         parameters.append(parameter | {"schema": field})
     return parameters
 
 
-def _responses(path: str, method: str, operation: Operation, schema_of: Mapping[int, Any]) -> Document:
-    responses: Document = {str(operation.status): _success(operation, schema_of)}
+def _responses(path: str, method: str, operation: Operation, schemas: Schemas) -> Document:
+    responses: Document = {str(operation.status): _success(operation, schemas)}
     if operation.answers_not_modified:
         responses["304"] = {"description": "Your copy is current.", "headers": _headers(operation)}
     statuses = sorted({STATUS_OF[code] for code in _codes(path, method, operation)})
@@ -265,19 +229,14 @@ def _codes(path: str, method: str, operation: Operation) -> set[str]:
     return codes
 
 
-def _success(operation: Operation, schema_of: Mapping[int, Any]) -> Document:
+def _success(operation: Operation, schemas: Schemas) -> Document:
     described: Document = {"description": operation.summary + ".", "headers": _headers(operation)}
     if operation.media_type != JSON:
-        is_json = operation.media_type.endswith("json")
-        described["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
+        media_types = (operation.media_type, *operation.other_media_types)
+        names = [media_type.partition(";")[0] for media_type in media_types]
+        described["content"] = {name: {"schema": _content_schema(name)} for name in names}
         return described
-    data = {"type": "null"} if operation.answer is None else schema_of[id(operation.answer)]
-    properties: Document = {"status": {"const": "success"}, "data": data}
-    if operation.is_list:
-        properties["data"] = {"type": "array", "items": data}
-        properties["meta"] = {"$ref": "#/components/schemas/Meta"}
-    envelope = {"type": "object", "required": list(properties), "properties": properties}
-    content: Document = {"schema": envelope}
+    content: Document = {"schema": schemas.envelope(operation)}
     if operation.answer_example is not None:
         example: Document = {"status": "success", "data": operation.answer_example}
         if operation.is_list:
@@ -285,6 +244,14 @@ def _success(operation: Operation, schema_of: Mapping[int, Any]) -> Document:
         content["example"] = example
     described["content"] = {JSON: content}
     return described
+
+
+def _content_schema(media_type: str) -> Document:
+    """The schema of an answer without the envelope: an object, a text or a file."""
+    if media_type.endswith(("/json", "+json")):
+        return {"type": "object", "additionalProperties": True}
+    is_text = media_type.startswith("text/") or media_type.endswith("/x-ndjson")
+    return {"type": "string"} if is_text else {"type": "string", "format": "binary"}
 
 
 def _headers(operation: Operation) -> Document:

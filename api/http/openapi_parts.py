@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -85,12 +84,7 @@ def _error_response(status: int) -> dict[str, Any]:
         "headers": headers,
         "content": {
             "application/json": {
-                "schema": {
-                    "allOf": [
-                        {"$ref": "#/components/schemas/Error"},
-                        {"properties": {"error": {"properties": {"code": {"enum": codes}}}}},
-                    ]
-                },
+                "schema": {"$ref": "#/components/schemas/Error"},
                 "example": _example_of(codes[0]),
             }
         },
@@ -107,12 +101,7 @@ _PAGINATION = {
     "total_pages": 10,
     "links": {"next": "https://api.example.com/v1/tickets?page=2"},
 }
-_COUNT = {"type": "integer", "minimum": 0}
-_LINKS = {
-    "type": "object",
-    "properties": {name: {"type": "string", "format": "uri"} for name in ("next", "previous")},
-    "additionalProperties": False,
-}
+_COUNT = {"type": "integer", "format": "int64", "minimum": 0}
 COMMON_SCHEMAS: dict[str, Any] = {
     "Id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "An opaque id"},
     "DottedName": {
@@ -124,55 +113,46 @@ COMMON_SCHEMAS: dict[str, Any] = {
         "type": "object",
         "required": ["status", "error"],
         "properties": {
-            "status": {"const": "error"},
-            "error": {
+            "status": {"type": "string", "const": "error"},
+            "error": {"$ref": "#/components/schemas/ErrorBody"},
+        },
+    },
+    "ErrorBody": {
+        "type": "object",
+        "required": ["code", "message", "details", "request_id"],
+        "properties": {
+            "code": {"type": "string", "description": "A code for programs. More may be added"},
+            "message": {"type": "string", "description": "A description for people"},
+            "details": {
                 "type": "object",
-                "required": ["code", "message", "details", "request_id"],
-                "properties": {
-                    "code": {"type": "string"},
-                    "message": {"type": "string", "description": "A description for people"},
-                    "details": {
-                        "type": "object",
-                        "additionalProperties": {"type": "array", "items": {"type": "string"}},
-                        "description": "The messages for each invalid field; nested names are joined by dots",
-                    },
-                    "request_id": {"type": "string", "description": "The same as X-Request-Id"},
-                },
+                "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                "description": "The messages for each invalid field; nested names are joined by dots",
             },
+            "request_id": {"type": "string", "description": "The same as X-Request-Id"},
         },
     },
     "Meta": {
         "type": "object",
         "required": ["pagination"],
-        "properties": {
-            "pagination": {
-                "oneOf": [
-                    {"$ref": "#/components/schemas/Pagination"},
-                    {"$ref": "#/components/schemas/CursorPagination"},
-                ]
-            }
-        },
+        "properties": {"pagination": {"$ref": "#/components/schemas/Pagination"}},
         "examples": [{"pagination": _PAGINATION}],
     },
     "Pagination": {
         "type": "object",
-        "required": ["total", "count", "per_page", "current_page", "total_pages", "links"],
+        "description": "Where the page is in the list. With `page` there are totals. With `cursor` (empty for"
+        " the first page) there is `next_cursor` instead, null on the last page.",
+        "required": ["count", "per_page", "links"],
         "properties": {
             **dict.fromkeys(("total", "count", "per_page", "current_page", "total_pages"), _COUNT),
-            "links": _LINKS,
+            "next_cursor": {"type": ["string", "null"]},
+            "links": {"$ref": "#/components/schemas/Links"},
         },
         "additionalProperties": False,
     },
-    "CursorPagination": {
+    "Links": {
         "type": "object",
-        "description": "For requests with `cursor` (empty for the first page); without totals",
-        "required": ["count", "per_page", "next_cursor", "links"],
-        "properties": {
-            "count": _COUNT,
-            "per_page": _COUNT,
-            "next_cursor": {"type": ["string", "null"]},
-            "links": _LINKS,
-        },
+        "description": "The addresses of the next and the previous page; absent if there is none",
+        "properties": {name: {"type": "string", "format": "uri"} for name in ("next", "previous")},
         "additionalProperties": False,
     },
 }
@@ -182,23 +162,23 @@ HEADERS: dict[str, Any] = {
     "X-Request-Id": {"description": "The id of this request in the logs", "schema": _TEXT},
     "X-RateLimit-Limit": {
         "description": "The number of requests the key may send an hour",
-        "schema": {"type": "integer"},
+        "schema": _COUNT,
     },
     "X-RateLimit-Remaining": {
         "description": "The number of requests left in this hour",
-        "schema": {"type": "integer"},
+        "schema": _COUNT,
     },
     "X-RateLimit-Reset": {
         "description": "When the hour ends, in seconds since 1970",
-        "schema": {"type": "integer"},
+        "schema": _COUNT,
     },
     "ETag": {"description": 'The version, such as "7"', "schema": _TEXT},
     "Location": {
         "description": "The address of the new object",
         "schema": {"type": "string", "format": "uri"},
     },
-    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
-    "WWW-Authenticate": {"description": "How to authenticate", "schema": {"const": "Bearer"}},
+    "Retry-After": {"description": "Seconds to wait", "schema": _COUNT},
+    "WWW-Authenticate": {"description": "How to authenticate; begins with Bearer", "schema": _TEXT},
 }
 
 PARAMETERS: dict[str, Any] = {
@@ -251,22 +231,3 @@ def oauth2_scheme(base_url: str) -> dict[str, Any]:
             "clientCredentials": {"tokenUrl": token_url, "scopes": SCOPE_LABELS},
         },
     }
-
-
-_NO_NUL = "^[^\\u0000]*$"
-_NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
-
-
-def add_text_patterns(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
-    """Add patterns for the checks of text that msgspec does not describe: no NUL, not only white space."""
-    if "$ref" in schema:
-        schema = components[schema["$ref"].rpartition("/")[2]]
-    if schema.get("type") == "string" and not schema.keys() & {"enum", "format"}:
-        pattern = schema.get("pattern", _NOT_BLANK if schema.get("minLength") else _NO_NUL)
-        schema["pattern"] = pattern.replace("\\Z", "$").replace("\\z", "$")
-    for inner in (
-        *schema.get("properties", {}).values(),
-        *schema.get("anyOf", ()),
-        *([schema["items"]] if "items" in schema else ()),
-    ):
-        add_text_patterns(inner, components)

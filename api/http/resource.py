@@ -42,7 +42,8 @@ class Operation(Verb, frozen=True, kw_only=True):
     `operation_id` replaces the id that follows from method and path (api/http/operation_ids.py). A credential
     needs `scope` or `or_scope`; if both are None, every credential is accepted. `body` and `query` are closed
     structs, decoded by `read_values` and `read_query`. `answer` is the type of the envelope's `data`, or of
-    one item if `is_list`; None means null. It is used only for JSON. With `has_etag` answers have an ETag;
+    one item if `is_list`; None means null. It is used only for JSON. `other_media_types` are
+    answers that a parameter selects. With `has_etag` answers have an ETag;
     with `answers_not_modified` the operation also supports If-None-Match. `errors` are the codes of
     api.http.errors.STATUS_OF in addition to those of every operation.
     """
@@ -55,6 +56,7 @@ class Operation(Verb, frozen=True, kw_only=True):
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_media_type: str = JSON
+    other_media_types: tuple[str, ...] = ()
     max_body_bytes: int = MAX_BODY_BYTES
     body_example: Any = None
     answer: Any = None

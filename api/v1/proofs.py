@@ -39,7 +39,9 @@ files.
 """
 
 Position = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
-First = Annotated[Position | datetime, Meta(description="The first position, or the first moment")]
+First = Annotated[
+    Position | datetime, Meta(description="The first position, or the first moment. Default: 1")
+]
 Last = Annotated[
     Position | datetime | None,
     Meta(
@@ -73,7 +75,8 @@ class ProofStep(msgspec.Struct, frozen=True, kw_only=True):
 
 class EventProof(msgspec.Struct, frozen=True, kw_only=True):
     """The path from the hash of an event to a signed checkpoint. notary/proofs.py describes how to check it.
-    Each of `pages` is a block of the log: number, first and last position, count of events, and root."""
+    Each of `pages` is a block of the log: number, first and last position, count of events (integers) and
+    root (a text)."""
 
     event_id: str
     position: int
@@ -101,6 +104,7 @@ class Export(Resource):
             scope="audit:read",
             query=ExportQuery,
             media_type=MEDIA_TYPES["ndjson"],
+            other_media_types=(MEDIA_TYPES["csv"],),
             is_recorded=True,
             errors=("forbidden",),
         )

@@ -16,7 +16,8 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "cursor",
     "page",  # cannot be combined with a cursor
     "version",  # cannot be combined with as_of
-    "to",  # must not be before `from`
+    "from",  # a position from 1 on, or a time that exists
+    "to",  # the same, and not before `from`
     "url",  # must be an address that webhooks may be sent to
     "as_of",  # must not be in the future, see below
 }

@@ -11,6 +11,7 @@ from openapi_spec_validator import validate
 
 from api.http.errors import STATUS_OF
 from api.http.openapi import describe
+from api.http.openapi_parts import ERROR_RESPONSES
 from api.http.paging import PageQuery
 from api.http.resource import BadDeclaration, Operation, Resource, Verb, verify
 from pages.common.page_operation import PageOperation
@@ -130,7 +131,8 @@ def test_query_parameters_allow_neither_null_nor_an_empty_list(document):
     assert (found["colour"]["style"], found["colour"]["explode"]) == ("form", False)
     assert found["made_after"]["schema"] == {"type": "string", "format": "date-time"}
     assert "anyOf" not in found["owner"]["schema"]
-    assert found["page"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
+    page = {"type": "integer", "format": "int64", "minimum": 1, "maximum": 10**18 - 1, "default": 1}
+    assert found["page"]["schema"] == page
     assert "ThingQuery" not in document["components"]["schemas"]
 
 
@@ -144,11 +146,15 @@ def test_the_schema_of_a_body_has_the_constraints_that_are_checked(document):
 
 
 def test_answers_have_the_common_envelope(document):
-    schema = operation(document, "get")["responses"]["200"]["content"]["application/json"]["schema"]
+    schemas = document["components"]["schemas"]
+    answer = operation(document, "get")["responses"]["200"]["content"]["application/json"]["schema"]
 
-    assert schema["required"] == ["status", "data", "meta"]
-    assert schema["properties"]["data"]["items"] == {"$ref": "#/components/schemas/ThingView"}
-    assert document["components"]["schemas"]["ThingView"]["properties"]["made_at"]["format"] == "date-time"
+    assert answer == {"$ref": "#/components/schemas/ThingViewPage"}
+    assert schemas["ThingViewPage"]["required"] == ["status", "data", "meta"]
+    assert schemas["ThingViewPage"]["properties"]["data"]["items"] == {
+        "$ref": "#/components/schemas/ThingView"
+    }
+    assert schemas["ThingView"]["properties"]["made_at"]["format"] == "date-time"
 
 
 @pytest.mark.parametrize(
@@ -199,8 +205,8 @@ def test_every_array_has_a_type_for_its_items(document):
     assert list(untyped(document["components"]["schemas"])) == []
 
 
-def test_every_error_code_is_explained(document):
-    described = " ".join(r["description"] for r in document["components"]["responses"].values())
+def test_every_error_code_is_explained():
+    described = " ".join(response["description"] for response in ERROR_RESPONSES.values())
 
     assert [code for code in STATUS_OF if f"`{code}`" not in described] == []
 

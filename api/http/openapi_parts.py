@@ -8,6 +8,7 @@ from typing import Any
 
 from api.http.errors import STATUS_OF
 from api.http.scopes import SCOPE_LABELS
+from domain.text import VISIBLE, VISIBLE_FOR_JSON_SCHEMA
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
@@ -220,7 +221,8 @@ PARAMETERS: dict[str, Any] = {
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "The ETag of your copy. If it is no longer current, the answer is 412.",
+        "description": "The ETag of your copy. If it is no longer current, the answer is 412. A tag that a"
+        ' proxy made weak (`W/"7"`) or marked with a coding (`"7-gzip"`) is accepted.',
         "schema": _TEXT,
         "example": '"7"',
     },
@@ -255,6 +257,7 @@ def oauth2_scheme(base_url: str) -> dict[str, Any]:
 
 _NO_NUL = "^[^\\u0000]*$"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+_FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA}
 
 
 def add_text_patterns(schema: dict[str, Any], components: Mapping[str, Any]) -> None:
@@ -263,7 +266,7 @@ def add_text_patterns(schema: dict[str, Any], components: Mapping[str, Any]) -> 
         schema = components[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "string" and not schema.keys() & {"enum", "format"}:
         pattern = schema.get("pattern", _NOT_BLANK if schema.get("minLength") else _NO_NUL)
-        schema["pattern"] = pattern.replace("\\Z", "$").replace("\\z", "$")
+        schema["pattern"] = _FOR_JSON_SCHEMA.get(pattern, pattern).replace("\\Z", "$").replace("\\z", "$")
     for inner in (
         *schema.get("properties", {}).values(),
         *schema.get("anyOf", ()),

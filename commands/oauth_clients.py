@@ -20,6 +20,7 @@ from domain.access import Context, Role, rights_of_credential
 from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
 from domain.redirect_uri import redirect_uri_problem
+from domain.text import is_visible
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, make_token
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
@@ -144,7 +145,8 @@ def _secret_row(secret: str | None) -> dict[str, bytes | str | None]:
 def _require_valid(store: EventStore, command: RegisterClient) -> None:
     details: Details = {}
     name = command.name.strip()
-    if not 1 <= len(name) <= 255 or any(unicodedata.category(char).startswith("C") for char in name):
+    has_controls = any(unicodedata.category(character).startswith("C") for character in name)
+    if has_controls or not is_visible(name) or len(name) > 255:
         details["name"] = ["The name field must have 1 to 255 characters, none of them invisible."]
     if not command.scopes:
         details["scopes"] = ["Choose at least one scope, and only those that the client needs."]

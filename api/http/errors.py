@@ -15,7 +15,7 @@ from api.http.error_size import shorten_details, shorten_text
 from domain.errors import Details, DomainError, Invalid
 from infrastructure.process.failures import describe_error
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
-from infrastructure.storage.recorder import outcome_is_unknown
+from infrastructure.storage.outcomes import may_have_changed
 
 STATUS_OF: dict[str, int] = {
     "bad_request": 400,
@@ -136,7 +136,8 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
 
 
 def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    fail(req, resp, error.code, str(error), details=error.details, headers=error.headers)
+    message = f"{error} {_advice(req)}" if error.code == "unavailable" else str(error)
+    fail(req, resp, error.code, message, details=error.details, headers=error.headers)
 
 
 def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
@@ -159,15 +160,27 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         sqlstate=getattr(error, "sqlstate", None),
         reason=str(error) if isinstance(error, AttachmentsUnavailable) else describe_error(error),
     )
-    message = "The service cannot reach its storage at the moment. Try again."
-    if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
-        message = (
-            "The database did not answer or closed the connection, so it is unknown whether the change was"
-            " made. Send the request again with the same Idempotency-Key, or check first whether it was made."
-        )
-    fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
+    reason = "The service cannot reach its storage at the moment."
+    fail(req, resp, "unavailable", f"{reason} {_advice(req)}", headers={"Retry-After": "1"})
 
 
 def _on_unexpected_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     log.error("request_failed", request_id=getattr(req.context, "request_id", None), exc_info=error)
-    fail(req, resp, "internal_error", INTERNAL_ERROR)
+    message = f"{INTERNAL_ERROR} {_advice(req)}" if may_have_changed() else INTERNAL_ERROR
+    fail(req, resp, "internal_error", message)
+
+
+def _advice(req: falcon.Request) -> str:
+    """What a client can do after a failure. For a write this depends on whether it may have been made."""
+    if req.method in _SAFE:
+        return "Try again."
+    if not may_have_changed():
+        return "Nothing was changed. Try again."
+    if req.get_header("Idempotency-Key"):
+        return (
+            "The change may have been made or not. Send the same request with the same Idempotency-Key again."
+        )
+    return (
+        "The change may have been made or not. Read the object again to find out. A request with an"
+        " Idempotency-Key can be repeated without that."
+    )

@@ -26,6 +26,7 @@ from api.http.services import Services
 from infrastructure.ids import new_id
 from infrastructure.process.deadlines import allow_last_step, lift_request_limit, limit_request
 from infrastructure.process.metrics import count_request
+from infrastructure.storage.outcomes import forget_changes
 
 # All paths of the application match this; paths with `//`, a trailing slash or `..` do not.
 _PATH = re.compile(r"(?:/\.well-known)?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
@@ -59,6 +60,7 @@ class Gate:
         context = cast(RequestContext, req.context)
         context.started_at = perf_counter()
         limit_request()
+        forget_changes()
         context.remote_addr = client_address(
             req.env.get("REMOTE_ADDR"),
             req.env.get("HTTP_X_FORWARDED_FOR"),
@@ -143,7 +145,7 @@ class Gate:
         reads fail too."""
         is_read = req.method in ("GET", "HEAD") or verb.changes_nothing
         if not is_read and self._services.disk_space.is_low():
-            message = "The disk of the database is nearly full, so nothing can be changed. Try again later."
+            message = "The disk of the database is nearly full, so no changes are possible."
             raise Refused("unavailable", message, headers={"Retry-After": str(FULL_DISK_RETRY_SECONDS)})
 
     def _redirect_without_slash(self, req: falcon.Request, resp: falcon.Response) -> None:

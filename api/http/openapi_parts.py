@@ -200,7 +200,8 @@ PARAMETERS: dict[str, Any] = {
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "The ETag of your copy. If it is no longer current, the answer is 412.",
+        "description": "The ETag of your copy. If it is no longer current, the answer is 412. A tag that a"
+        ' proxy made weak (`W/"7"`) or marked with a coding (`"7-gzip"`) is accepted.',
         "schema": _TEXT,
         "example": '"7"',
     },

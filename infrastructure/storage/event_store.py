@@ -26,13 +26,13 @@ from infrastructure.keys.privacy import (
     has_personal_fields,
 )
 from infrastructure.keys.vault import Vault
+from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import Pool, Statement
 from infrastructure.storage.recorder import (
     InMemoryRecorder,
     LastStates,
     OutOfDate,
     WatermarkRecorder,
-    outcome_is_unknown,
 )
 from infrastructure.storage.snapshots import Snapshot, Snapshots, decode_events
 

@@ -14,8 +14,8 @@ from typing import Any, LiteralString, NamedTuple
 import psycopg
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
-from psycopg_pool import PoolTimeout
 
+from infrastructure.storage.outcomes import making_change
 from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement, fetch_value
 
 LastStates = Sequence[tuple[str, bytes]]  # aggregate ids, each with the stored bytes of its last event
@@ -170,7 +170,7 @@ class WatermarkRecorder(ApplicationRecorder):
         if not stored_events:
             return []
         try:
-            with self.connection() as conn:
+            with self.connection() as conn, making_change():
                 if not statements and not self._locks_table:
                     return _insert(conn, stored_events, unless_changed)
                 with conn.transaction():
@@ -296,17 +296,6 @@ def read_log(conn: Connection, after: int, limit: int, topics: Sequence[str] = (
     with conn.cursor(binary=True) as cur:
         rows = cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
     return [StoredRow._make(row) for row in rows]
-
-
-def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
-    """Whether an append may have been stored although it raised: the connection ended before the reply.
-
-    The errors with which the server ends a connection (class 57P: shut down, killed, crashed) can follow a
-    commit. A statement that the server refused, and a pool without a free connection, stored nothing.
-    """
-    if isinstance(error, PoolTimeout):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
 def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_changed: LastStates) -> list[int]:

@@ -247,8 +247,19 @@ def test_a_malformed_form_is_400(post_form, body, headers):
         (part('form-data; name="file"; filename=""') + END, "file"),
         (part('form-data; name="file"; filename=".."') + END, "file"),
         (part('form-data; name="file"; filename="a/../"') + END, "file"),
+        (part('form-data; name="file"; filename="\u200b\u3164.\u3000"') + END, "file"),
     ],
-    ids=["no part", "other part", "one more", "twice", "no filename", "empty filename", "dots", "folder"],
+    ids=[
+        "no part",
+        "other part",
+        "one more",
+        "twice",
+        "no filename",
+        "empty filename",
+        "dots",
+        "folder",
+        "invisible",
+    ],
 )
 def test_a_form_with_wrong_parts_is_422_and_names_them(post_form, body, field):
     answer = post_form(body)
@@ -267,6 +278,8 @@ def test_a_form_with_wrong_parts_is_422_and_names_them(post_form, body, field):
         ("tab\there\x7f.txt", "tabhere.txt"),
         ("a" * 300 + ".jpg", "a" * 251 + ".jpg"),
         ("\u202egpj.exe", "gpj.exe"),
+        ("Screenshot at 3.04.05\u202fPM.png", "Screenshot at 3.04.05\u202fPM.png"),
+        ('say "hi".txt', 'say "hi".txt'),
     ],
 )
 def test_a_filename_is_stored_without_folders_and_control_characters(attach, sent, stored):

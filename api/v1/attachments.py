@@ -17,12 +17,12 @@ from falcon.media.multipart import BodyPart
 from msgspec import Meta
 
 from api.http import file_urls
-from api.http.bodies import read_file, require_plain, respond
+from api.http.bodies import MEMORY_BYTES, read_file, require_plain, respond
 from api.http.errors import Refused
 from api.http.file_names import clean_file_name, disposition_of
 from api.http.problems import required_message, unknown_message
 from api.http.queries import NoQuery, read_query
-from api.http.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
+from api.http.resource import MULTIPART, Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
@@ -213,7 +213,7 @@ class _Form:
     def _take(self, part: BodyPart) -> None:
         """Copy the part, because its stream ends when the next part is read."""
         if part.name == "file" and self._upload is None:
-            file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - `put` reads it
+            file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - `put` reads it
             copy = cast(BinaryIO, file)
             with disk_errors():
                 shutil.copyfileobj(part.stream, copy)

@@ -92,7 +92,7 @@ def add_text_patterns(schema: Schema, components: Mapping[str, Any]) -> None:
         schema = components[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format"}:
         pattern = schema.get("pattern", _NOT_BLANK if schema.get("minLength") else _NO_NUL)
-        schema["pattern"] = _FOR_JSON_SCHEMA.get(pattern, pattern).replace("\\Z", "$").replace("\\z", "$")
+        schema["pattern"] = (_FOR_JSON_SCHEMA.get(pattern) or pattern).replace("\\Z", "$").replace("\\z", "$")
     for inner in _inner(schema):
         add_text_patterns(inner, components)
 

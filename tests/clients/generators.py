@@ -63,7 +63,7 @@ GENERATORS = (
     Generator(
         "openapi-generator java",
         ("openapi_generator_java/Use.java",),
-        openapi_generator("java"),
+        openapi_generator("java", useSingleRequestParameter="true"),
         lambda tools, folder: [
             [
                 "javac",

@@ -30,7 +30,7 @@ created: dict[str, str] = {}
 def list_by_page() -> None:
     found, page, pages = [], 1, 1
     while page <= pages:
-        answer = TICKETS.list_tickets(page=page, per_page=2, property_id=PROPERTY_ID)
+        answer = TICKETS.list_tickets(page=page, per_page=2, property_id=[PROPERTY_ID])
         found += [ticket.id for ticket in answer.data]
         pages, page = answer.meta.pagination.total_pages, page + 1
     assert sorted(found) == json.loads(os.environ["TICKET_IDS"])
@@ -39,7 +39,9 @@ def list_by_page() -> None:
 def list_by_cursor() -> None:
     found, cursor = [], ""
     while cursor is not None:
-        answer = TICKETS.list_tickets(cursor=cursor, per_page=2, property_id=PROPERTY_ID, status=["open"])
+        answer = TICKETS.list_tickets(
+            cursor=cursor, per_page=2, property_id=[PROPERTY_ID], status=["open", "in_progress"]
+        )
         found += [ticket.id for ticket in answer.data]
         pagination = answer.meta.pagination
         cursor = pagination.next_cursor

@@ -48,7 +48,7 @@ created: dict[str, str] = {}
 def list_by_page() -> None:
     found, page, pages = [], 1, 1
     while page <= pages:
-        answer = list_tickets.sync(client=API, page=page, per_page=2, property_id=PROPERTY_ID)
+        answer = list_tickets.sync(client=API, page=page, per_page=2, property_id=[PROPERTY_ID])
         assert isinstance(answer, TicketSummaryPage), answer
         found += [ticket.id for ticket in answer.data]
         pages, page = answer.meta.pagination.total_pages, page + 1
@@ -62,8 +62,8 @@ def list_by_cursor() -> None:
             client=API,
             cursor=cursor,
             per_page=2,
-            property_id=PROPERTY_ID,
-            status=[ListTicketsStatusItem.OPEN],
+            property_id=[PROPERTY_ID],
+            status=[ListTicketsStatusItem.OPEN, ListTicketsStatusItem.IN_PROGRESS],
         )
         assert isinstance(answer, TicketSummaryPage), answer
         found += [ticket.id for ticket in answer.data]

@@ -45,7 +45,7 @@ func listByPage() error {
 	for page, pages := int64(1), int64(1); page <= pages; page++ {
 		perPage := int64(2)
 		answer, err := api.ListTicketsWithResponse(ctx, &client.ListTicketsParams{
-			Page: &page, PerPage: &perPage, PropertyId: &propertyId,
+			Page: &page, PerPage: &perPage, PropertyId: &[]string{propertyId},
 		})
 		if err != nil {
 			return err
@@ -66,8 +66,8 @@ func listByCursor() error {
 	cursor, perPage := "", int64(2)
 	for {
 		answer, err := api.ListTicketsWithResponse(ctx, &client.ListTicketsParams{
-			Cursor: &cursor, PerPage: &perPage, PropertyId: &propertyId,
-			Status: &[]client.ListTicketsParamsStatus{"open"},
+			Cursor: &cursor, PerPage: &perPage, PropertyId: &[]string{propertyId},
+			Status: &[]client.ListTicketsParamsStatus{"open", "in_progress"},
 		})
 		if err != nil {
 			return err

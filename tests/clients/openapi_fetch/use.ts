@@ -16,7 +16,7 @@ let ticketId = "";
 async function listByPage(): Promise<void> {
   const found: string[] = [];
   for (let page = 1, pages = 1; page <= pages; page++) {
-    const query = { page, per_page: 2, property_id: propertyId };
+    const query = { page, per_page: 2, property_id: [propertyId] };
     const { data, error } = await api.GET("/v1/tickets", { params: { query } });
     if (!data) throw unexpected(error);
     pages = data.meta.pagination.total_pages ?? 0;
@@ -29,7 +29,7 @@ async function listByCursor(): Promise<void> {
   const found: string[] = [];
   for (let cursor: string | null | undefined = ""; cursor != null; ) {
     const { data, error } = await api.GET("/v1/tickets", {
-      params: { query: { cursor, per_page: 2, property_id: propertyId, status: ["open"] } },
+      params: { query: { cursor, per_page: 2, property_id: [propertyId], status: ["open", "in_progress"] } },
     });
     if (!data) throw unexpected(error);
     found.push(...data.data.map((ticket) => ticket.id));

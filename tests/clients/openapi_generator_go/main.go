@@ -37,7 +37,7 @@ func main() {
 func listByPage() error {
 	var found []string
 	for page, pages := int64(1), int64(1); page <= pages; page++ {
-		answer, _, err := api.TicketsAPI.ListTickets(ctx).Page(page).PerPage(2).PropertyId(propertyId).Execute()
+		answer, _, err := api.TicketsAPI.ListTickets(ctx).Page(page).PerPage(2).PropertyId([]string{propertyId}).Execute()
 		if err != nil {
 			return err
 		}
@@ -52,8 +52,8 @@ func listByPage() error {
 func listByCursor() error {
 	var found []string
 	for cursor := ""; ; {
-		answer, _, err := api.TicketsAPI.ListTickets(ctx).Cursor(cursor).PerPage(2).PropertyId(propertyId).
-			Status([]string{"open"}).Execute()
+		answer, _, err := api.TicketsAPI.ListTickets(ctx).Cursor(cursor).PerPage(2).PropertyId([]string{propertyId}).
+			Status([]string{"open", "in_progress"}).Execute()
 		if err != nil {
 			return err
 		}

@@ -54,16 +54,12 @@ public class Use {
         System.exit(0);  // OkHttp keeps threads
     }
 
-    private static TicketSummaryPage list(Long page, String cursor, List<String> statuses) throws ApiException {
-        return tickets.listTickets(page, 2L, statuses, null, null, PROPERTY_ID, null, null, null, null, null, null,
-            null, null, cursor, null);
-    }
-
     private static void listByPage() throws Exception {
         List<String> found = new ArrayList<>();
         long pages = 1;
         for (long page = 1; page <= pages; page++) {
-            TicketSummaryPage answer = list(page, null, null);
+            TicketSummaryPage answer = tickets.listTickets().page(page).perPage(2L).propertyId(List.of(PROPERTY_ID))
+                .execute();
             pages = answer.getMeta().getPagination().getTotalPages();
             answer.getData().forEach(ticket -> found.add(ticket.getId()));
         }
@@ -74,7 +70,8 @@ public class Use {
         List<String> found = new ArrayList<>();
         String cursor = "";
         while (cursor != null) {
-            TicketSummaryPage answer = list(null, cursor, List.of("open"));
+            TicketSummaryPage answer = tickets.listTickets().cursor(cursor).perPage(2L).propertyId(List.of(PROPERTY_ID))
+                .status(List.of("open", "in_progress")).execute();
             answer.getData().forEach(ticket -> found.add(ticket.getId()));
             Pagination pagination = answer.getMeta().getPagination();
             cursor = pagination.getNextCursor();
@@ -86,7 +83,7 @@ public class Use {
     private static void create() throws Exception {
         NewTicket body = new NewTicket().title("Leak in Java").propertyId(PROPERTY_ID)
             .priority(NewTicket.PriorityEnum.HIGH);
-        TicketSummary ticket = tickets.createTicket(body, null, null).getData();
+        TicketSummary ticket = tickets.createTicket(body).execute().getData();
         ticketId = ticket.getId();
         require(ticket.getPriority() == TicketSummary.PriorityEnum.HIGH && ticket.getCategory().equals("general")
             && ticket.getAssignedTo() == null && ticket.getCreatedAt().getYear() > 2000, ticket);
@@ -94,15 +91,14 @@ public class Use {
 
     private static void change() throws Exception {
         TicketChanges body = new TicketChanges().status(TicketChanges.StatusEnum.IN_PROGRESS).assignedTo(ASSIGNEE_ID);
-        TicketSummary ticket = tickets.updateTicket(ticketId, body, null, null, null).getData();
+        TicketSummary ticket = tickets.updateTicket(ticketId, body).execute().getData();
         require(ticket.getStatus() == TicketSummary.StatusEnum.IN_PROGRESS
             && ticket.getAssignedTo().getId().equals(ASSIGNEE_ID), ticket);
     }
 
     private static void comment() throws Exception {
-        CommentView added = tickets.createTicketComment(ticketId, new NewComment().text("On my way"), null, null)
-            .getData();
-        List<CommentView> listed = tickets.listTicketComments(ticketId, null, null, null).getData();
+        CommentView added = tickets.createTicketComment(ticketId, new NewComment().text("On my way")).execute().getData();
+        List<CommentView> listed = tickets.listTicketComments(ticketId).execute().getData();
         require(listed.size() == 1 && listed.get(0).getId().equals(added.getId())
             && listed.get(0).getVisibility() == CommentView.VisibilityEnum.PUBLIC, listed);
     }
@@ -112,24 +108,23 @@ public class Use {
         Files.writeString(path, "a photograph");
         File file = path.toFile();
         file.deleteOnExit();
-        AttachmentView attachment = tickets.uploadTicketAttachment(ticketId, file, null, null).getData();
+        AttachmentView attachment = tickets.uploadTicketAttachment(ticketId, file).execute().getData();
         require(attachment.getFilename().equals(file.getName()) && attachment.getSize() == 12, attachment);
     }
 
     private static void webhook() throws Exception {
         NewWebhook body = new NewWebhook().url(System.getenv("WEBHOOK_URL"))
             .events(List.of(NewWebhook.EventsEnum.TICKET_CREATED));
-        RegisteredWebhook registered = webhooks.createWebhook(body, null, null).getData();
-        RegisteredWebhook rotated = webhooks.rotateWebhookSecret(registered.getId(), new NewSecret(), null, null)
-            .getData();
-        webhooks.deleteWebhook(registered.getId(), null, null);
+        RegisteredWebhook registered = webhooks.createWebhook(body).execute().getData();
+        RegisteredWebhook rotated = webhooks.rotateWebhookSecret(registered.getId(), new NewSecret()).execute().getData();
+        webhooks.deleteWebhook(registered.getId()).execute();
         require(rotated.getSecret() != null && !rotated.getSecret().equals(registered.getSecret()), rotated);
     }
 
     private static void refused() throws Exception {
         NewTicket body = new NewTicket().title("Leak").propertyId("no-such-property");
         try {
-            tickets.createTicket(body, null, null);
+            tickets.createTicket(body).execute();
         } catch (ApiException failure) {
             org.openapitools.client.model.Error error =
                 JSON.deserialize(failure.getResponseBody(), org.openapitools.client.model.Error.class);

@@ -42,4 +42,5 @@ Phone = Annotated[
 ]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
-SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to search for.")]
+# As long as a title, so that a title can be pasted.
+SearchText = Annotated[str, Meta(min_length=1, max_length=255, description="Words to search for.")]

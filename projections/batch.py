@@ -28,6 +28,7 @@ from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
 from projections.folding import CannotProject, kinds_of
 from projections.project_past_tickets import PastTickets
+from projections.project_search import SearchChanges
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
@@ -102,7 +103,7 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
-    past = PastTickets()
+    past, search = PastTickets(), SearchChanges()
     with conn.pipeline(), conn.transaction():
         blocked_ids = _claim(conn, batch, wait=wait)
         blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
@@ -111,8 +112,10 @@ def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, 
         blocked_positions = {entry.position for entry in blocked}
         events = [event for position, event in audited if position not in blocked_positions]
         for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-            _project_run(conn, list(run), past)
+            _project_run(conn, list(run), past, search)
         past.write_texts(conn)
+        search.put_past_texts(past.texts)
+        search.write(conn)
         if history:
             past.write_tickets(conn)
             project_audit.project(conn, audited, audit_rows)
@@ -151,7 +154,9 @@ def _is_rename(event: DomainEvent) -> bool:
     return type(event) in _RENAMES
 
 
-def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTickets) -> None:
+def _project_run(
+    conn: Connection, events: Sequence[DomainEvent], past: PastTickets, search: SearchChanges
+) -> None:
     """Project events that all change a name, or none of them.
 
     A new name is written into the tickets that are stored before it. Splitting a batch into such runs makes
@@ -171,7 +176,7 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTick
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows, past)
+        project_tickets.project(conn, tickets, ticket_rows, past, search)
 
 
 def _audit_if_decodable(conn: Connection, batch: Batch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,8 @@ from psycopg import sql
 
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
-from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
+from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
+from projections.search_query import parse_search
 
 Sort = Literal["created_at", "updated_at", "priority"]
 Order = Literal["asc", "desc"]
@@ -21,6 +21,7 @@ Order = Literal["asc", "desc"]
 _sql = {
     **named_queries(Path(__file__).parent / "sql" / "tickets.sql"),
     **named_queries(Path(__file__).parent / "sql" / "past_tickets.sql"),
+    **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
 _AFTER: dict[tuple[Sort, Order], LiteralString] = {
@@ -39,7 +40,7 @@ _ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
-_SIGNS = re.compile(r"[^\w\"]+")
+_PUBLIC = "D"  # the weight of terms that are not from internal comments
 _FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
@@ -52,17 +53,11 @@ _FILTERS: dict[str, LiteralString] = {
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
-    # Two index look-ups; an OR of them would read every ticket. An array, because with a sub-select the
-    # planner may walk a sort index and search all matches for each ticket.
-    "q": (
-        "t.id = ANY(ARRAY("
-        "SELECT id FROM read.tickets WHERE search @@ websearch_to_tsquery('english', %(q)s)"
-        " UNION ALL SELECT ticket_id FROM read.comments"
-        " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s)))"
-    ),
+    "q": _sql["worded"],
+    "no_words": "false",
     # For a list as of an earlier time. The first replaces `q`; the second is added unless the caller is an
     # auditor.
-    "q_as_of": _sql["worded_as_of"],
+    "q_as_of": compose(_sql["worded_as_of"], matches=sql.SQL(_sql["matches_as_of"])),
     "kept": _sql["not_deleted_since"],
 }
 
@@ -95,8 +90,13 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
 def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
     """The statement, composed of the fragments above, and its parameters, which contain all client values."""
     parameters = _filters(caller, query)
-    names = _names(caller, query, parameters)
+    search = None
     if query.q is not None:
+        search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
+        parameters["q" if search.has_words else "no_words"] = search.whole
+    names = _names(caller, query, parameters)
+    if search is not None:
+        parameters["required"], parameters["excluded"] = search.required, search.excluded
         parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
     if query.as_of is not None:
         parameters["as_of"] = query.as_of
@@ -132,18 +132,10 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     for name in ("status", "priority"):
         if values := getattr(query, name):
             given[name] = list(values)
-    for name in ("property_id", "created_after", "created_before", "updated_after", "updated_before", "q"):
+    for name in ("property_id", "created_after", "created_before", "updated_after", "updated_before"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
-    if query.q is not None:
-        given["q"] = _searchable(query.q)
     return given
-
-
-def _searchable(words: str) -> str:
-    """The words without series of three or more dashes: websearch_to_tsquery reads each dash as a NOT, even
-    with other signs in between, and fails at the 33rd nested one."""
-    return _SIGNS.sub(lambda signs: signs[0] if signs[0].count("-") < 3 else " ", words)
 
 
 @lru_cache(maxsize=512)

@@ -55,8 +55,9 @@ Phone = Annotated[
 ]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
+# As long as a title, so that a title can be pasted.
 SearchText = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=VISIBLE, description="Words to search for.")
+    str, Meta(min_length=1, max_length=255, pattern=VISIBLE, description="Words to search for.")
 ]
 
 

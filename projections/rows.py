@@ -128,6 +128,31 @@ class CommentRow(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class SearchPartRow(msgspec.Struct, frozen=True):
+    """The terms of a part of a ticket: of its texts, with an empty `part_id`, or of a comment.
+
+    The part was in force from `began_at` until `ended_at`; either may be infinite, so both are texts here.
+    `words` is the number of positions in `search`, a tsvector. `in_document`: the document of the ticket
+    contains the part.
+    """
+
+    ticket_id: str
+    ended_at: str
+    part_id: str
+    began_at: str
+    visibility: Visibility
+    words: int
+    in_document: bool | None
+    search: str
+
+
+class SearchDocumentRow(msgspec.Struct, frozen=True):
+    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A."""
+
+    ticket_id: str
+    search: str
+
+
 class AttachmentRow(msgspec.Struct, frozen=True):
     """A file of a ticket; its bytes are stored under `sha256`."""
 
@@ -164,6 +189,8 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "past_texts": PastTextRow,
     "comments": CommentRow,
     "attachments": AttachmentRow,
+    "search_parts": SearchPartRow,
+    "search_documents": SearchDocumentRow,
     "audit_events": AuditRow,
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -15,7 +14,8 @@ from psycopg import sql
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
-from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
+from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
+from projections.search_query import parse_search
 
 Sort = Literal["created_at", "updated_at", "priority"]
 Order = Literal["asc", "desc"]
@@ -23,6 +23,7 @@ Order = Literal["asc", "desc"]
 _sql = {
     **named_queries(Path(__file__).parent / "sql" / "tickets.sql"),
     **named_queries(Path(__file__).parent / "sql" / "past_tickets.sql"),
+    **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
 _AFTER: dict[tuple[Sort, Order], LiteralString] = {
@@ -41,7 +42,7 @@ _ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
-_SIGNS = re.compile(r"[^\w\"]+")
+_PUBLIC = "D"  # the weight of terms that are not from internal comments
 _FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
@@ -58,17 +59,11 @@ _FILTERS: dict[str, LiteralString] = {
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
-    # Two index look-ups; an OR of them would read every ticket. An array, because with a sub-select the
-    # planner may walk a sort index and search all matches for each ticket.
-    "q": (
-        "t.id = ANY(ARRAY("
-        "SELECT id FROM read.tickets WHERE search @@ websearch_to_tsquery('english', %(q)s)"
-        " UNION ALL SELECT ticket_id FROM read.comments"
-        " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s)))"
-    ),
+    "q": _sql["worded"],
+    "no_words": "false",
     # For a list as of an earlier time. The first replaces `q`; the second is added unless the caller is an
     # auditor.
-    "q_as_of": _sql["worded_as_of"],
+    "q_as_of": compose(_sql["worded_as_of"], matches=sql.SQL(_sql["matches_as_of"])),
     "kept": _sql["not_deleted_since"],
 }
 
@@ -108,8 +103,13 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
     It returns up to one ticket more than the limit.
     """
     parameters = _filters(caller, query)
-    names = _names(caller, query, parameters)
+    search = None
     if query.q is not None:
+        search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
+        parameters["q" if search.has_words else "no_words"] = search.whole
+    names = _names(caller, query, parameters)
+    if search is not None:
+        parameters["required"], parameters["excluded"] = search.required, search.excluded
         parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
     if query.as_of is not None:
         parameters["as_of"] = query.as_of
@@ -144,11 +144,9 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     for name in ("status", "priority", "category"):
         if values := getattr(query, name):
             given[name] = list(values)
-    for name in ("created_after", "created_before", "updated_after", "updated_before", "q"):
+    for name in ("created_after", "created_before", "updated_after", "updated_before"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
-    if query.q is not None:
-        given["q"] = _searchable(query.q)
     return given
 
 
@@ -158,12 +156,6 @@ def _assignees(assigned_to: Sequence[str]) -> dict[str, Any]:
     if len(ids) == len(assigned_to):
         return id_parameters("assigned_to", ids)
     return {"assigned_to_or_none": ids} if ids else {"unassigned": True}
-
-
-def _searchable(words: str) -> str:
-    """The words without series of three or more dashes: websearch_to_tsquery reads each dash as a NOT, even
-    with other signs in between, and fails at the 33rd nested one."""
-    return _SIGNS.sub(lambda signs: signs[0] if signs[0].count("-") < 3 else " ", words)
 
 
 @lru_cache(maxsize=512)

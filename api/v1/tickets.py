@@ -28,6 +28,18 @@ from projections.ticket_query import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
 from projections.views import Names, TicketDetail, TicketSummary
 
+SearchedWords = Annotated[
+    SearchText,
+    Meta(
+        description="Finds the tickets that contain all these words, in the title, the description and the"
+        " visible comments together, in any order. Case and accents make no difference. The beginning of a"
+        " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with that word."
+        ' `"no water"` finds exactly these words, one after the other. Other signs only separate words.'
+        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. Without a"
+        " word nothing is found."
+    ),
+]
+
 
 class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The filters and the order of a list. Filters combine with AND, the items of one filter with OR."""
@@ -43,7 +55,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     created_before: datetime | None = None
     updated_after: datetime | None = None
     updated_before: datetime | None = None
-    q: SearchText | None = None
+    q: SearchedWords | None = None
     as_of: AS_OF = None
     sort: Sort = "created_at"
     order: Order = "desc"

@@ -25,7 +25,7 @@ SELECT pg_notify('ticketing_projected', %(position)s::text);
 -- name: analyze_copy
 ANALYZE read_next.properties, read_next.units, read_next.users, read_next.tickets, read_next.comments,
         read_next.attachments, read_next.past_tickets, read_next.past_texts,
-        read_next.audit_events;
+        read_next.search_parts, read_next.search_documents, read_next.audit_events;
 
 -- name: summarize_copy
 -- Autovacuum would do this later. Until then, searches would read every row that was just written.
@@ -37,6 +37,8 @@ ALTER TABLE read_next.tickets SET UNLOGGED;
 ALTER TABLE read_next.past_texts SET UNLOGGED;
 ALTER TABLE read_next.comments SET UNLOGGED;
 ALTER TABLE read_next.attachments SET UNLOGGED;
+ALTER TABLE read_next.search_parts SET UNLOGGED;
+ALTER TABLE read_next.search_documents SET UNLOGGED;
 
 -- name: take_snapshot
 -- The first statement of a REPEATABLE READ transaction takes the snapshot of the whole transaction.

@@ -160,7 +160,9 @@ class Histories:
             "priority": self._random.choice(PRIORITIES),
             "assigned_to": self._random.choice(("none", *PEOPLE)),
             "property_id": self._random.choice(PROPERTIES),
-            "q": self._random.choice(WORDS),
+            "q": " ".join(
+                self._random.choice(("", "-", "")) + word for word in self._random.sample(WORDS, 2)
+            ),
             "updated_before": datetime.now(UTC).isoformat(),
         }
         for name in self._random.sample(list(filters), self._random.choice((0, 1, 1, 2))):

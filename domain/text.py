@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
 from msgspec import Meta
@@ -43,3 +44,10 @@ Phone = Annotated[
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
 SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to search for.")]
+
+
+def fold_case(text: str) -> str:
+    """The text for comparisons that ignore case, surrounding and repeated white space, and whether characters
+    are composed (Unicode 3.13, D145)."""
+    folded = unicodedata.normalize("NFD", " ".join(text.split())).casefold()
+    return unicodedata.normalize("NFC", folded)

@@ -47,6 +47,8 @@ _FILTERS: dict[str, LiteralString] = {
     "priority": "t.priority = ANY(%(priority)s)",
     "assigned_to": "t.assignee_id = %(assigned_to)s",
     "unassigned": "t.assignee_id IS NULL",
+    "inactive": _sql["has_inactive_assignee"],
+    "not_closed": "t.status <> 'closed'",
     "property_id": "t.property_id = %(property_id)s",
     "created_after": "t.created_at > %(created_after)s",
     "created_before": "t.created_at < %(created_before)s",
@@ -68,7 +70,9 @@ _FILTERS: dict[str, LiteralString] = {
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of tickets. Filters combine with AND; `assigned_to="none"` finds the unassigned.
+    """One page of tickets. Filters combine with AND; `assigned_to="none"` finds the unassigned, and
+    `assigned_to="inactive"` those whose assignee can no longer work on them, without closed ones unless
+    `status` is given.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
     `last_key` of the page before. Without `count` the page has no total.
@@ -127,6 +131,10 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
         given["reach"] = list(caller.property_ids)
     if query.assigned_to == "none":
         given["unassigned"] = True
+    elif query.assigned_to == "inactive":
+        given["inactive"] = True
+        if not query.status:
+            given["not_closed"] = True
     elif query.assigned_to is not None:
         given["assigned_to"] = query.assigned_to
     for name in ("status", "priority"):

@@ -11,7 +11,7 @@ import psycopg
 import psycopg_pool
 import structlog
 
-from domain.errors import Details, DomainError, Invalid
+from domain.errors import Details, DomainError
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
 from infrastructure.storage.recorder import outcome_is_unknown
 
@@ -135,8 +135,7 @@ def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: 
 
 
 def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    details = error.details if isinstance(error, Invalid) else None
-    fail(req, resp, error.code, str(error), details=details)
+    fail(req, resp, error.code, str(error), details=error.details)
 
 
 def _on_http_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:

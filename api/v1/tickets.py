@@ -20,6 +20,7 @@ from api.v1.shapes import known_names, ticket_summary
 from api.v1.ticket_rows import visible_detail, visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
+from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import SearchText
 from domain.ticket import Priority, Status, Ticket
@@ -54,7 +55,9 @@ class Tickets(Resource):
         "GET": Operation(
             summary="List tickets",
             description="The items of a list in a filter are separated by commas. `assigned_to=none` finds"
-            " unassigned tickets. `q` searches title, description and visible comments. For a list of any"
+            " unassigned tickets, `assigned_to=me` those of the key's user, and `assigned_to=inactive` those"
+            " whose assignee is deactivated or has lost access to the property; closed ones only if `status`"
+            " says so. `q` searches title, description and visible comments. For a list of any"
             " length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the"
             " tickets as they were at that moment: filters and order apply to their state then. The names of"
             " properties, units and users are current.",
@@ -81,8 +84,8 @@ class Tickets(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        query = read_query(req, TicketListQuery)
-        page = list_tickets(self.services.pool, req.context.caller, self._ticket_query(query))
+        query, caller = read_query(req, TicketListQuery), req.context.caller
+        page = list_tickets(self.services.pool, caller, self._ticket_query(query, caller))
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -93,14 +96,24 @@ class Tickets(Resource):
         names = known_names(self.services.store, context.caller, ticket)
         respond_with_ticket(resp, self.services, ticket, names, status=201)
 
-    def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
+    def _ticket_query(self, query: TicketListQuery, caller: Caller) -> TicketQuery:
         return convert_query(
             query,
             TicketQuery,
+            assigned_to=_assignee_of(query.assigned_to, caller),
             as_of=None if query.as_of is None else moment_of(query.as_of),
             after=read_cursor(query, self.services.signing_key),
             count=query.cursor is None,
         )
+
+
+def _assignee_of(assigned_to: str | None, caller: Caller) -> str | None:
+    """The value of the filter, with the caller's id for `me`. Raises Invalid if there is no such user."""
+    if assigned_to != "me":
+        return assigned_to
+    if caller.user_id is None:
+        raise Invalid({"assigned_to": ["This key belongs to no user, so `me` names nobody."]})
+    return caller.user_id
 
 
 class TicketItem(Resource):

@@ -12,9 +12,11 @@ import msgspec
 import psycopg
 
 from cli.output import Progress, note
+from commands.email_addresses import fill, is_filled
 from domain.access import Context, system_context
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_key_file, verify_vault
+from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.event_store import EventStore
@@ -130,12 +132,15 @@ def prepare(settings: Settings) -> list[str]:
     owner = settings.migrate_database_url or dsn
     done = [f"migration {name}" for name in migrate(owner)]
     grant_to_application(owner, dsn)
-    with connect(dsn, application="ticketing-cli") as conn:
+    with connect(dsn, application="ticketing-cli", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         if not has_master_key(conn):
             make_key_file(settings)
         vault = load_vault(settings)
         verify_vault(conn, vault)
         drop_tables_left_behind(conn)
+        if not is_filled(conn):
+            fill(conn, vault)
+            done.append("e-mail addresses indexed")
         state = read_schema_state(conn)
         has_events = fetch_value(conn, "SELECT EXISTS (SELECT FROM es.stored_events)", default=False)
         if state == "absent" and not has_events:
@@ -157,7 +162,7 @@ def require_ready(settings: Settings, *, to_serve: bool = False) -> None:
     vault = load_vault(settings)
     try:
         with connect(settings.database_url or "", application="ticketing-cli") as conn:
-            lacking = pending_migrations(conn) or read_schema_state(conn) == "absent"
+            lacking = pending_migrations(conn) or read_schema_state(conn) == "absent" or not is_filled(conn)
             if not lacking:
                 verify_vault(conn, vault)
             if to_serve and not lacking:

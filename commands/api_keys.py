@@ -155,6 +155,8 @@ def _require_valid(store: EventStore, command: IssueKey, context: Context) -> No
         user = store.find(User, command.user_id)
         if user is None or user.is_erased:
             details["user_id"] = [f"There is no user {command.user_id}."]
+        elif not user.is_active:
+            details["user_id"] = [f"The user {user.id} is deactivated. Reactivate the user first."]
         elif not at_least(user.role, command.role):
             details["role"] = [
                 f"{user.id} has the role {user.role}; the key may not have the higher role {command.role}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated
 
 from msgspec import Meta
@@ -69,3 +70,10 @@ def is_id(text: str) -> bool:
 def is_visible(text: str) -> bool:
     """Whether the text has a character that can be seen."""
     return re.search(VISIBLE, text) is not None
+
+
+def fold_case(text: str) -> str:
+    """The text for comparisons that ignore case, surrounding and repeated white space, and whether characters
+    are composed (Unicode 3.13, D145)."""
+    folded = unicodedata.normalize("NFD", " ".join(text.split())).casefold()
+    return unicodedata.normalize("NFC", folded)

@@ -45,7 +45,8 @@ class UnitRow(msgspec.Struct, frozen=True):
 
 
 class UserRow(msgspec.Struct, frozen=True):
-    """`preferences` is decoded JSON; `read_preferences` converts it."""
+    """`preferences` is decoded JSON; `read_preferences` converts it. `search` has the words by which the
+    person is found (projections/people_search.py)."""
 
     id: str
     version: int
@@ -55,6 +56,8 @@ class UserRow(msgspec.Struct, frozen=True):
     role: Role
     property_ids: list[str]
     preferences: dict[str, Any]
+    is_active: bool
+    search: str
     created_at: datetime
     updated_at: datetime
 

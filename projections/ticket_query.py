@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +42,18 @@ _ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
 _PUBLIC = "D"  # the weight of terms that are not from internal comments
+_INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
+_INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
+
+
+def _any_of(name: LiteralString, inactive: LiteralString) -> LiteralString:
+    """The fragment of a filter by assignees whose items are ids, "none" and "inactive"."""
+    return (
+        f"(t.assignee_id = ANY(%({name})s) OR 'none' = ANY(%({name})s) AND t.assignee_id IS NULL"
+        f" OR 'inactive' = ANY(%({name})s) AND {inactive})"
+    )
+
+
 _FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
@@ -50,7 +61,10 @@ _FILTERS: dict[str, LiteralString] = {
     "priority": "t.priority = ANY(%(priority)s)",
     **id_filter("t.assignee_id", "assigned_to"),
     "unassigned": "t.assignee_id IS NULL",
-    "assigned_to_or_none": "(t.assignee_id = ANY(%(assigned_to_or_none)s) OR t.assignee_id IS NULL)",
+    "inactive": _INACTIVE,
+    "inactive_not_closed": _INACTIVE_NOT_CLOSED,
+    "mixed": _any_of("mixed", _INACTIVE),
+    "mixed_not_closed": _any_of("mixed_not_closed", _INACTIVE_NOT_CLOSED),
     **id_filter("t.property_id", "property_id"),
     **id_filter("t.unit_id", "unit_id"),
     **id_filter("t.requester_id", "requester_id"),
@@ -69,8 +83,9 @@ _FILTERS: dict[str, LiteralString] = {
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of tickets. Filters combine with AND, the items of one filter with OR; the item "none" of
-    `assigned_to` finds the unassigned.
+    """One page of tickets. Filters combine with AND, the items of one filter with OR. The item "none" of
+    `assigned_to` finds the unassigned, and "inactive" those whose assignee can no longer work on them,
+    without closed ones unless `status` is given.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
     `last_key` of the page before. Without `count` the page has no total.
@@ -138,7 +153,7 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
             given["reach"] = list(caller.key_property_ids)
     elif caller.property_ids is not None:
         given["reach"] = list(caller.property_ids)
-    given |= _assignees(query.assigned_to)
+    given |= _assignees(query)
     for name in ("property_id", "unit_id", "requester_id"):
         given |= id_parameters(name, getattr(query, name))
     for name in ("status", "priority", "category"):
@@ -150,12 +165,17 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     return given
 
 
-def _assignees(assigned_to: Sequence[str]) -> dict[str, Any]:
-    """The parameter of the filter by assignees, of whom "none" means no one."""
-    ids = [item for item in assigned_to if item != "none"]
-    if len(ids) == len(assigned_to):
-        return id_parameters("assigned_to", ids)
-    return {"assigned_to_or_none": ids} if ids else {"unassigned": True}
+def _assignees(query: TicketQuery) -> dict[str, Any]:
+    """The parameter of the filter by assignees, under the name of the fragment that fits its items."""
+    items = set(query.assigned_to)
+    if items == {"none"}:
+        return {"unassigned": True}
+    closed = "" if query.status else "_not_closed"
+    if items == {"inactive"}:
+        return {f"inactive{closed}": True}
+    if items & {"none", "inactive"}:
+        return {f"mixed{closed}": list(items)}
+    return id_parameters("assigned_to", query.assigned_to)
 
 
 @lru_cache(maxsize=512)

@@ -28,7 +28,7 @@ from api.v1.history import TicketHistory
 from api.v1.proofs import EventProofs, Export, ExportManifest
 from api.v1.properties import Properties, PropertyItem, Units
 from api.v1.tickets import TicketItem, TicketRestoration, Tickets
-from api.v1.users import UserErasure, UserItem, Users
+from api.v1.users import OwnUser, UserErasure, UserItem, UserLink, Users
 from api.v1.webhook_deliveries import (
     WebhookDeliveries,
     WebhookDelivery,
@@ -38,6 +38,7 @@ from api.v1.webhook_deliveries import (
     WebhookTest,
 )
 from api.v1.webhooks import WebhookItem, WebhookList, WebhookSecret
+from pages import one_time_link
 from pages.applications import Applications
 from pages.common import unsent
 from pages.common.context import Request
@@ -61,7 +62,9 @@ ROUTES: Routes = (
     ("/v1/tickets/{ticket_id}/attachments", Attachments),
     ("/v1/attachments/{attachment_id}", AttachmentFile),
     ("/v1/users", Users),
+    ("/v1/users/me", OwnUser),
     ("/v1/users/{user_id}", UserItem),
+    ("/v1/users/{user_id}/one-time-link", UserLink),
     ("/v1/users/{user_id}/erase", UserErasure),
     ("/v1/properties", Properties),
     ("/v1/properties/{property_id}", PropertyItem),
@@ -91,6 +94,7 @@ ROUTES: Routes = (
 PAGES: Routes = (
     ("/admin/sign-in", SignInPage),
     ("/admin/sign-out", SignOut),
+    (one_time_link.PATH, one_time_link.OneTimeLinkPage),
     (STYLE_PATH, Style),
     ("/oauth/authorize", Authorize),
     ("/oauth/applications", Applications),

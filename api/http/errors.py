@@ -12,7 +12,7 @@ import psycopg_pool
 import structlog
 
 from api.http.error_size import shorten_details, shorten_text
-from domain.errors import Details, DomainError, Invalid
+from domain.errors import Details, DomainError
 from infrastructure.process.failures import describe_error
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
 from infrastructure.storage.outcomes import may_have_changed
@@ -141,8 +141,7 @@ def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: 
 
 
 def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    details = error.details if isinstance(error, Invalid) else None
-    fail(req, resp, error.code, str(error), details=details)
+    fail(req, resp, error.code, str(error), details=error.details)
 
 
 def _on_http_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:

@@ -18,6 +18,7 @@ OAUTH_ACCESS = "mto_"
 OAUTH_REFRESH = "mtr_"
 OAUTH_CODE = "mtc_"
 OAUTH_CLIENT_SECRET = "mtk_"  # noqa: S105 - the prefix of the secret
+ONE_TIME_LINK = "mtl_"  # in the address with which a person sets a password
 FORM = "mtf_"  # binds the sign-in form to a browser
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase

@@ -99,6 +99,10 @@ class WatermarkMissing(Exception):
     """A trigger that makes the log append-only and safe to follow is absent or disabled."""
 
 
+class RowExists(IntegrityError):
+    """A row of the statements that commit with the events exists already. Nothing was stored."""
+
+
 class OutOfDate(Exception):
     """An aggregate that the decision relied on has changed. Nothing was stored: load and decide again."""
 
@@ -164,8 +168,9 @@ class WatermarkRecorder(ApplicationRecorder):
 
         `statements` run first in the same commit, so that positions are assigned as late as possible. Raises
         OutOfDate, and stores nothing, if an aggregate in `unless_changed` has another last event. Raises
-        IntegrityError when a version, or a row of `statements`, exists already. Does not retry: after a
-        psycopg.OperationalError, `outcome_is_unknown` returns whether the commit may have happened.
+        IntegrityError when a version exists already, and RowExists when a row of `statements` does. Does not
+        retry: after a psycopg.OperationalError, `outcome_is_unknown` returns whether the commit may have
+        happened.
         """
         if not stored_events:
             return []
@@ -180,7 +185,8 @@ class WatermarkRecorder(ApplicationRecorder):
                         conn.execute("SELECT es.stored_events_lock()")
                     return _insert(conn, stored_events, unless_changed)
         except psycopg.errors.UniqueViolation as error:
-            raise IntegrityError(str(error)) from error
+            kind = IntegrityError if error.diag.schema_name == "es" else RowExists
+            raise kind(str(error)) from error
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""

@@ -49,12 +49,14 @@ CREATE TABLE users (
     role text NOT NULL,
     property_ids text[] NOT NULL,
     preferences jsonb NOT NULL,
+    is_active boolean NOT NULL,
+    search text NOT NULL,                                   -- projections/people_search.py
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
 -- No statistics: their samples would contain personal data after an erasure.
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
-                  ALTER COLUMN phone SET STATISTICS 0;
+                  ALTER COLUMN phone SET STATISTICS 0, ALTER COLUMN search SET STATISTICS 0;
 
 -- Denormalised: a list reads this table only. `names_changed`: a name in the row has changed since the version began,
 -- so that the version no longer identifies one representation.

@@ -43,7 +43,6 @@ def site(database, tmp_path):
                 user_id,
                 operator(),
                 name=f"Name of {user_id}",
-                email="a@example.com",
                 role="staff",
                 property_ids=PROPERTIES,
             )

@@ -37,7 +37,7 @@ def people(store, catch_up):
             user_id,
             operator(),
             name=user_id,
-            email="a@example.com",
+            email=f"{user_id}@example.com",
             role=role,
             property_ids=property_ids,
         )

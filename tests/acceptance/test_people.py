@@ -14,6 +14,7 @@ from domain.user import User, UserPasswordChanged
 from tests.acceptance.panel import hidden
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import PASSWORD, Browser, forms_of, give_password
+from tests.support.chromium import new_page, running_chromium, save_screenshot_if_enabled
 from tests.support.log import events_after
 from tests.support.oauth import ask, make_app, refresh, tokens_for
 from tests.support.waiting import eventually
@@ -370,6 +371,49 @@ def test_guesses_of_the_current_password_are_delayed(site):
 
     assert set(statuses[:5]) == {422}
     assert 429 in statuses[5:]
+
+
+def test_a_person_gets_access_by_a_link_and_loses_it_in_a_browser_without_script(site):
+    give_password(site.store, PEOPLE["manager"][0])
+    person = site.person(name="Alex Access", role="staff")
+    with running_chromium() as chromium:
+        page = new_page(chromium, site.base_url, java_script_enabled=False)
+        page.goto("/admin/password")
+        page.get_by_label("E-mail address").fill(PEOPLE["manager"][0])
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        save_screenshot_if_enabled(page, "own-password")
+        page.goto(f"/admin/users/{person['id']}")
+        save_screenshot_if_enabled(page, "person")
+        page.get_by_role("link", name="One-time link").click()
+        page.get_by_role("button", name="Make link").click()
+        save_screenshot_if_enabled(page, "person-link")
+        link = page.get_by_label("Link for Alex Access").input_value()
+
+        guest = new_page(chromium, site.base_url, java_script_enabled=False)
+        guest.goto(link)
+        guest.get_by_label("New password").fill(NEW_PASSWORD)
+        guest.get_by_label("Repeat the password").fill(NEW_PASSWORD)
+        save_screenshot_if_enabled(guest, "one-time-link")
+        guest.get_by_role("button", name="Set password").click()
+        save_screenshot_if_enabled(guest, "one-time-link-used")
+        guest.get_by_role("link", name="Sign in").click()
+        guest.get_by_label("E-mail address").fill(person["email"])
+        guest.get_by_label("Password").fill(NEW_PASSWORD)
+        guest.get_by_role("button", name="Sign in").click()
+        guest.wait_for_url("**/admin")
+
+        page.goto(f"/admin/users/{person['id']}")
+        page.get_by_role("link", name="Deactivate").click()
+        save_screenshot_if_enabled(page, "deactivate")
+        page.get_by_role("button", name="Deactivate").click()
+        save_screenshot_if_enabled(page, "person-deactivated")
+        guest.reload()
+        assert "/admin/sign-in" in guest.url
+        page.goto("/admin/users")
+        save_screenshot_if_enabled(page, "people")
+        page.goto("/admin/tickets?assigned_to=inactive")
+        save_screenshot_if_enabled(page, "tickets-inactive")
 
 
 def test_the_panel_deactivates_and_reactivates_and_shows_a_link_once(site):

@@ -104,10 +104,17 @@ def use_link(store: EventStore, secret: str, password: str, context: Context) ->
 
 
 def _find(store: EventStore, secret: str) -> tuple[str, User]:
+    """The link's id and its person.
+
+    The link is read again after the person: a use that commits before this second read has deleted the link,
+    and one that commits later has changed the person, so that saving this version of the person conflicts.
+    """
     if not has_form(secret, ONE_TIME_LINK):
         raise LinkInvalid
-    for link_id, user_id in store.select(sql["find_link"], {"secret_sha256": digest(secret)}):
+    parameters = {"secret_sha256": digest(secret)}
+    for _, user_id in store.select(sql["find_link"], parameters):
         user = store.find(User, user_id)
-        if user is not None and user.is_active:
-            return str(link_id), user
+        for link_id, _ in store.select(sql["find_link"], parameters):
+            if user is not None and user.is_active:
+                return str(link_id), user
     raise LinkInvalid

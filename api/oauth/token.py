@@ -11,6 +11,7 @@ from oauthlib.oauth2 import OAuth2Error
 from api.http.errors import Failure
 from api.http.forms import read_form
 from api.http.resource import Operation, Resource
+from api.oauth.descriptions import describe_error
 from api.oauth.server import Server
 from commands.oauth_grants import purge
 
@@ -111,7 +112,9 @@ def _answer(req: falcon.Request, resp: falcon.Response, endpoint: Any, fields: l
         body, status = error.json, error.status_code
     if status >= 400:
         failure = json.loads(body)
-        _fail(resp, status, failure["error"], failure.get("error_description"))
+        _fail(
+            resp, status, failure["error"], describe_error(failure["error"], failure.get("error_description"))
+        )
         req.context.error_code = failure["error"]
         return
     resp.status = status
@@ -120,11 +123,10 @@ def _answer(req: falcon.Request, resp: falcon.Response, endpoint: Any, fields: l
     _forbid_caching(resp)
 
 
-def _fail(resp: falcon.Response, status: int, error: str, description: str | None) -> None:
+def _fail(resp: falcon.Response, status: int, error: str, description: str) -> None:
     resp.status = status
     resp.content_type = falcon.MEDIA_JSON
-    body = {"error": error} | ({"error_description": _plain(description)} if description else {})
-    resp.data = json.dumps(body).encode()
+    resp.data = json.dumps({"error": error, "error_description": _plain(description)}).encode()
     _forbid_caching(resp)
     if status == 401:
         resp.set_header("WWW-Authenticate", _CHALLENGE)

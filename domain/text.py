@@ -18,6 +18,7 @@ _UNDRAWN = (
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     r"\ufe00-\ufe0f\uffa0\ufff0-\ufffb"
 )
+_HIDDEN = _BLANK + _UNDRAWN
 _UNDRAWN_BEYOND_FFFF = r"\U00016fe4\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 VISIBLE = rf"[^{_BLANK}{_UNDRAWN}{_UNDRAWN_BEYOND_FFFF}]"  # at least one character that can be seen
 # The same for JSON Schema, whose escapes end at U+FFFF, and without NUL.
@@ -41,7 +42,7 @@ Email = Annotated[
     Meta(
         min_length=3,
         max_length=254,
-        pattern=rf"^[^@{_BLANK}]+@[^@.{_BLANK}]+(\.[^@.{_BLANK}]+)+\Z",
+        pattern=rf"^[^@{_HIDDEN}]+@[^@.{_HIDDEN}]+(\.[^@.{_HIDDEN}]+)+\Z",
         description="An e-mail address.",
     ),
 ]

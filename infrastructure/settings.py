@@ -14,6 +14,8 @@ import msgspec
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import ProgrammingError
 
+from domain.web_origin import parse_origin
+
 IpNetwork = IPv4Network | IPv6Network
 
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
@@ -54,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     webhook_allow_private_addresses: bool = False
     trusted_proxies: tuple[IpNetwork, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     webhook_retry_seconds: tuple[float, ...] = WEBHOOK_RETRY_SECONDS
     webhook_timeout_seconds: float = 15.0
     webhook_retention_days: int = 90
@@ -98,6 +101,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_level=_log_level(env),
         webhook_allow_private_addresses=_one_of(env, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0", "1") == "1",
         trusted_proxies=_networks(env, "TRUSTED_PROXIES"),
+        cors_origins=_origins(env, "CORS_ORIGINS"),
         webhook_retry_seconds=_seconds_list(env, "WEBHOOK_RETRY_SECONDS", WEBHOOK_RETRY_SECONDS),
         webhook_timeout_seconds=_integer(env, "WEBHOOK_TIMEOUT_SECONDS", 15, 1, 60),
         webhook_retention_days=_integer(env, "WEBHOOK_RETENTION_DAYS", 90, 7, 36_500),
@@ -162,6 +166,18 @@ def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
         raise BadSettings(
             f"{name}: {error}. It must list networks, such as 10.0.0.0/8,192.168.1.7."
         ) from None
+
+
+def _origins(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    parts = [part.strip() for part in (env.get(name) or "").split(",") if part.strip()]
+    origins = [parse_origin(part) for part in parts]
+    if None in origins:
+        part = parts[origins.index(None)]
+        raise BadSettings(
+            f"{name}: {part!r} is not an origin. It must list origins of web pages, such as"
+            " https://board.example.com,http://localhost:3000."
+        )
+    return tuple(origin for origin in origins if origin is not None)
 
 
 def _seconds_list(env: Mapping[str, str], name: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import falcon
 
+from api.http.admission import RESOURCE_METADATA_PATH
 from api.http.errors import add_error_handlers
 from api.http.gate import Gate
 from api.http.openapi import OpenApi, describe
@@ -17,7 +18,7 @@ from api.http.services import Services
 from api.monitoring.health import Live, Ready
 from api.monitoring.metrics import Metrics
 from api.oauth import token
-from api.oauth.metadata import Metadata
+from api.oauth.metadata import Metadata, ResourceMetadata
 from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint
 from api.v1.attachments import AttachmentFile, Attachments
 from api.v1.audit import AuditEvents
@@ -102,6 +103,7 @@ PAGES: Routes = (
     ("/oauth/revoke", RevocationEndpoint),
     ("/oauth/introspect", IntrospectionEndpoint),
     (METADATA_PATH, Metadata),
+    (RESOURCE_METADATA_PATH, ResourceMetadata),
     *PANEL,
 )
 

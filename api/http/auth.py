@@ -109,7 +109,7 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _unauthenticated(message: str) -> Refused:
-    return Refused("unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
+    return Refused("unauthenticated", message)
 
 
 def _caller(found: _Found, kind: AuthKind) -> Caller:

@@ -170,16 +170,19 @@ def _on_unexpected_error(req: falcon.Request, resp: falcon.Response, error: Any,
 
 
 def _advice(req: falcon.Request) -> str:
-    """What a client can do after a failure. For a write this depends on whether it may have been made."""
+    """What to do after a failure. For a write this depends on whether it may have been made, by this request
+    or by the one that it repeats."""
     if req.method in _SAFE:
         return "Try again."
-    if not may_have_changed():
-        return "Nothing was changed. Try again."
-    if req.get_header("Idempotency-Key"):
-        return (
-            "The change may have been made or not. Send the same request with the same Idempotency-Key again."
-        )
-    return (
-        "The change may have been made or not. Read the object again to find out. A request with an"
-        " Idempotency-Key can be repeated without that."
-    )
+    is_api = getattr(req.context, "render_failure", None) is None
+    has_key = req.get_header("Idempotency-Key") is not None
+    if not may_have_changed() and not getattr(req.context, "is_retry", False):
+        tip = " Requests with an Idempotency-Key can be repeated safely." if is_api and not has_key else ""
+        return f"Nothing was changed. Try again.{tip}"
+    if not is_api:
+        next_step = "Check that before you send it again."
+    elif has_key:
+        next_step = "Send the request again with the same Idempotency-Key."
+    else:
+        next_step = "Read the object to find out. With an Idempotency-Key you could send the request again."
+    return f"It is unknown whether the change was made. {next_step}"

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 import falcon
 import structlog
 
-from api.http import admission, idempotency
+from api.http import admission, cors, idempotency
 from api.http.access_notes import Note
 from api.http.context import RequestContext, client_address
 from api.http.errors import Refused, RenderFailure, not_found
@@ -53,6 +53,7 @@ class Gate:
         self._services = services
         self._headers = _HEADERS | (_HTTPS_ONLY if services.settings.base_url.startswith("https://") else {})
         self._pool = services.pool
+        self._origins = cors.AllowedOrigins(services.pool, services.settings.cors_origins)
         self._failures = failures
         self._pages = pages
 
@@ -74,7 +75,8 @@ class Gate:
             if req.path.startswith(prefix):
                 context.render_failure = render
                 break
-        if not _PATH.fullmatch(req.path):
+        cors.allow_origin(self._origins, req, resp)
+        if not resp.complete and not _PATH.fullmatch(req.path):
             self._redirect_without_slash(req, resp)
 
     def process_resource(

@@ -32,6 +32,13 @@ def make_token(prefix: str) -> str:
     return prefix + random + _checksum(random)
 
 
+def derive_token(prefix: str, secret: bytes) -> str:
+    """The token with this prefix that is computed from 64 secret bytes; always the same one."""
+    number = int.from_bytes(secret[:64])  # 512 bits, so that the remainder is almost uniform
+    random = _base62(number % len(_ALPHABET) ** _RANDOM, _RANDOM)
+    return prefix + random + _checksum(random)
+
+
 def has_form(token: str, prefix: str) -> bool:
     """Whether the text has the form of a token with this prefix, checksum included."""
     body = token.removeprefix(prefix)
@@ -46,9 +53,12 @@ def digest(token: str) -> bytes:
 
 
 def _checksum(random: str) -> str:
-    number = zlib.crc32(random.encode())
+    return _base62(zlib.crc32(random.encode()), _CHECKSUM)
+
+
+def _base62(number: int, length: int) -> str:
     digits = []
-    for _ in range(_CHECKSUM):
+    for _ in range(length):
         number, digit = divmod(number, len(_ALPHABET))
         digits.append(_ALPHABET[digit])
     return "".join(reversed(digits))

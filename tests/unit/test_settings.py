@@ -29,6 +29,8 @@ INVALID = [
     ("WEBHOOK_TIMEOUT_SECONDS", "0"),
     ("WEBHOOK_RETENTION_DAYS", "1"),
     ("TRUSTED_PROXIES", "everyone"),
+    ("CORS_ORIGINS", "*"),
+    ("CORS_ORIGINS", "https://board.example.com,https://board.example.com/app"),
     ("CHECKPOINT_MINUTES", "0"),
     ("PORT", "0"),
     ("METRICS_PORT", "8000"),
@@ -77,6 +79,7 @@ def test_a_refusal_does_not_contain_the_password():
         ("LOG_LEVEL", "debug"),
         ("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0"),
         ("METRICS_PORT", "9100"),
+        ("CORS_ORIGINS", "https://board.example.com, http://localhost:3000"),
     ],
 )
 def test_a_valid_value_is_accepted(name, value):

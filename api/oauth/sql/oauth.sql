@@ -43,7 +43,7 @@ SELECT g.id, client.name, client.id, g.scopes, g.given_at, g.expires_at,
 -- name: list_clients
 SELECT client.id, client.name, client.secret_sha256 IS NULL, client.hint, client.redirect_uris, client.scopes,
        client.grant_types, client.requires_pkce, client.role, client.property_ids, client.rate_limit,
-       client.created_at, client.revoked_at,
+       client.origins, client.created_at, client.revoked_at,
        (SELECT max(rate.last_used_at) FROM access.rate_windows AS rate
          WHERE rate.key_id >= client.id || '/' AND rate.key_id < client.id || '0'),
        (SELECT count(*) FROM access.oauth_grants AS g

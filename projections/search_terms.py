@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -19,12 +18,14 @@ LONGEST_TERM = 64  # characters; longer words are equal if their first 64 charac
 LONGEST_NUMBER = 20  # digits that are joined over spaces: a telephone number with its extension
 SHORTEST_NUMBER = 7
 JOINED_PARTS = 8  # of one word such as IMG_1234.jpg that are also indexed without the signs between them
-# Limits of a tsvector: 255 positions of a term, each at most 16,383. Positions start again after
+# A tsvector has at most 255 positions of a term, each at most 16,383. Positions start again after
 # LAST_POSITION, so that phrases are also found in long texts.
 POSITIONS_PER_TERM = 255
 LAST_POSITION = 8_000
+LONGEST_POSITIONS = 5 * POSITIONS_PER_TERM  # characters, such as `8000,`
 LARGEST_VECTOR_BYTES = 1_000_000
 BYTES_PER_TERM = 3  # for alignment and the number of positions
+WITHIN_LIMIT = 1_000  # positions, whose terms are never larger than that together
 CACHED_LENGTH = 24  # words up to this length are split only once
 GAP = 2  # between the positions of two texts, so that no phrase extends over both
 
@@ -200,29 +201,37 @@ def build_vector(*texts: str) -> tuple[str, int]:
     Parts of a unit have successive positions. The joined form of a compound is at the position of the part
     with which it begins; the joined forms of numbers, which phrases do not need, are at the last position.
     """
-    positions: defaultdict[str, list[int]] = defaultdict(list)
+    positions: dict[str, str] = {}  # of each term, as text, because lists take twice the time
     reached = GAP - 1
     for text in map(normalise, texts):
         for chunk in text.split():
             terms, width = _terms_of_short(chunk) if len(chunk) <= CACHED_LENGTH else _terms_of(chunk)
             for term, offset in terms:
-                positions[term].append(reached + offset)
+                position = (reached + offset) % LAST_POSITION + 1
+                before = positions.get(term)
+                if before is None:
+                    positions[term] = f"{position}"
+                elif len(before) < LONGEST_POSITIONS:
+                    positions[term] = f"{before},{position}"
             reached += width
-        for term in _joined_numbers(text):
-            positions[term].append(reached)
+        if _DIGITS.search(text):
+            for term in _joined_numbers(text):
+                positions.setdefault(term, f"{reached % LAST_POSITION + 1}")
         reached += GAP - 1
-    return " ".join([_lexeme(term, found) for term, found in _within_limit(positions)]), reached
+    if reached > WITHIN_LIMIT:
+        positions = _within_limit(positions)
+    return " ".join([f"'{term}':{found}" for term, found in positions.items()]), reached
 
 
 def _terms_of(chunk: str) -> tuple[list[tuple[str, int]], int]:
-    """The terms of a text without spaces with their positions, which begin at 1, and the last position."""
+    """The terms of a text without spaces with their positions from 0 on, and the number of positions."""
     terms: list[tuple[str, int]] = []
     reached = 0
     for unit in units_of(chunk):
         parts = pairs_of(unit.parts[0]) if unit.is_run else unit.parts
-        terms += [(part[:LONGEST_TERM], reached + n) for n, part in enumerate(parts, start=1)]
+        terms += [(part[:LONGEST_TERM], reached + n) for n, part in enumerate(parts)]
         if len(unit.parts) > 1:
-            terms += [(joined(parts[n : n + JOINED_PARTS]), reached + n + 1) for n in range(len(parts) - 1)]
+            terms += [(joined(parts[n : n + JOINED_PARTS]), reached + n) for n in range(len(parts) - 1)]
         reached += len(parts)
     return terms, reached
 
@@ -248,18 +257,14 @@ def _first_groups(groups: Sequence[str]) -> str:
     return digits
 
 
-def _within_limit(positions: dict[str, list[int]]) -> Iterator[tuple[str, list[int]]]:
+def _within_limit(positions: dict[str, str]) -> dict[str, str]:
     """The terms, without the last ones if they would exceed the largest tsvector."""
+    kept: dict[str, str] = {}
     size_bytes = 0
     for term, found in positions.items():
-        size_bytes += len(term.encode()) + 2 * min(len(found), POSITIONS_PER_TERM) + BYTES_PER_TERM
+        stored_positions = min(found.count(",") + 1, POSITIONS_PER_TERM)
+        size_bytes += len(term.encode()) + 2 * stored_positions + BYTES_PER_TERM
         if size_bytes > LARGEST_VECTOR_BYTES:
-            return
-        yield term, found
-
-
-def _lexeme(term: str, positions: Sequence[int]) -> str:
-    if len(positions) == 1 and positions[0] <= LAST_POSITION:
-        return f"'{term}':{positions[0]}"
-    stored = {(position - 1) % LAST_POSITION + 1 for position in positions[:POSITIONS_PER_TERM]}
-    return f"'{term}':{','.join(map(str, sorted(stored)))}"
+            break
+        kept[term] = found
+    return kept

@@ -13,7 +13,7 @@ from psycopg import sql
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
-from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
+from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
 from projections.search_query import parse_search
 
 Sort = Literal["created_at", "updated_at", "priority"]
@@ -73,11 +73,9 @@ _FILTERS: dict[str, LiteralString] = {
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
-    "q": _sql["worded"],
+    "q": "t.id = ANY((SELECT ids FROM found)::text[])",
     "no_words": "false",
-    # For a list as of an earlier time. The first replaces `q`; the second is added unless the caller is an
-    # auditor.
-    "q_as_of": compose(_sql["worded_as_of"], matches=sql.SQL(_sql["matches_as_of"])),
+    # For a list as of an earlier time, unless the caller is an auditor.
     "kept": _sql["not_deleted_since"],
 }
 
@@ -140,8 +138,7 @@ def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tu
     """The names of the fragments in force. Only auditors see the past of a ticket that is deleted now."""
     if query.as_of is None:
         return tuple(parameters)
-    names = ["q_as_of" if name == "q" else name for name in parameters]
-    return (*names,) if caller.is_auditor else (*names, "kept")
+    return tuple(parameters) if caller.is_auditor else (*parameters, "kept")
 
 
 def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
@@ -192,8 +189,12 @@ def _statement(
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
+    found: sql.Composable = sql.SQL("")
+    if "q" in names:
+        found = sql.SQL(_sql["found"]).format(ids=sql.SQL(_sql["find_as_of" if is_past else "find_now"]))
     composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
+        found=found,
         source=source,
         filters=filters,
         after=sql.SQL(_AFTER[sort, order] if after else ""),

@@ -16,7 +16,8 @@ SELECT r.ticket_id, r.ended_at, r.part_id, r.began_at, r.visibility, r.words,
 
 -- name: refresh_documents
 -- Computes the documents of the tickets from their current parts. Reads the sizes of only so many parts as a document
--- may have, so that the time does not grow with the number of comments.
+-- may have, so that the time does not grow with the number of comments. Public parts come first, because a tsvector has
+-- only the first 255 positions of a term.
 WITH tickets AS MATERIALIZED (
     SELECT c.ticket_id, s.fits,
            c.ticket_id = ANY(%(opened_ids)s::text[])
@@ -38,7 +39,7 @@ WITH tickets AS MATERIALIZED (
 INSERT INTO search_documents AS d (ticket_id, search)
 SELECT t.ticket_id,
        (SELECT joined(CASE p.visibility WHEN 'internal' THEN setweight(p.search, 'A') ELSE p.search END
-                      ORDER BY p.part_id)
+                      ORDER BY p.visibility DESC, p.part_id)
           FROM search_parts p
          WHERE p.ticket_id = t.ticket_id AND p.ended_at = 'infinity')
   FROM tickets t

@@ -1,6 +1,6 @@
 -- name: list_tickets
 -- An empty page is one row with the total and nulls.
-WITH page AS (
+WITH {found} page AS (
     SELECT {columns}
       FROM read.tickets t
      WHERE {filters} {after}

@@ -114,7 +114,8 @@ def test_a_guest_learns_nothing_from_internal_comments(tickets, ticket):
 
 def test_a_public_word_is_found_by_guests_although_internal_comments_contain_it_often(tickets):
     ticket = tickets.open("leak", by=GUEST)
-    tickets.comment(ticket, "numbat " * 300, "internal")
+    for _ in range(2):
+        tickets.comment(ticket, "numbat " * 300, "internal")
     tickets.comment(ticket, "numbat")
 
     assert tickets.search("numbat", GUEST) == [ticket]

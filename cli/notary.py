@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import typer
 
 from cli.database import address_of_process, database_address
@@ -30,10 +29,9 @@ def notary(context: typer.Context) -> None:
         settings = load_settings()
         configure_logs(settings.log_level)
         require_folder(settings)
-        address = address_of_process(settings)
+        address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
-            ours = msgspec.structs.replace(settings, database_url=address)
-            run_notary(ours, load_vault(settings), make_stop_event())
+            run_notary(settings, load_vault(settings), make_stop_event())
 
 
 @app.command()

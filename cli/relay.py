@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-import msgspec
 import typer
 
 from cli.database import address_of_process
@@ -82,4 +81,5 @@ def _settings() -> Settings:
     settings = load_settings()
     if not settings.kafka_bootstrap_servers:
         raise BadSettings("KAFKA_BOOTSTRAP_SERVERS is not set; there is no Kafka to publish to.")
-    return msgspec.structs.replace(settings, database_url=address_of_process(settings))
+    address_of_process(settings)
+    return settings

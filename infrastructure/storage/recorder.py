@@ -116,12 +116,14 @@ def verify_triggers(conn: Connection) -> None:
 class WatermarkRecorder(ApplicationRecorder):
     """Stores events in `es.stored_events`.
 
-    With `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
+    `locks` is the pool of connections for `exclusive`, if the sessions of `pool` keep no state. With
+    `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
     fallback in case the watermark has a fault; readers do the same with both.
     """
 
-    def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
+    def __init__(self, pool: Pool, *, lock: str = "watermark", locks: Pool | None = None) -> None:
         self._pool = pool
+        self._locks = locks or pool
         self._locks_table = lock == "table"
         self._held = threading.local()
 
@@ -129,13 +131,13 @@ class WatermarkRecorder(ApplicationRecorder):
     def exclusive(self, originator_id: str) -> Iterator[None]:
         """Run the block under an advisory lock of this aggregate, which excludes other processes too.
 
-        In the block this thread uses the connection that holds the lock. Otherwise it could wait for a
-        connection of the pool while the threads that wait for the lock occupy all of them. Raises
-        psycopg.errors.LockNotAvailable after the connection's lock_timeout.
+        If the lock is held on a connection of the same pool, this thread uses that connection in the block.
+        Otherwise it could wait for a connection while the threads that wait for the lock occupy all of them.
+        Raises psycopg.errors.LockNotAvailable after the connection's lock_timeout.
         """
-        with self._pool.connection() as conn:
+        with self._locks.connection() as conn:
             conn.execute(_LOCK_AGGREGATE, (originator_id,))
-            self._held.connection = conn
+            self._held.connection = conn if self._locks is self._pool else None
             try:
                 yield
             finally:
@@ -302,11 +304,12 @@ def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
     """Whether an append may have been stored although it raised: the connection ended before the reply.
 
     The errors with which the server ends a connection (class 57P: shut down, killed, crashed) can follow a
-    commit. A statement that the server refused, and a pool without a free connection, stored nothing.
+    commit, and so can those of a connection pooler that has lost the server (class 08). A statement that the
+    server refused, and a pool without a free connection, stored nothing.
     """
     if isinstance(error, PoolTimeout):
         return False
-    return error.sqlstate is None or error.sqlstate.startswith("57P")
+    return error.sqlstate is None or error.sqlstate.startswith(("57P", "08"))
 
 
 def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_changed: LastStates) -> list[int]:

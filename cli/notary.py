@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import msgspec
 import typer
 
 from cli.database import address_of_process, database_address
@@ -34,12 +33,11 @@ def notary(context: typer.Context) -> None:
         settings = load_settings()
         configure_logs(settings.log_level)
         require_folder(settings)
-        address = address_of_process(settings)
+        address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
-            ours = msgspec.structs.replace(settings, database_url=address)
             stop = make_stop_event()
-            start_watched(partial(watch_stalls, address, stop), name="stalls")
-            run_notary(ours, load_vault(settings), stop)
+            start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+            run_notary(settings, load_vault(settings), stop)
 
 
 @app.command()

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import msgspec
-
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_local_host
 from cli.output import note
@@ -38,7 +36,8 @@ def api() -> None:
     settings = load_settings()
     require_local_host(settings)
     require_free_metrics_port(settings)
-    serve(msgspec.structs.replace(settings, database_url=address_of_process(settings)))
+    address_of_process(settings, through_pooler=True)
+    serve(settings)
 
 
 def projector() -> None:
@@ -56,12 +55,12 @@ def webhook_dispatcher() -> None:
     """Send events to webhooks, from Kafka or, without it, from the log. Several dispatchers share the
     work."""
     settings = load_settings()
-    settings = msgspec.structs.replace(settings, database_url=address_of_process(settings))
+    address_of_process(settings)
     from webhook_dispatcher.dispatcher import (
         run_dispatcher,  # here, because only this command needs an HTTP client
     )
 
     stop = make_stop_event()
     with log_failure("webhook_dispatcher"):
-        start_watched(partial(watch_stalls, settings.database_url or "", stop), name="stalls")
+        start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
         run_dispatcher(settings, stop)

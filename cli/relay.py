@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 
-import msgspec
 import typer
 
 from cli.database import address_of_process
@@ -39,7 +38,7 @@ def relay(context: typer.Context) -> None:
             from event_stream.relay import run_relay  # here, because only this command needs a Kafka client
 
             stop = make_stop_event()
-            start_watched(partial(watch_stalls, settings.database_url or "", stop), name="stalls")
+            start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
             run_relay(settings, stop)
 
 
@@ -87,4 +86,5 @@ def _settings() -> Settings:
     settings = load_settings()
     if not settings.kafka_bootstrap_servers:
         raise BadSettings("KAFKA_BOOTSTRAP_SERVERS is not set; there is no Kafka to publish to.")
-    return msgspec.structs.replace(settings, database_url=address_of_process(settings))
+    address_of_process(settings)
+    return settings

@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path
     database_url: str | None = None
+    direct_database_url: str | None = None
     postgres_data_dir: Path | None = None
     migrate_database_url: str | None = None
     port: int = 8000
@@ -62,6 +63,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_retention_days: int = 90
 
     @property
+    def direct_url(self) -> str:
+        """The address of PostgreSQL itself, for everything but the requests of the API."""
+        return self.direct_database_url or self.database_url or ""
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether DATABASE_URL may lead to a connection pooler, whose sessions keep no state."""
+        return self.direct_database_url is not None
+
+    @property
     def notary_dir(self) -> Path:
         return self.notary_folder or self.home / "notary"
 
@@ -79,6 +90,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=_database_address(env, "DATABASE_URL"),
+        direct_database_url=_direct_database_address(env),
         postgres_data_dir=Path(env["POSTGRES_DATA_DIR"]) if env.get("POSTGRES_DATA_DIR") else None,
         migrate_database_url=_database_address(env, "MIGRATE_DATABASE_URL"),
         port=port,
@@ -131,6 +143,13 @@ def _database_address(env: Mapping[str, str], name: str) -> str | None:
         raise BadSettings(
             f"{name} is not a PostgreSQL connection string, such as postgresql://user:password@host/ticketing."
         ) from None
+    return address
+
+
+def _direct_database_address(env: Mapping[str, str]) -> str | None:
+    address = _database_address(env, "DIRECT_DATABASE_URL")
+    if address is not None and not env.get("DATABASE_URL"):
+        raise BadSettings("DIRECT_DATABASE_URL is set without DATABASE_URL. Set both, or only DATABASE_URL.")
     return address
 
 

@@ -183,7 +183,7 @@ class Consumer:
 def _connect(settings: Settings) -> Connection:
     options = f"-c statement_timeout=60s -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     return connect(
-        settings.database_url or "",
+        settings.direct_url,
         application="ticketing-webhook-consumer",
         options=options,
         prepare_threshold=1,

@@ -36,12 +36,23 @@ from infrastructure.process.metrics import (
     webhooks_failing,
 )
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import Connection, connect, named_queries, pending_migrations
+from infrastructure.storage.postgres import (
+    Connection,
+    connect,
+    fetch_value,
+    named_queries,
+    pending_migrations,
+)
+from infrastructure.storage.server_checks import describe_wrong_settings, wrong_settings
 from projections.schema import read_schema_state
 
 CHECK_SECONDS = 1.0
 KAFKA_SECONDS = 0.3
-_OPTIONS = "-c statement_timeout=900ms -c default_transaction_read_only=on"
+_OPTIONS = "-c statement_timeout=900ms"
+_REFUSALS_OF_WRITES = {
+    "recovery": "PostgreSQL is in recovery: it is a standby or is starting, and cannot store changes.",
+    "read-only": "The database is read-only (default_transaction_read_only), so it cannot store changes.",
+}
 
 _sql = named_queries(Path(__file__).parent / "sql" / "health.sql")
 
@@ -159,21 +170,28 @@ class Check:
             return {"database": [f"PostgreSQL did not answer within {CHECK_SECONDS:g} s."]}
 
     def _check(self) -> Readiness | Details:
+        """The state. A new session is checked if the old one was closed by the server or has old settings."""
         was_connected = self._conn is not None and not self._conn.closed
+        overdue = False
         try:
-            return self._check_on(self._connect())
+            result = self._check_on(self._connect())
         except psycopg.Error as error:
-            if self._conn is not None:
-                self._conn.close()
-            if was_connected and not isinstance(error, DeadlineExceeded):
-                return self._check()  # a restart of the server closes idle connections
-            return {"database": [f"PostgreSQL is not available: {type(error).__name__}."]}
+            result = {"database": [f"PostgreSQL is not available: {type(error).__name__}."]}
+            overdue = isinstance(error, DeadlineExceeded)
+        if isinstance(result, Readiness):
+            return result
+        if self._conn is not None:
+            self._conn.close()
+        return self._check() if was_connected and not overdue else result
 
     def _connect(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            dsn = self._settings.database_url or ""
             self._conn = connect(
-                dsn, application="ticketing-health", limit_seconds=CHECK_SECONDS, options=_OPTIONS
+                self._settings.database_url or "",
+                application="ticketing-health",
+                limit_seconds=CHECK_SECONDS,
+                options=_OPTIONS,
+                is_pooled=self._settings.has_pooler,
             )
         return self._conn
 
@@ -182,6 +200,10 @@ class Check:
             return {"migrations": [f"Not applied: {', '.join(pending)}. Run `ticketing migrate`."]}
         if (state := read_schema_state(conn)) != "current":
             return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
+        if refusal := fetch_value(conn, _sql["select_refusal_of_writes"], default=""):
+            return {"database": [_REFUSALS_OF_WRITES[refusal]]}
+        if self._settings.has_pooler and (wrong := wrong_settings(conn)):
+            return {"database": [describe_wrong_settings(wrong)]}
         servers = self._settings.kafka_bootstrap_servers
         return _read_state(conn, has_kafka=bool(servers), kafka=_kafka_state(servers))
 
@@ -191,7 +213,7 @@ def update_gauges(settings: Settings) -> None:
     with (
         suppress(psycopg.Error),
         connect(
-            settings.database_url or "",
+            settings.direct_url,
             application="ticketing-metrics",
             limit_seconds=CHECK_SECONDS,
             options=_OPTIONS,

@@ -103,10 +103,11 @@ def verify_vault(conn: Connection, vault: Vault) -> None:
 
     If the database has no master key yet, this key becomes its master key.
     """
-    conn.execute(
-        "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
-        [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
-    )
+    if not has_master_key(conn):  # writes only then, because the database may be read-only
+        conn.execute(
+            "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
+            [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
+        )
     stored = fetch_value(conn, "SELECT value FROM access.secrets WHERE name = %s", [_CHECK], default=b"")
     try:
         vault.decrypt(stored, purpose=_CHECK)

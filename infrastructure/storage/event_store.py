@@ -75,7 +75,8 @@ class MsgspecMapper(Mapper[Any]):
 
 
 class EventStore(Application[Any]):
-    """Loads and saves aggregates. `vault` encrypts the keys of personal fields.
+    """Loads and saves aggregates. `vault` encrypts the keys of personal fields. `locks` is the pool of
+    connections that hold locks, if the sessions of `pool` keep no state.
 
     Without pool and vault it stores the events in memory, for tests of commands.
     """
@@ -89,7 +90,12 @@ class EventStore(Application[Any]):
     recorder: WatermarkRecorder | InMemoryRecorder
 
     def __init__(
-        self, pool: Pool | None = None, vault: Vault | None = None, *, lock: str = "watermark"
+        self,
+        pool: Pool | None = None,
+        vault: Vault | None = None,
+        *,
+        lock: str = "watermark",
+        locks: Pool | None = None,
     ) -> None:
         if (pool is None) != (vault is None):
             raise TypeError("An event store on PostgreSQL needs a pool and a vault.")
@@ -97,6 +103,7 @@ class EventStore(Application[Any]):
         self._vault = vault
         self._lock = lock
         self._hash_key: bytes | None = None
+        self._locks = locks
         self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
         self._snapshots = Snapshots(self.recorder, self.decrypt)
@@ -104,7 +111,7 @@ class EventStore(Application[Any]):
     def construct_recorder(self) -> WatermarkRecorder | InMemoryRecorder:
         if self._pool is None:
             return InMemoryRecorder()
-        return WatermarkRecorder(self._pool, lock=self._lock)
+        return WatermarkRecorder(self._pool, lock=self._lock, locks=self._locks)
 
     def find(self, kind: type[A], aggregate_id: str) -> A | None:
         """Return the aggregate as of now, or None when no aggregate of that kind has that id."""

@@ -120,12 +120,14 @@ def verify_triggers(conn: Connection) -> None:
 class WatermarkRecorder(ApplicationRecorder):
     """Stores events in `es.stored_events`.
 
-    With `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
+    `locks` is the pool of connections for `exclusive`, if the sessions of `pool` keep no state. With
+    `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
     fallback in case the watermark has a fault; readers do the same with both.
     """
 
-    def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
+    def __init__(self, pool: Pool, *, lock: str = "watermark", locks: Pool | None = None) -> None:
         self._pool = pool
+        self._locks = locks or pool
         self._locks_table = lock == "table"
         self._held = threading.local()
 
@@ -133,13 +135,13 @@ class WatermarkRecorder(ApplicationRecorder):
     def exclusive(self, originator_id: str) -> Iterator[None]:
         """Run the block under an advisory lock of this aggregate, which excludes other processes too.
 
-        In the block this thread uses the connection that holds the lock. Otherwise it could wait for a
-        connection of the pool while the threads that wait for the lock occupy all of them. Raises
-        psycopg.errors.LockNotAvailable after the connection's lock_timeout.
+        If the lock is held on a connection of the same pool, this thread uses that connection in the block.
+        Otherwise it could wait for a connection while the threads that wait for the lock occupy all of them.
+        Raises psycopg.errors.LockNotAvailable after the connection's lock_timeout.
         """
-        with self._pool.connection() as conn:
+        with self._locks.connection() as conn:
             conn.execute(_LOCK_AGGREGATE, (originator_id,))
-            self._held.connection = conn
+            self._held.connection = conn if self._locks is self._pool else None
             try:
                 yield
             finally:

@@ -110,7 +110,7 @@ def main(run_id: str) -> None:
     os.nice(10)
     settings = load_settings()
     configure_logs(settings.log_level)
-    dsn = settings.database_url or ""
+    dsn = settings.direct_url
     with connect(dsn, application="ticketing-verification") as conn:
         if not _take_lock(conn):
             _fail(conn, run_id, "Another verification is running. Start a new one when it has ended.")

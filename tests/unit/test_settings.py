@@ -15,6 +15,7 @@ INVALID = [
     ("ATTACHMENTS_S3_ENDPOINT", "minio:9000"),
     ("DATABASE_URL", "nonsense"),
     ("DATABASE_URL", "mysql://host/ticketing"),
+    ("DIRECT_DATABASE_URL", "nonsense"),
     ("MIGRATE_DATABASE_URL", "nonsense"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,,kafka-2:9092"),
@@ -59,6 +60,11 @@ def test_an_invalid_value_is_refused_with_the_name_of_its_variable(name, value):
 
 def test_every_setting_is_tested_or_listed_as_not_checked_here():
     assert {name for name, _ in INVALID} | NOT_CHECKED_HERE == names_read()
+
+
+def test_a_direct_address_is_refused_without_that_of_the_pooler():
+    with pytest.raises(BadSettings, match="without DATABASE_URL"):
+        load_settings({"DIRECT_DATABASE_URL": "postgresql://host/ticketing"})
 
 
 def test_a_refusal_does_not_contain_the_password():

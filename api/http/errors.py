@@ -50,6 +50,10 @@ _UNAVAILABLE = (
 )
 _SAFE = ("GET", "HEAD", "OPTIONS")
 NOTHING_HERE = "There is nothing at this address. /docs lists all addresses."
+READ_ONLY = (
+    "The database is read-only or in recovery at the moment. The request was not carried out, and nothing was"
+    " changed. Try again later."
+)
 INTERNAL_ERROR = "The server failed to handle the request. The error has been logged."
 _encode = msgspec.json.Encoder().encode
 
@@ -156,6 +160,8 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         reason=str(error) if isinstance(error, AttachmentsUnavailable) else describe_error(error),
     )
     message = "The service cannot reach its storage at the moment. Try again."
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        message = READ_ONLY
     if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
         message = (
             "The database did not answer or closed the connection, so it is unknown whether the change was"

@@ -11,15 +11,19 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 
-from cli.output import Progress
+from cli.output import Progress, note
+from commands.email_addresses import fill, is_filled
 from domain.access import Context, system_context
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_key_file, verify_vault
+from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.process.failures import describe_error
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import (
     Connection,
+    MigrationFailed,
     Pool,
     connect,
     fetch_value,
@@ -28,11 +32,19 @@ from infrastructure.storage.postgres import (
     pending_migrations,
 )
 from infrastructure.storage.recorder import WatermarkMissing, verify_triggers
-from infrastructure.storage.roles import APPLICATION, grant_to_application
+from infrastructure.storage.roles import APPLICATION, grant_to_application, store_settings_for_pooler
+from infrastructure.storage.server_checks import (
+    direct_connection,
+    require_pooler,
+    require_same_database,
+    require_writable,
+)
+from projections.old_tables import drop_tables_left_behind
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema, read_schema_state
 
+_AFTER_FAILURE = "Steps that are done stay done: remove the cause and run `ticketing migrate` again."
 SHOWN_WITHIN_SECONDS = 60
 POLL_SECONDS = 0.01
 
@@ -89,10 +101,10 @@ def database_address(settings: Settings) -> Iterator[str]:
     themselves."""
     if settings.database_url:
         require_ready(settings)
-        yield settings.database_url
+        yield settings.direct_url
         return
     try:
-        server = start_embedded(settings.home / "postgres")
+        server = start_embedded(settings.home / "postgres", announce=note)
     except (EmbeddedFailed, OSError) as error:
         raise DatabaseUnavailable(
             f"The embedded PostgreSQL of {settings.home} does not start: {error}"
@@ -109,62 +121,120 @@ def database_address(settings: Settings) -> Iterator[str]:
         server.stop()
 
 
-def address_of_process(settings: Settings) -> str:
-    """Return the connection string for a process of the system, which never starts a server itself."""
+def address_of_process(settings: Settings, *, through_pooler: bool = False) -> str:
+    """Return the connection string of PostgreSQL itself for a process of the system, which never starts a
+    server. Raises DatabaseUnavailable and UnsuitableDatabase."""
     if not settings.database_url:
         raise DatabaseUnavailable(
             "Set DATABASE_URL. `ticketing up` starts every process with an embedded PostgreSQL."
         )
-    require_ready(settings, to_serve=True)
-    return settings.database_url
+    require_ready(settings, to_serve=True, through_pooler=through_pooler)
+    return settings.direct_url
 
 
 def prepare(settings: Settings) -> list[str]:
     """Bring the database to this version: migrations, then the read tables. Return the steps that were done.
 
     Creates a master key for a new database, in a file in TICKETING_HOME, unless MASTER_KEY is set. Raises
-    BadSettings when the key is missing or is the key of another database.
+    BadSettings when the key is missing or is the key of another database, UnsuitableDatabase, and
+    DatabaseUnavailable. Every step can be repeated after a failure.
     """
-    dsn = settings.database_url or ""
-    owner = settings.migrate_database_url or dsn
-    done = [f"migration {name}" for name in migrate(owner)]
-    grant_to_application(owner, dsn)
-    with connect(dsn, application="ticketing-cli") as conn:
+    try:
+        return [*_migrate(settings), *_prepare_tables(settings)]
+    except MigrationFailed as failure:
+        raise DatabaseUnavailable(f"{failure} {_AFTER_FAILURE}") from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnavailable(
+            f"The role lacks a privilege: {describe_error(error)}. Set MIGRATE_DATABASE_URL to an address"
+            f" with a role that owns the database and may create roles. {_AFTER_FAILURE}"
+        ) from None
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(
+            f"The database cannot be prepared: {describe_error(error)}. {_AFTER_FAILURE}"
+        ) from None
+
+
+def _migrate(settings: Settings) -> list[str]:
+    """Apply the migrations and store what belongs to the role of the application."""
+    dsn = settings.direct_url
+    owner, variable = settings.migrate_database_url or dsn, _owner_variable(settings)
+    with direct_connection(owner, variable, application="ticketing-migrate") as conn:
+        require_writable(conn, variable)
+        done = [f"migration {name}" for name in migrate(owner)]
+        grant_to_application(owner, dsn)
+        with direct_connection(dsn, _direct_variable(settings), application="ticketing-migrate") as own:
+            require_same_database(conn, variable, own, _direct_variable(settings))
+            if settings.has_pooler:
+                store_settings_for_pooler(own, settings.database_url or "")
+    return done
+
+
+def _prepare_tables(settings: Settings) -> list[str]:
+    """Check the master key, and create or refill the read tables."""
+    dsn = settings.direct_url
+    with connect(dsn, application="ticketing-cli", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
         if not has_master_key(conn):
             make_key_file(settings)
         vault = load_vault(settings)
         verify_vault(conn, vault)
+        drop_tables_left_behind(conn)
+        done = []
+        if not is_filled(conn):
+            fill(conn, vault)
+            done.append("e-mail addresses indexed")
         state = read_schema_state(conn)
-        if state == "absent":
+        has_events = fetch_value(conn, "SELECT EXISTS (SELECT FROM es.stored_events)", default=False)
+        if state == "absent" and not has_events:
             create_read_schema(conn)
-            done.append("read tables created")
-    if state == "outdated":
+            return [*done, "read tables created"]
+    if state == "outdated" or (state == "absent" and has_events):  # absent after a restore without them
         with Progress("Refilling the read tables") as progress:
             rebuild(dsn, vault, progress.show)
         done.append("read tables refilled")
     return done
 
 
-def require_ready(settings: Settings, *, to_serve: bool = False) -> None:
+def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler: bool = False) -> None:
     """Raise DatabaseUnavailable unless the server answers and has the tables of this version. Raise
-    BadSettings when the master key is missing or is the key of another database.
+    UnsuitableDatabase when it cannot be used, and BadSettings when the master key is missing or is the key of
+    another database.
 
-    With `to_serve` the triggers of the log are required too; commands that only read work without them.
+    With `to_serve` the triggers of the log are required too; commands that only read work without them. With
+    `through_pooler` the sessions of a connection pooler in DATABASE_URL are checked too.
     """
     vault = load_vault(settings)
     try:
-        with connect(settings.database_url or "", application="ticketing-cli") as conn:
-            lacking = pending_migrations(conn) or read_schema_state(conn) == "absent"
+        with direct_connection(
+            settings.direct_url, _direct_variable(settings), application="ticketing-cli"
+        ) as conn:
+            lacking = pending_migrations(conn) or read_schema_state(conn) == "absent" or not is_filled(conn)
             if not lacking:
                 verify_vault(conn, vault)
             if to_serve and not lacking:
                 verify_triggers(conn)
+            if through_pooler and not lacking and settings.has_pooler:
+                require_pooler(settings.database_url or "", conn)
     except WatermarkMissing as problem:
         raise DatabaseUnavailable(str(problem)) from None
-    except psycopg.Error as error:
+    except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(
+            f"PostgreSQL refuses a statement: {describe_error(error)}. If `ticketing migrate` has not ended"
+            " successfully, run it again."
+        ) from None
     if lacking:
         raise DatabaseUnavailable("The database lacks tables of this version: run `ticketing migrate` first.")
+
+
+def _direct_variable(settings: Settings) -> str:
+    return "DIRECT_DATABASE_URL" if settings.has_pooler else "DATABASE_URL"
+
+
+def _owner_variable(settings: Settings) -> str:
+    return "MIGRATE_DATABASE_URL" if settings.migrate_database_url else _direct_variable(settings)
 
 
 def operator_context() -> Context:

@@ -13,7 +13,10 @@ import typer
 from cli import demo_data
 from cli.database import Database, open_database
 from cli.output import Progress, note
+from commands.email_addresses import EmailTaken, claim_address, refuse_taken_address
 from domain.aggregate import Aggregate
+from domain.errors import Conflict
+from domain.user import User
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.settings import load_settings
 from infrastructure.storage.event_store import EventStore
@@ -110,8 +113,21 @@ def _store_missing(
         _copy(conn, store, missing)
     else:
         for one in missing:
-            store.save(one)
+            _save(store, one)
     return len(missing)
+
+
+def _save(store: EventStore, one: Aggregate) -> None:
+    if not isinstance(one, User):
+        store.save(one)
+        return
+    try:
+        with refuse_taken_address():
+            store.save(one, statements=claim_address(store, one))
+    except EmailTaken:
+        raise Conflict(
+            f"The demo data cannot be loaded: another person has the e-mail address {one.email} of {one.id}."
+        ) from None
 
 
 def _copy(conn: Connection, store: EventStore, aggregates: Iterable[Aggregate]) -> None:

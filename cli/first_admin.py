@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from cli.database import Database, operator_context
+from commands.email_addresses import EmailTaken
 from commands.passwords import change_password
 from commands.users import NewUser, register_user
 from commands.values import ValidValues
@@ -48,10 +49,17 @@ def write_secret(path: Path, text: str) -> None:
 def _ensure_account(database: Database) -> str:
     """Return the id of an administrator without a password, from an interrupted start or created now."""
     found = database.store.find(User, ACCOUNT)
-    if found is not None and found.role == "admin":
+    if found is not None and found.role == "admin" and found.is_active:
         return ACCOUNT
-    new = ValidValues(NewUser(name="Administrator", email="admin@example.com", role="admin"))
     user_id = ACCOUNT if found is None else new_id()
+    try:
+        return _register(database, user_id, "admin@example.com")
+    except EmailTaken:
+        return _register(database, user_id, f"admin-{user_id}@example.com")
+
+
+def _register(database: Database, user_id: str, email: str) -> str:
+    new = ValidValues(NewUser(name="Administrator", email=email, role="admin"))
     return register_user(database.store, new, operator_context(), user_id=user_id).id
 
 

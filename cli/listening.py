@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import suppress
 
+import psutil
+
+from cli.output import note
 from infrastructure.settings import BadSettings, Settings
+
+END_SECONDS = 30.0  # an API that is ending has GRACEFUL_SECONDS for requests that it is still answering
+POLL_SECONDS = 0.1
+_CHILD_OF_UP = "cli.main"  # in the command line that cli/supervisor.py gives a child
 
 
 def require_free_metrics_port(settings: Settings) -> None:
@@ -20,6 +29,25 @@ def require_local_host(settings: Settings) -> None:
         raise BadSettings(f"HOST {settings.host} cannot be used: {problem}.")
 
 
+def wait_for_port(host: str, port: int) -> str | None:
+    """Wait while the port is held by an API that is ending, because its `up` was killed. Returns the problem
+    that remains, with the process that holds the port, or None."""
+    deadline = time.monotonic() + END_SECONDS
+    is_reported = False
+    while problem := find_listen_problem(host, port):
+        holder = _find_holder(port)
+        if holder is None:  # it has just ended, or belongs to another user
+            return find_listen_problem(host, port)
+        name = f"process {holder.pid} ({' '.join(_command_of(holder))[:200]})"
+        if not _is_ending(holder) or time.monotonic() > deadline:
+            return f"{problem} by {name}"
+        if not is_reported:
+            note(f"Port {port} is still used by {name}. Waiting up to {END_SECONDS:.0f} s for its end.")
+            is_reported = True
+        time.sleep(POLL_SECONDS)
+    return None
+
+
 def find_listen_problem(host: str, port: int) -> str | None:
     """Return the system error that prevents listening there, or None. Port 0 means any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -32,3 +60,29 @@ def find_listen_problem(host: str, port: int) -> str | None:
     except OSError as error:  # also when this machine has no IPv6
         return error.strerror or str(error)
     return None
+
+
+def _find_holder(port: int) -> psutil.Process | None:
+    """The oldest process that listens on the port; None if none is found."""
+    with suppress(psutil.Error):
+        pids = {
+            one.pid
+            for one in psutil.net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid
+        }
+        return min((psutil.Process(pid) for pid in pids), key=psutil.Process.create_time, default=None)
+    return None
+
+
+def _is_ending(process: psutil.Process) -> bool:
+    """Whether the process is an API that `up` started and that has lost it."""
+    with suppress(psutil.Error):
+        parent = process.parent()
+        return _CHILD_OF_UP in _command_of(process) and (parent is None or "up" not in _command_of(parent))
+    return True  # it has ended meanwhile
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return list(process.cmdline())
+    return []

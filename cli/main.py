@@ -39,7 +39,9 @@ from domain.errors import DomainError, Invalid
 from infrastructure.process.logs import configure_logs
 from infrastructure.process.standard_error import protect_standard_error
 from infrastructure.settings import BadSettings
+from infrastructure.storage.server_checks import UnsuitableDatabase
 from notary.places import NotaryRefused, PlaceUnavailable
+from projections.old_tables import TablesInUse
 from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify
 
@@ -86,11 +88,12 @@ def main() -> None:
             for message in messages:
                 note(message)
         sys.exit(REFUSED)
-    except (DomainError, RebuildRunning) as refusal:
+    except (DomainError, RebuildRunning, TablesInUse) as refusal:
         note(str(refusal))
         sys.exit(REFUSED)
     except (
         BadSettings,
+        UnsuitableDatabase,
         DatabaseUnavailable,
         CannotStart,
         CannotWrite,
@@ -104,6 +107,9 @@ def main() -> None:
         sys.exit(UNUSABLE)
     except (psycopg.OperationalError, PoolTimeout) as problem:
         note(f"PostgreSQL did not answer: {problem}")
+        sys.exit(UNUSABLE)
+    except psycopg.errors.ReadOnlySqlTransaction:
+        note("The database is read-only, so nothing was changed. Run the command when it can be written.")
         sys.exit(UNUSABLE)
     except OSError as problem:  # probably standard output on a full disk
         note(f"A file or stream cannot be read or written: {problem}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
+from functools import partial
+
 import typer
 
 from cli.database import address_of_process, database_address
@@ -10,6 +11,8 @@ from cli.output import note, print_result
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.stalls import watch_stalls
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import load_settings
 from infrastructure.storage.postgres import connect
 from notary.follower import run_notary, sign_log
@@ -30,10 +33,11 @@ def notary(context: typer.Context) -> None:
         settings = load_settings()
         configure_logs(settings.log_level)
         require_folder(settings)
-        address = address_of_process(settings)
+        address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
-            ours = msgspec.structs.replace(settings, database_url=address)
-            run_notary(ours, load_vault(settings), make_stop_event())
+            stop = make_stop_event()
+            start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+            run_notary(settings, load_vault(settings), stop)
 
 
 @app.command()

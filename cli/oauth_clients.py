@@ -67,7 +67,17 @@ def create_client(
         typer.Option(
             "--redirect-uri",
             metavar="URI",
-            help="The exact address to redirect people to. May be given several times.",
+            help="The exact address to redirect people to; on loopback any port matches. May be given"
+            " several times.",
+        ),
+    ] = None,
+    origins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--origin",
+            metavar="ORIGIN",
+            help="The origin of a web page that uses the API in a browser, such as https://board.example.com."
+            " May be given several times.",
         ),
     ] = None,
     kind: Annotated[
@@ -100,6 +110,7 @@ def create_client(
         requires_pkce=require_pkce,
         property_ids=tuple(property_ids or ()),
         rate_limit=None if rate_limit == options.UNLIMITED else rate_limit,
+        origins=tuple(origins or ()),
     )
     with open_database(load_settings()) as database:
         registered = register_client(database.store, command, operator_context())
@@ -111,10 +122,9 @@ def list_clients() -> None:
     """List applications with their rights and last use. Secrets are not shown."""
     with open_database(load_settings()) as database:
         clients = select_clients(database.pool)
-    columns = ("ID", "NAME", "KIND", "GRANTS", "SCOPES", "ROLE", "PROPERTIES", "REDIRECT URIS", "PER HOUR")
-    print_table(
-        (*columns, "PEOPLE", "CREATED", "REVOKED", "LAST USED"), [_cells(client) for client in clients]
-    )
+    columns = ("ID", "NAME", "KIND", "GRANTS", "SCOPES", "ROLE", "PROPERTIES", "REDIRECT URIS", "ORIGINS")
+    more = ("PER HOUR", "PEOPLE", "CREATED", "REVOKED", "LAST USED")
+    print_table((*columns, *more), [_cells(client) for client in clients])
 
 
 @app.command("rotate-secret")
@@ -150,6 +160,7 @@ def _cells(client: ListedClient) -> tuple[object, ...]:
         client.role,
         " ".join(client.property_ids) or "-",
         " ".join(client.redirect_uris) or "-",
+        " ".join(client.origins) or "-",
         client.rate_limit or "unlimited",
         client.grants,
         format_time(client.created_at),

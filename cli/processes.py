@@ -3,7 +3,7 @@ others."""
 
 from __future__ import annotations
 
-import msgspec
+from functools import partial
 
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_local_host
@@ -11,6 +11,8 @@ from cli.output import note
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.stalls import watch_stalls
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import load_settings
 from projections.runner import Projector
 
@@ -34,7 +36,8 @@ def api() -> None:
     settings = load_settings()
     require_local_host(settings)
     require_free_metrics_port(settings)
-    serve(msgspec.structs.replace(settings, database_url=address_of_process(settings)))
+    address_of_process(settings, through_pooler=True)
+    serve(settings)
 
 
 def projector() -> None:
@@ -42,18 +45,22 @@ def projector() -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     dsn = address_of_process(settings)
+    stop = make_stop_event()
     with log_failure("projector"):
-        Projector(dsn, load_vault(settings)).run(make_stop_event())
+        start_watched(partial(watch_stalls, dsn, stop), name="stalls")
+        Projector(dsn, load_vault(settings)).run(stop)
 
 
 def webhook_dispatcher() -> None:
     """Send events to webhooks, from Kafka or, without it, from the log. Several dispatchers share the
     work."""
     settings = load_settings()
-    settings = msgspec.structs.replace(settings, database_url=address_of_process(settings))
+    address_of_process(settings)
     from webhook_dispatcher.dispatcher import (
         run_dispatcher,  # here, because only this command needs an HTTP client
     )
 
+    stop = make_stop_event()
     with log_failure("webhook_dispatcher"):
-        run_dispatcher(settings, make_stop_event())
+        start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+        run_dispatcher(settings, stop)

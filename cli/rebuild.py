@@ -39,6 +39,11 @@ def _rebuild(dsn: str, vault: Vault) -> None:
         f"The read tables are refilled: {report.events} events up to position {report.position} of the log"
         f" in {report.seconds:.1f} s."
     )
+    if report.old_in_use_by:
+        note(
+            f"The replaced tables are still read by {report.old_in_use_by}. They use disk space until the"
+            " next `ticketing rebuild`, `ticketing migrate` or `ticketing up` drops them."
+        )
 
 
 def _verify(dsn: str, vault: Vault) -> None:

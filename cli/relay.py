@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
-import msgspec
 import typer
 
 from cli.database import address_of_process
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.stalls import watch_stalls
+from infrastructure.process.threads import start_watched
 from infrastructure.settings import BadSettings, Settings, load_settings
 
 app = typer.Typer(
@@ -35,7 +37,9 @@ def relay(context: typer.Context) -> None:
         with log_failure("relay", RelayStopped), _explain_failures():
             from event_stream.relay import run_relay  # here, because only this command needs a Kafka client
 
-            run_relay(settings, make_stop_event())
+            stop = make_stop_event()
+            start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+            run_relay(settings, stop)
 
 
 @app.command()
@@ -82,4 +86,5 @@ def _settings() -> Settings:
     settings = load_settings()
     if not settings.kafka_bootstrap_servers:
         raise BadSettings("KAFKA_BOOTSTRAP_SERVERS is not set; there is no Kafka to publish to.")
-    return msgspec.structs.replace(settings, database_url=address_of_process(settings))
+    address_of_process(settings)
+    return settings

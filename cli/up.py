@@ -21,7 +21,7 @@ from cli.database import Database, open_database, operator_context, prepare
 from cli.database_keeper import DatabaseKeeper
 from cli.first_admin import ensure_admin, write_secret
 from cli.keys import is_working_admin_key
-from cli.listening import find_listen_problem, require_free_metrics_port, require_local_host
+from cli.listening import require_local_host, wait_for_port
 from cli.output import note, print_result
 from cli.stopping import Signals, stop_on_signals
 from cli.supervisor import Child, Supervisor, ticketing_command
@@ -145,8 +145,11 @@ def _lock_home(home: Path) -> Iterator[None]:
 
 def _require_free_ports(settings: Settings) -> None:
     require_local_host(settings)
-    require_free_metrics_port(settings)
-    if problem := find_listen_problem(settings.host, settings.port):
+    if settings.metrics_port is not None and (problem := wait_for_port(settings.host, settings.metrics_port)):
+        raise CannotStart(
+            f"METRICS_PORT {settings.metrics_port} on {settings.host} cannot be used: {problem}."
+        )
+    if problem := wait_for_port(settings.host, settings.port):
         raise CannotStart(
             f"Port {settings.port} on {settings.host} cannot be used: {problem}."
             f" Choose another, such as PORT={settings.port % 65_535 + 1} make run."
@@ -170,7 +173,7 @@ def _open_server(
         while server is None or not server.is_owner:
             _wait_until_owner_ends(server, deadline)
             with signals.defer():  # an interrupted start would leave a server running
-                server = start_embedded(settings.home / "postgres")
+                server = start_embedded(settings.home / "postgres", announce=note)
         yield server.dsn(role=APPLICATION), server.dsn(), DatabaseKeeper(server, reserve)
     except (EmbeddedFailed, OSError) as error:
         raise CannotStart(f"The embedded PostgreSQL does not start: {error}") from None

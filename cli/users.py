@@ -1,4 +1,4 @@
-"""`ticketing user`: register people, set their passwords, erase them."""
+"""`ticketing user`: register people, give them access, take it away, erase them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import typer
 
 from cli import options
 from cli.database import Database, open_database, operator_context
-from cli.output import note, print_result
+from cli.output import format_time, note, print_result, print_table
 from cli.passwords import read_password
+from commands.email_addresses import list_doubles
 from commands.erasure import erase_user
+from commands.one_time_links import issue_link, link_url
 from commands.passwords import change_password, require_good_password
-from commands.users import NewUser, register_user
+from commands.users import NewUser, UserChanges, change_user, register_user
 from commands.values import ValidValues
 from domain.access import Role
 from domain.errors import Invalid, NotFound
@@ -22,7 +24,7 @@ from notary.erasures import erased_people
 from notary.places import StatementFile
 from notary.statements import BadStatement
 
-app = typer.Typer(no_args_is_help=True, help="Register people, set their passwords, erase them.")
+app = typer.Typer(no_args_is_help=True, help="Register people, give them access, take it away, erase them.")
 
 
 @app.command("create")
@@ -134,3 +136,53 @@ def set_password(
         user = change_password(database.store, user_id, password, operator_context())
         database.wait_until_shown(user.position)
     note(f"The password of {user.name} is set.")
+
+
+@app.command("link")
+def make_link(user_id: Annotated[str, options.id_argument("The user's id.")]) -> None:
+    """Print a one-time link with which a person sets a password.
+
+    It is valid for 24 hours and replaces an earlier one. It begins with BASE_URL, which must be the address
+    at which the person reaches this installation.
+    """
+    settings = load_settings()
+    with open_database(settings) as database:
+        issued = issue_link(database.store, user_id, operator_context())
+        database.wait_until_shown(issued.user.position)
+    print_result(link_url(settings.base_url, issued.secret))
+    note(f"The link for {issued.user.name} is valid until {format_time(issued.expires_at)}.")
+
+
+@app.command("deactivate")
+def deactivate(user_id: Annotated[str, options.id_argument("The user's id.")]) -> None:
+    """Deactivate a person who leaves: no sign-in, no keys, no new assignments. Their name stays."""
+    _set_active(user_id, False)
+
+
+@app.command("reactivate")
+def reactivate(user_id: Annotated[str, options.id_argument("The user's id.")]) -> None:
+    """Reactivate a deactivated person. Their password, keys and tokens are valid again."""
+    _set_active(user_id, True)
+
+
+def _set_active(user_id: str, active: bool) -> None:
+    with open_database(load_settings()) as database:
+        changes = ValidValues(UserChanges(active=active))
+        user = change_user(database.store, user_id, changes, operator_context())
+        database.wait_until_shown(user.position)
+    note(f"{user.name} is {'active' if user.is_active else 'deactivated'}.")
+
+
+@app.command("doubles")
+def print_doubles() -> None:
+    """List the people who share an e-mail address, from the time when addresses did not have to be unique.
+
+    They can sign in with their ids. Give each a separate address in the panel or with PATCH /v1/users/{id}.
+    """
+    with open_database(load_settings()) as database:
+        doubles = list_doubles(database.store)
+    if not doubles:
+        note("No two people have the same e-mail address.")
+        return
+    rows = [(one.email, one.user_id, one.name, one.role, "yes" if one.is_active else "no") for one in doubles]
+    print_table(("ADDRESS", "ID", "NAME", "ROLE", "ACTIVE"), rows)

@@ -19,6 +19,7 @@ from domain.access import SCOPES, Caller, Context, Rights, Role, at_least, right
 from domain.api_key import ApiKey
 from domain.errors import Details, Invalid
 from domain.property import Property
+from domain.text import is_visible
 from domain.user import User
 from infrastructure.keys.tokens import API_KEY, digest, has_form, make_token
 from infrastructure.storage.event_store import EventStore
@@ -145,8 +146,8 @@ def _require_may_hold(
 
 def _require_valid(store: EventStore, command: IssueKey, context: Context) -> None:
     details: Details = {}
-    if not 1 <= len(command.name.strip()) <= 255:
-        details["name"] = ["The name field must have 1 to 255 characters."]
+    if not is_visible(command.name) or len(command.name.strip()) > 255:
+        details["name"] = ["The name field must have 1 to 255 characters, of which one can be seen."]
     details |= limit_problems(store, command.scopes or (), command.property_ids, command.rate_limit)
     if command.expires_at is not None and command.expires_at <= context.at:
         details["expires_at"] = ["The expiry date is in the past."]
@@ -154,6 +155,8 @@ def _require_valid(store: EventStore, command: IssueKey, context: Context) -> No
         user = store.find(User, command.user_id)
         if user is None or user.is_erased:
             details["user_id"] = [f"There is no user {command.user_id}."]
+        elif not user.is_active:
+            details["user_id"] = [f"The user {user.id} is deactivated. Reactivate the user first."]
         elif not at_least(user.role, command.role):
             details["role"] = [
                 f"{user.id} has the role {user.role}; the key may not have the higher role {command.role}."

@@ -20,6 +20,8 @@ from domain.access import Context, Role, rights_of_credential
 from domain.errors import Details, Invalid
 from domain.oauth_client import GRANT_TYPES, ClientKind, GrantType, OAuthClient
 from domain.redirect_uri import redirect_uri_problem
+from domain.text import is_visible
+from domain.web_origin import origin_problem, parse_origin
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, digest, make_token
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
@@ -27,6 +29,7 @@ from infrastructure.storage.postgres import Statement, named_queries
 _sql = named_queries(Path(__file__).parent / "sql" / "oauth_clients.sql")
 
 MAX_REDIRECT_URIS = 20
+MAX_ORIGINS = 20
 _REMEDY = "give the application a new secret."
 DEFAULT_GRANT_TYPES: tuple[GrantType, ...] = ("authorization_code", "refresh_token")
 
@@ -35,7 +38,7 @@ class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
     """`role` and `property_ids` limit what the client may do for a person.
 
     When it acts for itself (client_credentials), it has exactly these rights. Public clients always require
-    PKCE.
+    PKCE. Web pages of `origins` may use the API in a browser.
     """
 
     name: str
@@ -47,6 +50,7 @@ class RegisterClient(msgspec.Struct, frozen=True, kw_only=True):
     requires_pkce: bool = False
     property_ids: tuple[str, ...] = ()
     rate_limit: int | None = 1_000
+    origins: tuple[str, ...] = ()
 
 
 class RegisteredClient(NamedTuple):
@@ -81,6 +85,7 @@ def register_client(store: EventStore, command: RegisterClient, context: Context
         role=command.role,
         property_ids=tuple(sorted(set(command.property_ids))),
         rate_limit=command.rate_limit,
+        origins=_parse_origins(command.origins),
     )
     secret = None if is_public else make_token(OAUTH_CLIENT_SECRET)
     row = {
@@ -93,6 +98,7 @@ def register_client(store: EventStore, command: RegisterClient, context: Context
         "role": client.role,
         "property_ids": list(client.property_ids),
         "rate_limit": client.rate_limit,
+        "origins": list(client.origins),
         "created_at": client.created_at,
         **_secret_row(secret),
     }
@@ -144,12 +150,13 @@ def _secret_row(secret: str | None) -> dict[str, bytes | str | None]:
 def _require_valid(store: EventStore, command: RegisterClient) -> None:
     details: Details = {}
     name = command.name.strip()
-    if not 1 <= len(name) <= 255 or any(unicodedata.category(char).startswith("C") for char in name):
+    has_controls = any(unicodedata.category(character).startswith("C") for character in name)
+    if has_controls or not is_visible(name) or len(name) > 255:
         details["name"] = ["The name field must have 1 to 255 characters, none of them invisible."]
     if not command.scopes:
         details["scopes"] = ["Choose at least one scope, and only those that the client needs."]
     details |= limit_problems(store, command.scopes, command.property_ids, command.rate_limit)
-    details |= _grant_problems(command) | _redirect_problems(command)
+    details |= _grant_problems(command) | _redirect_problems(command) | _origin_problems(command)
     if details:
         raise Invalid(details)
 
@@ -174,3 +181,16 @@ def _redirect_problems(command: RegisterClient) -> Details:
     problems = {uri: redirect_uri_problem(uri) for uri in command.redirect_uris}
     messages = [f"The redirect URI {uri[:200]} {problem}." for uri, problem in problems.items() if problem]
     return {"redirect_uris": messages} if messages else {}
+
+
+def _origin_problems(command: RegisterClient) -> Details:
+    if len(command.origins) > MAX_ORIGINS:
+        return {"origins": [f"Give at most {MAX_ORIGINS} origins."]}
+    problems = {text: origin_problem(text) for text in command.origins}
+    messages = [f"The origin {text[:200]} {problem}." for text, problem in problems.items() if problem]
+    return {"origins": messages} if messages else {}
+
+
+def _parse_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The origins as browsers send them, without duplicates."""
+    return tuple(dict.fromkeys(origin for text in texts if (origin := parse_origin(text)) is not None))

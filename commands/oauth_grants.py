@@ -100,7 +100,7 @@ def redeem_code(store: EventStore, grant_id: str, tokens: NewTokens, context: Co
 def refresh(store: EventStore, grant_id: str, generation: int, tokens: NewTokens, context: Context) -> bool:
     """Store the tokens and return True if the refresh token of that generation is valid.
 
-    A second use ends the grant.
+    A repeated use stores nothing: the first one has stored the same tokens. A second use ends the grant.
     """
     return _use_grant(store, grant_id, tokens, context, lambda grant: grant.refresh(generation, context))
 
@@ -164,7 +164,9 @@ def _use_grant(
     def decide(grant: OAuthGrant) -> list[Statement]:
         nonlocal is_valid
         is_valid = use(grant)
-        return _insert_tokens(tokens, grant) if is_valid else _end_grant(grant_id, context)
+        if not is_valid:
+            return _end_grant(grant_id, context)
+        return _insert_tokens(tokens, grant) if grant.pending else []
 
     change(store, grant_id, context, partial(store.load, OAuthGrant, grant_id), decide)
     return is_valid

@@ -1,4 +1,4 @@
-"""Setting a person's password.
+"""Setting passwords.
 
 The rules follow NIST SP 800-63B and OWASP ASVS 5, 6.2: a minimum length, no required kinds of characters,
 no password that is easy to guess, and no silent truncation.
@@ -6,9 +6,11 @@ no password that is easy to guess, and no silent truncation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from commands.deciding import change
+from commands.link_statements import void_link
 from domain.access import Caller, Context
 from domain.errors import Invalid
 from domain.user import User
@@ -24,7 +26,7 @@ _PRODUCT_WORDS = ("ticketing", "ticket", "maintenance", "property")
 
 
 def change_password(store: EventStore, user_id: str, password: str, context: Context) -> User:
-    """Set the password and end every session of the person, in one commit.
+    """Set the password of a person for them; end their sessions and void their one-time link, in one commit.
 
     An admin may set the password of a person whose rights do not exceed the admin's. Other callers may set
     only their own. Raises Invalid for a password that is too short, too long or easy to guess, and
@@ -32,15 +34,44 @@ def change_password(store: EventStore, user_id: str, password: str, context: Con
     """
     if user_id != context.caller.user_id:
         context.caller.require("admin", "set someone else's password")
-    user = _permitted_user(store, context.caller, user_id)
+
+    def find() -> User:
+        return _permitted_user(store, context.caller, user_id)
+
+    return save_password(store, find, password, context)
+
+
+def save_password(
+    store: EventStore,
+    find: Callable[[], User],
+    password: str,
+    context: Context,
+    *,
+    kept_session_id: str | None = None,
+) -> User:
+    """Set the password of the person that `find` returns; `find` refuses if the caller may not do that.
+
+    In one commit this ends the sessions of the person, except `kept_session_id`, and voids their one-time
+    link. Raises Invalid and HashingBusy.
+    """
+    user = find()
     require_good_password(password, user.name, user.email)
-    parameters = {"user_id": user_id, "hash": hash_password(password), "changed_at": context.at}
+    parameters = {
+        "user_id": user.id,
+        "hash": hash_password(password),
+        "changed_at": context.at,
+        "kept_session_id": kept_session_id,
+    }
 
     def decide(user: User) -> list[Statement]:
         user.change_password(context)
-        return [(_sql["save_password"], parameters), (_sql["delete_sessions_of_user"], parameters)]
+        return [
+            (_sql["save_password"], parameters),
+            (_sql["delete_other_sessions"], parameters),
+            *void_link(user.id),
+        ]
 
-    return change(store, user_id, context, lambda: _permitted_user(store, context.caller, user_id), decide)
+    return change(store, user.id, context, find, decide)
 
 
 def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:

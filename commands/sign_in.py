@@ -1,15 +1,11 @@
 """Signing in with a password, and signing out.
 
-Failed attempts cause delays, not a lock-out: after a few failures each further attempt waits longer. Attempts
-are counted per account and network, and per network, so that failures in one network do not delay people in
-another. An unknown account causes the same work and the same answer as a wrong password (OWASP ASVS 5, 6.3.1,
-6.3.8).
+Failed attempts cause delays (commands/attempts.py). An unknown or deactivated account causes the same work
+and the same answer as a wrong password (OWASP ASVS 5, 6.3.1, 6.3.8).
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import random
 from datetime import timedelta
 from functools import partial
@@ -17,12 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from psycopg import Rollback
 
+from commands.attempts import buckets_of, forget_failures, give_back_attempts, take_attempt
 from commands.deciding import change, create
 from domain.access import Caller, Context
 from domain.errors import DomainError
-from domain.ip_addresses import network_prefix
 from domain.session import EndReason, FailedSignIn, Session
 from infrastructure.keys.passwords import MAX_BYTES, HashingBusy, hash_password, is_outdated, verify_password
 from infrastructure.keys.tokens import SESSION, digest, make_token
@@ -36,19 +31,7 @@ ABSOLUTE = timedelta(hours=12)
 RECORDED_FAILURES = 10  # per hour and network
 RECORDED_FAILURES_IN_ALL = 600
 MAX_ACCOUNT_CHARACTERS = 254
-_FORGOTTEN_AFTER = timedelta(hours=1)
 _PURGE_ONE_IN = 200
-
-
-class Delay(NamedTuple):
-    """The number of attempts in a row without a delay, and the longest delay of later attempts."""
-
-    free: int
-    longest: timedelta
-
-
-DELAY_OF_ACCOUNT = Delay(free=5, longest=timedelta(minutes=15))
-DELAY_OF_ADDRESS = Delay(free=20, longest=timedelta(minutes=1))
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,24 +52,13 @@ class SignedIn(NamedTuple):
 
 
 class SignInRefused(DomainError):
-    """Unknown account, account without a password, or wrong password: the message does not reveal which."""
+    """Unknown or deactivated account, account without a password, or wrong password: the message does not
+    reveal which."""
 
     code = "unauthenticated"
 
     def __init__(self) -> None:
         super().__init__("The e-mail address or the password is wrong.")
-
-
-class TooManyAttempts(DomainError):
-    """The password was not checked. Another attempt is allowed after `seconds`."""
-
-    code = "rate_limited"
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(
-            f"Too many attempts. Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."
-        )
-        self.seconds = seconds
 
 
 class _Account(NamedTuple):
@@ -101,19 +73,19 @@ def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) ->
     The caller in `context` is not authenticated yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
     """
     account = _find_account(pool, command.account)
-    account_bucket, address = _buckets(command.account, command.address)
-    _take_attempt(pool, account_bucket, address)
+    account_bucket, address = buckets_of(command.account, command.address)
+    _purge_sessions(pool)
+    take_attempt(pool, account_bucket, address)
     try:
         is_correct = verify_password(account.hash if account else None, command.password)
     except HashingBusy:
-        _give_back_attempts(pool, account_bucket, address)
+        give_back_attempts(pool, account_bucket, address)
         raise
     if not is_correct or account is None:
         _note_failure(store, pool, account, address, context)
         raise SignInRefused
     with pool.connection() as conn, conn.transaction():
-        conn.execute(_sql["forget_failures"], {"bucket": account_bucket})
-        conn.execute(_sql["give_back_attempts"], {"buckets": [address]})
+        forget_failures(conn, account_bucket, address)
         _rehash(conn, account, command.password)
     caller = Caller(
         principal_id=account.user_id,
@@ -156,42 +128,11 @@ def _find_account(pool: Pool, account: str) -> _Account | None:
     return _Account(*row) if row else None
 
 
-def _buckets(account: str, address: str) -> tuple[bytes, bytes]:
-    """The keys under which failures are counted: by account and network, and by network.
-
-    The account is used as typed: resolving it would reveal that an e-mail address and an id are one account.
-    The network of an IPv6 address is its /64, because one host can use all of it.
-    """
-    network = network_prefix(address, ipv4_bits=32, ipv6_bits=64) or address
-    return _bucket("account", account.lower(), network), _bucket("address", network)
-
-
-def _bucket(*parts: str) -> bytes:
-    return hashlib.sha256("\0".join(parts).encode(errors="replace")).digest()
-
-
-def _take_attempt(pool: Pool, account_bucket: bytes, address: bytes) -> None:
-    """Count the attempt in both buckets, or in neither and raise TooManyAttempts."""
-    with pool.connection() as conn:
-        if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
-            conn.execute(_sql["purge_delays"])
-            conn.execute(_sql["purge_failures"])
+def _purge_sessions(pool: Pool) -> None:
+    """Delete sessions that are over, in one of _PURGE_ONE_IN calls."""
+    if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
+        with pool.connection() as conn:
             conn.execute(_sql["purge_sessions"], {"idle": IDLE, "absolute": ABSOLUTE})
-        with conn.transaction() as attempt:
-            for bucket, delay in ((account_bucket, DELAY_OF_ACCOUNT), (address, DELAY_OF_ADDRESS)):
-                parameters = {"bucket": bucket, "forgotten_after": _FORGOTTEN_AFTER, **delay._asdict()}
-                if conn.execute(_sql["take_attempt"], parameters).fetchone() is None:
-                    raise Rollback(attempt)
-            return
-        seconds = fetch_value(
-            conn, _sql["seconds_blocked"], {"buckets": [account_bucket, address]}, default=1.0
-        )
-    raise TooManyAttempts(max(1, math.ceil(seconds)))
-
-
-def _give_back_attempts(pool: Pool, *buckets: bytes) -> None:
-    with pool.connection() as conn:
-        conn.execute(_sql["give_back_attempts"], {"buckets": list(buckets)})
 
 
 def _note_failure(

@@ -12,16 +12,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commands.deciding import change, create
+from commands.activity import change_activity, require_other_person
+from commands.deciding import Change, change, create
+from commands.email_addresses import change_address, claim_address, refuse_taken_address
+from commands.link_statements import void_link
 from commands.values import Values, given_values
 from domain.access import ROLES, Caller, Context, Role, rights_of_person
-from domain.errors import Details, NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.property import Property
 from domain.text import Email, Name, Phone
 from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 
 NO_PROPERTY = "Name at least one of your properties."
+RESERVED_IDS = frozenset(("me", "none", "inactive"))  # words of /v1/users/me and the filter assigned_to
 UNKNOWN_PROPERTY = "No property with the id {} is within your reach."
 
 PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is looked up
@@ -49,7 +53,7 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of PATCH. An absent field stays as it is; null clears it. Lists and preferences are replaced
-    as a whole."""
+    as a whole. `active` false deactivates the person."""
 
     name: Name | UnsetType = UNSET
     email: Email | UnsetType = UNSET
@@ -57,6 +61,7 @@ class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     role: Role | UnsetType = UNSET
     property_ids: PropertyIds | UnsetType = UNSET
     preferences: PreferencesBody | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
 
 
 def register_user(
@@ -64,7 +69,7 @@ def register_user(
 ) -> User:
     """Register a person, whose role and properties lie within the caller's own.
 
-    The id of the person is `user_id` or, by default, the command id.
+    The id of the person is `user_id` or, by default, the command id. Raises EmailTaken.
     """
     caller, user_id = context.caller, user_id or context.command_id
 
@@ -72,11 +77,15 @@ def register_user(
         return property_problems(store, caller, fields.get("property_ids", ()))
 
     caller.require("manager", "register users")
+    if user_id in RESERVED_IDS:
+        raise Invalid({"id": [f"The id {user_id} has a meaning in filters and addresses. Choose another."]})
     if done := store.done_before(User, user_id, context):
         return done
     if role := _wanted_role(values):
         caller.require_rights(rights_of_person(role, ()), "register this person")
-    return create(store, User.register(user_id, context, **_facts(values.read(problems))), context)
+    user = User.register(user_id, context, **_facts(values.read(problems)))
+    with refuse_taken_address():
+        return create(store, user, context, statements=claim_address(store, user))
 
 
 def change_user(
@@ -86,10 +95,13 @@ def change_user(
     context: Context,
     expected_versions: frozenset[int] | None = None,
 ) -> User:
-    """Change the given fields; record no event for a field that already has the given value."""
+    """Change the given fields; record no event for a field that already has the given value.
+
+    Raises EmailTaken, and LastAdmin for the deactivation of the last active admin.
+    """
     caller = context.caller
 
-    def decide(user: User) -> None:
+    def decide(user: User) -> Change:
         def problems(fields: Mapping[str, Any]) -> Details:
             if "property_ids" not in fields:
                 return {}
@@ -99,10 +111,28 @@ def change_user(
         caller.require_rights(user.rights, "change this person")
         if role := _wanted_role(values):
             caller.require_rights(rights_of_person(role, user.property_ids), "give this role")
+        if values.fields.get("active") is False:
+            require_other_person(caller, user)
         user.require_version(expected_versions)
-        user.change(_facts(values.read(problems)), context)
+        return _record_changes(store, user, values.read(problems), context)
 
-    return change(store, user_id, context, lambda: visible_user(store, caller, user_id), decide)
+    with refuse_taken_address():
+        return change(store, user_id, context, lambda: visible_user(store, caller, user_id), decide)
+
+
+def _record_changes(store: EventStore, user: User, changes: UserChanges, context: Context) -> Change:
+    """Record the changes. Returns the statements that commit with them."""
+    email, rights, was_active = user.email, user.rights, user.is_active
+    user.change(_facts(changes), context)
+    statements = change_address(store, user, email)
+    if user.rights != rights:
+        statements += void_link(user.id)
+    if changes.active is not UNSET:
+        user.set_active(changes.active, context)
+    if user.is_active == was_active:
+        return Change(statements)
+    activity = change_activity(store, user, context, was_admin=rights.role == "admin")
+    return Change([*statements, *activity.statements], activity.unless_changed)
 
 
 def visible_user(store: EventStore, caller: Caller, user_id: str) -> User:
@@ -139,6 +169,7 @@ def _wanted_role(values: Values[Any]) -> Role | None:
 def _facts(values: NewUser | UserChanges) -> dict[str, Any]:
     """The given values as the fields of a User."""
     facts = given_values(values)
+    facts.pop("active", None)
     if "preferences" in facts:
         facts["preferences"] = msgspec.convert(facts["preferences"], Preferences, from_attributes=True)
     return facts

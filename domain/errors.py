@@ -6,9 +6,13 @@ Details = dict[str, list[str]]
 
 
 class DomainError(Exception):
-    """A command was refused. The message is for the person who sent the command."""
+    """A command was refused. The message is for the person who sent the command.
+
+    `details`, if there are any, maps the dotted name of each bad field to its messages.
+    """
 
     code = "domain_error"
+    details: Details | None = None
 
 
 class NotFound(DomainError):
@@ -27,9 +31,10 @@ class Forbidden(DomainError):
 
 
 class Invalid(DomainError):
-    """Values are not valid. `details` maps the dotted name of each bad field to its messages."""
+    """Values are not valid."""
 
     code = "validation_error"
+    details: Details
 
     def __init__(self, details: Details) -> None:
         super().__init__(next(iter(details.values()))[0])
@@ -49,3 +54,7 @@ class Conflict(DomainError):
     """The current state does not allow the command; a later attempt may succeed."""
 
     code = "conflict"
+
+    def __init__(self, message: str, *, details: Details | None = None) -> None:
+        super().__init__(message)
+        self.details = details

@@ -18,7 +18,7 @@ GRANT_TYPES: tuple[GrantType, ...] = get_args(GrantType)
 class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.registered"):
     """A client was registered. `role` and `property_ids` limit it for every person for whom it acts; empty
     `property_ids` means every property. `rate_limit` is in requests per hour for each of these people; null
-    means no limit."""
+    means no limit. `origins` are those of web pages that use the API in a browser."""
 
     name: str
     client_kind: ClientKind
@@ -29,6 +29,7 @@ class OAuthClientRegistered(DomainEvent, frozen=True, tag="oauth_client.register
     role: Role
     property_ids: tuple[str, ...]
     rate_limit: int | None
+    origins: tuple[str, ...] = ()
 
 
 class OAuthClientSecretRotated(DomainEvent, frozen=True, tag="oauth_client.secret_rotated"):
@@ -54,6 +55,7 @@ class OAuthClient(Aggregate):
     role: Role = "guest"
     property_ids: tuple[str, ...] = ()
     rate_limit: int | None = None
+    origins: tuple[str, ...] = ()
     is_revoked: bool = False
 
     @classmethod

@@ -2,8 +2,9 @@
 
 A grant makes each code and refresh token valid for one use: a use is an event, and two concurrent uses
 compete for the same version of the grant, so that only one succeeds. A second use shows that the code or
-token has leaked, and ends the grant (RFC 9700 section 4.14.2, RFC 6749 section 4.1.2). No event contains a
-code, a token or the hash of one.
+token has leaked, and ends the grant (RFC 9700 section 4.14.2, RFC 6749 section 4.1.2). A refresh token that
+is used again within REPEAT_TIME is no second use: its client has lost the answer, or has two windows. No
+event contains a code, a token or the hash of one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 
 LONGEST = timedelta(days=90)  # after this time the person must consent again
+REPEAT_TIME = timedelta(seconds=30)  # in which a repeated refresh gets the same tokens
 
 EndReason = Literal[
     "withdrawn_by_user",
@@ -50,7 +52,8 @@ OAuthGrantEvent = OAuthGrantGiven | OAuthCodeRedeemed | OAuthTokenRefreshed | OA
 
 
 class OAuthGrant(Aggregate):
-    """`generation` is 0 until the code is redeemed."""
+    """`generation` is 0 until the code is redeemed. `used_at` has the times at which the last refresh tokens
+    were used, by generation: those within REPEAT_TIME of the last use."""
 
     kind: ClassVar[str] = "OAuth grant"
     first_event: ClassVar[type[DomainEvent]] = OAuthGrantGiven
@@ -58,6 +61,7 @@ class OAuthGrant(Aggregate):
     user_id: str = ""
     scopes: tuple[str, ...] = ()
     generation: int = 0
+    used_at: dict[int, datetime] = {}
     is_ended: bool = False
 
     @classmethod
@@ -79,14 +83,21 @@ class OAuthGrant(Aggregate):
 
     def refresh(self, generation: int, context: Context) -> bool:
         """Record the use of the refresh token of that generation and return True; return False when it is
-        invalid. A second use ends the grant."""
+        invalid. A repeated use records nothing. A second use ends the grant."""
         if self.is_over(context.at):
             return False
+        if self.is_repeated_use(generation, context.at):
+            return True
         if generation != self.generation:
             self.end("refresh_token_used_twice", context)
             return False
         self.record(OAuthTokenRefreshed, context, generation=generation + 1)
         return True
+
+    def is_repeated_use(self, generation: int, at: datetime) -> bool:
+        """Whether the refresh token of that generation was used within REPEAT_TIME before."""
+        used_at = self.used_at.get(generation)
+        return used_at is not None and at - used_at <= REPEAT_TIME
 
     def end(self, reason: EndReason, context: Context) -> None:
         if not self.is_ended:
@@ -103,6 +114,10 @@ class OAuthGrant(Aggregate):
         match event:
             case OAuthCodeRedeemed():
                 self.generation = 1
+            case OAuthTokenRefreshed(generation=generation, occurred_at=at):
+                recent = {used: when for used, when in self.used_at.items() if at - when <= REPEAT_TIME}
+                self.used_at = {**recent, generation - 1: at}
+                self.generation = generation
             case OAuthGrantEnded():
                 self.is_ended = True
             case _:

@@ -8,9 +8,11 @@ import msgspec
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
-from domain.errors import Conflict
+from domain.errors import Conflict, Invalid
+from domain.text import fold_case
 
 UNITS_PER_PROPERTY = 10_000
+NAME_TAKEN = "The property has a unit with this name already."
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +45,8 @@ PropertyEvent = PropertyRegistered | PropertyRenamed | PropertyAddressChanged | 
 
 
 class Property(Aggregate):
-    """`units` maps each unit's id to its name; unit ids are unique within their property."""
+    """`units` maps each unit's id to its name. Ids are unique within their property, and so are new names,
+    without regard to case; old logs may contain a name twice."""
 
     kind: ClassVar[str] = "property"
     first_event: ClassVar[type[DomainEvent]] = PropertyRegistered
@@ -58,10 +61,14 @@ class Property(Aggregate):
         return cls.begin(property_id, context, **facts)
 
     def add_unit(self, unit_id: str, name: str, context: Context) -> None:
+        """Add a unit. Raises Conflict for an id that is in use, Invalid for a name that is."""
         if unit_id in self.units:
             raise Conflict(f"The property has a unit {unit_id} already.")
         if len(self.units) >= UNITS_PER_PROPERTY:
             raise Conflict(f"A property holds at most {UNITS_PER_PROPERTY} units.")
+        wanted = fold_case(name)
+        if any(fold_case(present) == wanted for present in self.units.values()):
+            raise Invalid({"name": [NAME_TAKEN]})
         self.record(UnitAdded, context, unit_id=unit_id, name=name)
 
     def apply(self, event: PropertyEvent) -> None:

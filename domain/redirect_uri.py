@@ -9,6 +9,7 @@ MAX_CHARACTERS = 2_000
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 _ANSWERS = frozenset(("code", "state", "iss", "error", "error_description", "error_uri"))
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_ON_LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::[0-9]{1,5})?((?:[/?].*)?)")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 
 
@@ -28,6 +29,18 @@ def redirect_uri_problem(uri: str) -> str | None:
     if _ANSWERS & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}:
         return f"must not contain parameters that the answer adds: {', '.join(sorted(_ANSWERS))}"
     return _scheme_problem(parts)
+
+
+def matches_redirect_uri(registered: str, given: str) -> bool:
+    """Whether the redirect URI of a request is the registered one.
+
+    They are compared as text (RFC 9700 section 2.1), except for the port of a loopback address (RFC 8252
+    section 7.3).
+    """
+    if registered == given:
+        return True
+    one, other = _ON_LOOPBACK.fullmatch(registered), _ON_LOOPBACK.fullmatch(given)
+    return one is not None and other is not None and one.groups() == other.groups()
 
 
 def origin(uri: str) -> str:

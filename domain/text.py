@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated
 
 from msgspec import Meta
 
 _ID = r"^[A-Za-z0-9_-]{1,64}\Z"
 Id = Annotated[str, Meta(pattern=_ID, description="An opaque id.")]
-Title = Annotated[str, Meta(min_length=1, max_length=255)]
+# White space and controls, one by one, because `\s` matches other characters in JSON Schema than in Python.
+_BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# The other characters that are drawn as nothing: Default_Ignorable_Code_Point of Unicode, the marks of
+# interlinear annotations, the empty Braille pattern, and fillers of scripts and of musical notation.
+_UNDRAWN = (
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\uffa0\ufff0-\ufffb"
+)
+_HIDDEN = _BLANK + _UNDRAWN
+_UNDRAWN_BEYOND_FFFF = r"\U00016fe4\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+VISIBLE = rf"[^{_BLANK}{_UNDRAWN}{_UNDRAWN_BEYOND_FFFF}]"  # at least one character that can be seen
+# The same for JSON Schema, whose escapes end at U+FFFF, and without NUL.
+VISIBLE_FOR_JSON_SCHEMA = rf"^[^\x00]*[^{_BLANK}{_UNDRAWN}][^\x00]*$"
+
+Title = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Description = Annotated[str, Meta(max_length=65_535)]
-CommentText = Annotated[str, Meta(min_length=1, max_length=65_535)]
+CommentText = Annotated[str, Meta(min_length=1, max_length=65_535, pattern=VISIBLE)]
 Category = Annotated[
     str,
     Meta(
@@ -21,15 +36,13 @@ Category = Annotated[
         description="A lower-case slug, such as plumbing or pest-control.",
     ),
 ]
-Name = Annotated[str, Meta(min_length=1, max_length=255)]
-# Listed one by one, because `\s` matches other characters in JSON Schema than in Python.
-_BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Email = Annotated[
     str,
     Meta(
         min_length=3,
         max_length=254,
-        pattern=rf"^[^@{_BLANK}]+@[^@.{_BLANK}]+(\.[^@.{_BLANK}]+)+\Z",
+        pattern=rf"^[^@{_HIDDEN}]+@[^@.{_HIDDEN}]+(\.[^@.{_HIDDEN}]+)+\Z",
         description="An e-mail address.",
     ),
 ]
@@ -42,11 +55,26 @@ Phone = Annotated[
         description="Digits, spaces and the signs + ( ) . / # * - and x, such as +1 555 0100 x12.",
     ),
 ]
-AddressLine = Annotated[str, Meta(min_length=1, max_length=255)]
+AddressLine = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
-SearchText = Annotated[str, Meta(min_length=1, max_length=200, description="Words to search for.")]
+# As long as a title, so that a title can be pasted.
+SearchText = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=VISIBLE, description="Words to search for.")
+]
 
 
 def is_id(text: str) -> bool:
     """Whether the text may be an Id."""
     return re.match(_ID, text) is not None
+
+
+def is_visible(text: str) -> bool:
+    """Whether the text has a character that can be seen."""
+    return re.search(VISIBLE, text) is not None
+
+
+def fold_case(text: str) -> str:
+    """The text for comparisons that ignore case, surrounding and repeated white space, and whether characters
+    are composed (Unicode 3.13, D145)."""
+    folded = unicodedata.normalize("NFD", " ".join(text.split())).casefold()
+    return unicodedata.normalize("NFC", folded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -68,12 +69,29 @@ class UserPreferencesChanged(DomainEvent, frozen=True, tag="user.preferences_cha
     preferences: Preferences
 
 
+class UserDeactivated(DomainEvent, frozen=True, tag="user.deactivated"):
+    """The person has left: they can no longer sign in, their credentials are refused, and no ticket can be
+    assigned to them. Their name stays."""
+
+
+class UserReactivated(DomainEvent, frozen=True, tag="user.reactivated"):
+    """A deactivated person may sign in and work again. Their API keys and tokens are valid again."""
+
+
 class UserErased(DomainEvent, frozen=True, tag="user.erased"):
     """The person was erased: the key that encrypts their personal fields is destroyed."""
 
 
 class UserPasswordChanged(DomainEvent, frozen=True, tag="user.password_changed"):
     """A password was set. The log contains neither the password nor its hash."""
+
+
+class UserLinkIssued(DomainEvent, frozen=True, tag="user.link_issued"):
+    """A one-time link was issued, with which the person can set a password. `link_id` is the credential of
+    the password change that uses it. The log contains neither the link nor its hash."""
+
+    link_id: str
+    expires_at: datetime
 
 
 UserEvent = (
@@ -84,14 +102,22 @@ UserEvent = (
     | UserRoleChanged
     | UserPropertiesChanged
     | UserPreferencesChanged
+    | UserDeactivated
+    | UserReactivated
     | UserErased
     | UserPasswordChanged
+    | UserLinkIssued
 )
 
 
 class UserIsErased(Conflict):
     def __init__(self, user_id: str) -> None:
         super().__init__(f"The user {user_id} is erased and can no longer be changed.")
+
+
+class UserIsDeactivated(Conflict):
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"The user {user_id} is deactivated. Reactivate the user first.")
 
 
 class User(Aggregate):
@@ -113,6 +139,7 @@ class User(Aggregate):
     role: Role = "guest"
     property_ids: tuple[str, ...] = ()
     preferences: Preferences = Preferences()
+    is_active: bool = True
     is_erased: bool = False
 
     @classmethod
@@ -125,13 +152,19 @@ class User(Aggregate):
         return rights_of_person(self.role, self.property_ids)
 
     def may_work_on(self, property_id: str) -> bool:
-        """Whether tickets of that property may be assigned to this person. Guests cannot be
-        assignees."""
-        return self.role == "admin" or (self.role != "guest" and property_id in self.property_ids)
+        """Whether tickets of that property may be assigned to this person. Guests and deactivated people
+        cannot be assignees."""
+        reaches = self.role == "admin" or (self.role != "guest" and property_id in self.property_ids)
+        return self.is_active and reaches
 
     def change(self, values: Mapping[str, Any], context: Context) -> None:
         """Record an event for each change that `values` makes; see Aggregate.change."""
         super().change(_with_sorted_properties(values), context)
+
+    def set_active(self, is_active: bool, context: Context) -> None:
+        """Deactivate or reactivate the person; do nothing if they are in that state already."""
+        if self.is_active != is_active:
+            self.record(UserReactivated if is_active else UserDeactivated, context)
 
     def erase(self, context: Context) -> None:
         """Erase the personal data. The id, the person's actions and their assignments stay."""
@@ -142,6 +175,12 @@ class User(Aggregate):
         """Record that a password was set. The event does not reveal whether the password changed."""
         self.record(UserPasswordChanged, context)
 
+    def issue_link(self, link_id: str, expires_at: datetime, context: Context) -> None:
+        """Record a one-time link. Raises UserIsDeactivated."""
+        if not self.is_active and not self.is_erased:
+            raise UserIsDeactivated(self.id)
+        self.record(UserLinkIssued, context, link_id=link_id, expires_at=expires_at)
+
     def record(self, event_type: type[DomainEvent], context: Context, **facts: Any) -> None:
         """Append one pending event and apply it; raise UserIsErased when the person is erased."""
         if self.is_erased:
@@ -149,8 +188,12 @@ class User(Aggregate):
         super().record(event_type, context, **facts)
 
     def apply(self, event: UserEvent) -> None:
-        if isinstance(event, UserErased):
-            self.is_erased = True
+        if isinstance(event, UserLinkIssued):
+            return
+        if isinstance(event, UserDeactivated | UserReactivated):
+            self.is_active = isinstance(event, UserReactivated)
+        elif isinstance(event, UserErased):
+            self.is_erased, self.is_active = True, False
             self.name, self.email, self.phone = ERASED_NAME, ERASED_EMAIL, None
             self.role, self.property_ids = "guest", ()
             self.preferences = Preferences()

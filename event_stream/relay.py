@@ -218,11 +218,11 @@ def is_fenced(error: KafkaError) -> bool:
 def _connect(settings: Settings) -> Connection:
     """Open a connection. Its commits do not wait for the disk, because PostgreSQL has only a copy of the
     position."""
-    if not settings.database_url:
+    if not settings.direct_url:
         raise BadSettings("DATABASE_URL is not set. Set it to the database whose log the relay publishes.")
     options = f"-c synchronous_commit=off -c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     return connect(
-        settings.database_url,
+        settings.direct_url,
         application="ticketing-relay",
         options=options,
         prepare_threshold=0,

@@ -14,6 +14,8 @@ import msgspec
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import ProgrammingError
 
+from domain.web_origin import parse_origin
+
 IpNetwork = IPv4Network | IPv6Network
 
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
@@ -32,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path
     database_url: str | None = None
+    direct_database_url: str | None = None
     postgres_data_dir: Path | None = None
     migrate_database_url: str | None = None
     port: int = 8000
@@ -54,9 +57,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     webhook_allow_private_addresses: bool = False
     trusted_proxies: tuple[IpNetwork, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     webhook_retry_seconds: tuple[float, ...] = WEBHOOK_RETRY_SECONDS
     webhook_timeout_seconds: float = 15.0
     webhook_retention_days: int = 90
+
+    @property
+    def direct_url(self) -> str:
+        """The address of PostgreSQL itself, for everything but the requests of the API."""
+        return self.direct_database_url or self.database_url or ""
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether DATABASE_URL may lead to a connection pooler, whose sessions keep no state."""
+        return self.direct_database_url is not None
 
     @property
     def notary_dir(self) -> Path:
@@ -76,6 +90,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=_database_address(env, "DATABASE_URL"),
+        direct_database_url=_direct_database_address(env),
         postgres_data_dir=Path(env["POSTGRES_DATA_DIR"]) if env.get("POSTGRES_DATA_DIR") else None,
         migrate_database_url=_database_address(env, "MIGRATE_DATABASE_URL"),
         port=port,
@@ -98,6 +113,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_level=_log_level(env),
         webhook_allow_private_addresses=_one_of(env, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0", "1") == "1",
         trusted_proxies=_networks(env, "TRUSTED_PROXIES"),
+        cors_origins=_origins(env, "CORS_ORIGINS"),
         webhook_retry_seconds=_seconds_list(env, "WEBHOOK_RETRY_SECONDS", WEBHOOK_RETRY_SECONDS),
         webhook_timeout_seconds=_integer(env, "WEBHOOK_TIMEOUT_SECONDS", 15, 1, 60),
         webhook_retention_days=_integer(env, "WEBHOOK_RETENTION_DAYS", 90, 7, 36_500),
@@ -127,6 +143,13 @@ def _database_address(env: Mapping[str, str], name: str) -> str | None:
         raise BadSettings(
             f"{name} is not a PostgreSQL connection string, such as postgresql://user:password@host/ticketing."
         ) from None
+    return address
+
+
+def _direct_database_address(env: Mapping[str, str]) -> str | None:
+    address = _database_address(env, "DIRECT_DATABASE_URL")
+    if address is not None and not env.get("DATABASE_URL"):
+        raise BadSettings("DIRECT_DATABASE_URL is set without DATABASE_URL. Set both, or only DATABASE_URL.")
     return address
 
 
@@ -162,6 +185,18 @@ def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
         raise BadSettings(
             f"{name}: {error}. It must list networks, such as 10.0.0.0/8,192.168.1.7."
         ) from None
+
+
+def _origins(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    parts = [part.strip() for part in (env.get(name) or "").split(",") if part.strip()]
+    origins = [parse_origin(part) for part in parts]
+    if None in origins:
+        part = parts[origins.index(None)]
+        raise BadSettings(
+            f"{name}: {part!r} is not an origin. It must list origins of web pages, such as"
+            " https://board.example.com,http://localhost:3000."
+        )
+    return tuple(origin for origin in origins if origin is not None)
 
 
 def _seconds_list(env: Mapping[str, str], name: str, default: tuple[float, ...]) -> tuple[float, ...]:

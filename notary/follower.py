@@ -31,7 +31,7 @@ def run_notary(settings: Settings, vault: Vault, stop: threading.Event) -> None:
     """Run until `stop` is set; a second notary waits until the first has ended. Raises on any error: the
     supervisor restarts the process."""
     options = f"-c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
-    with connect(settings.database_url or "", application="ticketing-notary", options=options) as conn:
+    with connect(settings.direct_url, application="ticketing-notary", options=options) as conn:
         if wait_for_leadership(conn, LEADER_KEY, stop):
             log.info("notary_leads")
             Notary(conn, vault, settings).run(stop)

@@ -19,6 +19,7 @@ from api.http.errors import Refused
 from api.http.redirects import redirect
 from api.http.scopes import scope_labels
 from api.oauth.clients import Client
+from api.oauth.descriptions import describe_error
 from api.oauth.server import Server
 from domain.oauth_grant import LONGEST
 from domain.redirect_uri import origin
@@ -123,9 +124,8 @@ class Authorize(Page):
 
     def _with_error(self, redirect_uri: str, error: OAuth2Error) -> str:
         """The redirect URI with the parameters of the error (RFC 6749 section 4.1.2.1)."""
-        parameters = [("error", error.error)]
-        if error.description:
-            parameters.append(("error_description", error.description))
+        description = describe_error(error.error, error.description)
+        parameters = [("error", error.error), ("error_description", description)]
         if error.state:
             parameters.append(("state", error.state))
         parameters.append(("iss", self.services.settings.base_url))

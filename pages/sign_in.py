@@ -9,7 +9,8 @@ import falcon
 from api.http.errors import Refused
 from api.http.forms import Form, read_form
 from api.http.redirects import redirect
-from commands.sign_in import SignIn, SignInRefused, TooManyAttempts, end_session, sign_in
+from commands.attempts import TooManyAttempts
+from commands.sign_in import SignIn, SignInRefused, end_session, sign_in
 from domain.access import Caller
 from infrastructure.keys.passwords import HashingBusy
 from pages.common import sessions

@@ -29,6 +29,7 @@ from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
 from projections.folding import CannotProject, kinds_of
 from projections.project_past_tickets import PastTickets
+from projections.project_search import SearchChanges
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
@@ -118,7 +119,7 @@ def project_entries(
 
     Entries of aggregates in `blocked_ids` only get their audit rows.
     """
-    past = PastTickets()
+    past, search = PastTickets(), SearchChanges()
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
     events = [
@@ -127,8 +128,10 @@ def project_entries(
         if entry.aggregate_id not in blocked_ids
     ]
     for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-        _project_run(conn, list(run), past)
+        _project_run(conn, list(run), past, search)
     past.write_texts(conn)
+    search.put_past_texts(past.texts)
+    search.write(conn)
     if history:
         past.write_tickets(conn)
         project_audit.project(conn, audited, audit_rows)
@@ -166,7 +169,9 @@ def _is_rename(event: DomainEvent) -> bool:
     return type(event) in _RENAMES
 
 
-def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTickets) -> None:
+def _project_run(
+    conn: Connection, events: Sequence[DomainEvent], past: PastTickets, search: SearchChanges
+) -> None:
     """Project events that all change a name, or none of them.
 
     A new name is written into the tickets that are stored before it. Splitting a batch into such runs makes
@@ -186,7 +191,7 @@ def _project_run(conn: Connection, events: Sequence[DomainEvent], past: PastTick
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows, past)
+        project_tickets.project(conn, tickets, ticket_rows, past, search)
 
 
 def _audit_if_decodable(conn: Connection, batch: Batch) -> None:

@@ -62,7 +62,7 @@ def assignee_choices(pool: Pool, caller: Caller, property_id: str) -> Choices:
 
 
 def people_choices(pool: Pool) -> list[Person]:
-    """Everyone by name, at most MOST_CHOICES. For admins."""
+    """The active people by name, at most MOST_CHOICES. For admins."""
     return [Person(*row) for row in _fetch(pool, "people", {"limit": MOST_CHOICES})]
 
 

@@ -24,6 +24,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "past_texts": ("ticket_id", "ended_at"),
     "comments": ("id",),
     "attachments": ("id",),
+    "search_parts": ("ticket_id", "ended_at", "part_id"),
+    "search_documents": ("ticket_id",),
     "parked_events": ("position",),
 }
 _PARKED = ("position", "originator_id")  # a table without a struct; errors and times may differ

@@ -26,13 +26,13 @@ class PastTickets:
     """Folds tickets one event at a time, and collects the state that each event ended.
 
     `tickets` are rows for `past_tickets`; a state that ended at the time when it began has no row. `spans`
-    contains the first and the last collected version of each ticket.
+    contains the first and the last collected version of each ticket. `texts` are rows for `past_texts`.
     """
 
     def __init__(self) -> None:
         self.tickets: list[PastTicketRow] = []
         self.spans: dict[str, tuple[int, int]] = {}
-        self._texts: list[PastTextRow] = []
+        self.texts: list[PastTextRow] = []
 
     def advance(self, ticket: Ticket | None, events: Sequence[DomainEvent]) -> Ticket:
         """The ticket after the events, as projections.folding.fold returns it.
@@ -53,13 +53,13 @@ class PastTickets:
         write_rows(conn, _sql["insert_past_tickets"], self.tickets)
 
     def write_texts(self, conn: Connection) -> None:
-        write_rows(conn, _sql["insert_past_texts"], self._texts)
+        write_rows(conn, _sql["insert_past_texts"], self.texts)
 
     def _collect(self, ticket: Ticket, event: DomainEvent) -> None:
         if ticket.updated_at != event.occurred_at:
             self.tickets.append(_ticket_row(ticket, event.occurred_at))
         if isinstance(event, TicketTitleChanged | TicketDescriptionChanged):
-            self._texts.append(PastTextRow(ticket.id, event.occurred_at, ticket.title, ticket.description))
+            self.texts.append(PastTextRow(ticket.id, event.occurred_at, ticket.title, ticket.description))
 
 
 def _ticket_row(ticket: Ticket, ended_at: datetime) -> PastTicketRow:

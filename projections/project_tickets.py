@@ -1,6 +1,7 @@
 """Fills the tables `tickets`, `comments` and `attachments`, and counts the active tickets of properties.
 
-projections/project_past_tickets.py fills the tables of earlier versions.
+projections/project_past_tickets.py fills the tables of earlier versions, projections/project_search.py those
+of the search.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from domain.ticket import (
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, ids_with_rows, kinds_of, write_rows
 from projections.project_past_tickets import PRIORITY_RANK, PastTickets
+from projections.project_search import SearchChanges
 from projections.rows import (
     AttachmentRow,
     CommentRow,
@@ -64,9 +66,14 @@ def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | Non
 
 
 def project(
-    conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None, past: PastTickets
+    conn: Connection,
+    events: Sequence[DomainEvent],
+    existing: Cursor | None,
+    past: PastTickets,
+    search: SearchChanges,
 ) -> None:
-    """Write the state of the tickets after the events, and add their earlier states to `past`.
+    """Write the state of the tickets after the events. Adds their earlier states to `past`, and the texts to
+    search for to `search`.
 
     The statements look up names, so properties and users must be written first.
     """
@@ -82,13 +89,18 @@ def project(
         ticket = past.advance(known.get(key), changes)
         active[ticket.property_id] += _is_active(ticket)
         (opened if is_new else changed).append(_ticket_values(ticket))
-        if not is_new and (text := _changed_texts(changes)):
+        if is_new:
+            search.put_texts(ticket, is_new=True)
+        elif text := _changed_texts(changes):
             texts.append({"id": key, **text})
+            search.put_texts(ticket, is_new=False)
     write_rows(conn, _sql["insert_tickets"], opened)
     write_rows(conn, _sql["update_tickets"], changed)
     write_rows(conn, _sql["update_texts"], texts)
     comments = [_comment_row(event) for event in events if isinstance(event, TicketCommented)]
     write_rows(conn, _sql["insert_comments"], comments)
+    for row in comments:
+        search.put_comment(row.ticket_id, row.id, row.text, row.visibility, row.created_at)
     attachments = [_attachment_row(event) for event in events if isinstance(event, TicketFileAttached)]
     write_rows(conn, _sql["insert_attachments"], attachments)
     _count_active(conn, active)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from domain.aggregate import DomainEvent
 from domain.user import User, UserErased, UserEvent, UserNameChanged
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, fold, ids_with_rows, kinds_of, write_rows
+from projections.people_search import search_text
 from projections.rows import UserRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(UserEvent)
@@ -29,12 +31,16 @@ def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | 
     """Write the state of the users after the events, and new names into the tickets that show them."""
     known = {row.id: _read_user(row) for row in (UserRow(*values) for values in existing or ())}
     users = [fold(User, known.get(key), changes) for key, changes in by_aggregate(events).items()]
-    write_rows(conn, _sql["save_users"], [shared_values(user, UserRow) for user in users])
+    write_rows(conn, _sql["save_users"], [_row_values(user) for user in users])
     renamed = [event.originator_id for event in events if isinstance(event, UserNameChanged | UserErased)]
     if renamed:
         conn.execute(_sql["rename_requesters"], {"ids": renamed})
         conn.execute(_sql["rename_assignees"], {"ids": renamed})
         conn.execute(_sql["mark_tickets_of_authors"], {"ids": renamed})
+
+
+def _row_values(user: User) -> dict[str, Any]:
+    return {**shared_values(user, UserRow), "search": search_text(user.name, user.email)}
 
 
 def _read_user(row: UserRow) -> User:

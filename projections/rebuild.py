@@ -9,30 +9,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import psycopg
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.garbage import rare_garbage_collection
-from infrastructure.storage.postgres import Connection, connect, fetch_value, named_queries
+from infrastructure.storage.postgres import Connection, connect, named_queries
+from projections.old_tables import (
+    ATTEMPT,
+    drop_old_tables,
+    release_rebuild_lock,
+    set_aside,
+    take_rebuild_lock,
+    wait_for_readers,
+)
 from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
     COPY,
+    LIVE,
     SchemaState,
     add_for_readers,
     create_read_schema,
-    drop_read_schema,
     read_schema_state,
 )
 
 REBUILD_BATCH_SIZE = 5_000
-SWAP_ATTEMPTS = 20
-_OLD = "read_old"
-_REBUILD_KEY = 7_305_878  # session advisory lock; one rebuild or verification runs at a time
 sql = named_queries(Path(__file__).parent / "sql" / "rebuild.sql")
 
 Progress = Callable[[int, int], None]  # position reached, position to reach
@@ -43,27 +46,35 @@ class RebuildRunning(Exception):
 
 
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`events` were projected in `seconds`; the live tables are now at `position`."""
+    """`events` were projected in `seconds`; the live tables are now at `position`. `old_in_use_by` names the
+    sessions that still read the replaced tables, which therefore could not be dropped."""
 
     events: int
     position: int
     seconds: float
+    old_in_use_by: str
 
 
 def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
     """Replace the read tables of any version, or create them when they are absent.
 
-    The API reads and writes meanwhile. The swap is one short transaction.
+    The API reads and writes meanwhile. The swap is one short transaction. Raises RebuildRunning,
+    TablesInUse.
     """
     started = time.monotonic()
     with fresh_copy(dsn) as (control, copy):
         events = fill(control, copy, vault, progress)
-        add_for_readers(control, COPY)
+        wait_for_readers(control, COPY, lambda: add_for_readers(control, COPY))
         control.execute(sql["analyze_copy"])
         control.execute(sql["summarize_copy"])
-        position, late_events = _swap(copy, vault, read_schema_state(control))
-        _drop_with_retries(lambda: drop_read_schema(control, _OLD))
-    return RebuildReport(events=events + late_events, position=position, seconds=time.monotonic() - started)
+        position, late_events = _swap(control, copy, vault, read_schema_state(control))
+        old_in_use_by = drop_old_tables(control)
+    return RebuildReport(
+        events=events + late_events,
+        position=position,
+        seconds=time.monotonic() - started,
+        old_in_use_by=old_in_use_by,
+    )
 
 
 @contextmanager
@@ -76,23 +87,23 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
         rare_garbage_collection(),
         connect(dsn, application="ticketing-rebuild", limit_seconds=LONG_STATEMENT_SECONDS) as control,
     ):
-        if not fetch_value(control, sql["take_rebuild_lock"], {"key": _REBUILD_KEY}, default=False):
+        if not take_rebuild_lock(control):
             raise RebuildRunning(
                 "Another rebuild or verification is running. Run this command again when it has ended."
             )
-        drop_read_schema(control, COPY)  # a killed rebuild may have left COPY or _OLD
-        drop_read_schema(control, _OLD)
+        set_aside(control, COPY)  # of a rebuild that was killed
+        drop_old_tables(control, seconds=0)
         create_read_schema(control, COPY, for_readers=False)
-        control.execute("SET lock_timeout TO '2s'")
+        control.execute(f"SET lock_timeout TO '{ATTEMPT}'")
         try:
             with connect_projector(dsn, COPY) as copy:
                 copy.execute("SET statement_timeout TO 0")
                 copy.limit_seconds = LONG_STATEMENT_SECONDS
                 yield control, copy
         finally:
-            _drop_with_retries(lambda: drop_read_schema(control, COPY))
-            # Explicitly, because the server releases it a moment after the connection is closed.
-            control.execute(sql["release_rebuild_lock"], {"key": _REBUILD_KEY})
+            set_aside(control, COPY)
+            drop_old_tables(control, seconds=0)
+            release_rebuild_lock(control)
 
 
 def fill(
@@ -124,31 +135,30 @@ def fill(
     return events
 
 
-def _swap(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
+def _swap(control: Connection, copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
     """Swap the copy with the live tables. Returns its position, and the number of events it projected."""
-    attempt = 0
-    while True:
-        events = project_all(copy, vault)  # so that little is left to do under the lock
-        try:
-            position, late_events = _swap_once(copy, vault, live)
-            return position, events + late_events
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            attempt += 1
-            if attempt == SWAP_ATTEMPTS:
-                raise
+    events = position = 0
+
+    def swap() -> None:
+        nonlocal events, position
+        events += project_all(copy, vault)  # so that little is left to do under the lock
+        position, late_events = _swap_once(copy, vault, live)
+        events += late_events
+
+    wait_for_readers(control, LIVE, swap)
+    return position, events
 
 
 def _swap_once(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, int]:
     events = 0
     with copy.transaction():
-        copy.execute("SET LOCAL lock_timeout TO '2s'")
+        copy.execute(f"SET LOCAL lock_timeout TO '{ATTEMPT}'")
         copy.execute("SET LOCAL synchronous_commit TO on")  # because the old tables are dropped afterwards
         if live != "absent":
             copy.execute(sql["lock_live_tables"])
             events = project_all(copy, vault, up_to=fetch_number(copy, "lock_live_position"))
         position = fetch_number(copy, "read_position")
-        if live != "absent":
-            copy.execute(sql["set_live_aside"])
+        set_aside(copy, LIVE)
         copy.execute(sql["put_copy_in_place"])
         copy.execute(sql["tell_readers"], {"position": position})
     return position, events
@@ -166,17 +176,6 @@ def project_all(
     while projected := catch_up(copy, vault, REBUILD_BATCH_SIZE, up_to=up_to, keep_past=keep_past):
         events += projected
     return events
-
-
-def _drop_with_retries(drop: Callable[[], Any]) -> None:
-    """Call `drop` until it gets the lock. One longer wait for a slow reader would block new readers."""
-    for attempt in range(SWAP_ATTEMPTS):
-        try:
-            drop()
-            return
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            if attempt == SWAP_ATTEMPTS - 1:
-                raise
 
 
 def fetch_number(conn: Connection, query: str) -> int:

@@ -45,7 +45,8 @@ class UnitRow(msgspec.Struct, frozen=True):
 
 
 class UserRow(msgspec.Struct, frozen=True):
-    """`preferences` is decoded JSON; `read_preferences` converts it."""
+    """`preferences` is decoded JSON; `read_preferences` converts it. `search` has the words by which the
+    person is found (projections/people_search.py)."""
 
     id: str
     version: int
@@ -55,6 +56,8 @@ class UserRow(msgspec.Struct, frozen=True):
     role: Role
     property_ids: list[str]
     preferences: dict[str, Any]
+    is_active: bool
+    search: str
     created_at: datetime
     updated_at: datetime
 
@@ -128,6 +131,31 @@ class CommentRow(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class SearchPartRow(msgspec.Struct, frozen=True):
+    """The terms of a part of a ticket: of its texts, with an empty `part_id`, or of a comment.
+
+    The part was in force from `began_at` until `ended_at`; either may be infinite, so both are texts here.
+    `words` is the number of positions in `search`, a tsvector. `in_document`: the document of the ticket
+    contains the part.
+    """
+
+    ticket_id: str
+    ended_at: str
+    part_id: str
+    began_at: str
+    visibility: Visibility
+    words: int
+    in_document: bool | None
+    search: str
+
+
+class SearchDocumentRow(msgspec.Struct, frozen=True):
+    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A."""
+
+    ticket_id: str
+    search: str
+
+
 class AttachmentRow(msgspec.Struct, frozen=True):
     """A file of a ticket; its bytes are stored under `sha256`."""
 
@@ -164,6 +192,8 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "past_texts": PastTextRow,
     "comments": CommentRow,
     "attachments": AttachmentRow,
+    "search_parts": SearchPartRow,
+    "search_documents": SearchDocumentRow,
     "audit_events": AuditRow,
 }
 

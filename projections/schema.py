@@ -17,7 +17,11 @@ COPY = "read_next"  # filled by a rebuild
 _SQL = Path(__file__).parent / "sql"
 _TABLES = (_SQL / "tables.sql").read_text()
 _FOR_READERS = (_SQL / "readers.sql").read_text()
-_FINGERPRINT = "read tables sha256:" + hashlib.sha256((_TABLES + _FOR_READERS).encode()).hexdigest()
+# The tables also depend on how a text is split into terms.
+_RULES = "".join(
+    (Path(__file__).parent / name).read_text() for name in ("search_terms.py", "project_search.py")
+)
+_FINGERPRINT = "read tables sha256:" + hashlib.sha256((_TABLES + _FOR_READERS + _RULES).encode()).hexdigest()
 _COLUMNS = {f"{table}.{name}" for table, row in TABLES.items() for name in row.__struct_fields__}
 _sql = named_queries(_SQL / "schema.sql")
 _CREATION_LOCK = 7_305_872  # any constant; one process creates the tables at a time
@@ -28,7 +32,7 @@ SchemaState = Literal["absent", "current", "outdated"]
 def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: bool = True) -> None:
     """Create the read tables, empty and at position 0, unless the schema exists.
 
-    Without `for_readers` they lack search columns and indexes, so that they are filled faster; see
+    Without `for_readers` they lack the indexes of readers, so that they are filled faster; see
     `add_for_readers`.
     """
     with conn.transaction():
@@ -45,7 +49,7 @@ def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: boo
 
 
 def add_for_readers(conn: Connection, schema: str) -> None:
-    """Add what `create_read_schema` omits without `for_readers`: search columns and indexes."""
+    """Add what `create_read_schema` omits without `for_readers`: indexes."""
     with conn.transaction():
         conn.execute("SET LOCAL maintenance_work_mem TO '256MB'")
         conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(schema)))
@@ -59,7 +63,8 @@ def drop_read_schema(conn: Connection, schema: str) -> None:
 def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
     """Whether the read tables exist and fit this version.
 
-    They are outdated if other SQL files created them, or if a column was added or dropped. A rebuild
+    They are outdated if other SQL files or other rules for words created them, or if a column was added or
+    dropped. A rebuild
     (projections/rebuild.py), which `ticketing migrate` runs, replaces outdated tables.
     """
     row = conn.execute(_sql["read_schema"], {"schema": schema, "tables": list(TABLES)}).fetchone()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
 from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
+from projections.search_query import parse_search
 
 Sort = Literal["created_at", "updated_at", "priority"]
 Order = Literal["asc", "desc"]
@@ -23,6 +22,7 @@ Order = Literal["asc", "desc"]
 _sql = {
     **named_queries(Path(__file__).parent / "sql" / "tickets.sql"),
     **named_queries(Path(__file__).parent / "sql" / "past_tickets.sql"),
+    **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
 _AFTER: dict[tuple[Sort, Order], LiteralString] = {
@@ -41,7 +41,19 @@ _ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
-_SIGNS = re.compile(r"[^\w\"]+")
+_PUBLIC = "D"  # the weight of terms that are not from internal comments
+_INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
+_INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
+
+
+def _any_of(name: LiteralString, inactive: LiteralString) -> LiteralString:
+    """The fragment of a filter by assignees whose items are ids, "none" and "inactive"."""
+    return (
+        f"(t.assignee_id = ANY(%({name})s) OR 'none' = ANY(%({name})s) AND t.assignee_id IS NULL"
+        f" OR 'inactive' = ANY(%({name})s) AND {inactive})"
+    )
+
+
 _FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
@@ -49,7 +61,10 @@ _FILTERS: dict[str, LiteralString] = {
     "priority": "t.priority = ANY(%(priority)s)",
     **id_filter("t.assignee_id", "assigned_to"),
     "unassigned": "t.assignee_id IS NULL",
-    "assigned_to_or_none": "(t.assignee_id = ANY(%(assigned_to_or_none)s) OR t.assignee_id IS NULL)",
+    "inactive": _INACTIVE,
+    "inactive_not_closed": _INACTIVE_NOT_CLOSED,
+    "mixed": _any_of("mixed", _INACTIVE),
+    "mixed_not_closed": _any_of("mixed_not_closed", _INACTIVE_NOT_CLOSED),
     **id_filter("t.property_id", "property_id"),
     **id_filter("t.unit_id", "unit_id"),
     **id_filter("t.requester_id", "requester_id"),
@@ -58,24 +73,17 @@ _FILTERS: dict[str, LiteralString] = {
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
-    # Two index look-ups; an OR of them would read every ticket. An array, because with a sub-select the
-    # planner may walk a sort index and search all matches for each ticket.
-    "q": (
-        "t.id = ANY(ARRAY("
-        "SELECT id FROM read.tickets WHERE search @@ websearch_to_tsquery('english', %(q)s)"
-        " UNION ALL SELECT ticket_id FROM read.comments"
-        " WHERE search @@ websearch_to_tsquery('english', %(q)s) AND visibility = ANY(%(visibilities)s)))"
-    ),
-    # For a list as of an earlier time. The first replaces `q`; the second is added unless the caller is an
-    # auditor.
-    "q_as_of": _sql["worded_as_of"],
+    "q": "t.id = ANY((SELECT ids FROM found)::text[])",
+    "no_words": "false",
+    # For a list as of an earlier time, unless the caller is an auditor.
     "kept": _sql["not_deleted_since"],
 }
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of tickets. Filters combine with AND, the items of one filter with OR; the item "none" of
-    `assigned_to` finds the unassigned.
+    """One page of tickets. Filters combine with AND, the items of one filter with OR. The item "none" of
+    `assigned_to` finds the unassigned, and "inactive" those whose assignee can no longer work on them,
+    without closed ones unless `status` is given.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
     `last_key` of the page before. Without `count` the page has no total.
@@ -108,8 +116,13 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
     It returns up to one ticket more than the limit.
     """
     parameters = _filters(caller, query)
-    names = _names(caller, query, parameters)
+    search = None
     if query.q is not None:
+        search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
+        parameters["q" if search.has_words else "no_words"] = search.whole
+    names = _names(caller, query, parameters)
+    if search is not None:
+        parameters["required"], parameters["excluded"] = search.required, search.excluded
         parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
     if query.as_of is not None:
         parameters["as_of"] = query.as_of
@@ -125,8 +138,7 @@ def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tu
     """The names of the fragments in force. Only auditors see the past of a ticket that is deleted now."""
     if query.as_of is None:
         return tuple(parameters)
-    names = ["q_as_of" if name == "q" else name for name in parameters]
-    return (*names,) if caller.is_auditor else (*names, "kept")
+    return tuple(parameters) if caller.is_auditor else (*parameters, "kept")
 
 
 def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
@@ -138,32 +150,29 @@ def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
             given["reach"] = list(caller.key_property_ids)
     elif caller.property_ids is not None:
         given["reach"] = list(caller.property_ids)
-    given |= _assignees(query.assigned_to)
+    given |= _assignees(query)
     for name in ("property_id", "unit_id", "requester_id"):
         given |= id_parameters(name, getattr(query, name))
     for name in ("status", "priority", "category"):
         if values := getattr(query, name):
             given[name] = list(values)
-    for name in ("created_after", "created_before", "updated_after", "updated_before", "q"):
+    for name in ("created_after", "created_before", "updated_after", "updated_before"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
-    if query.q is not None:
-        given["q"] = _searchable(query.q)
     return given
 
 
-def _assignees(assigned_to: Sequence[str]) -> dict[str, Any]:
-    """The parameter of the filter by assignees, of whom "none" means no one."""
-    ids = [item for item in assigned_to if item != "none"]
-    if len(ids) == len(assigned_to):
-        return id_parameters("assigned_to", ids)
-    return {"assigned_to_or_none": ids} if ids else {"unassigned": True}
-
-
-def _searchable(words: str) -> str:
-    """The words without series of three or more dashes: websearch_to_tsquery reads each dash as a NOT, even
-    with other signs in between, and fails at the 33rd nested one."""
-    return _SIGNS.sub(lambda signs: signs[0] if signs[0].count("-") < 3 else " ", words)
+def _assignees(query: TicketQuery) -> dict[str, Any]:
+    """The parameter of the filter by assignees, under the name of the fragment that fits its items."""
+    items = set(query.assigned_to)
+    if items == {"none"}:
+        return {"unassigned": True}
+    closed = "" if query.status else "_not_closed"
+    if items == {"inactive"}:
+        return {f"inactive{closed}": True}
+    if items & {"none", "inactive"}:
+        return {f"mixed{closed}": list(items)}
+    return id_parameters("assigned_to", query.assigned_to)
 
 
 @lru_cache(maxsize=512)
@@ -180,8 +189,12 @@ def _statement(
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
+    found: sql.Composable = sql.SQL("")
+    if "q" in names:
+        found = sql.SQL(_sql["found"]).format(ids=sql.SQL(_sql["find_as_of" if is_past else "find_now"]))
     composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
+        found=found,
         source=source,
         filters=filters,
         after=sql.SQL(_AFTER[sort, order] if after else ""),

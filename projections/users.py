@@ -11,6 +11,7 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.people_search import search_patterns
 from projections.rows import UserRow, columns_of, compose, split_total
 from projections.views import Page, Reference, UserDetail, UserSummary, shown_values
 
@@ -22,15 +23,18 @@ _FILTERS: dict[str, LiteralString] = {
     "reach": "(u.property_ids && %(reach)s OR u.id = %(self)s)",
     "role": "u.role = ANY(%(role)s)",
     "property_id": "u.property_ids && %(property_id)s",
-    "q": "(u.name ILIKE %(q)s OR u.email ILIKE %(q)s)",
+    "active": "u.is_active = %(active)s",
+    "q": "u.search LIKE ALL (%(q)s)",
 }
 
 
 class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of users, newest first. `q` is a part of the name or the e-mail address."""
+    """One page of users, newest first. Each word of `q` is the beginning of a word of the name or the e-mail
+    address."""
 
     role: tuple[str, ...] = ()
     property_id: tuple[str, ...] = ()
+    active: bool | None = None
     q: str | None = None
     limit: int = 10
     offset: int = 0
@@ -55,7 +59,10 @@ def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary
         found = conn.execute(_list_statement(names), parameters).fetchall()
     rows, total = split_total(_UserWithProperties, found)
     users = [
-        UserSummary(**shown_values(row, UserSummary) | {"properties": _visible(caller, row.properties)})
+        UserSummary(
+            **shown_values(row, UserSummary)
+            | {"properties": _visible(caller, row.properties), "active": row.is_active}
+        )
         for row in rows
     ]
     return Page(items=users, total=total)
@@ -68,7 +75,7 @@ def get_user(pool: Pool, user_id: str) -> FoundUser | None:
         return None
     row = _UserWithProperties(*found)
     properties = _references.decode(row.properties) if row.properties else []
-    others = {"properties": properties, "preferences": row.read_preferences()}
+    others = {"properties": properties, "preferences": row.read_preferences(), "active": row.is_active}
     detail = UserDetail(**shown_values(row, UserDetail) | others)
     return FoundUser(version=row.version, property_ids=tuple(row.property_ids), detail=detail)
 
@@ -84,15 +91,12 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         given["role"] = list(query.role)
     if query.property_id:  # only within reach: a caller may not see the people of other properties
         given["property_id"] = [each for each in query.property_id if caller.reaches(each)]
+    if query.active is not None:
+        given["active"] = query.active
     if query.q is not None:
-        given["q"] = f"%{_escape_like(query.q)}%"
+        given["q"] = search_patterns(query.q)
     parameters = {**given, "self": caller.principal_id, "limit": query.limit, "offset": query.offset}
     return tuple(given), parameters
-
-
-def _escape_like(text: str) -> str:
-    """The text as a LIKE pattern that matches it literally."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 @lru_cache(maxsize=64)

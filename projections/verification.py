@@ -13,11 +13,12 @@ import psycopg
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.storage.postgres import connect
+from infrastructure.storage.postgres import Connection, connect
 from projections.comparison import Difference, Differences, compare_tables
 from projections.live_rows import AuditCheck, PastTicketsCheck
+from projections.old_tables import wait_for_readers
 from projections.rebuild import Progress, fetch_number, fill, fresh_copy, project_all, sql
-from projections.schema import read_schema_state
+from projections.schema import COPY, read_schema_state
 
 APPLICATION = "ticketing-verify"
 
@@ -55,7 +56,7 @@ def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
     """Compare all read tables but `audit_events` with the log.
 
     Projection pauses briefly while the copy reaches the position of the live tables; the comparison uses a
-    snapshot of that moment. Raises RebuildRunning, NothingToVerify.
+    snapshot of that moment. Raises RebuildRunning, NothingToVerify, TablesInUse.
     """
     started = time.monotonic()
     with (
@@ -65,7 +66,7 @@ def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
     ):
         if read_schema_state(control) != "current":
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
-        control.execute(sql["take_copy_off_the_log"])
+        wait_for_readers(control, COPY, lambda: _take_off_the_log(control))
         past = PastTicketsCheck(past_reader)
         events = fill(control, copy, vault, progress, keep_past=past.compare)
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -94,6 +95,11 @@ def verify_audit(dsn: str, progress: Progress, stopping: threading.Event | None 
         check = AuditCheck(conn)
         check.run(progress, stopping or threading.Event())
         return check.differences
+
+
+def _take_off_the_log(control: Connection) -> None:
+    with control.transaction():
+        control.execute(sql["take_copy_off_the_log"])
 
 
 @contextmanager

@@ -107,6 +107,7 @@ class UserSummary(msgspec.Struct, kw_only=True):
     role: Role
     created_at: datetime
     properties: list[Reference]
+    active: bool
 
 
 class UserDetail(msgspec.Struct, kw_only=True):
@@ -121,6 +122,7 @@ class UserDetail(msgspec.Struct, kw_only=True):
     updated_at: datetime
     properties: list[Reference]
     preferences: Preferences | None
+    active: bool
 
 
 class UnitView(msgspec.Struct, kw_only=True):

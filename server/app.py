@@ -8,6 +8,7 @@ from typing import Any
 
 import falcon
 
+from api.http.admission import RESOURCE_METADATA_PATH
 from api.http.errors import add_error_handlers
 from api.http.gate import Gate
 from api.http.openapi import OpenApi, describe
@@ -17,7 +18,7 @@ from api.http.services import Services
 from api.monitoring.health import Live, Ready
 from api.monitoring.metrics import Metrics
 from api.oauth import token
-from api.oauth.metadata import Metadata
+from api.oauth.metadata import Metadata, ResourceMetadata
 from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint
 from api.v1.attachments import AttachmentFile, Attachments
 from api.v1.audit import AuditEvents
@@ -28,7 +29,7 @@ from api.v1.history import TicketHistory
 from api.v1.proofs import EventProofs, Export, ExportManifest
 from api.v1.properties import Properties, PropertyItem, Units
 from api.v1.tickets import TicketItem, TicketRestoration, Tickets
-from api.v1.users import UserErasure, UserItem, Users
+from api.v1.users import OwnUser, UserErasure, UserItem, UserLink, Users
 from api.v1.webhook_deliveries import (
     WebhookDeliveries,
     WebhookDelivery,
@@ -39,6 +40,7 @@ from api.v1.webhook_deliveries import (
 )
 from api.v1.webhook_events import WebhookEvents, WebhookEventSchema
 from api.v1.webhooks import WebhookItem, WebhookList, WebhookSecret
+from pages import one_time_link
 from pages.applications import Applications
 from pages.common import unsent
 from pages.common.context import Request
@@ -62,7 +64,9 @@ ROUTES: Routes = (
     ("/v1/tickets/{ticket_id}/attachments", Attachments),
     ("/v1/attachments/{attachment_id}", AttachmentFile),
     ("/v1/users", Users),
+    ("/v1/users/me", OwnUser),
     ("/v1/users/{user_id}", UserItem),
+    ("/v1/users/{user_id}/one-time-link", UserLink),
     ("/v1/users/{user_id}/erase", UserErasure),
     ("/v1/properties", Properties),
     ("/v1/properties/{property_id}", PropertyItem),
@@ -94,6 +98,7 @@ ROUTES: Routes = (
 PAGES: Routes = (
     ("/admin/sign-in", SignInPage),
     ("/admin/sign-out", SignOut),
+    (one_time_link.PATH, one_time_link.OneTimeLinkPage),
     (STYLE_PATH, Style),
     ("/oauth/authorize", Authorize),
     ("/oauth/applications", Applications),
@@ -101,6 +106,7 @@ PAGES: Routes = (
     ("/oauth/revoke", RevocationEndpoint),
     ("/oauth/introspect", IntrospectionEndpoint),
     (METADATA_PATH, Metadata),
+    (RESOURCE_METADATA_PATH, ResourceMetadata),
     *PANEL,
 )
 

@@ -16,6 +16,7 @@ from gunicorn.glogging import Logger
 
 from api.http.services import Services, make_services, read_signing_key
 from infrastructure.process.logs import LineHandler, configure_logs
+from infrastructure.process.memory import return_freed_memory
 from infrastructure.process.shared_metrics import SharedMetrics, free_place
 from infrastructure.settings import Settings
 from server.worker import Worker
@@ -28,6 +29,7 @@ _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not 
 
 def serve(settings: Settings) -> None:
     """Serve the API in the foreground until a signal stops it."""
+    return_freed_memory()
     configure_logs(settings.log_level)
     metrics = SharedMetrics(_find_memory_folder())
     import server.app  # noqa: F401 - after SharedMetrics: metrics defined earlier would not be shared

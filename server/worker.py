@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import selectors
 import signal
 import socket
@@ -31,7 +32,16 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 65_536
 ENDING_POLL_SECONDS = 0.2
 
+# A host and port, perhaps empty (RFC 9110 section 7.2, RFC 3986 section 3.2).
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+
+
+class NoHost(http_errors.ParseException):  # type: ignore[misc]
+    """An HTTP/1.1 request has no Host header, or one that is not a host (RFC 9112 section 3.2)."""
+
+
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (
+    (NoHost, "bad_request", "The request needs a Host header that names a host."),
     (http_errors.LimitRequestLine, "uri_too_long", "The address of the request is too long."),
     (http_errors.LimitRequestHeaders, "headers_too_large", "The headers of the request are too large."),
     (http_errors.UnsupportedTransferCoding, "not_implemented", "That transfer coding is not supported."),
@@ -116,6 +126,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Handle the request in a thread; the time in the queue counts towards its time limit."""
         note_queued(time.monotonic() - conn.queued_at)
         return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Handle the request in the application. Raises NoHost; gunicorn refuses several Host headers."""
+        hosts = [value for name, value in req.headers if name == "HOST"]
+        if (not hosts and req.version >= (1, 1)) or not all(map(_HOST.fullmatch, hosts)):
+            raise NoHost
+        return super().handle_request(req, conn)
 
     def init_signals(self) -> None:
         """Set the signal handlers as gunicorn does, but ignore SIGHUP: only the master reloads, and a closing

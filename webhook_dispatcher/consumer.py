@@ -25,6 +25,7 @@ from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
 from webhook_dispatcher.membership import group_of, instance_id, leave_to_others, store_lag, take_member_id
+from webhook_dispatcher.progress import store_reached_ends, store_read
 
 BATCH_SIZE = 500
 POLL_SECONDS = 0.5
@@ -166,11 +167,13 @@ class Consumer:
                 if records:
                     with conn.transaction():
                         enqueued = self.take(conn, records)
+                        store_read(conn, ((record.partition, record.position) for record in records))
                     if enqueued:
                         self._on_enqueued()
                     consumer.commit()
                 if time.monotonic() > stored_at + STORE_LAG_SECONDS:
                     store_lag(conn, member_id, consumer)
+                    store_reached_ends(conn, consumer)
                     stored_at = time.monotonic()
         finally:
             consumer.close(autocommit=False)
@@ -180,7 +183,7 @@ class Consumer:
 def _connect(settings: Settings) -> Connection:
     options = f"-c statement_timeout=60s -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     return connect(
-        settings.database_url or "",
+        settings.direct_url,
         application="ticketing-webhook-consumer",
         options=options,
         prepare_threshold=1,

@@ -36,7 +36,7 @@ def options_of(settings: Settings) -> Options:
 
 
 async def _run(settings: Settings, stop: threading.Event) -> None:
-    dsn = settings.database_url or ""
+    dsn = settings.direct_url
     options = options_of(settings)
     guard = AddressGuard(allow_private=settings.webhook_allow_private_addresses)
     pool = make_pool(dsn, application="ticketing-webhook-dispatcher", max_size=3)

@@ -41,7 +41,8 @@ def may_receive(
     """Whether the owner may read a message with these facts. A message without a property is a test.
 
     The owner may read nothing after its key was revoked or has expired, its application was revoked, or its
-    grant has ended. The verdict is "unknown" until the read tables have the owner's user.
+    grant has ended, and while its user is deactivated. The verdict is "unknown" until the read tables have
+    the owner's user.
     """
     if not endpoint.has_access:
         return "withheld"

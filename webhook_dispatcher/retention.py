@@ -75,4 +75,4 @@ def _connect(settings: Settings) -> Connection:
     """Open a connection. Its commits do not wait for the disk: after a crash of PostgreSQL, rows that exist
     again are deleted later."""
     options = "-c synchronous_commit=off -c statement_timeout=30s -c lock_timeout=2s -c TimeZone=UTC"
-    return connect(settings.database_url or "", application="ticketing-webhook-retention", options=options)
+    return connect(settings.direct_url, application="ticketing-webhook-retention", options=options)

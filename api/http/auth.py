@@ -109,14 +109,14 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _unauthenticated(message: str) -> Refused:
-    return Refused("unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
+    return Refused("unauthenticated", message)
 
 
 def _caller(found: _Found, kind: AuthKind) -> Caller:
     person = None
     if found.user_id is not None:
         if found.user_role is None:  # the read tables do not have a new user yet
-            message = "The user of this key is not in the read tables yet. Try again."
+            message = "The user of this key is not in the read tables yet."
             raise Refused("unavailable", message, headers={"Retry-After": "1"})
         person = found.user_role, found.user_property_ids or ()
     rights = effective_rights(person, (found.role, found.property_ids))

@@ -22,6 +22,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 MAX_DEPTH = 32
 MAX_DIGITS = 100
 CHUNK_BYTES = 65_536
+MEMORY_BYTES = 65_536  # of each upload; the rest is in a temporary file
 CLOSE_CONNECTION = {"Connection": "close"}
 _JSON_CONTENT_TYPES = frozenset(("application/json", "application/json; charset=utf-8"))
 
@@ -80,7 +81,7 @@ def read_file(req: falcon.Request, limit: int) -> IO[bytes]:
     """
     file: IO[bytes] | None = getattr(req.context, "body_file", None)
     if file is None:
-        file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - the gate closes it
+        file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - the gate closes it
         with disk_errors():
             for chunk in _chunks(req, limit):
                 file.write(chunk)

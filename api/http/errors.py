@@ -12,10 +12,10 @@ import psycopg_pool
 import structlog
 
 from api.http.error_size import shorten_details, shorten_text
-from domain.errors import Details, DomainError, Invalid
+from domain.errors import Details, DomainError
 from infrastructure.process.failures import describe_error
 from infrastructure.storage.attachment_store import AttachmentsUnavailable
-from infrastructure.storage.recorder import outcome_is_unknown
+from infrastructure.storage.outcomes import may_have_changed
 
 STATUS_OF: dict[str, int] = {
     "bad_request": 400,
@@ -136,12 +136,12 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
 
 
 def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    fail(req, resp, error.code, str(error), details=error.details, headers=error.headers)
+    message = f"{error} {_advice(req)}" if error.code == "unavailable" else str(error)
+    fail(req, resp, error.code, message, details=error.details, headers=error.headers)
 
 
 def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    details = error.details if isinstance(error, Invalid) else None
-    fail(req, resp, error.code, str(error), details=details)
+    fail(req, resp, error.code, str(error), details=error.details)
 
 
 def _on_http_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
@@ -159,15 +159,30 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         sqlstate=getattr(error, "sqlstate", None),
         reason=str(error) if isinstance(error, AttachmentsUnavailable) else describe_error(error),
     )
-    message = "The service cannot reach its storage at the moment. Try again."
-    if req.method not in _SAFE and isinstance(error, psycopg.OperationalError) and outcome_is_unknown(error):
-        message = (
-            "The database did not answer or closed the connection, so it is unknown whether the change was"
-            " made. Send the request again with the same Idempotency-Key, or check first whether it was made."
-        )
-    fail(req, resp, "unavailable", message, headers={"Retry-After": "1"})
+    reason = "The service cannot reach its storage at the moment."
+    fail(req, resp, "unavailable", f"{reason} {_advice(req)}", headers={"Retry-After": "1"})
 
 
 def _on_unexpected_error(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
     log.error("request_failed", request_id=getattr(req.context, "request_id", None), exc_info=error)
-    fail(req, resp, "internal_error", INTERNAL_ERROR)
+    message = f"{INTERNAL_ERROR} {_advice(req)}" if may_have_changed() else INTERNAL_ERROR
+    fail(req, resp, "internal_error", message)
+
+
+def _advice(req: falcon.Request) -> str:
+    """What to do after a failure. For a write this depends on whether it may have been made, by this request
+    or by the one that it repeats."""
+    if req.method in _SAFE:
+        return "Try again."
+    is_api = getattr(req.context, "render_failure", None) is None
+    has_key = req.get_header("Idempotency-Key") is not None
+    if not may_have_changed() and not getattr(req.context, "is_retry", False):
+        tip = " Requests with an Idempotency-Key can be repeated safely." if is_api and not has_key else ""
+        return f"Nothing was changed. Try again.{tip}"
+    if not is_api:
+        next_step = "Check that before you send it again."
+    elif has_key:
+        next_step = "Send the request again with the same Idempotency-Key."
+    else:
+        next_step = "Read the object to find out. With an Idempotency-Key you could send the request again."
+    return f"It is unknown whether the change was made. {next_step}"

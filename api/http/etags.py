@@ -1,4 +1,9 @@
-"""ETags: the version of the aggregate, such as `"7"`; always strong (RFC 9110 section 8.8.3)."""
+"""ETags: the version of the aggregate, such as `"7"`; always strong (RFC 9110 section 8.8.3).
+
+Proxies that compress answers change the tag: nginx makes it weak, `W/"7"`, and Apache adds the name of the
+coding, `"7-gzip"`. Clients send it back like this. Both are read as the tag of this server, because a version
+of an aggregate has one state, whatever the coding.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import re
 import falcon
 
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_VERSION = re.compile(r'"([1-9][0-9]{0,17})"')
+_VERSION = re.compile(r'(?:W/)?"([1-9][0-9]{0,17})(?:[-;:]{1,2}(?:gzip|deflate|br|zstd))?"')
 
 
 def etag(version: int) -> str:
@@ -17,7 +22,7 @@ def etag(version: int) -> str:
 def expected_versions(req: falcon.Request) -> frozenset[int] | None:
     """The versions that If-Match allows; None for no header or `*`, which every existing version satisfies.
 
-    A weak tag, or one that is not a version, matches nothing (RFC 9110 section 13.1.1).
+    A tag that is not a version matches nothing.
     """
     header = req.get_header("If-Match")
     if header is None or header.strip() == "*":
@@ -30,7 +35,7 @@ def is_not_modified(req: falcon.Request, version: int) -> bool:
     header = req.get_header("If-None-Match")
     if header is None:
         return False
-    return header.strip() == "*" or str(version) in _versions_in(header.replace("W/", ""))
+    return header.strip() == "*" or str(version) in _versions_in(header)
 
 
 def _versions_in(header: str) -> list[str]:

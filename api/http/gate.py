@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 import falcon
 import structlog
 
-from api.http import admission, idempotency
+from api.http import admission, cors, idempotency
 from api.http.access_notes import Note
 from api.http.context import RequestContext, client_address
 from api.http.errors import Refused, RenderFailure, not_found
@@ -26,6 +26,7 @@ from api.http.services import Services
 from infrastructure.ids import new_id
 from infrastructure.process.deadlines import allow_last_step, lift_request_limit, limit_request
 from infrastructure.process.metrics import count_request
+from infrastructure.storage.outcomes import forget_changes
 
 # All paths of the application match this; paths with `//`, a trailing slash or `..` do not.
 _PATH = re.compile(r"(?:/\.well-known)?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
@@ -52,6 +53,7 @@ class Gate:
         self._services = services
         self._headers = _HEADERS | (_HTTPS_ONLY if services.settings.base_url.startswith("https://") else {})
         self._pool = services.pool
+        self._origins = cors.AllowedOrigins(services.pool, services.settings.cors_origins)
         self._failures = failures
         self._pages = pages
 
@@ -59,6 +61,7 @@ class Gate:
         context = cast(RequestContext, req.context)
         context.started_at = perf_counter()
         limit_request()
+        forget_changes()
         context.remote_addr = client_address(
             req.env.get("REMOTE_ADDR"),
             req.env.get("HTTP_X_FORWARDED_FOR"),
@@ -72,7 +75,8 @@ class Gate:
             if req.path.startswith(prefix):
                 context.render_failure = render
                 break
-        if not _PATH.fullmatch(req.path):
+        cors.allow_origin(self._origins, req, resp)
+        if not resp.complete and not _PATH.fullmatch(req.path):
             self._redirect_without_slash(req, resp)
 
     def process_resource(
@@ -143,7 +147,7 @@ class Gate:
         reads fail too."""
         is_read = req.method in ("GET", "HEAD") or verb.changes_nothing
         if not is_read and self._services.disk_space.is_low():
-            message = "The disk of the database is nearly full, so nothing can be changed. Try again later."
+            message = "The disk of the database is nearly full, so no changes are possible."
             raise Refused("unavailable", message, headers={"Retry-After": str(FULL_DISK_RETRY_SECONDS)})
 
     def _redirect_without_slash(self, req: falcon.Request, resp: falcon.Response) -> None:

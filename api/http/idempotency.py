@@ -10,6 +10,8 @@ import base64
 import hashlib
 import random
 import re
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +20,7 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from api.http.bodies import read_bytes, read_file
+from api.http.bodies import CHUNK_BYTES, read_bytes, read_file
 from api.http.context import RequestContext
 from api.http.errors import Refused
 from api.http.resource import JSON, Operation
@@ -160,13 +162,27 @@ def _request_sha256(req: falcon.Request, operation: Operation) -> bytes:
     if operation.body_media_type == JSON:
         digest.update(read_bytes(req, operation.max_body_bytes))
     else:
-        digest.update(_without_boundary(req, operation))
+        for piece in _without_boundary(req, operation):
+            digest.update(piece)
     return digest.digest()
 
 
-def _without_boundary(req: falcon.Request, operation: Operation) -> bytes:
-    """A multipart body without its boundary, which clients choose at random for each attempt."""
-    body = read_file(req, operation.max_body_bytes).read()
+def _without_boundary(req: falcon.Request, operation: Operation) -> Iterator[bytes]:
+    """A multipart body in pieces, without its boundary, which clients choose at random for each attempt."""
+    body = read_file(req, operation.max_body_bytes)
     _, _, boundary = (req.content_type or "").partition("boundary=")
-    boundary = boundary.partition(";")[0].strip('" ')
-    return body.replace(boundary.encode(errors="replace"), b"") if boundary else body
+    left_out = boundary.partition(";")[0].strip('" ').encode(errors="replace")
+    pieces = iter(partial(body.read, CHUNK_BYTES), b"")
+    return without(pieces, left_out) if left_out else pieces
+
+
+def without(pieces: Iterable[bytes], left_out: bytes) -> Iterator[bytes]:
+    """The bytes of the pieces without every `left_out`, also where it extends over two pieces."""
+    rest = b""
+    for piece in pieces:
+        *kept, rest = (rest + piece).split(left_out)
+        yield from kept
+        undecided = min(len(left_out) - 1, len(rest))  # bytes that may be the beginning of `left_out`
+        yield rest[: len(rest) - undecided]
+        rest = rest[len(rest) - undecided :]
+    yield rest

@@ -17,6 +17,9 @@ Send your API key, or an OAuth 2.0 access token, with every request: `Authorizat
 Answers are JSON, times are UTC, ids are opaque strings. A key may send 1,000 requests an hour, unless
 another limit was set for it. An application may send as many for each user for whom it acts. The headers
 `X-RateLimit-*` contain the limit and the number of requests left.
+
+Web pages of other origins can call the API in a browser if the operator has allowed their origin, or an
+application was registered with it.
 """
 
 TAGS: list[dict[str, str]] = [
@@ -77,7 +80,7 @@ def _error_response(status: int) -> dict[str, Any]:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
     if status in (429, 503):
         headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
-    if status == 401:
+    if status in (401, 403):
         headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
     return {
         "description": f"{HTTPStatus(status).phrase}. "
@@ -179,7 +182,11 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "string", "format": "uri"},
     },
     "Retry-After": {"description": "Seconds to wait", "schema": _COUNT},
-    "WWW-Authenticate": {"description": "How to authenticate; begins with Bearer", "schema": _TEXT},
+    "WWW-Authenticate": {
+        "description": "With 401 and a missing scope: `Bearer` with `error` (unless no credential was sent),"
+        " `scope`, and the address of the `resource_metadata`",
+        "schema": _TEXT,
+    },
 }
 
 PARAMETERS: dict[str, Any] = {
@@ -201,7 +208,8 @@ PARAMETERS: dict[str, Any] = {
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": "The ETag of your copy. If it is no longer current, the answer is 412.",
+        "description": "The ETag of your copy. If it is no longer current, the answer is 412. A tag that a"
+        ' proxy made weak (`W/"7"`) or marked with a coding (`"7-gzip"`) is accepted.',
         "schema": _TEXT,
         "example": '"7"',
     },

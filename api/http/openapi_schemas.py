@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 
 from api.http.resource import BadDeclaration, Operation
+from domain.text import VISIBLE, VISIBLE_FOR_JSON_SCHEMA
 from infrastructure.json_schemas import Schema, schemas_and_components, structs_in
 
 REFERENCE = "#/components/schemas/{name}"
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 _NO_NUL = "^[^\\u0000]*$"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+_FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA}
 
 
 class Schemas:
@@ -91,7 +93,7 @@ def add_text_patterns(schema: Schema, components: Mapping[str, Any]) -> None:
         schema = components[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format"}:
         pattern = schema.get("pattern", _NOT_BLANK if schema.get("minLength") else _NO_NUL)
-        schema["pattern"] = pattern.replace("\\Z", "$").replace("\\z", "$")
+        schema["pattern"] = (_FOR_JSON_SCHEMA.get(pattern) or pattern).replace("\\Z", "$").replace("\\z", "$")
     for inner in _inner(schema):
         add_text_patterns(inner, components)
 

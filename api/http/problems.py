@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from domain.errors import Details
+from domain.text import VISIBLE, is_visible
 
 _A_DATE = "must be a date, such as 2023-01-15"
 _A_TIME = "must be a time with its offset, such as 2023-01-15T15:30:00Z"
@@ -155,6 +156,8 @@ def _text_problem(value: Any, info: inspect.StrType, description: str) -> str | 
         return f"must have at least {info.min_length} characters"
     if info.max_length is not None and len(value) > info.max_length:
         return f"may not be longer than {info.max_length:,} characters"
+    if info.pattern == VISIBLE:
+        return None if is_visible(value) else "must have a character that can be seen"
     if info.pattern and not re.search(info.pattern, value):
         return f"does not have the right form. {description}".rstrip(". ")
     return None

@@ -109,7 +109,7 @@ class Resource:
         """Authenticate the caller and check their scopes. Raises Refused, or answers instead of the
         operation."""
         if isinstance(verb, Operation) and not verb.public:
-            admission.admit(self.services.pool, req, resp, verb.scopes)
+            admission.admit(self.services, req, resp, verb.scopes)
 
     def refuse_method(self, req: falcon.Request, resp: falcon.Response, params: Mapping[str, Any]) -> None:
         """Raise Refused with 405 for a method that is not declared."""

@@ -29,6 +29,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     signing_key: bytes
     access_notes: AccessNotes
     disk_space: DiskSpace
+    locks: Pool | None  # if the sessions of `pool` keep no state
 
     def file_url(self, attachment_id: str) -> str:
         """A signed URL from which anyone can download the attachment until it expires."""
@@ -39,24 +40,32 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         self.visibility.close()
         self.store.close()
         self.pool.close()
+        if self.locks is not None:
+            self.locks.close()
 
 
 def make_services(settings: Settings, signing_key: bytes) -> Services:
     """Create the services of a worker. Does not connect to the database: requests do that, or answer 503."""
-    dsn = settings.database_url or ""
-    pool = make_pool(dsn, application="ticketing-api", max_size=settings.threads + 2)
+    size = settings.threads + 2
+    pool = make_pool(
+        settings.database_url or "", application="ticketing-api", max_size=size, is_pooled=settings.has_pooler
+    )
+    locks = None
+    if settings.has_pooler:
+        locks = make_pool(settings.direct_url, application="ticketing-locks", min_size=0, max_size=size)
     vault = load_vault(settings)
-    store = EventStore(pool, vault, lock=settings.event_log_lock)
+    store = EventStore(pool, vault, lock=settings.event_log_lock, locks=locks)
     return Services(
         settings=settings,
         vault=vault,
         store=store,
         pool=pool,
-        visibility=Visibility(dsn, pool, vault),
+        visibility=Visibility(settings.direct_url, pool, vault),
         attachments=make_attachment_store(settings),
         signing_key=signing_key,
         access_notes=AccessNotes(store),
         disk_space=DiskSpace(settings.postgres_data_dir),
+        locks=locks,
     )
 
 
@@ -64,7 +73,7 @@ def read_signing_key(settings: Settings) -> bytes:
     """The setting SIGNING_KEY, or else the key that is stored in the database for all processes."""
     if settings.signing_key:
         return settings.signing_key.encode()
-    with connect(settings.database_url or "", application="ticketing-api") as conn:
+    with connect(settings.direct_url, application="ticketing-api") as conn:
         key = fetch_value(conn, "SELECT value FROM access.secrets WHERE name = 'signing'", default=b"")
     if not key:
         raise LookupError("The table access.secrets has no row 'signing'. Set SIGNING_KEY.")

@@ -19,24 +19,40 @@ from api.http.errors import Refused
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
+from api.monitoring.lags import read_lags
 from domain.errors import Details
 from infrastructure.process.deadlines import DeadlineExceeded
 from infrastructure.process.metrics import (
+    notary_lag_seconds,
     parked_events,
     projector_lag,
+    projector_lag_seconds,
     relay_lag,
+    relay_lag_seconds,
     webhook_dead_letters,
     webhook_deliveries_dead,
     webhook_deliveries_due,
+    webhook_dispatcher_lag_seconds,
     webhooks_failing,
 )
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import Connection, connect, named_queries, pending_migrations
+from infrastructure.storage.postgres import (
+    Connection,
+    connect,
+    fetch_value,
+    named_queries,
+    pending_migrations,
+)
+from infrastructure.storage.server_checks import describe_wrong_settings, wrong_settings
 from projections.schema import read_schema_state
 
 CHECK_SECONDS = 1.0
 KAFKA_SECONDS = 0.3
-_OPTIONS = "-c statement_timeout=900ms -c default_transaction_read_only=on"
+_OPTIONS = "-c statement_timeout=900ms"
+_REFUSALS_OF_WRITES = {
+    "recovery": "PostgreSQL is in recovery: it is a standby or is starting, and cannot store changes.",
+    "read-only": "The database is read-only (default_transaction_read_only), so it cannot store changes.",
+}
 
 _sql = named_queries(Path(__file__).parent / "sql" / "health.sql")
 
@@ -50,15 +66,21 @@ class Liveness(msgspec.Struct, frozen=True, kw_only=True):
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """`projector_lag`: events not yet in the read tables. `parked_events`: events that could not be
-    projected. `relay_lag`: events not yet in Kafka; null without Kafka. `webhook_deliveries_due`: deliveries
-    that wait to be posted, counted up to 10,000. `webhooks_failing`: webhooks whose last post failed. Neither
-    these numbers nor the state of Kafka make the API unready."""
+    projected. `relay_lag`: events not yet in Kafka; null without Kafka. The fields with `lag_seconds`: the
+    age of the oldest event that is not yet in the read tables, in Kafka, among the webhook deliveries, or in
+    a signed checkpoint. `webhook_deliveries_due`: deliveries that wait to be posted, counted up to 10,000.
+    `webhooks_failing`: webhooks whose last post failed. Neither these numbers nor the state of Kafka make
+    the API unready."""
 
     status: Literal["ready"] = "ready"
     projector_lag: int
+    projector_lag_seconds: float
     parked_events: int
     kafka: KafkaState
     relay_lag: int | None
+    relay_lag_seconds: float | None
+    webhook_dispatcher_lag_seconds: float
+    notary_lag_seconds: float
     webhook_deliveries_due: int
     webhooks_failing: int
 
@@ -148,21 +170,28 @@ class Check:
             return {"database": [f"PostgreSQL did not answer within {CHECK_SECONDS:g} s."]}
 
     def _check(self) -> Readiness | Details:
+        """The state. A new session is checked if the old one was closed by the server or has old settings."""
         was_connected = self._conn is not None and not self._conn.closed
+        overdue = False
         try:
-            return self._check_on(self._connect())
+            result = self._check_on(self._connect())
         except psycopg.Error as error:
-            if self._conn is not None:
-                self._conn.close()
-            if was_connected and not isinstance(error, DeadlineExceeded):
-                return self._check()  # a restart of the server closes idle connections
-            return {"database": [f"PostgreSQL is not available: {type(error).__name__}."]}
+            result = {"database": [f"PostgreSQL is not available: {type(error).__name__}."]}
+            overdue = isinstance(error, DeadlineExceeded)
+        if isinstance(result, Readiness):
+            return result
+        if self._conn is not None:
+            self._conn.close()
+        return self._check() if was_connected and not overdue else result
 
     def _connect(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            dsn = self._settings.database_url or ""
             self._conn = connect(
-                dsn, application="ticketing-health", limit_seconds=CHECK_SECONDS, options=_OPTIONS
+                self._settings.database_url or "",
+                application="ticketing-health",
+                limit_seconds=CHECK_SECONDS,
+                options=_OPTIONS,
+                is_pooled=self._settings.has_pooler,
             )
         return self._conn
 
@@ -171,6 +200,10 @@ class Check:
             return {"migrations": [f"Not applied: {', '.join(pending)}. Run `ticketing migrate`."]}
         if (state := read_schema_state(conn)) != "current":
             return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
+        if refusal := fetch_value(conn, _sql["select_refusal_of_writes"], default=""):
+            return {"database": [_REFUSALS_OF_WRITES[refusal]]}
+        if self._settings.has_pooler and (wrong := wrong_settings(conn)):
+            return {"database": [describe_wrong_settings(wrong)]}
         servers = self._settings.kafka_bootstrap_servers
         return _read_state(conn, has_kafka=bool(servers), kafka=_kafka_state(servers))
 
@@ -180,7 +213,7 @@ def update_gauges(settings: Settings) -> None:
     with (
         suppress(psycopg.Error),
         connect(
-            settings.database_url or "",
+            settings.direct_url,
             application="ticketing-metrics",
             limit_seconds=CHECK_SECONDS,
             options=_OPTIONS,
@@ -192,7 +225,11 @@ def update_gauges(settings: Settings) -> None:
 def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
     """Read the lags and counts, and set the gauges to them."""
     state = _State(*(conn.execute(_sql["select_state"]).fetchone() or ()))
+    lags = read_lags(conn, has_kafka=has_kafka)
     projector_lag.set(max(0, state.lag))
+    projector_lag_seconds.set(lags.projector)
+    webhook_dispatcher_lag_seconds.set(lags.webhook_dispatcher)
+    notary_lag_seconds.set(lags.notary)
     parked_events.set(state.parked)
     webhook_deliveries_due.set(state.due)
     webhook_deliveries_dead.set(state.dead)
@@ -200,11 +237,16 @@ def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not c
     webhooks_failing.set(state.failing)
     if has_kafka:
         relay_lag.set(max(0, state.unpublished))
+        relay_lag_seconds.set(lags.relay)
     return Readiness(
         projector_lag=max(0, state.lag),
+        projector_lag_seconds=lags.projector,
         parked_events=state.parked,
         kafka=kafka,
         relay_lag=max(0, state.unpublished) if has_kafka else None,
+        relay_lag_seconds=lags.relay if has_kafka else None,
+        webhook_dispatcher_lag_seconds=lags.webhook_dispatcher,
+        notary_lag_seconds=lags.notary,
         webhook_deliveries_due=state.due,
         webhooks_failing=state.failing,
     )

@@ -53,6 +53,7 @@ class ListedClient(msgspec.Struct, frozen=True):
     role: Role
     property_ids: list[str]
     rate_limit: int | None
+    origins: list[str]
     created_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None

@@ -1,4 +1,4 @@
-"""/.well-known/oauth-authorization-server: metadata for client libraries (RFC 8414)."""
+"""Metadata for client libraries: of the authorization server (RFC 8414) and of the API (RFC 9728)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,31 @@ from domain.oauth_client import GRANT_TYPES
 _WITH_SECRET = ["client_secret_basic", "client_secret_post"]
 
 
+class ResourceMetadata(Resource):
+    """Describes the API as a protected resource. Challenges (WWW-Authenticate) name its address."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="The authorization server and the scopes of the API", public=True)
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        base_url = self.services.settings.base_url
+        resp.set_header("Cache-Control", "max-age=300")
+        resp.data = encode(
+            {
+                "resource": base_url,
+                "authorization_servers": [base_url],
+                "scopes_supported": SCOPES,
+                "bearer_methods_supported": ["header"],
+                "resource_name": "Modern Management Ticketing System API",
+                "resource_documentation": f"{base_url}/docs",
+            }
+        )
+
+
 class Metadata(Resource):
+    """Describes the authorization server."""
+
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(summary="The OAuth 2.0 endpoints and their features", public=True)
     }

@@ -29,7 +29,8 @@ from api.http.context import RequestContext
 from api.http.services import Services
 from api.oauth.validator import Validator
 from commands.oauth_grants import ACCESS_LIFETIME
-from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_REFRESH, make_token
+from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_REFRESH, derive_token, make_token
+from infrastructure.keys.vault import Vault
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # a SHA-256 in base64url (RFC 7636 section 4.2)
 
@@ -42,8 +43,8 @@ class Server(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, Introspec
         code_grant = _CodeGrant(validator, services.settings.base_url)
         bearer = BearerToken(
             validator,
-            token_generator=lambda request: make_token(OAUTH_ACCESS),
-            refresh_token_generator=lambda request: make_token(OAUTH_REFRESH),
+            token_generator=lambda request: _make_token(services.vault, OAUTH_ACCESS, request),
+            refresh_token_generator=lambda request: _make_token(services.vault, OAUTH_REFRESH, request),
             expires_in=lambda request: _access_seconds(validator),
         )
         AuthorizationEndpoint.__init__(
@@ -104,6 +105,15 @@ def _remove_refresh_token_unless_registered(
     if "refresh_token" not in request.client.grant_types:
         token.pop("refresh_token", None)
     return token
+
+
+def _make_token(vault: Vault, prefix: str, request: Request) -> str:
+    """A new token. That of a refresh is computed from the old refresh token and the scopes, so that a
+    repeated refresh gets the same one in every process."""
+    if request.grant_type != "refresh_token":
+        return make_token(prefix)
+    source = " ".join((request.refresh_token, *sorted(request.scopes)))
+    return derive_token(prefix, vault.derive(source, purpose=f"refreshed {prefix}"))
 
 
 def _access_seconds(validator: Validator) -> int:

@@ -12,6 +12,7 @@ from api.http.error_size import shorten_text
 from api.http.errors import Failure
 from api.http.forms import read_form
 from api.http.resource import Operation, Resource
+from api.oauth.descriptions import describe_error
 from api.oauth.server import Server
 from commands.oauth_grants import purge
 
@@ -112,7 +113,9 @@ def _answer(req: falcon.Request, resp: falcon.Response, endpoint: Any, fields: l
         body, status = error.json, error.status_code
     if status >= 400:
         failure = json.loads(body)
-        _fail(resp, status, failure["error"], failure.get("error_description"))
+        _fail(
+            resp, status, failure["error"], describe_error(failure["error"], failure.get("error_description"))
+        )
         req.context.error_code = failure["error"]
         return
     resp.status = status
@@ -121,13 +124,10 @@ def _answer(req: falcon.Request, resp: falcon.Response, endpoint: Any, fields: l
     _forbid_caching(resp)
 
 
-def _fail(resp: falcon.Response, status: int, error: str, description: str | None) -> None:
+def _fail(resp: falcon.Response, status: int, error: str, description: str) -> None:
     resp.status = status
     resp.content_type = falcon.MEDIA_JSON
-    body = {"error": error} | (
-        {"error_description": _plain(shorten_text(description))} if description else {}
-    )
-    resp.data = json.dumps(body).encode()
+    resp.data = json.dumps({"error": error, "error_description": _plain(shorten_text(description))}).encode()
     _forbid_caching(resp)
     if status == 401:
         resp.set_header("WWW-Authenticate", _CHALLENGE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,7 @@ from commands.oauth_grants import (
 from domain.access import Caller, effective_rights
 from domain.errors import Conflict
 from domain.oauth_grant import EndReason, OAuthGrant
+from domain.redirect_uri import matches_redirect_uri
 
 TOKENS_AN_HOUR = 1_000  # of one client for each user, and for itself
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -95,7 +97,7 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def validate_redirect_uri(
         self, client_id: str, redirect_uri: str, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        return redirect_uri in request.client.redirect_uris  # compared as text (RFC 9700 section 2.1)
+        return any(matches_redirect_uri(uri, redirect_uri) for uri in request.client.redirect_uris)
 
     def get_default_redirect_uri(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
@@ -196,16 +198,16 @@ class Validator(RequestValidator):  # type: ignore[misc]
     def validate_refresh_token(
         self, refresh_token: str, client: Client, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Find the grant of the token. A token that is used again ends its grant, even if the rest of the
-        request is invalid."""
+        """Find the grant of the token. A token that is used a second time ends its grant, even if the rest of
+        the request is invalid."""
         found = find_refresh_token(self._services.pool, refresh_token)
         if found is None or found.client_id != client.client_id:
             return False
         self._found, self._generation = found, found.generation
-        if self._aggregate().generation != self._generation:
+        is_valid = self._aggregate().generation == self._generation or self._is_repeated_refresh(request)
+        if not is_valid:
             self._end(client, "refresh_token_used_twice")
-            return False
-        return True
+        return is_valid
 
     def get_original_scopes(
         self, refresh_token: str, request: Request, *args: Any, **kwargs: Any
@@ -237,9 +239,11 @@ class Validator(RequestValidator):  # type: ignore[misc]
             else:
                 is_valid = redeem_code(store, grant_id, tokens, self._context.command())
         except Conflict:  # in every attempt, another request had already used the code or token
-            is_valid = False
+            is_valid = self._is_repeated_refresh(request)
         if not is_valid:
             raise InvalidGrantError(request=request)
+        if request.grant_type == "refresh_token":
+            token["expires_in"] = self._seconds_left_of(tokens.access_token, request)
 
     def seconds_left(self) -> float | None:
         """The seconds until the grant expires; None for client credentials."""
@@ -281,6 +285,20 @@ class Validator(RequestValidator):  # type: ignore[misc]
 
     def _aggregate(self) -> OAuthGrant:
         return self._services.store.load(OAuthGrant, self._grant().grant_id)
+
+    def _is_repeated_refresh(self, request: Request) -> bool:
+        """Whether the refresh token of the request was used a moment ago, perhaps by this request itself."""
+        return request.grant_type == "refresh_token" and self._aggregate().is_repeated_use(
+            self._generation, datetime.now(UTC)
+        )
+
+    def _seconds_left_of(self, access_token: str, request: Request) -> int:
+        """The seconds until the access token expires, which this refresh or the one that it repeats has
+        stored. Raises InvalidGrantError if that one had other scopes, or the token was revoked since."""
+        stored = find_token(self._services.pool, access_token, request.client.client_id)
+        if stored is None:
+            raise InvalidGrantError(request=request)
+        return math.ceil((stored.expires_at - datetime.now(UTC)).total_seconds())
 
     def _end(self, client: Client, reason: EndReason) -> None:
         self._act_as(client)

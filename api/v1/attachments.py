@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Annotated, Any, BinaryIO, ClassVar, cast
 
 import falcon
@@ -18,11 +17,12 @@ from falcon.media.multipart import BodyPart
 from msgspec import Meta
 
 from api.http import file_urls
-from api.http.bodies import read_file, require_plain, respond
+from api.http.bodies import MEMORY_BYTES, read_file, require_plain, respond
 from api.http.errors import Refused
+from api.http.file_names import clean_file_name, disposition_of
 from api.http.problems import required_message, unknown_message
 from api.http.queries import NoQuery, read_query
-from api.http.resource import MAX_BODY_BYTES, MULTIPART, Operation, Resource
+from api.http.resource import MULTIPART, Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
@@ -38,7 +38,6 @@ from projections.views import AttachmentView
 FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the largest size, and the rest of the form
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)
 _UNKNOWN_TYPE = "application/octet-stream"
-_LONGEST_FILENAME = 255
 
 
 class FileUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,7 +161,7 @@ class AttachmentFile(Resource):
         except NoSuchFile:
             raise _file_not_found() from None
         resp.content_type = row.content_type
-        resp.downloadable_as = row.filename
+        resp.set_header("Content-Disposition", disposition_of(row.filename))
         resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
         if req.method == "HEAD":
             file.stream.close()
@@ -214,24 +213,17 @@ class _Form:
     def _take(self, part: BodyPart) -> None:
         """Copy the part, because its stream ends when the next part is read."""
         if part.name == "file" and self._upload is None:
-            file = tempfile.SpooledTemporaryFile(max_size=MAX_BODY_BYTES)  # noqa: SIM115 - `put` reads it
+            file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - `put` reads it
             copy = cast(BinaryIO, file)
             with disk_errors():
                 shutil.copyfileobj(part.stream, copy)
                 copy.seek(0)
-            self._upload = _Upload(_filename(part.filename or ""), _media_type(part.content_type), copy)
+            self._upload = _Upload(clean_file_name(part.filename or ""), _media_type(part.content_type), copy)
         elif part.name == "file":
             self._details["file"] = ["The file field is given more than once."]
         else:
             name = (part.name or "")[:64]
             self._details[name] = [unknown_message(name, "field")]
-
-
-def _filename(given: str) -> str:
-    """The name without folders and unprintable characters; empty if nothing is left."""
-    name = PurePosixPath(given.replace("\\", "/")).name
-    name = "".join(character for character in name if character.isprintable()).strip()
-    return name[-_LONGEST_FILENAME:] if name.strip(".") else ""
 
 
 def _media_type(given: str) -> str:

@@ -96,6 +96,7 @@ USER: dict[str, Any] = {
     "role": "staff",
     "created_at": "2022-12-01T10:00:00Z",
     "properties": [_PROPERTY],
+    "active": True,
 }
 USER_DETAIL: dict[str, Any] = {
     "id": "user101",
@@ -107,6 +108,11 @@ USER_DETAIL: dict[str, Any] = {
     "updated_at": "2023-01-15T16:30:00Z",
     "properties": [_PROPERTY],
     "preferences": {"notifications": {"email": True, "sms": False}},
+    "active": True,
+}
+ONE_TIME_LINK: dict[str, Any] = {
+    "url": "https://api.example.com/admin/one-time-link?link=mtl_...",
+    "expires_at": "2023-01-16T16:30:00Z",
 }
 ERASED_USER: dict[str, Any] = {
     **USER_DETAIL,
@@ -116,6 +122,7 @@ ERASED_USER: dict[str, Any] = {
     "role": "guest",
     "properties": [],
     "preferences": {"notifications": {"email": True, "sms": False}},
+    "active": False,
 }
 NEW_USER: dict[str, Any] = {
     "name": "Jane Smith",

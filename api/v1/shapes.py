@@ -89,7 +89,7 @@ def found_ticket(pool: Pool, ticket: Ticket) -> FoundTicket:
 
 
 def user_detail(user: User, properties: list[Reference]) -> UserDetail:
-    return UserDetail(**shown_values(user, UserDetail), properties=properties)
+    return UserDetail(**shown_values(user, UserDetail), properties=properties, active=user.is_active)
 
 
 def property_detail(place: Property, *, active_tickets_count: int) -> PropertyDetail:

@@ -21,12 +21,25 @@ from api.v1.shapes import known_names, ticket_summary
 from api.v1.ticket_rows import visible_detail, visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
+from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import Category, Id, SearchText
 from domain.ticket import Priority, Status, Ticket
 from projections.ticket_query import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
 from projections.views import Names, TicketDetail, TicketSummary
+
+SearchedWords = Annotated[
+    SearchText,
+    Meta(
+        description="Finds the tickets that contain all these words, in the title, the description and the"
+        " visible comments together, in any order. Case and accents make no difference. The beginning of a"
+        " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with that word."
+        ' `"no water"` finds exactly these words, one after the other. Other signs only separate words.'
+        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. Without a"
+        " word nothing is found."
+    ),
+]
 
 
 class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +48,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
     category: tuple[Category, ...] = ()
-    assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users; `none` for no one")] = ()
+    assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users, `me`, `none` or `inactive`")] = ()
     requester_id: tuple[Id, ...] = ()
     property_id: tuple[Id, ...] = ()
     unit_id: tuple[Id, ...] = ()
@@ -43,7 +56,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     created_before: datetime | None = None
     updated_after: datetime | None = None
     updated_before: datetime | None = None
-    q: SearchText | None = None
+    q: SearchedWords | None = None
     as_of: AS_OF = None
     sort: Sort = "created_at"
     order: Order = "desc"
@@ -57,11 +70,13 @@ class Tickets(Resource):
         "GET": Operation(
             summary="List tickets",
             description="Filters with a list take several values, separated by commas or in repeated"
-            " parameters. `assigned_to=none` finds unassigned tickets. An id that does not exist matches"
-            " nothing; a value that no ticket can have is refused. `q` searches title, description and"
-            " visible comments. For a list of any length start with an empty `cursor=` and follow"
-            " `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and"
-            " order apply to their state then. The names of properties, units and users are current.",
+            " parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's"
+            " user, and `assigned_to=inactive` those whose assignee is deactivated or has lost access to the"
+            " property; closed ones only if `status` says so. An id that does not exist matches nothing; a"
+            " value that no ticket can have is refused. `q` searches title, description and visible comments."
+            " For a list of any length start with an empty `cursor=` and follow `links.next`. With `as_of`"
+            " the list shows the tickets as they were at that moment: filters and order apply to their state"
+            " then. The names of properties, units and users are current.",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             query=TicketListQuery,
@@ -85,10 +100,10 @@ class Tickets(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        query = read_query(req, TicketListQuery)
+        query, caller = read_query(req, TicketListQuery), req.context.caller
         require_span("created_after", query.created_after, "created_before", query.created_before)
         require_span("updated_after", query.updated_after, "updated_before", query.updated_before)
-        page = list_tickets(self.services.pool, req.context.caller, self._ticket_query(query))
+        page = list_tickets(self.services.pool, caller, self._ticket_query(query, caller))
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -99,14 +114,24 @@ class Tickets(Resource):
         names = known_names(self.services.store, context.caller, ticket)
         respond_with_ticket(resp, self.services, ticket, names, status=201)
 
-    def _ticket_query(self, query: TicketListQuery) -> TicketQuery:
+    def _ticket_query(self, query: TicketListQuery, caller: Caller) -> TicketQuery:
         return convert_query(
             query,
             TicketQuery,
+            assigned_to=_with_own_id(query.assigned_to, caller),
             as_of=None if query.as_of is None else moment_of(query.as_of),
             after=read_cursor(query, self.services.signing_key),
             count=query.cursor is None,
         )
+
+
+def _with_own_id(assigned_to: tuple[str, ...], caller: Caller) -> tuple[str, ...]:
+    """The items of the filter, with the caller's id for `me`. Raises Invalid if there is no such user."""
+    if "me" not in assigned_to:
+        return assigned_to
+    if caller.user_id is None:
+        raise Invalid({"assigned_to": ["This key belongs to no user, so `me` names nobody."]})
+    return tuple(caller.user_id if item == "me" else item for item in assigned_to)
 
 
 class TicketItem(Resource):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 import falcon
+import msgspec
 
 from api.http.bodies import read_values, respond
+from api.http.errors import Refused
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
 from api.http.queries import NoQuery, convert_query, read_query
@@ -15,24 +18,25 @@ from api.http.services import Services
 from api.v1 import examples
 from api.v1.shapes import user_detail
 from commands.erasure import erase_user
-from commands.users import (
-    NewUser,
-    UserChanges,
-    change_user,
-    register_user,
-)
+from commands.one_time_links import issue_link, link_url
+from commands.users import NewUser, UserChanges, change_user, register_user
 from domain.access import Caller, Role
 from domain.errors import NotFound
-from domain.text import Id
+from domain.text import Id, SearchText
+from domain.times import whole_seconds
 from domain.user import User
 from projections.properties import property_names
 from projections.users import UserQuery, get_user, list_users
 from projections.views import UserDetail, UserSummary
 
+PREFERENCES = "`preferences.notifications` is only stored: this system sends no e-mail or text messages."
+
 
 class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: tuple[Role, ...] = ()
     property_id: tuple[Id, ...] = ()
+    active: bool | None = None
+    q: SearchText | None = None
 
 
 class Users(Resource):
@@ -41,7 +45,10 @@ class Users(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List users",
-            description="A filter takes several values, separated by commas or in repeated parameters.",
+            description="Filters with a list take several values, separated by commas or in repeated"
+            " parameters. `q` finds people by the beginnings of the words of their names and addresses,"
+            " without regard to case and accents; only managers and above may use it. `active=false` finds"
+            " deactivated people.",
             roles="staff and above, for the people of their properties and themselves",
             scope="users:read",
             query=UserListQuery,
@@ -52,6 +59,7 @@ class Users(Resource):
         ),
         "POST": Operation(
             summary="Register a user",
+            description=f"The e-mail address must be unique, without regard to case. {PREFERENCES}",
             roles="manager and above, for people whose role and properties do not exceed the caller's",
             scope="users:write",
             body=NewUser,
@@ -60,7 +68,7 @@ class Users(Resource):
             answer_example=examples.USER_DETAIL,
             has_etag=True,
             status=201,
-            errors=("forbidden",),
+            errors=("forbidden", "conflict"),
         ),
     }
 
@@ -68,6 +76,8 @@ class Users(Resource):
         caller = req.context.caller
         caller.require("staff", "list users")
         query = read_query(req, UserListQuery)
+        if query.q is not None:
+            caller.require("manager", "search for users")
         page = list_users(self.services.pool, caller, convert_query(query, UserQuery))
         respond_with_page(req, resp, page, query, self.services)
 
@@ -95,7 +105,10 @@ class UserItem(Resource):
         "PATCH": Operation(
             summary="Change a user",
             description="Absent fields stay as they are; `null` clears the phone. `property_ids` and"
-            " `preferences` are replaced as a whole.",
+            f" `preferences` are replaced as a whole. {PREFERENCES} `active: false` deactivates a person who"
+            " leaves: they cannot sign in, their keys and tokens are refused with 401, and no ticket can be"
+            " assigned to them; their name stays. `active: true` reverses that. Nobody can deactivate"
+            " themselves, or the last active admin (409). A taken e-mail address is 409 too.",
             roles="manager and above, for people whose role and properties, before and after the change, do"
             " not exceed the caller's",
             scope="users:write",
@@ -123,6 +136,68 @@ class UserItem(Resource):
         expected, context = expected_versions(req), req.context.command()
         user = change_user(self.services.store, user_id, values, context, expected)
         respond_with_user(resp, self.services, user, context.caller)
+
+
+class OwnUser(Resource):
+    """The person to whom the credential belongs."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="Read the user of the key",
+            description="Returns the person for whom the key or token acts, with phone and preferences. A key"
+            " that belongs to no person gets 404.",
+            roles="all",
+            scope="users:read",
+            query=NoQuery,
+            answer=UserDetail,
+            answer_example=examples.USER_DETAIL,
+            has_etag=True,
+            errors=("not_found",),
+        )
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = req.context.caller
+        row = None if caller.user_id is None else get_user(self.services.pool, caller.user_id)
+        if row is None:
+            raise Refused("not_found", "This key belongs to no user.")
+        read_query(req, NoQuery)
+        resp.etag = etag(row.version)
+        respond(resp, visible_detail(caller, row.detail))
+
+
+class OneTimeLink(msgspec.Struct, frozen=True, kw_only=True):
+    """`url` is the address of a page on which the person sets a password. It is shown only here."""
+
+    url: str
+    expires_at: datetime
+
+
+class UserLink(Resource):
+    """Makes a link with which a person sets a password."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "POST": Operation(
+            summary="Make a one-time link for a user",
+            description="Returns the address of a page on which the person sets a password. It is valid for"
+            " 24 hours and for one use, and is not shown again. A new link makes the earlier one invalid; so"
+            " does a new password, role or list of properties, and a deactivation. The key needs every scope,"
+            " because the person can use all of them after signing in. A body is ignored.",
+            roles="manager and above, for other people whose role and properties do not exceed the caller's",
+            scope="users:write",
+            answer=OneTimeLink,
+            answer_example=examples.ONE_TIME_LINK,
+            status=201,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        issued = issue_link(self.services.store, user_id, req.context.command())
+        self.services.visibility.wait_for(issued.user.position)
+        req.context.answer_is_secret = True
+        url = link_url(self.services.settings.base_url, issued.secret)
+        respond(resp, OneTimeLink(url=url, expires_at=whole_seconds(issued.expires_at)), status=201)
 
 
 class UserErasure(Resource):

@@ -9,6 +9,7 @@ import msgspec
 
 from api.v1.webhook_views import sql
 from infrastructure.storage.event_store import EventStore, decode
+from infrastructure.storage.outcomes import making_change
 from infrastructure.storage.postgres import Connection, Pool, fetch_value
 from infrastructure.storage.recorder import read_log
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
@@ -30,7 +31,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
     """Queue a test message, once for each `event_id`, and return the id of its delivery."""
     message = make_test_message(webhook_id, event_id, at)
-    with pool.connection() as conn, conn.transaction():
+    with pool.connection() as conn, making_change(), conn.transaction():
         insert(conn, [message], [(webhook_id, message)])
         _end_pause(conn, webhook_id)
         parameters = {"endpoint_id": webhook_id, "message_id": message.id}
@@ -39,14 +40,14 @@ def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
 
 def redeliver(pool: Pool, webhook_id: str, delivery_id: str) -> None:
     """Queue the delivery again, regardless of its status, and start its schedule of retries again."""
-    with pool.connection() as conn, conn.transaction():
+    with pool.connection() as conn, making_change(), conn.transaction():
         conn.execute(sql["redeliver"], {"endpoint_id": webhook_id, "id": int(delivery_id)})
         _end_pause(conn, webhook_id)
 
 
 def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
     """Queue the dead deliveries that were created since then again, and return their number."""
-    with pool.connection() as conn, conn.transaction():
+    with pool.connection() as conn, making_change(), conn.transaction():
         count = conn.execute(sql["recover"], {"endpoint_id": webhook_id, "since": since}).rowcount
         _end_pause(conn, webhook_id)
     return count
@@ -69,7 +70,7 @@ def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: dateti
                 if row.event_type.startswith("ticket.")
             ]
             wanted = [logged for logged in events if logged.event.occurred_at >= since]
-            with conn.transaction():
+            with making_change(), conn.transaction():
                 queued += enqueuer.enqueue_for(conn, wanted, webhook_id)
             position = batch[-1].position
             if time.monotonic() > deadline and len(batch) == BATCH_SIZE:

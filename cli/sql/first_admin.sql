@@ -5,4 +5,4 @@ SELECT hash FROM access.passwords WHERE user_id = %(user_id)s;
 SELECT EXISTS (
     SELECT 1 FROM access.passwords AS password
       JOIN read.users AS person ON person.id = password.user_id
-     WHERE person.role = 'admin');
+     WHERE person.role = 'admin' AND person.is_active);

@@ -7,6 +7,7 @@ SELECT keys.id, keys.hint, keys.name, keys.role, keys.user_id, keys.property_ids
 
 -- name: is_working_admin_key
 SELECT EXISTS (
-    SELECT 1 FROM access.api_keys
+    SELECT 1 FROM access.api_keys AS keys
      WHERE secret_sha256 = %(sha256)s AND role = 'admin' AND revoked_at IS NULL
-       AND (expires_at IS NULL OR expires_at > now()));
+       AND (expires_at IS NULL OR expires_at > now())
+       AND NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = keys.user_id));

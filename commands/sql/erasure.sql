@@ -29,6 +29,16 @@ DELETE FROM access.passwords WHERE user_id = %(user_id)s;
 -- name: delete_sessions
 DELETE FROM access.sessions WHERE user_id = %(user_id)s;
 
+-- name: delete_one_time_link
+DELETE FROM access.one_time_links WHERE user_id = %(user_id)s;
+
+-- name: leave_email_address
+UPDATE privacy.email_addresses SET user_ids = array_remove(user_ids, %(user_id)s)
+ WHERE user_ids @> ARRAY[%(user_id)s::text];
+
+-- name: free_email_address
+DELETE FROM privacy.email_addresses WHERE user_ids = '{}';
+
 -- name: end_oauth_grants
 UPDATE access.oauth_grants SET ended_at = %(at)s WHERE user_id = %(user_id)s AND ended_at IS NULL;
 

@@ -1,9 +1,9 @@
 -- name: insert_client
 INSERT INTO access.oauth_clients
        (id, secret_sha256, hint, name, redirect_uris, scopes, grant_types, requires_pkce, role, property_ids,
-        rate_limit, created_at)
+        rate_limit, origins, created_at)
 VALUES (%(id)s, %(secret_sha256)s, %(hint)s, %(name)s, %(redirect_uris)s, %(scopes)s, %(grant_types)s,
-        %(requires_pkce)s, %(role)s, %(property_ids)s, %(rate_limit)s, %(created_at)s)
+        %(requires_pkce)s, %(role)s, %(property_ids)s, %(rate_limit)s, %(origins)s, %(created_at)s)
     ON CONFLICT (id) DO NOTHING;
 
 -- name: replace_secret

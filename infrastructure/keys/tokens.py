@@ -18,6 +18,7 @@ OAUTH_ACCESS = "mto_"
 OAUTH_REFRESH = "mtr_"
 OAUTH_CODE = "mtc_"
 OAUTH_CLIENT_SECRET = "mtk_"  # noqa: S105 - the prefix of the secret
+ONE_TIME_LINK = "mtl_"  # in the address with which a person sets a password
 FORM = "mtf_"  # binds the sign-in form to a browser
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -28,6 +29,13 @@ _CHECKSUM = 6
 def make_token(prefix: str) -> str:
     """A new token with this prefix."""
     random = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
+    return prefix + random + _checksum(random)
+
+
+def derive_token(prefix: str, secret: bytes) -> str:
+    """The token with this prefix that is computed from 64 secret bytes; always the same one."""
+    number = int.from_bytes(secret[:64])  # 512 bits, so that the remainder is almost uniform
+    random = _base62(number % len(_ALPHABET) ** _RANDOM, _RANDOM)
     return prefix + random + _checksum(random)
 
 
@@ -45,9 +53,12 @@ def digest(token: str) -> bytes:
 
 
 def _checksum(random: str) -> str:
-    number = zlib.crc32(random.encode())
+    return _base62(zlib.crc32(random.encode()), _CHECKSUM)
+
+
+def _base62(number: int, length: int) -> str:
     digits = []
-    for _ in range(_CHECKSUM):
+    for _ in range(length):
         number, digit = divmod(number, len(_ALPHABET))
         digits.append(_ALPHABET[digit])
     return "".join(reversed(digits))

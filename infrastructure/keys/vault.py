@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import secrets
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ class Vault:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._newest = _key_id(keys[0])
+        self._derivation_key = hmac.digest(keys[0], b"ticketing derivation key", "sha512")
 
     def encrypt(self, plaintext: bytes, *, purpose: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -56,6 +58,10 @@ class Vault:
             return cipher.decrypt(nonce, ciphertext, purpose.encode())
         except InvalidTag:
             raise CannotDecrypt("altered, or encrypted for another purpose") from None
+
+    def derive(self, text: str, *, purpose: str) -> bytes:
+        """64 bytes that only a holder of the newest key can compute from the text, for one purpose."""
+        return hmac.digest(self._derivation_key, f"{purpose}\0{text}".encode(), "sha512")
 
 
 def load_vault(settings: Settings) -> Vault:
@@ -97,10 +103,11 @@ def verify_vault(conn: Connection, vault: Vault) -> None:
 
     If the database has no master key yet, this key becomes its master key.
     """
-    conn.execute(
-        "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
-        [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
-    )
+    if not has_master_key(conn):  # writes only then, because the database may be read-only
+        conn.execute(
+            "INSERT INTO access.secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
+            [_CHECK, vault.encrypt(_CHECK.encode(), purpose=_CHECK)],
+        )
     stored = fetch_value(conn, "SELECT value FROM access.secrets WHERE name = %s", [_CHECK], default=b"")
     try:
         vault.decrypt(stored, purpose=_CHECK)

@@ -36,6 +36,26 @@ projector_lag = Gauge(
     "ticketing_projector_lag_events", "Events not yet in the read tables", multiprocess_mode="mostrecent"
 )
 relay_lag = Gauge("ticketing_relay_lag_events", "Events not yet in Kafka", multiprocess_mode="mostrecent")
+projector_lag_seconds = Gauge(
+    "ticketing_projector_lag_seconds",
+    "Age of the oldest event that is not in the read tables",
+    multiprocess_mode="mostrecent",
+)
+relay_lag_seconds = Gauge(
+    "ticketing_relay_lag_seconds",
+    "Age of the oldest event that is not in Kafka",
+    multiprocess_mode="mostrecent",
+)
+webhook_dispatcher_lag_seconds = Gauge(
+    "ticketing_webhook_dispatcher_lag_seconds",
+    "Age of the oldest event without its webhook deliveries",
+    multiprocess_mode="mostrecent",
+)
+notary_lag_seconds = Gauge(
+    "ticketing_notary_lag_seconds",
+    "Age of the oldest event in no signed checkpoint",
+    multiprocess_mode="mostrecent",
+)
 parked_events = Gauge(
     "ticketing_parked_events", "Events that could not be projected", multiprocess_mode="mostrecent"
 )

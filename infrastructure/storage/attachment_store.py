@@ -14,8 +14,8 @@ from typing import IO, Any, BinaryIO, NamedTuple, Protocol
 from infrastructure.settings import Settings
 
 ATTACHMENT_BYTES = 25 * 1024 * 1024
-CHUNK_BYTES = 256 * 1024
-PART_BYTES = 8 * 1024 * 1024  # larger files are uploaded to the bucket in parts of this size
+CHUNK_BYTES = 65_536
+MEMORY_BYTES = 65_536  # of an upload to the bucket; the rest is in a temporary file
 CONNECT_SECONDS = 2
 READ_SECONDS = 10
 ATTEMPTS = 3
@@ -113,14 +113,10 @@ class BucketAttachments:
     def __init__(self, bucket: str, endpoint: str | None) -> None:
         # Imported here, because boto3 takes as long to load as all other modules together.
         import boto3
-        from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
 
         session = boto3.session.Session()
         self._bucket = bucket
-        self._transfer = TransferConfig(
-            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False
-        )
         self._client: Any = session.client(
             "s3",
             endpoint_url=endpoint,
@@ -137,9 +133,16 @@ class BucketAttachments:
         )
 
     def put(self, attachment_id: str, stream: BinaryIO, limit: int = ATTACHMENT_BYTES) -> StoredFile:
-        reader = _MeasuringReader(stream, limit)
-        with _bucket_errors(attachment_id):
-            self._client.upload_fileobj(reader, self._bucket, _key(attachment_id), Config=self._transfer)
+        """Copy the stream to a temporary file first: boto3 sends a file in small pieces, and can send it
+        again, but reads other streams into memory."""
+        key, reader = _key(attachment_id), _MeasuringReader(stream, limit)
+        with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES) as file:
+            with disk_errors():
+                while chunk := reader.read(CHUNK_BYTES):
+                    file.write(chunk)
+                file.seek(0)
+            with _bucket_errors(attachment_id):
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=file)
         return reader.result()
 
     def open(self, attachment_id: str) -> OpenedFile:
@@ -162,7 +165,7 @@ class _MeasuringReader:
         self._sha256 = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """Read exactly `size` bytes, fewer only at the end: boto3 treats a shorter result as the end."""
+        """Read exactly `size` bytes, fewer only at the end."""
         # One byte more than the limit, to notice that it is exceeded.
         allowed = self._limit - self._size_bytes + 1
         wanted = allowed if size < 0 else min(size, allowed)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import pwd
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,11 +24,15 @@ from urllib.parse import quote
 
 import psutil
 import psycopg
+import structlog
 from psycopg import sql
 
 from infrastructure.process.left_behind import kill_left_behind
 from infrastructure.storage.disk_space import LEAST_FREE_BYTES, has_room
 from infrastructure.storage.postgres import connect, fetch_value
+from infrastructure.storage.server_account import Account, creating_account, permit_access, server_account
+
+log = structlog.get_logger()
 
 SETTINGS = {
     "listen_addresses": "",  # only a unix socket, which only the owner can open
@@ -58,7 +61,6 @@ STOP_SECONDS = 30
 _COUNT_SEGMENTS = "SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_LIMIT = 100  # bytes; Linux allows 107, macOS 103
-_UNPRIVILEGED_ACCOUNT = "embedded_postgres"  # PostgreSQL refuses to run as root
 
 
 class EmbeddedFailed(Exception):
@@ -113,7 +115,8 @@ class EmbeddedServer:
         if not self.is_owner or self._owner_lock is None:
             return
         if _running_postmaster(self.data_dir) is not None:
-            _run("pg_ctl", "stop", "-D", self.data_dir, "-m", "fast", "-w", "-t", STOP_SECONDS)
+            account = server_account(self.data_dir)
+            _run(account, "pg_ctl", "stop", "-D", self.data_dir, "-m", "fast", "-w", "-t", STOP_SECONDS)
         os.close(self._owner_lock)
         object.__setattr__(self, "_owner_lock", None)
 
@@ -121,10 +124,16 @@ class EmbeddedServer:
         return f"postgresql://{role}@/{quote(database)}?host={quote(str(self.socket_dir), safe='')}"
 
 
-def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) -> EmbeddedServer:
+def start_embedded(
+    data_dir: Path,
+    *,
+    settings: dict[str, str] | None = None,
+    announce: Callable[[str], None] = log.warning,
+) -> EmbeddedServer:
     """Start the server of `data_dir`, which is created if it is missing, and wait until it answers.
 
-    `settings` are added to SETTINGS. If another running process has started the server, that server is used.
+    `settings` are added to SETTINGS. `announce` is told of permissions before they are changed, which may be
+    necessary as root. If another running process has started the server, that server is used.
     If its owner was killed, this process becomes the owner.
     """
     data_dir = data_dir.resolve()
@@ -136,7 +145,7 @@ def start_embedded(data_dir: Path, *, settings: dict[str, str] | None = None) ->
         return EmbeddedServer(data_dir, socket_dir, is_owner=False, _owner_lock=None)
     try:
         if _running_postmaster(data_dir) is None:
-            _grant_access_to_account(data_dir)
+            _permit_access(data_dir, announce)
             if not (data_dir / "PG_VERSION").exists():
                 _create_cluster(data_dir)
             _remove_stale_lock_files(data_dir, socket_dir)
@@ -211,17 +220,31 @@ def _remove_stale_lock_files(data_dir: Path, socket_dir: Path) -> None:
         (socket_dir / name).unlink(missing_ok=True)
 
 
+def _permit_access(data_dir: Path, announce: Callable[[str], None]) -> None:
+    """As root: permit the accounts of the server and of initdb to reach the data and the programs."""
+    account = server_account(data_dir)
+    if account is not None:
+        accounts = {account} if data_dir.exists() else {account, creating_account(account)}
+        programs = postgres_programs()
+        permit_access(accounts, (*data_dir.parents, *programs.parents), programs.parent, announce)
+
+
 def _create_cluster(data_dir: Path) -> None:
     """Create the cluster in a temporary directory and rename it, so that a killed initdb leaves no incomplete
     one."""
     fresh = data_dir.with_name(data_dir.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    _give_to_account(fresh)
+    account = server_account(data_dir)
+    creator = creating_account(account) if account is not None else None
+    if creator is not None:
+        creator.own(fresh)
     locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
-    _run("initdb", "-D", fresh, "-U", "postgres", "--auth=trust", *locale)
+    _run(creator, "initdb", "-D", fresh, "-U", "postgres", "--auth=trust", *locale)
     with (fresh / "postgresql.conf").open("a") as conf:
         conf.write("\ninclude_if_exists 'ticketing.conf'\n")
+    if account is not None:
+        account.own(fresh)
     fresh.rename(data_dir)
 
 
@@ -235,7 +258,7 @@ def _write_settings(data_dir: Path, settings: dict[str, str], socket_dir: Path) 
     fresh = path.with_suffix(".new")
     fresh.write_text("".join(lines))
     fresh.chmod(0o600)
-    _give_to_account(fresh)
+    _give_to_server(data_dir, fresh)
     fresh.replace(path)
 
 
@@ -246,15 +269,17 @@ def _escape(value: str) -> str:
 def _start(data_dir: Path) -> None:
     log = data_dir / "server.log"
     try:
-        _run("pg_ctl", "start", "-D", data_dir, "-l", log, "-w", "-t", START_SECONDS)
+        _run(
+            server_account(data_dir), "pg_ctl", "start", "-D", data_dir, "-l", log, "-w", "-t", START_SECONDS
+        )
     except EmbeddedFailed as error:
         tail = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
         raise EmbeddedFailed(f"{error}\n{tail}") from None
 
 
-def _run(program: str, *arguments: object) -> None:
-    """Run a program of the wheel. Its output goes to a file, because the server that pg_ctl starts would keep
-    a pipe open. Without space for a file, the output is dropped."""
+def _run(account: Account | None, program: str, *arguments: object) -> None:
+    """Run a program of the wheel under the account. Its output goes to a file, because the server that pg_ctl
+    starts would keep a pipe open. Without space for a file, the output is dropped."""
     command = [str(postgres_programs() / program), *map(str, arguments)]
     with _output_file() as output:
         done = subprocess.run(
@@ -264,11 +289,17 @@ def _run(program: str, *arguments: object) -> None:
             stderr=subprocess.STDOUT,
             cwd="/",
             timeout=START_SECONDS + STOP_SECONDS,
-            **_account_options(),
+            **(account.options() if account is not None else {}),
         )
         if done.returncode != 0:
             output.seek(0)
             raise EmbeddedFailed(f"{program} failed with {done.returncode}: {output.read()[-2_000:]}")
+
+
+def _give_to_server(data_dir: Path, path: Path) -> None:
+    account = server_account(data_dir)
+    if account is not None:
+        os.chown(path, account.uid, account.gid)
 
 
 def _output_file() -> IO[str]:
@@ -276,48 +307,6 @@ def _output_file() -> IO[str]:
         return tempfile.TemporaryFile("w+")
     except OSError:
         return open(os.devnull, "w+")
-
-
-def _account() -> pwd.struct_passwd | None:
-    """The account of the server if this process runs as root, created if it is missing; otherwise None."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam(_UNPRIVILEGED_ACCOUNT)
-    except KeyError:
-        subprocess.run(["useradd", "--system", _UNPRIVILEGED_ACCOUNT], check=True, timeout=START_SECONDS)
-        return pwd.getpwnam(_UNPRIVILEGED_ACCOUNT)
-
-
-def _account_options() -> dict[str, Any]:
-    account = _account()
-    if account is None:
-        return {}
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-
-def _give_to_account(path: Path) -> None:
-    if account := _account():
-        os.chown(path, account.pw_uid, account.pw_gid)
-
-
-def _grant_access_to_account(data_dir: Path) -> None:
-    """As root: permit the server's account to traverse (not list) the folders above the data directory, and
-    to read the installed programs, even if they were installed with a restrictive umask."""
-    if _account() is None:
-        return
-    programs = postgres_programs()
-    for folder in (*data_dir.parents, *programs.parents):
-        _allow(folder, stat.S_IXOTH)
-    if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
-        for path in (programs.parent, *programs.parent.rglob("*")):
-            _allow(path, stat.S_IROTH | stat.S_IXOTH)
-
-
-def _allow(path: Path, permissions: int) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & permissions != permissions:
-        path.chmod(mode | permissions)
 
 
 def postgres_programs() -> Path:
@@ -338,8 +327,8 @@ def _socket_dir(data_dir: Path) -> Path:
     name = "ticketing-" + hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / name
     folder.mkdir(mode=0o700, exist_ok=True)
-    account = _account()
-    if folder.stat().st_uid not in {os.geteuid(), account.pw_uid if account else os.geteuid()}:
+    account = server_account(data_dir)
+    if folder.stat().st_uid not in {os.geteuid(), account.uid if account else os.geteuid()}:
         raise EmbeddedFailed(f"The folder {folder} belongs to another user. Delete it.")
-    _give_to_account(folder)
+    _give_to_server(data_dir, folder)
     return folder

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import groupby
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, LiteralString, TypeVar
 
 import msgspec
 import psycopg
 from eventsourcing.application import Application
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 from eventsourcing.utils import get_topic
+from psycopg.rows import TupleRow
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import NotFound
 from domain.events import StoredDomainEvent
+from infrastructure.keys.keyed_hash import keyed_hash, read_hash_key
 from infrastructure.keys.privacy import (
     Encrypted,
     PersonIsErased,
@@ -26,13 +28,14 @@ from infrastructure.keys.privacy import (
     has_personal_fields,
 )
 from infrastructure.keys.vault import Vault
+from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import Pool, Statement
 from infrastructure.storage.recorder import (
     InMemoryRecorder,
     LastStates,
     OutOfDate,
+    RowExists,
     WatermarkRecorder,
-    outcome_is_unknown,
 )
 from infrastructure.storage.snapshots import Snapshot, Snapshots, decode_events
 
@@ -72,7 +75,8 @@ class MsgspecMapper(Mapper[Any]):
 
 
 class EventStore(Application[Any]):
-    """Loads and saves aggregates. `vault` encrypts the keys of personal fields.
+    """Loads and saves aggregates. `vault` encrypts the keys of personal fields. `locks` is the pool of
+    connections that hold locks, if the sessions of `pool` keep no state.
 
     Without pool and vault it stores the events in memory, for tests of commands.
     """
@@ -86,13 +90,20 @@ class EventStore(Application[Any]):
     recorder: WatermarkRecorder | InMemoryRecorder
 
     def __init__(
-        self, pool: Pool | None = None, vault: Vault | None = None, *, lock: str = "watermark"
+        self,
+        pool: Pool | None = None,
+        vault: Vault | None = None,
+        *,
+        lock: str = "watermark",
+        locks: Pool | None = None,
     ) -> None:
         if (pool is None) != (vault is None):
             raise TypeError("An event store on PostgreSQL needs a pool and a vault.")
         self._pool = pool
         self._vault = vault
         self._lock = lock
+        self._hash_key: bytes | None = None
+        self._locks = locks
         self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
         self._snapshots = Snapshots(self.recorder, self.decrypt)
@@ -100,7 +111,7 @@ class EventStore(Application[Any]):
     def construct_recorder(self) -> WatermarkRecorder | InMemoryRecorder:
         if self._pool is None:
             return InMemoryRecorder()
-        return WatermarkRecorder(self._pool, lock=self._lock)
+        return WatermarkRecorder(self._pool, lock=self._lock, locks=self._locks)
 
     def find(self, kind: type[A], aggregate_id: str) -> A | None:
         """Return the aggregate as of now, or None when no aggregate of that kind has that id."""
@@ -169,9 +180,10 @@ class EventStore(Application[Any]):
         """Append the pending events of all aggregates in one commit, and set the position of each.
 
         `statements` run in the same commit; without events nothing runs. Raises VersionConflict when another
-        command has changed one of the aggregates, and OutOfDate when one of `unless_changed` has changed
-        since it was recalled: then nothing is stored. When the reply to a COMMIT is lost, the same events are
-        sent again; if the log has events with their ids, the first attempt was successful.
+        command has changed one of the aggregates, OutOfDate when one of `unless_changed` has changed since it
+        was recalled, and RowExists when a row that `statements` insert exists: then nothing is stored. When
+        the reply to a COMMIT is lost, the same events are sent again; if the log has events with their ids,
+        the first attempt was successful.
         """
         pending = [(aggregate, events) for aggregate in aggregates if (events := aggregate.collect_events())]
         if not pending:
@@ -205,6 +217,23 @@ class EventStore(Application[Any]):
         with recorder.connection() as conn:
             return decrypt_events(conn, self._vault, events)
 
+    def hash_with_key(self, text: str) -> bytes:
+        """The keyed hash of a text (infrastructure/keys/keyed_hash.py), to look it up without storing it."""
+        recorder = self.recorder
+        if self._vault is None or isinstance(recorder, InMemoryRecorder):
+            return keyed_hash(b"", text)
+        if self._hash_key is None:
+            with recorder.connection() as conn:
+                self._hash_key = read_hash_key(conn, self._vault)
+        return keyed_hash(self._hash_key, text)
+
+    def select(self, query: LiteralString, parameters: Mapping[str, Any]) -> list[TupleRow]:
+        """The rows of a query, for decisions that need more than aggregates; none for a store in memory."""
+        if isinstance(self.recorder, InMemoryRecorder):
+            return []
+        with self.recorder.connection() as conn:
+            return conn.fetch(query, parameters)
+
     def serialize_after_collision(self, aggregate_id: str) -> AbstractContextManager[None]:
         """Run the block, under a lock of the aggregate if commands on it have collided recently."""
         if self._collisions.get(aggregate_id, 0.0) > time.monotonic():
@@ -230,6 +259,10 @@ class EventStore(Application[Any]):
                 return self.recorder.insert_events(
                     stored, statements=statements, unless_changed=unless_changed
                 )
+            except RowExists:  # of another command, or of an earlier attempt
+                if all(self._has_free_version(event) for event in events):
+                    raise
+                return self._find_stored(events)
             except IntegrityError:
                 return self._find_stored(events)
             except OutOfDate:  # an earlier attempt may have stored the events
@@ -244,6 +277,10 @@ class EventStore(Application[Any]):
                 unknown = error
                 if time.monotonic() > give_up_at:
                     raise
+
+    def _has_free_version(self, event: DomainEvent) -> bool:
+        version = event.originator_version
+        return not self.recorder.select_recorded(event.originator_id, version, version)
 
     def _find_stored(self, events: Sequence[DomainEvent]) -> Sequence[int]:
         """The positions of these events in the log. Raises VersionConflict if other events have their

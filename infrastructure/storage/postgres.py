@@ -30,6 +30,7 @@ from infrastructure.process.deadlines import (
     spend,
     this_thread,
 )
+from infrastructure.process.failures import describe_error
 from infrastructure.storage.session_settings import BASE, REQUEST_LIMITS, as_options, late_settings
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
@@ -87,6 +88,7 @@ class PooledConnection(LimitedConnection):
     """A connection that reuses one cursor: creating one takes a quarter of the time of a short statement."""
 
     limit_seconds = REQUEST_SECONDS
+    is_read_only = False  # a statement of this session was refused because of that
     _cursor: psycopg.Cursor[TupleRow] | None = None
 
     def fetch(
@@ -95,7 +97,11 @@ class PooledConnection(LimitedConnection):
         """All rows of a statement, received in binary format."""
         if self._cursor is None:
             self._cursor = self.cursor(binary=True)
-        return self._cursor.execute(statement, parameters).fetchall()
+        try:
+            return self._cursor.execute(statement, parameters).fetchall()
+        except psycopg.errors.ReadOnlySqlTransaction:
+            self.is_read_only = True
+            raise
 
     def close_if_ended(self) -> bool:
         """Close this idle connection if the server has closed it; return whether it is closed. Checks the
@@ -132,7 +138,12 @@ class Pool(ConnectionPool[PooledConnection]):
         conn = self._open_connection(timeout)
         try:
             yield conn
+        except psycopg.errors.ReadOnlySqlTransaction:
+            conn.is_read_only = True
+            raise
         finally:
+            if conn.is_read_only:  # a new session may have another setting, or another server
+                conn.close()
             self.putconn(conn)
             if conn.is_overdue:
                 self._breaker.suspect()
@@ -195,23 +206,28 @@ def connect(
     application: str,
     limit_seconds: float = STATEMENT_SECONDS,
     options: str = "",
+    is_pooled: bool = False,
     **others: Any,
 ) -> LimitedConnection:
-    """Open one direct, autocommitting connection, for leaders, listeners and one-off commands.
+    """Open one autocommitting connection, for leaders, listeners and one-off commands.
 
-    `options` are session settings that differ from the base settings. A wait longer than `limit_seconds`
-    raises DeadlineExceeded. In a request, connecting may take only the time that is left to the request.
+    `options` are session settings that differ from the base settings. With `is_pooled`, `dsn` leads to a
+    connection pooler, and the session has the settings that are stored for its role. A wait longer than
+    `limit_seconds` raises DeadlineExceeded. In a request, connecting may take only the time that is left to
+    the request.
     """
     began = time.monotonic()
-    conninfo = make_conninfo(
-        address(dsn, application=application, options=options), connect_timeout=_connect_seconds(dsn)
-    )
+    complete = address(dsn, application=application, options=options, is_pooled=is_pooled)
+    conninfo = make_conninfo(complete, connect_timeout=_connect_seconds(dsn))
+    if is_pooled:
+        others["prepare_threshold"] = None
     try:
         conn = LimitedConnection.connect(conninfo, autocommit=True, **others)
     finally:
         spend(time.monotonic() - began)
     conn.limit_seconds = limit_seconds
-    complete_settings(conn)
+    if not is_pooled:
+        complete_settings(conn)
     return conn
 
 
@@ -261,31 +277,37 @@ def _connect_seconds(dsn: str) -> int:
     return seconds
 
 
-def address(dsn: str, *, application: str, options: str = "") -> str:
+def address(dsn: str, *, application: str, options: str = "", is_pooled: bool = False) -> str:
     """The connection string with the parameters of all our connections. `options` are session settings, which
-    take precedence over the base settings, and these over options in `dsn`."""
+    take precedence over the base settings, and these over options in `dsn`. A pooler gets none of them: it
+    would refuse or ignore them."""
     given = str(conninfo_to_dict(dsn).get("options") or "")
     return make_conninfo(
         dsn,
         application_name=application,
         client_encoding="UTF8",
-        options=" ".join(filter(None, (given, as_options(BASE), options))),
+        options=given if is_pooled else " ".join(filter(None, (given, as_options(BASE), options))),
         **_NOTICE_LOST_SERVERS,
     )
 
 
-def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQUEST_TIMEOUTS) -> Pool:
+def make_pool(
+    dsn: str, *, application: str, max_size: int, min_size: int = 1, is_pooled: bool = False
+) -> Pool:
     """Open a pool of autocommitting connections.
+
+    With `is_pooled`, `dsn` leads to a connection pooler. It may give each transaction another session, so no
+    statement is prepared, because a prepared statement belongs to its session.
 
     Call it after the fork. With `timeout=1` a request fails within its deadline if PostgreSQL is not
     available; with `reconnect_timeout=5` the pool works again within seconds after its return. The pool
     probes with one of its connections, so `max_size` must exceed the number of threads that use the pool.
     """
     return Pool(
-        address(dsn, application=application, options=timeouts),
-        kwargs={"autocommit": True, "prepare_threshold": 1},
-        configure=complete_settings,
-        min_size=1,
+        address(dsn, application=application, options=REQUEST_TIMEOUTS, is_pooled=is_pooled),
+        kwargs={"autocommit": True, "prepare_threshold": None if is_pooled else 1},
+        configure=None if is_pooled else complete_settings,
+        min_size=min_size,
         max_size=max_size,
         timeout=1.0,
         reconnect_timeout=5.0,
@@ -294,8 +316,12 @@ def make_pool(dsn: str, *, application: str, max_size: int, timeouts: str = REQU
     )
 
 
+class MigrationFailed(Exception):
+    """A migration failed, and nothing of it was stored; the message gives its name and the error."""
+
+
 def migrate(dsn: str) -> list[str]:
-    """Apply the pending migrations in order, and return their names.
+    """Apply the pending migrations in order, and return their names. Raises MigrationFailed.
 
     An advisory lock makes concurrent calls wait for each other. Each migration and its record are committed
     in one transaction.
@@ -311,9 +337,14 @@ def migrate(dsn: str) -> list[str]:
         for path in sorted(MIGRATIONS.glob("*.sql")):
             if path.name in done:
                 continue
-            with conn.transaction():
-                conn.execute(path.read_text())
-                conn.execute("INSERT INTO public.ticketing_migrations (name) VALUES (%s)", [path.name])
+            try:
+                with conn.transaction():
+                    conn.execute(path.read_text())
+                    conn.execute("INSERT INTO public.ticketing_migrations (name) VALUES (%s)", [path.name])
+            except psycopg.errors.InsufficientPrivilege:
+                raise
+            except psycopg.Error as error:
+                raise MigrationFailed(f"Migration {path.name} failed: {describe_error(error)}.") from error
             applied.append(path.name)
     return applied
 

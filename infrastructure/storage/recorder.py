@@ -14,8 +14,8 @@ from typing import Any, LiteralString, NamedTuple
 import psycopg
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
-from psycopg_pool import PoolTimeout
 
+from infrastructure.storage.outcomes import making_change
 from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement, fetch_value
 
 LastStates = Sequence[tuple[str, bytes]]  # aggregate ids, each with the stored bytes of its last event
@@ -99,6 +99,10 @@ class WatermarkMissing(Exception):
     """A trigger that makes the log append-only and safe to follow is absent or disabled."""
 
 
+class RowExists(IntegrityError):
+    """A row of the statements that commit with the events exists already. Nothing was stored."""
+
+
 class OutOfDate(Exception):
     """An aggregate that the decision relied on has changed. Nothing was stored: load and decide again."""
 
@@ -116,12 +120,14 @@ def verify_triggers(conn: Connection) -> None:
 class WatermarkRecorder(ApplicationRecorder):
     """Stores events in `es.stored_events`.
 
-    With `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
+    `locks` is the pool of connections for `exclusive`, if the sessions of `pool` keep no state. With
+    `lock="table"` each append also takes an EXCLUSIVE lock on the table, as the library does. This is a
     fallback in case the watermark has a fault; readers do the same with both.
     """
 
-    def __init__(self, pool: Pool, *, lock: str = "watermark") -> None:
+    def __init__(self, pool: Pool, *, lock: str = "watermark", locks: Pool | None = None) -> None:
         self._pool = pool
+        self._locks = locks or pool
         self._locks_table = lock == "table"
         self._held = threading.local()
 
@@ -129,13 +135,13 @@ class WatermarkRecorder(ApplicationRecorder):
     def exclusive(self, originator_id: str) -> Iterator[None]:
         """Run the block under an advisory lock of this aggregate, which excludes other processes too.
 
-        In the block this thread uses the connection that holds the lock. Otherwise it could wait for a
-        connection of the pool while the threads that wait for the lock occupy all of them. Raises
-        psycopg.errors.LockNotAvailable after the connection's lock_timeout.
+        If the lock is held on a connection of the same pool, this thread uses that connection in the block.
+        Otherwise it could wait for a connection while the threads that wait for the lock occupy all of them.
+        Raises psycopg.errors.LockNotAvailable after the connection's lock_timeout.
         """
-        with self._pool.connection() as conn:
+        with self._locks.connection() as conn:
             conn.execute(_LOCK_AGGREGATE, (originator_id,))
-            self._held.connection = conn
+            self._held.connection = conn if self._locks is self._pool else None
             try:
                 yield
             finally:
@@ -164,13 +170,14 @@ class WatermarkRecorder(ApplicationRecorder):
 
         `statements` run first in the same commit, so that positions are assigned as late as possible. Raises
         OutOfDate, and stores nothing, if an aggregate in `unless_changed` has another last event. Raises
-        IntegrityError when a version, or a row of `statements`, exists already. Does not retry: after a
-        psycopg.OperationalError, `outcome_is_unknown` returns whether the commit may have happened.
+        IntegrityError when a version exists already, and RowExists when a row of `statements` does. Does not
+        retry: after a psycopg.OperationalError, `outcome_is_unknown` returns whether the commit may have
+        happened.
         """
         if not stored_events:
             return []
         try:
-            with self.connection() as conn:
+            with self.connection() as conn, making_change():
                 if not statements and not self._locks_table:
                     return _insert(conn, stored_events, unless_changed)
                 with conn.transaction():
@@ -180,7 +187,8 @@ class WatermarkRecorder(ApplicationRecorder):
                         conn.execute("SELECT es.stored_events_lock()")
                     return _insert(conn, stored_events, unless_changed)
         except psycopg.errors.UniqueViolation as error:
-            raise IntegrityError(str(error)) from error
+            kind = IntegrityError if error.diag.schema_name == "es" else RowExists
+            raise kind(str(error)) from error
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""
@@ -296,17 +304,6 @@ def read_log(conn: Connection, after: int, limit: int, topics: Sequence[str] = (
     with conn.cursor(binary=True) as cur:
         rows = cur.execute(_READ, (after, limit, list(topics) or None)).fetchall()
     return [StoredRow._make(row) for row in rows]
-
-
-def outcome_is_unknown(error: psycopg.OperationalError) -> bool:
-    """Whether an append may have been stored although it raised: the connection ended before the reply.
-
-    The errors with which the server ends a connection (class 57P: shut down, killed, crashed) can follow a
-    commit. A statement that the server refused, and a pool without a free connection, stored nothing.
-    """
-    if isinstance(error, PoolTimeout):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
 def _insert(conn: PooledConnection, events: Sequence[StoredEvent], unless_changed: LastStates) -> list[int]:

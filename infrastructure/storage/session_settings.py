@@ -46,6 +46,8 @@ REQUEST_LIMITS: dict[str, str] = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "2s",
 }
+# What a connection pooler must give to the requests of the API: `ticketing migrate` stores it for the role.
+OF_POOLER: dict[str, str] = BASE | REQUEST_LIMITS
 # Settings that older servers lack. They cannot be startup options, because an unknown one is refused.
 NEWER: dict[str, str] = {
     "transaction_timeout": "0",  # PostgreSQL 17
@@ -64,9 +66,12 @@ def as_options(settings: Mapping[str, str]) -> str:
 def late_settings(info: ConnectionInfo) -> str:
     """SET statements for a new session, for what startup options cannot do; often empty."""
     late = {name: BASE[name] for name in _OF_ENVIRONMENT if info.parameter_status(name) != BASE[name]}
-    if info.server_version >= _FIRST_VERSION_WITH_NEWER:
-        late |= NEWER
+    late |= newer_settings(info.server_version)
     return "; ".join(f"SET {name} TO '{value}'" for name, value in late.items())
+
+
+def newer_settings(server_version: int) -> dict[str, str]:
+    return NEWER if server_version >= _FIRST_VERSION_WITH_NEWER else {}
 
 
 def _escape(value: str) -> str:

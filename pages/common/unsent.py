@@ -17,7 +17,7 @@ from pages.common.csrf import TOKEN_FIELD, is_from_own_page
 _PATH_FIELD = "unsent"
 _PREFIX = "unsent."
 _PANEL = "/admin"
-_SECRETS = ("password", "again", "secret")  # a form with one of these is not offered again
+_SECRETS = ("password", "again", "current", "secret")  # a form with one of these is not offered again
 _HIDDEN = frozenset(("command_id", "version", "step", TOKEN_FIELD))  # fields that people do not fill in
 
 

@@ -40,6 +40,7 @@ NEW_CLIENT: Values = {
     "client_kind": "confidential",
     "grant_types": ["authorization_code", "refresh_token"],
     "redirect_uris": "",
+    "origins": "",
     "scopes": ["tickets:read"],
     "role": "staff",
     "property_ids": [],
@@ -181,4 +182,5 @@ def _read(page: PanelPage, req: falcon.Request) -> RegisterClient:
         requires_pkce=bool(form.lines("requires_pkce")),
         property_ids=property_ids,
         rate_limit=rate_limit,
+        origins=tuple(form.prose("origins").split()),
     )

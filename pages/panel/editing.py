@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from api.http.forms import Form
 from commands.deciding import MAX_DECISIONS, TOO_MANY_CHANGES
 from domain.aggregate import Aggregate
-from domain.errors import Conflict, Details, DomainError, Invalid, PreconditionFailed
+from domain.errors import Conflict, Details, DomainError, PreconditionFailed
 from infrastructure.storage.event_store import EventStore
 from pages.common.shown_form import ShownForm, Values
 
@@ -106,7 +106,7 @@ def refused_edit(
 
 def details_of(refusal: DomainError) -> Details:
     """The errors by field; errors that concern no single field have the name ""."""
-    return refusal.details if isinstance(refusal, Invalid) else {"": [str(refusal)]}
+    return refusal.details or {"": [str(refusal)]}
 
 
 def _merged_list(before: str | list[str] | None, sent: list[str], present: list[str]) -> list[str]:

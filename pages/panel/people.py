@@ -10,18 +10,15 @@ import falcon
 
 from api.http.queries import convert_query
 from api.http.sent_values import SentValues
-from commands.erasure import erase_user
-from commands.passwords import change_password
 from commands.users import NewUser, UserChanges, change_user, register_user
 from domain.access import ROLES, Caller, Role, at_least, rights_of_person
-from domain.errors import Details, Invalid, NotFound
+from domain.errors import Details, NotFound
 from domain.text import SearchText
 from domain.user import User
-from infrastructure.keys.passwords import HashingBusy
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.choosing import as_chosen, chosen_properties, resolve_property
-from pages.panel.editing import Edit, details_of, read_edit, refused_edit
+from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
     ListQuery,
@@ -45,13 +42,12 @@ NEW_PERSON: Values = {
     "notify_sms": [],
 }
 _NOTIFY = {"notify_email", "notify_sms"}  # the fields that make up the preferences
-NEW_PASSWORD: Values = {"password": "", "again": ""}
-_BUSY = Invalid({"": ["Too many passwords are being checked. Try again in a second."]})
 
 
 class PeopleFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: tuple[Role, ...] = ()
     property_id: str | None = None
+    active: bool | None = None
     q: SearchText | None = None
 
 
@@ -116,8 +112,8 @@ class PersonItem(PersonPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         row = self.visible(req, user_id)
-        given = choices(self, req) | {"may_change": _may_change(req.context.caller, row)}
         user = self.services.store.load(User, user_id)
+        given = self._given(req, row, user)
         values = _as_shown(person_values(user, req.context.caller), given["properties"], _lines_of(row))
         form = ShownForm(values, version=user.version)
         self.show(req, resp, "person.html", person=row.detail, form=form, **given)
@@ -139,7 +135,7 @@ class PersonItem(PersonPage):
         except REFUSALS as refusal:
             if not _may_change(req.context.caller, row):
                 raise
-            edit, given = read(), choices(self, req) | {"may_change": True}
+            edit, given = read(), self._given(req, row, self.services.store.load(User, user_id))
             lines = _lines_of(row) | {property_id: text for text, property_id in found.items()}
             names = {place.id: place.name for place in row.detail.properties}
             shown = edit._replace(values=_as_shown(edit.values, given["properties"], lines))
@@ -149,6 +145,10 @@ class PersonItem(PersonPage):
             return
         self.go(resp, f"/admin/users/{user_id}", "user-saved", after=user)
 
+    def _given(self, req: falcon.Request, row: FoundUser, user: User) -> dict[str, Any]:
+        may_change = _may_change(req.context.caller, row)
+        return {**choices(self, req), "may_change": may_change, "is_erased": user.is_erased}
+
     def _change(self, req: falcon.Request, user_id: str, edit: Edit) -> User:
         details: Details = {}
         changed = dict(edit.changed)
@@ -157,57 +157,6 @@ class PersonItem(PersonPage):
         changes = SentValues(_fields(self, req, changed, details), UserChanges, details)
         expected = frozenset((edit.version,))
         return change_user(self.services.store, user_id, changes, self.command(req), expected)
-
-
-class PersonPassword(PersonPage):
-    operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Choose a password for a person"),
-        "POST": page_of("admin", "Set a person's password"),
-    }
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        person = self.visible(req, user_id).detail
-        self.show(req, resp, "person_password.html", person=person, form=ShownForm(NEW_PASSWORD))
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        person = self.visible(req, user_id).detail
-        password = req.context.form.value("password")
-        try:
-            if password != req.context.form.value("again"):
-                raise Invalid({"again": ["The two passwords do not match."]})
-            change_password(self.services.store, user_id, password, self.command(req))
-        except (*REFUSALS, HashingBusy) as error:
-            refusal = _BUSY if isinstance(error, HashingBusy) else error
-            form = ShownForm(NEW_PASSWORD, errors=details_of(refusal))  # passwords are never shown again
-            status = status_of(refusal)
-            self.show(req, resp, "person_password.html", status=status, person=person, form=form)
-            return
-        self.go(resp, f"/admin/users/{user_id}", "password-set")
-
-
-class PersonErasure(PersonPage):
-    operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("admin", "Ask before a person is erased"),
-        "POST": page_of("admin", "Erase a person"),
-    }
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        person = self.visible(req, user_id).detail
-        self.ask(
-            req,
-            resp,
-            title="Erase this person?",
-            name=person.name,
-            consequence="Name, e-mail address and phone become unreadable everywhere, also in the log and in"
-            " backups. API keys are revoked and sessions end. Actions stay under the person's id. This"
-            " cannot be undone.",
-            action="Erase person",
-            back=f"/admin/users/{user_id}",
-        )
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
-        user = erase_user(self.services.store, user_id, self.command(req))
-        self.go(resp, "/admin/users", "user-erased", after=user)
 
 
 def choices(page: PanelPage, req: falcon.Request) -> dict[str, Any]:

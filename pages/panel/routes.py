@@ -9,7 +9,15 @@ from pages.panel.checks import Checks
 from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.overview import Overview
-from pages.panel.people import People, PersonErasure, PersonItem, PersonPassword, PersonRegistration
+from pages.panel.own_password import OwnPassword
+from pages.panel.people import People, PersonItem, PersonRegistration
+from pages.panel.person_access import (
+    PersonDeactivation,
+    PersonErasure,
+    PersonLink,
+    PersonPassword,
+    PersonReactivation,
+)
 from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
 from pages.panel.ticket_history import TicketHistoryPage
 from pages.panel.tickets import (
@@ -48,7 +56,11 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/users/new", PersonRegistration),
     ("/admin/users/{user_id}", PersonItem),
     ("/admin/users/{user_id}/password", PersonPassword),
+    ("/admin/users/{user_id}/one-time-link", PersonLink),
+    ("/admin/users/{user_id}/deactivate", PersonDeactivation),
+    ("/admin/users/{user_id}/reactivate", PersonReactivation),
     ("/admin/users/{user_id}/erase", PersonErasure),
+    ("/admin/password", OwnPassword),
     ("/admin/keys", KeyList),
     ("/admin/keys/new", KeyCreation),
     ("/admin/keys/{key_id}/revoke", KeyRevocation),

@@ -27,6 +27,7 @@ from infrastructure.storage.postgres import Connection, Pool, connect, named_que
 from notary.places import StatementFile
 from notary.verification import verify_log
 from projections.comparison import Difference
+from projections.old_tables import TablesInUse
 from projections.rebuild import RebuildRunning
 from projections.verification import NothingToVerify, verify
 
@@ -109,7 +110,7 @@ def main(run_id: str) -> None:
     os.nice(10)
     settings = load_settings()
     configure_logs(settings.log_level)
-    dsn = settings.database_url or ""
+    dsn = settings.direct_url
     with connect(dsn, application="ticketing-verification") as conn:
         if not _take_lock(conn):
             _fail(conn, run_id, "Another verification is running. Start a new one when it has ended.")
@@ -118,7 +119,7 @@ def main(run_id: str) -> None:
             writer = _ProgressWriter(conn, run_id)
             findings = _verify_log(dsn, settings, writer)
             report = verify(dsn, load_vault(settings), writer.show)
-        except (RebuildRunning, NothingToVerify) as refusal:
+        except (RebuildRunning, TablesInUse, NothingToVerify) as refusal:
             _fail(conn, run_id, str(refusal))
         except Exception as error:
             log.error("verification_failed", run_id=run_id, exc_info=error)

@@ -25,12 +25,13 @@ HAVING count(*) = 1 OR bool_or(id = %(text)s);
 -- name: assignees
 -- The people who may work on the property and are visible to the caller.
 SELECT id, name FROM read.users
- WHERE (role IN ('manager', 'staff') AND property_ids @> ARRAY[%(property_id)s])
-    OR (role = 'admin' AND (id = %(self)s OR %(sees_all)s))
+ WHERE is_active
+   AND (role IN ('manager', 'staff') AND property_ids @> ARRAY[%(property_id)s]
+        OR role = 'admin' AND (id = %(self)s OR %(sees_all)s))
  ORDER BY name, id LIMIT %(limit)s;
 
 -- name: people
-SELECT email, name, role FROM read.users ORDER BY name, id LIMIT %(limit)s;
+SELECT email, name, role FROM read.users WHERE is_active ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_person
 -- Finds a person by id, or by an e-mail address that no other person has.

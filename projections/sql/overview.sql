@@ -18,8 +18,8 @@ SELECT (day AT TIME ZONE 'UTC')::date,
  ORDER BY day;
 
 -- name: read_system
--- Sequence gaps after the last event do not count as lag.
-SELECT (SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FROM es.stored_events),
+-- Sequence gaps after the last event do not count as lag; events that an unfinished append holds back do.
+SELECT (SELECT coalesce(max(notification_id), 0) FROM es.stored_events),
        p.position,
        (SELECT count(*) FROM read.parked_events),
        r.position, r.published_at, h.position,

@@ -1,7 +1,7 @@
 -- name: list_tickets_as_of
 -- An empty page is one row with the total and nulls. Names are current. If title or description were
 -- replaced since, the texts as of the time are the first ones in past_texts that ended after it.
-WITH page AS (
+WITH {found} page AS (
     SELECT t.*
       FROM {source} t
      WHERE {filters} {after}
@@ -32,20 +32,3 @@ SELECT {total}, {columns} FROM (VALUES (1)) one LEFT JOIN named t ON true ORDER 
 
 -- name: not_deleted_since
 NOT EXISTS (SELECT FROM read.tickets d WHERE d.id = t.id AND d.is_deleted)
-
--- name: worded_as_of
--- Searches the texts as of the time: the current ones if they have not changed since, otherwise the first
--- ones in past_texts that ended after it.
-t.id IN (
-    SELECT n.id FROM read.tickets n
-     WHERE n.search @@ websearch_to_tsquery('english', %(q)s)
-       AND NOT EXISTS (SELECT FROM read.past_texts x WHERE x.ticket_id = n.id AND x.ended_at > %(as_of)s)
-    UNION ALL
-    SELECT x.ticket_id FROM read.past_texts x
-     WHERE x.search @@ websearch_to_tsquery('english', %(q)s) AND x.ended_at > %(as_of)s
-       AND NOT EXISTS (SELECT FROM read.past_texts y
-                        WHERE y.ticket_id = x.ticket_id AND y.ended_at > %(as_of)s AND y.ended_at < x.ended_at)
-    UNION ALL
-    SELECT c.ticket_id FROM read.comments c
-     WHERE c.search @@ websearch_to_tsquery('english', %(q)s) AND c.visibility = ANY(%(visibilities)s)
-       AND c.created_at <= %(as_of)s)

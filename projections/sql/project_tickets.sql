@@ -31,7 +31,7 @@ UPDATE tickets t
  WHERE t.id = r.id AND t.version < r.version;
 
 -- name: update_texts
--- Separate from update_tickets, because PostgreSQL indexes the words again in every UPDATE of these columns.
+-- Separate from update_tickets, so that long texts are written only when they change.
 UPDATE tickets t
    SET title = coalesce(r.title, t.title), description = coalesce(r.description, t.description)
   FROM json_populate_recordset(NULL::tickets, %(rows)s::json) r

@@ -1,14 +1,5 @@
--- Search columns and indexes that only readers need. They are separate from tables.sql because the tables are filled
--- much faster without them: a rebuild adds them afterwards, a verification never. Run with search_path set to the
--- schema.
-ALTER TABLE tickets ADD COLUMN search tsvector GENERATED ALWAYS AS (
-    setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
-) STORED;
-ALTER TABLE past_texts ADD COLUMN search tsvector GENERATED ALWAYS AS (
-    setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'B')
-) STORED;
-ALTER TABLE comments ADD COLUMN search tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED;
-
+-- Indexes that only readers need. They are separate from tables.sql because the tables are filled much faster without
+-- them: a rebuild adds them afterwards, a verification never. Run with search_path set to the schema.
 CREATE INDEX properties_created_at_idx ON properties (created_at, id);
 
 CREATE INDEX users_created_at_idx ON users (created_at, id);
@@ -20,16 +11,16 @@ CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_del
 CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_unit_id_idx ON tickets (unit_id, created_at, id) WHERE unit_id IS NOT NULL;
-CREATE INDEX tickets_search_idx ON tickets USING gin (search);
 CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
 
 CREATE INDEX past_tickets_ended_at_idx ON past_tickets (ended_at);
 CREATE INDEX past_tickets_property_id_idx ON past_tickets (property_id, ended_at);
 CREATE INDEX past_tickets_requester_id_idx ON past_tickets (requester_id, ended_at);
-CREATE INDEX past_texts_search_idx ON past_texts USING gin (search);
 
 CREATE INDEX comments_ticket_id_idx ON comments (ticket_id, ticket_version);
-CREATE INDEX comments_search_idx ON comments USING gin (search);
+
+CREATE INDEX search_documents_search_idx ON search_documents USING gin (search);
+CREATE INDEX search_parts_search_idx ON search_parts USING gin (search) WHERE NOT in_document;
 
 CREATE INDEX attachments_ticket_id_idx ON attachments (ticket_id, ticket_version);
 

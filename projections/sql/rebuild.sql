@@ -1,12 +1,7 @@
--- name: take_rebuild_lock
-SELECT pg_try_advisory_lock(%(key)s);
-
--- name: release_rebuild_lock
-SELECT pg_advisory_unlock(%(key)s);
-
 -- name: lock_live_tables
--- Locks the table, not only its row: a projector that waits for a table lock resolves the name again after the
--- swap, and so continues with the new tables.
+-- Locks the table, not only its row: a projector that waits for a table lock resolves the name again after the swap,
+-- and so continues with the new tables. Waits for readers too: after the swap, a transaction with an older snapshot,
+-- such as that of pg_dump, would find the new tables empty.
 LOCK TABLE read.projector_position IN ACCESS EXCLUSIVE MODE;
 
 -- name: lock_live_position
@@ -21,9 +16,6 @@ SELECT es.stored_events_watermark();
 -- name: read_position
 SELECT position FROM projector_position;
 
--- name: set_live_aside
-ALTER SCHEMA read RENAME TO read_old;
-
 -- name: put_copy_in_place
 ALTER SCHEMA read_next RENAME TO read;
 
@@ -33,7 +25,7 @@ SELECT pg_notify('ticketing_projected', %(position)s::text);
 -- name: analyze_copy
 ANALYZE read_next.properties, read_next.units, read_next.users, read_next.tickets, read_next.comments,
         read_next.attachments, read_next.past_tickets, read_next.past_texts,
-        read_next.audit_events;
+        read_next.search_parts, read_next.search_documents, read_next.audit_events;
 
 -- name: summarize_copy
 -- Autovacuum would do this later. Until then, searches would read every row that was just written.
@@ -45,6 +37,8 @@ ALTER TABLE read_next.tickets SET UNLOGGED;
 ALTER TABLE read_next.past_texts SET UNLOGGED;
 ALTER TABLE read_next.comments SET UNLOGGED;
 ALTER TABLE read_next.attachments SET UNLOGGED;
+ALTER TABLE read_next.search_parts SET UNLOGGED;
+ALTER TABLE read_next.search_documents SET UNLOGGED;
 
 -- name: take_snapshot
 -- The first statement of a REPEATABLE READ transaction takes the snapshot of the whole transaction.

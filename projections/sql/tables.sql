@@ -49,12 +49,14 @@ CREATE TABLE users (
     role text NOT NULL,
     property_ids text[] NOT NULL,
     preferences jsonb NOT NULL,
+    is_active boolean NOT NULL,
+    search text NOT NULL,                                   -- projections/people_search.py
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
 -- No statistics: their samples would contain personal data after an erasure.
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
-                  ALTER COLUMN phone SET STATISTICS 0;
+                  ALTER COLUMN phone SET STATISTICS 0, ALTER COLUMN search SET STATISTICS 0;
 
 -- Denormalised: a list reads this table only. `names_changed`: a name in the row has changed since the version began,
 -- so that the version no longer identifies one representation.
@@ -136,6 +138,31 @@ CREATE TABLE attachments (
     sha256 text NOT NULL,
     created_at timestamptz NOT NULL
 );
+
+-- The terms of the parts of tickets (projections/project_search.py): of the title and description, with an empty
+-- `part_id`, of earlier ones, and of each comment. `words` is the number of positions in `search`.
+CREATE TABLE search_parts (
+    ticket_id text NOT NULL,
+    ended_at timestamptz NOT NULL,
+    part_id text COLLATE "C" NOT NULL,
+    began_at timestamptz NOT NULL,
+    visibility text NOT NULL,
+    words integer NOT NULL,
+    in_document boolean NOT NULL,
+    search tsvector NOT NULL,
+    PRIMARY KEY (ticket_id, ended_at, part_id)
+);
+-- No statistics: their samples would contain words of comments after these were removed.
+ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
+
+-- The terms of all current parts of a ticket together. Those of internal comments have the weight A. A ticket with
+-- many or long parts has no row.
+CREATE TABLE search_documents (
+    ticket_id text PRIMARY KEY,
+    search tsvector NOT NULL
+);
+ALTER TABLE search_documents ALTER COLUMN search SET STATISTICS 0;
+CREATE AGGREGATE joined (tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 
 -- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_id`
 -- is what the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those

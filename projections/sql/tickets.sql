@@ -1,6 +1,6 @@
 -- name: list_tickets
 -- An empty page is one row with the total and nulls.
-WITH page AS (
+WITH {found} page AS (
     SELECT {columns}
       FROM read.tickets t
      WHERE {filters} {after}
@@ -11,6 +11,14 @@ SELECT {total}, t.* FROM (VALUES (1)) one LEFT JOIN page t ON true ORDER BY {ord
 
 -- name: count_tickets
 (SELECT count(*) FROM {source} t WHERE {filters})
+
+-- name: has_inactive_assignee
+-- A part of a WHERE clause: the assignee is deactivated, erased, or without access to the property. The same rule as
+-- User.may_work_on in domain/user.py.
+t.assignee_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM read.users AS worker
+     WHERE worker.id = t.assignee_id AND worker.is_active
+       AND (worker.role = 'admin' OR worker.role <> 'guest' AND worker.property_ids @> ARRAY[t.property_id]))
 
 -- name: get_ticket
 -- The ticket's row in the read tables, and the newest version in the log.

@@ -17,7 +17,9 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "page",  # cannot be combined with a cursor
     "version",  # cannot be combined with as_of
     "from",  # a position from 1 on, or a time that exists
-    "to",  # the same, and not before `from`
+    "to",  # must be later than `from`
+    "created_before",  # must be later than created_after
+    "updated_before",
     "url",  # must be an address that webhooks may be sent to
     "as_of",  # must not be in the future, see below
 }

@@ -103,10 +103,16 @@ class Site:
 
     def person(self, **facts: Any) -> dict[str, Any]:
         """Register a member of staff of the first property and return the data."""
-        body = {"name": "New", "email": "new@example.com", "role": "staff", "property_ids": ["abc123"]}
+        email = f"{uuid4()}@example.com"
+        body = {"name": "New", "email": email, "role": "staff", "property_ids": ["abc123"]}
         answer = self.client().post("/v1/users", json=body | facts)
         assert answer.status_code == 201, answer.text
         return answer.json()["data"]
+
+
+def with_own_address(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The body of a request with another e-mail address, if it has one: addresses are unique."""
+    return {**body, "email": f"{uuid4()}@example.com"} if body and "email" in body else body
 
 
 LEAK = {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import boto3
+import psutil
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
@@ -247,8 +251,19 @@ def test_a_malformed_form_is_400(post_form, body, headers):
         (part('form-data; name="file"; filename=""') + END, "file"),
         (part('form-data; name="file"; filename=".."') + END, "file"),
         (part('form-data; name="file"; filename="a/../"') + END, "file"),
+        (part('form-data; name="file"; filename="\u200b\u3164.\u3000"') + END, "file"),
     ],
-    ids=["no part", "other part", "one more", "twice", "no filename", "empty filename", "dots", "folder"],
+    ids=[
+        "no part",
+        "other part",
+        "one more",
+        "twice",
+        "no filename",
+        "empty filename",
+        "dots",
+        "folder",
+        "invisible",
+    ],
 )
 def test_a_form_with_wrong_parts_is_422_and_names_them(post_form, body, field):
     answer = post_form(body)
@@ -267,6 +282,8 @@ def test_a_form_with_wrong_parts_is_422_and_names_them(post_form, body, field):
         ("tab\there\x7f.txt", "tabhere.txt"),
         ("a" * 300 + ".jpg", "a" * 251 + ".jpg"),
         ("\u202egpj.exe", "gpj.exe"),
+        ("Screenshot at 3.04.05\u202fPM.png", "Screenshot at 3.04.05\u202fPM.png"),
+        ('say "hi".txt', 'say "hi".txt'),
     ],
 )
 def test_a_filename_is_stored_without_folders_and_control_characters(attach, sent, stored):
@@ -332,3 +349,47 @@ def test_files_are_stored_in_the_bucket_when_one_is_set(postgres, template, monk
             assert_no_such_file(download(attached["url"]))
     finally:
         server.stop()
+
+
+def test_uploads_do_not_stay_in_the_memory_of_a_worker(site):
+    tickets = [site.ticket()["id"] for _ in range(20)]
+
+    def upload(ticket_id, content=b"small"):
+        file = {"file": ("film.mp4", content, "video/mp4")}
+        headers = {"Idempotency-Key": str(uuid4())}
+        answer = site.client().post(f"/v1/tickets/{ticket_id}/attachments", files=file, headers=headers)
+        return answer.status_code, len(download(answer.json()["data"]["url"]).content)
+
+    with ThreadPoolExecutor(len(tickets)) as clients:
+        assert set(clients.map(upload, tickets)) == {(201, 5)}  # so that the threads have worked before
+        workers = workers_of(site)
+        before = [restart_peak(worker) for worker in workers]
+        film = bytes(5 * 1_024 * 1_024)
+        assert set(clients.map(lambda each: upload(each, film), tickets)) == {(201, len(film))}
+
+    growth = [peak_rss(worker) - start for worker, start in zip(workers, before, strict=True)]
+    assert len(workers) == 2
+    assert max(growth) < 30 * 1_024 * 1_024, growth
+
+
+def workers_of(site):
+    """The worker processes of the site's server, as psutil knows them."""
+    port = urlsplit(site.base_url).port
+    listening = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if any(conn.laddr.port == port and conn.status == "LISTEN" for conn in process.net_connections("tcp"))
+    ]
+    return [process for process in listening if process.parent() in listening]
+
+
+def restart_peak(process):
+    """Return the memory that the process uses now, in bytes, and let its peak begin again."""
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+    return peak_rss(process)
+
+
+def peak_rss(process):
+    """The most memory that the process has used, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1_024

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from infrastructure.storage.postgres import connect
-from tests.acceptance.site import LEAK, Site
+from tests.acceptance.site import LEAK, Site, with_own_address
 from tests.support.postgres import cloned_database
 
 ADDRESS = {"street": "1 A St", "city": "B", "state": "C", "zip": "1", "country": "D"}
@@ -41,7 +41,7 @@ def made(site, client):
     def make(kind):
         if kind == "ticket":
             return f"/v1/tickets/{site.ticket()['id']}"
-        body = PERSON if kind == "user" else {"name": "Place", "address": ADDRESS}
+        body = with_own_address(PERSON) if kind == "user" else {"name": "Place", "address": ADDRESS}
         collection = "users" if kind == "user" else "properties"
         answer = client.post(f"/v1/{collection}", json=body)
         assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"'), answer.text
@@ -145,10 +145,10 @@ def test_if_match_allows_a_change_of_the_current_version_only(site, client, made
     events = events_in_log(site)
     stale = client.patch(address, json={**CHANGES[kind]}, headers={"If-Match": seen})
     assert error_of(stale) == (412, "precondition_failed", set())
-    for header in (NEVER, 'W/"2"', "2", '"x"', ""):
+    for header in (NEVER, 'W/"1"', '"1-gzip"', "2", '"x"', '"2-x"', ""):
         assert client.patch(address, json={}, headers={"If-Match": header}).status_code == 412, header
     assert events_in_log(site) == events
-    for header in ("*", '"1", "2"', '"2"'):
+    for header in ("*", '"1", "2"', '"2"', 'W/"2"', '"2-gzip"', 'W/"2--gzip"', '"1", W/"2;br"'):
         assert client.patch(address, json={}, headers={"If-Match": header}).status_code == 200, header
 
 
@@ -195,7 +195,7 @@ def test_a_current_version_is_304(client, path):
     answer = client.get(path, headers={"If-None-Match": '"1"'})
 
     assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", '"1"')
-    for header in ("*", 'W/"1"', '"0", "1"'):
+    for header in ("*", 'W/"1"', '"0", "1"', '"1-gzip"'):
         assert client.get(path, headers={"If-None-Match": header}).status_code == 304, header
     assert client.get(path, headers={"If-None-Match": NEVER}).status_code == 200
     client.patch(path, json={"title": "Changed"})
@@ -234,7 +234,7 @@ def test_a_request_with_a_repeated_idempotency_key_is_carried_out_once(
     for kind in CHANGES:
         if f"{{{kind}}}" in address:
             address = address.replace(f"{{{kind}}}", made(kind))
-    headers = {"Idempotency-Key": str(uuid4())}
+    headers, body = {"Idempotency-Key": str(uuid4())}, with_own_address(body)
     first = client.request(method, address, json=body, headers=headers)
     events = events_in_log(site)
 
@@ -286,16 +286,20 @@ def test_a_comment_of_the_maximum_length_is_accepted(client, path):
     assert client.post(f"{path}/comments", json={"text": "x" * 65_535}).status_code == 201
 
 
-def test_units_are_listed_by_name_and_may_share_a_name(client, made):
+def test_units_are_listed_by_name_and_cannot_share_a_name(client, made):
     place = made("property")
-    for name in ("B", "A", "A"):
+    for name in ("B 1", "A"):
         assert client.post(f"{place}/units", json={"name": name}).status_code == 201
 
     units = client.get(f"{place}/units").json()["data"]
     detail = client.get(place).json()["data"]
 
-    assert [unit["name"] for unit in units] == ["A", "A", "B"]
-    assert (detail["units_count"], detail["units"]) == (3, units)
+    assert [unit["name"] for unit in units] == ["A", "B 1"]
+    assert (detail["units_count"], detail["units"]) == (2, units)
+    for taken in ("A", " a ", "b  1"):
+        refused = error_of(client.post(f"{place}/units", json={"name": taken}))
+        assert refused == (422, "validation_error", {"name"}), taken
+    assert client.post(f"{made('property')}/units", json={"name": "A"}).status_code == 201
     assert error_of(client.post(f"{place}/units", json={"name": "", "id": "x"})) == (
         422,
         "validation_error",
@@ -337,7 +341,7 @@ def test_the_fields_of_a_user_are_changed_and_the_phone_is_cleared(client, made)
 def test_a_manager_registers_people_of_their_own_properties_only(site):
     manager = site.client("manager")
 
-    assert manager.post("/v1/users", json=PERSON).status_code == 201
+    assert manager.post("/v1/users", json=with_own_address(PERSON)).status_code == 201
     assert error_of(manager.post("/v1/users", json=PERSON | {"role": "admin"}))[:2] == (403, "forbidden")
     for places in ([], ["def456"], ["abc123", "nowhere"]):
         refused = error_of(manager.post("/v1/users", json=PERSON | {"property_ids": places}))

@@ -25,6 +25,10 @@ def client_rows(pool):
         ).fetchall()
 
 
+def origins(pool):
+    return [row for (row,) in pool.fetch("SELECT origins FROM access.oauth_clients ORDER BY created_at")]
+
+
 def test_create_prints_id_and_secret_and_nothing_else(run, pool):
     done = run(*CREATE, *CALLBACK)
 
@@ -42,7 +46,8 @@ def test_create_stores_every_option(run, pool):
         *("property", "create", "--id", "abc123", "--name", "S", "--street", "1 A", "--city", "B"),
         *("--state", "C", "--zip", "1", "--country", "D"),
     )
-    public = run(*CREATE, *CALLBACK, "--redirect-uri", "http://127.0.0.1:7777/cb", "--kind", "public")
+    uris = (*CALLBACK, "--redirect-uri", "http://127.0.0.1:7777/cb", "--origin", "https://board.example.com/")
+    public = run(*CREATE, *uris, "--kind", "public")
     service = run(
         *CREATE, "--grant", "client_credentials", "--property", "abc123", "--rate-limit", "unlimited"
     )
@@ -50,6 +55,7 @@ def test_create_stores_every_option(run, pool):
 
     assert [done.returncode for done in (public, service, strict)] == [0, 0, 0], service.stderr
     assert "client_secret" not in public.stdout
+    assert origins(pool) == [["https://board.example.com"], [], []]
     assert [row[2:6] for row in client_rows(pool)] == [
         (["authorization_code", "refresh_token"], True, [], 1_000),
         (["client_credentials"], False, ["abc123"], None),

@@ -19,7 +19,7 @@ PEOPLE = ("u1", "u2", "u3")
 
 
 def register(store, user_id):
-    register_user(store, user_id, operator(), name=f"Name {user_id}", email="a@example.com", role="staff")
+    register_user(store, user_id, operator(), name=f"Name {user_id}", role="staff")
 
 
 def sign_all(dsn):

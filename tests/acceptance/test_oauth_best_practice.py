@@ -16,6 +16,7 @@ from tests.support.oauth import (
     error_of,
     get_code,
     make_app,
+    make_pkce,
     metadata,
     redeem,
     tokens_for,
@@ -176,3 +177,17 @@ def test_parameters_in_the_address_of_the_token_endpoint_are_refused(site, app):
     answer = ask(site.base_url, f"/oauth/token?{query}", None, {"grant_type": "client_credentials"})
 
     assert error_of(answer) == (400, "invalid_request")
+
+
+def test_an_app_on_a_desktop_is_redirected_to_the_loopback_port_of_its_request(site, browser):
+    """RFC 8252 section 7.3."""
+    app = make_app(site.store, public=True, redirect_uris=("http://127.0.0.1/cb",))
+    pkce, used = make_pkce(), app._replace(redirect_uri="http://127.0.0.1:53124/cb")
+
+    sent = consent(browser, authorization_path(used, **pkce.parameters))
+
+    assert sent.headers["Location"].startswith("http://127.0.0.1:53124/cb?")
+    code = answer_of(sent)["code"]
+    other_port = redeem(site.base_url, app, code, code_verifier=pkce.verifier)
+    assert (other_port.status_code, other_port.json()["error"]) == (400, "invalid_grant")
+    assert redeem(site.base_url, used, code, code_verifier=pkce.verifier).status_code == 200

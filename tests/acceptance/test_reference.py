@@ -125,7 +125,7 @@ def test_list_users(site):
     answer = site.client("manager").get("/v1/users?role=staff&property_id=abc123")
 
     (user,) = answer.json()["data"]
-    assert list(user) == ["id", "name", "email", "role", "created_at", "properties"]
+    assert list(user) == ["id", "name", "email", "role", "created_at", "properties", "active"]
     assert user["properties"] == [{"id": "abc123", "name": "Seaside Apartments"}]
     assert list(answer.json()["meta"]["pagination"]) == PAGINATION
 
@@ -143,6 +143,7 @@ def test_get_a_user(site):
         "updated_at",
         "properties",
         "preferences",
+        "active",
     ]
     assert user["phone"] == "555-123-4567"
     assert user["preferences"] == {"notifications": {"email": True, "sms": False}}

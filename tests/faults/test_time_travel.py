@@ -43,7 +43,6 @@ def site(database, tmp_path):
                 user_id,
                 operator(),
                 name=f"Name of {user_id}",
-                email="a@example.com",
                 role="staff",
                 property_ids=PROPERTIES,
             )
@@ -160,7 +159,9 @@ class Histories:
             "priority": self._random.choice(PRIORITIES),
             "assigned_to": self._random.choice(("none", *PEOPLE)),
             "property_id": self._random.choice(PROPERTIES),
-            "q": self._random.choice(WORDS),
+            "q": " ".join(
+                self._random.choice(("", "-", "")) + word for word in self._random.sample(WORDS, 2)
+            ),
             "updated_before": datetime.now(UTC).isoformat(),
         }
         for name in self._random.sample(list(filters), self._random.choice((0, 1, 1, 2))):

@@ -14,6 +14,8 @@ from tests.support.api import ROUTES, services_on
 from tests.support.arrange import change_user, register_property, register_user
 from tests.support.keys import bearer, make_key, operator
 
+RESOURCE_METADATA = 'resource_metadata="http://127.0.0.1:8000/.well-known/oauth-protected-resource"'
+
 
 @pytest.fixture
 def services(database, tmp_path):
@@ -37,7 +39,7 @@ def people(store, catch_up):
             user_id,
             operator(),
             name=user_id,
-            email="a@example.com",
+            email=f"{user_id}@example.com",
             role=role,
             property_ids=property_ids,
         )
@@ -77,8 +79,21 @@ def test_a_request_without_a_valid_credential_is_401(client, authorization):
     answer = client.simulate_get("/v1/things", headers=headers)
 
     assert code_of(answer) == (401, "unauthenticated")
-    assert answer.headers["www-authenticate"] == "Bearer"
+    error = 'error="invalid_token", ' if (authorization or "").startswith("Bearer") else ""
+    assert answer.headers["www-authenticate"] == f'Bearer {error}scope="tickets:read", {RESOURCE_METADATA}'
     assert "x-ratelimit-limit" not in answer.headers
+
+
+def test_the_challenge_names_a_document_that_describes_the_api(client):
+    challenge = client.simulate_get("/v1/things").headers["www-authenticate"]
+    address = challenge.partition('resource_metadata="')[2].rstrip('"')
+
+    document = client.simulate_get(address.removeprefix("http://127.0.0.1:8000")).json
+
+    assert address.startswith(document["resource"])
+    assert document["authorization_servers"] == ["http://127.0.0.1:8000"]
+    assert "tickets:read" in document["scopes_supported"]
+    assert document["bearer_methods_supported"] == ["header"]
 
 
 def test_a_well_formed_key_that_was_never_issued_is_401(client):
@@ -175,6 +190,9 @@ def test_a_missing_scope_is_named(client, store):
 
     assert code_of(answer) == (403, "insufficient_scope")
     assert "properties:write" in answer.json["error"]["message"]
+    assert answer.headers["www-authenticate"] == (
+        f'Bearer error="insufficient_scope", scope="properties:write", {RESOURCE_METADATA}'
+    )
     assert answer.headers["x-ratelimit-limit"] == "2147483647"
 
 

@@ -16,8 +16,8 @@ from domain.property import Property
 from infrastructure.process import deadlines
 from infrastructure.process.deadlines import DeadlineExceeded, lift_request_limit, limit_request
 from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import connect, connect_async, make_pool
-from infrastructure.storage.recorder import outcome_is_unknown
 from tests.support.api import SEASIDE
 from tests.support.keys import operator
 from tests.support.proxy import Proxy

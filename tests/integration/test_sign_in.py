@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 
 import commands.sign_in
+from commands.attempts import TooManyAttempts
 from commands.erasure import erase_user
 from commands.passwords import change_password
 from commands.sign_in import (
     RECORDED_FAILURES,
     SignIn,
     SignInRefused,
-    TooManyAttempts,
     end_session,
     sign_in,
 )

@@ -24,7 +24,9 @@ def add_unit(store, property_id, unit_id, context, *, name="Unit 101"):
     return properties.add_unit(store, property_id, values, context, unit_id=unit_id)
 
 
-def register_user(store, user_id, context, *, name="Jane", email="jane@example.com", role="staff", **others):
+def register_user(store, user_id, context, *, name="Jane", email=None, role="staff", **others):
+    """Register a person; without `email` with an address of their own."""
+    email = email or f"{user_id}@example.com"
     values = ValidValues(users.NewUser(name=name, email=email, role=role, **others))
     return users.register_user(store, values, context, user_id=user_id)
 

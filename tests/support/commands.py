@@ -15,6 +15,8 @@ from tests.support.forks import TicketingProcess
 TICKETING = Path(sys.executable).with_name("ticketing")
 NEVER_INHERITED = (
     "DATABASE_URL",
+    "DIRECT_DATABASE_URL",
+    "MIGRATE_DATABASE_URL",
     "POSTGRES_DATA_DIR",
     "TICKETING_HOME",
     "PORT",

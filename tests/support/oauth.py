@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
+from msgspec.structs import replace
 
 from commands.oauth_clients import RegisterClient, register_client
+from commands.oauth_grants import GiveGrant, NewTokens, give_grant, redeem_code
+from commands.oauth_grants import refresh as refresh_grant
+from domain.access import Caller
+from infrastructure.keys.tokens import OAUTH_ACCESS, OAUTH_REFRESH, make_token
 from infrastructure.storage.event_store import EventStore
 from tests.support.browser import Browser, forms_of
 from tests.support.keys import operator
@@ -132,6 +138,36 @@ def tokens_for(browser: Browser, app: App, **fields: str | None) -> dict[str, An
     assert answer.status_code == 200, answer.text
     tokens: dict[str, Any] = answer.json()
     return tokens
+
+
+def refreshed_before(store: EventStore, app: App, seconds: float) -> list[NewTokens]:
+    """The tokens of a consent that Jane Smith gave that long ago: of its code, and of a refresh then."""
+    at = datetime.now(UTC) - timedelta(seconds=seconds)
+    jane = Caller(principal_id="user101", name="Jane Smith", role="staff", auth="session", user_id="user101")
+    given = replace(operator(), at=at, caller=jane)
+    scopes = ("tickets:read", "tickets:write")
+    request = GiveGrant(
+        client_id=app.client_id,
+        scopes=scopes,
+        redirect_uri=app.redirect_uri,
+        redirect_uri_was_given=True,
+        code_challenge=None,
+    )
+    give_grant(store, request, given)
+    grant_id = f"grant_{given.command_id}"
+    made = [
+        NewTokens(
+            access_token=make_token(OAUTH_ACCESS),
+            refresh_token=make_token(OAUTH_REFRESH),
+            scopes=scopes,
+            client_id=app.client_id,
+            user_id="user101",
+        )
+        for _ in range(2)
+    ]
+    assert redeem_code(store, grant_id, made[0], replace(operator(), at=at))
+    assert refresh_grant(store, grant_id, 1, made[1], replace(operator(), at=at))
+    return made
 
 
 def call(base_url: str, token: str, path: str = "/v1/tickets", **more: Any) -> requests.Response:

@@ -14,6 +14,7 @@ from domain.user import User, UserEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection
+from projections.people_search import search_text
 from projections.rows import TABLES
 from tests.support.vault import VAULT
 
@@ -103,7 +104,8 @@ def _property_row(building: Property, tickets: list[Ticket]) -> dict[str, Any]:
 
 
 def _user_row(user: User) -> dict[str, Any]:
-    row = {name: getattr(user, name) for name in ("version", "name", "email", "phone", "role")}
+    row = {name: getattr(user, name) for name in ("version", "name", "email", "phone", "role", "is_active")}
+    row["search"] = search_text(user.name, user.email)
     row["property_ids"] = list(user.property_ids)
     row["preferences"] = msgspec.to_builtins(user.preferences)
     return row | {"created_at": user.created_at, "updated_at": user.updated_at}

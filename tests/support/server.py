@@ -38,14 +38,14 @@ def running_api(
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ticketing-api-") as home:
-        settings = environment(
-            DATABASE_URL=dsn,
-            TICKETING_HOME=home,
-            PORT=str(port),
-            WORKERS=str(workers),
-            THREADS=str(threads),
-            **variables,
-        )
+        defaults = {
+            "DATABASE_URL": dsn,
+            "TICKETING_HOME": home,
+            "PORT": str(port),
+            "WORKERS": str(workers),
+            "THREADS": str(threads),
+        }
+        settings = environment(**defaults | variables)
         log = log or Path(home) / "output.log"
         names = ("api", "projector", *others) if projector else ("api", *others)
         start = TicketingProcess if forked else _start_script

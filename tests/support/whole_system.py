@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.support.browser import Browser, give_password
 from tests.support.receivers import Receiver, running_receiver
 from tests.support.waiting import eventually
 
+COLLIDING = 8
 FOLLOWERS = ("webhook-dispatcher", "notary")
 SIGNED_ERASURES = "SELECT count(*) FROM notary.statements WHERE line LIKE '%erasure%' AND position IS NULL"
 
@@ -52,6 +54,7 @@ def use_whole_system(site: Site) -> dict[str, object]:
         "sign-in": _sign_in(site),
         "delivered": delivered,
         "signed": _sign_erasure(site),
+        "collisions": _collide(site, ticket["id"]),
     } | {"ticket": ticket["id"]}
 
 
@@ -69,6 +72,7 @@ def expected_of(found: dict[str, object]) -> dict[str, object]:
         "sign-in": (303, 200),
         "delivered": True,
         "signed": True,
+        "collisions": {200},
         "ticket": found["ticket"],
     }
 
@@ -82,6 +86,17 @@ def _upload(site: Site, ticket_id: str) -> bytes:
     made = site.client().post(f"/v1/tickets/{ticket_id}/attachments", files=files)
     path = made.json()["data"]["url"].partition("/v1/")[2]
     return site.client(None).get(f"/v1/{path}").content
+
+
+def _collide(site: Site, ticket_id: str) -> set[int]:
+    """Change one ticket in many requests at the same time: after a collision they need a lock."""
+
+    def change(number: int) -> int:
+        body = {"title": f"Changed at the same time {number}"}
+        return site.client().patch(f"/v1/tickets/{ticket_id}", json=body).status_code
+
+    with ThreadPoolExecutor(COLLIDING) as executor:
+        return set(executor.map(change, range(3 * COLLIDING)))
 
 
 def _sign_in(site: Site) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.http.bodies import MAX_DEPTH, read_object
 from api.http.errors import Refused
+from api.http.idempotency import without
 from api.http.resource import MAX_BODY_BYTES
 from api.http.sent_values import SentValues
 from domain.errors import Invalid
@@ -262,3 +263,12 @@ def test_any_bytes_are_parsed_or_refused(raw):
 
 def test_falcon_does_not_parse_form_bodies():
     assert not falcon.RequestOptions().auto_parse_form_urlencoded
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("left_out", [b"-", b"ab", b"aa", b"abab", b"a" * 70])
+def test_a_boundary_is_left_out_of_the_hash_of_a_form_wherever_the_pieces_are_cut(size, left_out):
+    body = (b"--ababab\r\naaa" + left_out * 3 + b"ab a-b" + left_out[:-1]) * 3
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+
+    assert b"".join(without(pieces, left_out)) == body.replace(left_out, b"")

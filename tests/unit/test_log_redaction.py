@@ -28,5 +28,5 @@ def test_fields_with_names_of_secrets_are_redacted_entirely(name):
     assert redact(None, "", {name: "harmless"})[name] == REDACTED
 
 
-def test_there_are_seven_kinds_of_secret():
-    assert len(PREFIXES) == len(set(PREFIXES)) == 7
+def test_there_are_eight_kinds_of_secret():
+    assert len(PREFIXES) == len(set(PREFIXES)) == 8

@@ -8,7 +8,7 @@ from commands.oauth_clients import RegisterClient, register_client, revoke_clien
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.oauth_client import OAuthClient
 from domain.oauth_grant import OAuthGrant
-from domain.redirect_uri import origin, redirect_uri_problem
+from domain.redirect_uri import matches_redirect_uri, origin, redirect_uri_problem
 from infrastructure.keys.tokens import OAUTH_CLIENT_SECRET, has_form
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, caller, context
@@ -33,16 +33,41 @@ def test_a_code_is_valid_once_and_its_second_use_ends_the_grant(grant):
     assert grant.pending[-1].reason == "code_used_twice"
 
 
+def after(seconds):
+    return context(at=NOON + timedelta(seconds=seconds))
+
+
 def test_each_refresh_token_is_valid_once_and_an_old_one_ends_the_grant(grant):
     grant.redeem_code(context())
 
     assert grant.refresh(1, context()) is True
     assert grant.refresh(2, context()) is True
     assert grant.generation == 3
-    assert grant.refresh(1, context()) is False
+    assert grant.refresh(1, after(30.001)) is False
     assert grant.pending[-1].reason == "refresh_token_used_twice"
-    assert grant.refresh(3, context()) is False
+    assert grant.refresh(3, after(31)) is False
     assert len(grant.pending) == 4
+
+
+def test_a_refresh_that_is_repeated_within_30_seconds_is_valid_and_records_nothing(grant):
+    grant.redeem_code(context())
+    grant.refresh(1, after(0))
+    grant.refresh(2, after(20))
+    grant.collect_events()
+
+    assert grant.refresh(1, after(30)) is True
+    assert grant.refresh(2, after(50)) is True
+    assert (grant.pending, grant.generation) == ([], 3)
+    assert grant.refresh(1, after(50)) is False
+    assert grant.is_ended
+
+
+def test_a_repeated_refresh_of_an_ended_grant_is_not_valid(grant):
+    grant.redeem_code(context())
+    grant.refresh(1, context())
+    grant.end("withdrawn_by_user", context())
+
+    assert grant.refresh(1, after(1)) is False
 
 
 def test_a_refresh_token_that_was_never_issued_ends_the_grant(grant):
@@ -241,3 +266,38 @@ def test_redirect_uris_that_are_refused(uri):
 )
 def test_the_origin_is_a_source_for_a_content_security_policy(uri, expected):
     assert origin(uri) == expected
+
+
+@pytest.mark.parametrize(
+    ("registered", "given"),
+    [
+        ("https://a.example/cb", "https://a.example/cb"),
+        ("http://127.0.0.1/cb", "http://127.0.0.1:53123/cb"),
+        ("http://127.0.0.1:7777/cb?x=1", "http://127.0.0.1:1/cb?x=1"),
+        ("http://[::1]:7777/cb", "http://[::1]/cb"),
+        ("http://localhost:7777", "http://localhost:8888"),
+    ],
+)
+def test_a_redirect_uri_matches_with_any_port_on_a_loopback_address(registered, given):
+    assert matches_redirect_uri(registered, given)
+    assert matches_redirect_uri(given, registered)
+
+
+@pytest.mark.parametrize(
+    ("registered", "given"),
+    [
+        ("https://a.example/cb", "https://a.example:8443/cb"),
+        ("https://127.0.0.1/cb", "https://127.0.0.1:8443/cb"),
+        ("http://127.0.0.1:7777/cb", "http://127.0.0.1:7777/cb/"),
+        ("http://127.0.0.1:7777/cb", "http://127.0.0.1:7777/cb?x=1"),
+        ("http://127.0.0.1:7777/cb", "http://localhost:7777/cb"),
+        ("http://127.0.0.1:7777/cb", "http://[::1]:7777/cb"),
+        ("http://127.0.0.1:7777/cb", "https://127.0.0.1:7777/cb"),
+        ("http://127.0.0.1:7777/cb", "http://127.0.0.1:x/cb"),
+        ("http://127.0.0.1:7777/cb", "http://127.0.0.1:7777@evil.example/cb"),
+        ("http://127.0.0.1/cb", "http://127.0.0.1.evil.example/cb"),
+        ("http://127.0.0.1/cb", "http://127.0.0.1:1\n/cb"),
+    ],
+)
+def test_nothing_else_of_a_redirect_uri_may_differ(registered, given):
+    assert not matches_redirect_uri(registered, given)

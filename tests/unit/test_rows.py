@@ -43,7 +43,7 @@ def test_every_field_of_an_aggregate_is_a_column_or_is_stored_elsewhere(aggregat
                 for part in ("id", "name")
             },
         ),
-        (UserRow, UserDetail, {"version", "property_ids"}),
+        (UserRow, UserDetail, {"version", "property_ids", "is_active", "search"}),
         (
             PropertyRow,
             PropertyDetail,

@@ -15,6 +15,7 @@ INVALID = [
     ("ATTACHMENTS_S3_ENDPOINT", "minio:9000"),
     ("DATABASE_URL", "nonsense"),
     ("DATABASE_URL", "mysql://host/ticketing"),
+    ("DIRECT_DATABASE_URL", "nonsense"),
     ("MIGRATE_DATABASE_URL", "nonsense"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,,kafka-2:9092"),
@@ -29,6 +30,8 @@ INVALID = [
     ("WEBHOOK_TIMEOUT_SECONDS", "0"),
     ("WEBHOOK_RETENTION_DAYS", "1"),
     ("TRUSTED_PROXIES", "everyone"),
+    ("CORS_ORIGINS", "*"),
+    ("CORS_ORIGINS", "https://board.example.com,https://board.example.com/app"),
     ("CHECKPOINT_MINUTES", "0"),
     ("PORT", "0"),
     ("METRICS_PORT", "8000"),
@@ -59,6 +62,11 @@ def test_every_setting_is_tested_or_listed_as_not_checked_here():
     assert {name for name, _ in INVALID} | NOT_CHECKED_HERE == names_read()
 
 
+def test_a_direct_address_is_refused_without_that_of_the_pooler():
+    with pytest.raises(BadSettings, match="without DATABASE_URL"):
+        load_settings({"DIRECT_DATABASE_URL": "postgresql://host/ticketing"})
+
+
 def test_a_refusal_does_not_contain_the_password():
     with pytest.raises(BadSettings) as refusal:
         load_settings({"DATABASE_URL": "postgresql://ticketing:hunter2@host:port:port/x?nonsense"})
@@ -77,6 +85,7 @@ def test_a_refusal_does_not_contain_the_password():
         ("LOG_LEVEL", "debug"),
         ("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0"),
         ("METRICS_PORT", "9100"),
+        ("CORS_ORIGINS", "https://board.example.com, http://localhost:3000"),
     ],
 )
 def test_a_valid_value_is_accepted(name, value):

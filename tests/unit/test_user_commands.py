@@ -212,7 +212,7 @@ def test_an_event_records_every_field_that_a_client_may_give_or_change(aggregate
     changed = {field for event_type in aggregate.field_changes for field in own_fields(event_type)}
 
     assert set(new.__struct_fields__) == set(own_fields(aggregate.first_event))
-    assert set(changes.__struct_fields__) == changed
+    assert set(changes.__struct_fields__) - {"active"} == changed  # it has two events without fields
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import re
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus
+from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, MessageName
 from infrastructure.settings import load_settings
 from webhook_dispatcher.delivery import Options
+from webhook_dispatcher.payloads import EVERY_EVENT, TEST_EVENT
 from webhook_dispatcher.signing import key_of, sign
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
@@ -35,6 +37,10 @@ def test_the_example_code_accepts_our_posts_and_refuses_changed_ones(secret):
 
 def test_the_guide_lists_every_event():
     assert sorted(re.findall(r"^\| `(ticket\.\S+)` \|", GUIDE, re.MULTILINE)) == sorted(WEBHOOK_EVENT_NAMES)
+
+
+def test_deliveries_can_be_filtered_by_every_name_and_by_no_other():
+    assert set(get_args(MessageName)) == {*WEBHOOK_EVENT_NAMES, TEST_EVENT} - {EVERY_EVENT}
 
 
 def test_the_guide_states_the_default_schedule_and_limits():

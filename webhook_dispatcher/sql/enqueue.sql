@@ -1,11 +1,13 @@
 -- name: select_endpoints
 -- The webhooks with these ids; with `ids` NULL, those that may get new messages. `has_access` is true for a
 -- signed-in user who is not erased, and with the scope tickets:read for: a key that is neither revoked nor
--- expired; an application that is not revoked and, if it acts for a user, has a valid token of that user.
+-- expired; an application that is not revoked and, if it acts for a user, has a valid token of that user. It is
+-- false for a deactivated user.
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),
-       coalesce(CASE
+       coalesce(NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = e.owner_user_id)
+                AND CASE
            WHEN e.owner_auth = 'api_key' THEN
                 k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
                 AND 'tickets:read' = ANY(k.scopes)

@@ -1,8 +1,22 @@
+-- name: select_refusal_of_writes
+-- Why new sessions cannot write; NULL if they can. Settings of a role and a database take effect in new sessions;
+-- those of a role in a database take precedence over those of a role, and these over those of a database.
+SELECT CASE
+       WHEN pg_is_in_recovery() THEN 'recovery'
+       WHEN current_setting('transaction_read_only')::boolean THEN 'read-only'
+       WHEN (SELECT split_part(setting, '=', 2)::boolean
+               FROM pg_db_role_setting, unnest(setconfig) AS s (setting)
+              WHERE setting LIKE 'default_transaction_read_only=%'
+                AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+                AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+              ORDER BY setrole <> 0 DESC, setdatabase <> 0 DESC LIMIT 1) THEN 'read-only'
+       END;
+
 -- name: select_state
 -- Sequence gaps, which rolled back appends and crashes leave, count as lag between events, but not after the last
--- event, because no follower could reach those positions.
-WITH log AS (SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) AS reached
-               FROM es.stored_events)
+-- event, because no follower could reach those positions. Events that an unfinished append of another session holds
+-- back count too.
+WITH log AS (SELECT coalesce(max(notification_id), 0) AS reached FROM es.stored_events)
 SELECT log.reached - position AS lag,
        (SELECT count(*) FROM read.parked_events) AS parked,
        (SELECT log.reached - r.position FROM relay.position r) AS unpublished,

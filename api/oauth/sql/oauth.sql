@@ -9,7 +9,8 @@ SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.rol
        g.code_expires_at > now(), g.redirect_uri, g.redirect_uri_was_given, g.code_challenge
   FROM access.oauth_grants AS g
   LEFT JOIN read.users AS person ON person.id = g.user_id
- WHERE g.code_sha256 = %(digest)s AND g.ended_at IS NULL;
+ WHERE g.code_sha256 = %(digest)s AND g.ended_at IS NULL
+   AND NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = g.user_id);
 
 -- name: find_refresh_token
 SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.role, 'guest'), token.generation
@@ -17,13 +18,15 @@ SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.rol
   JOIN access.oauth_grants AS g ON g.id = token.grant_id
   LEFT JOIN read.users AS person ON person.id = g.user_id
  WHERE token.token_sha256 = %(digest)s AND token.is_refresh
-   AND token.expires_at > now() AND g.ended_at IS NULL;
+   AND token.expires_at > now() AND g.ended_at IS NULL
+   AND NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = g.user_id);
 
 -- name: find_token_of_client
 SELECT token.is_refresh, token.grant_id, token.user_id, token.scopes, token.issued_at, token.expires_at,
-       NOT token.is_refresh
-           OR token.generation = (SELECT max(other.generation) FROM access.oauth_tokens AS other
-                                   WHERE other.grant_id = token.grant_id AND other.is_refresh)
+       NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = token.user_id)
+       AND (NOT token.is_refresh
+            OR token.generation = (SELECT max(other.generation) FROM access.oauth_tokens AS other
+                                    WHERE other.grant_id = token.grant_id AND other.is_refresh))
   FROM access.oauth_tokens AS token
  WHERE token.token_sha256 = %(digest)s AND token.client_id = %(client_id)s AND token.expires_at > now();
 
@@ -40,7 +43,7 @@ SELECT g.id, client.name, client.id, g.scopes, g.given_at, g.expires_at,
 -- name: list_clients
 SELECT client.id, client.name, client.secret_sha256 IS NULL, client.hint, client.redirect_uris, client.scopes,
        client.grant_types, client.requires_pkce, client.role, client.property_ids, client.rate_limit,
-       client.created_at, client.revoked_at,
+       client.origins, client.created_at, client.revoked_at,
        (SELECT max(rate.last_used_at) FROM access.rate_windows AS rate
          WHERE rate.key_id >= client.id || '/' AND rate.key_id < client.id || '0'),
        (SELECT count(*) FROM access.oauth_grants AS g

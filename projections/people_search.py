@@ -1,0 +1,44 @@
+"""The words by which people are found: those of the name and of the e-mail address.
+
+Words are compared without case and accents. A word of a query finds the words that begin with it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from domain.errors import Invalid
+
+_WORD = re.compile(r"[^\W_]+")
+_JOINERS = re.compile(r"(?<=\w)['’\-‐‑](?=\w)")  # as in O'Brien and Smith-Jones
+# Letters that Unicode does not decompose into a letter and an accent.
+_PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+)
+
+
+def search_text(name: str, email: str) -> str:
+    """The words of a person, each after a space. A name such as O'Brien is there in parts and as one word."""
+    words = [*_words(name), *_words(_JOINERS.sub("", name)), *_words(email)]
+    return "".join(f" {word}" for word in dict.fromkeys(words))
+
+
+def search_patterns(query: str) -> list[str]:
+    """For each word of the query, the LIKE pattern of the texts with a word that begins with it.
+
+    Words are letters and digits only, so that they contain no wildcards. Raises Invalid for a query without
+    words, which could match nobody.
+    """
+    words = list(dict.fromkeys(_words(query)))
+    if not words:
+        raise Invalid({"q": ["The q parameter must contain a letter or a digit."]})
+    return [f"% {word}%" for word in words]
+
+
+def _words(text: str) -> Iterator[str]:
+    """The words of a text in lower case, without accents."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
+    return iter(_WORD.findall(plain.translate(_PLAIN)))

@@ -1,0 +1,55 @@
+-- name: found
+-- The tickets that match a search. An array, because with a sub-select the planner may walk a sort index and search all
+-- matches for each ticket. Computed once for the page and the total.
+found AS MATERIALIZED (SELECT ARRAY({ids}) AS ids),
+
+-- name: find_now
+-- The tickets that match now. First those with a document: one look-up in the index. Then those without one, whose
+-- conditions may be fulfilled by different parts.
+SELECT ticket_id FROM read.search_documents WHERE search @@ %(q)s::tsquery
+UNION ALL
+(SELECT p.ticket_id
+   FROM unnest(%(required)s::text[]::tsquery[]) WITH ORDINALITY AS r (condition, number)
+   JOIN read.search_parts p ON p.search @@ r.condition
+  WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s)
+  GROUP BY p.ticket_id
+ HAVING count(DISTINCT r.number) = cardinality(%(required)s::text[])
+ UNION ALL
+ SELECT ticket_id FROM read.search_parts
+  WHERE NOT in_document AND ended_at = 'infinity' AND part_id = '' AND cardinality(%(required)s::text[]) = 0
+ EXCEPT
+ SELECT p.ticket_id
+   FROM unnest(%(excluded)s::text[]::tsquery[]) AS r (condition)
+   JOIN read.search_parts p ON p.search @@ r.condition
+  WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s))
+
+-- name: find_as_of
+-- The tickets whose parts at the time fulfil every required condition and no excluded one.
+WITH matches AS MATERIALIZED (
+    SELECT p.ticket_id, c.number
+      FROM unnest(%(required)s::text[]::tsquery[] || %(excluded)s::text[]::tsquery[])
+           WITH ORDINALITY AS c (condition, number)
+     CROSS JOIN LATERAL (
+           -- Parts within a document are found by the index of the documents.
+           SELECT i.ticket_id, i.part_id, i.began_at, i.ended_at, i.visibility
+             FROM read.search_documents d
+             JOIN read.search_parts i ON i.ticket_id = d.ticket_id AND i.in_document AND i.search @@ c.condition
+            WHERE d.search @@ c.condition
+           UNION ALL
+           SELECT ticket_id, part_id, began_at, ended_at, visibility
+             FROM read.search_parts
+            WHERE NOT in_document AND search @@ c.condition) p
+     WHERE p.began_at <= %(as_of)s AND p.ended_at > %(as_of)s AND p.visibility = ANY(%(visibilities)s)
+       -- The texts in force at the time are those that ended first after it.
+       AND (p.part_id <> '' OR NOT EXISTS (
+           SELECT FROM read.search_parts e
+            WHERE e.ticket_id = p.ticket_id AND e.part_id = '' AND e.ended_at > %(as_of)s AND e.ended_at < p.ended_at))
+)
+(SELECT ticket_id FROM matches
+  WHERE number <= cardinality(%(required)s::text[])
+  GROUP BY ticket_id
+ HAVING count(DISTINCT number) = cardinality(%(required)s::text[])
+ UNION ALL
+ SELECT id FROM read.tickets WHERE cardinality(%(required)s::text[]) = 0)
+EXCEPT
+SELECT ticket_id FROM matches WHERE number > cardinality(%(required)s::text[])

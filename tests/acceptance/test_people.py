@@ -1,0 +1,439 @@
+"""People come and go: unique addresses, deactivation, one-time links, one's own password, search."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from domain.user import User, UserPasswordChanged
+from tests.acceptance.panel import hidden
+from tests.acceptance.site import PEOPLE
+from tests.support.browser import PASSWORD, Browser, forms_of, give_password
+from tests.support.chromium import new_page, running_chromium, save_screenshot_if_enabled
+from tests.support.log import events_after
+from tests.support.oauth import ask, make_app, refresh, tokens_for
+from tests.support.waiting import eventually
+
+NEW_PASSWORD = "walrus trumpet sapphire ladder"
+LINK = "/admin/one-time-link"
+
+
+def listed(client, path, **query):
+    answer = client.get(path, params={"per_page": 100, **query})
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()["data"]]
+
+
+def refusal(answer):
+    error = answer.json()["error"]
+    return answer.status_code, error["code"], error["details"]
+
+
+def signed_in(site, user_id, password=PASSWORD):
+    browser = Browser(site.base_url)
+    assert browser.sign_in(user_id, password).status_code == 303
+    return browser
+
+
+def send(browser, path, fields):
+    """Open the page, fill in its last form and send it."""
+    return browser.send(path, {**hidden(browser.open(path).text), **fields})
+
+
+def link_of(answer):
+    """The path and query of the one-time link in an answer of the API."""
+    parts = urlsplit(answer.json()["data"]["url"])
+    return f"{parts.path}?{parts.query}"
+
+
+def use(site, link, password=NEW_PASSWORD):
+    """Open the link in a new browser and send its form."""
+    browser = Browser(site.base_url)
+    page = browser.open(link)
+    if page.status_code != 200:
+        return page
+    form = forms_of(page.text)[0]
+    return browser.send(form.action, {**form.fields, "password": password, "again": password})
+
+
+def test_a_taken_address_is_a_conflict_that_names_the_field(site):
+    taken, other = site.person(email="Taken@Example.com"), site.person()
+    details = {"email": ["Another person has this e-mail address."]}
+    body = {"name": "New", "email": "taken@example.COM", "role": "guest"}
+
+    registered = site.client().post("/v1/users", json=body)
+    changed = site.client().patch(f"/v1/users/{other['id']}", json={"email": "TAKEN@example.com"})
+
+    assert refusal(registered) == refusal(changed) == (409, "conflict", details)
+    own = site.client().patch(f"/v1/users/{taken['id']}", json={"email": "taken@example.com"})
+    assert own.status_code == 200
+    give_password(site.store, PEOPLE["admin"][0])
+    form = {"name": "New", "email": "taken@example.com", "role": "guest", "property_ids": "abc123"}
+    page = send(signed_in(site, PEOPLE["admin"][0]), "/admin/users/new", form)
+    assert page.status_code == 409
+    assert 'id="email-error">Another person has this e-mail address.' in page.text
+
+
+def test_of_simultaneous_requests_for_one_address_one_succeeds(site):
+    people = [site.person()["id"] for _ in range(4)]
+
+    def claim(number):
+        client, email = site.client(), f"{'Race' if number % 2 else 'race'}@example.com"
+        if number < 4:
+            return client.patch(f"/v1/users/{people[number]}", json={"email": email}).status_code
+        return client.post("/v1/users", json={"name": "N", "email": email, "role": "guest"}).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = sorted(threads.map(claim, range(8)))
+
+    assert statuses[0] in (200, 201)
+    assert statuses[1:] == [409] * 7
+
+
+def test_a_deactivated_person_is_refused_everywhere_and_keeps_their_name(site):
+    person = site.person(name="Lee Leaver", role="staff")
+    user_id, path = person["id"], f"/v1/users/{person['id']}"
+    give_password(site.store, user_id)
+    browser, key = signed_in(site, user_id), site.client(key=site.key(role="staff", user_id=user_id))
+    app = make_app(site.store)
+    tokens = tokens_for(browser, app)
+    token = site.client(key=tokens["access_token"])
+    ticket_path = f"/v1/tickets/{site.ticket()['id']}"
+    assert site.client().patch(ticket_path, json={"assigned_to": user_id}).status_code == 200
+    link = link_of(site.client().post(f"{path}/one-time-link"))
+    assert (key.get(path).status_code, token.get("/v1/tickets").status_code) == (200, 200)
+
+    done = site.client("manager").patch(path, json={"active": False})
+
+    assert (done.status_code, done.json()["data"]["active"]) == (200, False)
+    assert done.json()["data"]["name"] == "Lee Leaver"
+    for _ in range(6):  # in both workers
+        assert (key.get(path).status_code, token.get("/v1/tickets").status_code) == (401, 401)
+    assert browser.open("/admin").status_code == 303, "the session has ended"
+    assert Browser(site.base_url).sign_in(user_id).status_code == 403
+    assert Browser(site.base_url).sign_in(person["email"]).status_code == 403
+    assert refresh(site.base_url, app, tokens["refresh_token"]).json()["error"] == "invalid_grant"
+    described = ask(site.base_url, "/oauth/introspect", app, {"token": tokens["access_token"]})
+    assert described.json() == {"active": False}
+    assert use(site, link).status_code == 404
+    assert site.client().post(f"{path}/one-time-link").status_code == 409
+    assert site.client().get(ticket_path).json()["data"]["assigned_to"]["name"] == "Lee Leaver"
+    other = f"/v1/tickets/{site.ticket()['id']}"
+    assert refusal(site.client().patch(other, json={"assigned_to": user_id}))[::2] == (
+        422,
+        {"assigned_to": ["No user with that id may work on this property."]},
+    )
+    assert f'value="{user_id}"' not in signed_in_staff(site).open(f"/admin{other[3:]}").text
+
+    again = site.client("manager").patch(path, json={"active": True})
+
+    assert (again.status_code, again.json()["data"]["active"]) == (200, True)
+    assert (key.get(path).status_code, token.get("/v1/tickets").status_code) == (200, 200)
+    assert browser.open("/admin").status_code == 303, "sessions do not come back"
+    signed_in(site, user_id)
+    assert use(site, link).status_code == 404
+    assert site.client().patch(other, json={"assigned_to": user_id}).status_code == 200
+
+
+def signed_in_staff(site):
+    give_password(site.store, PEOPLE["staff"][0])
+    return signed_in(site, PEOPLE["staff"][0])
+
+
+def test_nobody_deactivates_themselves_and_the_last_active_admin_stays(site):
+    boss = site.person(role="admin", property_ids=[])["id"]
+    as_boss = site.client(key=site.key(role="admin", user_id=boss))
+    service = site.client(key=site.key(role="admin"))
+    admins = [user_id for user_id in listed(service, "/v1/users", role="admin") if user_id != boss]
+
+    assert as_boss.patch(f"/v1/users/{boss}", json={"active": False}).status_code == 403
+    for user_id in admins:
+        assert as_boss.patch(f"/v1/users/{user_id}", json={"active": False}).status_code == 200
+    last = service.patch(f"/v1/users/{boss}", json={"active": False, "role": "staff"})
+    service.patch(f"/v1/users/{admins[0]}", json={"active": True})
+    with ThreadPoolExecutor(2) as threads:  # two admins deactivate each other
+        both = threads.map(
+            lambda user_id: service.patch(f"/v1/users/{user_id}", json={"active": False}).status_code,
+            (boss, admins[0]),
+        )
+        statuses = sorted(both)
+    for user_id in (boss, *admins):
+        assert service.patch(f"/v1/users/{user_id}", json={"active": True}).status_code == 200
+
+    message = "This is the last active admin. Register or reactivate another admin first."
+    assert refusal(last) == (409, "conflict", {"active": [message]})
+    assert statuses == [200, 409]
+
+
+def test_tickets_of_people_who_cannot_work_on_them_are_found(site):
+    admin = site.client()
+    people = {name: site.person(name=name)["id"] for name in ("leaves", "moves", "is demoted", "stays")}
+    tickets = {}
+    for name, user_id in people.items():
+        for status in ("open", "closed"):
+            tickets[name, status] = site.ticket()["id"]
+            change = {"assigned_to": user_id, "status": status}
+            assert admin.patch(f"/v1/tickets/{tickets[name, status]}", json=change).status_code == 200
+    site.ticket()  # of nobody
+    before = datetime.now(UTC).isoformat()
+
+    admin.patch(f"/v1/users/{people['leaves']}", json={"active": False})
+    admin.patch(f"/v1/users/{people['moves']}", json={"property_ids": ["def456"]})
+    admin.patch(f"/v1/users/{people['is demoted']}", json={"role": "guest"})
+
+    gone = [name for name in people if name != "stays"]
+    found = {
+        status: set(listed(admin, "/v1/tickets", assigned_to="inactive", **query)) & {*tickets.values()}
+        for status, query in (("open", {}), ("closed", {"status": "closed"}))
+    }
+    assert found == {status: {tickets[name, status] for name in gone} for status in ("open", "closed")}
+    then = listed(admin, "/v1/tickets", assigned_to="inactive", as_of=before)
+    assert set(then) & {*tickets.values()} == found["open"], "people as they are now"
+    assert tickets["leaves", "open"] in signed_in_staff(site).open("/admin/tickets?assigned_to=inactive").text
+
+
+def test_me_is_the_person_of_the_key(site):
+    admin, guest = site.client(), site.client("guest")
+    ticket = site.ticket()["id"]
+    admin.patch(f"/v1/tickets/{ticket}", json={"assigned_to": "user001"})
+
+    assert ticket in listed(admin, "/v1/tickets", assigned_to="me")
+    assert ticket not in listed(site.client("staff"), "/v1/tickets", assigned_to="me")
+    service = site.client(key=site.key(role="admin"))
+    message = "This key belongs to no user, so `me` names nobody."
+    nobody = service.get("/v1/tickets?assigned_to=me")
+    assert refusal(nobody) == (422, "validation_error", {"assigned_to": [message]})
+    me = guest.get("/v1/users/me")
+    assert (me.status_code, me.json()) == (200, guest.get("/v1/users/user789").json())
+    assert me.headers["ETag"] == guest.get("/v1/users/user789").headers["ETag"]
+
+
+def test_a_person_reads_themselves_and_a_key_of_nobody_gets_404(site):
+    for role in ("admin", "manager", "staff", "guest"):
+        data = site.client(role).get("/v1/users/me").json()["data"]
+        assert (data["id"], data["phone"], data["active"]) == (PEOPLE[role][0], "555-123-4567", True)
+    service = site.client(key=site.key(role="admin"))
+    unscoped = site.client(key=site.key(role="staff", user_id="user101", scopes=("tickets:read",)))
+
+    assert refusal(service.get("/v1/users/me"))[:2] == (404, "not_found")
+    assert refusal(unscoped.get("/v1/users/me"))[:2] == (403, "insufficient_scope")
+    assert service.get("/v1/users/me?x=1").status_code in (404, 422)
+
+
+def test_people_are_found_by_the_beginnings_of_words_by_managers_and_above(site):
+    made = {
+        name: site.person(name=name, email=email)["id"]
+        for name, email in (
+            ("Zoë Ångström-Núñez", "z.angstrom@nordic.example"),
+            ("Seán O’Brien", "sean_obrien+home@post.example"),
+            ("Łukasz Straße", "LS@WORK.example"),
+        )
+    }
+    zoe, sean, lukasz = made.values()
+    manager = site.client("manager")
+
+    for query, expected in (
+        ("zoe", {zoe}),
+        ("ZOË ång", {zoe}),
+        ("nunez", {zoe}),
+        ("Zoe\u0308", {zoe}),
+        ("angstromnunez", {zoe}),
+        ("obrien", {sean}),
+        ("o'brien", {sean}),
+        ("sean_obrien+home@post.example", {sean}),
+        ("home", {sean}),
+        ("lukasz strasse", {lukasz}),
+        ("ls@work", {lukasz}),
+        ("oe", set()),
+        ("zoe brien", set()),
+        ("%", None),
+        ("_", None),
+    ):
+        answer = manager.get("/v1/users", params={"q": query, "per_page": 100})
+        if expected is None:
+            assert refusal(answer)[::2] == (422, {"q": ["The q parameter must contain a letter or a digit."]})
+        else:
+            assert {user["id"] for user in answer.json()["data"]} & {*made.values()} == expected, query
+    assert refusal(site.client("staff").get("/v1/users?q=zoe"))[:2] == (403, "forbidden")
+    site.client().patch(f"/v1/users/{zoe}", json={"active": False})
+    assert listed(manager, "/v1/users", q="zoe", active="false") == [zoe]
+    assert listed(manager, "/v1/users", q="zoe", active="true") == []
+
+
+def test_a_one_time_link_sets_a_password_once(site):
+    person = site.person(role="guest")
+    path = f"/v1/users/{person['id']}/one-time-link"
+    retry = {"Idempotency-Key": str(uuid4())}
+    first = link_of(site.client("manager").post(path))
+    answer = site.client("manager").post(path, headers=retry)
+    link = link_of(answer)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert link_of(site.client("manager").post(path, headers=retry)) == link, "a retry gets the same answer"
+    expires_at = datetime.fromisoformat(answer.json()["data"]["expires_at"])
+    assert 23.9 < (expires_at - datetime.now(UTC)).total_seconds() / 3_600 <= 24
+
+    assert use(site, first).status_code == 404, "a new link replaces the earlier one"
+    weak = use(site, link, "short")
+    assert weak.status_code == 422
+    assert 'id="password-error"' in weak.text
+    with ThreadPoolExecutor(4) as threads:
+        statuses = sorted(one.status_code for one in threads.map(lambda _: use(site, link), range(4)))
+
+    assert statuses == [200, 404, 404, 404]
+    browser = signed_in(site, person["email"], NEW_PASSWORD)
+    assert browser.open("/admin/password").status_code == 200, "for guests too"
+    changed = [
+        recorded.event
+        for recorded in events_after(site.store, 0, 10_000)
+        if isinstance(recorded.event, UserPasswordChanged) and recorded.event.originator_id == person["id"]
+    ]
+    assert [event.actor.user_id for event in changed] == [person["id"]]
+    secret = link.partition("=")[2].encode()
+    assert not any(secret in bytes(row.state) for row in site.store.recorder.select_notifications(1, 10_000))
+
+
+@pytest.mark.parametrize("change", [{"role": "manager"}, {"property_ids": []}, {"active": False}], ids=str)
+def test_a_link_is_void_after_its_person_gets_other_rights(site, change):
+    person = site.person()
+    path = f"/v1/users/{person['id']}"
+    link = link_of(site.client("manager").post(f"{path}/one-time-link"))
+
+    assert site.client().patch(path, json=change).status_code == 200
+
+    assert use(site, link).status_code == 404
+
+
+def test_a_link_is_void_after_a_day_a_new_password_and_an_erasure(site):
+    people = {how: site.person()["id"] for how in ("late", "password", "erased")}
+    admin = site.client()
+    links = {how: link_of(admin.post(f"/v1/users/{one}/one-time-link")) for how, one in people.items()}
+
+    with site.pool.connection() as conn:
+        conn.execute(
+            "UPDATE access.one_time_links SET expires_at = expires_at - interval '1 day' WHERE user_id = %s",
+            [people["late"]],
+        )
+    give_password(site.store, people["password"])
+    admin.post(f"/v1/users/{people['erased']}/erase")
+
+    assert {how: use(site, link).status_code for how, link in links.items()} == dict.fromkeys(people, 404)
+    assert use(site, f"{LINK}?link=x").status_code == use(site, LINK).status_code == 404
+
+
+def test_a_link_needs_the_rights_of_its_person_every_scope_and_another_person(site):
+    link = "/v1/users/{}/one-time-link".format
+    narrow = site.client(key=site.key(role="admin", scopes=("users:write",)))
+
+    assert site.client("manager").post(link("user001")).status_code == 404
+    assert site.client("manager").post(link("user050")).status_code == 403, "oneself"
+    assert narrow.post(link("user101")).status_code == 403
+    admin_of_place = site.person(role="admin")["id"]
+    assert site.client("manager").post(link(admin_of_place)).status_code == 403
+
+
+def test_a_person_changes_their_own_password_and_stays_signed_in_here(site):
+    user_id = site.person()["id"]
+    give_password(site.store, user_id)
+    here, elsewhere = signed_in(site, user_id), signed_in(site, user_id)
+    new = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
+
+    wrong = send(here, "/admin/password", {**new, "current": "wrong"})
+    differs = send(here, "/admin/password", {"current": PASSWORD, "password": NEW_PASSWORD, "again": "x"})
+    weak = send(here, "/admin/password", {"current": PASSWORD, "password": "short", "again": "short"})
+    done = send(here, "/admin/password", {**new, "current": PASSWORD})
+
+    assert (wrong.status_code, differs.status_code, weak.status_code, done.status_code) == (
+        422,
+        422,
+        422,
+        303,
+    )
+    assert 'id="current-error">This is not your current password.' in wrong.text
+    assert "Your password is changed." in here.open("/admin/password").text
+    assert elsewhere.open("/admin").headers["Location"].startswith("/admin/sign-in")
+    assert Browser(site.base_url).sign_in(user_id).status_code == 403
+    signed_in(site, user_id, NEW_PASSWORD)
+    assert site.store.load(User, user_id).version == 3
+
+
+def test_guesses_of_the_current_password_are_delayed(site):
+    user_id = site.person()["id"]
+    give_password(site.store, user_id)
+    browser = signed_in(site, user_id)
+    form = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
+
+    statuses = [send(browser, "/admin/password", {**form, "current": "x"}).status_code for _ in range(8)]
+
+    assert set(statuses[:5]) == {422}
+    assert 429 in statuses[5:]
+
+
+def test_a_person_gets_access_by_a_link_and_loses_it_in_a_browser_without_script(site):
+    give_password(site.store, PEOPLE["manager"][0])
+    person = site.person(name="Alex Access", role="staff")
+    with running_chromium() as chromium:
+        page = new_page(chromium, site.base_url, java_script_enabled=False)
+        page.goto("/admin/password")
+        page.get_by_label("E-mail address").fill(PEOPLE["manager"][0])
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        save_screenshot_if_enabled(page, "own-password")
+        page.goto(f"/admin/users/{person['id']}")
+        save_screenshot_if_enabled(page, "person")
+        page.get_by_role("link", name="One-time link").click()
+        page.get_by_role("button", name="Make link").click()
+        save_screenshot_if_enabled(page, "person-link")
+        link = page.get_by_label("Link for Alex Access").input_value()
+
+        guest = new_page(chromium, site.base_url, java_script_enabled=False)
+        guest.goto(link)
+        guest.get_by_label("New password").fill(NEW_PASSWORD)
+        guest.get_by_label("Repeat the password").fill(NEW_PASSWORD)
+        save_screenshot_if_enabled(guest, "one-time-link")
+        guest.get_by_role("button", name="Set password").click()
+        save_screenshot_if_enabled(guest, "one-time-link-used")
+        guest.get_by_role("link", name="Sign in").click()
+        guest.get_by_label("E-mail address").fill(person["email"])
+        guest.get_by_label("Password").fill(NEW_PASSWORD)
+        guest.get_by_role("button", name="Sign in").click()
+        guest.wait_for_url("**/admin")
+
+        page.goto(f"/admin/users/{person['id']}")
+        page.get_by_role("link", name="Deactivate").click()
+        save_screenshot_if_enabled(page, "deactivate")
+        page.get_by_role("button", name="Deactivate").click()
+        save_screenshot_if_enabled(page, "person-deactivated")
+        guest.reload()
+        assert "/admin/sign-in" in guest.url
+        page.goto("/admin/users")
+        save_screenshot_if_enabled(page, "people")
+        page.goto("/admin/tickets?assigned_to=inactive")
+        save_screenshot_if_enabled(page, "tickets-inactive")
+
+
+def test_the_panel_deactivates_and_reactivates_and_shows_a_link_once(site):
+    give_password(site.store, PEOPLE["manager"][0])
+    browser, person = signed_in(site, PEOPLE["manager"][0]), site.person(name="Pat Panel")
+    path = f"/admin/users/{person['id']}"
+
+    shown = send(browser, f"{path}/one-time-link", {})
+    link = re.search(r'value="http://[^/"]+(/admin/one-time-link\?link=mtl_\w+)"', shown.text)[1]
+    gone = send(browser, f"{path}/deactivate", {})
+    listed_gone = browser.open("/admin/users?active=false").text
+    page = browser.open(path).text
+    back = send(browser, f"{path}/reactivate", {})
+
+    assert (shown.status_code, gone.status_code, back.status_code) == (200, 303, 303)
+    assert "Pat Panel" in listed_gone
+    assert f"{path}/reactivate" in page
+    assert f"{path}/one-time-link" not in page
+    assert f"{path}/deactivate" in browser.open(path).text
+    assert use(site, link).status_code == 404, "void since the deactivation"
+    own = browser.open(f"/admin/users/{PEOPLE['manager'][0]}").text
+    assert "/deactivate" not in own
+    assert eventually(lambda: "Pat Panel" not in browser.open("/admin/users?active=false").text)

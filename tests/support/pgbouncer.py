@@ -1,0 +1,102 @@
+"""Debian's PgBouncer in front of the server of the tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.support.server import free_port
+
+Mode = Literal["session", "transaction"]
+PROGRAM = "/usr/sbin/pgbouncer"
+START_SECONDS = 20
+STOP_SECONDS = 20
+ACCOUNT = "embedded_postgres"  # PgBouncer refuses to run as root, and only this account can reach the socket
+
+# The defaults of Debian's package, but for the addresses: no startup parameter is ignored.
+_CONFIGURATION = """
+[databases]
+* = {server}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users.txt
+admin_users = pooler_admin
+pool_mode = {mode}
+default_pool_size = 20
+max_client_conn = 200
+logfile = {folder}/pgbouncer.log
+pidfile = {folder}/pgbouncer.pid
+{more}
+"""
+
+
+@contextmanager
+def pgbouncer(dsn: str, mode: Mode, *, roles: Sequence[str] = (), more: str = "") -> Iterator[str]:
+    """The address of the database of `dsn` through a PgBouncer, for the user of `dsn` and for `roles`."""
+    given = conninfo_to_dict(dsn)
+    server = " ".join(f"{name}={given[name]}" for name in ("host", "port") if given.get(name))
+    folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
+    password = given.get("password") or ""
+    users = [str(given.get("user") or os.environ.get("USER", "")), "pooler_admin", *roles]
+    (folder / "users.txt").write_text("".join(f'"{user}" "{password}"\n' for user in users))
+    configuration = _CONFIGURATION.format(server=server, port=port, folder=folder, mode=mode, more=more)
+    (folder / "pgbouncer.ini").write_text(configuration)
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(ACCOUNT)
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    process = subprocess.Popen(
+        [PROGRAM, "-q", str(folder / "pgbouncer.ini")], stdout=subprocess.DEVNULL, **_account_options()
+    )
+    try:
+        address = make_conninfo(dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
+        _wait_until_it_answers(address, process)
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            process.kill()
+            shutil.rmtree(folder)
+
+
+def administer(address: str, command: str) -> None:
+    """Run a command of PgBouncer's console, such as RECONNECT."""
+    console = make_conninfo(address, dbname="pgbouncer", user="pooler_admin")
+    with psycopg.connect(console, autocommit=True) as conn:
+        conn.cursor(binary=False).execute(command)
+
+
+def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the console, which needs no session of PostgreSQL."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            administer(address, "SHOW VERSION")
+            return
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _account_options() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    account = pwd.getpwnam(ACCOUNT)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}

@@ -28,11 +28,14 @@ def versioned(event_type: str) -> str:
     return f"{event_type}.v{VERSION}"
 
 
-def schema_of(kind: type[DomainEvent]) -> Schema:
-    """The complete JSON Schema of the stored JSON of one event class."""
+def schema_of(kind: type[DomainEvent], base_url: str) -> Schema:
+    """The complete JSON Schema of the stored JSON of one event class, as the installation serves it.
+
+    `$id` is the address in `dataschema` of every event.
+    """
     definitions = components([kind], "#/$defs/{name}")
     own = definitions.pop(kind.__name__)
-    found = {"$schema": DIALECT, "$id": schema_path(_name(kind)), **own}
+    found = {"$schema": DIALECT, "$id": f"{base_url}{schema_path(_name(kind))}", **own}
     return {**found, "$defs": definitions} if definitions else found
 
 

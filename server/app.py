@@ -38,6 +38,7 @@ from api.v1.webhook_deliveries import (
     WebhookReplay,
     WebhookTest,
 )
+from api.v1.webhook_events import WebhookEvents, WebhookEventSchema
 from api.v1.webhooks import WebhookItem, WebhookList, WebhookSecret
 from pages import one_time_link
 from pages.applications import Applications
@@ -73,6 +74,8 @@ ROUTES: Routes = (
     ("/v1/events", Events),
     ("/v1/event-types", EventTypes),
     ("/v1/event-types/{name}", EventSchema),
+    ("/v1/webhook-events", WebhookEvents),
+    ("/v1/webhook-events/{name}", WebhookEventSchema),
     ("/v1/webhooks", WebhookList),
     ("/v1/webhooks/{webhook_id}", WebhookItem),
     ("/v1/webhooks/{webhook_id}/rotate", WebhookSecret),

@@ -28,7 +28,7 @@ TEST_EVENT = "webhook.test"
 
 # Fields of Ticket that a message shows as a reference with a name, or omits.
 _REFERENCES = frozenset(("property_id", "unit_id", "requester_id", "assignee_id", "is_deleted"))
-_PLAIN_FIELDS = tuple(
+PLAIN_FIELDS = tuple(
     field for field in Ticket.__struct_fields__ if field not in EXCLUDED_FIELDS | LIST_FIELDS | _REFERENCES
 )
 
@@ -164,7 +164,7 @@ def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:
     unit = f"{ticket.property_id}/{ticket.unit_id}"
     return {
         "id": ticket.id,
-        **{field: getattr(ticket, field) for field in _PLAIN_FIELDS},
+        **{field: getattr(ticket, field) for field in PLAIN_FIELDS},
         "created_at": whole_seconds(ticket.created_at),
         "updated_at": whole_seconds(ticket.updated_at),
         "property": _reference(ticket.property_id, names),

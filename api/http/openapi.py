@@ -21,11 +21,13 @@ from api.http.openapi_parts import (
     oauth2_scheme,
 )
 from api.http.openapi_schemas import Schemas, add_text_patterns
+from api.http.openapi_webhooks import describe_callbacks, describe_webhooks, webhook_headers
 from api.http.operation_ids import operation_id
 from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
 from api.http.services import Services
 from domain.access import SCOPES
+from webhook_dispatcher.payload_schemas import payload_types
 
 _TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
 _NUMBER_OR_TIME = {
@@ -71,7 +73,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         for method, operation in resource.operations.items()
         if isinstance(operation, Operation)
     ]
-    schemas = Schemas([operation for *_, operation in operations])
+    schemas = Schemas([operation for *_, operation in operations], payload_types().values())
     paths: Document = {}
     for path, method, operation in operations:
         paths.setdefault(path, {})[method.lower()] = _operation(path, method, operation, schemas)
@@ -87,11 +89,12 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         "tags": [tag for tag in TAGS if any(f"/{tag['name']}" in path for path in paths)],
         "security": [{"bearer": []}, {"oauth2": []}],
         "paths": paths,
+        "webhooks": describe_webhooks(schemas),
         "components": {
             "schemas": {**COMMON_SCHEMAS, **dict(sorted(schemas.components.items()))},
             "responses": _used_errors(paths),
             "headers": HEADERS,
-            "parameters": PARAMETERS,
+            "parameters": {**PARAMETERS, **webhook_headers()},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -125,6 +128,8 @@ def _operation(path: str, method: str, operation: Operation, schemas: Schemas) -
         if operation.body_example is not None:
             content["example"] = operation.body_example
         described["requestBody"] = {"required": True, "content": {operation.body_media_type: content}}
+    if operation.registers_url:
+        described["callbacks"] = describe_callbacks(schemas)
     return described
 
 

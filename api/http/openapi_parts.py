@@ -28,10 +28,11 @@ TAGS: list[dict[str, str]] = [
     {"name": "users", "description": "Residents, staff, managers and administrators."},
     {"name": "properties", "description": "Managed buildings and their units."},
     {"name": "events", "description": "The events of the log, for other systems to follow."},
-    {"name": "event-types", "description": "The JSON Schemas of all events. No key needed."},
+    {"name": "event-types", "description": "The JSON Schemas of all events."},
     {"name": "webhooks", "description": "Signed HTTP posts to your server when a ticket changes."},
+    {"name": "webhook-events", "description": "The JSON Schemas of the bodies that webhooks receive."},
     {"name": "audit", "description": "The audit trail: who did what and when."},
-    {"name": "health", "description": "Checks for load balancers and supervisors. No key needed."},
+    {"name": "health", "description": "Checks for load balancers and supervisors."},
     {"name": "metrics", "description": "Metrics in the format of Prometheus."},
 ]
 

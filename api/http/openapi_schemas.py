@@ -24,11 +24,12 @@ _FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA}
 
 
 class Schemas:
-    """The schemas of these operations. `components` are the structs in bodies and answers, by name."""
+    """The schemas of these operations and of what the server posts. `components` are the structs in bodies,
+    answers and posts, by name."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    def __init__(self, operations: Sequence[Operation], posts: Iterable[Any] = ()) -> None:
         bodies = _distinct(operation.body for operation in operations)
-        answers = _distinct(operation.answer for operation in operations)
+        answers = _distinct((*(operation.answer for operation in operations), *posts))
         queries = _distinct(operation.query for operation in operations)
         schemas, self.components = schemas_and_components([*bodies, *answers], REFERENCE)
         self._schemas = dict(zip(map(id, [*bodies, *answers]), schemas, strict=True))
@@ -45,7 +46,7 @@ class Schemas:
             simplify(schema)
 
     def of(self, kind: Any) -> Schema:
-        """The schema of a body or an answer: a reference, if it is a struct."""
+        """The schema of a body, an answer or a post: a reference, if it is a struct."""
         return dict(self._schemas[id(kind)])
 
     def envelope(self, operation: Operation) -> Schema:

@@ -42,10 +42,10 @@ class Operation(Verb, frozen=True, kw_only=True):
     `operation_id` replaces the id that follows from method and path (api/http/operation_ids.py). A credential
     needs `scope` or `or_scope`; if both are None, every credential is accepted. `body` and `query` are closed
     structs, decoded by `read_values` and `read_query`. `answer` is the type of the envelope's `data`, or of
-    one item if `is_list`; None means null. It is used only for JSON. `other_media_types` are
-    answers that a parameter selects. With `has_etag` answers have an ETag;
-    with `answers_not_modified` the operation also supports If-None-Match. `errors` are the codes of
-    api.http.errors.STATUS_OF in addition to those of every operation.
+    one item if `is_list`; None means null. It is used only for JSON. `other_media_types` are answers that a
+    parameter selects. With `has_etag` answers have an ETag; with `answers_not_modified` the operation also
+    supports If-None-Match. With `registers_url` the server posts webhook messages to the `url` in the body.
+    `errors` are the codes of api.http.errors.STATUS_OF in addition to those of every operation.
     """
 
     operation_id: str = ""
@@ -65,6 +65,7 @@ class Operation(Verb, frozen=True, kw_only=True):
     has_etag: bool = False
     answers_not_modified: bool = False
     takes_if_match: bool = False
+    registers_url: bool = False
     status: int = 200
     errors: tuple[str, ...] = ()
 

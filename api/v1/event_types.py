@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import ClassVar
 
@@ -21,6 +22,8 @@ from event_stream.envelope import VERSION, schema_path
 from event_stream.event_types import event_types, schema_of, versioned
 
 SCHEMA_JSON = "application/schema+json"
+
+Schemas = Mapping[str, tuple[bytes, str]]  # the encoded schema and its ETag by name
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +63,7 @@ class EventSchema(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read the JSON Schema of a type of events",
+            operation_id="getEventTypeSchema",
             description="For example `ticket.opened.v1`. The schema may later get further optional fields and"
             " values of enumerations. Ignore fields and values that you do not know.",
             public=True,
@@ -70,16 +74,14 @@ class EventSchema(Resource):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
+        base_url = services.settings.base_url
         self._schemas = {
-            versioned(name): _encode_with_etag(schema_of(kind)) for name, kind in event_types().items()
+            versioned(name): encode_with_etag(schema_of(kind, base_url))
+            for name, kind in event_types().items()
         }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        if name not in self._schemas:
-            raise not_found()
-        read_query(req, NoQuery)
-        resp.content_type = SCHEMA_JSON
-        answer_cached(req, resp, *self._schemas[name])
+        answer_schema(req, resp, self._schemas, name)
 
 
 class AsyncApi(Resource):
@@ -96,7 +98,7 @@ class AsyncApi(Resource):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._document = _encode_with_etag(describe_stream(services.settings))
+        self._document = encode_with_etag(describe_stream(services.settings))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         read_query(req, NoQuery)
@@ -114,6 +116,15 @@ def _event_type(name: str, kind: type[DomainEvent], base_url: str) -> EventType:
     )
 
 
-def _encode_with_etag(document: object) -> tuple[bytes, str]:
+def answer_schema(req: falcon.Request, resp: falcon.Response, schemas: Schemas, name: str) -> None:
+    """Answer with one of these schemas, or with 404."""
+    if name not in schemas:
+        raise not_found()
+    read_query(req, NoQuery)
+    resp.content_type = SCHEMA_JSON
+    answer_cached(req, resp, *schemas[name])
+
+
+def encode_with_etag(document: object) -> tuple[bytes, str]:
     data = msgspec.json.encode(document)
     return data, f'"{sha256(data).hexdigest()[:32]}"'

@@ -158,6 +158,13 @@ EVENT_TYPE: dict[str, Any] = {
     "title": "TicketAssigned",
     "schema": "https://api.example.com/v1/event-types/ticket.assigned.v1",
 }
+WEBHOOK_EVENT: dict[str, Any] = {
+    "name": "ticket.created.v1",
+    "event": "ticket.created",
+    "version": 1,
+    "description": "A ticket was opened.",
+    "schema": "https://api.example.com/v1/webhook-events/ticket.created.v1",
+}
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
     "id": "6f1ed002-ab5a-5f62-9a4c-1d6c1f4b4b0e",

@@ -69,6 +69,7 @@ class WebhookList(Resource):
             scope="webhooks:write",
             body=NewWebhook,
             body_example=examples.NEW_WEBHOOK,
+            registers_url=True,
             answer=RegisteredWebhook,
             answer_example=examples.REGISTERED_WEBHOOK,
             has_etag=True,

@@ -21,8 +21,9 @@ ASYNCAPI = "asyncapi.json"
 
 def generate_files() -> dict[str, bytes]:
     """The content of every file for the current structs, by file name."""
-    files = {f"{versioned(name)}.json": _pretty(schema_of(kind)) for name, kind in event_types().items()}
-    return {**files, ASYNCAPI: _pretty(describe_stream(load_settings({})))}
+    settings = load_settings({})
+    files = {f"{name}.json": _pretty(schema) for name, schema in _current_schemas(settings.base_url).items()}
+    return {**files, ASYNCAPI: _pretty(describe_stream(settings))}
 
 
 def read_schemas(folder: Path = FOLDER) -> dict[str, Schema]:
@@ -36,11 +37,15 @@ def read_schemas(folder: Path = FOLDER) -> dict[str, Schema]:
 
 def breaking_changes(published: dict[str, Schema]) -> list[str]:
     """Descriptions of the differences between the structs and the published schemas that break consumers."""
-    now = {versioned(name): schema_of(kind) for name, kind in event_types().items()}
+    now = _current_schemas(load_settings({}).base_url)
     problems = [f"{name}: the event type was removed" for name in published if name not in now]
     for name in published.keys() & now.keys():
         problems += [f"{name}: {problem}" for problem in incompatibilities(published[name], now[name])]
     return sorted(problems)
+
+
+def _current_schemas(base_url: str) -> dict[str, Schema]:
+    return {versioned(name): schema_of(kind, base_url) for name, kind in event_types().items()}
 
 
 def _pretty(document: object) -> bytes:

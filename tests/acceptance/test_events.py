@@ -267,6 +267,7 @@ def test_the_types_are_listed_with_their_schemas(site):
     for one in listed:
         answer = site.client(None).get(one["schema"].removeprefix(site.base_url))
         assert answer.json()["properties"]["type"] == {"const": one["type"]}
+        assert answer.json()["$id"] == one["schema"]
 
 
 @pytest.mark.parametrize("name", ["ticket.opened", "ticket.opened.v2", "nothing.v1", "ticket.opened.v1/x"])
@@ -274,6 +275,18 @@ def test_an_unknown_schema_is_404(site, name):
     answer = site.client(None).get(f"/v1/event-types/{name}")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_the_events_of_webhooks_are_listed_with_their_schemas(site):
+    listed = site.client(None).get("/v1/webhook-events").json()["data"]
+
+    assert {"ticket.created.v1", "ticket.commented.v1", "webhook.test.v1"} <= {one["name"] for one in listed}
+    for one in listed:
+        answer = requests.get(one["schema"], timeout=10)
+        assert answer.headers["content-type"] == "application/schema+json"
+        assert answer.json()["$id"] == one["schema"]
+        assert answer.json()["properties"]["event"]["enum"] == [one["event"]]
+    assert site.client(None).get("/v1/webhook-events/ticket.created.v9").status_code == 404
 
 
 def test_an_unchanged_schema_is_304(site):

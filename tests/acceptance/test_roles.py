@@ -112,6 +112,8 @@ OUTSIDE_THE_MATRIX = {
     "GET /v1/events": "test_the_feed_is_for_admins in test_events",
     "GET /v1/event-types": "public: test_events",
     "GET /v1/event-types/{id}": "public: test_events",
+    "GET /v1/webhook-events": "public: test_events",
+    "GET /v1/webhook-events/{id}": "public: test_events",
     "GET /v1/audit/export": "test_exports_and_proofs_are_for_admins in test_proof",
     "GET /v1/audit/export/manifest": "test_exports_and_proofs_are_for_admins in test_proof",
     "GET /v1/audit/events/{id}/proof": "test_exports_and_proofs_are_for_admins in test_proof",

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.webhook_bodies import problems_of
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -34,6 +36,7 @@ class Receiver:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.posts: list[Post] = []
+        self.bodies: set[bytes] = set()  # also of posts that a test has removed from `posts`
         self.answers: dict[str, Answer] = {}
         self.connections = 0
         self.stopping = threading.Event()
@@ -83,6 +86,8 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
+            if "webhook-id" in headers:  # the tests of the poster alone send none
+                receiver.bodies.add(body)
             receiver.posts.append(Post(self.path, headers, body, time.monotonic()))
             receiver.answers.get(self.path, answer(200))(self)
 
@@ -162,11 +167,13 @@ def _receiver(handler: BaseHTTPRequestHandler) -> Receiver:
 
 @contextmanager
 def running_receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver that fails its test if a body that it received does not fit the published schema."""
     receiver = Receiver(tls)
     try:
         yield receiver
     finally:
         receiver.stop()
+    assert [problem for body in receiver.bodies for problem in problems_of(body)] == []
 
 
 def self_signed(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:

@@ -23,6 +23,7 @@ from tests.support.history import History
 
 ASYNCAPI_SCHEMA = Path(__file__).parent.parent / "support" / "asyncapi" / "3.0.0.json"
 ALL = sorted(event_types())
+BASE_URL = "https://api.example.com"
 
 
 def test_the_schema_files_are_up_to_date():
@@ -39,7 +40,7 @@ def test_nothing_that_is_promised_is_broken():
 
 @pytest.mark.parametrize("event_type", ALL)
 def test_a_schema_is_valid_and_accepts_its_events(event_type):
-    schema = schema_of(event_types()[event_type])
+    schema = schema_of(event_types()[event_type], BASE_URL)
 
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
@@ -50,7 +51,8 @@ def test_a_schema_is_valid_and_accepts_its_events(event_type):
 
 def test_schemas_accept_the_events_of_a_random_history():
     validators = {
-        name: jsonschema.Draft202012Validator(schema_of(kind)) for name, kind in event_types().items()
+        name: jsonschema.Draft202012Validator(schema_of(kind, BASE_URL))
+        for name, kind in event_types().items()
     }
 
     for events in History(1).grow(500):
@@ -59,7 +61,7 @@ def test_schemas_accept_the_events_of_a_random_history():
 
 
 def test_a_schema_refuses_an_event_of_another_type():
-    schema = schema_of(event_types()["ticket.opened"])
+    schema = schema_of(event_types()["ticket.opened"], BASE_URL)
     other = json.loads(encode(make_example(event_types()["ticket.moved"])))
 
     with pytest.raises(jsonschema.ValidationError):
@@ -163,7 +165,7 @@ class NotAList(Before, frozen=True, kw_only=True, tag="thing.happened"):
 
 
 def incompatibilities_of(kind):
-    return incompatibilities(schema_of(Before), schema_of(kind))
+    return incompatibilities(schema_of(Before, BASE_URL), schema_of(kind, BASE_URL))
 
 
 @pytest.mark.parametrize("kind", [Before, FieldAdded, WordAdded])

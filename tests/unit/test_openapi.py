@@ -79,10 +79,12 @@ def operation(document, method, path="/v1/tickets"):
 
 
 def ids_of(document):
-    """The operation ids by verb and path."""
+    """The operation ids by verb and path, and those of the posts by event name."""
+    callbacks = document["paths"]["/v1/webhooks"]["post"]["callbacks"]
+    posts = {f"callback {name}": item for name, each in callbacks.items() for item in each.values()}
     return {
         (method, path): described["operationId"]
-        for path, methods in document["paths"].items()
+        for path, methods in (document["paths"] | document["webhooks"] | posts).items()
         for method, described in methods.items()
     }
 

@@ -1,0 +1,82 @@
+"""What the server posts to other servers: `webhooks` of the OpenAPI document, and the same as callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.http.openapi_schemas import Schemas
+from webhook_dispatcher.payload_schemas import MEANINGS, SCHEMAS_PATH, payload_types, versioned
+
+_DESCRIPTION = f"""\
+The post is signed as [Standard Webhooks](https://www.standardwebhooks.com) describes. It is sent at least
+once; repetitions have the same `webhook-id` and the same bytes. Later versions may add fields to the
+body. Its JSON Schema is at `{SCHEMAS_PATH}/{{name}}`.
+"""
+_HEADERS = {
+    "webhook-id": "The id of the message, the same in every attempt",
+    "webhook-timestamp": "The time of this attempt in seconds since 1970",
+    "webhook-signature": "`v1,` and the HMAC-SHA256 in base64. After a rotation of the secret there are two,"
+    " separated by a space",
+}
+_ANSWERS = {
+    "2XX": {"description": "The message was received. Answer within 15 seconds and process it afterwards."},
+    "410": {"description": "The webhook is disabled."},
+    "default": {"description": "The message is sent again later."},
+}
+
+Document = dict[str, Any]
+
+
+def describe_webhooks(schemas: Schemas) -> Document:
+    """A description of each post by event name."""
+    return {name: _post(name, f"receive{_words(name)}", schemas) for name in payload_types()}
+
+
+def describe_callbacks(schemas: Schemas) -> Document:
+    """The same posts as callbacks to the `url` in the body of an operation.
+
+    oapi-codegen omits schemas to which only `webhooks` refers, and its code does not compile.
+    """
+    return {
+        name: {"{$request.body#/url}": _post(name, f"receiveRegistered{_words(name)}", schemas)}
+        for name in payload_types()
+    }
+
+
+def webhook_headers() -> Document:
+    """The parameters to which the descriptions refer."""
+    return {
+        _component(name): {
+            "name": name,
+            "in": "header",
+            "required": True,
+            "description": meaning,
+            "schema": {"type": "string"},
+        }
+        for name, meaning in _HEADERS.items()
+    }
+
+
+def _post(name: str, operation_id: str, schemas: Schemas) -> Document:
+    described = {
+        "operationId": operation_id,
+        "summary": MEANINGS.get(name, name),
+        "description": _DESCRIPTION.format(name=versioned(name)),
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": [{"$ref": f"#/components/parameters/{_component(header)}"} for header in _HEADERS],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schemas.of(payload_types()[name])}},
+        },
+        "responses": _ANSWERS,
+    }
+    return {"post": described}
+
+
+def _component(header: str) -> str:
+    return "".join(word.capitalize() for word in header.split("-"))
+
+
+def _words(event_name: str) -> str:
+    return "".join(word.capitalize() for word in event_name.split("."))

@@ -71,6 +71,7 @@ class AllowedOrigins:
                     self._of_clients = frozenset(origin for (origin,) in conn.execute(_sql["list_origins"]))
                 self._read_at = time.monotonic()
         except UNAVAILABLE as error:
+            self._read_at = time.monotonic()  # the next requests must not wait for the database too
             log.warning("origins_not_read", error=type(error).__name__)
         finally:
             self._lock.release()

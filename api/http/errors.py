@@ -137,7 +137,8 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
 
 
 def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    message = f"{error} {_advice(req)}" if error.code == "unavailable" else str(error)
+    is_write = error.code == "unavailable" and req.method not in _SAFE
+    message = f"{error} {_advice(req)}" if is_write else str(error)
     fail(req, resp, error.code, message, details=error.details, headers=error.headers)
 
 

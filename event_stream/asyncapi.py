@@ -1,4 +1,4 @@
-"""Describes the stream as an AsyncAPI 3.0 document: the topic, the headers and every event type."""
+"""Describes the stream as an AsyncAPI 3.1 document: servers, topic, keys, headers and every event type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from domain.aggregate import DomainEvent
 from event_stream.envelope import schema_path
 from event_stream.event_types import components, event_types
 from infrastructure.settings import Settings
-from infrastructure.storage.topics import PARTITIONS, events_topic
+from infrastructure.storage.topics import COMPRESSION, PARTITIONS, events_topic
 
 Document = dict[str, Any]
 
@@ -17,27 +17,35 @@ Every event of the ticketing system, in the order of each aggregate, once for co
 records (`isolation.level=read_committed`). The key is the aggregate's id: its events are in one partition.
 Records are CloudEvents 1.0 in binary mode; the value is the event's JSON. Later versions may add fields and
 values of enumerations: ignore unknown ones. They do not rename or remove any, or change their types.
+
+Batches of records are compressed with {compression}: a consumer needs a client that can decompress it.
 """
+_PLAINTEXT = "The listener to which this installation connects: without TLS and without authentication."
+_NO_KAFKA = (
+    "A server of the cluster. This installation publishes to none: KAFKA_BOOTSTRAP_SERVERS is not set."
+)
 
 
 def describe_stream(settings: Settings) -> Document:
     """The document of this installation's topic."""
     types = event_types()
-    topic = events_topic(settings)
+    topic, servers = events_topic(settings), _servers(settings)
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Modern Management Ticketing System events",
             "version": "1.0.0",
-            "description": DESCRIPTION,
+            "description": DESCRIPTION.format(compression=COMPRESSION),
         },
         "defaultContentType": "application/json",
+        "servers": servers,
         "channels": {
             "events": {
                 "address": topic,
                 "title": "All events",
+                "servers": [{"$ref": f"#/servers/{name}"} for name in servers],
                 "messages": {name: {"$ref": _message(name)} for name in types},
-                "bindings": {"kafka": {"topic": topic, "partitions": PARTITIONS, "bindingVersion": "0.5.0"}},
+                "bindings": {"kafka": _describe_topic(topic, settings)},
             }
         },
         "operations": {
@@ -52,9 +60,34 @@ def describe_stream(settings: Settings) -> Document:
             "messages": {
                 name: _describe_message(name, kind, settings.base_url) for name, kind in types.items()
             },
-            "messageTraits": {"cloudEvent": {"headers": _HEADERS, "bindings": {"kafka": _KEY}}},
+            "messageTraits": {"cloudEvent": {"headers": _HEADERS}},
             "schemas": components(types.values(), "#/components/schemas/{name}"),
         },
+    }
+
+
+def _servers(settings: Settings) -> Document:
+    """The servers that consumers can connect to, by name."""
+    common = {"protocol": "kafka", "security": []}
+    if not settings.kafka_bootstrap_servers:
+        bootstrap = {"default": "localhost:9092", "description": "Host and port of a server of the cluster"}
+        unknown = {"host": "{bootstrap}", "variables": {"bootstrap": bootstrap}, "description": _NO_KAFKA}
+        return {"kafka1": {**common, **unknown}}
+    hosts = [host.strip() for host in settings.kafka_bootstrap_servers.split(",")]
+    return {
+        f"kafka{number}": {**common, "host": host, "description": _PLAINTEXT}
+        for number, host in enumerate(hosts, 1)
+    }
+
+
+def _describe_topic(topic: str, settings: Settings) -> Document:
+    return {
+        "topic": topic,
+        "partitions": PARTITIONS,
+        "replicas": settings.kafka_replication_factor,
+        "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": -1, "retention.bytes": -1},
+        "x-compression": COMPRESSION,
+        "bindingVersion": "0.5.0",
     }
 
 
@@ -68,6 +101,7 @@ def _describe_message(event_type: str, kind: type[DomainEvent], base_url: str) -
         "title": kind.__name__,
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
+        "bindings": {"kafka": _KEY},
         "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
         "externalDocs": {
             "description": "The JSON Schema",

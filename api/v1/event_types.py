@@ -102,7 +102,7 @@ class AsyncApi(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         read_query(req, NoQuery)
-        resp.content_type = "application/vnd.aai.asyncapi+json;version=3.0.0"
+        resp.content_type = "application/vnd.aai.asyncapi+json;version=3.1.0"
         answer_cached(req, resp, *self._document)
 
 

@@ -144,6 +144,7 @@ class OwnUser(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="Read the user of the key",
+            operation_id="getCurrentUser",
             description="Returns the person for whom the key or token acts, with phone and preferences. A key"
             " that belongs to no person gets 404.",
             roles="all",
@@ -179,6 +180,7 @@ class UserLink(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "POST": Operation(
             summary="Make a one-time link for a user",
+            operation_id="createOneTimeLink",
             description="Returns the address of a page on which the person sets a password. It is valid for"
             " 24 hours and for one use, and is not shown again. A new link makes the earlier one invalid; so"
             " does a new password, role or list of properties, and a deactivation. The key needs every scope,"

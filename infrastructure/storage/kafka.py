@@ -14,7 +14,13 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import TopicAlreadyExistsError
 
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
+from infrastructure.storage.topics import (
+    COMPRESSION,
+    PARTITIONS,
+    checkpoints_topic,
+    events_topic,
+    position_topic,
+)
 
 CONNECT_SECONDS = 30
 LEAVE_SECONDS = 3
@@ -61,7 +67,7 @@ def make_producer(
         reconnect_backoff_max_ms=1_000,
         linger_ms=5,
         batch_size=131_072,
-        compression_type="lz4",
+        compression_type=COMPRESSION,
         max_request_size=1_048_576,
         allow_auto_create_topics=False,
         bootstrap_timeout_ms=CONNECT_SECONDS * 1000,

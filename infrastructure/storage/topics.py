@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from infrastructure.settings import Settings
 
 PARTITIONS = 24  # never change it: later events of a ticket would go to another partition
+COMPRESSION: Literal["lz4"] = "lz4"  # of every batch of records
 
 
 def events_topic(settings: Settings) -> str:

@@ -301,7 +301,7 @@ def test_an_unchanged_schema_is_304(site):
 def test_the_asyncapi_document_names_the_topic(site):
     answer = site.client(None).get("/v1/asyncapi.json")
 
-    assert answer.json()["asyncapi"] == "3.0.0"
+    assert answer.json()["asyncapi"] == "3.1.0"
     assert answer.json()["channels"]["events"]["address"] == "ticketing.events"
     assert site.client(None).get("/v1/asyncapi.json?x=1").status_code == 422
 

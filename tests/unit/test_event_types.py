@@ -11,17 +11,19 @@ import pytest
 
 from domain.aggregate import DomainEvent
 from event_stream import schemas
+from event_stream.asyncapi import describe_stream
 from event_stream.compatibility import incompatibilities
 from event_stream.envelope import as_cloudevent, to_record
 from event_stream.event_types import components, event_types, schema_of, versioned
 from infrastructure.settings import load_settings
 from infrastructure.storage.event_store import decode, encode
 from infrastructure.storage.recorder import StoredRow
+from infrastructure.storage.topics import COMPRESSION, PARTITIONS
 from tests.golden.__main__ import FOLDER as GOLDEN
 from tests.golden.__main__ import golden_files, make_example
 from tests.support.history import History
 
-ASYNCAPI_SCHEMA = Path(__file__).parent.parent / "support" / "asyncapi" / "3.0.0.json"
+ASYNCAPI_SCHEMA = Path(__file__).parent.parent / "support" / "asyncapi" / "3.1.0.json"
 ALL = sorted(event_types())
 BASE_URL = "https://api.example.com"
 
@@ -254,6 +256,37 @@ def test_the_asyncapi_document_is_valid():
     del document["channels"]["events"]["messages"]["ticket.opened"]["$ref"]
     document["operations"]["publishEvents"]["action"] = "shout"
     assert not validator.is_valid(document)
+
+
+def test_the_asyncapi_document_names_servers_keys_and_compression():
+    settings = load_settings({"KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092, kafka-2:9092"})
+    document = json.loads(msgspec.json.encode(describe_stream(settings)))
+    topic = document["channels"]["events"]["bindings"]["kafka"]
+
+    validator = jsonschema.Draft7Validator(json.loads(ASYNCAPI_SCHEMA.read_bytes()))
+    assert [error.message for error in validator.iter_errors(document)] == []
+    assert [one["host"] for one in document["servers"].values()] == ["kafka-1:9092", "kafka-2:9092"]
+    assert {one["protocol"] for one in document["servers"].values()} == {"kafka"}
+    assert len(document["channels"]["events"]["servers"]) == 2
+    for message in document["components"]["messages"].values():
+        assert message["bindings"]["kafka"]["key"]["type"] == "string"
+    assert (topic["x-compression"], topic["partitions"]) == (COMPRESSION, PARTITIONS)
+    assert COMPRESSION in document["info"]["description"]
+
+
+def test_the_asyncapi_document_says_when_there_is_no_kafka():
+    (server,) = describe_stream(load_settings({}))["servers"].values()
+
+    assert "KAFKA_BOOTSTRAP_SERVERS is not set" in server["description"]
+    assert server["host"] == "{bootstrap}"
+
+
+def test_the_id_of_a_schema_is_the_dataschema_of_its_events():
+    event = make_example(event_types()["ticket.opened"])
+    row = StoredRow(7, event.originator_id, event.originator_version, event.tag, encode(event))
+    headers = dict(to_record(row, source=BASE_URL).headers)
+
+    assert headers["ce_dataschema"].decode() == schema_of(type(event), BASE_URL)["$id"]
 
 
 def test_every_reference_in_the_asyncapi_document_resolves():

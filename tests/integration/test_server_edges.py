@@ -10,8 +10,7 @@ import pytest
 
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
-from server import worker
-from server.worker import LINGER_SECONDS, READ_SECONDS, DeadlineSocket
+from server.connections import LINGER_SECONDS, READ_SECONDS
 from tests.support.keys import make_key
 from tests.support.postgres import cloned_database
 from tests.support.server import running_api
@@ -278,15 +277,3 @@ def test_slow_clients_lose_their_thread(address):
 
         assert time.monotonic() - began < READ_SECONDS + 2
         assert all(future.result()[0] < READ_SECONDS + 3 for future in ended)
-
-
-def test_bytes_that_arrived_while_the_server_was_stopped_are_read(monkeypatch):
-    monkeypatch.setattr(worker, "READ_SECONDS", 0.0)  # the time limit has passed at the first read
-    ours, theirs = socket.socketpair()
-    with ours, theirs, DeadlineSocket(fileno=ours.detach()) as client:
-        client.setblocking(True)
-        theirs.sendall(b"GET / HTTP/1.1\r\n")
-        assert client.recv(1_024) == b"GET / HTTP/1.1\r\n"
-        client.setblocking(True)
-        with pytest.raises(TimeoutError):
-            client.recv(1_024)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
 
 from tests.support.server import free_port
 
@@ -75,11 +76,12 @@ def pgbouncer(dsn: str, mode: Mode, *, roles: Sequence[str] = (), more: str = ""
             shutil.rmtree(folder)
 
 
-def administer(address: str, command: str) -> None:
-    """Run a command of PgBouncer's console, such as RECONNECT."""
+def administer(address: str, command: str) -> list[dict[str, Any]]:
+    """Run a command of PgBouncer's console, such as RECONNECT, and return its rows."""
     console = make_conninfo(address, dbname="pgbouncer", user="pooler_admin")
-    with psycopg.connect(console, autocommit=True) as conn:
-        conn.cursor(binary=False).execute(command)
+    with psycopg.connect(console, autocommit=True, row_factory=dict_row) as conn:
+        cursor = conn.execute(command)
+        return cursor.fetchall() if cursor.description else []
 
 
 def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,7 @@ CLOSED = {
     "api_key.issued": {"scopes", "property_ids"},
     "audit.read": {"route", "filters"},  # filters are validated and no page shows them
     "access.denied": {"method", "route", "code"},
-    "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role"},
+    "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role", "origins"},
     "oauth_grant.given": {"scopes"},
     "property.unit_added": set(),
     "ticket.opened": {"category", "priority"},

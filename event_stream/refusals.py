@@ -62,6 +62,7 @@ def explain(refused: RecordRefused, settings: Settings) -> str:
         version=row.version,
         bytes=size,
         topic=topic,
+        setting=_setting_of(refused.error),
         error=repr(refused.error)[:500],
         advice=advice,
     )
@@ -72,18 +73,25 @@ def explain(refused: RecordRefused, settings: Settings) -> str:
     )
 
 
+def _setting_of(error: KafkaError) -> str | None:
+    """The setting of the topic with which Kafka would accept the record, if the error shows it."""
+    if isinstance(error, TOO_LARGE):
+        return "max.message.bytes"
+    if isinstance(error, InvalidTimestampError) or "imestamp" in str(error):
+        return "message.timestamp.after.max.ms, message.timestamp.before.max.ms"
+    return None
+
+
 def _advise(error: KafkaError, size: int, topic: str, settings: Settings) -> str:
+    setting = _setting_of(error)
     change = (
         f"kafka-configs.sh --bootstrap-server {settings.kafka_bootstrap_servers} --alter --entity-type topics"
         f" --entity-name {topic} --add-config"
     )
+    if setting is None:
+        return f"Change the setting of the topic {topic} that the error or the log of the Kafka server names."
     if isinstance(error, TOO_LARGE):
-        return f"Raise max.message.bytes of the topic: {change} max.message.bytes={size + OVERHEAD_BYTES}"
-    if isinstance(error, InvalidTimestampError):
-        return (
-            "Correct the clock of this machine, or raise message.timestamp.after.max.ms and"
-            f" message.timestamp.before.max.ms of the topic: {change} message.timestamp.after.max.ms=..."
-        )
+        return f"Raise {setting} of the topic: {change} {setting}={size + OVERHEAD_BYTES}"
     return (
-        f"The log of the Kafka server has the reason. Change the setting of the topic {topic} that it names."
+        f"Correct the clock of this machine, or raise {setting} of the topic: {change} SETTING=MILLISECONDS"
     )

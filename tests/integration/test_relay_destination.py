@@ -214,6 +214,7 @@ def test_a_refused_record_is_named_and_only_the_events_before_it_are_published(s
     (line,) = [line for line in lines if line["event"] == "relay_record_refused"]
     named = (line["position"], line["event_type"], line["aggregate_id"])
     assert named == (before + 1, "ticket.opened", ticket.id)
+    assert line["setting"] == "max.message.bytes"
     assert line["bytes"] > len(text.encode())
     assert line["advice"].endswith(f"max.message.bytes={line['bytes'] + OVERHEAD_BYTES}")
     assert f"ticket.opened at position {before + 1}, version 1 of {ticket.id}" in str(refused.value)

@@ -9,6 +9,7 @@ import requests
 
 from domain.ticket import Ticket
 from tests.acceptance.site import PEOPLE, operator
+from tests.support.browser import forms_of
 from tests.support.history import comment_added
 from tests.support.waiting import eventually
 
@@ -262,3 +263,48 @@ def test_a_repeated_edit_is_carried_out_once(site, ticket_id, comment):
     assert answers[1].headers["Idempotent-Replayed"] == "true"
     same = site.client("guest").patch(address, json={"text": NEW_TEXT})
     assert (same.status_code, same.headers["ETag"]) == (200, '"3"')
+
+
+def test_the_panel_edits_and_removes_own_comments_and_files(site, browser, ticket_id, comment, attach):
+    own, others = comment(by="staff"), comment("of the guest")
+    file = attach(by="staff")
+    page = f"/admin/tickets/{ticket_id}"
+    address = f"{page}/comments/{own['id']}"
+
+    shown = browser.open(page).text
+    assert f'href="{address}"' in shown
+    assert others["id"] not in shown  # no links to edit it
+    form = form_of(browser.open(address))
+    assert dict(form.pairs)["text"] == OLD_TEXT
+    refused = browser.send(address, {**form.fields, "text": " "})
+    assert (refused.status_code, "must not be empty" in refused.text) == (422, True)
+    assert browser.send(address, {**form.fields, "text": NEW_TEXT}).status_code == 303
+    assert browser.send(address, {**form.fields, "text": NEW_TEXT}).status_code == 303  # sent twice
+    shown = browser.open(page).text
+    assert (NEW_TEXT in shown, OLD_TEXT in shown) == (True, False)
+
+    for removal in (f"{address}/remove", f"{page}/attachments/{file['id']}/remove"):
+        form = form_of(browser.open(removal))
+        assert browser.send(removal, form.fields).status_code == 303
+        assert browser.send(removal, form.fields).status_code == 303  # sent twice
+    shown = browser.open(page).text
+    assert (NEW_TEXT in shown, "passport.jpg" in shown) == (False, False)
+    for path in (f"{page}/comments/{others['id']}", f"{page}/comments/{others['id']}/remove"):
+        assert browser.open(path).status_code == 403
+
+
+def form_of(answer):
+    """The form of the page that is sent to the page's own address."""
+    assert answer.status_code == 200, answer.text
+    return next(form for form in forms_of(answer.text) if not form.action)
+
+
+def test_the_panel_shows_the_newest_100_comments_and_all_of_them_in_pages(browser, long_ticket_id):
+    page = f"/admin/tickets/{long_ticket_id}"
+
+    newest, first = browser.open(page).text, browser.open(f"{page}/comments").text
+
+    assert "The newest 100 of 229 comments" in newest
+    assert newest.count("<article") == 100
+    assert "comment 0<" in first
+    assert "page 1 of 10" in first

@@ -18,6 +18,7 @@ from kafka.errors import (
 
 from event_stream.envelope import to_record
 from infrastructure.settings import Settings
+from infrastructure.storage.kafka_topics import LARGEST_RECORD_BYTES
 from infrastructure.storage.recorder import StoredRow
 from infrastructure.storage.topics import events_topic
 
@@ -91,7 +92,8 @@ def _advise(error: KafkaError, size: int, topic: str, settings: Settings) -> str
     if setting is None:
         return f"Change the setting of the topic {topic} that the error or the log of the Kafka server names."
     if isinstance(error, TOO_LARGE):
-        return f"Raise {setting} of the topic: {change} {setting}={size + OVERHEAD_BYTES}"
+        least = max(size + OVERHEAD_BYTES, LARGEST_RECORD_BYTES)
+        return f"Raise {setting} of the topic: {change} {setting}={least}"
     return (
         f"Correct the clock of this machine, or raise {setting} of the topic: {change} SETTING=MILLISECONDS"
     )

@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 
 from event_stream.destination import require_destination
 from event_stream.position import RelayRefused, starting_position
-from event_stream.refusals import OVERHEAD_BYTES
 from event_stream.relay import republish, transactions
 from infrastructure.storage.kafka import make_admin
 from infrastructure.storage.kafka_topics import LARGEST_RECORD_BYTES, create_topics
@@ -216,7 +215,7 @@ def test_a_refused_record_is_named_and_only_the_events_before_it_are_published(s
     assert named == (before + 1, "ticket.opened", ticket.id)
     assert line["setting"] == "max.message.bytes"
     assert line["bytes"] > len(text.encode())
-    assert line["advice"].endswith(f"max.message.bytes={line['bytes'] + OVERHEAD_BYTES}")
+    assert line["advice"].endswith(f"max.message.bytes={LARGEST_RECORD_BYTES}")
     assert f"ticket.opened at position {before + 1}, version 1 of {ticket.id}" in str(refused.value)
     assert published_position(settings.database_url) == before
 

@@ -29,3 +29,11 @@ def test_the_message_and_the_log_name_the_record_and_the_setting(error, setting)
     assert lines[0]["advice"] in message
     assert lines[0].get("setting") == setting
     assert (setting or "that the error or the log of the Kafka server names") in message
+
+
+def test_the_advised_limit_fits_the_record():
+    huge = ROW._replace(state=STATE[:-1] + b',"text":"' + b"x" * 2_000_000 + b'"}')
+
+    message = explain(RecordRefused(huge, 0, MessageSizeTooLargeError()), load_settings({}))
+
+    assert 2_000_000 < int(message.rpartition("=")[2]) < 2_010_000

@@ -81,10 +81,3 @@ def test_a_first_start_makes_another_admin_when_the_only_one_is_deactivated(open
     made = store.load(User, account)
     assert (made.role, made.is_active, made.id == "admin") == ("admin", True, False)
     assert made.email.startswith("admin")
-
-
-def test_words_of_filters_cannot_be_ids(run):
-    done = run("create", "--name", "Me", "--email", "me@example.com", "--role", "staff", "--id", "me")
-
-    assert done.returncode == 1
-    assert "The id me has a meaning in filters and addresses. Choose another." in done.stderr

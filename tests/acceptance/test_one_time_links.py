@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pytest
-
 from domain.user import User, UserPasswordChanged
 from tests.acceptance.panel import hidden
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import PASSWORD, Browser, forms_of, give_password
-from tests.support.chromium import new_page, running_chromium, save_screenshot_if_enabled
 from tests.support.log import events_after
 from tests.support.waiting import eventually
 
@@ -81,21 +78,12 @@ def test_a_one_time_link_sets_a_password_once(site):
     assert not any(secret in bytes(row.state) for row in site.store.recorder.select_notifications(1, 10_000))
 
 
-@pytest.mark.parametrize("change", [{"role": "manager"}, {"property_ids": []}, {"active": False}], ids=str)
-def test_a_link_is_void_after_its_person_gets_other_rights(site, change):
-    person = site.person()
-    path = f"/v1/users/{person['id']}"
-    link = link_of(site.client("manager").post(f"{path}/one-time-link"))
-
-    assert site.client().patch(path, json=change).status_code == 200
-
-    assert use(site, link).status_code == 404
-
-
-def test_a_link_is_void_after_a_day_a_new_password_and_an_erasure(site):
-    people = {how: site.person()["id"] for how in ("late", "password", "erased")}
+def test_a_link_is_void_after_a_day_and_after_changes_of_its_person(site):
+    changes = {"role": "manager", "property_ids": [], "active": False}
+    reasons = ("late", "password", "erased", *changes)
+    people = {reason: site.person()["id"] for reason in reasons}
     admin = site.client()
-    links = {how: link_of(admin.post(f"/v1/users/{one}/one-time-link")) for how, one in people.items()}
+    links = {each: link_of(admin.post(f"/v1/users/{one}/one-time-link")) for each, one in people.items()}
 
     with site.pool.connection() as conn:
         conn.execute(
@@ -104,8 +92,10 @@ def test_a_link_is_void_after_a_day_a_new_password_and_an_erasure(site):
         )
     give_password(site.store, people["password"])
     admin.post(f"/v1/users/{people['erased']}/erase")
+    for field, value in changes.items():
+        assert admin.patch(f"/v1/users/{people[field]}", json={field: value}).status_code == 200
 
-    assert {how: use(site, link).status_code for how, link in links.items()} == dict.fromkeys(people, 404)
+    assert {each: use(site, link).status_code for each, link in links.items()} == dict.fromkeys(reasons, 404)
     assert use(site, f"{LINK}?link=x").status_code == use(site, LINK).status_code == 404
 
 
@@ -155,49 +145,6 @@ def test_guesses_of_the_current_password_are_delayed(site):
 
     assert set(statuses[:5]) == {422}
     assert 429 in statuses[5:]
-
-
-def test_a_person_gets_access_by_a_link_and_loses_it_in_a_browser_without_script(site):
-    give_password(site.store, PEOPLE["manager"][0])
-    person = site.person(name="Alex Access", role="staff")
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, java_script_enabled=False)
-        page.goto("/admin/password")
-        page.get_by_label("E-mail address").fill(PEOPLE["manager"][0])
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        save_screenshot_if_enabled(page, "own-password")
-        page.goto(f"/admin/users/{person['id']}")
-        save_screenshot_if_enabled(page, "person")
-        page.get_by_role("link", name="One-time link").click()
-        page.get_by_role("button", name="Make link").click()
-        save_screenshot_if_enabled(page, "person-link")
-        link = page.get_by_label("Link for Alex Access").input_value()
-
-        guest = new_page(chromium, site.base_url, java_script_enabled=False)
-        guest.goto(link)
-        guest.get_by_label("New password").fill(NEW_PASSWORD)
-        guest.get_by_label("Repeat the password").fill(NEW_PASSWORD)
-        save_screenshot_if_enabled(guest, "one-time-link")
-        guest.get_by_role("button", name="Set password").click()
-        save_screenshot_if_enabled(guest, "one-time-link-used")
-        guest.get_by_role("link", name="Sign in").click()
-        guest.get_by_label("E-mail address").fill(person["email"])
-        guest.get_by_label("Password").fill(NEW_PASSWORD)
-        guest.get_by_role("button", name="Sign in").click()
-        guest.wait_for_url("**/admin")
-
-        page.goto(f"/admin/users/{person['id']}")
-        page.get_by_role("link", name="Deactivate").click()
-        save_screenshot_if_enabled(page, "deactivate")
-        page.get_by_role("button", name="Deactivate").click()
-        save_screenshot_if_enabled(page, "person-deactivated")
-        guest.reload()
-        assert "/admin/sign-in" in guest.url
-        page.goto("/admin/users")
-        save_screenshot_if_enabled(page, "people")
-        page.goto("/admin/tickets?assigned_to=inactive")
-        save_screenshot_if_enabled(page, "tickets-inactive")
 
 
 def test_the_panel_deactivates_and_reactivates_and_shows_a_link_once(site):

@@ -218,39 +218,14 @@ def test_a_person_reads_themselves_and_a_key_of_nobody_gets_404(site):
 
 
 def test_people_are_found_by_the_beginnings_of_words_by_managers_and_above(site):
-    made = {
-        name: site.person(name=name, email=email)["id"]
-        for name, email in (
-            ("Zoë Ångström-Núñez", "z.angstrom@nordic.example"),
-            ("Seán O’Brien", "sean_obrien+home@post.example"),
-            ("Łukasz Straße", "LS@WORK.example"),
-        )
-    }
-    zoe, sean, lukasz = made.values()
+    zoe = site.person(name="Zoë Ångström-Núñez", email="z.a@nordic.example")["id"]
     manager = site.client("manager")
 
-    for query, expected in (
-        ("zoe", {zoe}),
-        ("ZOË ång", {zoe}),
-        ("nunez", {zoe}),
-        ("Zoe\u0308", {zoe}),
-        ("angstromnunez", {zoe}),
-        ("obrien", {sean}),
-        ("o'brien", {sean}),
-        ("sean_obrien+home@post.example", {sean}),
-        ("home", {sean}),
-        ("lukasz strasse", {lukasz}),
-        ("ls@work", {lukasz}),
-        ("oe", set()),
-        ("zoe brien", set()),
-        ("%", None),
-        ("_", None),
-    ):
-        answer = manager.get("/v1/users", params={"q": query, "per_page": 100})
-        if expected is None:
-            assert refusal(answer)[::2] == (422, {"q": ["The q parameter must contain a letter or a digit."]})
-        else:
-            assert {user["id"] for user in answer.json()["data"]} & {*made.values()} == expected, query
+    for query in ("zoe", "ZOË ång", "nunez", "Zoe\u0308", "z.a@nordic.example"):
+        assert listed(manager, "/v1/users", q=query) == [zoe], query
+    assert listed(manager, "/v1/users", q="oe") == []
+    nothing = refusal(manager.get("/v1/users", params={"q": "%"}))
+    assert nothing[::2] == (422, {"q": ["The q parameter must contain a letter or a digit."]})
     assert refusal(site.client("staff").get("/v1/users?q=zoe"))[:2] == (403, "forbidden")
     site.client().patch(f"/v1/users/{zoe}", json={"active": False})
     assert listed(manager, "/v1/users", q="zoe", active="false") == [zoe]

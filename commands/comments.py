@@ -1,7 +1,7 @@
 """The commands that edit and remove comments, and remove files.
 
 Authors may do so within an hour, managers and above at any time. The events with the former text stay in the
-log for auditors (docs/decisions/0016-edited-and-removed.md).
+log for auditors (docs/decisions/0021-edited-and-removed.md).
 """
 
 from __future__ import annotations

@@ -327,15 +327,8 @@ def _facts(comment: Comment) -> dict[str, Any]:
 
 
 def _attachment(event: TicketFileAttached) -> Attachment:
-    return Attachment(
-        event.attachment_id,
-        event.filename,
-        event.content_type,
-        event.size_bytes,
-        event.sha256,
-        event.occurred_at,
-        event.actor.principal_id,
-    )
+    facts = (event.filename, event.content_type, event.size_bytes, event.sha256)
+    return Attachment(event.attachment_id, *facts, event.occurred_at, event.actor.principal_id)
 
 
 def require_may_change(caller: Caller, values: Mapping[str, object]) -> None:

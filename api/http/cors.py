@@ -2,7 +2,7 @@
 
 Applies to /v1, to the OAuth endpoints that applications in browsers call, and to the metadata. It never
 applies to pages, and never allows cookies: requests carry their credential in a header.
-docs/decisions/0022-browsers.md explains the design.
+docs/decisions/0019-browsers.md explains the design.
 """
 
 from __future__ import annotations

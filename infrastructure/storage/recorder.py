@@ -56,10 +56,10 @@ _SELECT_STATES_OF_BOTH: LiteralString = (
     "(SELECT false, state FROM es.stored_events"
     "  WHERE originator_id = %b AND originator_version > %b ORDER BY originator_version)"
 )
-_SELECT_RECORDED: LiteralString = (
-    "SELECT notification_id, state FROM es.stored_events "
-    "WHERE originator_id = %b AND originator_version BETWEEN %b AND %b ORDER BY originator_version"
-)
+_SELECT_RECORDED: LiteralString = """
+SELECT notification_id, state FROM es.stored_events
+ WHERE originator_id = %b AND originator_version BETWEEN %b AND %b ORDER BY originator_version
+"""
 _SELECT_BACKWARDS: LiteralString = (
     "SELECT originator_version, state FROM es.stored_events "
     "WHERE originator_id = %b AND originator_version > %b AND originator_version <= %b"

@@ -272,7 +272,7 @@ def test_the_panel_edits_and_removes_own_comments_and_files(site, browser, ticke
     address = f"{page}/comments/{own['id']}"
 
     shown = browser.open(page).text
-    assert f'href="{address}"' in shown
+    assert f'href="{address}" aria-label="Edit the comment of Jane Smith">Edit</a>' in shown
     assert others["id"] not in shown  # no links to edit it
     form = form_of(browser.open(address))
     assert dict(form.pairs)["text"] == OLD_TEXT

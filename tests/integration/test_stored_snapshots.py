@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from domain.aggregate import Aggregate, DomainEvent
+from domain.changes import Change
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.stored_snapshots import EVERY
+from projections.history import HistoryQuery, ticket_history
 from tests.support.reads import count_results
 from tests.support.vault import VAULT
 from tests.unit.builders import NOON, TICKET_FIELDS, context
@@ -84,6 +86,32 @@ def events_of(kind):
     """The event classes of the module of an aggregate."""
     module = vars(sys.modules[kind.__module__]).values()
     return [each for each in module if isinstance(each, type) and issubclass(each, DomainEvent)]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(
+    "place",
+    [{}, {"offset": 1_040}, {"after": (1_000, "t1")}, {"after": (30, "t1")}],
+    ids=["first", "last", "cursor", "cursor near the beginning"],
+)
+def test_a_page_of_a_history_reads_few_events(
+    long_ticket, store, pool, row_counts, monkeypatch, order, place
+):
+    store.load(Ticket, "t1")  # stores the snapshots
+    count_results(store.recorder, "select_recorded", row_counts, monkeypatch)
+    row_counts.clear()
+
+    page = ticket_history(
+        pool, store, long_ticket, HistoryQuery(order=order, limit=10, **place), is_auditor=True
+    )
+
+    for entry in page.items:
+        before = "Leak" if entry.version == 2 else f"Title {entry.version - 2}"
+        if entry.version > 1:
+            assert entry.changes["title"] == Change(before, f"Title {entry.version - 1}")
+    assert page.total == EVENTS
+    assert len(page.items) == 10
+    assert sum(row_counts) <= EVERY + 10
 
 
 def test_the_version_at_a_moment_is_found_with_few_reads(long_ticket, store, monkeypatch):

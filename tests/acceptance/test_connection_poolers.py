@@ -65,10 +65,14 @@ def test_everything_works_when_the_api_uses_a_pooler(hostile, owner, tmp_path, m
     assert [line for line in log.read_text().splitlines() if '"level":"error"' in line] == []
 
 
-@pytest.mark.parametrize("more", ["", "ignore_startup_parameters = options"])
-def test_without_a_direct_address_every_process_refuses_a_pooler_with_the_remedy(direct, tmp_path, more):
+@pytest.mark.parametrize(
+    ("more", "processes"), [("", EVERY_PROCESS), ("ignore_startup_parameters = options", ("api", "migrate"))]
+)
+def test_without_a_direct_address_every_process_refuses_a_pooler_with_the_remedy(
+    direct, tmp_path, more, processes
+):
     with pgbouncer(direct, "transaction", more=more) as pooled:
-        refused = [run(tmp_path, process, DATABASE_URL=pooled) for process in EVERY_PROCESS]
+        refused = [run(tmp_path, process, DATABASE_URL=pooled) for process in processes]
 
     assert [(done.returncode, done.stdout) for done in refused] == [(2, "")] * len(refused)
     for done in refused:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import audit, comparison, event_log, http_requests, relay, webhooks
+from benchmarks import audit, comparison, event_log, http_requests, long_tickets, relay, webhooks
 from benchmarks.comparison import Comparison
 from infrastructure.storage.embedded import EmbeddedServer, start_embedded
 from infrastructure.storage.postgres import connect, migrate
@@ -22,6 +22,7 @@ PARTS = {
     "append": event_log.compare_append,
     "load": event_log.compare_load,
     "requests": http_requests.compare_requests,
+    "long_tickets": long_tickets.compare_long_tickets,
     "relay": relay.compare_relay,
     "verify": audit.compare_verify,
     "export": audit.compare_export,

@@ -61,10 +61,10 @@ def compare_requests(dsn: str, clients: int, rounds: int, seconds: float) -> lis
 def _seed(dsn: str, clients: int) -> tuple[list[str], list[str]]:
     """Load the demo data, and return ticket ids and an admin's API key for each client."""
     settings = environment(DATABASE_URL=dsn, TICKETING_HOME=str(Path(".ticketing") / "bench"))
-    _run_command(settings, "migrate")
-    _run_command(settings, "demo", "load", "--tickets", str(TICKETS_LOADED))
+    run_command(settings, "migrate")
+    run_command(settings, "demo", "load", "--tickets", str(TICKETS_LOADED))
     keys = [
-        _run_command(settings, "key", "create", "--name", f"client {number}", "--role", "admin",
+        run_command(settings, "key", "create", "--name", f"client {number}", "--role", "admin",
              "--rate-limit", "1000000000").strip()
         for number in range(clients)
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def _seed(dsn: str, clients: int) -> tuple[list[str], list[str]]:
     return ids, keys
 
 
-def _run_command(settings: dict[str, str], *arguments: str) -> str:
+def run_command(settings: dict[str, str], *arguments: str) -> str:
     done = ticketing(*arguments, environ=settings)
     if done.returncode != 0:
         raise SystemExit(f"ticketing {' '.join(arguments)}: {done.stderr}")

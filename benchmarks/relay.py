@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 from benchmarks.comparison import Comparison, compare
 from benchmarks.tickets import FIELDS, benchmark_context, grow
 from domain.ticket import Ticket
+from event_stream.destination import require_destination
 from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING
@@ -23,7 +24,8 @@ from infrastructure.ids import new_id
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics
+from infrastructure.storage.kafka import DELIVERY_SECONDS
+from infrastructure.storage.kafka_topics import create_topics
 from infrastructure.storage.postgres import Connection, connect, make_pool
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic
@@ -44,14 +46,17 @@ def compare_relay(dsn: str, clients: int, rounds: int, seconds: float) -> list[C
         settings = msgspec.structs.replace(
             load_settings({}), database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix
         )
-        create_topics(settings)
+        topic = create_topics(settings)[events_topic(settings)]
+        destination = require_destination(conn, settings, topic, NOTHING)
         with (
             transactions(conn, settings, DELIVERY_SECONDS) as producer,
             Marks(settings) as marks,
             _plain_producer(servers) as plain,
         ):
             sides: dict[str, Callable[[], float]] = {
-                "relay": lambda: _measure_relay(Relay(conn, producer, marks, settings, NOTHING), seconds),
+                "relay": lambda: _measure_relay(
+                    Relay(conn, producer, marks, settings, NOTHING, destination), seconds
+                ),
                 PLAIN: lambda: _measure_plain_producer(conn, plain, settings, seconds),
             }
             return compare(

@@ -220,6 +220,8 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
         raise DatabaseUnavailable(str(problem)) from None
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None
+    except psycopg.errors.ReadOnlySqlTransaction:  # the master key of a new database is not recorded yet
+        raise
     except psycopg.Error as error:
         raise DatabaseUnavailable(
             f"PostgreSQL refuses a statement: {describe_error(error)}. If `ticketing migrate` has not ended"

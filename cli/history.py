@@ -44,7 +44,7 @@ def history(
 
 def _entries(database: Database, ticket: Ticket) -> list[HistoryEntry]:
     query = HistoryQuery(limit=ticket.version)
-    return ticket_history(database.pool, database.store, ticket, query).items
+    return ticket_history(database.pool, database.store, ticket, query, is_auditor=True).items
 
 
 def _format_title(ticket: Ticket) -> Text:

@@ -72,7 +72,7 @@ def _explain_failures() -> Iterator[None]:
     from kafka.errors import KafkaError
 
     from event_stream.position import RelayRefused
-    from infrastructure.storage.kafka import WrongTopic
+    from infrastructure.storage.kafka_topics import WrongTopic
 
     try:
         yield

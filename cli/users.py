@@ -180,6 +180,7 @@ def print_doubles() -> None:
     They can sign in with their ids. Give each a separate address in the panel or with PATCH /v1/users/{id}.
     """
     with open_database(load_settings()) as database:
+        database.wait_until_shown(database.store.recorder.max_notification_id() or 0)
         doubles = list_doubles(database.store)
     if not doubles:
         note("No two people have the same e-mail address.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,6 @@ from infrastructure.storage.postgres import Connection, Pool, fetch_value, named
 _sql = named_queries(Path(__file__).parent / "sql" / "attempts.sql")
 
 _FORGOTTEN_AFTER = timedelta(hours=1)
-_PURGE_ONE_IN = 200
 
 
 class Delay(NamedTuple):
@@ -62,9 +60,6 @@ def buckets_of(account: str, address: str) -> tuple[bytes, bytes]:
 def take_attempt(pool: Pool, account_bucket: bytes, address: bytes) -> None:
     """Count the attempt in both buckets, or in neither and raise TooManyAttempts."""
     with pool.connection() as conn:
-        if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
-            conn.execute(_sql["purge_delays"])
-            conn.execute(_sql["purge_failures"])
         with conn.transaction() as attempt:
             for bucket, delay in ((account_bucket, DELAY_OF_ACCOUNT), (address, DELAY_OF_ADDRESS)):
                 parameters = {"bucket": bucket, "forgotten_after": _FORGOTTEN_AFTER, **delay._asdict()}
@@ -86,6 +81,12 @@ def forget_failures(conn: Connection, account_bucket: bytes, address: bytes) -> 
     """After a correct password: forget the failures of the account, and undo the count of the address."""
     conn.execute(_sql["forget_failures"], {"bucket": account_bucket})
     conn.execute(_sql["give_back_attempts"], {"buckets": [address]})
+
+
+def purge_attempts(conn: Connection) -> None:
+    """Delete delays and counts that are over."""
+    conn.execute(_sql["purge_delays"])
+    conn.execute(_sql["purge_failures"])
 
 
 def _bucket(*parts: str) -> bytes:

@@ -3,7 +3,7 @@
 An address is claimed in the commit of the event that gives it to a person: the primary key of
 `privacy.email_addresses` refuses the second of two simultaneous commands. Addresses are compared without
 regard to case and Unicode composition (domain/text.py); dots and `+tag` count.
-docs/decisions/0025-people.md gives the reasons.
+docs/decisions/0022-people.md gives the reasons.
 """
 
 from __future__ import annotations

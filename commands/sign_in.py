@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from commands.attempts import buckets_of, forget_failures, give_back_attempts, take_attempt
+from commands.attempts import buckets_of, forget_failures, give_back_attempts, purge_attempts, take_attempt
 from commands.deciding import change, create
 from domain.access import Caller, Context
 from domain.errors import DomainError
@@ -74,7 +74,7 @@ def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) ->
     """
     account = _find_account(pool, command.account)
     account_bucket, address = buckets_of(command.account, command.address)
-    _purge_sessions(pool)
+    _purge(pool)
     take_attempt(pool, account_bucket, address)
     try:
         is_correct = verify_password(account.hash if account else None, command.password)
@@ -128,10 +128,11 @@ def _find_account(pool: Pool, account: str) -> _Account | None:
     return _Account(*row) if row else None
 
 
-def _purge_sessions(pool: Pool) -> None:
-    """Delete sessions that are over, in one of _PURGE_ONE_IN calls."""
+def _purge(pool: Pool) -> None:
+    """Delete sessions, delays and counts that are over, in one of _PURGE_ONE_IN calls."""
     if random.randrange(_PURGE_ONE_IN) == 0:  # noqa: S311 - not a secret
         with pool.connection() as conn:
+            purge_attempts(conn)
             conn.execute(_sql["purge_sessions"], {"idle": IDLE, "absolute": ABSOLUTE})
 
 

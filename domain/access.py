@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 import msgspec
@@ -24,6 +24,7 @@ Scope = Literal[
     "audit:read",
 ]
 
+TIME_TO_TAKE_BACK = timedelta(hours=1)  # in which authors may edit or remove what they added
 ROLES: tuple[Role, ...] = get_args(Role)
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _RANK: dict[str, int] = {"guest": 0, "staff": 1, "manager": 2, "admin": 3}
@@ -113,6 +114,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     auth: AuthKind
     credential_id: str | None = None
 
+    @property
+    def principal_id(self) -> str:
+        """The `principal_id` of the caller."""
+        return self.user_id or self.credential_id or self.auth
+
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """An authenticated person, key or application, with its rights.
@@ -194,6 +200,19 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Raise Forbidden unless the role is `role` or above; `action` completes "may not ..."."""
         if not self.is_at_least(role):
             raise Forbidden(f"The role {self.role} may not {action}; {role} or above may.")
+
+    def may_take_back(self, author_id: str, created_at: datetime, now: datetime) -> bool:
+        """Whether the caller may edit or remove a comment or file of a ticket that they may see: its author
+        within an hour, managers and above at any time."""
+        is_author = author_id == self.principal_id and now - created_at <= TIME_TO_TAKE_BACK
+        return is_author or self.is_at_least("manager")
+
+    def require_may_take_back(self, author_id: str, created_at: datetime, now: datetime, what: str) -> None:
+        """Raise Forbidden unless `may_take_back`; `what` names the object, such as "comment"."""
+        if not self.may_take_back(author_id, created_at, now):
+            raise Forbidden(
+                f"Only the author may change or remove a {what}, within an hour, and managers or above."
+            )
 
     def require_rights(self, needed: Rights, action: str) -> None:
         """Raise Forbidden unless the caller's rights include `needed`.

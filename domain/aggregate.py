@@ -58,6 +58,7 @@ class Aggregate(msgspec.Struct, kw_only=True):
     kind: ClassVar[str] = "aggregate"
     first_event: ClassVar[type[DomainEvent]] = DomainEvent
     field_changes: ClassVar[tuple[type[DomainEvent], ...]] = ()
+    has_stored_snapshots: ClassVar[bool] = False
     id: str
     version: int = 0
     created_at: datetime | None = None

@@ -10,7 +10,7 @@ import msgspec
 
 from domain.access import Caller, Context
 from domain.aggregate import Aggregate, DomainEvent
-from domain.errors import Conflict, Forbidden
+from domain.errors import Conflict, Forbidden, NotFound
 
 Status = Literal["open", "in_progress", "closed"]
 ActiveStatus = Literal["open", "in_progress"]
@@ -96,6 +96,32 @@ class TicketFileAttached(DomainEvent, frozen=True, tag="ticket.file_attached"):
     sha256: str
 
 
+class TicketCommentEdited(DomainEvent, frozen=True, tag="ticket.comment_edited"):
+    """The text of a comment was replaced. The event of the version `replaced_version` has the former text."""
+
+    comment_id: str
+    text: str
+    visibility: Visibility
+    author_id: str
+    commented_at: datetime
+    replaced_version: int
+
+
+class TicketCommentRemoved(DomainEvent, frozen=True, tag="ticket.comment_removed"):
+    """A comment was removed. The event of the version `replaced_version` has its last text."""
+
+    comment_id: str
+    visibility: Visibility
+    author_id: str
+    replaced_version: int
+
+
+class TicketFileRemoved(DomainEvent, frozen=True, tag="ticket.file_removed"):
+    """A file was removed. Its content is deleted; its name and hash stay in `ticket.file_attached`."""
+
+    attachment_id: str
+
+
 class TicketDeleted(DomainEvent, frozen=True, tag="ticket.deleted"):
     pass
 
@@ -118,17 +144,24 @@ TicketEvent = (
     | TicketMoved
     | TicketCommented
     | TicketFileAttached
+    | TicketCommentEdited
+    | TicketCommentRemoved
+    | TicketFileRemoved
     | TicketDeleted
     | TicketRestored
 )
 
 
-class Comment(msgspec.Struct, frozen=True):
+class Comment(msgspec.Struct, frozen=True, kw_only=True):
+    """A comment with its present text, which the event of the version `text_version` has."""
+
     id: str
     text: str
     visibility: Visibility
     author_id: str
     created_at: datetime
+    text_version: int
+    edited_at: datetime | None = None
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -138,9 +171,13 @@ class Attachment(msgspec.Struct, frozen=True):
     size_bytes: int
     sha256: str
     created_at: datetime
+    author_id: str = ""
 
 
 class Ticket(Aggregate):
+    """It has the number of its comments, but not the comments: those could have any size. domain/comments.py
+    finds them in the events."""
+
     kind: ClassVar[str] = "ticket"
     first_event: ClassVar[type[DomainEvent]] = TicketOpened
     field_changes: ClassVar[tuple[type[DomainEvent], ...]] = (
@@ -150,6 +187,7 @@ class Ticket(Aggregate):
         TicketPriorityChanged,
         TicketMoved,
     )
+    has_stored_snapshots: ClassVar[bool] = True
     title: str = ""
     description: str = ""
     status: Status = "open"
@@ -160,7 +198,8 @@ class Ticket(Aggregate):
     requester_id: str = ""
     assignee_id: str | None = None
     is_deleted: bool = False
-    comments: tuple[Comment, ...] = ()
+    comments_count: int = 0
+    internal_comments_count: int = 0
     attachments: tuple[Attachment, ...] = ()
 
     @classmethod
@@ -177,7 +216,7 @@ class Ticket(Aggregate):
             self._change_status(values["status"], context)
 
     def comment(self, comment_id: str, text: str, visibility: Visibility, context: Context) -> None:
-        if len(self.comments) >= COMMENTS_PER_TICKET:
+        if self.comments_count >= COMMENTS_PER_TICKET:
             raise Conflict(f"A ticket holds at most {COMMENTS_PER_TICKET} comments; open a new ticket.")
         self.record(
             TicketCommented,
@@ -187,6 +226,14 @@ class Ticket(Aggregate):
             visibility=visibility,
             author_id=context.caller.principal_id,
         )
+
+    def edit_comment(self, comment: Comment, text: str, context: Context) -> None:
+        if text != comment.text:
+            at = comment.created_at
+            self.record(TicketCommentEdited, context, text=text, commented_at=at, **_facts(comment))
+
+    def remove_comment(self, comment: Comment, context: Context) -> None:
+        self.record(TicketCommentRemoved, context, **_facts(comment))
 
     def require_room_for_a_file(self) -> None:
         if len(self.attachments) >= ATTACHMENTS_PER_TICKET:
@@ -203,6 +250,16 @@ class Ticket(Aggregate):
             size_bytes=attachment.size_bytes,
             sha256=attachment.sha256,
         )
+
+    def find_file(self, attachment_id: str) -> Attachment:
+        """The file. Raises NotFound if the ticket does not have it, or not any more."""
+        for attachment in self.attachments:
+            if attachment.id == attachment_id:
+                return attachment
+        raise NotFound("file")
+
+    def remove_file(self, attachment: Attachment, context: Context) -> None:
+        self.record(TicketFileRemoved, context, attachment_id=attachment.id)
 
     def delete(self, context: Context) -> None:
         if not self.is_deleted:
@@ -223,21 +280,14 @@ class Ticket(Aggregate):
         elif type(event) is TicketRestored:
             self.is_deleted = False
         elif type(event) is TicketCommented:
-            comment = Comment(
-                event.comment_id, event.text, event.visibility, event.author_id, event.occurred_at
-            )
-            self.comments = (*self.comments, comment)
+            self._count_comment(event.visibility, 1)
+        elif type(event) is TicketCommentRemoved:
+            self._count_comment(event.visibility, -1)
         elif type(event) is TicketFileAttached:
-            attachment = Attachment(
-                event.attachment_id,
-                event.filename,
-                event.content_type,
-                event.size_bytes,
-                event.sha256,
-                event.occurred_at,
-            )
-            self.attachments = (*self.attachments, attachment)
-        else:
+            self.attachments = (*self.attachments, _attachment(event))
+        elif type(event) is TicketFileRemoved:
+            self.attachments = tuple(file for file in self.attachments if file.id != event.attachment_id)
+        elif type(event) is not TicketCommentEdited:
             self.copy_fields(event)
 
     def _assign(self, assignee_id: str | None, context: Context) -> None:
@@ -247,6 +297,11 @@ class Ticket(Aggregate):
             self.record(TicketUnassigned, context)
         else:
             self.record(TicketAssigned, context, assignee_id=assignee_id)
+
+    def _count_comment(self, visibility: Visibility, change: int) -> None:
+        self.comments_count += change
+        if visibility == "internal":
+            self.internal_comments_count += change
 
     def _change_status(self, status: Status, context: Context) -> None:
         """Record a change of status. Any status may follow any other; closing and reopening have separate
@@ -259,6 +314,21 @@ class Ticket(Aggregate):
             self.record(TicketReopened, context, status=status)
         else:
             self.record(TicketStatusChanged, context, status=status)
+
+
+def _facts(comment: Comment) -> dict[str, Any]:
+    """The facts that the events of editing and removing a comment have in common."""
+    return {
+        "comment_id": comment.id,
+        "visibility": comment.visibility,
+        "author_id": comment.author_id,
+        "replaced_version": comment.text_version,
+    }
+
+
+def _attachment(event: TicketFileAttached) -> Attachment:
+    facts = (event.filename, event.content_type, event.size_bytes, event.sha256)
+    return Attachment(event.attachment_id, *facts, event.occurred_at, event.actor.principal_id)
 
 
 def require_may_change(caller: Caller, values: Mapping[str, object]) -> None:

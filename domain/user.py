@@ -24,6 +24,8 @@ Personal = Annotated[
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True):
+    """What the person wishes. It is only stored, for other systems: this system sends no messages."""
+
     email: bool = True
     sms: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from infrastructure.settings import Settings
-from infrastructure.storage.kafka import absent_topics, make_consumer
+from infrastructure.storage.kafka import make_consumer
+from infrastructure.storage.kafka_topics import absent_topics
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from infrastructure.storage.topics import position_topic
 
 KEY = b"relay"
 READ_SECONDS = 30.0
 FIRST_LOOK = 100  # offsets from the end; a transaction takes two: the record and its commit marker
+
+ADVICE = "docs/operating.md, Kafka; to publish again: ticketing relay republish --from POSITION"
 
 sql = named_queries(Path(__file__).parent / "sql" / "relay.sql")
 
@@ -69,19 +73,26 @@ def starting_position(conn: Connection, settings: Settings) -> Position:
     if mirror > start.position:
         raise RelayRefused(
             f"Kafka has the events up to position {start.position}, but those up to position {mirror} were"
-            f" published: Kafka has lost records. See {_ADVICE}"
+            " published: Kafka has lost records, or KAFKA_BOOTSTRAP_SERVERS or KAFKA_PREFIX names other"
+            f" topics. See {ADVICE}"
         )
     if start.position > last:
         raise RelayRefused(
             f"Position {start.position} is published but the log ends at {last}: this database is older than"
-            f" the topic, or another database. See {_ADVICE}"
+            f" the topic, or another database. See {ADVICE}"
         )
     if start.event_id is not None and (state is None or event_id_of(state) != start.event_id):
         raise RelayRefused(
             f"The event at position {start.position} of the log is not the one that was published: the topic"
-            f" belongs to another database. See {_ADVICE}"
+            f" belongs to another database. See {ADVICE}"
         )
     return start
+
+
+def read_last_event_key(conn: Connection, position: Position) -> bytes:
+    """The key of the record of the event at `position`, which must be in the log."""
+    key: str = fetch_value(conn, sql["read_key"], {"position": position.position}, default="")
+    return key.encode()
 
 
 def require_topics(conn: Connection, settings: Settings) -> None:
@@ -90,7 +101,7 @@ def require_topics(conn: Connection, settings: Settings) -> None:
     if published and (absent := absent_topics(settings)):
         raise RelayRefused(
             f"The events up to position {published} were published, but Kafka has no topic"
-            f" {' and no topic '.join(absent)}. See {_ADVICE}"
+            f" {' and no topic '.join(absent)}. See {ADVICE}"
         )
 
 
@@ -115,9 +126,6 @@ def position_at(conn: Connection, position: int) -> Position:
     return Position(found, event_id_of(state))
 
 
-_ADVICE = "docs/decisions/0004-event-stream.md; to publish again: ticketing relay republish --from POSITION"
-
-
 def _last_value(consumer: KafkaConsumer, partition: TopicPartition) -> bytes | None:
     """The value of the last committed record, searched from the end in growing steps."""
     consumer.assign([partition])
@@ -133,13 +141,22 @@ def _last_value(consumer: KafkaConsumer, partition: TopicPartition) -> bytes | N
 
 
 def _last_between(consumer: KafkaConsumer, partition: TopicPartition, start: int, end: int) -> bytes | None:
+    value: bytes | None = None
+    for record in records_between(consumer, partition, start, end):
+        value = record.value
+    return value
+
+
+def records_between(
+    consumer: KafkaConsumer, partition: TopicPartition, start: int, end: int
+) -> Iterator[Any]:
+    """Yields the records with offsets from `start` to before `end`. Raises TimeoutError after
+    READ_SECONDS."""
+    consumer.assign([partition])
     consumer.seek(partition, start)
     deadline = time.monotonic() + READ_SECONDS
-    value: bytes | None = None
     while consumer.position(partition) < end:
         polled: dict[Any, list[Any]] = consumer.poll(timeout_ms=200)
-        for record in polled.get(partition, []):
-            value = record.value
+        yield from polled.get(partition, [])
         if time.monotonic() > deadline:
-            raise TimeoutError(f"The relay's position could not be read in {READ_SECONDS:g} s.")
-    return value
+            raise TimeoutError(f"The topic {partition.topic} could not be read in {READ_SECONDS:g} s.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import faulthandler
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,6 +17,13 @@ import structlog
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
+from event_stream.destination import (
+    Destination,
+    choose_destination,
+    record,
+    require_destination,
+    with_offsets,
+)
 from event_stream.envelope import to_record
 from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
 from event_stream.marks import WAIT_SECONDS, Marks
@@ -32,11 +39,13 @@ from event_stream.position import (
     sql,
     starting_position,
 )
+from event_stream.refusals import RecordRefused, explain, find_refusal
 from event_stream.unfinished import take_over
 from infrastructure.process import standard_error
 from infrastructure.process.following import Pause
 from infrastructure.settings import BadSettings, Settings
-from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_producer
+from infrastructure.storage.kafka import DELIVERY_SECONDS, make_producer
+from infrastructure.storage.kafka_topics import Topic, create_topics
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from infrastructure.storage.recorder import StoredRow, read_log
 from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
@@ -47,6 +56,7 @@ LONGEST_PAUSE_SECONDS = 0.02
 ABORT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 FINISH_SECONDS = 120.0
+REFUSED_PAUSE_SECONDS = 10.0
 MARGIN_SECONDS = 15.0  # a call of the Kafka client may take the delivery time plus this
 
 log = structlog.get_logger()
@@ -58,10 +68,12 @@ def run_relay(
     *,
     delivery_seconds: float = DELIVERY_SECONDS,
     hung_after_seconds: float = HUNG_AFTER_SECONDS,
+    refused_pause_seconds: float = REFUSED_PAUSE_SECONDS,
 ) -> None:
     """Publish until `stop` is set; a second relay waits until the first has ended or hangs.
 
-    `delivery_seconds` is the time in which Kafka must accept the records of a batch. Raises on any error.
+    `delivery_seconds` is the time in which Kafka must accept the records of a batch. Raises on any error; for
+    a record that Kafka refuses after `refused_pause_seconds`, so that restarts do not follow at once.
     When a call of the Kafka client does not return, the whole process ends: run one relay in each process,
     under a supervisor.
     """
@@ -70,17 +82,41 @@ def run_relay(
             return
         log.info("relay_leads")
         require_topics(conn, settings)
-        create_topics(settings)
-        with (
-            transactions(conn, settings, delivery_seconds) as producer,
-            Marks(settings, wait_seconds=min(WAIT_SECONDS, delivery_seconds)) as marks,
-        ):
-            start = starting_position(conn, settings)
-            # The copy of the position lags when its last update was lost.
-            conn.execute(sql["advance_mirror"], {"position": start.position})
-            relay = Relay(conn, producer, marks, settings, start, delivery_seconds=delivery_seconds)
-            log.info("relay_starts", position=relay.position)
-            relay.run(stop)
+        found = create_topics(settings)[events_topic(settings)]
+        limit = BATCH_SIZE
+        while not stop.is_set():
+            try:
+                _publish(conn, settings, stop, found, limit, delivery_seconds)
+            except RecordRefused as refused:
+                if refused.index == 0:
+                    message = explain(refused, settings)
+                    if stop.wait(refused_pause_seconds):
+                        return
+                    raise RelayRefused(message) from None
+                limit = refused.index  # the events before it first, then it alone
+
+
+def _publish(
+    conn: Connection,
+    settings: Settings,
+    stop: threading.Event,
+    topic: Topic,
+    limit: int,
+    delivery_seconds: float,
+) -> None:
+    """Publish until `stop` is set, with a new producer; at most `limit` events in the first batch."""
+    with (
+        transactions(conn, settings, delivery_seconds) as producer,
+        Marks(settings, wait_seconds=min(WAIT_SECONDS, delivery_seconds)) as marks,
+    ):
+        start = starting_position(conn, settings)
+        destination = require_destination(conn, settings, topic, start)
+        # The copy of the position lags when its last update was lost.
+        conn.execute(sql["advance_mirror"], {"position": start.position})
+        relay = Relay(conn, producer, marks, settings, start, destination, delivery_seconds=delivery_seconds)
+        log.info("relay_starts", position=relay.position, partitions=destination.partitions)
+        relay.publish_batch(limit)
+        relay.run(stop)
 
 
 def republish(settings: Settings, from_position: int) -> int:
@@ -92,16 +128,18 @@ def republish(settings: Settings, from_position: int) -> int:
     with _connect(settings) as conn:
         if not take_leadership_soon(conn):
             raise RelayRefused("A relay is publishing. Stop it, then run this command again.")
-        create_topics(settings)
+        found = create_topics(settings)[events_topic(settings)]
         position = position_at(conn, from_position)
         with transactions(conn, settings, DELIVERY_SECONDS) as producer:
             require_published(conn, settings, position)
+            destination = choose_destination(conn, settings, found)
             producer.begin_transaction()
             moved = producer.send(position_topic(settings), key=KEY, value=encode(position), partition=0)
             moved.get(timeout=DELIVERY_SECONDS)
             with _deadline(MARGIN_SECONDS):
                 producer.commit_transaction()
         conn.execute(sql["reset_mirror"], {"position": position.position})
+        record(conn, destination)
         return fetch_value(conn, sql["count_after"], {"position": position.position}, default=0)
 
 
@@ -115,6 +153,7 @@ class Relay:
         marks: Marks,
         settings: Settings,
         start: Position,
+        destination: Destination,
         *,
         delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
@@ -122,7 +161,8 @@ class Relay:
         self._conn = conn
         self._producer = producer
         self._marks = marks
-        self._events_topic = events_topic(settings)
+        self._destination = destination
+        self._offsets = list(destination.offsets or [])
         self._position_topic = position_topic(settings)
         self._source = settings.base_url
         self._delivery_seconds = delivery_seconds
@@ -136,25 +176,30 @@ class Relay:
             else:
                 stop.wait(idle.next_seconds())
 
-    def publish_batch(self) -> int:
-        """Publish the next events, at most BATCH_SIZE, in one transaction, and return their number.
+    def publish_batch(self, limit: int = BATCH_SIZE) -> int:
+        """Publish the next events, at most `limit`, in one transaction, and return their number.
+
+        Raises RecordRefused if Kafka refuses a record, and KafkaError.
 
         Reads the batch on the connection that holds the leader's lock. A relay that has lost the lock has
         lost this connection too and fails here, or Kafka fences it. On return the batch is committed in every
         partition, so that no later abort can include it.
         """
-        batch = read_log(self._conn, self.position, BATCH_SIZE)
+        batch = read_log(self._conn, self.position, limit)
         if not batch:
             return 0
         started = time.monotonic()
         try:
             offsets = self._publish(batch)
+        except RecordRefused as refused:
+            self._abort(refused.error)
+            raise
         except KafkaError as error:
             log.error("relay_failed", position=self.position, events=len(batch), error=repr(error))
             self._abort(error)
             raise
         self.position = batch[-1].position
-        self._conn.execute(sql["advance_mirror"], {"position": self.position})
+        self._store_position(offsets)
         with _deadline(2 * WAIT_SECONDS + MARGIN_SECONDS):
             self._marks.wait_for(offsets)
         log.debug(
@@ -164,6 +209,13 @@ class Relay:
             milliseconds=round((time.monotonic() - started) * 1000, 1),
         )
         return len(batch)
+
+    def _store_position(self, offsets: Mapping[TopicPartition, int]) -> None:
+        topic = self._destination.topic
+        sent = [(each.partition, offset) for each, offset in offsets.items() if each.topic == topic]
+        self._offsets = with_offsets(self._offsets, self._destination.partitions, sent)
+        parameters = {"position": self.position, "offsets": self._offsets}
+        self._conn.execute(sql["advance_mirror_and_offsets"], parameters)
 
     def _publish(self, batch: Sequence[StoredRow]) -> dict[TopicPartition, int]:
         """Send the events and the position in one transaction. Returns the last offset of each partition.
@@ -180,6 +232,8 @@ class Relay:
             futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
+        if refused := find_refusal(batch, futures):
+            raise refused
         offsets = last_offsets([future.get(timeout=0) for future in futures])
         with _deadline(MARGIN_SECONDS):
             producer.commit_transaction()
@@ -188,7 +242,11 @@ class Relay:
     def _send(self, row: StoredRow) -> Any:
         record = to_record(row, source=self._source)
         return self._producer.send(
-            self._events_topic, key=record.key, value=record.value, headers=record.headers
+            self._destination.topic,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            partition=self._destination.partition_of(record.key),
         )
 
     def _abort(self, error: KafkaError) -> None:

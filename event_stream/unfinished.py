@@ -24,7 +24,7 @@ from infrastructure.settings import Settings
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.kafka_transactions import end_transactions, transaction_state
 from infrastructure.storage.postgres import Connection, fetch_value
-from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic, relay_transactional_id
+from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
 
 POLL_SECONDS = 0.1
 _UNDER_WAY = {
@@ -134,13 +134,13 @@ def _wait_until_finished(settings: Settings) -> None:
 
 def _find_hanging(settings: Settings) -> dict[TopicPartition, Tail]:
     """The partitions that consumers of committed records cannot read to the end."""
-    partitions = [TopicPartition(events_topic(settings), number) for number in range(PARTITIONS)]
-    partitions.append(TopicPartition(position_topic(settings), 0))
     committed = make_consumer(settings, client_id=f"{settings.kafka_prefix}-relay-ends")
     everything = make_consumer(
         settings, client_id=f"{settings.kafka_prefix}-relay-tails", isolation_level="read_uncommitted"
     )
     try:
+        topics = (events_topic(settings), position_topic(settings))
+        partitions = [TopicPartition(t, n) for t in topics for n in committed.partitions_for_topic(t) or ()]
         readable = committed.end_offsets(partitions)
         ends = everything.end_offsets(partitions)
         behind = [partition for partition in partitions if readable[partition] < ends[partition]]

@@ -4,7 +4,8 @@
 -- The sessions that keep the followers of the log from reading on. There are two kinds of row:
 -- * `waits` is NULL: the transaction has appended to the log and not ended, so nothing after the position `after`
 --   is read (the watermark, 0001_event_log.sql);
--- * `waits` is one of the application names in `followers`: the session has a lock for which that follower waits.
+-- * `waits` is one of the application names in `followers`: the session has a lock for which that follower waits, or
+--   has locked the position of the webhook dispatchers, which skip it (FOR UPDATE SKIP LOCKED).
 -- `prepared` names a prepared transaction, which has no session. SECURITY DEFINER, because the role of the processes
 -- may not read the state of sessions of other roles. `since` and `state` are NULL if the owner may not either.
 CREATE FUNCTION es.stalling_sessions(followers text[])
@@ -19,10 +20,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
          GROUP BY l.pid, l.virtualtransaction
         UNION ALL
-        SELECT NULL, waiting.application_name, blocking.pid, NULL
+        SELECT DISTINCT NULL::bigint, waiting.application_name, blocking.pid, NULL
           FROM pg_stat_activity waiting, unnest(pg_blocking_pids(waiting.pid)) AS blocking (pid)
          WHERE waiting.application_name = ANY(followers) AND waiting.datname = current_database()
            AND EXISTS (SELECT FROM pg_locks w WHERE w.pid = waiting.pid AND NOT w.granted)
+        UNION ALL
+        SELECT DISTINCT NULL::bigint, 'ticketing-webhook-consumer', l.pid, l.virtualtransaction
+          FROM pg_locks l
+         WHERE 'ticketing-webhook-consumer' = ANY(followers)
+           AND l.relation = to_regclass('hook.position') AND l.mode <> 'AccessShareLock' AND l.granted
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     )
     SELECT f.after, f.waits, f.pid, x.gid, a.application_name, coalesce(a.usename, x.owner)::text,
            host(a.client_addr), a.state, coalesce(a.xact_start, x.prepared)

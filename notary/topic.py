@@ -9,9 +9,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from infrastructure.settings import Settings
-from infrastructure.storage.kafka import DELIVERY_SECONDS, create_topics, make_consumer, make_producer
+from infrastructure.storage.kafka import DELIVERY_SECONDS, make_consumer, make_producer
+from infrastructure.storage.kafka_topics import WrongTopic, create_checkpoints_topic
 from infrastructure.storage.topics import checkpoints_topic
 from notary.places import PlaceUnavailable, last_of
+from notary.statements import parse
 
 
 class StatementTopic:
@@ -42,11 +44,17 @@ class StatementTopic:
         """Send all lines in one transaction. Raises PlaceUnavailable."""
         try:
             self._append(lines)
+        except WrongTopic as error:
+            raise PlaceUnavailable(str(error)) from None
         except (KafkaError, OSError) as error:
             raise PlaceUnavailable(f"Kafka: {error!r}") from None
 
     def _append(self, lines: Sequence[str]) -> None:
-        create_topics(self._settings)
+        if create_checkpoints_topic(self._settings) and parse(lines[0]).number > 1:
+            raise PlaceUnavailable(
+                f"The topic {self._partition.topic} was missing and has been created; every statement will be"
+                " published to it again."
+            )
         producer = make_producer(self._settings, transactional_id=f"{self._settings.kafka_prefix}-notary-0")
         with closing(producer):
             producer.init_transactions()

@@ -14,19 +14,19 @@ from typing import Any
 from domain.aggregate import DomainEvent
 from domain.ticket import (
     Ticket,
-    TicketCommented,
     TicketDescriptionChanged,
     TicketEvent,
     TicketFileAttached,
+    TicketFileRemoved,
     TicketTitleChanged,
 )
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, ids_with_rows, kinds_of, write_rows
+from projections.project_comments import project_comments
 from projections.project_past_tickets import PRIORITY_RANK, PastTickets
 from projections.project_search import SearchChanges
 from projections.rows import (
     AttachmentRow,
-    CommentRow,
     TicketRow,
     assignments,
     columns,
@@ -49,7 +49,6 @@ _sql = {
         stored=columns(_STORED),
         stored_r=columns(_STORED, "r"),
         changes=assignments(_CHANGES, "r"),
-        comments=columns_of(CommentRow),
         attachments=columns_of(AttachmentRow),
     )
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_tickets.sql").items()
@@ -97,12 +96,8 @@ def project(
     write_rows(conn, _sql["insert_tickets"], opened)
     write_rows(conn, _sql["update_tickets"], changed)
     write_rows(conn, _sql["update_texts"], texts)
-    comments = [_comment_row(event) for event in events if isinstance(event, TicketCommented)]
-    write_rows(conn, _sql["insert_comments"], comments)
-    for row in comments:
-        search.put_comment(row.ticket_id, row.id, row.text, row.visibility, row.created_at)
-    attachments = [_attachment_row(event) for event in events if isinstance(event, TicketFileAttached)]
-    write_rows(conn, _sql["insert_attachments"], attachments)
+    project_comments(conn, events, search)
+    _project_attachments(conn, events)
     _count_active(conn, active)
 
 
@@ -130,14 +125,12 @@ def _changed_texts(events: Sequence[DomainEvent]) -> dict[str, str]:
     return texts
 
 
-def _comment_row(event: TicketCommented) -> CommentRow:
-    return CommentRow(
-        id=event.comment_id,
-        ticket_id=event.originator_id,
-        ticket_version=event.originator_version,
-        created_at=event.occurred_at,
-        **shared_values(event, CommentRow),
-    )
+def _project_attachments(conn: Connection, events: Sequence[DomainEvent]) -> None:
+    removed = [event.attachment_id for event in events if isinstance(event, TicketFileRemoved)]
+    attached = [_attachment_row(event) for event in events if isinstance(event, TicketFileAttached)]
+    write_rows(conn, _sql["insert_attachments"], attached)
+    if removed:
+        conn.execute(_sql["delete_attachments"], {"ids": removed})
 
 
 def _attachment_row(event: TicketFileAttached) -> AttachmentRow:

@@ -85,6 +85,8 @@ class TicketRow(msgspec.Struct, frozen=True):
     assignee_id: str | None
     assignee_name: str | None
     is_deleted: bool
+    comments_count: int
+    internal_comments_count: int
     names_changed: bool
     created_at: datetime
     updated_at: datetime
@@ -122,6 +124,8 @@ class PastTextRow(msgspec.Struct, frozen=True):
 
 
 class CommentRow(msgspec.Struct, frozen=True):
+    """A comment. The event of the version `text_version` of the ticket has its text."""
+
     id: str
     ticket_id: str
     ticket_version: int
@@ -129,6 +133,8 @@ class CommentRow(msgspec.Struct, frozen=True):
     visibility: Visibility
     author_id: str
     created_at: datetime
+    text_version: int
+    edited_at: datetime | None
 
 
 class SearchPartRow(msgspec.Struct, frozen=True):

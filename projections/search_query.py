@@ -41,6 +41,16 @@ class SearchQuery(NamedTuple):
     excluded: list[str]
 
     @property
+    def all_required(self) -> str:
+        """The required conditions as one tsquery."""
+        return _all(self.required)
+
+    @property
+    def any_required(self) -> str:
+        """A tsquery that at least one of the required conditions fulfils."""
+        return _any(self.required)
+
+    @property
     def has_words(self) -> bool:
         return bool(self.required or self.excluded)
 

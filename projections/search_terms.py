@@ -27,6 +27,7 @@ LARGEST_VECTOR_BYTES = 1_000_000
 BYTES_PER_TERM = 3  # for alignment and the number of positions
 WITHIN_LIMIT = 1_000  # positions, whose terms are never larger than that together
 CACHED_LENGTH = 24  # words up to this length are split only once
+LONGEST_TEXT = 262_144  # characters; some characters become 18 when they are normalised
 GAP = 2  # between the positions of two texts, so that no phrase extends over both
 
 _BEFORE_FOLDING = str.maketrans({"™": " ", "℠": " ", "\u200b": " "})  # NFKC would append TM to the word
@@ -203,7 +204,7 @@ def build_vector(*texts: str) -> tuple[str, int]:
     """
     positions: dict[str, str] = {}  # of each term, as text, because lists take twice the time
     reached = GAP - 1
-    for text in map(normalise, texts):
+    for text in (normalise(given)[:LONGEST_TEXT] for given in texts):
         for chunk in text.split():
             terms, width = _terms_of_short(chunk) if len(chunk) <= CACHED_LENGTH else _terms_of(chunk)
             for term, offset in terms:

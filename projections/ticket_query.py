@@ -13,7 +13,7 @@ from psycopg import sql
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
-from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
+from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
 from projections.search_query import parse_search
 
 Sort = Literal["created_at", "updated_at", "priority"]
@@ -40,6 +40,12 @@ _ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("updated_at", "desc"): "t.updated_at DESC, t.id DESC",
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
+}
+_FOUND = {
+    "now": compose(_sql["found"], ids=sql.SQL(_sql["find_now"])),
+    "past": compose(
+        _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
+    ),
 }
 _PUBLIC = "D"  # the weight of terms that are not from internal comments
 _INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
@@ -122,7 +128,8 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
         parameters["q" if search.has_words else "no_words"] = search.whole
     names = _names(caller, query, parameters)
     if search is not None:
-        parameters["required"], parameters["excluded"] = search.required, search.excluded
+        parameters |= search._asdict()
+        parameters |= {"all_required": search.all_required, "any_required": search.any_required}
         parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
     if query.as_of is not None:
         parameters["as_of"] = query.as_of
@@ -189,9 +196,7 @@ def _statement(
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
-    found: sql.Composable = sql.SQL("")
-    if "q" in names:
-        found = sql.SQL(_sql["found"]).format(ids=sql.SQL(_sql["find_as_of" if is_past else "find_now"]))
+    found = sql.SQL(_FOUND["past" if is_past else "now"] if "q" in names else "")
     composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
         found=found,

@@ -1,4 +1,4 @@
-"""Reads the tables `tickets`, `comments` and `attachments`."""
+"""Reads the tables `tickets` and `attachments`, and the newest comments of a ticket."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.access import Caller
+from domain.ticket import Ticket
 from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
-from projections.rows import AttachmentRow, CommentRow, TicketRow, columns_of, compose, split_total
+from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_query import TicketQuery, build_list, sort_key
 from projections.views import (
     AttachmentView,
@@ -27,9 +28,9 @@ from projections.views import (
 
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
 _GET_TICKET = compose(_sql["get_ticket"], columns=columns_of(TicketRow, "t"))
-_LIST_COMMENTS = compose(_sql["list_comments"], columns=columns_of(CommentRow, "c"))
 _LIST_ATTACHMENTS = compose(_sql["list_attachments"], columns=columns_of(AttachmentRow, "a"))
 _GET_ATTACHMENT = compose(_sql["get_attachment"], columns=columns_of(AttachmentRow, "a"))
+COMMENTS_SHOWN = 100  # the newest ones, in the detail of a ticket
 _comments = msgspec.json.Decoder(list[CommentView])
 _attachments = msgspec.json.Decoder(list[AttachmentView])
 
@@ -45,7 +46,8 @@ class NotYetProjected(Exception):
 class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket, deleted or not, before the check whether the caller may see it.
 
-    `detail` has all comments, internal ones too. `is_current`: the log has no newer version; if it has, the
+    `detail` has the comments that were asked for, and the number of all comments that the caller may read.
+    `is_current`: the log has no newer version; if it has, the
     read tables will have it at `log_position`. `names_changed`: a name has changed since `version`.
     """
 
@@ -83,10 +85,6 @@ class _TicketInLog(TicketRow, frozen=True):
     attachments: str | None
 
 
-class _NamedComment(CommentRow, frozen=True):
-    author_name: str
-
-
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
     statement, parameters = build_list(caller, query)
@@ -97,9 +95,19 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
     return Page(items=items, total=total, last_key=last_key)
 
 
-def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
-    """The ticket, or None if there is none. Raises NotYetProjected if only the log has it."""
-    row = next((_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, {"id": ticket_id})), None)
+def get_ticket(
+    pool: Pool, ticket_id: str, *, include_internal: bool, comments: int = COMMENTS_SHOWN
+) -> FoundTicket | None:
+    """The ticket with its newest comments, at most `comments`, or None if there is none.
+
+    Raises NotYetProjected if only the log has it.
+    """
+    parameters = {
+        "id": ticket_id,
+        "visibilities": visibilities(include_internal),
+        "comments": comments,
+    }
+    row = next((_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, parameters)), None)
     if row is None or not row.topic.startswith("ticket."):
         return None
     if row.version is None:  # the read tables have no row of it yet
@@ -114,26 +122,18 @@ def get_ticket(pool: Pool, ticket_id: str) -> FoundTicket | None:
             **_summary_values(row),
             attachments=_attachments.decode(row.attachments) if row.attachments else [],
             comments=_comments.decode(row.comments) if row.comments else [],
+            comments_count=shown_comments_count(row, include_internal),
         ),
     )
 
 
-def list_comments(
-    pool: Pool, ticket_id: str, include_internal: bool, limit: int, offset: int
-) -> Page[CommentView]:
-    """The comments of a ticket, oldest first. Does not check whether the user may see the ticket."""
-    parameters = {
-        "ticket_id": ticket_id,
-        "visibilities": ["public", "internal"] if include_internal else ["public"],
-        "limit": limit,
-        "offset": offset,
-    }
-    rows, total = split_total(_NamedComment, pool.fetch(_LIST_COMMENTS, parameters))
-    comments = [
-        CommentView(**shown_values(row, CommentView), user=Reference(row.author_id, row.author_name))
-        for row in rows
-    ]
-    return Page(items=comments, total=total)
+def visibilities(include_internal: bool) -> list[str]:
+    return ["public", "internal"] if include_internal else ["public"]
+
+
+def shown_comments_count(ticket: TicketRow | Ticket, include_internal: bool) -> int:
+    """The number of the ticket's comments that a reader sees."""
+    return ticket.comments_count - (0 if include_internal else ticket.internal_comments_count)
 
 
 def list_attachments(pool: Pool, ticket_id: str) -> list[AttachmentRow]:

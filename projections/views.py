@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,7 +29,8 @@ def shown_values(source: msgspec.Struct, view: type[msgspec.Struct]) -> dict[str
     names, times, read = _plan(type(source), view)
     values = dict(zip(names, read(source), strict=False))
     for name in times:
-        values[name] = whole_seconds(values[name])
+        if values[name] is not None:
+            values[name] = whole_seconds(values[name])
     return values
 
 
@@ -39,8 +40,12 @@ def _plan(
 ) -> tuple[tuple[str, ...], tuple[str, ...], attrgetter[tuple[Any, ...]]]:
     """The names of the shared fields, the names of the times among them, and a function that reads them."""
     names = shared_fields(source, view)
-    times = tuple(f.name for f in msgspec.structs.fields(view) if f.name in names and f.type is datetime)
+    times = tuple(f.name for f in msgspec.structs.fields(view) if f.name in names and _is_time(f.type))
     return names, times, attrgetter(*names)
+
+
+def _is_time(kind: Any) -> bool:
+    return kind is datetime or datetime in get_args(kind)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -86,18 +91,25 @@ class AttachmentView(msgspec.Struct, kw_only=True):
 
 
 class CommentView(msgspec.Struct, kw_only=True):
-    """`visibility` is present in lists of comments and absent inside a ticket."""
+    """`visibility` and `edited_at` are present in lists of comments and absent inside a ticket.
+
+    `edited_at` is null for a comment that was not edited."""
 
     id: str
     text: str
     user: Reference
     visibility: Visibility | UnsetType = UNSET
     created_at: datetime
+    edited_at: datetime | UnsetType | None = UNSET
 
 
 class TicketDetail(TicketSummary, kw_only=True):
+    """A ticket with its files and its newest 100 comments, the oldest of them first. `comments_count` is the
+    number of all its comments that the reader may see."""
+
     attachments: list[AttachmentView]
     comments: list[CommentView]
+    comments_count: int
 
 
 class UserSummary(msgspec.Struct, kw_only=True):

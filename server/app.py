@@ -20,9 +20,9 @@ from api.monitoring.metrics import Metrics
 from api.oauth import token
 from api.oauth.metadata import Metadata, ResourceMetadata
 from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint
-from api.v1.attachments import AttachmentFile, Attachments
+from api.v1.attachments import AttachmentFile, AttachmentItem, Attachments
 from api.v1.audit import AuditEvents
-from api.v1.comments import Comments
+from api.v1.comments import CommentItem, Comments
 from api.v1.event_types import AsyncApi, EventSchema, EventTypes
 from api.v1.events import Events
 from api.v1.history import TicketHistory
@@ -61,7 +61,9 @@ ROUTES: Routes = (
     ("/v1/tickets/{ticket_id}/restore", TicketRestoration),
     ("/v1/tickets/{ticket_id}/history", TicketHistory),
     ("/v1/tickets/{ticket_id}/comments", Comments),
+    ("/v1/tickets/{ticket_id}/comments/{comment_id}", CommentItem),
     ("/v1/tickets/{ticket_id}/attachments", Attachments),
+    ("/v1/tickets/{ticket_id}/attachments/{attachment_id}", AttachmentItem),
     ("/v1/attachments/{attachment_id}", AttachmentFile),
     ("/v1/users", Users),
     ("/v1/users/me", OwnUser),

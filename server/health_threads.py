@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
-HEAD_BYTES = 2_048  # a request with a longer head is not treated as a health check
 READY_THREADS = 4  # a check takes up to a second; concurrent requests share its result
 _METHODS = (b"GET", b"HEAD")
 _HAS_BODY = (b"\ncontent-length:", b"\ntransfer-encoding:")
@@ -24,19 +22,8 @@ class HealthThreads:
         }
         self._prefixes = tuple(self._pools)
 
-    def pool_for(self, client: socket.socket) -> ThreadPoolExecutor | None:
-        """The thread pool for the next request on this connection; None unless it is a health check.
-
-        Also returns None if the request has not arrived completely: a slow client would block the pool.
-        """
-        if client.gettimeout() != 0:  # recv would wait
-            return None
-        try:
-            head = socket.socket.recv(client, HEAD_BYTES, socket.MSG_PEEK)
-        except OSError:
-            return None
-        if not head.startswith(self._prefixes) or b"\r\n\r\n" not in head:
-            return None
-        if any(field in head.lower() for field in _HAS_BODY):
+    def pool_for(self, head: bytes) -> ThreadPoolExecutor | None:
+        """The thread pool for the request with that head; None unless it is a health check without a body."""
+        if not head.startswith(self._prefixes) or any(field in head.lower() for field in _HAS_BODY):
             return None
         return self._pools[head[: head.index(b" ", 5) + 1]]

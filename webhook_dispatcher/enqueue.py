@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from commands.comments import REMOVED_TEXT, replace_text
 from domain.aggregate import DomainEvent
 from domain.property import Property
-from domain.ticket import TicketEvent
+from domain.ticket import TicketCommented, TicketCommentEdited, TicketCommentRemoved, TicketEvent
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection
@@ -43,9 +44,19 @@ class Enqueuer:
 
     def enqueue(self, conn: Connection, events: Sequence[LoggedEvent]) -> int:
         """Enqueue the events for the webhooks that were registered before them. Returns the number of new
-        deliveries."""
+        deliveries.
+
+        Replaces the texts of edited and removed comments in the messages about earlier events, which this
+        process may have created after the edit was stored.
+        """
         endpoints = select_endpoints(conn)
-        return self._enqueue(conn, events, endpoints, _is_due)
+        enqueued = self._enqueue(conn, events, endpoints, _is_due)
+        for _, event in events:
+            if isinstance(event, TicketCommentEdited | TicketCommentRemoved):
+                text = event.text if isinstance(event, TicketCommentEdited) else REMOVED_TEXT
+                for statement, parameters in replace_text(event.comment_id, text):
+                    conn.execute(statement, parameters)
+        return enqueued
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
         """Enqueue the events for one webhook, also those from before its registration. Locks the webhook, so
@@ -78,6 +89,7 @@ class Enqueuer:
         deliveries: list[tuple[str, Message]] = []
         steps = self._histories.steps(conn, wanted)
         shown = self._names(conn, steps)
+        texts = _present_texts(conn, steps)
         for step in steps:
             for name in event_names(step.event):
                 receivers = [
@@ -88,7 +100,7 @@ class Enqueuer:
                     and _may_receive(endpoint, step)
                 ]
                 if receivers:
-                    message = make_message(step, name, shown)
+                    message = make_message(step, name, shown, texts)
                     messages.append(message)
                     deliveries += [(endpoint.id, message) for endpoint in receivers]
         return insert(conn, messages, deliveries)
@@ -117,6 +129,21 @@ class Enqueuer:
             if known is not None:
                 names[missing_id] = known.name
         return names
+
+
+def _present_texts(conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
+    """The texts of the comments that were edited or removed after these steps, by id."""
+    commented = [
+        (event.comment_id, event.originator_id, event.originator_version)
+        for event in (step.event for step in steps)
+        if isinstance(event, TicketCommented | TicketCommentEdited)
+    ]
+    if not commented:
+        return {}
+    ids, ticket_ids, versions = map(list, zip(*commented, strict=True))
+    parameters = {"ids": ids, "ticket_ids": ticket_ids, "versions": versions}
+    rows = conn.execute(sql["select_later_texts"], parameters)
+    return {comment_id: REMOVED_TEXT if text is None else text for comment_id, text in rows}
 
 
 def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list[Endpoint]:

@@ -15,7 +15,6 @@ from infrastructure.storage.postgres import Connection, named_queries
 from webhook_dispatcher.payloads import TicketStep
 
 MAX_CACHED = 1_024  # tickets
-MAX_CACHED_VERSION = 1_000  # tickets with more versions are not cached, so that memory is bounded
 
 sql = named_queries(Path(__file__).parent / "sql" / "enqueue.sql")
 
@@ -87,7 +86,7 @@ class Histories:
         return steps
 
     def _cache(self, ticket: Ticket | None) -> None:
-        if ticket is not None and ticket.version <= MAX_CACHED_VERSION:
+        if ticket is not None:
             self._known[ticket.id] = ticket
         if len(self._known) > MAX_CACHED:
             self._known.popitem(last=False)

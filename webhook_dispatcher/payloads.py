@@ -10,11 +10,13 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from domain.aggregate import DomainEvent
-from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, ticket_changes
+from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, Change, ticket_changes
+from domain.comments import CommentEvent
 from domain.ticket import (
     Ticket,
     TicketAssigned,
     TicketCommented,
+    TicketCommentEdited,
     TicketDeleted,
     TicketOpened,
     TicketResolved,
@@ -49,6 +51,7 @@ class Message(NamedTuple):
     property_id: str | None
     requester_id: str | None
     is_internal: bool
+    comment_id: str | None
     body: bytes
 
 
@@ -91,7 +94,7 @@ def message_id(event_id: str, name: str) -> str:
 
 def is_internal(event: DomainEvent) -> bool:
     """Whether guests may not read the event."""
-    return isinstance(event, TicketCommented) and event.visibility == "internal"
+    return isinstance(event, CommentEvent) and event.visibility == "internal"
 
 
 def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
@@ -103,25 +106,30 @@ def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
     return {each for each in ids if each}, unit
 
 
-def make_message(step: TicketStep, name: str, names: Names) -> Message:
-    """The message of one step: the ticket at that version, the changes, and the actor."""
+def make_message(step: TicketStep, name: str, names: Names, texts: Mapping[str, str] = {}) -> Message:
+    """The message of one step: the ticket at that version, the changes, and the actor.
+
+    `texts` has the present texts of comments that were edited or removed after the event, by id.
+    """
     event, ticket = step.event, step.after
     webhook_id = message_id(event.event_id, name)
     data = _ticket(ticket, names)
-    changes = ticket_changes(step.before, ticket)
+    changes = ticket_changes(step.before, ticket, event)
     data["changes"] = {
-        field: change
+        field: _without_name(change) if field.startswith("attachments.") else change
         for field, change in changes.items()
-        if not field.startswith("comments.")  # `data["comment"]` has the comment
+        if change.after is None or not field.startswith("comments.")  # `data["comment"]` has the comment
     }
     data["actor"] = _actor(event, names)
-    if isinstance(event, TicketCommented):
-        data["comment"] = {
+    comment_id = None
+    if isinstance(event, TicketCommented | TicketCommentEdited):
+        comment_id = event.comment_id
+        data["comment"] = {  # commands/comments.py replaces the text, which must follow the id
             "id": event.comment_id,
-            "text": event.text,
+            "text": texts.get(event.comment_id, event.text),
             "visibility": event.visibility,
             "user": _reference(event.author_id, names),
-            "created_at": whole_seconds(event.occurred_at),
+            "created_at": whole_seconds(getattr(event, "commented_at", event.occurred_at)),
         }
     payload = {
         "event": name,
@@ -141,6 +149,7 @@ def make_message(step: TicketStep, name: str, names: Names) -> Message:
         property_id=ticket.property_id,
         requester_id=ticket.requester_id,
         is_internal=is_internal(event),
+        comment_id=comment_id,
         body=_encode(payload),
     )
 
@@ -156,7 +165,12 @@ def make_test_message(webhook_id: str, event_id: str, at: datetime) -> Message:
         "version": None,
         "sequence": None,
     }
-    return Message(test_id, event_id, TEST_EVENT, test_id, 0, None, None, None, False, _encode(payload))
+    return Message(test_id, event_id, TEST_EVENT, test_id, 0, None, None, None, False, None, _encode(payload))
+
+
+def _without_name(change: Change) -> Change:
+    """The change of a file; without its name if it was removed."""
+    return change if change.after is not None else Change({**change.before, "filename": None}, None)
 
 
 def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Applies to /v1, to the OAuth endpoints that applications in browsers call, and to the metadata. It never
 applies to pages, and never allows cookies: requests carry their credential in a header.
-docs/decisions/0022-browsers.md explains the design.
+docs/decisions/0019-browsers.md explains the design.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class AllowedOrigins:
                     self._of_clients = frozenset(origin for (origin,) in conn.execute(_sql["list_origins"]))
                 self._read_at = time.monotonic()
         except UNAVAILABLE as error:
+            self._read_at = time.monotonic()  # the next requests must not wait for the database too
             log.warning("origins_not_read", error=type(error).__name__)
         finally:
             self._lock.release()

@@ -51,6 +51,7 @@ UNAVAILABLE = (
 )
 _SAFE = ("GET", "HEAD", "OPTIONS")
 NOTHING_HERE = "There is nothing at this address. /docs lists all addresses."
+READ_ONLY = "The database is read-only or in recovery at the moment."
 INTERNAL_ERROR = "The server failed to handle the request. The error has been logged."
 _encode = msgspec.json.Encoder().encode
 
@@ -136,7 +137,8 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
 
 
 def _on_refused(req: falcon.Request, resp: falcon.Response, error: Any, params: Any) -> None:
-    message = f"{error} {_advice(req)}" if error.code == "unavailable" else str(error)
+    is_write = error.code == "unavailable" and req.method not in _SAFE
+    message = f"{error} {_advice(req)}" if is_write else str(error)
     fail(req, resp, error.code, message, details=error.details, headers=error.headers)
 
 
@@ -159,7 +161,8 @@ def _on_unavailable(req: falcon.Request, resp: falcon.Response, error: Any, para
         sqlstate=getattr(error, "sqlstate", None),
         reason=str(error) if isinstance(error, AttachmentsUnavailable) else describe_error(error),
     )
-    reason = "The service cannot reach its storage at the moment."
+    is_read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+    reason = READ_ONLY if is_read_only else "The service cannot reach its storage at the moment."
     fail(req, resp, "unavailable", f"{reason} {_advice(req)}", headers={"Retry-After": "1"})
 
 

@@ -1,7 +1,7 @@
 """JSON Schemas of bodies, queries and answers, in forms that all generators of clients understand.
 
 msgspec writes correct schemas, but each generator knows only a part of JSON Schema
-(docs/decisions/0019-generated-clients.md). `make clients` tests the result with six of them.
+(docs/decisions/0018-generated-clients.md). `make clients` tests the result with six of them.
 """
 
 from __future__ import annotations

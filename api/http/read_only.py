@@ -1,4 +1,4 @@
-"""Authentication while the database cannot write, because its disk is full or it is a standby.
+"""Authentication while the database cannot write, because its disk is full or it is read-only.
 
 Every request with a key or a session updates a row (the rate limit, the time of last use). If the update
 fails, the key or session is looked up without it, so that reads are still answered.

@@ -19,6 +19,7 @@ from msgspec import Meta
 from api.http import file_urls
 from api.http.bodies import MEMORY_BYTES, read_file, require_plain, respond
 from api.http.errors import Refused
+from api.http.etags import expected_versions
 from api.http.file_names import clean_file_name, disposition_of
 from api.http.problems import required_message, unknown_message
 from api.http.queries import NoQuery, read_query
@@ -26,6 +27,8 @@ from api.http.resource import MULTIPART, Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
+from commands.comments import remove_file
+from commands.removed_files import delete_removed_files
 from commands.tickets import attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
@@ -86,7 +89,7 @@ class Attachments(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        visible_row(self.services, req.context.caller, ticket_id)
+        visible_row(self.services, req.context.caller, ticket_id, comments=0)
         read_query(req, NoQuery)
         files = list_attachments(self.services.pool, ticket_id)
         respond(resp, [self._view(file, file.created_at) for file in files])
@@ -101,6 +104,7 @@ class Attachments(Resource):
         attachment = self._store(context.command_id, upload, context.at)
         ticket = attach_file(self.services.store, ticket_id, attachment, context)
         self.services.visibility.wait_for(ticket.position)
+        delete_removed_files(self.services.pool, self.services.attachments)
         view = self._view(attachment, whole_seconds(ticket.updated_at))
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/attachments"
         respond(resp, view, status=201)
@@ -126,6 +130,31 @@ class Attachments(Resource):
         return Attachment(
             attachment_id, upload.filename, upload.content_type, stored.size_bytes, stored.sha256, at
         )
+
+
+class AttachmentItem(Resource):
+    """One file of a ticket."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "DELETE": Operation(
+            summary="Remove a file from a ticket",
+            description="Deletes the content. The name and the SHA-256 stay in the history, for auditors. The"
+            " version in `If-Match` is that of the ticket.",
+            roles="who attached it, within an hour; manager and above at any time",
+            scope="tickets:write",
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        )
+    }
+
+    def on_delete(
+        self, req: falcon.Request, resp: falcon.Response, ticket_id: str, attachment_id: str
+    ) -> None:
+        expected = expected_versions(req)
+        ticket = remove_file(self.services.store, ticket_id, attachment_id, req.context.command(), expected)
+        self.services.visibility.wait_for(ticket.position)
+        delete_removed_files(self.services.pool, self.services.attachments)
+        respond(resp, None)
 
 
 class AttachmentFile(Resource):

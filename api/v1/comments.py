@@ -7,15 +7,30 @@ from typing import ClassVar
 import falcon
 
 from api.http.bodies import read_values, respond
-from api.http.paging import PageQuery, respond_with_page
+from api.http.etags import etag, expected_versions
+from api.http.paging import PageQuery, read_cursor, respond_with_page
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
+from api.v1.shapes import comment_view
 from api.v1.ticket_rows import visible_row
+from commands.comments import CommentChanges, edit_comment, remove_comment
 from commands.tickets import NewComment, comment_on_ticket
+from domain.errors import NotFound
+from domain.ticket import Ticket
 from domain.times import whole_seconds
-from projections.tickets import list_comments
+from infrastructure.storage.comment_log import CommentPlace, find_comment
+from projections.comments import CommentQuery, find_place, get_comment, list_comments
+from projections.tickets import author_names
 from projections.views import CommentView, Reference
+
+TAKING_BACK = "the author within an hour of writing it; manager and above at any time"
+
+
+class CommentListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The oldest comment comes first."""
+
+    cursor: str | None = None
 
 
 class Comments(Resource):
@@ -24,9 +39,10 @@ class Comments(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
             summary="List the comments of a ticket, oldest first",
+            description="For a list of any length start with an empty `cursor=` and follow `links.next`.",
             roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
-            query=PageQuery,
+            query=CommentListQuery,
             answer=CommentView,
             answer_example=[examples.COMMENT],
             is_list=True,
@@ -46,15 +62,16 @@ class Comments(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         caller = req.context.caller
-        visible_row(self.services, caller, ticket_id)
-        query = read_query(req, PageQuery)
-        page = list_comments(
-            self.services.pool,
-            ticket_id,
+        row = visible_row(self.services, caller, ticket_id, comments=0)
+        query = read_query(req, CommentListQuery)
+        wanted = CommentQuery(
             include_internal=caller.role != "guest",
             limit=query.limit,
             offset=query.offset,
+            after=read_cursor(query, self.services.signing_key),
         )
+        page = list_comments(self.services.pool, ticket_id, wanted)
+        page.total = row.detail.comments_count
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
@@ -62,13 +79,91 @@ class Comments(Resource):
         context = req.context.command()
         ticket = comment_on_ticket(self.services.store, ticket_id, values, context)
         self.services.visibility.wait_for(ticket.position)
-        comment = ticket.comments[-1]
+        sent = values.read()
         view = CommentView(
-            id=comment.id,
-            text=comment.text,
+            id=context.command_id,
+            text=sent.text,
             user=Reference(context.caller.principal_id, context.caller.name),
-            visibility=comment.visibility,
-            created_at=whole_seconds(comment.created_at),
+            visibility=sent.visibility,
+            created_at=whole_seconds(ticket.updated_at),
+            edited_at=None,
         )
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/comments"
         respond(resp, view, status=201)
+
+
+class CommentItem(Resource):
+    """One comment."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "PATCH": Operation(
+            summary="Edit a comment",
+            description="Replaces the text. The former text stays in the history, for auditors. The version"
+            " in `If-Match` and `ETag` is that of the ticket.",
+            roles=TAKING_BACK,
+            scope="tickets:write",
+            body=CommentChanges,
+            body_example=examples.COMMENT_CHANGES,
+            answer=CommentView,
+            answer_example=examples.EDITED_COMMENT,
+            has_etag=True,
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+        "DELETE": Operation(
+            summary="Remove a comment",
+            description="No reader sees the comment any more. It stays in the history, for auditors. The"
+            " version in `If-Match` is that of the ticket.",
+            roles=TAKING_BACK,
+            scope="tickets:write",
+            takes_if_match=True,
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, comment_id: str) -> None:
+        values = read_values(req, CommentChanges)
+        ticket = edit_comment(
+            self.services.store,
+            ticket_id,
+            comment_id,
+            values,
+            req.context.command(),
+            locate=lambda: self._place(ticket_id, comment_id),
+            expected_versions=expected_versions(req),
+        )
+        self.services.visibility.wait_for(ticket.position)
+        resp.etag = etag(ticket.version)
+        respond(resp, self._view(ticket, comment_id))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, comment_id: str) -> None:
+        ticket = remove_comment(
+            self.services.store,
+            ticket_id,
+            comment_id,
+            req.context.command(),
+            locate=lambda: self._place(ticket_id, comment_id),
+            expected_versions=expected_versions(req),
+        )
+        self.services.visibility.wait_for(ticket.position)
+        respond(resp, None)
+
+    def _place(self, ticket_id: str, comment_id: str) -> CommentPlace:
+        return find_place(self.services.pool, ticket_id, comment_id)
+
+    def _view(self, ticket: Ticket, comment_id: str) -> CommentView:
+        """The comment after the command, from the log: the read tables may lag behind."""
+        place = self._place(ticket.id, comment_id)
+        if place.read_version >= ticket.version:
+            view = get_comment(self.services.pool, ticket.id, comment_id)
+        else:
+            view = self._view_in_log(ticket, comment_id, place)
+        if view is None:  # another request has removed it meanwhile
+            raise NotFound("comment")
+        return view
+
+    def _view_in_log(self, ticket: Ticket, comment_id: str, place: CommentPlace) -> CommentView | None:
+        comment = find_comment(self.services.store, ticket, comment_id, place)
+        if comment is None:
+            return None
+        return comment_view(comment, author_names(self.services.pool, [comment.author_id]))

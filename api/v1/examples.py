@@ -47,7 +47,7 @@ _COMMENT: dict[str, Any] = {
     "user": _JANE,
     "created_at": "2023-01-15T16:00:00Z",
 }
-TICKET_DETAIL = TICKET | {"attachments": [ATTACHMENT], "comments": [_COMMENT]}
+TICKET_DETAIL = TICKET | {"attachments": [ATTACHMENT], "comments": [_COMMENT], "comments_count": 1}
 NEW_COMMENT: dict[str, Any] = {"text": _COMMENT["text"], "visibility": "public"}
 COMMENT = {
     "id": "comment123",
@@ -55,7 +55,10 @@ COMMENT = {
     "user": _JANE,
     "visibility": "public",
     "created_at": "2023-01-15T16:00:00Z",
+    "edited_at": None,
 }
+COMMENT_CHANGES: dict[str, Any] = {"text": "I'll check this out tomorrow morning."}
+EDITED_COMMENT = COMMENT | COMMENT_CHANGES | {"edited_at": "2023-01-15T16:10:00Z"}
 
 HISTORY: list[dict[str, Any]] = [
     {

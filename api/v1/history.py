@@ -34,8 +34,9 @@ class TicketHistory(Resource):
             description="One entry for each event, by version, read from the log: who caused it, with which"
             " key, in which request, and what it changed. Before the opening every field counts as null, so"
             " all changes, applied in order, result in the ticket. An added comment or file has a separate"
-            " name, `comments.ID` or `attachments.ID`. The history of a deleted ticket requires the scope"
-            " `audit:read`.",
+            " name, `comments.ID` or `attachments.ID`. The scope `audit:read` is required for the history of"
+            " a deleted ticket, and for the texts of edited and removed comments and the names of removed"
+            " files; without it they are null.",
             roles="staff and above, for tickets of their properties",
             scope="audit:read",
             or_scope="tickets:read",
@@ -48,11 +49,14 @@ class TicketHistory(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        ticket = readable_ticket(self.services.store, req.context.caller, ticket_id)
+        caller = req.context.caller
+        ticket = readable_ticket(self.services.store, caller, ticket_id)
         query = read_query(req, HistoryPageQuery)
         after = read_cursor(query, self.services.signing_key)
         wanted = HistoryQuery(order=query.order, limit=query.limit, offset=query.offset, after=after)
-        page = ticket_history(self.services.pool, self.services.store, ticket, wanted)
+        page = ticket_history(
+            self.services.pool, self.services.store, ticket, wanted, is_auditor=caller.is_auditor
+        )
         respond_with_page(req, resp, page, query, self.services)
 
 

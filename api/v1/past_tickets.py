@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from copy import copy
 from datetime import datetime
 from typing import Annotated
 
@@ -18,7 +16,8 @@ from api.v1.shapes import found_ticket
 from domain.access import Caller
 from domain.errors import Invalid, NotFound
 from domain.ticket import Ticket
-from projections.tickets import FoundTicket
+from infrastructure.storage.comment_log import past_comments
+from projections.tickets import COMMENTS_SHOWN, FoundTicket
 
 AS_OF = Annotated[
     datetime | None,
@@ -50,32 +49,44 @@ def past_row(services: Services, caller: Caller, ticket_id: str, query: MomentQu
     """The earlier state of the ticket, with current names.
 
     It is visible to callers who may see the ticket now, or could see it then; if the ticket is deleted now,
-    only to auditors. Raises NotFound for other callers, and if the ticket did not exist then.
+    only to auditors. Only auditors see the comments and files that were removed since, and former texts of
+    comments. Raises NotFound for other callers, and if the ticket did not exist then.
     """
     then, now = _then_and_now(services, ticket_id, query)
-    if not _may_see(caller, then, now):
+    if now is None or not _may_see(caller, then, now):
         raise NotFound("ticket")
-    if query.version is not None and now is not None and query.version > now.version:
+    if query.version is not None and query.version > now.version:
         raise NotFound(f"version of this ticket; the newest is {now.version}")
     if then is None or then.is_deleted:
         raise NotFound("ticket at that moment")
-    return found_ticket(services.pool, then)
+    known_at = then.version if caller.is_auditor else now.version
+    if not caller.is_auditor:
+        then.attachments = tuple(file for file in then.attachments if file in now.attachments)
+    comments = past_comments(
+        services.store,
+        then,
+        known_at,
+        include_internal=caller.role != "guest",
+        limit=COMMENTS_SHOWN,
+    )
+    return found_ticket(services.pool, then, comments)
 
 
 def _then_and_now(
     services: Services, ticket_id: str, query: MomentQuery
 ) -> tuple[Ticket | None, Ticket | None]:
-    events = services.store.history(Ticket, ticket_id)
+    store = services.store
+    now = store.find(Ticket, ticket_id)
+    if now is None:
+        return None, None
+    version = query.version or now.version
     if query.as_of is not None:
-        count = bisect_right(events, query.as_of, key=lambda event: event.occurred_at)
-    else:
-        count = query.version or len(events)
-    then = Ticket.fold(None, events[:count])
-    return then, Ticket.fold(copy(then), events[count:])
+        version = store.version_at(ticket_id, query.as_of, now.version)
+    return store.at_version(Ticket, ticket_id, min(version, now.version)), now
 
 
-def _may_see(caller: Caller, then: Ticket | None, now: Ticket | None) -> bool:
-    if now is None or (now.is_deleted and not caller.is_auditor):
+def _may_see(caller: Caller, then: Ticket | None, now: Ticket) -> bool:
+    if now.is_deleted and not caller.is_auditor:
         return False
     states = (now,) if then is None else (now, then)
     return any(caller.may_see_ticket(state.property_id, state.requester_id) for state in states)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from domain.access import Caller
 from domain.property import Address, Property
-from domain.ticket import Ticket
+from domain.ticket import Comment, Ticket
 from domain.user import User
+from infrastructure.storage.comment_log import PastComments
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from projections.tickets import FoundTicket, author_names, names_of
@@ -52,7 +55,7 @@ def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | No
     )
 
 
-def found_ticket(pool: Pool, ticket: Ticket) -> FoundTicket:
+def found_ticket(pool: Pool, ticket: Ticket, comments: PastComments) -> FoundTicket:
     """The ticket as the read tables show it once they have reached its version."""
     names = names_of(
         pool,
@@ -61,14 +64,7 @@ def found_ticket(pool: Pool, ticket: Ticket) -> FoundTicket:
         requester_id=ticket.requester_id,
         assignee_id=ticket.assignee_id,
     )
-    authors = author_names(pool, [comment.author_id for comment in ticket.comments])
-    comments = [
-        CommentView(
-            **shown_values(comment, CommentView),
-            user=Reference(comment.author_id, authors.get(comment.author_id, comment.author_id)),
-        )
-        for comment in ticket.comments
-    ]
+    authors = author_names(pool, list({comment.author_id for comment in comments.newest}))
     attachments = [
         AttachmentView(**shown_values(file, AttachmentView), url="", size=file.size_bytes)
         for file in ticket.attachments
@@ -83,9 +79,16 @@ def found_ticket(pool: Pool, ticket: Ticket) -> FoundTicket:
             **shown_values(ticket, TicketSummary),
             **names._asdict(),
             attachments=attachments,
-            comments=comments,
+            comments=[comment_view(each, authors) for each in comments.newest],
+            comments_count=comments.count,
         ),
     )
+
+
+def comment_view(comment: Comment, authors: Mapping[str, str]) -> CommentView:
+    """`authors` are the names of authors by id; an id without a name is used as the name."""
+    author = Reference(comment.author_id, authors.get(comment.author_id, comment.author_id))
+    return CommentView(**shown_values(comment, CommentView), user=author)
 
 
 def user_detail(user: User, properties: list[Reference]) -> UserDetail:

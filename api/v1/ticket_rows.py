@@ -9,33 +9,44 @@ from api.v1.shapes import found_ticket
 from domain.access import Caller
 from domain.errors import NotFound
 from domain.ticket import Ticket
-from projections.tickets import FoundTicket, NotYetProjected, get_ticket
+from infrastructure.storage.comment_log import past_comments
+from projections.tickets import COMMENTS_SHOWN, FoundTicket, NotYetProjected, get_ticket
 from projections.views import TicketDetail
 
 
-def visible_row(services: Services, caller: Caller, ticket_id: str) -> FoundTicket:
-    """The ticket. Raises NotFound if it is absent, deleted or not visible to the caller."""
-    row = _current_row(services, ticket_id)
+def visible_row(
+    services: Services, caller: Caller, ticket_id: str, *, comments: int = COMMENTS_SHOWN
+) -> FoundTicket:
+    """The ticket with at most `comments` of its newest comments, without internal ones for guests.
+
+    Raises NotFound if it is absent, deleted or not visible to the caller.
+    """
+    row = _current_row(services, ticket_id, caller.role != "guest", comments)
     if row is None or row.is_deleted or not caller.may_see_ticket(row.property_id, row.requester_id):
         raise NotFound("ticket")
     return row
 
 
-def visible_detail(services: Services, caller: Caller, row: FoundTicket) -> TicketDetail:
-    """The detail with the addresses of its files and, for guests, without internal comments."""
+def shown_detail(services: Services, row: FoundTicket) -> TicketDetail:
+    """The detail as the API shows it, with the addresses of its files."""
     detail = row.detail
-    detail.comments = [c for c in detail.comments if caller.role != "guest" or c.visibility == "public"]
     for comment in detail.comments:
-        comment.visibility = UNSET
+        comment.visibility = comment.edited_at = UNSET
     for attachment in detail.attachments:
         attachment.url = services.file_url(attachment.id)
     return detail
 
 
-def _current_row(services: Services, ticket_id: str) -> FoundTicket | None:
+def _current_row(
+    services: Services, ticket_id: str, include_internal: bool, comments: int
+) -> FoundTicket | None:
     """The ticket from the read tables or, if they still lag behind after a wait, from the log."""
+
+    def read() -> FoundTicket | None:
+        return get_ticket(services.pool, ticket_id, include_internal=include_internal, comments=comments)
+
     try:
-        row = get_ticket(services.pool, ticket_id)
+        row = read()
         if row is None or row.is_current:
             return row
         position = row.log_position
@@ -43,10 +54,15 @@ def _current_row(services: Services, ticket_id: str) -> FoundTicket | None:
         position = lag.position
     services.visibility.wait_for(position)
     try:
-        row = get_ticket(services.pool, ticket_id)
+        row = read()
         if row is None or row.is_current:
             return row
     except NotYetProjected:
         pass
     ticket = services.store.find(Ticket, ticket_id)
-    return None if ticket is None else found_ticket(services.pool, ticket)
+    if ticket is None:
+        return None
+    found = past_comments(
+        services.store, ticket, ticket.version, include_internal=include_internal, limit=comments
+    )
+    return found_ticket(services.pool, ticket, found)

@@ -18,7 +18,7 @@ from api.http.services import Services
 from api.v1 import examples
 from api.v1.past_tickets import AS_OF, MomentQuery, past_row, read_moment
 from api.v1.shapes import known_names, ticket_summary
-from api.v1.ticket_rows import visible_detail, visible_row
+from api.v1.ticket_rows import shown_detail, visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
 from domain.access import Caller
@@ -139,12 +139,16 @@ class TicketItem(Resource):
 
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
-            summary="Read a ticket with its comments and attachments",
-            description="Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An"
+            summary="Read a ticket with its newest comments and its attachments",
+            description="`comments` has the newest 100 comments, the oldest of them first;"
+            " `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others."
+            " Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An"
             " earlier state is visible to callers who may see the ticket now, or could see it then. If the"
             " ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role"
-            " staff or above. Names are current. The answer is 404 for a time before the ticket was opened"
-            " or while it was deleted, and for a version that does not exist.",
+            " staff or above. Names are current. Comments and files that were removed since, and former"
+            " texts of comments, are shown only to staff and above, with the scope `audit:read`. The answer"
+            " is 404 for a time before the ticket was opened or while it was deleted, and for a version that"
+            " does not exist.",
             roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
             query=MomentQuery,
@@ -184,7 +188,7 @@ class TicketItem(Resource):
         try:
             query = read_moment(req)
         except Invalid:  # 404 comes before 422
-            visible_row(self.services, caller, ticket_id)
+            visible_row(self.services, caller, ticket_id, comments=0)
             raise
         if query.as_of is not None or query.version is not None:
             row = past_row(self.services, caller, ticket_id, query)
@@ -194,7 +198,7 @@ class TicketItem(Resource):
         if row.version_can_be_etag and is_not_modified(req, row.version):
             resp.status = falcon.HTTP_304
             return
-        respond(resp, visible_detail(self.services, caller, row))
+        respond(resp, shown_detail(self.services, row))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         values = read_values(req, TicketChanges)

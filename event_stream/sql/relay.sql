@@ -29,8 +29,22 @@ SELECT position FROM relay.position;
 -- name: advance_mirror
 UPDATE relay.position SET position = %(position)s, published_at = now() WHERE position < %(position)s;
 
+-- name: advance_mirror_and_offsets
+UPDATE relay.position SET position = %(position)s, published_at = now(), offsets = %(offsets)s
+ WHERE position < %(position)s;
+
 -- name: reset_mirror
 UPDATE relay.position SET position = %(position)s, published_at = now();
+
+-- name: read_destination
+SELECT position, topic, topic_id, partitions, offsets FROM relay.position;
+
+-- name: record_destination
+UPDATE relay.position
+   SET topic = %(topic)s, topic_id = %(topic_id)s, partitions = %(partitions)s, offsets = %(offsets)s;
+
+-- name: read_key
+SELECT originator_id FROM es.stored_events WHERE notification_id = %(position)s;
 
 -- name: count_after
 SELECT count(*) FROM es.stored_events WHERE notification_id > %(position)s;

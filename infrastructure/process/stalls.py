@@ -18,15 +18,19 @@ import psycopg
 import structlog
 
 from infrastructure.process.following import Pause, take_leadership
-from infrastructure.storage.postgres import Connection, connect, named_queries
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, named_queries
 
 WATCH_KEY = 7_305_882  # the session advisory lock of the process that writes the log lines
 CHECK_SECONDS = 2.0
 STALL_SECONDS = 10.0
 FIRST_REPEAT_SECONDS, LAST_REPEAT_SECONDS = 20.0, 600.0
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5.0, 300.0
-FOLLOWERS = ["ticketing-projector", "ticketing-relay", "ticketing-webhook-consumer", "ticketing-notary"]
-_OPTIONS = "-c statement_timeout=5s"
+FOLLOWERS = [
+    *("ticketing-projector", "ticketing-relay", "ticketing-notary"),
+    *("ticketing-webhook-consumer", "ticketing-webhook-deliveries"),
+]
+# The server ends the session of a process that is frozen or lost, so that another one writes the log lines.
+_OPTIONS = f"-c statement_timeout=5s -c idle_session_timeout=30s {NOTICE_LOST_CLIENTS}"
 
 _sql = named_queries(Path(__file__).parent / "sql" / "stalls.sql")
 log = structlog.get_logger()

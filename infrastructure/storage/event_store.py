@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, ClassVar, LiteralString, TypeVar
 
@@ -19,6 +20,7 @@ from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 from domain.errors import NotFound
 from domain.events import StoredDomainEvent
+from infrastructure.ids import time_of
 from infrastructure.keys.keyed_hash import keyed_hash, read_hash_key
 from infrastructure.keys.privacy import (
     Encrypted,
@@ -38,6 +40,7 @@ from infrastructure.storage.recorder import (
     WatermarkRecorder,
 )
 from infrastructure.storage.snapshots import Snapshot, Snapshots, decode_events
+from infrastructure.storage.stored_snapshots import StoredSnapshots
 
 A = TypeVar("A", bound=Aggregate)
 B = TypeVar("B", bound=Aggregate)
@@ -46,6 +49,8 @@ MAX_VERSION = 2**63 - 1
 APPEND_SECONDS = 1.0  # how long an append is repeated while its connections fail
 COLLISION_SECONDS = 2.0  # how long commands on one aggregate run one at a time after a collision
 MAX_COLLISIONS = 1_024
+FIRST_READ_BACKWARDS, MOST_READ_BACKWARDS = 8, 128  # events
+CLOCK_DIFFERENCE = timedelta(minutes=5)  # between the hosts of the API
 
 encode = msgspec.json.Encoder().encode
 # Personal fields stay encrypted; EventStore.decrypt decrypts them.
@@ -106,7 +111,8 @@ class EventStore(Application[Any]):
         self._locks = locks
         self._collisions: dict[str, float] = {}
         super().__init__(env=self.env)
-        self._snapshots = Snapshots(self.recorder, self.decrypt)
+        stored = StoredSnapshots(self.recorder) if isinstance(self.recorder, WatermarkRecorder) else None
+        self._snapshots = Snapshots(self.recorder, self.decrypt, stored)
 
     def construct_recorder(self) -> WatermarkRecorder | InMemoryRecorder:
         if self._pool is None:
@@ -143,24 +149,58 @@ class EventStore(Application[Any]):
         events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
         return list(events) if events and isinstance(events[0], kind.first_event) else []
 
+    def read_events(self, aggregate_id: str, first: int, last: int) -> Sequence[DomainEvent]:
+        """Return the events of the versions `first` to `last`."""
+        recorded = self.recorder.select_recorded(aggregate_id, first, last)
+        return self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
+
+    def read_backwards(
+        self,
+        aggregate_id: str,
+        last: int = MAX_VERSION,
+        event_types: Sequence[str] | None = None,
+        *,
+        after: int = 0,
+    ) -> Iterator[DomainEvent]:
+        """Yield the events from the version `last` back to the one after the version `after`, or those of
+        these types. Reads ever more of them at a time, so that the newest ones are found fast."""
+        limit = FIRST_READ_BACKWARDS
+        while last > after:
+            rows = self.recorder.select_backwards(aggregate_id, after, last, limit, event_types)
+            yield from self.decrypt(decode_events(aggregate_id, [state for _, state in rows]))
+            if len(rows) < limit:
+                return
+            last = rows[-1][0] - 1
+            limit = min(limit * 4, MOST_READ_BACKWARDS)
+
     def at_version(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
         """Return the aggregate as it was at that version, or None if it has no such version."""
-        if version < 1:
-            return None
-        events = self.history(kind, aggregate_id, version)
-        return kind.fold(None, events) if len(events) == version else None
+        return self._snapshots.at_version(kind, aggregate_id, version) if version >= 1 else None
+
+    def version_at(self, aggregate_id: str, moment: datetime, newest: int) -> int:
+        """The last version up to `newest` whose event is not later than the moment; 0 if there is none."""
+        low, high = 0, newest
+        while low < high:  # times of events never decrease
+            middle = (low + high + 1) // 2
+            (event,) = self.read_events(aggregate_id, middle, middle)
+            low, high = (middle, high) if event.occurred_at <= moment else (low, middle - 1)
+        return low
 
     def outcome_of(self, kind: type[A], aggregate_id: str, command_id: str) -> A | None:
         """Return the aggregate after the events of that command, or None if no event of that command is
-        stored."""
-        recorded = self.recorder.select_recorded(aggregate_id, 1, MAX_VERSION)
-        events = self.decrypt(decode_events(aggregate_id, [state for _, state in recorded]))
-        versions = [event.originator_version for event in events if event.causation_id == command_id]
-        if not versions or not isinstance(events[0], kind.first_event):
-            return None
-        aggregate = kind.fold(None, events[: versions[-1]])
+        stored. Reads only events that are not older than the command."""
+        sent_at = time_of(command_id.partition("/")[0])
+        for event in self.read_backwards(aggregate_id):
+            if event.causation_id == command_id:
+                return self._outcome(kind, aggregate_id, event.originator_version)
+            if sent_at is not None and event.occurred_at < sent_at - CLOCK_DIFFERENCE:
+                break
+        return None
+
+    def _outcome(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
+        aggregate = self.at_version(kind, aggregate_id, version)
         if aggregate is not None:
-            aggregate.position = recorded[versions[-1] - 1][0]
+            ((aggregate.position, _),) = self.recorder.select_recorded(aggregate_id, version, version)
         return aggregate
 
     def done_before(self, kind: type[A], aggregate_id: str, context: Context) -> A | None:

@@ -46,7 +46,8 @@ def outcome_is_unknown(error: psycopg.Error) -> bool:
     """Whether a change may have been stored although it raised: the connection ended before the reply.
 
     The errors with which the server ends a connection (class 57P: shut down, killed, crashed) can follow a
-    commit, and so can those of a connection pooler that has lost the server (class 08). A statement that the server refused, and a pool without a free connection, stored nothing.
+    commit, and so can those of a connection pooler that has lost the server (class 08). A statement that the
+    server refused, and a pool without a free connection, stored nothing.
     """
     if isinstance(error, PoolTimeout):
         return False

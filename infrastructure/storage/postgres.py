@@ -5,6 +5,7 @@ Every wait for PostgreSQL has a limit (infrastructure/process/deadlines.py).
 
 from __future__ import annotations
 
+import math
 import re
 import select
 import time
@@ -16,7 +17,7 @@ from typing import Any, LiteralString, TypeVar, cast
 import psycopg
 from psycopg import sql
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -31,7 +32,8 @@ from infrastructure.process.deadlines import (
     this_thread,
 )
 from infrastructure.process.failures import describe_error
-from infrastructure.storage.session_settings import BASE, REQUEST_LIMITS, as_options, late_settings
+from infrastructure.storage.addresses import address, connect_seconds
+from infrastructure.storage.session_settings import REQUEST_LIMITS, as_options, late_settings
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
 _MIGRATION_LOCK = 7_305_871  # an arbitrary constant; allows one migration at a time
@@ -43,7 +45,12 @@ Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
 T = TypeVar("T")
 
 _WAKE_SECONDS = 0.1  # psycopg's default: how often a wait checks for Ctrl-C
+READ_ONLY_SECONDS = 1.0  # how long a pool uses a read-only session before it tries a new one
 _OVERDUE = "PostgreSQL did not answer in time; the connection is closed"
+
+
+class InRecovery(psycopg.errors.ReadOnlySqlTransaction):
+    """PostgreSQL is a standby or is starting. It refuses changes, and all access to unlogged tables."""
 
 
 class LimitedConnection(psycopg.Connection[TupleRow]):
@@ -88,7 +95,7 @@ class PooledConnection(LimitedConnection):
     """A connection that reuses one cursor: creating one takes a quarter of the time of a short statement."""
 
     limit_seconds = REQUEST_SECONDS
-    is_read_only = False  # a statement of this session was refused because of that
+    opened_at = 0.0
     _cursor: psycopg.Cursor[TupleRow] | None = None
 
     def fetch(
@@ -97,11 +104,7 @@ class PooledConnection(LimitedConnection):
         """All rows of a statement, received in binary format."""
         if self._cursor is None:
             self._cursor = self.cursor(binary=True)
-        try:
-            return self._cursor.execute(statement, parameters).fetchall()
-        except psycopg.errors.ReadOnlySqlTransaction:
-            self.is_read_only = True
-            raise
+        return self._cursor.execute(statement, parameters).fetchall()
 
     def close_if_ended(self) -> bool:
         """Close this idle connection if the server has closed it; return whether it is closed. Checks the
@@ -112,6 +115,15 @@ class PooledConnection(LimitedConnection):
             while waiting.poll(0):
                 self.pgconn.consume_input()
         except psycopg.OperationalError:
+            self.close()
+        return self.closed
+
+    def close_if_read_only(self) -> bool:
+        """Close this idle connection if its session is read-only and not new; return whether it is closed. A
+        new session may have another setting, or another server. The server has reported both values."""
+        status = self.pgconn.parameter_status
+        is_read_only = b"on" in (status(b"default_transaction_read_only"), status(b"in_hot_standby"))
+        if is_read_only and time.monotonic() - self.opened_at > READ_ONLY_SECONDS:
             self.close()
         return self.closed
 
@@ -138,21 +150,21 @@ class Pool(ConnectionPool[PooledConnection]):
         conn = self._open_connection(timeout)
         try:
             yield conn
-        except psycopg.errors.ReadOnlySqlTransaction:
-            conn.is_read_only = True
-            raise
+        except psycopg.errors.FeatureNotSupported as error:
+            if conn.info.parameter_status("in_hot_standby") != "on":
+                raise
+            raise InRecovery("PostgreSQL is in recovery, in which unlogged tables cannot be read") from error
         finally:
-            if conn.is_read_only:  # a new session may have another setting, or another server
-                conn.close()
             self.putconn(conn)
             if conn.is_overdue:
                 self._breaker.suspect()
 
     def _open_connection(self, timeout: float | None) -> PooledConnection:
-        """A connection that the server has not closed; a restart of the server closes all idle ones."""
+        """A connection that the server has not closed (a restart closes all idle ones), and that can write if
+        the database can be written."""
         for _ in range(self.max_size):
             conn = self._take_connection(timeout)
-            if not conn.close_if_ended():
+            if not conn.close_if_ended() and not conn.close_if_read_only():
                 return conn
             self.putconn(conn)
         return self._take_connection(timeout)
@@ -176,20 +188,9 @@ class Pool(ConnectionPool[PooledConnection]):
             self.putconn(conn)
 
 
-REQUEST_TIMEOUTS = as_options(REQUEST_LIMITS)
 # For connections that hold a lock: if the host of the client is lost, the server soon closes the connection,
 # which releases the lock.
 NOTICE_LOST_CLIENTS = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-CONNECT_SECONDS = 3
-LEAST_CONNECT_SECONDS = 2  # the least that psycopg and libpq accept
-# For all connections: no thread waits longer than about twenty seconds if the host of the server is lost.
-_NOTICE_LOST_SERVERS = {
-    "connect_timeout": CONNECT_SECONDS,  # for each host in the connection string
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
 
 
 def named_queries(path: Path) -> dict[str, LiteralString]:
@@ -218,7 +219,7 @@ def connect(
     """
     began = time.monotonic()
     complete = address(dsn, application=application, options=options, is_pooled=is_pooled)
-    conninfo = make_conninfo(complete, connect_timeout=_connect_seconds(dsn))
+    conninfo = make_conninfo(complete, connect_timeout=connect_seconds(dsn))
     if is_pooled:
         others["prepare_threshold"] = None
     try:
@@ -253,6 +254,16 @@ def fetch_value(
     return default if value is None else cast(T, value)
 
 
+def _begin(conn: PooledConnection) -> None:
+    complete_settings(conn)
+    conn.opened_at = time.monotonic()
+
+
+def _begin_pooled(conn: PooledConnection) -> None:
+    """Never take the session for read-only: a pooler gives other sessions than the one it has reported."""
+    conn.opened_at = math.inf
+
+
 async def connect_async(
     dsn: str, *, application: str, options: str = "", **others: Any
 ) -> LimitedAsyncConnection:
@@ -268,29 +279,6 @@ async def connect_async(
     return conn
 
 
-def _connect_seconds(dsn: str) -> int:
-    """The connect_timeout for each host in the connection string; they are tried one after the other."""
-    hosts = str(conninfo_to_dict(dsn).get("host") or "").count(",") + 1
-    seconds = int(seconds_left(CONNECT_SECONDS * hosts) / hosts)
-    if seconds < LEAST_CONNECT_SECONDS:
-        raise DeadlineExceeded("No time is left to connect to PostgreSQL")
-    return seconds
-
-
-def address(dsn: str, *, application: str, options: str = "", is_pooled: bool = False) -> str:
-    """The connection string with the parameters of all our connections. `options` are session settings, which
-    take precedence over the base settings, and these over options in `dsn`. A pooler gets none of them: it
-    would refuse or ignore them."""
-    given = str(conninfo_to_dict(dsn).get("options") or "")
-    return make_conninfo(
-        dsn,
-        application_name=application,
-        client_encoding="UTF8",
-        options=given if is_pooled else " ".join(filter(None, (given, as_options(BASE), options))),
-        **_NOTICE_LOST_SERVERS,
-    )
-
-
 def make_pool(
     dsn: str, *, application: str, max_size: int, min_size: int = 1, is_pooled: bool = False
 ) -> Pool:
@@ -304,9 +292,9 @@ def make_pool(
     probes with one of its connections, so `max_size` must exceed the number of threads that use the pool.
     """
     return Pool(
-        address(dsn, application=application, options=REQUEST_TIMEOUTS, is_pooled=is_pooled),
+        address(dsn, application=application, options=as_options(REQUEST_LIMITS), is_pooled=is_pooled),
         kwargs={"autocommit": True, "prepare_threshold": None if is_pooled else 1},
-        configure=None if is_pooled else complete_settings,
+        configure=_begin_pooled if is_pooled else _begin,
         min_size=min_size,
         max_size=max_size,
         timeout=1.0,

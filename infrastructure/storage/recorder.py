@@ -56,9 +56,15 @@ _SELECT_STATES_OF_BOTH: LiteralString = (
     "(SELECT false, state FROM es.stored_events"
     "  WHERE originator_id = %b AND originator_version > %b ORDER BY originator_version)"
 )
-_SELECT_RECORDED: LiteralString = (
-    "SELECT notification_id, state FROM es.stored_events "
-    "WHERE originator_id = %b AND originator_version BETWEEN %b AND %b ORDER BY originator_version"
+_SELECT_RECORDED: LiteralString = """
+SELECT notification_id, state FROM es.stored_events
+ WHERE originator_id = %b AND originator_version BETWEEN %b AND %b ORDER BY originator_version
+"""
+_SELECT_BACKWARDS: LiteralString = (
+    "SELECT originator_version, state FROM es.stored_events "
+    "WHERE originator_id = %b AND originator_version > %b AND originator_version <= %b"
+    "  AND topic = ANY(coalesce(%b::text[], ARRAY[topic])) "
+    "ORDER BY originator_version DESC LIMIT %b"
 )
 _SELECT_EVENTS: LiteralString = (
     "SELECT originator_id, originator_version, topic, state FROM es.stored_events "
@@ -213,6 +219,15 @@ class WatermarkRecorder(ApplicationRecorder):
         with self.connection() as conn:
             return conn.fetch(_SELECT_RECORDED, (originator_id, first, last))
 
+    def select_backwards(
+        self, originator_id: str, after: int, last: int, limit: int, topics: Sequence[str] | None
+    ) -> list[tuple[int, bytes]]:
+        """Version and stored bytes of at most `limit` events after the version `after` and up to `last`, the
+        newest first."""
+        parameters = (originator_id, after, last, list(topics or ()) or None, limit)
+        with self.connection() as conn:
+            return conn.fetch(_SELECT_BACKWARDS, parameters)
+
     def select_events(
         self,
         originator_id: Any,
@@ -289,6 +304,14 @@ class InMemoryRecorder(POPOApplicationRecorder):
         self, first: tuple[str, int], second: tuple[str, int]
     ) -> tuple[list[bytes], list[bytes]]:
         return self.select_states(*first), self.select_states(*second)
+
+    def select_backwards(
+        self, originator_id: str, after: int, last: int, limit: int, topics: Sequence[str] | None
+    ) -> list[tuple[int, bytes]]:
+        """Return version and stored bytes, as in PostgreSQL."""
+        events = self.select_events(originator_id, gt=after, lte=last, desc=True)
+        wanted = [event for event in events if topics is None or event.topic in topics]
+        return [(event.originator_version, event.state) for event in wanted[:limit]]
 
     def select_recorded(self, originator_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
         """Return position and stored bytes, as in PostgreSQL; every position is 0."""

@@ -51,7 +51,7 @@ OF_POOLER: dict[str, str] = BASE | REQUEST_LIMITS
 # Settings that older servers lack. They cannot be startup options, because an unknown one is refused.
 NEWER: dict[str, str] = {
     "transaction_timeout": "0",  # PostgreSQL 17
-    "restrict_nonsystem_relation_kind": "",  # the minor versions of August 2024
+    "restrict_nonsystem_relation_kind": "",
 }
 # libpq sends these after the startup options, if the environment has PGTZ or PGDATESTYLE.
 _OF_ENVIRONMENT = ("TimeZone", "DateStyle")

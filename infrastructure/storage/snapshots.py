@@ -12,14 +12,18 @@ import msgspec
 
 from domain.aggregate import Aggregate, DomainEvent
 from domain.events import StoredDomainEvent
+from infrastructure.storage.stored_snapshots import EVERY, StoredSnapshots, StoredState
 
 MAX_SNAPSHOTS = 512
-MAX_BYTES = 32 * 1024 * 1024  # of events of all aggregates together
-MAX_BYTES_OF_ONE = 2 * 1024 * 1024  # of events; an aggregate with more is read as a whole each time
+MAX_BYTES = 32 * 1024 * 1024  # of all aggregates together
+MAX_BYTES_OF_ONE = 2 * 1024 * 1024  # an aggregate with more is read again each time
+MEASURED_BYTES = 64 * 1024  # an aggregate with fewer bytes of events counts as having as many bytes
+NEWEST = 2**63 - 1  # a version after every version
 
 A = TypeVar("A", bound=Aggregate)
 B = TypeVar("B", bound=Aggregate)
 
+_encode = msgspec.json.Encoder().encode
 _decode_list: Callable[[bytes], Sequence[DomainEvent]] = msgspec.json.Decoder(list[StoredDomainEvent]).decode
 
 
@@ -49,7 +53,8 @@ class StateReader(Protocol):
 
 
 class Snapshot(NamedTuple, Generic[A]):
-    """An aggregate at one version, the stored bytes of its last event, and the size of all its events."""
+    """An aggregate at one version, the stored bytes of its last event, and its size: that of its events or,
+    if these are many, that of its state."""
 
     aggregate: A
     last_state: bytes
@@ -64,10 +69,15 @@ class Snapshots:
     """
 
     def __init__(
-        self, reader: StateReader, decrypt: Callable[[Sequence[DomainEvent]], Sequence[DomainEvent]]
+        self,
+        reader: StateReader,
+        decrypt: Callable[[Sequence[DomainEvent]], Sequence[DomainEvent]],
+        stored: StoredSnapshots | None = None,
     ) -> None:
+        """`stored` has snapshots of other processes, for aggregates with `has_stored_snapshots`."""
         self._reader = reader
         self._decrypt = decrypt
+        self._stored = stored
         self._snapshots: OrderedDict[str, Snapshot[Any]] = OrderedDict()
         self._size_bytes = 0
         self._lock = threading.Lock()
@@ -75,8 +85,18 @@ class Snapshots:
     def read(self, kind: type[A], aggregate_id: str) -> A | None:
         """A new copy of the aggregate, or None when no aggregate of that kind has that id."""
         snapshot = self._find(kind, aggregate_id)
+        if snapshot is None:
+            return self._read_anew(kind, aggregate_id)
         states = self._reader.select_states(aggregate_id, _version_before(snapshot))
         return self._catch_up(kind, aggregate_id, snapshot, states)
+
+    def at_version(self, kind: type[A], aggregate_id: str, version: int) -> A | None:
+        """The aggregate as it was at that version, or None if it has no such version."""
+        base, states = self._read_log(kind, aggregate_id, version)
+        aggregate = base and base.aggregate
+        if states:
+            aggregate, _ = self._fold(kind, aggregate_id, aggregate, states)
+        return aggregate if aggregate is not None and aggregate.version == version else None
 
     def read_both(
         self, first: type[A], first_id: str, second: type[B], second_id: str
@@ -107,23 +127,60 @@ class Snapshots:
         if snapshot is not None:
             if states and states[0] == snapshot.last_state:
                 return self._advance(kind, aggregate_id, snapshot, states[1:])
-            states = self._reader.select_states(aggregate_id, 0)
+            return self._read_anew(kind, aggregate_id)
         return self._advance(kind, aggregate_id, None, states) if states else None
+
+    def _read_anew(self, kind: type[A], aggregate_id: str) -> A | None:
+        base, states = self._read_log(kind, aggregate_id, NEWEST)
+        return self._advance(kind, aggregate_id, base, states) if base or states else None
+
+    def _read_log(
+        self, kind: type[A], aggregate_id: str, up_to: int
+    ) -> tuple[Snapshot[A] | None, list[bytes]]:
+        """The newest stored snapshot up to the version `up_to`, if any, and the later events up to it."""
+        if self._stored is None or not kind.has_stored_snapshots:
+            return None, self._reader.select_states(aggregate_id, 0)[:up_to]
+        aggregate, states = self._stored.read(kind, aggregate_id, up_to)
+        if aggregate is None:
+            return None, states
+        last_state, *newer = states
+        return Snapshot(aggregate, last_state, len(_encode(aggregate))), newer
 
     def _advance(
         self, kind: type[A], aggregate_id: str, snapshot: Snapshot[A] | None, newer: list[bytes]
     ) -> A | None:
         aggregate = None if snapshot is None else _copy_of(snapshot.aggregate)
         if newer:
-            events = self._decrypt(decode_events(aggregate_id, newer))
-            if aggregate is None and not isinstance(events[0], kind.first_event):
+            aggregate, size_bytes = self._fold(kind, aggregate_id, aggregate, newer)
+            if aggregate is None:
                 return None
-            aggregate = kind.fold(aggregate, events)
-            size_bytes = (snapshot.size_bytes if snapshot else 0) + sum(map(len, newer))
+            size_bytes += snapshot.size_bytes if snapshot else 0
+            if size_bytes > MEASURED_BYTES:
+                size_bytes = len(_encode(aggregate))
             snapshot = Snapshot(_copy_of(aggregate), newer[-1], size_bytes)
         if snapshot is not None:
             self._store(snapshot)
         return aggregate
+
+    def _fold(
+        self, kind: type[A], aggregate_id: str, aggregate: A | None, states: list[bytes]
+    ) -> tuple[A | None, int]:
+        """Apply the stored events to the aggregate, and store it at every hundredth version. Returns it, or
+        None if the events are those of another kind, and the size of the events."""
+        events = self._decrypt(decode_events(aggregate_id, states))
+        if aggregate is None and not isinstance(events[0], kind.first_event):
+            return None, 0
+        size_bytes = sum(map(len, states))
+        if self._stored is None or not kind.has_stored_snapshots:
+            return kind.fold(aggregate, events), size_bytes
+        reached: list[StoredState] = []
+        for event, state in zip(events, states, strict=True):
+            aggregate = kind.fold(aggregate, [event])
+            if aggregate is not None and event.originator_version % EVERY == 0:
+                reached.append(StoredState(_copy_of(aggregate), state))
+        if reached:
+            self._stored.insert(kind, aggregate_id, reached)
+        return aggregate, size_bytes
 
     def _store(self, snapshot: Snapshot[Any]) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from api.http.resource import Resource
 from pages.panel.checks import Checks
 from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
+from pages.panel.comments import CommentEditing, CommentRemoval, FileRemoval, TicketComments
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.overview import Overview
 from pages.panel.own_password import OwnPassword
@@ -21,7 +22,6 @@ from pages.panel.person_access import (
 from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
 from pages.panel.ticket_history import TicketHistoryPage
 from pages.panel.tickets import (
-    TicketComments,
     TicketDeletion,
     TicketItem,
     TicketList,
@@ -45,6 +45,9 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/tickets/new", TicketOpening),
     ("/admin/tickets/{ticket_id}", TicketItem),
     ("/admin/tickets/{ticket_id}/comments", TicketComments),
+    ("/admin/tickets/{ticket_id}/comments/{comment_id}", CommentEditing),
+    ("/admin/tickets/{ticket_id}/comments/{comment_id}/remove", CommentRemoval),
+    ("/admin/tickets/{ticket_id}/attachments/{attachment_id}/remove", FileRemoval),
     ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
     ("/admin/tickets/{ticket_id}/delete", TicketDeletion),
     ("/admin/tickets/{ticket_id}/restore", TicketRestoring),

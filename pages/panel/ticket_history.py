@@ -30,6 +30,9 @@ _ACTIONS = {
     "ticket.moved": "moved the ticket",
     "ticket.commented": "commented",
     "ticket.file_attached": "attached a file",
+    "ticket.comment_edited": "edited a comment",
+    "ticket.comment_removed": "removed a comment",
+    "ticket.file_removed": "removed a file",
     "ticket.deleted": "deleted the ticket",
     "ticket.restored": "restored the ticket",
 }
@@ -72,7 +75,7 @@ class TicketHistoryPage(PanelPage):
         caller, pool = req.context.caller, self.services.pool
         ticket = readable_ticket(self.services.store, caller, ticket_id)
         query = HistoryQuery(order="desc", limit=filters.limit, offset=filters.offset)
-        page = ticket_history(pool, self.services.store, ticket, query)
+        page = ticket_history(pool, self.services.store, ticket, query, is_auditor=caller.is_auditor)
         self.show(
             req,
             resp,
@@ -155,8 +158,9 @@ def _member(value: Any) -> str | None:
     if value is None:
         return None
     if "filename" in value:
-        return str(value["filename"])
-    return f"{value['text']} (internal)" if value["visibility"] == "internal" else str(value["text"])
+        return str(value["filename"] or "removed")
+    text = "removed or edited" if value["text"] is None else str(value["text"])
+    return f"{text} (internal)" if value["visibility"] == "internal" else text
 
 
 def _value(value: Any, names: dict[str, str]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import falcon
@@ -16,7 +18,6 @@ from commands.tickets import (
     NewTicket,
     TicketChanges,
     change_ticket,
-    comment_on_ticket,
     delete_ticket,
     restore_ticket,
 )
@@ -38,7 +39,6 @@ from pages.panel.page import (
     page_of,
     pages_of,
     read_filters,
-    refused_form,
     status_of,
     typed_filters,
 )
@@ -51,6 +51,7 @@ from projections.choices import (
 )
 from projections.ticket_query import Order, Sort, TicketQuery
 from projections.tickets import FoundTicket, list_tickets
+from projections.views import CommentView
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id",))
 NEW_COMMENT = first_values(NewComment)
@@ -146,6 +147,12 @@ def _only(choices: Choices) -> str | None:
     return choices.items[0].id if len(choices.items) == 1 else None
 
 
+def may_take_back(req: falcon.Request) -> Callable[[CommentView], bool]:
+    """A function for templates: whether the caller may edit and remove a comment."""
+    caller, now = req.context.caller, datetime.now(UTC)
+    return lambda comment: caller.may_take_back(comment.user.id, comment.created_at, now)
+
+
 class TicketPage(PanelPage):
     """Base of the pages of one ticket."""
 
@@ -162,8 +169,8 @@ class TicketPage(PanelPage):
         """Show the ticket with its two forms. `work` and `comment` are refused forms to show again."""
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
+        ticket = self.services.store.load(Ticket, row.detail.id)
         if work is None:
-            ticket = self.services.store.load(Ticket, row.detail.id)
             work = ShownForm(work_values(ticket), version=ticket.version)
         self.show(
             req,
@@ -177,8 +184,19 @@ class TicketPage(PanelPage):
             assignees=self._assignees(req, row),
             units=unit_choices(self.services.pool, row.property_id),
             work=work,
+            removable=self._removable_files(req, ticket),
+            may_take_back=may_take_back(req),
             commenting=comment or ShownForm(NEW_COMMENT),
         )
+
+    def _removable_files(self, req: falcon.Request, ticket: Ticket) -> set[str]:
+        """The ids of the files that the caller may remove."""
+        caller, now = req.context.caller, datetime.now(UTC)
+        return {
+            file.id
+            for file in ticket.attachments
+            if caller.may_take_back(file.author_id, file.created_at, now)
+        }
 
     def _assignees(self, req: falcon.Request, row: FoundTicket) -> Choices:
         """The people to whom the ticket may be assigned, and the current assignee."""
@@ -229,25 +247,6 @@ class TicketItem(TicketPage):
         values = SentValues(given, TicketChanges, details)
         expected = frozenset((edit.version,))
         return change_ticket(self.services.store, row.detail.id, values, self.command(req), expected)
-
-
-class TicketComments(TicketPage):
-    operations: ClassVar[dict[str, PageOperation]] = {
-        "POST": page_of("staff", "Comment on a ticket", form_page="/admin/tickets/{ticket_id}")
-    }
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        form = req.context.form
-        given = {"text": form.prose("text"), "visibility": form.value("visibility")}
-        try:
-            values = SentValues(given, NewComment)
-            ticket = comment_on_ticket(self.services.store, ticket_id, values, self.command(req))
-        except REFUSALS as refusal:
-            row = visible_row(self.services, req.context.caller, ticket_id)
-            again = refused_form(NEW_COMMENT, form, refusal)
-            self.show_ticket(req, resp, row, status=status_of(refusal), comment=again)
-            return
-        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added", after=ticket)
 
 
 def work_values(ticket: Ticket) -> FormValues:

@@ -1,5 +1,6 @@
 -- name: list_tickets_as_of
--- An empty page is one row with the total and nulls. Names are current. If title or description were
+-- An empty page is one row with the total and nulls. Names are current, and so are the numbers of comments, which
+-- lists do not show. If title or description were
 -- replaced since, the texts as of the time are the first ones in past_texts that ended after it.
 WITH {found} page AS (
     SELECT t.*
@@ -8,7 +9,7 @@ WITH {found} page AS (
      ORDER BY {order}
      LIMIT %(limit)s OFFSET %(offset)s
 ), named AS (
-    SELECT t.*, true AS names_changed,
+    SELECT t.*, true AS names_changed, n.comments_count, n.internal_comments_count,
            coalesce(x.title, n.title) AS title, coalesce(x.description, n.description) AS description,
            coalesce(p.name, t.property_id) AS property_name, coalesce(u.name, t.unit_id) AS unit_name,
            coalesce(q.name, k.name, t.requester_id) AS requester_name,

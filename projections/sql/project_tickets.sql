@@ -37,11 +37,8 @@ UPDATE tickets t
   FROM json_populate_recordset(NULL::tickets, %(rows)s::json) r
  WHERE t.id = r.id;
 
--- name: insert_comments
-INSERT INTO comments ({comments})
-SELECT {comments}
-  FROM json_populate_recordset(NULL::comments, %(rows)s::json)
-    ON CONFLICT (id) DO NOTHING;
+-- name: delete_attachments
+DELETE FROM attachments WHERE id = ANY(%(ids)s);
 
 -- name: insert_attachments
 INSERT INTO attachments ({attachments})

@@ -78,6 +78,8 @@ CREATE TABLE tickets (
     assignee_id text,
     assignee_name text,
     is_deleted boolean NOT NULL,
+    comments_count integer NOT NULL,
+    internal_comments_count integer NOT NULL,
     names_changed boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -124,7 +126,9 @@ CREATE TABLE comments (
     text text NOT NULL,
     visibility text NOT NULL,
     author_id text NOT NULL,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    text_version bigint NOT NULL,
+    edited_at timestamptz
 );
 CREATE INDEX comments_author_id_idx ON comments (author_id);
 

@@ -24,32 +24,41 @@ UNION ALL
   WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s))
 
 -- name: find_as_of
--- The tickets whose parts at the time fulfil every required condition and no excluded one.
-WITH matches AS MATERIALIZED (
+-- The tickets whose parts at the time fulfil every required condition and no excluded one. All required conditions are
+-- fulfilled within a document, unless a part without document fulfils one of them.
+WITH conditions AS (
+    SELECT * FROM unnest(%(required)s::text[]::tsquery[] || %(excluded)s::text[]::tsquery[])
+                  WITH ORDINALITY AS c (condition, number)
+), candidates AS MATERIALIZED (
+    SELECT ticket_id FROM read.search_documents WHERE search @@ %(all_required)s::tsquery
+    UNION
+    SELECT ticket_id FROM read.search_parts WHERE NOT in_document AND search @@ %(any_required)s::tsquery
+    UNION
+    SELECT id FROM read.tickets WHERE cardinality(%(required)s::text[]) = 0
+), matches AS MATERIALIZED (
     SELECT p.ticket_id, c.number
-      FROM unnest(%(required)s::text[]::tsquery[] || %(excluded)s::text[]::tsquery[])
-           WITH ORDINALITY AS c (condition, number)
-     CROSS JOIN LATERAL (
-           -- Parts within a document are found by the index of the documents.
-           SELECT i.ticket_id, i.part_id, i.began_at, i.ended_at, i.visibility
-             FROM read.search_documents d
-             JOIN read.search_parts i ON i.ticket_id = d.ticket_id AND i.in_document AND i.search @@ c.condition
-            WHERE d.search @@ c.condition
-           UNION ALL
-           SELECT ticket_id, part_id, began_at, ended_at, visibility
-             FROM read.search_parts
-            WHERE NOT in_document AND search @@ c.condition) p
-     WHERE p.began_at <= %(as_of)s AND p.ended_at > %(as_of)s AND p.visibility = ANY(%(visibilities)s)
-       -- The texts in force at the time are those that ended first after it.
-       AND (p.part_id <> '' OR NOT EXISTS (
-           SELECT FROM read.search_parts e
-            WHERE e.ticket_id = p.ticket_id AND e.part_id = '' AND e.ended_at > %(as_of)s AND e.ended_at < p.ended_at))
+      FROM candidates d
+      JOIN read.search_parts p ON p.ticket_id = d.ticket_id
+      JOIN conditions c ON p.search @@ c.condition
+     WHERE p.in_document AND {in_force}
+    UNION ALL
+    SELECT p.ticket_id, c.number
+      FROM conditions c
+      JOIN read.search_parts p ON p.search @@ c.condition
+     WHERE NOT p.in_document AND {in_force}
 )
 (SELECT ticket_id FROM matches
   WHERE number <= cardinality(%(required)s::text[])
   GROUP BY ticket_id
  HAVING count(DISTINCT number) = cardinality(%(required)s::text[])
  UNION ALL
- SELECT id FROM read.tickets WHERE cardinality(%(required)s::text[]) = 0)
+ SELECT ticket_id FROM candidates WHERE cardinality(%(required)s::text[]) = 0)
 EXCEPT
 SELECT ticket_id FROM matches WHERE number > cardinality(%(required)s::text[])
+
+-- name: in_force
+-- Of the texts of a ticket, those that ended first after the time were in force.
+p.began_at <= %(as_of)s AND p.ended_at > %(as_of)s AND p.visibility = ANY(%(visibilities)s)
+AND (p.part_id <> '' OR NOT EXISTS (
+    SELECT FROM read.search_parts e
+     WHERE e.ticket_id = p.ticket_id AND e.part_id = '' AND e.ended_at > %(as_of)s AND e.ended_at < p.ended_at))

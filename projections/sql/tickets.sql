@@ -21,17 +21,18 @@ t.assignee_id IS NOT NULL AND NOT EXISTS (
        AND (worker.role = 'admin' OR worker.role <> 'guest' AND worker.property_ids @> ARRAY[t.property_id]))
 
 -- name: get_ticket
--- The ticket's row in the read tables, and the newest version in the log.
+-- The ticket's row in the read tables, the newest version in the log, and the newest comments, the oldest first.
 SELECT {columns}, e.originator_version, e.notification_id, e.topic,
        (SELECT json_agg(json_build_object(
                    'id', c.id, 'text', c.text, 'visibility', c.visibility,
                    'user', json_build_object('id', c.author_id, 'name', coalesce(u.name, k.name, c.author_id)),
                    'created_at', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
                    ORDER BY c.ticket_version)::text
-          FROM read.comments c
+          FROM (SELECT * FROM read.comments
+                 WHERE ticket_id = t.id AND visibility = ANY(%(visibilities)s)
+                 ORDER BY ticket_version DESC LIMIT %(comments)s) c
           LEFT JOIN read.users u ON u.id = c.author_id
-          LEFT JOIN access.services k ON k.id = c.author_id
-         WHERE c.ticket_id = t.id),
+          LEFT JOIN access.services k ON k.id = c.author_id),
        (SELECT json_agg(json_build_object(
                    'id', a.id, 'filename', a.filename, 'url', '', 'size', a.size_bytes,
                    'content_type', a.content_type,
@@ -42,21 +43,6 @@ SELECT {columns}, e.originator_version, e.notification_id, e.topic,
   FROM (SELECT originator_version, notification_id, topic FROM es.stored_events
          WHERE originator_id = %(id)s ORDER BY originator_version DESC LIMIT 1) e
   LEFT JOIN read.tickets t ON t.id = %(id)s;
-
--- name: list_comments
-WITH page AS (
-    SELECT {columns}, coalesce(u.name, k.name, c.author_id) AS author_name
-      FROM read.comments c
-      LEFT JOIN read.users u ON u.id = c.author_id
-      LEFT JOIN access.services k ON k.id = c.author_id
-     WHERE c.ticket_id = %(ticket_id)s AND c.visibility = ANY(%(visibilities)s)
-     ORDER BY c.ticket_version
-     LIMIT %(limit)s OFFSET %(offset)s
-)
-SELECT (SELECT count(*) FROM read.comments
-         WHERE ticket_id = %(ticket_id)s AND visibility = ANY(%(visibilities)s)),
-       c.*
-  FROM (VALUES (1)) one LEFT JOIN page c ON true ORDER BY c.ticket_version;
 
 -- name: list_attachments
 SELECT {columns} FROM read.attachments a WHERE a.ticket_id = %(ticket_id)s ORDER BY a.ticket_version;

@@ -59,18 +59,26 @@ def create_objects(site: Site) -> dict[str, str]:
     ticket = site.ticket("guest", description="First line\nSecond line " + "long " * 80)
     staff = site.client("staff")
     staff.patch(f"/v1/tickets/{ticket['id']}", json={"status": "in_progress", "assigned_to": "user101"})
-    staff.post(f"/v1/tickets/{ticket['id']}/comments", json={"text": "W" * 200, "visibility": "internal"})
     site.key(role="staff", name="K" * 120)
     with site.pool.connection() as conn:
         (key_id,) = conn.execute("SELECT max(id) FROM access.api_keys").fetchone()
     return {
         "ticket_id": ticket["id"],
+        **comment_with_file(site, ticket["id"]),
         "user_id": "user101",
         "property_id": "abc123",
         "key_id": key_id,
         "client_id": make_app(site.store, name="To look at").client_id,
         **_create_webhook(site),
     }
+
+
+def comment_with_file(site: Site, ticket_id: str) -> dict[str, str]:
+    """Comment on the ticket and attach a file as a member of staff; return both ids."""
+    client, path = site.client("staff"), f"/v1/tickets/{ticket_id}"
+    comment = client.post(f"{path}/comments", json={"text": "W" * 200, "visibility": "internal"})
+    file = client.post(f"{path}/attachments", files={"file": ("F" * 200, b"hello", "text/plain")})
+    return {"comment_id": comment.json()["data"]["id"], "attachment_id": file.json()["data"]["id"]}
 
 
 def _create_webhook(site: Site) -> dict[str, str]:

@@ -24,6 +24,12 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "as_of",  # must not be in the future, see below
 }
 
+# Fields that a schema can check except for this reason.
+OTHER_REASONS = {
+    "name": "has a unit with this name already",
+    "q": "must contain a letter or a digit",  # of any script
+}
+
 LONG = 10_000
 
 
@@ -58,5 +64,8 @@ def valid_data_is_refused_only_for_what_a_schema_cannot_say(ctx: Any, response: 
     unexpected = error["details"].keys() - KNOWN_TO_THE_SERVER_ONLY
     if "as_of" in error["details"] and "future" not in error["details"]["as_of"][0]:
         unexpected.add("as_of")
+    for field, reason in OTHER_REASONS.items():
+        if reason in error["details"].get(field, [""])[0]:
+            unexpected.discard(field)
     assert error["details"], f"valid data was refused without a reason: {error}"
     assert not unexpected, f"valid data was refused: {error}"

@@ -25,7 +25,7 @@ CLOSED = {
     "api_key.issued": {"scopes", "property_ids"},
     "audit.read": {"route", "filters"},  # filters are validated and no page shows them
     "access.denied": {"method", "route", "code"},
-    "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role"},
+    "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role", "origins"},
     "oauth_grant.given": {"scopes"},
     "property.unit_added": set(),
     "ticket.opened": {"category", "priority"},
@@ -78,13 +78,18 @@ def fill(site: Site, receiver: Receiver) -> Filled:
         assert admin.patch(f"/v1/tickets/{ticket['id']}", json=changes).status_code == 200
     path = f"/v1/tickets/{tickets[0]['id']}"
     assert admin.post(f"{path}/comments", json={"text": mark("comment")}).status_code == 201
+    comment_id = admin.post(f"{path}/comments", json={"text": "Plain"}).json()["data"]["id"]
+    edited = {"text": mark("edited comment")}
+    assert admin.patch(f"{path}/comments/{comment_id}", json=edited).status_code == 200
     texts["file"] = "<img src=x onerror=window.ran=1>.jpg"  # without a slash, which would end a folder name
     file = {"file": (texts["file"], b"\xff\xd8\xff\xe0", "image/jpeg")}
-    assert admin.post(f"{path}/attachments", files=file).status_code == 201
+    attachment_id = admin.post(f"{path}/attachments", files=file).json()["data"]["id"]
     site.key(name=mark("key"), role="staff")
     app = make_app(site.store, name=mark("application"), redirect_uris=(f"https://a.example/{IN_ADDRESSES}",))
     ids = {
         "ticket_id": tickets[0]["id"],
+        "comment_id": comment_id,
+        "attachment_id": attachment_id,
         "property_id": places[0],
         "user_id": people[0],
         "key_id": _newest(site, "SELECT max(id) FROM access.api_keys"),

@@ -6,6 +6,8 @@ import gzip
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK
@@ -217,6 +219,26 @@ def test_filters_that_match_nothing_give_an_empty_list(site, query):
     answer = site.client().get(f"/v1/tickets?{query}")
 
     assert (answer.status_code, answer.json()["data"]) == (200, []), answer.text
+
+
+@settings(
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    q=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("-\"“”'\\:*&|!<>() "), max_size=260)
+)
+def test_every_text_can_be_searched_or_is_refused(site, q):
+    for role, others in (
+        ("guest", {}),
+        ("staff", {"cursor": ""}),
+        ("admin", {"as_of": "2025-01-01T00:00:00Z"}),
+    ):
+        answer = site.client(role).get("/v1/tickets", params={"q": q, **others})
+
+        assert answer.status_code in (200, 422), answer.text
 
 
 def test_per_page_over_100_is_reduced_to_100(site):

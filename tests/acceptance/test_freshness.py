@@ -88,7 +88,12 @@ def test_people_and_properties_are_seen_at_once(site):
         place = send(site, "POST", "/v1/properties", json={"name": f"P{number}", "address": address})
         place_id = place.json()["data"]["id"]
         send(site, "POST", f"/v1/properties/{place_id}/units", json={"name": "Unit 1"})
-        person = {"name": f"U{number}", "email": "u@example.com", "role": "staff", "property_ids": [place_id]}
+        person = {
+            "name": f"U{number}",
+            "email": f"u{number}@example.com",
+            "role": "staff",
+            "property_ids": [place_id],
+        }
         user_id = send(site, "POST", "/v1/users", json=person).json()["data"]["id"]
         of_property = send(site, "GET", f"/v1/users?property_id={place_id}")
         ticket = send(site, "POST", "/v1/tickets", json={"title": "T", "property_id": place_id}).json()[

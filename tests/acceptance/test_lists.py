@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -298,6 +299,22 @@ def test_a_filter_refuses_a_value_that_nothing_can_match(site, webhook, path, fi
     answer = site.client().get(path.format(webhook=webhook))
 
     assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field])
+
+
+def test_all_words_of_a_search_count_over_the_whole_ticket_also_in_the_panel(site, tickets, browser):
+    client, guest = site.client("staff"), site.client("guest")
+    ticket = site.ticket("guest", title="quokka boiler - unit B-12", description="“numbat” 漏水")["id"]
+    client.post(f"/v1/tickets/{ticket}/comments", json={"text": "wombat window"})
+    client.post(f"/v1/tickets/{ticket}/comments", json={"text": "psst", "visibility": "internal"})
+
+    for found in ("quokka wombat", "quokka boiler - unit B-12", "b12 numbat", "漏水 quok", '"wombat window"'):
+        assert list_values(client, urlencode({"q": found})) == [ticket], found
+        assert ticket in browser.open(f"/admin/tickets?{urlencode({'q': found})}").text, found
+    for not_found in ("boiler -wombat", "boiler -psst", '"boiler wombat"'):
+        assert list_values(client, urlencode({"q": not_found})) == [], not_found
+        assert ticket not in browser.open(f"/admin/tickets?{urlencode({'q': not_found})}").text
+    assert list_values(guest, "q=boiler+-psst") == [ticket]
+    assert list_values(guest, "q=boiler+psst") == []
 
 
 def test_users_are_filtered_by_role_and_property(site):

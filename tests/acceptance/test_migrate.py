@@ -64,11 +64,11 @@ def weak_role(postgres, empty):
         conn.execute("DROP ROLE ticketing_weak")
 
 
-@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_a_database_that_is_not_utf_8_is_refused_by_every_process(run, create_database, encoding):
+@pytest.mark.parametrize(("encoding", "processes"), [("SQL_ASCII", EVERY_PROCESS), ("LATIN1", ("migrate",))])
+def test_a_database_that_is_not_utf_8_is_refused_by_every_process(run, create_database, encoding, processes):
     dsn = create_database(ENCODING=encoding, LC_COLLATE="C", LC_CTYPE="C", LOCALE_PROVIDER="libc")
 
-    refused = [run(process, DATABASE_URL=dsn) for process in EVERY_PROCESS]
+    refused = [run(process, DATABASE_URL=dsn) for process in processes]
 
     assert [done.returncode for done in refused] == [2] * len(refused)
     for done in refused:
@@ -147,3 +147,17 @@ def test_a_read_only_database_is_refused_by_migrate_with_the_reason(run, empty):
     assert refused.returncode == 2
     assert "is read-only" in refused.stderr
     assert "default_transaction_read_only" in refused.stderr
+
+
+def test_a_command_that_cannot_change_a_read_only_database_says_so(run, database):
+    create = ("key", "create", "--name", "first", "--role", "admin")
+    assert run(*create, DATABASE_URL=database).returncode == 0
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET default_transaction_read_only = on")
+
+    refused = run(*create, DATABASE_URL=database)
+    read = run("export", "--from", "2026-01-01", "--to", "2026-02-01", DATABASE_URL=database)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "The database is read-only, so nothing was changed." in refused.stderr
+    assert "Traceback" not in refused.stderr + read.stderr

@@ -16,6 +16,7 @@ from tests.support.chromium import (
     new_page,
     running_chromium,
     save_screenshot,
+    save_screenshot_if_enabled,
 )
 
 
@@ -157,3 +158,47 @@ def test_a_rate_limit_that_is_not_a_number_is_refused(page):
     page.get_by_role("button", name="Create key").click()
 
     assert page.get_by_text("Enter a whole number, or nothing for no limit.").is_visible()
+
+
+def test_a_person_gets_access_by_a_link_and_loses_it_without_script(chromium, ready):
+    site, password = ready, "walrus trumpet sapphire ladder"
+    person = site.person(name="Alex Access", role="staff")
+    page = new_page(chromium, site.base_url, java_script_enabled=False)
+    page.goto("/admin/password")
+    page.get_by_label("E-mail address").fill(PEOPLE["manager"][0])
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    save_screenshot_if_enabled(page, "own-password")
+    page.goto(f"/admin/users/{person['id']}")
+    save_screenshot_if_enabled(page, "person")
+    page.get_by_role("link", name="One-time link").click()
+    page.get_by_role("button", name="Make link").click()
+    save_screenshot_if_enabled(page, "person-link")
+    link = page.get_by_label("Link for Alex Access").input_value()
+
+    guest = new_page(chromium, site.base_url, java_script_enabled=False)
+    guest.goto(link)
+    guest.get_by_label("New password").fill(password)
+    guest.get_by_label("Repeat the password").fill(password)
+    save_screenshot_if_enabled(guest, "one-time-link")
+    guest.get_by_role("button", name="Set password").click()
+    save_screenshot_if_enabled(guest, "one-time-link-used")
+    guest.get_by_role("link", name="Sign in").click()
+    guest.get_by_label("E-mail address").fill(person["email"])
+    guest.get_by_label("Password").fill(password)
+    guest.get_by_role("button", name="Sign in").click()
+    guest.wait_for_url("**/admin")
+
+    page.goto(f"/admin/users/{person['id']}")
+    page.get_by_role("link", name="Deactivate").click()
+    save_screenshot_if_enabled(page, "deactivate")
+    page.get_by_role("button", name="Deactivate").click()
+    save_screenshot_if_enabled(page, "person-deactivated")
+    guest.reload()
+    assert "/admin/sign-in" in guest.url
+    page.goto("/admin/users")
+    save_screenshot_if_enabled(page, "people")
+    page.goto("/admin/tickets?assigned_to=inactive")
+    save_screenshot_if_enabled(page, "tickets-inactive")
+    page.context.close()
+    guest.context.close()

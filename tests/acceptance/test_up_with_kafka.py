@@ -20,6 +20,7 @@ def test_up_runs_the_relay_when_kafka_is_set(tmp_path, kafka, kafka_prefix):
 
     with running(tmp_path / "home", "--no-demo", **variables) as up:
         eventually(lambda: ready(up)["relay_lag"] == 0, 60)
+        eventually(lambda: ready(up)["webhook_dispatcher_lag_seconds"] == 0, 60)
         kafka_state = ready(up)["kafka"]
         metrics = up.get("/metrics", up.key).text
         browser = Browser(up.url)
@@ -29,6 +30,7 @@ def test_up_runs_the_relay_when_kafka_is_set(tmp_path, kafka, kafka_prefix):
 
     assert kafka_state == "reachable"
     assert "\nticketing_relay_lag_events 0.0\n" in metrics
+    assert "\nticketing_relay_lag_seconds 0.0\n" in metrics
     published = [dict(record.headers) for record in read_stream(settings)]
     assert b"api_key.issued" in {headers["ce_type"] for headers in published}
     assert {headers["ce_source"] for headers in published} == {up.url.encode()}

@@ -66,7 +66,7 @@ def chromium():
         yield browser
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def call(chromium, site):
     """A function that sends a request from a page of an origin."""
     pages = {}

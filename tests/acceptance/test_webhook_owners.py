@@ -13,6 +13,7 @@ from tests.acceptance.site import operator
 from tests.acceptance.test_webhooks import received_tickets
 from tests.acceptance.test_webhooks import receiver as receiver
 from tests.acceptance.test_webhooks import site as site
+from tests.support.arrange import change_user
 from tests.support.browser import Browser, forms_of, give_password
 from tests.support.oauth import ask, make_app, tokens_for
 from tests.support.waiting import eventually
@@ -156,23 +157,29 @@ def test_the_webhook_of_a_key_without_tickets_read_receives_nothing(site, receiv
     assert site.client(key=key).get(f"/v1/webhooks/{webhook_id}").json()["data"]["access_ended"]
 
 
-def test_a_webhook_of_the_panel_receives_nothing_after_its_owner_is_erased(site, receiver):
-    person = site.person(role="manager", email="leaving@example.com")
+def deactivate(store, user_id, context):
+    change_user(store, user_id, context, active=False)
+
+
+@pytest.mark.parametrize("leave", [erase_user, deactivate])
+def test_a_webhook_of_the_panel_receives_nothing_after_its_owner_is_gone(site, receiver, leave):
+    left, staying = f"/left-{leave.__name__}", f"/staying-{leave.__name__}"
+    person = site.person(role="manager")
     give_password(site.store, person["id"])
     browser = Browser(site.base_url)
     assert browser.sign_in(person["id"]).status_code == 303
     form = hidden(browser.open("/admin/webhooks/new").text)
-    made = browser.send("/admin/webhooks/new", {**form, "url": receiver.url("/left"), "events": "ticket.*"})
+    made = browser.send("/admin/webhooks/new", {**form, "url": receiver.url(left), "events": "ticket.*"})
     assert made.status_code == 200, made.text
-    register(site, site.keys["admin"], receiver.url("/staying"))
+    register(site, site.keys["admin"], receiver.url(staying))
     first = site.ticket()["id"]
-    eventually(lambda: first in received_tickets(receiver, "/left"))
+    eventually(lambda: first in received_tickets(receiver, left))
 
-    erase_user(site.store, person["id"], operator())
+    leave(site.store, person["id"], operator())
     second = site.ticket()["id"]
-    eventually(lambda: second in received_tickets(receiver, "/staying"))
+    eventually(lambda: second in received_tickets(receiver, staying))
 
-    assert {json.loads(post.body)["data"]["id"] for post in receiver.at("/left")} == {first}
+    assert {json.loads(post.body)["data"]["id"] for post in receiver.at(left)} == {first}
 
 
 def test_a_key_that_reads_less_than_its_person_manages_only_its_own_webhooks(site, receiver):

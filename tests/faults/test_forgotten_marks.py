@@ -17,7 +17,8 @@ from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
-from infrastructure.storage.kafka import create_topics, make_producer
+from infrastructure.storage.kafka import make_producer
+from infrastructure.storage.kafka_topics import create_topics
 from infrastructure.storage.kafka_transactions import end_transactions, transaction_state
 from infrastructure.storage.postgres import connect
 from infrastructure.storage.recorder import read_log
@@ -27,6 +28,7 @@ from tests.support.history import History, append
 from tests.support.stream import (
     RelayProcess,
     Verdict,
+    destination_of,
     end_of_log,
     judge,
     published_position,
@@ -72,7 +74,7 @@ def publish(settings, broken):
         transactions(conn, settings, DELIVERY_SECONDS) as producer,
         Marks(settings, wait_seconds=0.5) as marks,
     ):
-        relay = Relay(conn, broken(producer, settings), marks, settings, NOTHING)
+        relay = Relay(conn, broken(producer, settings), marks, settings, NOTHING, destination_of(settings))
         with pytest.raises((TimeoutError, KafkaTimeoutError)) as stopped:
             relay.publish_batch()
     return str(stopped.value)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 import pytest
 import requests
 
-from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.kafka_topics import create_topics
 from notary.places import FILE
 from tests.support.keys import bearer, make_key
 from tests.support.processes import Processes

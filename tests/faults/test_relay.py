@@ -17,7 +17,7 @@ from event_stream.envelope import to_record
 from event_stream.marks import Marks
 from event_stream.position import NOTHING, read_position
 from event_stream.relay import Relay, transactions
-from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.kafka_topics import create_topics
 from infrastructure.storage.postgres import connect
 from infrastructure.storage.recorder import read_log
 from infrastructure.storage.topics import events_topic
@@ -32,6 +32,7 @@ from tests.support.stream import (
     Reader,
     RelayProcess,
     Verdict,
+    destination_of,
     end_of_log,
     judge,
     published_position,
@@ -224,7 +225,15 @@ def cut_half_way(database, store, kafka_server, kafka_prefix, tmp_path):
 def test_a_batch_with_expired_records_is_not_committed(cut_half_way):
     settings, conn, producer = cut_half_way
     with Marks(settings) as marks:
-        relay = Relay(conn, producer, marks, settings, NOTHING, delivery_seconds=DELIVERY_SECONDS)
+        relay = Relay(
+            conn,
+            producer,
+            marks,
+            settings,
+            NOTHING,
+            destination_of(settings),
+            delivery_seconds=DELIVERY_SECONDS,
+        )
 
         # An expired record raises the error of its last attempt, if there was one.
         with pytest.raises((KafkaTimeoutError, KafkaConnectionError)):

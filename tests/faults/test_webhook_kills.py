@@ -9,7 +9,7 @@ from collections import defaultdict
 import pytest
 from kafka import KafkaProducer
 
-from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.kafka_topics import create_topics
 from infrastructure.storage.topics import events_topic
 from tests.support.processes import Processes
 from tests.support.receivers import running_receiver

@@ -252,3 +252,38 @@ def is_listening(process):
         return any(one.status == psutil.CONN_LISTEN for one in process.net_connections("tcp"))
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_stopping_api_answers_every_request_and_ends_soon_after_the_last_answer(system):
+    """Requests arrive on kept and on new connections; a part of one has arrived before the signal."""
+    address = system.site.base_url.removeprefix("http://")
+    body = b'{"text": "Hello"}'
+    with ExitStack() as stack:
+        idle, used = (stack.enter_context(closing(http.client.HTTPConnection(address))) for _ in range(2))
+        for client in (idle, used):
+            assert connection_after(client) == "keep-alive"
+        partly = stack.enter_context(closing(http.client.HTTPConnection(address, timeout=60)))
+        partly.putrequest("POST", f"/v1/tickets/{system.ticket_id}/comments")
+        for name, value in (
+            ("Authorization", f"Bearer {system.site.keys['admin']}"),
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+        ):
+            partly.putheader(name, value)
+        partly.endheaders(body[:5])
+        eventually(lambda: holder_of(partly.sock.getsockname()[1], system))
+
+        system.api.terminate()
+        eventually(lambda: connection_after_new(address) == "close")
+        assert connection_after(used) == "close"
+        partly.send(body[5:])
+        answer = partly.getresponse()
+
+        assert (answer.status, answer.getheader("Connection")) == (201, "close")
+        assert answer.read()
+        assert system.api.wait(END_SECONDS) == 0
+
+
+def connection_after_new(address):
+    with closing(http.client.HTTPConnection(address, timeout=60)) as client:
+        return connection_after(client)

@@ -6,22 +6,44 @@ from falcon.testing import TestClient
 from api.http import cors
 from api.http.cors import EXPOSED_HEADERS
 from commands.oauth_clients import revoke_client
+from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import make_pool
 from server.app import create_app
 from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key, operator
 from tests.support.oauth import make_app
+from tests.support.postgres import cloned_database
 from tests.support.proxy import Proxy
+from tests.support.vault import VAULT
 
 PAGE = "https://board.example.com"
 OF_APP = "https://app.example.com"
 ALLOW = "access-control-allow-origin"
 
 
-@pytest.fixture
-def client(database, tmp_path, monkeypatch):
-    monkeypatch.setattr(cors, "UNKNOWN_SECONDS", -1.0)
-    with services_on(database, tmp_path, cors_origins=(PAGE,)) as services:
+@pytest.fixture(scope="module")
+def dsn(postgres, template):
+    with cloned_database(postgres, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def store(dsn):
+    with make_pool(dsn, application="tests", max_size=2) as pool:
+        yield EventStore(pool, VAULT)
+
+
+@pytest.fixture(scope="module")
+def client(dsn, tmp_path_factory):
+    with services_on(dsn, tmp_path_factory.mktemp("home"), cors_origins=(PAGE,)) as services:
         yield TestClient(create_app(services, ROUTES))
+
+
+@pytest.fixture(autouse=True)
+def look_up_always(monkeypatch):
+    """Origins of applications are read again for each request."""
+    monkeypatch.setattr(cors, "KNOWN_SECONDS", -1.0)
+    monkeypatch.setattr(cors, "UNKNOWN_SECONDS", -1.0)
 
 
 def preflight(client, path, origin=PAGE, method="PATCH", headers="authorization, if-match"):
@@ -102,8 +124,7 @@ def test_pages_and_the_introspection_endpoint_are_never_shared(client, path):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-def test_the_origin_of_an_application_is_allowed_until_the_application_is_revoked(client, store, monkeypatch):
-    monkeypatch.setattr(cors, "KNOWN_SECONDS", -1.0)
+def test_the_origin_of_an_application_is_allowed_until_the_application_is_revoked(client, store):
     before = preflight(client, "/v1/things", OF_APP)
     app = make_app(store, public=True, origins=(f"{OF_APP}:443/",))
 
@@ -114,14 +135,13 @@ def test_the_origin_of_an_application_is_allowed_until_the_application_is_revoke
     assert [answer.headers.get(ALLOW) for answer in (before, during, after)] == [None, OF_APP, None]
 
 
-def test_an_error_of_the_database_can_be_read(database, store, tmp_path, monkeypatch):
+def test_an_error_of_the_database_can_be_read(dsn, store, tmp_path):
     make_app(store, public=True, origins=(OF_APP,))
     key = make_key(store).key
-    with Proxy(database) as proxy, services_on(proxy.dsn, tmp_path) as services:
+    with Proxy(dsn) as proxy, services_on(proxy.dsn, tmp_path) as services:
         client = TestClient(create_app(services, ROUTES))
         headers = {"Origin": OF_APP, **bearer(key)}
         assert client.simulate_get("/v1/things", headers=headers).headers[ALLOW] == OF_APP
-        monkeypatch.setattr(cors, "KNOWN_SECONDS", -1.0)
         proxy.set_mode("reset")
 
         answer = client.simulate_get("/v1/things", headers=headers)

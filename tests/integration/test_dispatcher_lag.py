@@ -3,7 +3,8 @@
 import pytest
 from kafka import KafkaProducer
 
-from infrastructure.storage.kafka import create_topics, make_consumer
+from infrastructure.storage.kafka import make_consumer
+from infrastructure.storage.kafka_topics import create_topics
 from infrastructure.storage.topics import PARTITIONS, events_topic
 from projections.overview import system_state
 from tests.support.stream import stream_settings

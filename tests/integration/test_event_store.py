@@ -22,6 +22,7 @@ from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.recorder import OutOfDate
 from infrastructure.storage.snapshots import CannotDecode
 from tests.support.arrange import add_unit, change_user, register_property, register_user
+from tests.support.reads import count_results
 from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
@@ -60,14 +61,8 @@ def other_store(pool):
 def row_counts(store, monkeypatch):
     """A list to which each load appends the number of rows that it has read from the database."""
     counts = []
-    select_states = store.recorder.select_states
-
-    def select_and_count(aggregate_id, after):
-        states = select_states(aggregate_id, after)
-        counts.append(len(states))
-        return states
-
-    monkeypatch.setattr(store.recorder, "select_states", select_and_count)
+    count_results(store.recorder, "select_states", counts, monkeypatch)
+    count_results(store._snapshots._stored, "read", counts, monkeypatch)
     return counts
 
 

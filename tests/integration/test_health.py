@@ -4,25 +4,35 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
+import pytest
 import requests
 from falcon.testing import TestClient
 
-from api.monitoring.health import Check
+from api.monitoring.health import Check, Readiness
 from api.monitoring.lags import Lags
 from infrastructure.settings import Settings
-from infrastructure.storage.postgres import connect
+from infrastructure.storage.embedded import start_embedded
+from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import connect, make_pool, migrate
 from projections.overview import system_state
-from projections.schema import drop_read_schema
+from projections.schema import create_read_schema, drop_read_schema
 from server.app import create_app
 from tests.support.api import ROUTES, services_on
 from tests.support.arrange import register_property
+from tests.support.hostile_settings import make_hostile
 from tests.support.keys import bearer, make_key, operator
+from tests.support.postgres import memory
+from tests.support.proxy import Proxy
 from tests.support.server import free_port, running_api
+from tests.support.vault import VAULT
+from tests.support.waiting import eventually
 
 IN_TIME_SECONDS = 5  # the limit is 1 to 2 s, and a busy machine adds to it; without a limit it takes 30 s
 DSN = "postgresql://nobody@127.0.0.1:{port}/nothing"
@@ -42,6 +52,42 @@ def silent_server():
     """A server that accepts connections and never answers, like PostgreSQL behind a broken network."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield DSN.format(port=server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def own_server():
+    """A server of this module alone, because it is put into recovery."""
+    with tempfile.TemporaryDirectory(prefix="ticketing-test-", dir=memory()) as folder:
+        server = start_embedded(Path(folder) / "data", settings={"shared_buffers": "16MB"})
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def standby_key(own_server):
+    """A key of the database of `standby`, issued before the recovery."""
+    dsn = own_server.dsn()
+    migrate(dsn)
+    with connect(dsn, application="tests") as conn:
+        create_read_schema(conn)
+    with make_pool(dsn, application="tests", max_size=2) as pool:
+        return make_key(EventStore(pool, VAULT)).key
+
+
+@pytest.fixture(scope="module")
+def standby(own_server, standby_key):
+    """The address of a database whose server is in recovery, as a standby is."""
+    dsn = own_server.dsn()
+    signal_file = own_server.data_dir / "standby.signal"
+    os.kill(own_server.pid, signal.SIGINT)  # a fast shutdown
+    eventually(lambda: not own_server.is_running())
+    signal_file.touch()
+    owner = own_server.data_dir.stat()
+    os.chown(signal_file, owner.st_uid, owner.st_gid)
+    own_server.start_again()
+    return dsn
 
 
 def test_live_needs_no_database(tmp_path):
@@ -179,6 +225,69 @@ def test_the_api_is_ready_after_the_server_has_closed_its_idle_connection(databa
         )
 
     assert check.run().status == "ready"
+
+
+def test_the_api_is_ready_after_a_network_fault_has_reset_its_idle_connection(database, tmp_path):
+    with Proxy(database) as proxy:
+        check = Check(Settings(home=tmp_path, database_url=proxy.dsn))
+        assert check.run().status == "ready"
+        proxy.set_mode("reset")
+        proxy.set_mode("pass")
+
+        assert check.run().status == "ready"
+
+
+READ_ONLY = "default_transaction_read_only"
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_ready"),
+    [
+        ((("DATABASE", "on"),), False),
+        ((("ROLE IN DATABASE", "true"),), False),
+        ((("DATABASE", "on"), ("ROLE IN DATABASE", "off")), True),
+        ((("DATABASE", "off"), ("ROLE IN DATABASE", "on")), False),
+    ],
+)
+def test_the_api_is_unready_while_new_sessions_are_read_only(database, conn, tmp_path, settings, is_ready):
+    check = Check(Settings(home=tmp_path, database_url=database))
+    assert check.run().status == "ready"
+    for scope, value in settings:
+        make_hostile(conn, scope, role=conn.info.user, settings={READ_ONLY: value})
+
+    found = check.run()
+
+    assert isinstance(found, Readiness) == is_ready
+    if not is_ready:
+        assert "read-only" in found["database"][0]
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} RESET ALL")
+        conn.execute(f"ALTER ROLE {conn.info.user} IN DATABASE {conn.info.dbname} RESET ALL")
+        assert check.run().status == "ready"
+
+
+def test_a_probe_with_a_read_only_session_is_ready_once_new_sessions_can_write(database, conn, tmp_path):
+    make_hostile(conn, "DATABASE", role="", settings={READ_ONLY: "on"})
+    check = Check(Settings(home=tmp_path, database_url=database))
+    unready = check.run()
+    conn.execute(f"ALTER DATABASE {conn.info.dbname} RESET ALL")
+
+    assert "read-only" in unready["database"][0]
+    assert check.run().status == "ready"
+
+
+def test_in_recovery_the_api_is_unready_and_every_request_is_503(tmp_path, standby, standby_key):
+    with services_on(standby, tmp_path) as services:
+        client = TestClient(create_app(services))
+        ready = client.simulate_get("/health/ready")
+        answers = [
+            client.simulate_request(method, path, headers=bearer(standby_key))
+            for method, path in (("GET", "/v1/tickets"), ("DELETE", "/v1/tickets/t1"), ("GET", "/v1/events"))
+        ]
+
+    assert (ready.status_code, list(ready.json["error"]["details"])) == (503, ["database"])
+    assert "in recovery" in ready.json["error"]["details"]["database"][0]
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert {"in recovery" in answer.json["error"]["message"] for answer in answers} == {True}
 
 
 def test_metrics_are_for_admins(database, store, tmp_path):

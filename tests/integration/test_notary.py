@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import resource
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from infrastructure.settings import Settings
+from infrastructure.storage.kafka import make_admin
 from infrastructure.storage.postgres import connect
+from infrastructure.storage.topics import checkpoints_topic, events_topic
 from notary import merkle
 from notary.blocks import BLOCK_EVENTS, read_end, sql
 from notary.follower import Notary, sign_log
@@ -24,6 +27,7 @@ from notary.topic import StatementTopic
 from notary.verification import verify_log
 from tests.support.exports import climb
 from tests.support.history import History, append
+from tests.support.stream import delete_topics
 from tests.support.vault import VAULT
 
 
@@ -233,6 +237,52 @@ def test_checkpoints_are_written_to_kafka_too(kafka, kafka_prefix, settings, con
     assert in_kafka == list(file_of(with_kafka).lines())
     assert len(in_kafka) == 3
     assert verify_with(conn, StatementTopic(with_kafka), file_of(with_kafka)).findings == []
+
+
+def test_checkpoints_do_not_depend_on_the_events_topic(kafka, kafka_prefix, settings, conn):
+    with_kafka = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
+    with closing(make_admin(with_kafka)) as admin:
+        unusable = {"num_partitions": 1, "replication_factor": 1, "configs": {"cleanup.policy": "compact"}}
+        admin.create_topics({events_topic(with_kafka): unusable})
+
+    Notary(conn, VAULT, with_kafka).step()
+
+    assert list(StatementTopic(with_kafka).lines()) == list(file_of(with_kafka).lines()) != []
+
+
+def test_a_deleted_topic_gets_every_statement_again(
+    kafka, kafka_prefix, settings, conn, store, history, monkeypatch
+):
+    monkeypatch.setattr("notary.follower.RETRY_SECONDS", 0)
+    with_kafka = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
+    notary = Notary(conn, VAULT, with_kafka)
+    notary.step()
+    delete_topics(with_kafka, checkpoints_topic(with_kafka))
+    append(store, history.grow(5))
+    sign_log(conn, VAULT)
+
+    for _ in range(2):  # the first finds the topic missing
+        notary.step()
+
+    assert list(StatementTopic(with_kafka).lines()) == list(file_of(with_kafka).lines())
+
+
+def test_a_topic_that_would_lose_checkpoints_is_named_and_the_file_is_written(
+    kafka, kafka_prefix, settings, conn
+):
+    with_kafka = msgspec.structs.replace(settings, kafka_bootstrap_servers=kafka, kafka_prefix=kafka_prefix)
+    topic = checkpoints_topic(with_kafka)
+    with closing(make_admin(with_kafka)) as admin:
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+        admin.wait_for_topics([topic])
+
+    with capture_logs() as lines:
+        Notary(conn, VAULT, with_kafka).step()
+
+    (failure,) = [line for line in lines if line["event"] == "checkpoints_not_published"]
+    assert f"The topic {topic}" in failure["error"]
+    assert "retention.ms is 604800000 and must be -1" in failure["error"]
+    assert len(list(file_of(with_kafka).lines())) == 2
 
 
 def test_without_kafka_the_file_is_written(settings, conn, monkeypatch):

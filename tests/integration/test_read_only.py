@@ -22,6 +22,7 @@ from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key, operator
 from tests.support.oauth import make_app
 from tests.support.postgres import cloned_database
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -90,6 +91,8 @@ def test_keys_and_tokens_can_read_without_being_counted_and_cannot_write(client,
     assert answer.headers["x-ratelimit-remaining"] == "4"
     assert answer.json["data"]["caller"]["role"] == "admin"
     assert (written.status_code, written.json["error"]["code"]) == (503, "unavailable")
+    assert "The database is read-only" in written.json["error"]["message"]
+    assert "nothing was changed" in written.json["error"]["message"]
     assert "retry-after" in written.headers
     assert requests_uncounted._value.get() == before + 32
 
@@ -136,6 +139,19 @@ def test_requests_are_counted_again_when_writes_are_possible(
     answer = client.simulate_get("/v1/things", headers=bearer(key))
 
     assert answer.headers["x-ratelimit-remaining"] == "4"
+
+
+def test_writes_succeed_as_soon_as_the_database_can_be_written_again(client, store, database, stop_writing):
+    """The sessions of the pool keep the old setting, so they are replaced."""
+    key = make_key(store).key
+    stop_writing()
+    refused = status_of(client, key, "POST")
+    with connect(database, application="tests") as conn:
+        conn.execute("SET default_transaction_read_only = off")
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} RESET default_transaction_read_only")
+
+    assert refused == 503
+    eventually(lambda: status_of(client, key, "POST") == 201, within=20)
 
 
 @pytest.fixture

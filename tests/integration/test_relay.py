@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
@@ -15,9 +13,9 @@ from kafka.errors import KafkaError
 from domain.events import StoredDomainEvent
 from event_stream.marks import Marks
 from event_stream.position import RelayRefused, read_position
-from event_stream.relay import Relay, is_fenced, republish, run_relay, transactions
+from event_stream.relay import Relay, is_fenced, republish, transactions
 from infrastructure.storage.event_store import EventStore, decode
-from infrastructure.storage.kafka import create_topics
+from infrastructure.storage.kafka_topics import create_topics
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.topics import PARTITIONS, events_topic, position_topic
 from tests.support import impatient_relay
@@ -31,9 +29,11 @@ from tests.support.stream import (
     RelayProcess,
     Verdict,
     delete_topics,
+    destination_of,
     end_of_log,
+    is_published,
     judge,
-    published_position,
+    publish_all,
     read_stream,
     relay_variables,
     stream_settings,
@@ -45,32 +45,6 @@ from tests.support.waiting import eventually
 @pytest.fixture
 def settings(database, kafka, kafka_prefix, tmp_path):
     return stream_settings(database, kafka, kafka_prefix, tmp_path)
-
-
-def publish_all(settings):
-    """Run the relay in this process until it has published the whole log."""
-    stop = threading.Event()
-    failures = []
-
-    def run():
-        try:
-            run_relay(settings, stop)
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        eventually(lambda: failures or is_published(settings), 60)
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
-
-
-def is_published(settings):
-    return published_position(settings.database_url) == end_of_log(settings.database_url)
 
 
 def verdict(settings, records=None):
@@ -172,7 +146,7 @@ def test_the_last_position_is_found_after_many_others(settings, store):
         transactions(conn, settings, 30) as producer,
         Marks(settings) as marks,
     ):
-        relay = Relay(conn, producer, marks, settings, read_position(settings))
+        relay = Relay(conn, producer, marks, settings, read_position(settings), destination_of(settings))
         for _ in range(120):
             append(store, history.grow(1))
             relay.publish_batch()
@@ -212,7 +186,9 @@ def test_a_relay_that_was_replaced_is_refused_by_kafka(settings, store):
         transactions(conn, settings, 30) as old_producer,
         Marks(settings) as marks,
     ):
-        old_relay = Relay(conn, old_producer, marks, settings, read_position(settings))
+        old_relay = Relay(
+            conn, old_producer, marks, settings, read_position(settings), destination_of(settings)
+        )
         append(store, history.grow(20))
         publish_all(settings)
 

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,8 +9,7 @@ import pytest
 
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool
-from server import worker
-from server.worker import LINGER_SECONDS, READ_SECONDS, DeadlineSocket
+from server.connections import LINGER_SECONDS, READ_SECONDS
 from tests.support.keys import make_key
 from tests.support.postgres import cloned_database
 from tests.support.server import running_api
@@ -238,16 +236,11 @@ def test_clients_that_do_not_close_do_not_delay_others(address):
             client.close()
 
 
-def send_slowly(address, first, seconds, ready=None):
-    """Sends `first`, then one byte a second; returns the seconds until the server closed, and its answer.
-
-    `ready` is a barrier that is passed when `first` is sent.
-    """
+def send_slowly(address, first, seconds):
+    """Sends `first`, then one byte a second; returns the seconds until the server closed, and its answer."""
     began, received = time.monotonic(), b""
     with socket.create_connection(address, timeout=1) as client:
         client.sendall(first)
-        if ready is not None:
-            ready.wait()
         while time.monotonic() - began < seconds:
             try:
                 client.sendall(b"x")
@@ -262,31 +255,20 @@ def send_slowly(address, first, seconds, ready=None):
     return time.monotonic() - began, Answer(received)
 
 
-def test_slow_clients_lose_their_thread(address):
-    """Every thread reads a head that comes one byte a second; others are served within the time limit."""
-    with ThreadPoolExecutor(THREADS) as threads:
-        head = b"GET / HTTP/1.1\r\nX-Slow: "
-        all_sent = threading.Barrier(THREADS + 1, timeout=READ_SECONDS)
-        ended = [
-            threads.submit(send_slowly, address, head, READ_SECONDS + 8, all_sent) for _ in range(THREADS)
-        ]
-        all_sent.wait()
-        began = time.monotonic()
-        request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
-        assert talk(address, request, timeout=READ_SECONDS + 5).status == 200
-
-        assert time.monotonic() - began < READ_SECONDS + 2
-        assert all(future.result()[0] < READ_SECONDS + 3 for future in ended)
-
-
-def test_bytes_that_arrived_while_the_server_was_stopped_are_read(monkeypatch):
-    monkeypatch.setattr(worker, "READ_SECONDS", 0.0)  # the time limit has passed at the first read
-    ours, theirs = socket.socketpair()
-    with ours, theirs, DeadlineSocket(fileno=ours.detach()) as client:
-        client.setblocking(True)
-        theirs.sendall(b"GET / HTTP/1.1\r\n")
-        assert client.recv(1_024) == b"GET / HTTP/1.1\r\n"
-        client.setblocking(True)
-        with pytest.raises(TimeoutError):
-            client.recv(1_024)
+def test_a_slow_head_is_closed_and_a_slow_body_is_answered_when_the_time_is_over(address, key):
+    head = b"POST /v1/properties HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    credential = f"Authorization: Bearer {key}\r\n".encode()
+    with ThreadPoolExecutor(3) as threads:
+        slow_head, slow_body, slow_chunks = (
+            threads.submit(send_slowly, address, first, READ_SECONDS + 8)
+            for first in (
+                head + b"X-Slow: ",
+                head + credential + b"Content-Length: 1000\r\n\r\n",
+                head + credential + b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n",
+            )
+        )
+        assert slow_head.result()[1].raw == b""
+        for slow in (slow_body, slow_chunks):
+            assert is_envelope(slow.result()[1], 400, "bad_request")
+            assert slow.result()[1].headers["connection"] == "close"
+        assert all(slow.result()[0] < READ_SECONDS + 5 for slow in (slow_head, slow_body, slow_chunks))

@@ -28,12 +28,15 @@ def hostile(request, database, conn):
 def settings_of(conn):
     shown = dict(conn.execute(SHOW, [NAMES]).fetchall())
     encoding = conn.execute("SHOW client_encoding").fetchone()
-    return {name: value for name, value in shown.items() if value is not None}, encoding
+    return {name: shown[name] for name in names_at(conn)}, encoding
+
+
+def names_at(conn):
+    return NAMES if conn.info.server_version >= 170_000 else BASE
 
 
 def expected(conn, **others):
-    names = NAMES if conn.info.server_version >= 170_000 else BASE
-    return {name: (BASE | NEWER | others)[name] for name in names}, ("UTF8",)
+    return {name: (BASE | NEWER | others)[name] for name in names_at(conn)}, ("UTF8",)
 
 
 def test_a_connection_has_its_own_settings(hostile):

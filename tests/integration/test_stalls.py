@@ -203,6 +203,18 @@ def test_a_session_whose_lock_a_follower_waits_for_is_logged(database, conn, oth
     assert line["advice"].startswith("ticketing-projector waits for a lock")
 
 
+def test_a_session_that_locks_the_position_of_the_dispatchers_is_logged(conn, other):
+    """They do not wait for the lock, so PostgreSQL reports no blocked session."""
+    conn.execute("BEGIN; SELECT position FROM hook.position")  # a reader, which is in nobody's way
+    other.execute("BEGIN; SELECT position FROM hook.position FOR UPDATE")
+
+    _, (line,) = checked(conn, 0, STALL_SECONDS)
+    conn.execute("ROLLBACK")
+
+    assert line["pid"] == other.info.backend_pid
+    assert line["advice"].startswith("ticketing-webhook-consumer waits for a lock")
+
+
 def test_the_role_of_the_processes_sees_the_sessions_of_other_roles(database, other):
     application = make_conninfo(database, user=APPLICATION, password="test")
     grant_to_application(database, application)

@@ -9,8 +9,9 @@ import msgspec
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
+from domain.comments import CommentReader
 from domain.property import Property
-from domain.ticket import PRIORITIES, STATUSES, Attachment, Ticket, TicketStatusChanged
+from domain.ticket import PRIORITIES, STATUSES, Attachment, Comment, Ticket, TicketStatusChanged
 from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
@@ -27,6 +28,7 @@ class History:
         self.properties: list[Property] = []
         self.users: list[User] = []
         self.tickets: list[Ticket] = []
+        self._comments: dict[str, list[Comment]] = {}  # by ticket
 
     def grow(self, steps: int) -> list[list[DomainEvent]]:
         """Change aggregates in `steps` more steps, and return the events, one list for each append."""
@@ -122,7 +124,7 @@ class History:
 
     def _change_ticket(self, ticket: Ticket) -> Ticket:
         at = self._context()
-        match self._random.randrange(11):
+        match self._random.randrange(13):
             case 0:
                 ticket.change({"title": self._text()}, at)
             case 1:
@@ -143,10 +145,16 @@ class History:
                 ticket.comment(
                     f"c{self._step}", self._text(), self._random.choice(("public", "internal")), at
                 )
+                self._comments.setdefault(ticket.id, []).append(comment_added(ticket.pending[-1]))
             case 8:
                 if len(ticket.attachments) < 20:
                     file = Attachment(f"a{self._step}", "leak.jpg", "image/jpeg", 1_024, "00" * 32, at.at)
                     ticket.attach(file, at)
+            case 11:
+                self._change_comment(ticket, at)
+            case 12:
+                if ticket.attachments:
+                    ticket.remove_file(self._random.choice(ticket.attachments), at)
             case 9:
                 ticket.delete(at)
             case 10:
@@ -154,12 +162,32 @@ class History:
                 ticket.change({"category": f"category-{self._step}"}, at)
         return ticket
 
+    def _change_comment(self, ticket: Ticket, at: Context) -> None:
+        """Edit or remove a comment of the ticket, if it has any."""
+        comments = self._comments.get(ticket.id, [])
+        if not comments:
+            return
+        comment = comments.pop(self._random.randrange(len(comments)))
+        if self._random.random() < 0.5:
+            ticket.remove_comment(comment, at)
+            return
+        ticket.edit_comment(comment, self._text(), at)
+        text = ticket.pending[-1].text
+        comments.append(msgspec.structs.replace(comment, text=text, text_version=ticket.version))
+
     def _change_status_as_in_old_logs(self, ticket: Ticket, at: Context) -> None:
         """Record `ticket.status_changed` for every change, as before `ticket.resolved` and
         `ticket.reopened` existed. Such logs must stay readable."""
         status = self._random.choice(STATUSES)
         if status != ticket.status:
             ticket.record(TicketStatusChanged, at, status=status)
+
+
+def comment_added(event: DomainEvent) -> Comment:
+    """The comment that the event added."""
+    comment = CommentReader().take(event)
+    assert comment is not None
+    return comment
 
 
 def append(store: EventStore, appends: list[list[DomainEvent]]) -> int:

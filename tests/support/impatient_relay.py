@@ -16,9 +16,6 @@ DELIVERY_SECONDS = 3.0
 
 def main() -> None:
     infrastructure.storage.kafka.CONNECT_SECONDS = CONNECT_SECONDS
-    infrastructure.storage.kafka.make_admin = partial(  # its default was bound at import
-        infrastructure.storage.kafka.make_admin, seconds=CONNECT_SECONDS
-    )
     event_stream.relay.run_relay = partial(
         event_stream.relay.run_relay, delivery_seconds=DELIVERY_SECONDS, hung_after_seconds=HUNG_AFTER_SECONDS
     )

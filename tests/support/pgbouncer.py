@@ -8,21 +8,21 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
 
 from tests.support.server import free_port
 
 Mode = Literal["session", "transaction"]
-PROGRAM = "/usr/sbin/pgbouncer"
 START_SECONDS = 20
 STOP_SECONDS = 20
-ACCOUNT = "embedded_postgres"  # PgBouncer refuses to run as root, and only this account can reach the socket
 
 # The defaults of Debian's package, but for the addresses: no startup parameter is ignored.
 _CONFIGURATION = """
@@ -45,23 +45,23 @@ pidfile = {folder}/pgbouncer.pid
 
 
 @contextmanager
-def pgbouncer(dsn: str, mode: Mode, *, roles: Sequence[str] = (), more: str = "") -> Iterator[str]:
-    """The address of the database of `dsn` through a PgBouncer, for the user of `dsn` and for `roles`."""
-    given = conninfo_to_dict(dsn)
+def pgbouncer(dsn: str, mode: Mode, *, more: str = "") -> Iterator[str]:
+    """The address of the database of `dsn` through a PgBouncer, for the user of `dsn`. `more` is added to the
+    configuration."""
+    program, given = _find_program(), conninfo_to_dict(dsn)
     server = " ".join(f"{name}={given[name]}" for name in ("host", "port") if given.get(name))
     folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
     password = given.get("password") or ""
-    users = [str(given.get("user") or os.environ.get("USER", "")), "pooler_admin", *roles]
+    users = [str(given.get("user") or os.environ.get("USER", "")), "pooler_admin"]
     (folder / "users.txt").write_text("".join(f'"{user}" "{password}"\n' for user in users))
     configuration = _CONFIGURATION.format(server=server, port=port, folder=folder, mode=mode, more=more)
     (folder / "pgbouncer.ini").write_text(configuration)
-    if os.geteuid() == 0:
-        account = pwd.getpwnam(ACCOUNT)
+    account = _account(given)
+    if account:
         for path in (folder, *folder.iterdir()):
-            os.chown(path, account.pw_uid, account.pw_gid)
-    process = subprocess.Popen(
-        [PROGRAM, "-q", str(folder / "pgbouncer.ini")], stdout=subprocess.DEVNULL, **_account_options()
-    )
+            os.chown(path, account["user"], account["group"])
+    command = [program, "-q", str(folder / "pgbouncer.ini")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **account)
     try:
         address = make_conninfo(dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
         _wait_until_it_answers(address, process)
@@ -75,11 +75,12 @@ def pgbouncer(dsn: str, mode: Mode, *, roles: Sequence[str] = (), more: str = ""
             shutil.rmtree(folder)
 
 
-def administer(address: str, command: str) -> None:
-    """Run a command of PgBouncer's console, such as RECONNECT."""
+def administer(address: str, command: str) -> list[dict[str, Any]]:
+    """Run a command of PgBouncer's console, such as RECONNECT, and return its rows."""
     console = make_conninfo(address, dbname="pgbouncer", user="pooler_admin")
-    with psycopg.connect(console, autocommit=True) as conn:
-        conn.cursor(binary=False).execute(command)
+    with psycopg.connect(console, autocommit=True, row_factory=dict_row) as conn:
+        cursor = conn.execute(command)
+        return cursor.fetchall() if cursor.description else []
 
 
 def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes]) -> None:
@@ -95,8 +96,22 @@ def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes]) -> No
             time.sleep(0.02)
 
 
-def _account_options() -> dict[str, Any]:
+def _find_program() -> str:
+    """The path of PgBouncer. Skips the test without it."""
+    found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        pytest.skip("PgBouncer is not installed. On Debian or Ubuntu: apt-get install pgbouncer")
+    return found
+
+
+def _account(given: dict[str, Any]) -> dict[str, Any]:
+    """As root: the account for PgBouncer, which refuses to run as root. The account of the server can reach
+    its socket."""
     if os.geteuid() != 0:
         return {}
-    account = pwd.getpwnam(ACCOUNT)
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    host = str(given.get("host") or "")
+    if host.startswith("/"):
+        owner = os.stat(f"{host}/.s.PGSQL.{given.get('port') or 5432}")
+        return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}

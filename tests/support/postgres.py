@@ -34,7 +34,7 @@ def running_server() -> Iterator[str]:
     if configured := os.environ.get("TEST_DATABASE_URL"):
         yield configured
         return
-    with tempfile.TemporaryDirectory(prefix="ticketing-test-", dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="ticketing-test-", dir=memory()) as folder:
         server = start_embedded(Path(folder) / "data")
         try:
             yield server.dsn("postgres")
@@ -42,7 +42,8 @@ def running_server() -> Iterator[str]:
             server.stop()
 
 
-def _memory() -> str | None:
+def memory() -> str | None:
+    """A folder in memory, if there is space."""
     has_space = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > SPACE_BYTES
     return str(_MEMORY) if has_space else None
 

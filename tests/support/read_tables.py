@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from domain.aggregate import DomainEvent
+from domain.comments import CommentReader
 from domain.property import Property, PropertyEvent
-from domain.ticket import PRIORITIES, Ticket, TicketEvent
+from domain.ticket import PRIORITIES, Attachment, Comment, Ticket, TicketEvent
 from domain.user import User, UserEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
@@ -72,9 +73,8 @@ def rows_of(events: Iterable[DomainEvent]) -> Rows:
         "users": {user.id: _user_row(user) for user in users},
         "tickets": {ticket.id: _ticket_row(ticket, names, units) for ticket in tickets},
         "comments": {
-            comment.id: {"ticket_id": ticket.id, **_without_id(comment)}
-            for ticket in tickets
-            for comment in ticket.comments
+            comment.id: {"ticket_id": comment_ticket_id, **_without_id(comment)}
+            for comment_ticket_id, comment in _comments(streams.values())
         },
         "attachments": {
             file.id: {"ticket_id": ticket.id, **_without_id(file)}
@@ -82,6 +82,17 @@ def rows_of(events: Iterable[DomainEvent]) -> Rows:
             for file in ticket.attachments
         },
     }
+
+
+def _comments(streams: Iterable[list[DomainEvent]]) -> Iterator[tuple[str, Comment]]:
+    """Yield every comment with the id of its ticket."""
+    for events in streams:
+        texts = {event.originator_version: getattr(event, "text", "") for event in events}
+        reader = CommentReader()
+        for event in reversed(events):
+            comment = reader.take(event)
+            if comment is not None:
+                yield event.originator_id, msgspec.structs.replace(comment, text=texts[comment.text_version])
 
 
 def _fold(kind: Any, streams: Iterable[list[DomainEvent]]) -> list[Any]:
@@ -125,4 +136,5 @@ def _ticket_row(ticket: Ticket, names: dict[str, str], units: dict[str, str]) ->
 def _without_id(part: msgspec.Struct) -> dict[str, Any]:
     facts = msgspec.structs.asdict(part)
     del facts["id"]
+    facts.pop("author_id" if isinstance(part, Attachment) else "", None)  # not in the read tables
     return facts

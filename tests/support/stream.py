@@ -6,13 +6,16 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from event_stream.destination import NEVER, Destination
 from event_stream.envelope import to_record
+from event_stream.relay import run_relay
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.postgres import connect
@@ -29,12 +32,17 @@ def stream_settings(dsn: str, servers: str, prefix: str, home: Path) -> Settings
     return Settings(home=home, database_url=dsn, kafka_bootstrap_servers=servers, kafka_prefix=prefix)
 
 
+def destination_of(settings: Settings) -> Destination:
+    """Where a relay publishes whose topic is new."""
+    return Destination(events_topic(settings), None, PARTITIONS, [NEVER] * PARTITIONS)
+
+
 class Reader:
     """Consumes committed records of all partitions in a thread and collects them in `records`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, partitions: int = PARTITIONS) -> None:
         self.records: list[Any] = []
-        self._topic = events_topic(settings)
+        self._partitions = [TopicPartition(events_topic(settings), number) for number in range(partitions)]
         self._consumer = make_consumer(settings, client_id="tests", max_poll_records=2_000)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -50,22 +58,21 @@ class Reader:
         self._consumer.close()
 
     def _run(self) -> None:
-        partitions = [TopicPartition(self._topic, number) for number in range(PARTITIONS)]
-        self._consumer.assign(partitions)
+        self._consumer.assign(self._partitions)
         ends: dict[TopicPartition, int] | None = None
         deadline = float("inf")
         while ends is None or any(self._consumer.position(p) < end for p, end in ends.items()):
             for polled in self._consumer.poll(timeout_ms=100).values():
                 self.records += polled
             if self._stopping.is_set() and ends is None:
-                ends = self._consumer.end_offsets(partitions)
+                ends = self._consumer.end_offsets(self._partitions)
                 deadline = time.monotonic() + READ_SECONDS
             assert time.monotonic() < deadline, "the end of the topic is not reached"
 
 
-def read_stream(settings: Settings) -> list[Any]:
-    """All records committed so far."""
-    with Reader(settings) as reader:
+def read_stream(settings: Settings, partitions: int = PARTITIONS) -> list[Any]:
+    """All records committed so far to these partitions."""
+    with Reader(settings, partitions) as reader:
         pass
     return reader.records
 
@@ -215,6 +222,34 @@ def end_of_log(dsn: str) -> int:
     with connect(dsn, application="tests") as conn:
         row = conn.execute("SELECT coalesce(max(notification_id), 0) FROM es.stored_events").fetchone()
     return row[0] if row else 0
+
+
+def publish_all(settings: Settings, *, until: Callable[[], bool] | None = None) -> None:
+    """Run the relay in this process until it has published the whole log, or until `until` returns true.
+    Raises the error that ended it."""
+    stop = threading.Event()
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            run_relay(settings, stop, refused_pause_seconds=0)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        eventually(lambda: failures or (until or partial(is_published, settings))(), 60)
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def is_published(settings: Settings) -> bool:
+    dsn = settings.database_url or ""
+    return published_position(dsn) == end_of_log(dsn)
 
 
 def delete_topics(settings: Settings, *names: str) -> None:

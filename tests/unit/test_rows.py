@@ -11,14 +11,16 @@ from projections.rows import TABLES, PastTicketRow, PropertyRow, TicketRow, User
 from projections.views import Names, PropertyDetail, TicketDetail, TicketSummary, UserDetail
 
 NEVER_STORED = {"pending", "position"}  # an aggregate has them only in memory
-LISTS = {"comments", "attachments"}  # of a ticket; stored in their own tables
+LISTS = {"attachments"}
+COUNTS = {"comments_count", "internal_comments_count"}  # of a ticket; stored in their own tables
 
 
 @pytest.mark.parametrize(
     ("aggregate", "row", "stored_elsewhere"),
     [
         (Ticket, TicketRow, LISTS),
-        (Ticket, PastTicketRow, {"id", "title", "description", *LISTS}),  # as ticket_id, and in past_texts
+        # The id is ticket_id, the texts are in past_texts; lists of past tickets show no comments.
+        (Ticket, PastTicketRow, {"id", "title", "description", *COUNTS, *LISTS}),
         (User, UserRow, {"is_erased"}),  # visible from the placeholders in other columns
         (Property, PropertyRow, {"address", "units"}),  # in several columns, and in the table units
     ],
@@ -36,7 +38,7 @@ def test_every_field_of_an_aggregate_is_a_column_or_is_stored_elsewhere(aggregat
         (
             TicketRow,
             TicketDetail,
-            {"version", "priority_rank", "is_deleted", "names_changed"}
+            {"version", "priority_rank", "is_deleted", "names_changed", "internal_comments_count"}
             | {
                 f"{reference}_{part}"
                 for reference in ("property", "unit", "requester", "assignee")

@@ -221,3 +221,9 @@ def test_an_event_records_every_field_that_a_client_may_give_or_change(aggregate
 )
 def test_a_value_has_the_fields_of_the_body_that_it_is_made_of(body, value):
     assert set(body.__struct_fields__) == set(value.__struct_fields__)
+
+
+@pytest.mark.parametrize("word", ["me", "none", "inactive"])
+def test_a_word_with_a_meaning_in_filters_and_addresses_cannot_be_an_id(store, word):
+    with pytest.raises(Invalid, match=f"The id {word} has a meaning in filters and addresses"):
+        register(store, context(), user_id=word)

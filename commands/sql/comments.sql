@@ -1,0 +1,16 @@
+-- The statements that commit with the events of edited and removed comments and of removed files.
+
+-- name: delete_answers
+-- Answers of receivers may repeat the text.
+UPDATE hook.attempts a
+   SET response_body = NULL
+  FROM hook.deliveries d JOIN hook.messages m ON m.id = d.message_id
+ WHERE a.delivery_id = d.id AND m.comment_id = %(comment_id)s AND a.response_body IS NOT NULL;
+
+-- name: replace_text
+UPDATE hook.messages
+   SET body = convert_to(regexp_replace(convert_from(body, 'UTF8'), %(pattern)s, %(replacement)s), 'UTF8')
+ WHERE comment_id = %(comment_id)s;
+
+-- name: note_removed_file
+INSERT INTO access.removed_files (attachment_id) VALUES (%(attachment_id)s) ON CONFLICT DO NOTHING;

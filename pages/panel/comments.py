@@ -1,0 +1,167 @@
+"""/admin/tickets/{id}/comments and .../attachments: all comments, and the forms to add, edit and remove."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import falcon
+
+from api.http.sent_values import SentValues
+from api.v1.ticket_rows import visible_row
+from commands.comments import CommentChanges, edit_comment, remove_comment, remove_file
+from commands.removed_files import delete_removed_files
+from commands.tickets import NewComment, comment_on_ticket, visible_ticket
+from domain.errors import NotFound
+from infrastructure.storage.comment_log import CommentPlace
+from pages.common.page_operation import PageOperation
+from pages.common.shown_form import ShownForm, first_values
+from pages.panel.page import (
+    REFUSALS,
+    ListQuery,
+    PanelPage,
+    page_of,
+    pages_of,
+    read_filters,
+    refused_form,
+    status_of,
+)
+from pages.panel.tickets import NEW_COMMENT, TicketPage, may_take_back
+from projections.comments import CommentQuery, find_place, get_comment, list_comments
+from projections.views import CommentView
+
+COMMENT_CHANGES = first_values(CommentChanges)
+
+
+class TicketComments(TicketPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("staff", "Read all comments of a ticket"),
+        "POST": page_of("staff", "Comment on a ticket", form_page="/admin/tickets/{ticket_id}"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        filters = read_filters(req, ListQuery)
+        row = visible_row(self.services, req.context.caller, ticket_id, comments=0)
+        query = CommentQuery(include_internal=True, limit=filters.limit, offset=filters.offset)
+        self.show(
+            req,
+            resp,
+            "ticket_comments.html",
+            ticket=row.detail,
+            comments=list_comments(self.services.pool, ticket_id, query).items,
+            may_take_back=may_take_back(req),
+            pages=pages_of(req, filters, row.detail.comments_count),
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
+        form = req.context.form
+        given = {"text": form.prose("text"), "visibility": form.value("visibility")}
+        try:
+            values = SentValues(given, NewComment)
+            ticket = comment_on_ticket(self.services.store, ticket_id, values, self.command(req))
+        except REFUSALS as refusal:
+            row = visible_row(self.services, req.context.caller, ticket_id)
+            again = refused_form(NEW_COMMENT, form, refusal)
+            self.show_ticket(req, resp, row, status=status_of(refusal), comment=again)
+            return
+        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added", after=ticket)
+
+
+class CommentPage(PanelPage):
+    """Base of the pages of one comment."""
+
+    def place(self, ticket_id: str, comment_id: str) -> CommentPlace:
+        return find_place(self.services.pool, ticket_id, comment_id)
+
+    def own_comment(self, req: falcon.Request, ticket_id: str, comment_id: str) -> CommentView:
+        """The comment. Raises NotFound or Forbidden unless the caller may edit and remove it."""
+        caller = req.context.caller
+        visible_ticket(self.services.store, caller, ticket_id)
+        comment = get_comment(self.services.pool, ticket_id, comment_id)
+        if comment is None:
+            raise NotFound("comment")
+        caller.require_may_take_back(comment.user.id, comment.created_at, datetime.now(UTC), "comment")
+        return comment
+
+
+class CommentEditing(CommentPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("staff", "Write a new text of a comment"),
+        "POST": page_of("staff", "Edit a comment"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, comment_id: str) -> None:
+        comment = self.own_comment(req, ticket_id, comment_id)
+        form = ShownForm({**COMMENT_CHANGES, "text": comment.text})
+        self.show(req, resp, "comment_edit.html", form=form, ticket_id=ticket_id)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, comment_id: str) -> None:
+        values = SentValues({"text": req.context.form.prose("text")}, CommentChanges)
+        try:
+            ticket = edit_comment(
+                self.services.store,
+                ticket_id,
+                comment_id,
+                values,
+                self.command(req),
+                locate=lambda: self.place(ticket_id, comment_id),
+            )
+        except REFUSALS as refusal:
+            self.show_refused(req, resp, "comment_edit.html", COMMENT_CHANGES, refusal, ticket_id=ticket_id)
+            return
+        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-edited", after=ticket)
+
+
+class CommentRemoval(CommentPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("staff", "Ask before a comment is removed"),
+        "POST": page_of("staff", "Remove a comment"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, comment_id: str) -> None:
+        comment = self.own_comment(req, ticket_id, comment_id)
+        self.ask(
+            req,
+            resp,
+            title="Remove this comment?",
+            name=comment.text[:200],
+            consequence="Nobody sees it any more. It stays in the history, for auditors.",
+            action="Remove comment",
+            back=f"/admin/tickets/{ticket_id}",
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, comment_id: str) -> None:
+        ticket = remove_comment(
+            self.services.store,
+            ticket_id,
+            comment_id,
+            self.command(req),
+            locate=lambda: self.place(ticket_id, comment_id),
+        )
+        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-removed", after=ticket)
+
+
+class FileRemoval(PanelPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("staff", "Ask before a file is removed"),
+        "POST": page_of("staff", "Remove a file"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, attachment_id: str) -> None:
+        caller = req.context.caller
+        file = visible_ticket(self.services.store, caller, ticket_id).find_file(attachment_id)
+        caller.require_may_take_back(file.author_id, file.created_at, datetime.now(UTC), "file")
+        self.ask(
+            req,
+            resp,
+            title="Remove this file?",
+            name=file.filename,
+            consequence="Its content is deleted. Its name stays in the history, for auditors.",
+            action="Remove file",
+            back=f"/admin/tickets/{ticket_id}",
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, attachment_id: str) -> None:
+        ticket = remove_file(self.services.store, ticket_id, attachment_id, self.command(req))
+        self.go(resp, f"/admin/tickets/{ticket_id}", "file-removed", after=ticket)
+        delete_removed_files(self.services.pool, self.services.attachments)

@@ -1,0 +1,300 @@
+"""The phases of a connection: a request is received, answered and sent, and then the next one is received.
+
+The main thread receives and sends. A thread works on a request only while the application computes its
+answer, so it never waits for a client (docs/decisions/0017-slow-clients.md). gunicorn parses the requests and
+builds the answers.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from errno import EAGAIN, ECONNABORTED, EWOULDBLOCK
+from functools import partial
+from typing import Any
+
+import structlog
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from infrastructure.process.deadlines import lift_request_limit, note_queued
+from server.answer import Answer
+from server.client_socket import ClientSocket
+from server.health_threads import HealthThreads
+from server.reception import BodyLimit, Reception
+from server.refusals import answer_error, require_host
+from server.spool import SpoolSpace
+
+READ_SECONDS = 10.0  # for the head of a request, and for its body
+SLOWEST_BYTES_PER_SECOND = 16_384  # each received byte of a body extends the time at this rate
+LONGEST_READ_SECONDS = 30.0  # that a client can still have, however much it has sent
+SEND_SECONDS = 30.0  # without any progress of an answer
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 65_536
+RECEIVE_BYTES = 65_536
+OVERDUE_CHECK_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+class Conn(TConn):  # type: ignore[misc]
+    """A connection. While the poller watches it, `overdue` is called when `timeout` has passed."""
+
+    sock: ClientSocket
+    reception: Reception
+    overdue: Callable[[], None]
+    is_sending = False
+    queued_at = 0.0
+    answer: Answer | None = None  # that is not complete yet
+    keeps_alive = False
+    is_closing = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being received or answered. A head that is incomplete does not count."""
+        return self.is_sending or (bool(self.reception.head) and not self.is_closing)
+
+
+class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker with other phases of its connections. A subclass sets `body_limit`."""
+
+    body_limit: BodyLimit
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting: set[Conn] = set()  # that the poller watches
+        self.answered_at = 0.0
+        self._health_threads = HealthThreads()
+        self._space = SpoolSpace()
+        self._overdue_checked_at = 0.0
+
+    def poll(self, seconds: float) -> None:
+        self.wait_for_and_dispatch_events(min(seconds, OVERDUE_CHECK_SECONDS) if self.waiting else seconds)
+        now = time.monotonic()
+        if now > self._overdue_checked_at + OVERDUE_CHECK_SECONDS:
+            self._overdue_checked_at = now
+            for conn in [conn for conn in self.waiting if conn.timeout < now]:
+                conn.overdue()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection; the poller waits for its first bytes, while gunicorn would use a thread."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (EAGAIN, ECONNABORTED, EWOULDBLOCK):
+                raise
+            return
+        self.nr_conns += 1
+        conn = Conn(self.cfg, ClientSocket.of(accepted, self._space), address, listener.getsockname())
+        conn.data_ready = True
+        self._receive_next(conn, b"", READ_SECONDS)
+
+    def _receive_next(self, conn: Conn, data: bytes, idle_seconds: float) -> None:
+        """Receive the next request, of which `data` has arrived already."""
+        conn.reception = conn.sock.reception = Reception(self._space, self.body_limit)
+        conn.is_sending = False
+        if data and conn.reception.feed(data):
+            self.enqueue_req(conn)
+        else:
+            self._watch(conn, selectors.EVENT_READ, self._on_readable, self._on_unreceived)
+            conn.timeout = time.monotonic() + (READ_SECONDS if data else idle_seconds)
+            if conn.reception.expects_continue():
+                self._send_continue(conn)
+
+    def _on_readable(self, conn: Conn) -> None:
+        """Receive what has arrived. A request that has arrived completely goes to a thread."""
+        reception = conn.reception
+        has_begun, had_head = reception.has_begun, bool(reception.head)
+        try:
+            data = conn.sock.receive(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.drop(conn)
+            return
+        if not data:
+            reception.note_closed()
+            is_ready = reception.end()
+        else:
+            is_ready = reception.feed(data)
+        if is_ready:
+            self._stop_watching(conn)
+            self.enqueue_req(conn)
+        elif not data:
+            self.drop(conn)
+        elif had_head:
+            extended = conn.timeout + len(data) / SLOWEST_BYTES_PER_SECOND
+            conn.timeout = min(extended, time.monotonic() + LONGEST_READ_SECONDS)
+        elif reception.head or not has_begun:
+            conn.timeout = time.monotonic() + READ_SECONDS
+            if reception.expects_continue():
+                self._send_continue(conn)
+
+    def _send_continue(self, conn: Conn) -> None:
+        with suppress(OSError):  # the next read notices that the client is gone
+            conn.sock.send_now(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _on_unreceived(self, conn: Conn) -> None:
+        """Answer an incomplete body, or drop the connection. First receives bytes that arrived while this
+        process was stopped."""
+        timeout = conn.timeout
+        self._on_readable(conn)
+        if conn not in self.waiting or conn.timeout > timeout:
+            return
+        if conn.reception.end():
+            self._stop_watching(conn)
+            self.enqueue_req(conn)
+        else:
+            self.drop(conn)
+
+    def enqueue_req(self, conn: Conn) -> None:
+        """Queue the request as gunicorn does, but a health check for the health threads; store the time."""
+        pool = self._health_threads.pool_for(conn.reception.head) or self.tpool
+        self._submit(pool, self.handle, conn)
+
+    def _submit(self, pool: Any, work: Callable[[Conn], bool], conn: Conn) -> None:
+        conn.queued_at = time.monotonic()
+        future = pool.submit(work, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def handle(self, conn: Conn) -> bool:
+        """Handle the request in a thread; the time in the queue counts towards its time limit. Returns
+        whether the connection can be used again."""
+        note_queued(time.monotonic() - conn.queued_at)
+        keeps_alive = bool(super().handle(conn))
+        conn.sock.flush()
+        return keeps_alive
+
+    def _keepalive_after(self, conn: Conn, keepalive: bool) -> bool:
+        return conn.reception.is_complete and bool(super()._keepalive_after(conn, keepalive))
+
+    def handle_request(self, req: Any, conn: Conn) -> bool:
+        """Compute the answer and write it, or its first pieces. Returns whether the connection can be used
+        again after it."""
+        require_host(req)
+        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
+        environ["wsgi.multithread"] = True
+        if not self.alive or len(self.waiting) >= self.max_keepalived:
+            response.force_close()
+        self._write(conn, Answer(response, self.wsgi(environ, response.start_response)))
+        return not response.should_close()
+
+    def _write(self, conn: Conn, answer: Answer) -> None:
+        """Write as much of the answer as the client takes, and keep the rest of it."""
+        is_complete = True
+        try:
+            is_complete = answer.write(conn.sock)
+        except OSError:
+            raise
+        except Exception:
+            if not answer.response.headers_sent:
+                raise
+            log.exception("answer_failed")  # the client notices that it is incomplete
+            raise StopIteration from None
+        finally:
+            conn.answer = None if is_complete else answer
+            if is_complete:
+                answer.close()
+
+    def _continue(self, conn: Conn) -> bool:
+        """Write more of an answer in a thread."""
+        lift_request_limit()  # of the request that the thread handled before
+        assert conn.answer is not None
+        try:
+            self._write(conn, conn.answer)
+        except StopIteration:
+            return False
+        conn.sock.flush()
+        return conn.keeps_alive
+
+    def finish_request(self, conn: Conn, future: Future[bool]) -> None:
+        """Send the rest of what a thread has written, and continue. Runs in the main thread."""
+        if future.cancelled() or future.exception() is not None:
+            self.drop(conn)
+            return
+        conn.keeps_alive = future.result()
+        conn.is_sending = True
+        if conn.sock.has_unsent:
+            self._watch(conn, selectors.EVENT_WRITE, self._on_writable, self._on_unsent)
+            conn.timeout = time.monotonic() + SEND_SECONDS
+        else:
+            self._after_sending(conn)
+
+    def _on_writable(self, conn: Conn) -> None:
+        try:
+            is_sent = conn.sock.flush()
+        except OSError:
+            self.drop(conn)
+            return
+        conn.timeout = time.monotonic() + SEND_SECONDS
+        if is_sent:
+            self._stop_watching(conn)
+            self._after_sending(conn)
+
+    def _on_unsent(self, conn: Conn) -> None:
+        log.info("answer_not_taken", seconds=SEND_SECONDS)
+        self.drop(conn)
+
+    def _after_sending(self, conn: Conn) -> None:
+        """Compute the next pieces of an incomplete answer; otherwise receive the next request or close."""
+        if conn.answer is not None:
+            self._submit(self.tpool, self._continue, conn)
+            return
+        self.answered_at = time.monotonic()
+        reception = conn.reception
+        reception.close()
+        if conn.keeps_alive and reception.is_complete:
+            self._receive_next(conn, reception.rest, self.cfg.keepalive)
+        else:
+            self._linger(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, address: Any, error: Exception) -> None:
+        answer_error(client, error)
+
+    def _linger(self, conn: Conn) -> None:
+        """Close for sending, and read until the client closes too: an immediate close would reset the
+        connection, and the client could lose the last answer (RFC 9112 section 9.6)."""
+        conn.is_sending, conn.is_closing = False, True
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(conn)
+            return
+        self._watch(conn, selectors.EVENT_READ, partial(self._discard, bytearray()), self.drop)
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+
+    def _discard(self, seen: bytearray, conn: Conn) -> None:
+        try:
+            data = conn.sock.receive(LINGER_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        seen.extend(data)
+        if not data or len(seen) > LINGER_BYTES:
+            self.drop(conn)
+
+    def _watch(
+        self, conn: Conn, events: int, ready: Callable[[Conn], None], overdue: Callable[[Conn], None]
+    ) -> None:
+        self.poller.register(conn.sock, events, lambda client: ready(conn))
+        conn.overdue = partial(overdue, conn)
+        self.waiting.add(conn)
+
+    def _stop_watching(self, conn: Conn) -> None:
+        self.poller.unregister(conn.sock)
+        self.waiting.remove(conn)
+
+    def drop(self, conn: Conn) -> None:
+        """Close the connection at once."""
+        if conn in self.waiting:
+            self._stop_watching(conn)
+        if conn.answer is not None:
+            conn.answer.close()
+        conn.reception.close()
+        conn.sock.close()
+        self.nr_conns -= 1

@@ -8,7 +8,7 @@ from domain.aggregate import DomainEvent
 from event_stream.envelope import schema_path
 from event_stream.event_types import components, event_types
 from infrastructure.settings import Settings
-from infrastructure.storage.topics import COMPRESSION, PARTITIONS, events_topic
+from infrastructure.storage.topics import COMPRESSION, KEPT_FOREVER, PARTITIONS, events_topic
 
 Document = dict[str, Any]
 
@@ -81,11 +81,14 @@ def _servers(settings: Settings) -> Document:
 
 
 def _describe_topic(topic: str, settings: Settings) -> Document:
+    configuration: Document = {
+        name: [value] if name == "cleanup.policy" else int(value) for name, value in KEPT_FOREVER.items()
+    }
     return {
         "topic": topic,
         "partitions": PARTITIONS,
         "replicas": settings.kafka_replication_factor,
-        "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": -1, "retention.bytes": -1},
+        "topicConfiguration": configuration,
         "x-compression": COMPRESSION,
         "bindingVersion": "0.5.0",
     }

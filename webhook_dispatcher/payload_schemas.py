@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from domain.access import Role
 from domain.changes import Change
@@ -53,7 +53,7 @@ class WebhookActor(msgspec.Struct, frozen=True):
 
 
 class WebhookComment(msgspec.Struct, frozen=True):
-    """The comment that was added."""
+    """The comment that was added or edited."""
 
     id: str
     text: str
@@ -88,6 +88,15 @@ WebhookTicket: type[msgspec.Struct] = msgspec.defstruct(
     ],
     namespace={"__doc__": "The whole ticket as of the version of the event, the changes and the actor."},
 )
+WebhookChangedTicket: type[msgspec.Struct] = msgspec.defstruct(
+    "WebhookChangedTicket",
+    [("comment", WebhookComment | UnsetType, UNSET)],
+    bases=(WebhookTicket,),
+    kw_only=True,
+    namespace={
+        "__doc__": "The whole ticket as of the version of the event, and the comment if one was edited."
+    },
+)
 WebhookTicketWithComment: type[msgspec.Struct] = msgspec.defstruct(
     "WebhookTicketWithComment",
     [("comment", WebhookComment)],
@@ -96,6 +105,7 @@ WebhookTicketWithComment: type[msgspec.Struct] = msgspec.defstruct(
     namespace={"__doc__": "The whole ticket as of the version of the event, and the comment."},
 )
 _DATA: Mapping[str, type[msgspec.Struct]] = {
+    "ticket.updated": WebhookChangedTicket,
     "ticket.commented": WebhookTicketWithComment,
     TEST_EVENT: WebhookTest,
 }

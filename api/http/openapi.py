@@ -255,8 +255,7 @@ def _content_schema(media_type: str) -> Document:
     """The schema of an answer without the envelope: an object, a text or a file."""
     if media_type.endswith(("/json", "+json")):
         return {"type": "object", "additionalProperties": True}
-    is_text = media_type.startswith("text/") or media_type.endswith("/x-ndjson")
-    return {"type": "string"} if is_text else {"type": "string", "format": "binary"}
+    return {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
 
 
 def _headers(operation: Operation) -> Document:

@@ -120,6 +120,7 @@ COMMON_SCHEMAS: dict[str, Any] = {
             "status": {"type": "string", "const": "error"},
             "error": {"$ref": "#/components/schemas/ErrorBody"},
         },
+        "additionalProperties": True,
     },
     "ErrorBody": {
         "type": "object",
@@ -134,11 +135,13 @@ COMMON_SCHEMAS: dict[str, Any] = {
             },
             "request_id": {"type": "string", "description": "The same as X-Request-Id"},
         },
+        "additionalProperties": True,
     },
     "Meta": {
         "type": "object",
         "required": ["pagination"],
         "properties": {"pagination": {"$ref": "#/components/schemas/Pagination"}},
+        "additionalProperties": True,
         "examples": [{"pagination": _PAGINATION}],
     },
     "Pagination": {
@@ -151,13 +154,13 @@ COMMON_SCHEMAS: dict[str, Any] = {
             "next_cursor": {"type": ["string", "null"]},
             "links": {"$ref": "#/components/schemas/Links"},
         },
-        "additionalProperties": False,
+        "additionalProperties": True,
     },
     "Links": {
         "type": "object",
         "description": "The addresses of the next and the previous page; absent if there is none",
         "properties": {name: {"type": "string", "format": "uri"} for name in ("next", "previous")},
-        "additionalProperties": False,
+        "additionalProperties": True,
     },
 }
 

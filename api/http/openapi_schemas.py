@@ -40,6 +40,7 @@ class Schemas:
                 _describe_defaults(schema)
             else:
                 _require_defaults(schema)
+                schema.setdefault("additionalProperties", True)
         for kind in bodies:
             add_text_patterns(self.of(kind), self.components)
         for schema in (*self.components.values(), *self._queries.values()):
@@ -63,7 +64,12 @@ class Schemas:
             properties["meta"] = {"$ref": REFERENCE.format(name="Meta")}
         else:
             name += "List" if item is not data else "Answer"
-        envelope = {"type": "object", "required": list(properties), "properties": properties}
+        envelope = {
+            "type": "object",
+            "required": list(properties),
+            "properties": properties,
+            "additionalProperties": True,
+        }
         if self.components.setdefault(name, envelope) != envelope:
             raise BadDeclaration(f"Two answers of the API have the name {name}.")
         return {"$ref": REFERENCE.format(name=name)}

@@ -9,8 +9,8 @@ from webhook_dispatcher.payload_schemas import MEANINGS, SCHEMAS_PATH, payload_t
 
 _DESCRIPTION = f"""\
 The post is signed as [Standard Webhooks](https://www.standardwebhooks.com) describes. It is sent at least
-once; repetitions have the same `webhook-id` and the same bytes. Later versions may add fields to the
-body. Its JSON Schema is at `{SCHEMAS_PATH}/{{name}}`.
+once. Repetitions have the same `webhook-id` and the same bytes, unless a comment in them was edited or
+removed meanwhile. Later versions may add fields to the body. Its JSON Schema is at `{SCHEMAS_PATH}/{{name}}`.
 """
 _HEADERS = {
     "webhook-id": "The id of the message, the same in every attempt",

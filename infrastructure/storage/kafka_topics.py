@@ -15,7 +15,13 @@ from kafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError
 
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import CONNECT_SECONDS, make_admin
-from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
+from infrastructure.storage.topics import (
+    KEPT_FOREVER,
+    PARTITIONS,
+    checkpoints_topic,
+    events_topic,
+    position_topic,
+)
 
 # Kafka's default. The largest event has about a quarter of it: a text of 65,535 characters of 4 bytes each.
 LARGEST_RECORD_BYTES = 1_048_588
@@ -50,7 +56,6 @@ class _Fault(NamedTuple):
     needed: str
 
 
-_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _LAST_OF_EACH_KEY = {"cleanup.policy": "compact"}
 _COMPACT_SOON = {
     "segment.bytes": str(16 * 1024 * 1024),  # small, because the open segment is never compacted
@@ -67,7 +72,7 @@ def create_topics(settings: Settings) -> dict[str, Topic]:
 
 def create_checkpoints_topic(settings: Settings) -> bool:
     """Create the topic of the notary if it is missing; return whether it was. Raises WrongTopic."""
-    _, absent = _ensure(settings, [TopicSpec(checkpoints_topic(settings), 1, _FOREVER, {})])
+    _, absent = _ensure(settings, [TopicSpec(checkpoints_topic(settings), 1, KEPT_FOREVER, {})])
     return bool(absent)
 
 
@@ -84,7 +89,7 @@ def absent_topics(settings: Settings) -> list[str]:
 
 def _relay_topics(settings: Settings) -> list[TopicSpec]:
     return [
-        TopicSpec(events_topic(settings), PARTITIONS, _FOREVER, {}),
+        TopicSpec(events_topic(settings), PARTITIONS, KEPT_FOREVER, {}),
         TopicSpec(position_topic(settings), 1, _LAST_OF_EACH_KEY, _COMPACT_SOON),
     ]
 

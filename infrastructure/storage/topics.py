@@ -7,6 +7,7 @@ from typing import Literal
 from infrastructure.settings import Settings
 
 PARTITIONS = 24  # never change it: later events of a ticket would go to another partition
+KEPT_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 COMPRESSION: Literal["lz4"] = "lz4"  # of every batch of records
 
 

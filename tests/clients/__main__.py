@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.acceptance.site import Site, operator
+from domain.ticket import Ticket
+from tests.acceptance.site import LEAK, Site, operator
 from tests.clients.generators import GENERATORS, STEPS, Result, check
 from tests.clients.tools import HERE, Failed, Tools, install_tools, run
 from tests.support.arrange import register_property
 from tests.support.postgres import cloned_database, make_template, running_server
+from webhook_dispatcher.payloads import TicketStep, make_message
 
 AT_ONCE = 2
 TICKETS = 5
@@ -83,8 +85,19 @@ def _environment(site: Site, tools: Tools, number: int) -> dict[str, str]:
         "PROPERTY_ID": property_id,
         "ASSIGNEE_ID": "user001",
         "TICKET_IDS": json.dumps(sorted(tickets)),
+        "WEBHOOK_BODY": _webhook_body(),
         "WEBHOOK_URL": "http://127.0.0.1:9999/hook",  # nothing is posted: no dispatcher runs
     }
+
+
+def _webhook_body() -> str:
+    """The body of a post, with fields that a later version may add."""
+    facts = {**LEAK, "title": "Leak", "requester_id": "user789"}
+    ticket = Ticket.open("ticket1", operator(), **facts)
+    step = TicketStep(position=1, event=ticket.pending[0], before=None, after=ticket)
+    body = json.loads(make_message(step, "ticket.created", {}).body)
+    body["data"]["property"]["added_later"] = 1
+    return json.dumps({**body, "added_later": {"some": ["thing"]}})
 
 
 def _lint(tools: Tools, document: bytes, folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ OPERATIONS = (
     "upload",
     "webhook",
     "422",
+    "receive",
 )
 
 

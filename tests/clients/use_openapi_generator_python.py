@@ -15,6 +15,7 @@ from client import (
     NewTicket,
     NewWebhook,
     TicketChanges,
+    TicketCreatedV1,
     TicketsApi,
     WebhooksApi,
 )
@@ -96,4 +97,11 @@ def refused() -> None:
     assert len(body.error.details["property_id"]) == 1, body
 
 
-report(list_by_page, list_by_cursor, create, change, comment, upload, webhook, refused)
+def receive() -> None:
+    post = TicketCreatedV1.from_json(os.environ["WEBHOOK_BODY"])
+    assert post is not None
+    assert (post.event, post.data.title, post.data.assigned_to) == ("ticket.created", "Leak", None), post
+    assert isinstance(post.timestamp, datetime), post
+
+
+report(list_by_page, list_by_cursor, create, change, comment, upload, webhook, refused, receive)

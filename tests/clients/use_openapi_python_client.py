@@ -34,6 +34,7 @@ from client.models import (
     RegisteredWebhookAnswer,
     TicketChanges,
     TicketChangesStatus,
+    TicketCreatedV1,
     TicketSummaryAnswer,
     TicketSummaryPage,
 )
@@ -127,4 +128,10 @@ def refused() -> None:
     assert len(answer.error.details["property_id"]) == 1, answer
 
 
-report(list_by_page, list_by_cursor, create, change, comment, upload, webhook, refused)
+def receive() -> None:
+    post = TicketCreatedV1.from_dict(json.loads(os.environ["WEBHOOK_BODY"]))
+    assert (post.event, post.data.title, post.data.assigned_to) == ("ticket.created", "Leak", None), post
+    assert isinstance(post.timestamp, datetime), post
+
+
+report(list_by_page, list_by_cursor, create, change, comment, upload, webhook, refused, receive)

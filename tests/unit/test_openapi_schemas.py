@@ -80,6 +80,22 @@ def test_a_field_of_an_answer_with_a_default_is_always_present():
     assert "secret" not in COMPONENTS["RegisteredWebhook"]["required"]
 
 
+def test_answers_may_get_fields_and_bodies_may_not():
+    """Clients in Java refuse a field of an answer that is not declared, unless others are allowed."""
+    structs = {name: schema for name, schema in COMPONENTS.items() if schema.get("type") == "object"}
+    bodies = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for _, operation in OPERATIONS
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+    }
+
+    assert len(bodies) > 10
+    assert {name for name in bodies if structs[name]["additionalProperties"]} == set()
+    closed = {name for name, schema in structs.items() if schema.get("additionalProperties") is False}
+    assert closed - bodies <= {"AddressBody", "NotificationsBody", "PreferencesBody"}
+    assert [name for name, schema in structs.items() if "additionalProperties" not in schema] == []
+
+
 def test_every_integer_has_64_bits():
     integers = [(path, part) for path, part in VALUES if part.get("type") == "integer"]
 
@@ -122,7 +138,7 @@ def test_answers_that_are_not_json_are_described_as_they_are_sent():
         return DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
 
     assert content("/v1/audit/export") == {
-        "application/x-ndjson": {"schema": {"type": "string"}},
+        "application/x-ndjson": {"schema": {"type": "string", "format": "binary"}},
         "text/csv": {"schema": {"type": "string"}},
     }
     assert content("/v1/attachments/{attachment_id}") == {

@@ -38,6 +38,7 @@ func main() {
 	report("upload", upload)
 	report("webhook", webhook)
 	report("422", refused)
+	report("receive", receive)
 }
 
 func listByPage() error {
@@ -209,6 +210,15 @@ func refused() error {
 	refusal := answer.JSON422.Error
 	return require(refusal.Code == "validation_error" && len(refusal.Details["property_id"]) == 1 &&
 		refusal.RequestId != "", refusal)
+}
+
+func receive() error {
+	var post client.TicketCreatedV1
+	if err := json.Unmarshal([]byte(os.Getenv("WEBHOOK_BODY")), &post); err != nil {
+		return err
+	}
+	return require(post.Event == "ticket.created" && post.Data.Title == "Leak" && post.Data.AssignedTo == nil &&
+		!post.Timestamp.IsZero(), post)
 }
 
 func report(operation string, use func() error) {

@@ -105,6 +105,11 @@ async function refused(): Promise<void> {
   require(body?.error.details["property_id"]?.length === 1, error);
 }
 
+async function receive(): Promise<void> {
+  const post: components["schemas"]["TicketCreatedV1"] = JSON.parse(variable("WEBHOOK_BODY"));
+  require(post.event === "ticket.created" && post.data.title === "Leak" && !post.data.assigned_to, post);
+}
+
 function require(holds: boolean | undefined, value: unknown): void {
   if (!holds) throw unexpected(value);
 }
@@ -122,6 +127,7 @@ const operations: [string, () => Promise<void>][] = [
   ["upload", upload],
   ["webhook", webhook],
   ["422", refused],
+  ["receive", receive],
 ];
 for (const [operation, use] of operations) {
   try {

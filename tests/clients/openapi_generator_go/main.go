@@ -32,6 +32,7 @@ func main() {
 	report("upload", upload)
 	report("webhook", webhook)
 	report("422", refused)
+	report("receive", receive)
 }
 
 func listByPage() error {
@@ -166,6 +167,15 @@ func refused() error {
 	}
 	return require(body.Error.Code == "validation_error" && len(body.Error.Details["property_id"]) == 1 &&
 		body.Error.RequestId != "", body)
+}
+
+func receive() error {
+	var post client.TicketCreatedV1
+	if err := json.Unmarshal([]byte(os.Getenv("WEBHOOK_BODY")), &post); err != nil {
+		return err
+	}
+	return require(post.Event == "ticket.created" && post.Data.Title == "Leak" && post.Data.AssignedTo.Get() == nil &&
+		!post.Timestamp.IsZero(), post)
 }
 
 func report(operation string, use func() error) {

@@ -23,6 +23,7 @@ import org.openapitools.client.model.NewWebhook;
 import org.openapitools.client.model.Pagination;
 import org.openapitools.client.model.RegisteredWebhook;
 import org.openapitools.client.model.TicketChanges;
+import org.openapitools.client.model.TicketCreatedV1;
 import org.openapitools.client.model.TicketSummary;
 import org.openapitools.client.model.TicketSummaryPage;
 
@@ -51,6 +52,7 @@ public class Use {
         report("upload", Use::upload);
         report("webhook", Use::webhook);
         report("422", Use::refused);
+        report("receive", Use::receive);
         System.exit(0);  // OkHttp keeps threads
     }
 
@@ -133,6 +135,12 @@ public class Use {
             return;
         }
         throw new IllegalStateException("The ticket was not refused.");
+    }
+
+    private static void receive() throws Exception {
+        TicketCreatedV1 post = TicketCreatedV1.fromJson(System.getenv("WEBHOOK_BODY"));
+        require(post.getEvent() == TicketCreatedV1.EventEnum.TICKET_CREATED && post.getData().getTitle().equals("Leak")
+            && post.getData().getAssignedTo() == null && post.getTimestamp().getYear() > 2000, post);
     }
 
     private static void report(String operation, Operation use) {

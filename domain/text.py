@@ -57,6 +57,7 @@ Phone = Annotated[
 ]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 WebhookUrl = Annotated[str, Meta(min_length=1, max_length=2_048, description="An https address.")]
+NO_WORDS = "The q parameter must contain a letter or a digit."
 # As long as a title, so that a title can be pasted.
 SearchText = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=VISIBLE, description="Words to search for.")

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from domain.errors import Invalid
+from domain.text import NO_WORDS
 
 _WORD = re.compile(r"[^\W_]+")
 _JOINERS = re.compile(r"(?<=\w)['’\-‐‑](?=\w)")  # as in O'Brien and Smith-Jones
@@ -33,7 +34,7 @@ def search_patterns(query: str) -> list[str]:
     """
     words = list(dict.fromkeys(_words(query)))
     if not words:
-        raise Invalid({"q": ["The q parameter must contain a letter or a digit."]})
+        raise Invalid({"q": [NO_WORDS]})
     return [f"% {word}%" for word in words]
 
 

@@ -11,6 +11,8 @@ import msgspec
 from psycopg import sql
 
 from domain.access import Caller
+from domain.errors import Invalid
+from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
 from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
@@ -80,7 +82,6 @@ _FILTERS: dict[str, LiteralString] = {
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
     "q": "t.id = ANY((SELECT ids FROM found)::text[])",
-    "no_words": "false",
     # For a list as of an earlier time, unless the caller is an auditor.
     "kept": _sql["not_deleted_since"],
 }
@@ -125,7 +126,9 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
     search = None
     if query.q is not None:
         search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
-        parameters["q" if search.has_words else "no_words"] = search.whole
+        if not search.has_words:
+            raise Invalid({"q": [NO_WORDS]})
+        parameters["q"] = search.whole
     names = _names(caller, query, parameters)
     if search is not None:
         parameters |= search._asdict()

@@ -36,8 +36,8 @@ SearchedWords = Annotated[
         " visible comments together, in any order. Case and accents make no difference. The beginning of a"
         " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with that word."
         ' `"no water"` finds exactly these words, one after the other. Other signs only separate words.'
-        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. Without a"
-        " word nothing is found."
+        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. A text"
+        " without a letter or digit is refused."
     ),
 ]
 

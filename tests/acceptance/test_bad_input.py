@@ -209,8 +209,6 @@ def test_a_bad_query_parameter_is_named(site, query, field):
     [
         "assigned_to=nobody-of-that-id",
         "q=') OR 1=1 --",
-        "q=\\ : %26 | ! ( ) <-> *",
-        "q=%22",
         "page=999999999999999999",
         "page=99999999&per_page=100000",
     ],

@@ -276,6 +276,8 @@ def test_search_finds_words_in_titles_descriptions_and_visible_comments(site, ti
         ("/v1/tickets?unit_id=unit456,,unit457", "unit_id"),
         ("/v1/tickets?requester_id=a/b", "requester_id"),
         ("/v1/tickets?category=Plumbing", "category"),
+        ("/v1/tickets?q=\\ : %26 | ! ( ) <-> *", "q"),
+        ("/v1/tickets?q=%22", "q"),
         ("/v1/tickets?sort=priority,created_at", "sort"),
         (
             "/v1/tickets?created_after=2026-01-01T00:00:00Z&created_before=2026-01-01T00:00:00Z",

@@ -6,16 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from psycopg import sql
 
 from infrastructure.storage.comment_log import CommentPlace
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.rows import CommentRow, columns_of, compose
-from projections.tickets import visibilities
+from projections.tickets import VISIBLE
 from projections.views import CommentView, Page, Reference, shown_values
 
 _sql = {
-    name: compose(statement, columns=columns_of(CommentRow, "c"))
+    name: compose(statement, columns=columns_of(CommentRow, "c"), visible=sql.SQL("{visible}"))
     for name, statement in named_queries(Path(__file__).parent / "sql" / "comments.sql").items()
+}
+_LIST_COMMENTS = {
+    include_internal: compose(_sql["list_comments"], visible=visible)
+    for include_internal, visible in VISIBLE.items()
 }
 
 
@@ -36,12 +41,13 @@ def list_comments(pool: Pool, ticket_id: str, query: CommentQuery) -> Page[Comme
     """A page of comments, without the total. Does not check whether the caller may see the ticket."""
     parameters = {
         "ticket_id": ticket_id,
-        "visibilities": visibilities(query.include_internal),
         "after": query.after[0] if query.after else 0,
         "limit": query.limit + 1,
         "offset": query.offset,
     }
-    rows = [_NamedComment(*values) for values in pool.fetch(_sql["list_comments"], parameters)]
+    rows = [
+        _NamedComment(*values) for values in pool.fetch(_LIST_COMMENTS[query.include_internal], parameters)
+    ]
     shown = rows[: query.limit]
     last_key = (shown[-1].ticket_version, shown[-1].id) if len(rows) > query.limit else None
     return Page(items=[_view(row) for row in shown], total=None, last_key=last_key)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from psycopg import sql
 
 from domain.access import Caller
 from domain.ticket import Ticket
@@ -27,10 +28,20 @@ from projections.views import (
 )
 
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
-_GET_TICKET = compose(_sql["get_ticket"], columns=columns_of(TicketRow, "t"))
 _LIST_ATTACHMENTS = compose(_sql["list_attachments"], columns=columns_of(AttachmentRow, "a"))
 _GET_ATTACHMENT = compose(_sql["get_attachment"], columns=columns_of(AttachmentRow, "a"))
 COMMENTS_SHOWN = 100  # the newest ones, in the detail of a ticket
+VISIBLE = {True: sql.SQL("true"), False: sql.SQL("visibility = 'public'")}  # by `include_internal`
+_GET_TICKET = {
+    (include_internal, limit): compose(
+        _sql["get_ticket"],
+        columns=columns_of(TicketRow, "t"),
+        visible=visible,
+        limit=sql.Literal(limit),
+    )
+    for include_internal, visible in VISIBLE.items()
+    for limit in (0, COMMENTS_SHOWN)
+}
 _comments = msgspec.json.Decoder(list[CommentView])
 _attachments = msgspec.json.Decoder(list[AttachmentView])
 
@@ -98,16 +109,12 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
 def get_ticket(
     pool: Pool, ticket_id: str, *, include_internal: bool, comments: int = COMMENTS_SHOWN
 ) -> FoundTicket | None:
-    """The ticket with its newest comments, at most `comments`, or None if there is none.
+    """The ticket with its newest comments, or None if there is none. `comments` is COMMENTS_SHOWN or 0.
 
     Raises NotYetProjected if only the log has it.
     """
-    parameters = {
-        "id": ticket_id,
-        "visibilities": visibilities(include_internal),
-        "comments": comments,
-    }
-    row = next((_TicketInLog(*values) for values in pool.fetch(_GET_TICKET, parameters)), None)
+    rows = pool.fetch(_GET_TICKET[include_internal, comments], {"id": ticket_id})
+    row = next((_TicketInLog(*values) for values in rows), None)
     if row is None or not row.topic.startswith("ticket."):
         return None
     if row.version is None:  # the read tables have no row of it yet
@@ -125,10 +132,6 @@ def get_ticket(
             comments_count=shown_comments_count(row, include_internal),
         ),
     )
-
-
-def visibilities(include_internal: bool) -> list[str]:
-    return ["public", "internal"] if include_internal else ["public"]
 
 
 def shown_comments_count(ticket: TicketRow | Ticket, include_internal: bool) -> int:

@@ -17,7 +17,8 @@ from projections.views import TicketDetail
 def visible_row(
     services: Services, caller: Caller, ticket_id: str, *, comments: int = COMMENTS_SHOWN
 ) -> FoundTicket:
-    """The ticket with at most `comments` of its newest comments, without internal ones for guests.
+    """The ticket with its newest comments, without internal ones for guests. `comments` is COMMENTS_SHOWN or
+    0.
 
     Raises NotFound if it is absent, deleted or not visible to the caller.
     """

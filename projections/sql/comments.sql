@@ -1,10 +1,15 @@
 -- name: list_comments
+-- The comparison of rows: see get_ticket in tickets.sql.
 SELECT {columns}, coalesce(u.name, k.name, c.author_id)
-  FROM (SELECT * FROM read.comments
-         WHERE ticket_id = %(ticket_id)s AND visibility = ANY(%(visibilities)s) AND ticket_version > %(after)s
-         ORDER BY ticket_version LIMIT %(limit)s OFFSET %(offset)s) c
+  FROM read.tickets t
+ CROSS JOIN LATERAL (
+        SELECT * FROM read.comments
+         WHERE (ticket_id, ticket_version) > (t.id, %(after)s::bigint)
+           AND (ticket_id, ticket_version) <= (t.id, 9223372036854775807) AND {visible}
+         ORDER BY ticket_id, ticket_version LIMIT %(limit)s OFFSET %(offset)s) c
   LEFT JOIN read.users u ON u.id = c.author_id
   LEFT JOIN access.services k ON k.id = c.author_id
+ WHERE t.id = %(ticket_id)s
  ORDER BY c.ticket_version;
 
 -- name: get_comment

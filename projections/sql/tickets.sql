@@ -21,7 +21,9 @@ t.assignee_id IS NOT NULL AND NOT EXISTS (
        AND (worker.role = 'admin' OR worker.role <> 'guest' AND worker.property_ids @> ARRAY[t.property_id]))
 
 -- name: get_ticket
--- The ticket's row in the read tables, the newest version in the log, and the newest comments, the oldest first.
+-- The ticket's row in the read tables, the newest version in the log, and the newest comments, the oldest first. Because
+-- of the comparison of rows the planner follows the index backwards, also without statistics, and does not read and sort
+-- all comments. The limit and the filter are parts of the text, so that the statement is planned once.
 SELECT {columns}, e.originator_version, e.notification_id, e.topic,
        (SELECT json_agg(json_build_object(
                    'id', c.id, 'text', c.text, 'visibility', c.visibility,
@@ -29,8 +31,9 @@ SELECT {columns}, e.originator_version, e.notification_id, e.topic,
                    'created_at', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
                    ORDER BY c.ticket_version)::text
           FROM (SELECT * FROM read.comments
-                 WHERE ticket_id = t.id AND visibility = ANY(%(visibilities)s)
-                 ORDER BY ticket_version DESC LIMIT %(comments)s) c
+                 WHERE (ticket_id, ticket_version) > (t.id, 0)
+                   AND (ticket_id, ticket_version) <= (t.id, 9223372036854775807) AND {visible}
+                 ORDER BY ticket_id DESC, ticket_version DESC LIMIT {limit}) c
           LEFT JOIN read.users u ON u.id = c.author_id
           LEFT JOIN access.services k ON k.id = c.author_id),
        (SELECT json_agg(json_build_object(

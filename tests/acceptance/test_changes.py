@@ -271,7 +271,7 @@ def test_comments_are_listed_oldest_first_in_pages(site, client, path):
         answer = client.post(f"{path}/comments", json={"text": f" Comment {number} "})
         assert answer.status_code == 201
         comment = answer.json()["data"]
-        assert list(comment) == ["id", "text", "user", "visibility", "created_at"]
+        assert list(comment) == ["id", "text", "user", "visibility", "created_at", "edited_at"]
         assert (comment["text"], comment["visibility"]) == (f"Comment {number}", "public")
         assert answer.headers["Location"] == f"{site.base_url}{path}/comments"
 

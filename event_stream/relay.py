@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
+from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError, UnknownError
 
 from event_stream.destination import (
     Destination,
@@ -231,7 +231,9 @@ class Relay:
             futures = [self._send(row) for row in batch]
             futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
-            producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
+            with suppress(UnknownError):  # kafka-python raises it after splitting a batch that is too large
+                producer.flush(timeout=self._delivery_seconds + MARGIN_SECONDS / 2)
+            _wait_for(futures, self._delivery_seconds + MARGIN_SECONDS / 2)
         if refused := find_refusal(batch, futures):
             raise refused
         offsets = last_offsets([future.get(timeout=0) for future in futures])
@@ -255,6 +257,14 @@ class Relay:
             return
         with suppress(KafkaError), _deadline(ABORT_SECONDS):
             self._producer.abort_transaction()
+
+
+def _wait_for(futures: Sequence[Any], seconds: float) -> None:
+    """Wait until every future has a result or an error, which the caller reads, or the time has passed."""
+    deadline = time.monotonic() + seconds
+    for future in futures:
+        with suppress(KafkaError):
+            future.get(timeout=max(0.0, deadline - time.monotonic()))
 
 
 def last_offsets(sent: Sequence[Any]) -> dict[TopicPartition, int]:

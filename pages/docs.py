@@ -86,6 +86,7 @@ def _render(document: Document) -> str:
         base_url=document["servers"][0]["url"],
         sections=sections,
         errors=_error_codes(),
+        error_example=ERROR_RESPONSES["Error422"]["content"]["application/json"]["example"],
         scopes=SCOPE_LABELS,
     )
 

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import connect, make_pool
-from infrastructure.storage.recorder import outcome_is_unknown
 from infrastructure.storage.roles import grant_to_application
 from tests.support.commands import environment, ticketing
 from tests.support.hostile_settings import make_hostile

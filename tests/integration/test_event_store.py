@@ -9,6 +9,7 @@ from typing import Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
+from psycopg import conninfo
 
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket
@@ -19,6 +20,7 @@ from domain.property import Property
 from domain.ticket import Ticket
 from infrastructure.storage import snapshots
 from infrastructure.storage.event_store import EventStore, VersionConflict
+from infrastructure.storage.postgres import make_pool
 from infrastructure.storage.recorder import OutOfDate
 from infrastructure.storage.snapshots import CannotDecode
 from tests.support.arrange import add_unit, change_user, register_property, register_user
@@ -292,8 +294,18 @@ def test_several_aggregates_are_saved_only_if_the_recalled_aggregate_is_unchange
     assert [ticket is not None for ticket in tickets] == [True, True, False, False]
 
 
-def test_a_deadlock_of_two_appends_is_a_version_conflict(store, pool, conn):
-    """PostgreSQL ends one of two appends that wait for each other; its command is refused."""
+def test_a_deadlock_of_two_appends_is_a_version_conflict(database, conn):
+    """PostgreSQL ends one of two appends that wait for each other; its command is refused.
+
+    It ends the append that looks for a deadlock first after both wait: here the command's, after 1.5 s.
+    """
+    conn.execute("SET deadlock_timeout TO '60 s'")
+    options = conninfo.make_conninfo(database, options="-c deadlock_timeout=1500ms")
+    with make_pool(options, application="tests", max_size=2) as pool:
+        refuse_in_a_deadlock(EventStore(pool, VAULT), pool, conn)
+
+
+def refuse_in_a_deadlock(store, pool, conn):
     store.save(new_ticket("t1"))
     store.save(new_ticket("t2"))
     first, second = store.load(Ticket, "t1"), store.load(Ticket, "t2")

@@ -55,7 +55,7 @@ def export(pool, conn, folder, first=1, last=None, file_format="ndjson"):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-@pytest.mark.parametrize(("first", "last"), [(1, None), (1, 1), (200, 900), (400, 450), (2, 1_250)])
+@pytest.mark.parametrize(("first", "last"), [(1, None), (1, 1), (200, 900), (400, 450), (2, 1_240)])
 def test_the_verifier_accepts_every_range(pool, conn, log, tmp_path, file_format, first, last):
     done = run_verifier(*export(pool, conn, tmp_path, first, last, file_format))
 

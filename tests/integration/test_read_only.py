@@ -92,7 +92,7 @@ def test_keys_and_tokens_can_read_without_being_counted_and_cannot_write(client,
     assert answer.json["data"]["caller"]["role"] == "admin"
     assert (written.status_code, written.json["error"]["code"]) == (503, "unavailable")
     assert "The database is read-only" in written.json["error"]["message"]
-    assert "nothing was changed" in written.json["error"]["message"]
+    assert "Nothing was changed" in written.json["error"]["message"]
     assert "retry-after" in written.headers
     assert requests_uncounted._value.get() == before + 32
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
@@ -236,12 +238,13 @@ def test_a_lost_topic_is_reported_and_can_be_published_again(settings, store):
     assert "ticketing relay republish --from" in relay.output
 
     environ = environment(**relay_variables(settings))
+    end = end_of_log(settings.database_url)
     done = ticketing("relay", "republish", "--from", "0", environ=environ)
     append(store, history.grow(10))
     publish_all(settings)
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert f"will publish {end_of_log(settings.database_url) - 10} events again" in done.stderr
+    assert f"will publish {end} events again" in done.stderr
     assert verdict(settings) == Verdict()
 
 
@@ -359,9 +362,8 @@ def test_the_judge_detects_planted_errors(settings, store):
     append(store, History(16).grow(60))
     publish_all(settings)
     records = read_stream(settings)
-    by_key = [record for record in records if record.key == records[-1].key]
-    first, last = by_key[0], by_key[-1]
-    assert first is not last
+    (key, _), *_ = Counter(record.key for record in records).most_common()
+    first, *_, last = [record for record in records if record.key == key]
     altered = last._replace(value=b"{}")
     misplaced = last._replace(partition=last.partition + 1)
 

@@ -6,6 +6,7 @@ import subprocess
 
 import psycopg
 from psycopg import sql
+from psycopg.types.string import TextLoader
 
 from infrastructure.storage.embedded import postgres_programs
 
@@ -18,6 +19,7 @@ def everything(dsn: str) -> dict[str, bytes]:
     ).stdout
     found = {"pg_dump": dump}
     with psycopg.connect(dsn) as conn:
+        conn.adapters.register_loader("timestamptz", TextLoader)  # Python has no infinite times
         tables = conn.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('information_schema')"
             " AND tablename <> 'pg_statistic'"

@@ -1,6 +1,7 @@
 """The words by which people are found: those of the name and of the e-mail address.
 
-Words are compared without case and accents. A word of a query finds the words that begin with it.
+Words are compared without case and accents. A word of a query finds the words that begin with it. In scripts
+without spaces between words, such as Chinese, it finds the characters anywhere in a name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 
 from domain.errors import Invalid
 from domain.text import NO_WORDS
+from projections.search_terms import is_unspaced
 
+LONGEST_REST = 32  # characters
 _WORD = re.compile(r"[^\W_]+")
 _JOINERS = re.compile(r"(?<=\w)['’\-‐‑](?=\w)")  # as in O'Brien and Smith-Jones
 # Letters that Unicode does not decompose into a letter and an accent.
@@ -21,9 +24,11 @@ _PLAIN = str.maketrans(
 
 
 def search_text(name: str, email: str) -> str:
-    """The words of a person, each after a space. A name such as O'Brien is there in parts and as one word."""
+    """The words of a person, each after a space. A name such as O'Brien is there in parts and as one word. A
+    name in a script without spaces is there from each of its characters on."""
     words = [*_words(name), *_words(_JOINERS.sub("", name)), *_words(email)]
-    return "".join(f" {word}" for word in dict.fromkeys(words))
+    beginnings = (text for word in words for text in _beginnings(word))
+    return "".join(f" {text}" for text in dict.fromkeys(beginnings))
 
 
 def search_patterns(query: str) -> list[str]:
@@ -36,6 +41,14 @@ def search_patterns(query: str) -> list[str]:
     if not words:
         raise Invalid({"q": [NO_WORDS]})
     return [f"% {word}%" for word in words]
+
+
+def _beginnings(word: str) -> Iterator[str]:
+    """The word, and its rest from each character of a script without spaces on."""
+    yield word
+    for start in range(1, min(len(word), LONGEST_REST)):
+        if is_unspaced(word[start]):
+            yield word[start : start + LONGEST_REST]
 
 
 def _words(text: str) -> Iterator[str]:

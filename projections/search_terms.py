@@ -69,6 +69,11 @@ _NUMBER = re.compile(r"(?<!\d)(\+?)\(?\d(?:[ ()./\-\u2010-\u2015]{0,3}\d){6,}", 
 _DIGITS = re.compile(r"\d+", re.ASCII)
 
 
+def is_unspaced(character: str) -> bool:
+    """Whether the character is of a script without spaces between words."""
+    return any(first <= ord(character) < end for first, end in _UNSPACED)
+
+
 class _Classes(dict[int, str]):
     """The class of each code point, computed when it first occurs."""
 
@@ -88,7 +93,7 @@ def _class_of(character: str) -> str:
     if category == "Nd":
         return "D"
     if category[0] in "LMN":
-        return "U" if any(first <= ord(character) < end for first, end in _UNSPACED) else "L"
+        return "U" if is_unspaced(character) else "L"
     return "S" if character.isspace() else "P"
 
 

@@ -10,6 +10,7 @@ PEOPLE = {
     "sean": ("Seán O’Brien", "sean_obrien+home@post.example"),
     "lukasz": ("Łukasz Straße", "LS@WORK.example"),
     "taro": ("山田 太郎", "taro@example.com"),
+    "hanako": ("鈴木花子", "hanako@example.com"),
 }
 
 
@@ -37,13 +38,16 @@ def found(query):
         ("lukasz strasse", "lukasz"),
         ("ls@work", "lukasz"),
         ("太郎", "taro"),
+        ("花子", "hanako"),
+        ("鈴木花子", "hanako"),
+        ("花子 鈴木", "hanako"),
     ],
 )
 def test_the_beginnings_of_all_words_find_a_person(query, person):
     assert found(query) == {person}
 
 
-@pytest.mark.parametrize("query", ["oe", "zoe brien", "zoee", "郎"])
+@pytest.mark.parametrize("query", ["oe", "zoe brien", "zoee", "anako", "子花"])
 def test_other_parts_of_words_find_nobody(query):
     assert found(query) == set()
 

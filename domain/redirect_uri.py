@@ -40,7 +40,8 @@ def matches_redirect_uri(registered: str, given: str) -> bool:
     if registered == given:
         return True
     one, other = _ON_LOOPBACK.fullmatch(registered), _ON_LOOPBACK.fullmatch(given)
-    return one is not None and other is not None and one.groups() == other.groups()
+    is_equal = one is not None and other is not None and one.groups() == other.groups()
+    return is_equal and redirect_uri_problem(given) is None  # the port may be above 65535
 
 
 def origin(uri: str) -> str:

@@ -23,6 +23,7 @@ _UNDRAWN_BEYOND_FFFF = r"\U00016fe4\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0
 VISIBLE = rf"[^{_BLANK}{_UNDRAWN}{_UNDRAWN_BEYOND_FFFF}]"  # at least one character that can be seen
 # The same for JSON Schema, whose escapes end at U+FFFF, and without NUL.
 VISIBLE_FOR_JSON_SCHEMA = rf"^[^\x00]*[^{_BLANK}{_UNDRAWN}][^\x00]*$"
+_INVISIBLE = re.compile(rf"[\ufeff{_UNDRAWN}{_UNDRAWN_BEYOND_FFFF}]")
 
 Title = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Description = Annotated[str, Meta(max_length=65_535)]
@@ -75,7 +76,8 @@ def is_visible(text: str) -> bool:
 
 
 def fold_case(text: str) -> str:
-    """The text for comparisons that ignore case, surrounding and repeated white space, and whether characters
-    are composed (Unicode 3.13, D145)."""
-    folded = unicodedata.normalize("NFD", " ".join(text.split())).casefold()
+    """The text for comparisons that ignore case, surrounding and repeated white space, invisible characters,
+    and whether characters are composed (Unicode 3.13, D145)."""
+    visible = _INVISIBLE.sub("", text)
+    folded = unicodedata.normalize("NFD", " ".join(visible.split())).casefold()
     return unicodedata.normalize("NFC", folded)

@@ -75,7 +75,7 @@ def _find_holder(port: int) -> psutil.Process | None:
 
 
 def _is_ending(process: psutil.Process) -> bool:
-    """Whether the process is an API that `up` started and that has lost it."""
+    """Whether the process is an API whose `up` has ended, so that the API ends too."""
     with suppress(psutil.Error):
         parent = process.parent()
         return _CHILD_OF_UP in _command_of(process) and (parent is None or "up" not in _command_of(parent))

@@ -34,8 +34,8 @@ SearchedWords = Annotated[
     Meta(
         description="Finds the tickets that contain all these words, in the title, the description and the"
         " visible comments together, in any order. Case and accents make no difference. The beginning of a"
-        " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with that word."
-        ' `"no water"` finds exactly these words, one after the other. Other signs only separate words.'
+        " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with a word that begins so."
+        ' `"no water"` finds exactly these words, one after the other. Other punctuation separates words.'
         " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. A text"
         " without a letter or digit is refused."
     ),

@@ -1,4 +1,4 @@
-"""Fixtures for tests of pages (a database with people who have passwords, a browser) and of the event store."""
+"""Fixtures for tests of pages (a database with two people who have passwords) and of the event store."""
 
 from __future__ import annotations
 

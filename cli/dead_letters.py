@@ -1,4 +1,4 @@
-"""`ticketing dead-letter` and `ticketing delivery`: what the webhook dispatcher has given up."""
+"""`ticketing dead-letter` and `ticketing delivery`: list and retry what failed in the webhook dispatcher."""
 
 from __future__ import annotations
 

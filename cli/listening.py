@@ -75,7 +75,7 @@ def _find_holder(port: int) -> psutil.Process | None:
 
 
 def _is_ending(process: psutil.Process) -> bool:
-    """Whether the process is an API that `up` started and that has lost it."""
+    """Whether the process is an API whose `up` has ended, so that the API ends too."""
     try:
         command, parent = process.cmdline(), process.parent()
     except psutil.AccessDenied:

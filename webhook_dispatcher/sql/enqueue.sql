@@ -6,7 +6,7 @@
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),
-       coalesce(NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = e.owner_user_id)
+       coalesce(NOT EXISTS (SELECT FROM access.deactivated_people AS inactive WHERE inactive.user_id = e.owner_user_id)
                 AND CASE
            WHEN e.owner_auth = 'api_key' THEN
                 k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())

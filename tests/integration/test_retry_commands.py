@@ -1,4 +1,4 @@
-"""Parked events, dead letters and dead deliveries: an operator lists them and has them handled again."""
+"""Parked events, dead letters and dead deliveries: commands list and retry them."""
 
 import pytest
 

@@ -52,7 +52,7 @@ def test_files_named_in_backquotes_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_to_decisions_and_sections_name_what_they_lead_to(document):
     text = document.read_text()
-    decisions = re.findall(r"\[[Dd]ecision (\d+)\]\([^)]*?/?(\d{4})-[^)]*\)", text)
+    decisions = re.findall(r"\[[Dd]ecision\s+(\d+)\]\([^)]*?/?(\d{4})-[^)]*\)", text)
     sections = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]*)\)", text)
 
     assert [number for number, page in decisions if int(number) != int(page)] == []

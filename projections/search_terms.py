@@ -53,7 +53,9 @@ _UNSPACED = (
     (0x16FE0, 0x1B300),  # Tangut, Khitan, Japanese
     (0x20000, 0x40000),  # Chinese
 )
-_JOINERS = "-\u2010\u2011\u2012_.@&'\u2018\u2019\u02bc\u2032`\u00b4"
+# Signs within words. Some of the forms of the apostrophe are letters in Unicode.
+_APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u055a\u05f3\u05f4"
+_JOINERS = f"-\u2010\u2011\u2012_.\u00b7\u2027@&{_APOSTROPHES}"
 _JOINERS_OF_NUMBERS = ",/:"
 QUOTES = '"\u201c\u201d\u201e\u201f\u00ab\u00bb'
 

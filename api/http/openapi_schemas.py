@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from api.http.resource import BadDeclaration, Operation
-from domain.text import VISIBLE, VISIBLE_FOR_JSON_SCHEMA
+from domain.text import EMAIL, EMAIL_FOR_JSON_SCHEMA, VISIBLE, VISIBLE_FOR_JSON_SCHEMA
 from infrastructure.json_schemas import Schema, schemas_and_components, structs_in
 
 REFERENCE = "#/components/schemas/{name}"
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 _NO_NUL = "^[^\\u0000]*$"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
-_FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA}
+_FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA, EMAIL: EMAIL_FOR_JSON_SCHEMA}
 
 
 class Schemas:

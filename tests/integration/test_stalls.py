@@ -189,7 +189,9 @@ def test_the_end_of_a_stall_is_logged_and_short_appends_are_not(conn, other):
 
 def test_the_work_of_a_follower_is_no_stall_when_the_beginning_of_its_transaction_is_not_visible(conn, other):
     other.execute("SET application_name TO 'ticketing-webhook-consumer'")
-    other.execute("SET track_activities TO off")  # as for an owner of the database who may not see other roles
+    other.execute(
+        "SET track_activities TO off"
+    )  # as for an owner of the database who may not see other roles
     other.execute("BEGIN")
     other.execute("SELECT position FROM hook.position FOR UPDATE")
 

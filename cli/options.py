@@ -15,6 +15,7 @@ from domain.oauth_client import GRANT_TYPES
 
 UNLIMITED = 0
 MAX_POSITION = 2**62
+_VISIBLE_TEXT = "1 to 255 characters, of which one can be seen"
 
 
 def new_id_option() -> Any:
@@ -48,7 +49,7 @@ def parse_id(value: str) -> str:
 
 
 def parse_name(value: str) -> str:
-    return _check(value, text.Name, "A name has 1 to 255 characters.")
+    return _check(value, text.Name, f"A name has {_VISIBLE_TEXT}.")
 
 
 def parse_email(value: str) -> str:
@@ -60,7 +61,7 @@ def parse_phone(value: str) -> str:
 
 
 def parse_address_line(value: str) -> str:
-    return _check(value, text.AddressLine, "This part of the address has 1 to 255 characters.")
+    return _check(value, text.AddressLine, f"This part of the address has {_VISIBLE_TEXT}.")
 
 
 def parse_scopes(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 _ID = r"^[A-Za-z0-9_-]{1,64}\Z"
-Id = Annotated[str, Meta(pattern=_ID, description="An opaque id.")]
+Id = Annotated[str, Meta(pattern=_ID, description="An id: 1 to 64 letters, digits, hyphens or underscores.")]
 # White space and controls, one by one, because `\s` matches other characters in JSON Schema than in Python.
 _BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 # The other characters that are drawn as nothing: Default_Ignorable_Code_Point of Unicode, the marks of
@@ -24,6 +24,14 @@ VISIBLE = rf"[^{_BLANK}{_UNDRAWN}{_UNDRAWN_BEYOND_FFFF}]"  # at least one charac
 # The same for JSON Schema, whose escapes end at U+FFFF, and without NUL.
 VISIBLE_FOR_JSON_SCHEMA = rf"^[^\x00]*[^{_BLANK}{_UNDRAWN}][^\x00]*$"
 _INVISIBLE = re.compile(rf"[\ufeff{_UNDRAWN}{_UNDRAWN_BEYOND_FFFF}]")
+
+
+def _email_pattern(refused: str) -> str:
+    return rf"^[^@{refused}]+@[^@.{refused}]+(\.[^@.{refused}]+)+\Z"
+
+
+EMAIL = _email_pattern(_HIDDEN + _UNDRAWN_BEYOND_FFFF)
+EMAIL_FOR_JSON_SCHEMA = _email_pattern(_HIDDEN)
 
 Title = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Description = Annotated[str, Meta(max_length=65_535)]
@@ -43,7 +51,7 @@ Email = Annotated[
     Meta(
         min_length=3,
         max_length=254,
-        pattern=rf"^[^@{_HIDDEN}]+@[^@.{_HIDDEN}]+(\.[^@.{_HIDDEN}]+)+\Z",
+        pattern=EMAIL,
         description="An e-mail address.",
     ),
 ]
@@ -53,7 +61,7 @@ Phone = Annotated[
         min_length=3,
         max_length=32,
         pattern=r"^[0-9+(). x/#*-]+\Z",
-        description="Digits, spaces and the signs + ( ) . / # * - and x, such as +1 555 0100 x12.",
+        description="Digits, spaces and the characters + ( ) . / # * - and x, such as +1 555 0100 x12.",
     ),
 ]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]

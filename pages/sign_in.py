@@ -19,6 +19,7 @@ from pages.common.page import Page
 from pages.common.page_operation import PageOperation
 from pages.common.unsent import carried_form, show_unsent
 
+_LONGEST_ACCOUNT = 254  # characters of what was typed that are shown again; no e-mail address is longer
 _NOBODY = Caller(principal_id="nobody", name="nobody", role="guest", auth="session")
 
 
@@ -85,7 +86,7 @@ class SignInPage(Page):
             self.services,
             sessions.local_path(form.value("next")),
             status=status,
-            account=form.text("account"),
+            account=form.text("account")[:_LONGEST_ACCOUNT],
             complaint=complaint,
             unsent=carried_form(form),
         )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 LONGEST_TERM = 64  # characters; longer words are equal if their first 64 characters are
 LONGEST_NUMBER = 20  # digits that are joined over spaces: a telephone number with its extension
 SHORTEST_NUMBER = 7
-JOINED_PARTS = 8  # of one word such as IMG_1234.jpg that are also indexed without the signs between them
+JOINED_PARTS = 8  # of one word such as IMG_1234.jpg that are also indexed without the characters between them
 # A tsvector has at most 255 positions of a term, each at most 16,383. Positions start again after
 # LAST_POSITION, so that phrases are also found in long texts.
 POSITIONS_PER_TERM = 255
@@ -53,12 +53,14 @@ _UNSPACED = (
     (0x16FE0, 0x1B300),  # Tangut, Khitan, Japanese
     (0x20000, 0x40000),  # Chinese
 )
-_JOINERS = "-\u2010\u2011\u2012_.@&'\u2018\u2019\u02bc\u2032`\u00b4"
+# Signs within words. Some of the forms of the apostrophe are letters in Unicode.
+_APOSTROPHES = "'`\u00b4\u2018\u2019\u201b\u2032\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u055a\u05f3\u05f4"
+_JOINERS = f"-\u2010\u2011\u2012_.\u00b7\u2027@&{_APOSTROPHES}"
 _JOINERS_OF_NUMBERS = ",/:"
 QUOTES = '"\u201c\u201d\u201e\u201f\u00ab\u00bb'
 
 # The patterns of the classes of characters. L: letter, D: digit, U: letter of a script without spaces,
-# J and K: joiners of words and of numbers, S: space, Q: quote, P: another sign.
+# J and K: joiners of words and of numbers, S: space, Q: quote, P: other punctuation or symbol.
 _UNIT = re.compile(
     r"(?P<run>U++)"
     r"|(?P<compound>(?:L++|D++)(?:(?:J|(?<=D)K(?=D))(?:L++|D++)|(?<=D)L++|(?<=L)D++)++)"

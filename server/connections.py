@@ -170,7 +170,9 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         return keeps_alive
 
     def _keepalive_after(self, conn: Conn, keepalive: bool) -> bool:
-        return conn.reception.is_complete and bool(super()._keepalive_after(conn, keepalive))
+        """Whether the connection can be used again. Reads the part of the body that the application did not
+        read. It has arrived completely, so that gunicorn's limits for this are not needed."""
+        return keepalive and conn.reception.is_complete and bool(conn.parser.finish_body())
 
     def handle_request(self, req: Any, conn: Conn) -> bool:
         """Compute the answer and write it, or its first pieces. Returns whether the connection can be used
@@ -178,7 +180,8 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         require_host(req)
         response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
         environ["wsgi.multithread"] = True
-        if not self.alive or len(self.waiting) >= self.max_keepalived:
+        is_last = not self.alive or len(self.waiting) >= self.max_keepalived
+        if is_last or not conn.reception.is_complete:
             response.force_close()
         self._write(conn, Answer(response, self.wsgi(environ, response.start_response)))
         return not response.should_close()

@@ -1,6 +1,6 @@
-"""JSON Schemas of bodies, queries and answers, in forms that all generators of clients understand.
+"""JSON Schemas of bodies, queries and answers, in forms that all generators of clients support.
 
-msgspec writes correct schemas, but each generator knows only a part of JSON Schema
+msgspec writes correct schemas, but each generator supports only a part of JSON Schema
 (docs/decisions/0018-generated-clients.md). `make clients` tests the result with six of them.
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from api.http.resource import BadDeclaration, Operation
-from domain.text import VISIBLE, VISIBLE_FOR_JSON_SCHEMA
+from domain.text import EMAIL, EMAIL_FOR_JSON_SCHEMA, VISIBLE, VISIBLE_FOR_JSON_SCHEMA
 from infrastructure.json_schemas import Schema, schemas_and_components, structs_in
 
 REFERENCE = "#/components/schemas/{name}"
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 _NO_NUL = "^[^\\u0000]*$"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
-_FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA}
+_FOR_JSON_SCHEMA = {VISIBLE: VISIBLE_FOR_JSON_SCHEMA, EMAIL: EMAIL_FOR_JSON_SCHEMA}
 
 
 class Schemas:
@@ -79,7 +79,7 @@ class Schemas:
 
 
 def simplify(schema: Schema) -> None:
-    """Replace what some generators do not know, everywhere in this schema."""
+    """Replace what some generators do not support, everywhere in this schema."""
     if "description" in schema:
         schema["description"] = cleandoc(schema["description"])
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])

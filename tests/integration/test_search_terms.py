@@ -21,6 +21,11 @@ CASES = {
     "no spaces after signs": ("wet wall;mould,damp/smell", ["mould", "damp", "smell", "mould,damp"], []),
     "a typed apostrophe": ("The door won't lock", ["won't", "won’t", "wonʼt", "wont", "won`t"], ["wonder"]),
     "a printed apostrophe": ("The door won’t lock", ["won't", "won’t", "wont", "WON'T LOCK"], []),
+    "other apostrophes": (
+        "Oʻahu, Kaʿba, l‛enfant, צ׳יפס, col·lecció",
+        ["oahu", "o'ahu", "O’ahu", "kaba", "l'enfant", "lenfant", "צ'יפס", "ציפס", "col.leccio", "colleccio"],
+        ["kaaba"],
+    ),
     "a possessive": ("The tenant’s key", ["tenant", "tenants", "tenant's key"], []),
     "a possessive search": ("The tenant has a key", ["tenant's", "tenants"], []),
     "a name": ("Mr. O'Brien called", ["obrien", "o'brien", "brien", "Mr O’Brien"], []),

@@ -210,6 +210,31 @@ def test_an_unread_body_does_not_become_the_next_request(address):
     assert b"404" not in answer.raw
 
 
+@pytest.mark.parametrize(
+    ("size", "length"),
+    [
+        (200_000, b"Content-Length: 200000"),
+        (200_000, b"Transfer-Encoding: chunked"),
+        (0, b"Content-Length: 2000000000"),
+        (200_000, b"Content-Length: 200000\r\nConnection: close"),
+    ],
+)
+def test_a_connection_ends_after_an_unread_body_only_if_the_answer_says_so(address, size, length):
+    """Clients with a pool of connections send the next request on one that they may keep."""
+    body = b"x" * size
+    if b"chunked" in length:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n"
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    answer = talk(address, head + body, last)
+
+    assert answer.status == 404
+    is_kept = answer.headers["connection"] == "keep-alive"
+    assert is_kept == (size > 0 and b"close" not in length)
+    assert answer.raw.count(b"HTTP/1.1 200 OK") == is_kept
+
+
 def test_silent_clients_occupy_no_thread(address):
     silent = [socket.create_connection(address) for _ in range(THREADS * 4)]
     try:

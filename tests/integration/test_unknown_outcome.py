@@ -64,7 +64,7 @@ def test_a_write_whose_connection_was_lost_before_the_append_changed_nothing(wri
     message = write(**{"Idempotency-Key": "two"})
 
     assert proxy.losses == 1
-    assert message.endswith(NOTHING)
+    assert message.endswith(f"{NOTHING} Use the same Idempotency-Key.")
     assert conn.execute(COUNT).fetchone() == (0,)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.http.error_size import MAX_BODY_BYTES
 from pages.common import rendering as pages
 from pages.common import sessions
 from tests.support.browser import PASSWORD, forms_of
@@ -229,3 +230,11 @@ def test_the_forms_of_a_person_are_limited_by_the_hour(page, monkeypatch):
     refused = page.send("/admin/desk", {"csrf_token": token})
     assert "You may send 3 forms an hour." in refused.text
     assert int(refused.headers["retry-after"]) > 3_000
+
+
+def test_a_refused_sign_in_repeats_only_the_beginning_of_a_long_account(page):
+    answer = page.sign_in('"' * 20_000)
+
+    assert answer.status_code == 403
+    assert len(answer.content) < MAX_BODY_BYTES
+    assert forms_of(answer.text)[0].fields["account"].startswith('"""')

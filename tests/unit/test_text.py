@@ -8,7 +8,10 @@ from typing import Annotated, get_origin
 import msgspec
 import pytest
 
+from api.http.queries import parse_query
+from api.v1.users import UserListQuery
 from domain import text
+from domain.errors import Invalid
 
 INVISIBLE = [
     "\u200b",  # zero width space
@@ -63,3 +66,18 @@ def test_every_type_with_a_minimum_length_refuses_invisible_text():
     needed = {name for name, kind in kinds.items() if any(meta.min_length for meta in kind.__metadata__)}
 
     assert needed - others == {name for name, kind in kinds.items() if kind in TYPES}
+
+
+@pytest.mark.parametrize("invisible", ["\u200b", "\xad", "\U000e0041", "\U0001d173", "\u00a0"])
+@pytest.mark.parametrize("address", ["ada{}@example.com", "ada@{}example.com", "ada@example.{}com"])
+def test_an_email_address_contains_no_invisible_character(address, invisible):
+    """Two people could have addresses that look the same."""
+    assert msgspec.convert(address.format(""), text.Email)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(address.format(invisible), text.Email)
+    assert re.search(text.EMAIL_FOR_JSON_SCHEMA, address.format(""))
+
+
+def test_a_text_that_is_no_id_is_told_what_an_id_is():
+    with pytest.raises(Invalid, match="An id: 1 to 64 letters, digits, hyphens or underscores"):
+        parse_query("property_id=Main+Street", UserListQuery)

@@ -204,14 +204,13 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
     With `to_serve` the triggers of the log are required too; commands that only read work without them. With
     `through_pooler` the sessions of a connection pooler in DATABASE_URL are checked too.
     """
-    vault = load_vault(settings)
     try:
         with direct_connection(
             settings.direct_url, _direct_variable(settings), application="ticketing-cli"
         ) as conn:
             lacking = pending_migrations(conn) or read_schema_state(conn) == "absent" or not is_filled(conn)
             if not lacking:
-                verify_vault(conn, vault)
+                verify_vault(conn, load_vault(settings))
             if to_serve and not lacking:
                 verify_triggers(conn)
             if through_pooler and not lacking and settings.has_pooler:

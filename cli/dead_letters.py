@@ -1,4 +1,4 @@
-"""`ticketing dead-letter` and `ticketing delivery`: what the webhook dispatcher has given up."""
+"""`ticketing dead-letter` and `ticketing delivery`: list and retry what failed in the webhook dispatcher."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def list_letters() -> None:
 def retry_letters(
     ids: Annotated[
         list[DeadLetterId] | None,
-        typer.Argument(parser=_parse_place, metavar="[ID]...", help="Only these."),
+        typer.Argument(parser=_parse_place, metavar="[ID]...", help="Only these. Default: all."),
     ] = None,
 ) -> None:
     """Store the deliveries of dead letters, after their cause is removed. Exit with 1 if some fail again."""
@@ -54,9 +54,9 @@ def retry_letters(
     with open_database(settings) as database, database.pool.connection() as conn:
         consumer = Consumer(settings, database.store, on_enqueued=lambda: None)
         handled, failed = dead_letters.retry_dead_letters(conn, consumer, ids or None)
-    note(f"{handled} dead letters are handled.")
+    note(f"Dead letters handled: {handled}.")
     if failed:
-        note(f"{failed} failed again; `ticketing dead-letter list` shows their errors.")
+        note(f"Failed again: {failed}. `ticketing dead-letter list` shows the errors.")
         raise typer.Exit(1)
 
 
@@ -67,7 +67,7 @@ def delete_letters(
     """Delete dead letters that can never be handled. Their events stay in the log."""
     with _connection() as conn:
         count = dead_letters.delete_dead_letters(conn, ids)
-    note(f"{count} dead letters are deleted.")
+    note(f"Dead letters deleted: {count}.")
 
 
 @deliveries_app.command("list")
@@ -89,7 +89,7 @@ def retry_deliveries(
     """Send dead deliveries again, with a new schedule of retries."""
     with _connection() as conn:
         count = dead_letters.retry_dead_deliveries(conn, ids or None)
-    note(f"{count} deliveries are due again.")
+    note(f"Deliveries due again: {count}.")
 
 
 @contextmanager

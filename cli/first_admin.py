@@ -25,7 +25,7 @@ def ensure_admin(database: Database, path: Path) -> tuple[str, str] | None:
     """Return account and password of the first administrator; create one if no admin can sign in.
 
     Both are stored in a file that only its owner can read. Returns None if an admin can sign in but the file
-    has no valid password.
+    has no valid password of an active admin.
     """
     stored = path.read_text().split() if path.exists() else []
     if len(stored) == 2 and verify_password(_hash(database, stored[0]), stored[1]):

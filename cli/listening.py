@@ -75,11 +75,19 @@ def _find_holder(port: int) -> psutil.Process | None:
 
 
 def _is_ending(process: psutil.Process) -> bool:
-    """Whether the process is an API that `up` started and that has lost it."""
-    with suppress(psutil.Error):
-        parent = process.parent()
-        return _CHILD_OF_UP in _command_of(process) and (parent is None or "up" not in _command_of(parent))
-    return True  # it has ended meanwhile
+    """Whether the process is an API whose `up` has ended, so that the API ends too, or one of its workers."""
+    try:
+        command, ancestors = process.cmdline(), process.parents()
+    except psutil.AccessDenied:
+        return False
+    except psutil.Error:
+        return True  # it has ended meanwhile
+    if not command:
+        return True  # its memory is released already, its port is not yet
+    if _CHILD_OF_UP not in command:
+        return False
+    first = next((one for one in ancestors if _CHILD_OF_UP not in _command_of(one)), None)
+    return first is None or "up" not in _command_of(first)
 
 
 def _command_of(process: psutil.Process) -> list[str]:

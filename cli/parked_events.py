@@ -35,13 +35,14 @@ def list_events() -> None:
 @app.command("retry")
 def retry_events(
     aggregate_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[AGGREGATE]...", help="Only those of these aggregates.")
+        list[str] | None,
+        typer.Argument(metavar="[AGGREGATE]...", help="Only those of these aggregates. Default: all."),
     ] = None,
 ) -> None:
     """Project parked events again, after their cause is removed. Exit with 1 if some fail again."""
     with open_database(load_settings()) as database, connect_projector(database.dsn) as conn:
         projected, parked = retry_parked_events(conn, database.vault, aggregate_ids or None)
-    note(f"{projected} events are projected.")
+    note(f"Events projected: {projected}.")
     if parked:
-        note(f"{parked} events are still parked; `ticketing parked-event list` shows their errors.")
+        note(f"Events still parked: {parked}. `ticketing parked-event list` shows the errors.")
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from psycopg import Rollback
 
 from domain.errors import DomainError
 from domain.ip_addresses import network_prefix
+from domain.text import fold_case
 from infrastructure.storage.postgres import Connection, Pool, fetch_value, named_queries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "attempts.sql")
@@ -54,7 +55,7 @@ def buckets_of(account: str, address: str) -> tuple[bytes, bytes]:
     The network of an IPv6 address is its /64, because one host can use all of it.
     """
     network = network_prefix(address, ipv4_bits=32, ipv6_bits=64) or address
-    return _bucket("account", account.lower(), network), _bucket("address", network)
+    return _bucket("account", fold_case(account), network), _bucket("address", network)
 
 
 def take_attempt(pool: Pool, account_bucket: bytes, address: bytes) -> None:

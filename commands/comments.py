@@ -92,7 +92,8 @@ def remove_file(
         context.caller.require_may_take_back(file.author_id, file.created_at, context.at, "file")
         ticket.require_version(expected_versions)
         ticket.remove_file(file, context)
-        return [(_sql["note_removed_file"], {"attachment_id": attachment_id})]
+        noted = (_sql["note_removed_file"], {"attachment_id": attachment_id})
+        return [noted, *remove_file_name(attachment_id)]
 
     return change(store, ticket_id, context, lambda: visible_ticket(store, context.caller, ticket_id), decide)
 
@@ -100,12 +101,26 @@ def remove_file(
 def replace_text(comment_id: str, text: str) -> list[Statement]:
     """Statements that replace the text of a comment in the stored webhook messages about it, and delete the
     answers to them, which may repeat it."""
+    before = rf'"comment":\{{"id":"{comment_id}","text":'
+    return _replace_string(comment_id, before, _encode(text).decode())
+
+
+def remove_file_name(attachment_id: str) -> list[Statement]:
+    """Statements that replace the name of a file by null in the stored webhook message about its attachment,
+    and delete the answers to it, which may repeat it."""
+    before = rf'"attachments\.{attachment_id}":\{{"from":null,"to":\{{"filename":'
+    return _replace_string(attachment_id, before, "null")
+
+
+def _replace_string(part_id: str, before: str, replacement: str) -> list[Statement]:
+    """Statements that replace the JSON string after the pattern `before` in the messages about a comment or
+    file."""
     parameters = {
-        "comment_id": comment_id,
-        "pattern": rf'("comment":\{{"id":"{comment_id}","text":)"(?:[^"\\]|\\.)*"',
-        "replacement": r"\1" + _encode(text).decode().replace("\\", r"\\"),
+        "part_id": part_id,
+        "pattern": rf'({before})"(?:[^"\\]|\\.)*"',
+        "replacement": r"\1" + replacement.replace("\\", r"\\"),
     }
-    return [(_sql[name], parameters) for name in ("delete_answers", "replace_text")]
+    return [(_sql[name], parameters) for name in ("delete_answers", "replace_string")]
 
 
 def _own_comment(

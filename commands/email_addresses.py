@@ -46,14 +46,19 @@ class Double(NamedTuple):
     is_active: bool
 
 
+def hash_address(store: EventStore, email: str) -> bytes:
+    """The `address_hmac` of this address in `privacy.email_addresses`."""
+    return store.hash_with_key(fold_case(email))
+
+
 def claim_address(store: EventStore, user: User) -> list[Statement]:
     """The statement that gives a new person their address."""
-    return [(_sql["claim"], {"address_hmac": _hash(store, user.email), "user_id": user.id})]
+    return [(_sql["claim"], {"address_hmac": hash_address(store, user.email), "user_id": user.id})]
 
 
 def change_address(store: EventStore, user: User, before: str) -> list[Statement]:
     """The statements that give a person their present address instead of `before`."""
-    old, new = _hash(store, before), _hash(store, user.email)
+    old, new = hash_address(store, before), hash_address(store, user.email)
     if old == new:
         return []
     left, taken = ({"address_hmac": address_hmac, "user_id": user.id} for address_hmac in (old, new))
@@ -102,7 +107,3 @@ def _addresses_in_log(conn: Connection, vault: Vault) -> dict[str, str]:
             else:
                 addresses.pop(event.originator_id, None)
     return addresses
-
-
-def _hash(store: EventStore, email: str) -> bytes:
-    return store.hash_with_key(fold_case(email))

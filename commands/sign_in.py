@@ -16,6 +16,7 @@ import msgspec
 
 from commands.attempts import buckets_of, forget_failures, give_back_attempts, purge_attempts, take_attempt
 from commands.deciding import change, create
+from commands.email_addresses import hash_address
 from domain.access import Caller, Context
 from domain.errors import DomainError
 from domain.session import EndReason, FailedSignIn, Session
@@ -72,7 +73,7 @@ def sign_in(store: EventStore, pool: Pool, command: SignIn, context: Context) ->
 
     The caller in `context` is not authenticated yet. Raises SignInRefused, TooManyAttempts, or HashingBusy.
     """
-    account = _find_account(pool, command.account)
+    account = _find_account(store, pool, command.account)
     account_bucket, address = buckets_of(command.account, command.address)
     _purge(pool)
     take_attempt(pool, account_bucket, address)
@@ -120,11 +121,12 @@ def _start_session(store: EventStore, user_id: str, context: Context) -> SignedI
     return SignedIn(secret, create(store, session, context, statements=[(_sql["insert_session"], row)]))
 
 
-def _find_account(pool: Pool, account: str) -> _Account | None:
+def _find_account(store: EventStore, pool: Pool, account: str) -> _Account | None:
     if not account or len(account) > MAX_ACCOUNT_CHARACTERS or "\0" in account:
         return None
+    parameters = {"account": account, "address_hmac": hash_address(store, account)}
     with pool.connection() as conn:
-        row = conn.execute(_sql["find_account"], {"account": account}).fetchone()
+        row = conn.execute(_sql["find_account"], parameters).fetchone()
     return _Account(*row) if row else None
 
 

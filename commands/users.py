@@ -32,7 +32,7 @@ PropertyIds = Annotated[tuple[str, ...], Meta(max_length=1_000)]  # each is look
 
 
 class NotificationsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the person wishes. It is only stored, for other systems: this system sends no messages."""
+    """How the person wants to be notified. Only stored, for other systems: this system sends no messages."""
 
     email: bool = True
     sms: bool = False

@@ -211,7 +211,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Raise Forbidden unless `may_take_back`; `what` names the object, such as "comment"."""
         if not self.may_take_back(author_id, created_at, now):
             raise Forbidden(
-                f"Only the author may change or remove a {what}, within an hour, and managers or above."
+                f"You may not edit or remove this {what}: only its author may within an hour, and managers"
+                " and admins at any time."
             )
 
     def require_rights(self, needed: Rights, action: str) -> None:

@@ -60,7 +60,7 @@ Phone = Annotated[
         min_length=3,
         max_length=32,
         pattern=r"^[0-9+(). x/#*-]+\Z",
-        description="Digits, spaces and the signs + ( ) . / # * - and x, such as +1 555 0100 x12.",
+        description="Digits, spaces and the characters + ( ) . / # * - and x, such as +1 555 0100 x12.",
     ),
 ]
 AddressLine = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]

@@ -24,7 +24,7 @@ Personal = Annotated[
 
 
 class Notifications(msgspec.Struct, frozen=True, kw_only=True):
-    """What the person wishes. It is only stored, for other systems: this system sends no messages."""
+    """How the person wants to be notified. Only stored, for other systems: this system sends no messages."""
 
     email: bool = True
     sms: bool = False

@@ -69,8 +69,9 @@ def _is_public_name(labels: list[str]) -> bool:
 
 def _ip_problem(text: str, allow_private: bool) -> str | None:
     """The problem of an IP address in short, octal or hexadecimal form, or not public; None for a valid one.
-    The dispatcher checks the addresses of a name when it opens a connection
-    (webhook_dispatcher/address_guard.py)."""
+
+    The dispatcher checks the addresses of a name when it connects (webhook_dispatcher/address_guard.py).
+    """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -22,7 +22,7 @@ from infrastructure.storage.postgres import Connection
 from infrastructure.storage.topics import PARTITIONS
 
 NEVER = -1  # in place of an offset: nothing was published to the partition
-LOOKS = (1_000, 100_000)  # offsets from the end in which the last record is searched if none is recorded
+SEARCHED_OFFSETS = (1_000, 100_000)  # before the end, for the last record if its offset is unknown
 
 log = structlog.get_logger()
 
@@ -161,7 +161,7 @@ def _require_last_record(
             return
         partition = partitions[destination.partition_of(read_last_event_key(conn, start))]
         known = offsets[partition.partition]
-        from_offsets = [ends[partition] - look for look in LOOKS] if known == NEVER else [known]
+        from_offsets = [ends[partition] - count for count in SEARCHED_OFFSETS] if known == NEVER else [known]
         ids: set[bytes | None] = set()
         for offset in from_offsets:
             if start.event_id.encode() in ids:

@@ -66,9 +66,10 @@ def people_choices(pool: Pool) -> list[Person]:
     return [Person(*row) for row in _fetch(pool, "people", {"limit": MOST_CHOICES})]
 
 
-def find_person(pool: Pool, text: str) -> str | None:
-    """The id of the one person with that id or e-mail address, or None."""
-    rows = _fetch(pool, "find_person", {"text": text})
+def find_person(pool: Pool, text: str, address_hmac: bytes) -> str | None:
+    """The id of the one person with that id or e-mail address, or None. `address_hmac` is the hash of the
+    text for `privacy.email_addresses`."""
+    rows = _fetch(pool, "find_person", {"text": text, "address_hmac": address_hmac})
     return _first_id(rows)
 
 

@@ -85,7 +85,7 @@ class SearchChanges:
         began_at: str,
         visibility: Visibility = "public",
     ) -> None:
-        # Of other tickets the database knows whether they have a document.
+        # Whether other tickets have a document is decided in SQL (refresh_documents).
         in_document = True if ticket_id in self._opened else None
         self._parts[ticket_id, CURRENT, part_id] = _part(
             ticket_id, part_id, texts, began_at, visibility=visibility, in_document=in_document

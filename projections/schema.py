@@ -63,9 +63,9 @@ def drop_read_schema(conn: Connection, schema: str) -> None:
 def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
     """Whether the read tables exist and fit this version.
 
-    They are outdated if other SQL files or other rules for words created them, or if a column was added or
-    dropped. A rebuild
-    (projections/rebuild.py), which `ticketing migrate` runs, replaces outdated tables.
+    They are outdated if other SQL files or other rules for search terms created them, or if a column was
+    added or dropped. A rebuild (projections/rebuild.py), which `ticketing migrate` runs, replaces outdated
+    tables.
     """
     row = conn.execute(_sql["read_schema"], {"schema": schema, "tables": list(TABLES)}).fetchone()
     if row is None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 LONGEST_TERM = 64  # characters; longer words are equal if their first 64 characters are
 LONGEST_NUMBER = 20  # digits that are joined over spaces: a telephone number with its extension
 SHORTEST_NUMBER = 7
-JOINED_PARTS = 8  # of one word such as IMG_1234.jpg that are also indexed without the signs between them
+JOINED_PARTS = 8  # of one word such as IMG_1234.jpg that are also indexed without the characters between them
 # A tsvector has at most 255 positions of a term, each at most 16,383. Positions start again after
 # LAST_POSITION, so that phrases are also found in long texts.
 POSITIONS_PER_TERM = 255
@@ -60,7 +60,7 @@ _JOINERS_OF_NUMBERS = ",/:"
 QUOTES = '"\u201c\u201d\u201e\u201f\u00ab\u00bb'
 
 # The patterns of the classes of characters. L: letter, D: digit, U: letter of a script without spaces,
-# J and K: joiners of words and of numbers, S: space, Q: quote, P: another sign.
+# J and K: joiners of words and of numbers, S: space, Q: quote, P: other punctuation or symbol.
 _UNIT = re.compile(
     r"(?P<run>U++)"
     r"|(?P<compound>(?:L++|D++)(?:(?:J|(?<=D)K(?=D))(?:L++|D++)|(?<=D)L++|(?<=L)D++)++)"

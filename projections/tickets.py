@@ -57,9 +57,9 @@ class NotYetProjected(Exception):
 class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
     """A ticket, deleted or not, before the check whether the caller may see it.
 
-    `detail` has the comments that were asked for, and the number of all comments that the caller may read.
-    `is_current`: the log has no newer version; if it has, the
-    read tables will have it at `log_position`. `names_changed`: a name has changed since `version`.
+    `detail` has the requested comments, and the number of all comments that the caller may read.
+    `is_current`: the log has no newer version; if it has, the read tables will have it at `log_position`.
+    `names_changed`: a name has changed since `version`.
     """
 
     version: int

@@ -11,7 +11,7 @@ from infrastructure.process import metrics
 from tests.support.settings import names_read
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"})
 
 
 def test_the_documented_settings_are_those_that_exist():
@@ -47,6 +47,23 @@ def test_files_named_in_backquotes_exist(document):
     )
 
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_decisions_and_sections_name_what_they_lead_to(document):
+    text = document.read_text()
+    decisions = re.findall(r"\[[Dd]ecision\s+(\d+)\]\([^)]*?/?(\d{4})-[^)]*\)", text)
+    sections = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]*)\)", text)
+
+    assert [number for number, page in decisions if int(number) != int(page)] == []
+    assert [f"{path}#{name}" for path, name in sections if name not in anchors_of(document, path)] == []
+
+
+def anchors_of(document, path):
+    """The anchors of the headings of a document, as GitHub makes them."""
+    target = document.parent / path if path else document
+    headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_every_decision_is_in_the_index():

@@ -1,4 +1,4 @@
-"""Dead letters and dead deliveries: lists them, and drives them again.
+"""Lists and retries dead letters and dead deliveries.
 
 A dead letter is a record of the log or of Kafka for which no deliveries could be stored. A dead delivery is
 one whose last attempt failed.

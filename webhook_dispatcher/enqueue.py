@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from commands.comments import REMOVED_TEXT, replace_text
+from commands.comments import REMOVED_TEXT, remove_file_name, replace_text
 from domain.aggregate import DomainEvent
 from domain.property import Property
-from domain.ticket import TicketCommented, TicketCommentEdited, TicketCommentRemoved, TicketEvent
+from domain.ticket import (
+    TicketCommented,
+    TicketCommentEdited,
+    TicketCommentRemoved,
+    TicketEvent,
+    TicketFileAttached,
+    TicketFileRemoved,
+)
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.postgres import Connection
+from infrastructure.storage.postgres import Connection, Statement
 from webhook_dispatcher.histories import Histories, Wanted, sql
 from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.payloads import (
@@ -46,16 +53,14 @@ class Enqueuer:
         """Enqueue the events for the webhooks that were registered before them. Returns the number of new
         deliveries.
 
-        Replaces the texts of edited and removed comments in the messages about earlier events, which this
-        process may have created after the edit was stored.
+        Replaces the texts of edited and removed comments, and the names of removed files, in the messages
+        about earlier events, which this process may have created after the edit was stored.
         """
         endpoints = select_endpoints(conn)
         enqueued = self._enqueue(conn, events, endpoints, _is_due)
         for _, event in events:
-            if isinstance(event, TicketCommentEdited | TicketCommentRemoved):
-                text = event.text if isinstance(event, TicketCommentEdited) else REMOVED_TEXT
-                for statement, parameters in replace_text(event.comment_id, text):
-                    conn.execute(statement, parameters)
+            for statement, parameters in _replacements(event):
+                conn.execute(statement, parameters)
         return enqueued
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
@@ -89,7 +94,7 @@ class Enqueuer:
         deliveries: list[tuple[str, Message]] = []
         steps = self._histories.steps(conn, wanted)
         shown = self._names(conn, steps)
-        texts = _present_texts(conn, steps)
+        texts, removed_files = _present_texts(conn, steps), _removed_files(conn, steps)
         for step in steps:
             for name in event_names(step.event):
                 receivers = [
@@ -100,7 +105,7 @@ class Enqueuer:
                     and _may_receive(endpoint, step)
                 ]
                 if receivers:
-                    message = make_message(step, name, shown, texts)
+                    message = make_message(step, name, shown, texts, removed_files)
                     messages.append(message)
                     deliveries += [(endpoint.id, message) for endpoint in receivers]
         return insert(conn, messages, deliveries)
@@ -131,19 +136,45 @@ class Enqueuer:
         return names
 
 
+def _replacements(event: DomainEvent) -> list[Statement]:
+    """The statements that change messages about earlier events."""
+    if isinstance(event, TicketCommentEdited):
+        return replace_text(event.comment_id, event.text)
+    if isinstance(event, TicketCommentRemoved):
+        return replace_text(event.comment_id, REMOVED_TEXT)
+    return remove_file_name(event.attachment_id) if isinstance(event, TicketFileRemoved) else []
+
+
 def _present_texts(conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
     """The texts of the comments that were edited or removed after these steps, by id."""
+    events = [step.event for step in steps]
     commented = [
-        (event.comment_id, event.originator_id, event.originator_version)
-        for event in (step.event for step in steps)
+        (event.comment_id, event)
+        for event in events
         if isinstance(event, TicketCommented | TicketCommentEdited)
     ]
-    if not commented:
-        return {}
-    ids, ticket_ids, versions = map(list, zip(*commented, strict=True))
-    parameters = {"ids": ids, "ticket_ids": ticket_ids, "versions": versions}
-    rows = conn.execute(sql["select_later_texts"], parameters)
+    rows = _rows_of(conn, "select_later_texts", commented)
     return {comment_id: REMOVED_TEXT if text is None else text for comment_id, text in rows}
+
+
+def _removed_files(conn: Connection, steps: Sequence[TicketStep]) -> set[str]:
+    """The ids of the files that were attached in these steps and removed later."""
+    events = [step.event for step in steps]
+    attached = [(event.attachment_id, event) for event in events if isinstance(event, TicketFileAttached)]
+    return {attachment_id for (attachment_id,) in _rows_of(conn, "select_removed_files", attached)}
+
+
+def _rows_of(conn: Connection, statement: str, parts: Sequence[tuple[str, DomainEvent]]) -> list[Any]:
+    """The rows of a statement about comments or files; each is given with the event that has its text or
+    name."""
+    if not parts:
+        return []
+    parameters = {
+        "ids": [part_id for part_id, _ in parts],
+        "ticket_ids": [event.originator_id for _, event in parts],
+        "versions": [event.originator_version for _, event in parts],
+    }
+    return conn.execute(sql[statement], parameters).fetchall()
 
 
 def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list[Endpoint]:

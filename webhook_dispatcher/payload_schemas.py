@@ -27,7 +27,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 MEANINGS: Mapping[str, str] = {
     "ticket.created": "A ticket was opened.",
-    "ticket.updated": "A field of a ticket changed.",
+    "ticket.updated": "A field of a ticket changed, a comment was edited or removed, or a file was attached"
+    " or removed.",
     "ticket.resolved": "A ticket was closed.",
     "ticket.deleted": "A ticket was deleted.",
     "ticket.restored": "A deleted ticket was restored.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
@@ -18,6 +18,7 @@ from domain.ticket import (
     TicketCommented,
     TicketCommentEdited,
     TicketDeleted,
+    TicketFileAttached,
     TicketOpened,
     TicketResolved,
     TicketRestored,
@@ -52,6 +53,7 @@ class Message(NamedTuple):
     requester_id: str | None
     is_internal: bool
     comment_id: str | None
+    attachment_id: str | None
     body: bytes
 
 
@@ -106,17 +108,26 @@ def ids_to_name(step: TicketStep) -> tuple[set[str], tuple[str, str] | None]:
     return {each for each in ids if each}, unit
 
 
-def make_message(step: TicketStep, name: str, names: Names, texts: Mapping[str, str] = {}) -> Message:
+def make_message(
+    step: TicketStep,
+    name: str,
+    names: Names,
+    texts: Mapping[str, str] = {},
+    removed_files: Container[str] = (),
+) -> Message:
     """The message of one step: the ticket at that version, the changes, and the actor.
 
     `texts` has the present texts of comments that were edited or removed after the event, by id.
+    `removed_files` has the ids of files that were removed after it: the message does not have their names.
     """
     event, ticket = step.event, step.after
     webhook_id = message_id(event.event_id, name)
     data = _ticket(ticket, names)
     changes = ticket_changes(step.before, ticket, event)
+    attachment_id = event.attachment_id if isinstance(event, TicketFileAttached) else None
+    has_name = attachment_id is not None and attachment_id not in removed_files
     data["changes"] = {
-        field: _without_name(change) if field.startswith("attachments.") else change
+        field: _without_name(change) if field.startswith("attachments.") and not has_name else change
         for field, change in changes.items()
         if change.after is None or not field.startswith("comments.")  # `data["comment"]` has the comment
     }
@@ -150,6 +161,7 @@ def make_message(step: TicketStep, name: str, names: Names, texts: Mapping[str, 
         requester_id=ticket.requester_id,
         is_internal=is_internal(event),
         comment_id=comment_id,
+        attachment_id=attachment_id,
         body=_encode(payload),
     )
 
@@ -165,12 +177,14 @@ def make_test_message(webhook_id: str, event_id: str, at: datetime) -> Message:
         "version": None,
         "sequence": None,
     }
-    return Message(test_id, event_id, TEST_EVENT, test_id, 0, None, None, None, False, None, _encode(payload))
+    no_ticket = (None, None, None, False, None, None)
+    return Message(test_id, event_id, TEST_EVENT, test_id, 0, *no_ticket, _encode(payload))
 
 
 def _without_name(change: Change) -> Change:
-    """The change of a file; without its name if it was removed."""
-    return change if change.after is not None else Change({**change.before, "filename": None}, None)
+    """The change of a file, without its name."""
+    before, after = (file and {**file, "filename": None} for file in (change.before, change.after))
+    return Change(before, after)
 
 
 def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def shorten_details(details: Details) -> Details:
             break
         kept[field] = shown
     if left_out := len(details) - len(kept):
-        kept[MORE] = [f"{left_out:,} more fields have problems. Correct these first, and send it again."]
+        kept[MORE] = [f"{left_out:,} more fields have problems. Correct these first, then send it again."]
     return kept
 
 

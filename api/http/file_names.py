@@ -33,8 +33,8 @@ def clean_file_name(given: str) -> str:
 def disposition_of(name: str) -> str:
     """The Content-Disposition of a download (RFC 6266).
 
-    Names with other characters than ASCII, or with a sign that clients read in different ways, are also sent
-    as `filename*` (RFC 8187), which clients prefer.
+    Names with other characters than ASCII, or with a character that clients read in different ways, are also
+    sent as `filename*` (RFC 8187), which clients prefer.
     """
     plain = "".join(character if " " <= character <= "~" else "_" for character in name)
     quoted = plain.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,6 +1,6 @@
-"""JSON Schemas of bodies, queries and answers, in forms that all generators of clients understand.
+"""JSON Schemas of bodies, queries and answers, in forms that all generators of clients support.
 
-msgspec writes correct schemas, but each generator knows only a part of JSON Schema
+msgspec writes correct schemas, but each generator supports only a part of JSON Schema
 (docs/decisions/0018-generated-clients.md). `make clients` tests the result with six of them.
 """
 
@@ -79,7 +79,7 @@ class Schemas:
 
 
 def simplify(schema: Schema) -> None:
-    """Replace what some generators do not know, everywhere in this schema."""
+    """Replace what some generators do not support, everywhere in this schema."""
     if "description" in schema:
         schema["description"] = cleandoc(schema["description"])
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])

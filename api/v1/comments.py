@@ -112,8 +112,8 @@ class CommentItem(Resource):
         ),
         "DELETE": Operation(
             summary="Remove a comment",
-            description="No reader sees the comment any more. It stays in the history, for auditors. The"
-            " version in `If-Match` is that of the ticket.",
+            description="Only auditors can read the comment afterwards, in the history. The version"
+            " in `If-Match` is that of the ticket.",
             roles=TAKING_BACK,
             scope="tickets:write",
             takes_if_match=True,

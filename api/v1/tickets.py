@@ -35,8 +35,8 @@ SearchedWords = Annotated[
     Meta(
         description="Finds the tickets that contain all these words, in the title, the description and the"
         " visible comments together, in any order. Case and accents make no difference. The beginning of a"
-        " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with that word."
-        ' `"no water"` finds exactly these words, one after the other. Other signs only separate words.'
+        " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with a word that begins so."
+        ' `"no water"` finds exactly these words, one after the other. Other punctuation separates words.'
         " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. A text"
         " without a letter or digit is refused."
     ),
@@ -73,12 +73,12 @@ class Tickets(Resource):
             description="Filters with a list take several values, separated by commas or in repeated"
             " parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's"
             " user, `requester_id=me` those that this user requested, and `assigned_to=inactive` those whose"
-            " assignee is deactivated or has lost access to the property; closed ones only if `status` says"
-            " so. An id that does not exist matches nothing; a value that no ticket can have is refused. `q`"
-            " searches title, description and visible comments."
-            " For a list of any length start with an empty `cursor=` and follow `links.next`. With `as_of`"
-            " the list shows the tickets as they were at that moment: filters and order apply to their state"
-            " then. The names of properties, units and users are current.",
+            " assignee is deactivated or erased, or has lost access to the property; closed ones only if"
+            " `status` says so. An id that does not exist matches nothing; a value that no ticket can have is"
+            " refused. `q` searches title, description and visible comments. For a list of any length start"
+            " with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as"
+            " they were at that moment: filters and order apply to their state then. The names of properties,"
+            " units and users are current.",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             query=TicketListQuery,

@@ -108,7 +108,7 @@ class UserItem(Resource):
             f" `preferences` are replaced as a whole. {PREFERENCES} `active: false` deactivates a person who"
             " leaves: they cannot sign in, their keys and tokens are refused with 401, and no ticket can be"
             " assigned to them; their name stays. `active: true` reverses that. Nobody can deactivate"
-            " themselves, or the last active admin (409). A taken e-mail address is 409 too.",
+            " themselves (403) or the last active admin (409). A taken e-mail address is 409 too.",
             roles="manager and above, for people whose role and properties, before and after the change, do"
             " not exceed the caller's",
             scope="users:write",

@@ -115,7 +115,7 @@ class WebhookRedelivery(Resource):
     operations: ClassVar[dict[str, Operation]] = {
         "POST": _declare_sending(
             "Send a delivery again",
-            "Sends the same bytes with the same `webhook-id`. The schedule of retries starts again.",
+            "Sends the same message with the same `webhook-id`. The schedule of retries starts again.",
         )
     }
 

@@ -28,7 +28,7 @@ class WebhookView(msgspec.Struct, kw_only=True):
     """A webhook and its state. `failures` counts the failed attempts since the last success.
     `disabled_reason` is owner, gone (the receiver answered 410) or failing (for days). `access_ended`: every
     delivery is withheld, because the key or application that registered the webhook may no longer read
-    tickets."""
+    tickets, or its person is deactivated."""
 
     id: str
     url: str

@@ -63,8 +63,8 @@ class WebhookList(Resource):
             summary="Register a webhook",
             description="Posts are signed as Standard Webhooks describes. They contain only what the owner"
             " may read at the time of delivery. Nothing is sent without the scope `tickets:read`, after the"
-            " API key was revoked or has expired, or after the application was revoked or its consent was"
-            " withdrawn. `ticket.*` means every event.",
+            " API key was revoked or has expired, after the application was revoked or its consent was"
+            " withdrawn, or while the person is deactivated. `ticket.*` means every event.",
             roles="manager and above",
             scope="webhooks:write",
             body=NewWebhook,

@@ -10,4 +10,4 @@ SELECT EXISTS (
     SELECT 1 FROM access.api_keys AS keys
      WHERE secret_sha256 = %(sha256)s AND role = 'admin' AND revoked_at IS NULL
        AND (expires_at IS NULL OR expires_at > now())
-       AND NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = keys.user_id));
+       AND NOT EXISTS (SELECT FROM access.deactivated_people AS inactive WHERE inactive.user_id = keys.user_id));

@@ -1,10 +1,12 @@
--- Finds the account by id, or by e-mail address without regard to case. If several people share an address,
--- it finds the one who was registered first; the others sign in with their ids. Deactivated people are not found.
+-- Finds the account by id, or by e-mail address as commands/email_addresses.py compares them. If several people share
+-- an address, it finds the one who was registered first; the others sign in with their ids. Deactivated people are
+-- not found.
 -- name: find_account
 SELECT person.id, person.role, password.hash
   FROM read.users AS person
   JOIN access.passwords AS password ON password.user_id = person.id
- WHERE (person.id = %(account)s OR lower(person.email) = lower(%(account)s))
+ WHERE (person.id = %(account)s
+        OR person.id = ANY((SELECT user_ids FROM privacy.email_addresses WHERE address_hmac = %(address_hmac)s)::text[]))
    AND NOT EXISTS (SELECT FROM access.deactivated_people AS left_us WHERE left_us.user_id = person.id)
  ORDER BY person.id = %(account)s DESC, person.created_at, person.id
  LIMIT 1;

@@ -1,4 +1,4 @@
-"""Logs the sessions that keep the followers of the log from reading on.
+"""Logs the sessions that stall the followers of the log.
 
 Followers read up to the watermark, so a transaction that has appended to the log and stays open delays all of
 them: lists are stale, and nothing is published or posted. A session that holds a lock for which a follower
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class Session(NamedTuple):
-    """A session, or a prepared transaction, in the way of a follower (migrations/0020_stream.sql)."""
+    """A session, or a prepared transaction, that stalls followers (migrations/0020_stream.sql)."""
 
     after: int | None
     waits: str | None
@@ -102,7 +102,7 @@ class _Seen:
 
 
 class StallWatch:
-    """Logs each session that is in the way for STALL_SECONDS, then with back-off, and when it has ended."""
+    """Logs each session that has stalled followers for STALL_SECONDS, again with back-off, and its end."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[object, ...], _Seen] = {}

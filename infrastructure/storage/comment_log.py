@@ -11,7 +11,7 @@ from infrastructure.storage.event_store import EventStore
 
 
 class CommentPlace(msgspec.Struct, frozen=True):
-    """Where the log has a comment, as far as the read tables know.
+    """Where the log has a comment, according to the read tables.
 
     They contain the events of the ticket up to `read_version`. `added_version` and `text_version` are the
     versions of the events that added the comment and that have its text; None if there is no such comment.
@@ -32,7 +32,7 @@ class PastComments(msgspec.Struct, frozen=True):
 def find_comment(store: EventStore, ticket: Ticket, comment_id: str, place: CommentPlace) -> Comment | None:
     """The comment at the version of the ticket; None if the ticket does not have it, or not any more.
 
-    Reads only the events that the read tables do not have, and those at the places they know.
+    Reads only the events that the read tables do not have, and those at this place.
     """
     reader = CommentReader()
     for event in store.read_backwards(ticket.id, ticket.version, COMMENT_EVENTS, after=place.read_version):

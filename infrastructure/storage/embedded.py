@@ -132,8 +132,8 @@ def start_embedded(
 ) -> EmbeddedServer:
     """Start the server of `data_dir`, which is created if it is missing, and wait until it answers.
 
-    `settings` are added to SETTINGS. `announce` is told of permissions before they are changed, which may be
-    necessary as root. If another running process has started the server, that server is used.
+    `settings` are added to SETTINGS. `announce` is called with a message before permissions are changed,
+    which may be necessary as root. If another running process has started the server, that server is used.
     If its owner was killed, this process becomes the owner.
     """
     data_dir = data_dir.resolve()

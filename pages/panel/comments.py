@@ -125,7 +125,7 @@ class CommentRemoval(CommentPage):
             resp,
             title="Remove this comment?",
             name=comment.text[:200],
-            consequence="Nobody sees it any more. It stays in the history, for auditors.",
+            consequence="Only auditors can read it afterwards, in the history.",
             action="Remove comment",
             back=f"/admin/tickets/{ticket_id}",
         )

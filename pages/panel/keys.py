@@ -10,6 +10,7 @@ import falcon
 from api.http.forms import Form
 from api.http.scopes import SCOPE_LABELS
 from commands.api_keys import IssueKey, issue_key, revoke_key
+from commands.email_addresses import hash_address
 from domain.access import ROLES, SCOPES
 from domain.errors import Details, Invalid, NotFound
 from pages.common.page_operation import PageOperation
@@ -78,9 +79,11 @@ class KeyCreation(PanelPage):
     def _read(self, req: falcon.Request) -> IssueKey:
         """The command of the form. Raises Invalid, which names every bad field."""
         form: Form = req.context.form
+        pool, store = self.services.pool, self.services.store
         details = missing_fields(form, "property_ids")
         limit = str(sent_values(NEW_KEY, form)["rate_limit"])
-        user_id = find_person(self.services.pool, person) if (person := form.text("user")) else None
+        person = form.text("user")
+        user_id = find_person(pool, person, hash_address(store, person)) if person else None
         if person and user_id is None:
             details["user"] = ["No person, or more than one, has this e-mail address or id."]
         if form.value("role") not in ROLES:

@@ -12,6 +12,7 @@ from api.http.forms import Form
 from api.http.queries import convert_query
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
+from commands.email_addresses import hash_address
 from commands.ticket_opening import open_ticket
 from commands.tickets import (
     NewComment,
@@ -241,7 +242,8 @@ class TicketItem(TicketPage):
         details: Details = {}
         given = or_none(edit.changed, TicketChanges)
         if person := given.get("assigned_to"):
-            given["assigned_to"] = find_person(self.services.pool, person) or person
+            address_hmac = hash_address(self.services.store, person)
+            given["assigned_to"] = find_person(self.services.pool, person, address_hmac) or person
         if unit := given.get("unit_id"):
             given["unit_id"] = chosen_unit(self, row.property_id, unit, details)
         values = SentValues(given, TicketChanges, details)

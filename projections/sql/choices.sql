@@ -34,7 +34,9 @@ SELECT id, name FROM read.users
 SELECT email, name, role FROM read.users WHERE is_active ORDER BY name, id LIMIT %(limit)s;
 
 -- name: find_person
--- Finds a person by id, or by an e-mail address that no other person has.
+-- Finds a person by id, or by an e-mail address that no other person has, as commands/email_addresses.py compares
+-- addresses.
 SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.users
- WHERE id = %(text)s OR lower(email) = lower(%(text)s)
+ WHERE id = %(text)s
+    OR id = ANY((SELECT user_ids FROM privacy.email_addresses WHERE address_hmac = %(address_hmac)s)::text[])
 HAVING count(*) = 1 OR bool_or(id = %(text)s);

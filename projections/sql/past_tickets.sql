@@ -1,7 +1,7 @@
 -- name: list_tickets_as_of
 -- An empty page is one row with the total and nulls. Names are current, and so are the numbers of comments, which
--- lists do not show. If title or description were
--- replaced since, the texts as of the time are the first ones in past_texts that ended after it.
+-- lists do not show. If title or description were replaced since, the texts as of the time are the first ones in
+-- past_texts that ended after it.
 WITH {found} page AS (
     SELECT t.*
       FROM {source} t

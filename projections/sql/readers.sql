@@ -4,8 +4,6 @@ CREATE INDEX properties_created_at_idx ON properties (created_at, id);
 
 CREATE INDEX users_created_at_idx ON users (created_at, id);
 CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
-CREATE INDEX users_email_idx ON users (lower(email));
-ALTER INDEX users_email_idx ALTER COLUMN 1 SET STATISTICS 0;
 
 CREATE INDEX tickets_created_at_idx ON tickets (created_at, id) WHERE NOT is_deleted;
 CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;

@@ -21,9 +21,9 @@ t.assignee_id IS NOT NULL AND NOT EXISTS (
        AND (worker.role = 'admin' OR worker.role <> 'guest' AND worker.property_ids @> ARRAY[t.property_id]))
 
 -- name: get_ticket
--- The ticket's row in the read tables, the newest version in the log, and the newest comments, the oldest first. Because
--- of the comparison of rows the planner follows the index backwards, also without statistics, and does not read and sort
--- all comments. The limit and the filter are parts of the text, so that the statement is planned once.
+-- The ticket's row in the read tables, the newest version in the log, and the newest comments, the oldest first.
+-- Because of the comparison of rows the planner follows the index backwards, also without statistics, and does not
+-- read and sort all comments. The limit and the filter are parts of the text, so that the statement is planned once.
 SELECT {columns}, e.originator_version, e.notification_id, e.topic,
        (SELECT json_agg(json_build_object(
                    'id', c.id, 'text', c.text, 'visibility', c.visibility,

@@ -68,7 +68,7 @@ def weak_role(postgres, empty):
 def test_a_database_that_is_not_utf_8_is_refused_by_every_process(run, create_database, encoding, processes):
     dsn = create_database(ENCODING=encoding, LC_COLLATE="C", LC_CTYPE="C", LOCALE_PROVIDER="libc")
 
-    refused = [run(process, DATABASE_URL=dsn) for process in processes]
+    refused = [run(process, DATABASE_URL=dsn, MASTER_KEY="") for process in processes]
 
     assert [done.returncode for done in refused] == [2] * len(refused)
     for done in refused:

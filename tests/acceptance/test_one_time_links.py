@@ -5,45 +5,14 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from domain.user import User, UserPasswordChanged
-from tests.acceptance.panel import hidden
+from tests.acceptance.people import LINK, NEW_PASSWORD, link_of, send, signed_in, use
 from tests.acceptance.site import PEOPLE
-from tests.support.browser import PASSWORD, Browser, forms_of, give_password
+from tests.support.browser import PASSWORD, Browser, give_password
 from tests.support.log import events_after
 from tests.support.waiting import eventually
-
-NEW_PASSWORD = "walrus trumpet sapphire ladder"
-LINK = "/admin/one-time-link"
-
-
-def signed_in(site, user_id, password=PASSWORD):
-    browser = Browser(site.base_url)
-    assert browser.sign_in(user_id, password).status_code == 303
-    return browser
-
-
-def send(browser, path, fields):
-    """Open the page, fill in its last form and send it."""
-    return browser.send(path, {**hidden(browser.open(path).text), **fields})
-
-
-def link_of(answer):
-    """The path and query of the one-time link in an answer of the API."""
-    parts = urlsplit(answer.json()["data"]["url"])
-    return f"{parts.path}?{parts.query}"
-
-
-def use(site, link, password=NEW_PASSWORD):
-    """Open the link in a new browser and send its form."""
-    browser = Browser(site.base_url)
-    page = browser.open(link)
-    if page.status_code != 200:
-        return page
-    form = forms_of(page.text)[0]
-    return browser.send(form.action, {**form.fields, "password": password, "again": password})
 
 
 def test_a_one_time_link_sets_a_password_once(site):

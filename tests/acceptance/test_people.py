@@ -1,18 +1,14 @@
-"""People come and go: unique addresses, deactivation, one-time links, one's own password, search."""
+"""People: unique addresses, deactivation, `me`, and searching for people."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
-from tests.acceptance.panel import hidden
+from tests.acceptance.people import link_of, send, signed_in, use
 from tests.acceptance.site import PEOPLE
-from tests.support.browser import PASSWORD, Browser, forms_of, give_password
+from tests.support.browser import Browser, give_password
 from tests.support.oauth import ask, make_app, refresh, tokens_for
-
-NEW_PASSWORD = "walrus trumpet sapphire ladder"
-LINK = "/admin/one-time-link"
 
 
 def listed(client, path, **query):
@@ -24,33 +20,6 @@ def listed(client, path, **query):
 def refusal(answer):
     error = answer.json()["error"]
     return answer.status_code, error["code"], error["details"]
-
-
-def signed_in(site, user_id, password=PASSWORD):
-    browser = Browser(site.base_url)
-    assert browser.sign_in(user_id, password).status_code == 303
-    return browser
-
-
-def send(browser, path, fields):
-    """Open the page, fill in its last form and send it."""
-    return browser.send(path, {**hidden(browser.open(path).text), **fields})
-
-
-def link_of(answer):
-    """The path and query of the one-time link in an answer of the API."""
-    parts = urlsplit(answer.json()["data"]["url"])
-    return f"{parts.path}?{parts.query}"
-
-
-def use(site, link, password=NEW_PASSWORD):
-    """Open the link in a new browser and send its form."""
-    browser = Browser(site.base_url)
-    page = browser.open(link)
-    if page.status_code != 200:
-        return page
-    form = forms_of(page.text)[0]
-    return browser.send(form.action, {**form.fields, "password": password, "again": password})
 
 
 def test_a_taken_address_is_a_conflict_that_names_the_field(site):

@@ -80,7 +80,10 @@ GENERATORS = (
     ),
     Generator(
         "oapi-codegen",
-        tuple(f"oapi_codegen/{name}" for name in ("go.mod", "go.sum", "main.go", "oapi-codegen.yaml")),
+        (
+            "reporting.go",
+            *(f"oapi_codegen/{name}" for name in ("go.mod", "go.sum", "main.go", "oapi-codegen.yaml")),
+        ),
         lambda tools, folder: [
             ["mkdir", "client"],
             ["go", "tool", "oapi-codegen", "-config", "oapi-codegen.yaml", "openapi.json"],
@@ -90,7 +93,7 @@ GENERATORS = (
     ),
     Generator(
         "openapi-generator go",
-        tuple(f"openapi_generator_go/{name}" for name in ("go.mod", "go.sum", "main.go")),
+        ("reporting.go", *(f"openapi_generator_go/{name}" for name in ("go.mod", "go.sum", "main.go"))),
         openapi_generator("go", packageName="client", withGoMod="false"),
         lambda tools, folder: [["mv", "generated", "client"], ["go", "build", "-o", "use", "."]],
         lambda tools, folder: [["./use"]],

@@ -1,4 +1,4 @@
-"""Fixtures for tests of pages: a database with two users who have passwords, and a browser."""
+"""Fixtures for tests of pages (a database with two people who have passwords) and of the event store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from falcon.testing import TestClient
 
 from domain.access import Role
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.postgres import make_pool
+from infrastructure.storage.postgres import Pool, make_pool
 from projections.runner import catch_up, connect_projector
 from server.app import create_app
 from tests.support.api import services_on
@@ -20,6 +20,7 @@ from tests.support.browser import give_password
 from tests.support.keys import operator
 from tests.support.pages import Desk, Page
 from tests.support.postgres import cloned_database
+from tests.support.reads import count_results
 from tests.support.vault import VAULT
 
 PEOPLE: tuple[tuple[str, Role, str], ...] = (("max", "manager", "Max <script>"), ("ada", "admin", "Ada"))
@@ -55,3 +56,19 @@ def desk(database: str, tmp_path: Path) -> Iterator[TestClient]:
 @pytest.fixture
 def page(desk: TestClient) -> Page:
     return Page(desk)
+
+
+@pytest.fixture
+def other_store(pool: Pool) -> EventStore:
+    """The store of another process."""
+    return EventStore(pool, VAULT)
+
+
+@pytest.fixture
+def row_counts(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list to which each read of the store appends the number of events that it has read."""
+    counts: list[int] = []
+    count_results(store.recorder, "select_states", counts, monkeypatch)
+    count_results(store.recorder, "select_backwards", counts, monkeypatch)
+    count_results(store._snapshots._stored, "read", counts, monkeypatch)
+    return counts

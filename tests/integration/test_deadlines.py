@@ -236,3 +236,17 @@ def try_fetch(pool, statement):
         return pool.fetch(statement)
     except PoolTimeout:
         return None
+
+
+def test_connections_that_ended_while_idle_are_not_handed_out(pool, conn):
+    """A restart of PostgreSQL ends all idle connections; without the check each would fail one request."""
+    held = [pool.getconn() for _ in range(4)]
+    pids = [one.info.backend_pid for one in held]
+    for one in held:
+        pool.putconn(one)
+    ended = conn.execute("SELECT count(pg_terminate_backend(pid, 5000)) FROM unnest(%s::int[]) pid", [pids])
+    assert ended.fetchone() == (4,)
+
+    answers = [pool.fetch("SELECT pg_backend_pid()")[0][0] for _ in range(8)]
+
+    assert not set(answers) & set(pids)

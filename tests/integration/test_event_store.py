@@ -24,7 +24,6 @@ from infrastructure.storage.postgres import make_pool
 from infrastructure.storage.recorder import OutOfDate
 from infrastructure.storage.snapshots import CannotDecode
 from tests.support.arrange import add_unit, change_user, register_property, register_user
-from tests.support.reads import count_results
 from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
@@ -51,21 +50,6 @@ def new_ticket(ticket_id="t1", *, title="A leaking tap", command_id=None):
         unit_id=None,
         requester_id="u1",
     )
-
-
-@pytest.fixture
-def other_store(pool):
-    """The store of another process."""
-    return EventStore(pool, VAULT)
-
-
-@pytest.fixture
-def row_counts(store, monkeypatch):
-    """A list to which each load appends the number of rows that it has read from the database."""
-    counts = []
-    count_results(store.recorder, "select_states", counts, monkeypatch)
-    count_results(store._snapshots._stored, "read", counts, monkeypatch)
-    return counts
 
 
 def test_a_saved_aggregate_is_loaded(store, other_store):
@@ -391,17 +375,3 @@ def test_opening_a_ticket_is_decided_on_the_log_and_not_on_snapshots(store, othe
     assert ticket.unit_id == "unit1"
     with pytest.raises(Invalid, match="No user with that id"):
         open_ticket(store, leak("unit1"), context(caller("manager", reach=["p1"])))
-
-
-def test_connections_that_ended_while_idle_are_not_handed_out(pool, conn):
-    """A restart of PostgreSQL ends all idle connections; without the check each would fail one request."""
-    held = [pool.getconn() for _ in range(4)]
-    pids = [one.info.backend_pid for one in held]
-    for one in held:
-        pool.putconn(one)
-    ended = conn.execute("SELECT count(pg_terminate_backend(pid, 5000)) FROM unnest(%s::int[]) pid", [pids])
-    assert ended.fetchone() == (4,)
-
-    answers = [pool.fetch("SELECT pg_backend_pid()")[0][0] for _ in range(8)]
-
-    assert not set(answers) & set(pids)

@@ -2,10 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import msgspec
 import pytest
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from infrastructure.storage.kafka import make_admin
 from infrastructure.storage.kafka_topics import (
@@ -17,6 +17,7 @@ from infrastructure.storage.kafka_topics import (
 )
 from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 from tests.support.stream import stream_settings
+from tests.support.topic_settings import change_settings
 
 
 @pytest.fixture
@@ -36,12 +37,7 @@ def test_several_processes_may_create_the_topics_at_once(settings):
 def configure(settings):
     """A function that changes settings of a topic."""
     with closing(make_admin(settings)) as admin:
-
-        def change(topic, **values):
-            changes = {name.replace("_", "."): value for name, value in values.items()}
-            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, changes)])
-
-        yield change
+        yield partial(change_settings, admin)
 
 
 def test_topics_with_settings_that_lose_or_refuse_records_are_refused(settings, configure):

@@ -9,7 +9,6 @@ import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from domain.events import StoredDomainEvent
@@ -40,6 +39,7 @@ from tests.support.stream import (
     relay_variables,
     stream_settings,
 )
+from tests.support.topic_settings import read_settings
 from tests.support.vault import VAULT
 from tests.support.waiting import eventually
 
@@ -106,18 +106,12 @@ def test_topics_are_created_with_the_required_settings(settings, store):
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     names = [events_topic(settings), position_topic(settings)]
     partitions = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(names)}
-    options = {name: topic_options(admin, name) for name in names}
+    options = {name: read_settings(admin, name) for name in names}
     admin.close()
     assert partitions == {names[0]: PARTITIONS, names[1]: 1}
     assert options[names[0]]["cleanup.policy"] == "delete"
     assert options[names[0]]["retention.ms"] == "-1"
     assert options[names[1]]["cleanup.policy"] == "compact"
-
-
-def topic_options(admin, name):
-    found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    (by_name,) = found.values()
-    return {option: data["value"] for option, data in by_name[name].items()}
 
 
 def test_batches_are_compressed(settings, store):

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 import msgspec
 import pytest
 from kafka import TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 from structlog.testing import capture_logs
 
 from event_stream.destination import require_destination
@@ -31,6 +30,7 @@ from tests.support.stream import (
     read_stream,
     stream_settings,
 )
+from tests.support.topic_settings import change_settings
 from tests.support.webhooks import open_ticket
 
 MORE = PARTITIONS + 6
@@ -59,9 +59,8 @@ def add_partitions(settings, total):
 
 
 def configure(settings, **values):
-    changes = {name.replace("_", "."): str(value) for name, value in values.items()}
     with administration(settings) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events_topic(settings), changes)])
+        change_settings(admin, events_topic(settings), **values)
 
 
 def destination(settings):

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 import commands.sign_in
-from commands.attempts import TooManyAttempts
+from commands.attempts import TooManyAttempts, buckets_of
+from commands.email_addresses import hash_address
 from commands.erasure import erase_user
 from commands.passwords import change_password
 from commands.sign_in import (
@@ -23,6 +24,7 @@ from domain.user import User, UserPasswordChanged
 from infrastructure.ids import new_id
 from infrastructure.keys.passwords import HashingBusy
 from infrastructure.keys.tokens import digest
+from projections.choices import find_person
 from tests.support.arrange import register_user
 from tests.support.browser import PASSWORD, give_password
 from tests.support.keys import operator
@@ -69,6 +71,30 @@ def test_the_right_password_starts_a_session_whose_secret_is_stored_as_a_hash(
     (started,) = events(store, SessionStarted)
     assert (started.actor.user_id, started.actor.auth, started.actor.role) == ("ada", "session", "admin")
     assert started.actor.credential_id == signed_in.session.id
+
+
+def test_people_sign_in_with_every_spelling_of_their_address_that_is_taken(attempt, store, pool, catch_up):
+    register_user(
+        store, "zoe", operator(), name="Zoe", email="Zo\u00eb.Strau\u00df@example.com", role="staff"
+    )
+    give_password(store, "zoe")
+    catch_up()
+
+    for account in ("zoe\u0308.strau\u00df@example.com", "ZO\u00cb.STRAUSS@EXAMPLE.COM"):
+        assert attempt(account).session.user_id == "zoe"
+        assert find_person(pool, account, hash_address(store, account)) == "zoe"
+    with pytest.raises(SignInRefused):
+        attempt("zoe.strauss@example.com")
+
+
+def test_guesses_in_other_spellings_of_an_address_are_delayed_together():
+    spellings = (
+        "ZO\u00cb.STRAUSS@example.com",
+        "zoe\u0308.strau\u00df@example.com",
+        "zo\u00eb.\u017ftrauss@example.com",
+    )
+
+    assert len({buckets_of(account, HOME) for account in spellings}) == 1
 
 
 def test_a_wrong_password_and_an_unknown_account_get_the_same_message(attempt, ada):

@@ -22,21 +22,6 @@ EVENTS = 1_050
 
 
 @pytest.fixture
-def other_store(pool):
-    """The store of another process."""
-    return EventStore(pool, VAULT)
-
-
-@pytest.fixture
-def row_counts(store, monkeypatch):
-    """A list to which each read appends the number of events that it has read."""
-    counts = []
-    count_results(store._snapshots._stored, "read", counts, monkeypatch)
-    count_results(store.recorder, "select_backwards", counts, monkeypatch)
-    return counts
-
-
-@pytest.fixture
 def long_ticket(store):
     """A ticket with many events, each a second after the one before."""
     ticket = Ticket.open("t1", context(), **TICKET_FIELDS)

@@ -1,4 +1,5 @@
-"""Webhook messages about comments that are edited and removed: no stored or new one has a former text."""
+"""Webhook messages about edited and removed comments and about removed files: none has a former text, or the
+name of a removed file."""
 
 import json
 
@@ -49,6 +50,11 @@ def edit(store, ticket, comment_id, text):
 
 def remove(store, ticket, comment_id):
     remove_comment(store, ticket.id, comment_id, system(), locate=lambda: CommentPlace())
+
+
+def attach(store, ticket, name, attachment_id="a1"):
+    file = Attachment(attachment_id, name, "image/jpeg", 10, "00", NOON)
+    attach_file(store, ticket.id, file, system())
 
 
 def enqueue(conn, store, endpoint_id=None):
@@ -118,7 +124,7 @@ def test_receivers_learn_of_edits_and_removals(conn, store, ticket):
     comment_id = comment(store, ticket, "former", "internal")
     edit(store, ticket, comment_id, "present")
     remove(store, ticket, comment_id)
-    attach_file(store, ticket.id, Attachment("a1", "passport.jpg", "image/jpeg", 10, "00", NOON), system())
+    attach(store, ticket, "passport.jpg")
     remove_file(store, ticket.id, "a1", system())
 
     enqueue(conn, store)
@@ -135,3 +141,45 @@ def test_receivers_learn_of_edits_and_removals(conn, store, ticket):
     assert file["changes"]["attachments.a1"]["from"]["filename"] is None
     internal = conn.execute("SELECT version FROM hook.messages WHERE is_internal ORDER BY 1").fetchall()
     assert internal == [(2,), (3,), (4,)]
+
+
+def names(conn):
+    """The names of attached files in the stored messages, by version."""
+    return {
+        version: change["to"]["filename"]
+        for (_, version), body in messages(conn).items()
+        for change in body["data"]["changes"].values()
+        if version > 1 and change["to"] is not None
+    }
+
+
+def test_the_stored_message_loses_the_name_with_the_commit_of_the_removal(conn, store, ticket):
+    name = 'a "quoted" \\ name 漏水","filename":"x.jpg'
+    attach(store, ticket, name, "a1")
+    attach(store, ticket, name, "a2")
+    enqueue(conn, store)
+    assert names(conn) == {2: name, 3: name}
+
+    remove_file(store, ticket.id, "a1", system())
+
+    assert names(conn) == {2: None, 3: name}
+
+
+def test_a_dispatcher_that_is_behind_stores_no_name_of_a_removed_file(conn, store, ticket):
+    attach(store, ticket, "passport.jpg")
+    remove_file(store, ticket.id, "a1", system())
+
+    enqueue(conn, store)
+
+    assert names(conn) == {2: None}
+
+
+def test_a_replay_sends_no_name_of_a_removed_file(conn, store, ticket, webhook, catch_up):
+    attach(store, ticket, "passport.jpg", "a1")
+    attach(store, ticket, "leak.jpg", "a2")
+    remove_file(store, ticket.id, "a1", system())
+    catch_up()
+
+    enqueue(conn, store, webhook.id)
+
+    assert names(conn) == {2: None, 3: "leak.jpg"}

@@ -6,7 +6,7 @@
 SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coalesce(h.failures, 0),
        e.owner_role, e.owner_auth, e.owner_user_id, e.owner_credential_id,
        coalesce(k.role, c.role), coalesce(k.property_ids, c.property_ids),
-       coalesce(NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = e.owner_user_id)
+       coalesce(NOT EXISTS (SELECT FROM access.deactivated_people AS inactive WHERE inactive.user_id = e.owner_user_id)
                 AND CASE
            WHEN e.owner_auth = 'api_key' THEN
                 k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
@@ -65,14 +65,23 @@ SELECT w.id, c.text
   LEFT JOIN read.comments c ON c.id = w.id
  WHERE c.id IS NULL OR c.text_version > w.version;
 
+-- name: select_removed_files
+-- Those files that the read tables do not show, although they have the event of that version.
+SELECT w.id
+  FROM unnest(%(ids)s::text[], %(ticket_ids)s::text[], %(versions)s::bigint[]) AS w (id, ticket_id, version)
+  JOIN read.tickets t ON t.id = w.ticket_id AND t.version >= w.version
+  LEFT JOIN read.attachments a ON a.id = w.id
+ WHERE a.id IS NULL;
+
 -- name: insert_messages
 -- Locks a message that exists, and sets the time of an old one to now: it must not be purged before its new
 -- delivery.
 INSERT INTO hook.messages AS old (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
-       is_internal, comment_id, body)
+       is_internal, comment_id, attachment_id, body)
 SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(aggregate_id)s::text[],
        %(version)s::bigint[], %(position)s::bigint[], %(property_id)s::text[], %(requester_id)s::text[],
-       %(is_internal)s::boolean[], %(comment_id)s::text[], %(body)s::bytea[])
+       %(is_internal)s::boolean[], %(comment_id)s::text[], %(attachment_id)s::text[],
+       %(body)s::bytea[])
     ON CONFLICT (id) DO UPDATE SET created_at = now() WHERE old.created_at < now() - interval '1 day';
 
 -- name: insert_deliveries

@@ -1,7 +1,7 @@
 -- Finds the key with its person and counts the request, in one round trip and without subplans. Returns no
--- row when the key is not valid, its person is deactivated, or it has no window yet. The commit does not wait for the disk, because the
--- counter is in an unlogged table. synchronous_commit = off prevents a wait when a read also prunes a page of
--- a logged table.
+-- row when the key is not valid, its person is deactivated, or it has no window yet. The commit does not wait for
+-- the disk, because the counter is in an unlogged table. synchronous_commit = off prevents a wait when a read also
+-- prunes a page of a logged table.
 -- name: authenticate_and_count
 UPDATE access.rate_windows AS rate
    SET used = CASE WHEN rate.started_at > now() - interval '1 hour'
@@ -11,11 +11,11 @@ UPDATE access.rate_windows AS rate
        last_used_at = now()
   FROM access.api_keys AS key
   LEFT JOIN read.users AS person ON person.id = key.user_id
-  LEFT JOIN access.deactivated_people AS gone ON gone.user_id = key.user_id
+  LEFT JOIN access.deactivated_people AS inactive ON inactive.user_id = key.user_id
  WHERE key.secret_sha256 = %(digest)s
    AND key.revoked_at IS NULL
    AND (key.expires_at IS NULL OR key.expires_at > now())
-   AND gone.user_id IS NULL
+   AND inactive.user_id IS NULL
    AND rate.key_id = key.id
 RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
           person.name, person.role, person.property_ids,
@@ -30,12 +30,12 @@ SELECT key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_
        date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now())
   FROM access.api_keys AS key
   LEFT JOIN read.users AS person ON person.id = key.user_id
-  LEFT JOIN access.deactivated_people AS gone ON gone.user_id = key.user_id
+  LEFT JOIN access.deactivated_people AS inactive ON inactive.user_id = key.user_id
   LEFT JOIN access.rate_windows AS rate ON rate.key_id = key.id AND rate.started_at > now() - interval '1 hour'
  WHERE key.secret_sha256 = %(digest)s
    AND key.revoked_at IS NULL
    AND (key.expires_at IS NULL OR key.expires_at > now())
-   AND gone.user_id IS NULL;
+   AND inactive.user_id IS NULL;
 
 -- name: open_window
 INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)
@@ -53,12 +53,12 @@ UPDATE access.rate_windows AS rate
   FROM access.oauth_tokens AS token
   JOIN access.oauth_clients AS client ON client.id = token.client_id
   LEFT JOIN read.users AS person ON person.id = token.user_id
-  LEFT JOIN access.deactivated_people AS gone ON gone.user_id = token.user_id
+  LEFT JOIN access.deactivated_people AS inactive ON inactive.user_id = token.user_id
  WHERE token.token_sha256 = %(digest)s
    AND NOT token.is_refresh
    AND token.expires_at > now()
    AND client.revoked_at IS NULL
-   AND gone.user_id IS NULL
+   AND inactive.user_id IS NULL
    AND rate.key_id = token.rate_key
 RETURNING client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,
           token.scopes, person.name, person.role, person.property_ids,
@@ -73,14 +73,14 @@ SELECT client.id, token.token_sha256, client.name, client.role, token.user_id, c
   FROM access.oauth_tokens AS token
   JOIN access.oauth_clients AS client ON client.id = token.client_id
   LEFT JOIN read.users AS person ON person.id = token.user_id
-  LEFT JOIN access.deactivated_people AS gone ON gone.user_id = token.user_id
+  LEFT JOIN access.deactivated_people AS inactive ON inactive.user_id = token.user_id
   LEFT JOIN access.rate_windows AS rate
          ON rate.key_id = token.rate_key AND rate.started_at > now() - interval '1 hour'
  WHERE token.token_sha256 = %(digest)s
    AND NOT token.is_refresh
    AND token.expires_at > now()
    AND client.revoked_at IS NULL
-   AND gone.user_id IS NULL;
+   AND inactive.user_id IS NULL;
 
 -- name: open_token_window
 INSERT INTO access.rate_windows (key_id, started_at, used, last_used_at)

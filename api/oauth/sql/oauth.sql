@@ -10,7 +10,7 @@ SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.rol
   FROM access.oauth_grants AS g
   LEFT JOIN read.users AS person ON person.id = g.user_id
  WHERE g.code_sha256 = %(digest)s AND g.ended_at IS NULL
-   AND NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = g.user_id);
+   AND NOT EXISTS (SELECT FROM access.deactivated_people AS inactive WHERE inactive.user_id = g.user_id);
 
 -- name: find_refresh_token
 SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.role, 'guest'), token.generation
@@ -19,11 +19,11 @@ SELECT g.id, g.client_id, g.user_id, g.scopes, g.expires_at, coalesce(person.rol
   LEFT JOIN read.users AS person ON person.id = g.user_id
  WHERE token.token_sha256 = %(digest)s AND token.is_refresh
    AND token.expires_at > now() AND g.ended_at IS NULL
-   AND NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = g.user_id);
+   AND NOT EXISTS (SELECT FROM access.deactivated_people AS inactive WHERE inactive.user_id = g.user_id);
 
 -- name: find_token_of_client
 SELECT token.is_refresh, token.grant_id, token.user_id, token.scopes, token.issued_at, token.expires_at,
-       NOT EXISTS (SELECT FROM access.deactivated_people AS gone WHERE gone.user_id = token.user_id)
+       NOT EXISTS (SELECT FROM access.deactivated_people AS inactive WHERE inactive.user_id = token.user_id)
        AND (NOT token.is_refresh
             OR token.generation = (SELECT max(other.generation) FROM access.oauth_tokens AS other
                                     WHERE other.grant_id = token.grant_id AND other.is_refresh))

@@ -1,4 +1,4 @@
-"""Parked events, dead letters and dead deliveries: an operator lists them and has them handled again."""
+"""Parked events, dead letters and dead deliveries: commands list and retry them."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_parked_events_are_projected_again_once_their_cause_is_gone(run, store, 
     assert (some.returncode, rest.returncode) == (1, 0)
     assert str(second) in still
     assert str(first) not in still
-    assert f"{len(still)} events are projected." in rest.stderr
+    assert f"Events projected: {len(still)}." in rest.stderr
     assert positions(run("parked-event", "list")) == []
     assert verify(database, VAULT, lambda done, total: None).count == 0
 
@@ -105,9 +105,9 @@ def test_dead_letters_are_handled_again_once_their_cause_is_gone(run, store, poo
 
             eventually(lambda: receiver.posts)
     assert done.returncode == 1
-    assert "\n1 dead letters are handled.\n1 failed again" in done.stderr
+    assert "\nDead letters handled: 1.\nFailed again: 1." in done.stderr
     assert positions(run("dead-letter", "list")) == [f"log/0/{worse}"]
-    assert run("dead-letter", "delete", f"log/0/{worse}").stderr == "1 dead letters are deleted.\n"
+    assert run("dead-letter", "delete", f"log/0/{worse}").stderr == "Dead letters deleted: 1.\n"
     assert dead_letters(pool) == []
 
 
@@ -134,7 +134,7 @@ def test_dead_deliveries_of_all_webhooks_are_listed_and_sent_again(run, store, p
 
             eventually(lambda: statuses(pool) == {"delivered": 2})
     assert all(any(each in line for line in listed) for each in (*webhook_ids, " 500 ", " 404 "))
-    assert done.stderr == "2 deliveries are due again.\n"
+    assert done.stderr == "Deliveries due again: 2.\n"
 
 
 @pytest.mark.parametrize("place", ["log", "log/0", "log/x/1", "log/0/-1", f"log/{2**31}/0", f"log/0/{2**63}"])

@@ -47,7 +47,10 @@ class PreconditionFailed(DomainError):
     code = "precondition_failed"
 
     def __init__(self, current: int) -> None:
-        super().__init__(f'The current version is "{current}". Read the object again and repeat the change.')
+        super().__init__(
+            f'The current version is "{current}". Read the object again, and repeat the change with its ETag,'
+            " in quotation marks, as If-Match."
+        )
 
 
 class Conflict(DomainError):

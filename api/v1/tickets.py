@@ -21,6 +21,7 @@ from api.v1.shapes import known_names, ticket_summary
 from api.v1.ticket_rows import shown_detail, visible_row
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
+from commands.users import RESERVED_IDS
 from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import Category, Id, SearchText
@@ -49,7 +50,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     priority: tuple[Priority, ...] = ()
     category: tuple[Category, ...] = ()
     assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users, `me`, `none` or `inactive`")] = ()
-    requester_id: tuple[Id, ...] = ()
+    requester_id: Annotated[tuple[Id, ...], Meta(description="Ids of users, or `me`")] = ()
     property_id: tuple[Id, ...] = ()
     unit_id: tuple[Id, ...] = ()
     created_after: datetime | None = None
@@ -71,12 +72,13 @@ class Tickets(Resource):
             summary="List tickets",
             description="Filters with a list take several values, separated by commas or in repeated"
             " parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's"
-            " user, and `assigned_to=inactive` those whose assignee is deactivated or erased, or has lost"
-            " access to the property; closed ones only if `status` says so. An id that does not exist"
-            " matches nothing; a value that no ticket can have is refused. `q` searches title, description"
-            " and visible comments. For a list of any length start with an empty `cursor=` and follow"
-            " `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and"
-            " order apply to their state then. The names of properties, units and users are current.",
+            " user, `requester_id=me` those that this user requested, and `assigned_to=inactive` those whose"
+            " assignee is deactivated or erased, or has lost access to the property; closed ones only if"
+            " `status` says so. An id that does not exist matches nothing; a value that no ticket can have is"
+            " refused. `q` searches title, description and visible comments. For a list of any length start"
+            " with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as"
+            " they were at that moment: filters and order apply to their state then. The names of properties,"
+            " units and users are current.",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             query=TicketListQuery,
@@ -118,20 +120,24 @@ class Tickets(Resource):
         return convert_query(
             query,
             TicketQuery,
-            assigned_to=_with_own_id(query.assigned_to, caller),
+            assigned_to=_with_own_id("assigned_to", query.assigned_to, caller),
+            requester_id=_with_own_id("requester_id", query.requester_id, caller),
             as_of=None if query.as_of is None else moment_of(query.as_of),
             after=read_cursor(query, self.services.signing_key),
             count=query.cursor is None,
         )
 
 
-def _with_own_id(assigned_to: tuple[str, ...], caller: Caller) -> tuple[str, ...]:
-    """The items of the filter, with the caller's id for `me`. Raises Invalid if there is no such user."""
-    if "me" not in assigned_to:
-        return assigned_to
+def _with_own_id(name: str, items: tuple[str, ...], caller: Caller) -> tuple[str, ...]:
+    """The items of the filter, with the caller's id for `me`. Raises Invalid if there is no such user, and
+    for the words that only `assigned_to` takes."""
+    if name == "requester_id" and set(items) & (RESERVED_IDS - {"me"}):
+        raise Invalid({name: ["The requester_id parameter takes ids of users, and `me`."]})
+    if "me" not in items:
+        return items
     if caller.user_id is None:
-        raise Invalid({"assigned_to": ["This key belongs to no user, so `me` names nobody."]})
-    return tuple(caller.user_id if item == "me" else item for item in assigned_to)
+        raise Invalid({name: ["This key belongs to no user, so `me` names nobody."]})
+    return tuple(caller.user_id if item == "me" else item for item in items)
 
 
 class TicketItem(Resource):

@@ -145,6 +145,7 @@ def test_if_match_allows_a_change_of_the_current_version_only(site, client, made
     events = events_in_log(site)
     stale = client.patch(address, json={**CHANGES[kind]}, headers={"If-Match": seen})
     assert error_of(stale) == (412, "precondition_failed", set())
+    assert "with its ETag, in quotation marks" in stale.json()["error"]["message"]
     for header in (NEVER, 'W/"1"', '"1-gzip"', "2", '"x"', '"2-x"', ""):
         assert client.patch(address, json={}, headers={"If-Match": header}).status_code == 412, header
     assert events_in_log(site) == events

@@ -165,10 +165,14 @@ def test_me_is_the_person_of_the_key(site):
 
     assert ticket in listed(admin, "/v1/tickets", assigned_to="me")
     assert ticket not in listed(site.client("staff"), "/v1/tickets", assigned_to="me")
+    assert ticket in listed(admin, "/v1/tickets", requester_id="me")
+    assert ticket not in listed(guest, "/v1/tickets", requester_id="me")
     service = site.client(key=site.key(role="admin"))
     message = "This key belongs to no user, so `me` names nobody."
     nobody = service.get("/v1/tickets?assigned_to=me")
     assert refusal(nobody) == (422, "validation_error", {"assigned_to": [message]})
+    assert refusal(service.get("/v1/tickets?requester_id=me"))[2] == {"requester_id": [message]}
+    assert refusal(admin.get("/v1/tickets?requester_id=none"))[:2] == (422, "validation_error")
     me = guest.get("/v1/users/me")
     assert (me.status_code, me.json()) == (200, guest.get("/v1/users/user789").json())
     assert me.headers["ETag"] == guest.get("/v1/users/user789").headers["ETag"]

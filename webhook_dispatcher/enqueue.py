@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from commands.comments import REMOVED_TEXT, remove_file_name, replace_text
@@ -51,17 +51,8 @@ class Enqueuer:
 
     def enqueue(self, conn: Connection, events: Sequence[LoggedEvent]) -> int:
         """Enqueue the events for the webhooks that were registered before them. Returns the number of new
-        deliveries.
-
-        Replaces the texts of edited and removed comments, and the names of removed files, in the messages
-        about earlier events, which this process may have created after the edit was stored.
-        """
-        endpoints = select_endpoints(conn)
-        enqueued = self._enqueue(conn, events, endpoints, _is_due)
-        for _, event in events:
-            for statement, parameters in _replacements(event):
-                conn.execute(statement, parameters)
-        return enqueued
+        deliveries."""
+        return self._enqueue(conn, events, select_endpoints(conn), _is_due)
 
     def enqueue_for(self, conn: Connection, events: Sequence[LoggedEvent], endpoint_id: str) -> int:
         """Enqueue the events for one webhook, also those from before its registration. Locks the webhook, so
@@ -76,6 +67,24 @@ class Enqueuer:
         events: Sequence[LoggedEvent],
         endpoints: Sequence[Endpoint],
         is_due: Callable[[Endpoint, int], bool],
+    ) -> int:
+        """Enqueue the events. Replaces the texts of edited and removed comments, and the names of removed
+        files, in the messages about earlier events, which this process may have created after the edit was
+        stored."""
+        texts = _present_texts(conn, events)
+        enqueued = self._enqueue_wanted(conn, events, endpoints, is_due, texts)
+        for _, event in events:
+            for statement, parameters in _replacements(event, texts):
+                conn.execute(statement, parameters)
+        return enqueued
+
+    def _enqueue_wanted(
+        self,
+        conn: Connection,
+        events: Sequence[LoggedEvent],
+        endpoints: Sequence[Endpoint],
+        is_due: Callable[[Endpoint, int], bool],
+        texts: Mapping[str, str],
     ) -> int:
         subscribed = [(endpoint, frozenset(endpoint.event_names)) for endpoint in endpoints]
         wanted = [
@@ -94,7 +103,7 @@ class Enqueuer:
         deliveries: list[tuple[str, Message]] = []
         steps = self._histories.steps(conn, wanted)
         shown = self._names(conn, steps)
-        texts, removed_files = _present_texts(conn, steps), _removed_files(conn, steps)
+        removed_files = _removed_files(conn, steps)
         for step in steps:
             for name in event_names(step.event):
                 receivers = [
@@ -136,21 +145,21 @@ class Enqueuer:
         return names
 
 
-def _replacements(event: DomainEvent) -> list[Statement]:
-    """The statements that change messages about earlier events."""
+def _replacements(event: DomainEvent, texts: Mapping[str, str]) -> list[Statement]:
+    """The statements that change messages about earlier events. `texts` are those of _present_texts: an
+    edited text that was replaced since must not return."""
     if isinstance(event, TicketCommentEdited):
-        return replace_text(event.comment_id, event.text)
+        return replace_text(event.comment_id, texts.get(event.comment_id, event.text))
     if isinstance(event, TicketCommentRemoved):
         return replace_text(event.comment_id, REMOVED_TEXT)
     return remove_file_name(event.attachment_id) if isinstance(event, TicketFileRemoved) else []
 
 
-def _present_texts(conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
-    """The texts of the comments that were edited or removed after these steps, by id."""
-    events = [step.event for step in steps]
+def _present_texts(conn: Connection, events: Sequence[LoggedEvent]) -> dict[str, str]:
+    """The texts of the comments that were edited or removed after these events, by id."""
     commented = [
         (event.comment_id, event)
-        for event in events
+        for _, event in events
         if isinstance(event, TicketCommented | TicketCommentEdited)
     ]
     rows = _rows_of(conn, "select_later_texts", commented)

@@ -108,6 +108,19 @@ class PanelPage(Page):
         form = refused_form(fields, req.context.form, refusal)
         self.show(req, resp, template, status=status_of(refusal), form=form, **values)
 
+    def show_refused_filters(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        template: str,
+        kind: type[msgspec.Struct],
+        refusal: Invalid,
+        **values: Any,
+    ) -> None:
+        """Show the page of a list without items, with the refused filters as they were sent."""
+        filters = typed_filters(req, kind, refusal)
+        self.show(req, resp, template, status=status_of(refusal), filters=filters, pages=None, **values)
+
     def ask(
         self,
         req: falcon.Request,
@@ -195,12 +208,20 @@ def read_filters(req: falcon.Request, kind: type[T]) -> T:
     return parse_query(urlencode(_given(req)), kind)
 
 
-def typed_filters(req: falcon.Request, kind: type[msgspec.Struct]) -> ShownForm:
+def typed_filters(
+    req: falcon.Request, kind: type[msgspec.Struct], refusal: Invalid | None = None
+) -> ShownForm:
     """The form of a list's filters with the values that were sent. Its fields are those of `kind`."""
     given = Form(_given(req))
-    return ShownForm(
-        {field.name: ",".join(given.values(field.name)) for field in msgspec.structs.fields(kind)}
-    )
+    values: Values = {
+        field.name: ",".join(given.values(field.name)) for field in msgspec.structs.fields(kind)
+    }
+    errors = details_of(refusal) if refusal else {}
+    shown = {
+        name: [message.replace(f"The {name} parameter", "This field") for message in messages]
+        for name, messages in errors.items()
+    }
+    return ShownForm(values, errors=shown)
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:

@@ -12,7 +12,7 @@ from api.http.queries import convert_query
 from api.http.sent_values import SentValues
 from commands.users import NewUser, UserChanges, change_user, register_user
 from domain.access import ROLES, Caller, Role, at_least, rights_of_person
-from domain.errors import Details, NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.text import SearchText
 from domain.user import User
 from pages.common.page_operation import PageOperation
@@ -55,11 +55,15 @@ class People(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("manager", "Find people")}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        filters = read_filters(req, PeopleFilters)
         caller, pool = req.context.caller, self.services.pool
-        property_id = resolve_property(pool, caller, filters.property_id)
-        query = convert_query(filters, UserQuery, property_id=property_id)
-        page = list_users(pool, caller, query)
+        choices: dict[str, Any] = {"roles": ROLES, "properties": property_choices(pool, caller)}
+        try:
+            filters = read_filters(req, PeopleFilters)
+            property_id = resolve_property(pool, caller, filters.property_id)
+            page = list_users(pool, caller, convert_query(filters, UserQuery, property_id=property_id))
+        except Invalid as refusal:
+            self.show_refused_filters(req, resp, "people.html", PeopleFilters, refusal, people=[], **choices)
+            return
         self.show(
             req,
             resp,
@@ -67,8 +71,7 @@ class People(PanelPage):
             people=page.items,
             pages=pages_of(req, filters, page.total),
             filters=typed_filters(req, PeopleFilters),
-            roles=ROLES,
-            properties=property_choices(pool, caller),
+            **choices,
         )
 
 

@@ -23,8 +23,9 @@ from commands.tickets import (
     restore_ticket,
 )
 from commands.values import Values
+from domain.access import Caller
 from domain.changes import PUBLIC_NAMES
-from domain.errors import Details
+from domain.errors import Details, Invalid
 from domain.text import Id, SearchText
 from domain.ticket import PRIORITIES, STATUSES, Priority, Status, Ticket
 from pages.common.filters import labelled
@@ -74,15 +75,16 @@ class TicketList(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "Find tickets")}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        filters = read_filters(req, TicketFilters)
         caller, pool = req.context.caller, self.services.pool
-        query = convert_query(
-            filters,
-            TicketQuery,
-            assigned_to=tuple(caller.principal_id if to == "me" else to for to in filters.assigned_to),
-            property_id=resolve_property(pool, caller, filters.property_id),
-        )
-        page = list_tickets(pool, caller, query)
+        choices: dict[str, Any] = {"properties": property_choices(pool, caller)}
+        try:
+            filters = read_filters(req, TicketFilters)
+            page = list_tickets(pool, caller, self._query(caller, filters))
+        except Invalid as refusal:
+            self.show_refused_filters(
+                req, resp, "tickets.html", TicketFilters, refusal, tickets=[], **choices
+            )
+            return
         self.show(
             req,
             resp,
@@ -90,7 +92,15 @@ class TicketList(PanelPage):
             tickets=page.items,
             pages=pages_of(req, filters, page.total),
             filters=typed_filters(req, TicketFilters),
-            properties=property_choices(pool, caller),
+            **choices,
+        )
+
+    def _query(self, caller: Caller, filters: TicketFilters) -> TicketQuery:
+        return convert_query(
+            filters,
+            TicketQuery,
+            assigned_to=tuple(caller.principal_id if to == "me" else to for to in filters.assigned_to),
+            property_id=resolve_property(self.services.pool, caller, filters.property_id),
         )
 
 

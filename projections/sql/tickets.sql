@@ -28,7 +28,8 @@ SELECT {columns}, e.originator_version, e.notification_id, e.topic,
        (SELECT json_agg(json_build_object(
                    'id', c.id, 'text', c.text, 'visibility', c.visibility,
                    'user', json_build_object('id', c.author_id, 'name', coalesce(u.name, k.name, c.author_id)),
-                   'created_at', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+                   'created_at', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                   'edited_at', to_char(c.edited_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
                    ORDER BY c.ticket_version)::text
           FROM (SELECT * FROM read.comments
                  WHERE (ticket_id, ticket_version) > (t.id, 0)

@@ -66,6 +66,7 @@ def create_objects(site: Site) -> dict[str, str]:
         "ticket_id": ticket["id"],
         **comment_with_file(site, ticket["id"]),
         "user_id": "user101",
+        "link": _one_time_link(site),
         "property_id": "abc123",
         "key_id": key_id,
         "client_id": make_app(site.store, name="To look at").client_id,
@@ -79,6 +80,13 @@ def comment_with_file(site: Site, ticket_id: str) -> dict[str, str]:
     comment = client.post(f"{path}/comments", json={"text": "W" * 200, "visibility": "internal"})
     file = client.post(f"{path}/attachments", files={"file": ("F" * 200, b"hello", "text/plain")})
     return {"comment_id": comment.json()["data"]["id"], "attachment_id": file.json()["data"]["id"]}
+
+
+def _one_time_link(site: Site) -> str:
+    """Return the path and query of a new one-time link."""
+    user_id = site.person(role="guest")["id"]
+    url = site.client().post(f"/v1/users/{user_id}/one-time-link").json()["data"]["url"]
+    return str(url).removeprefix(site.base_url)
 
 
 def _create_webhook(site: Site) -> dict[str, str]:

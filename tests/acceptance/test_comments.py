@@ -281,7 +281,7 @@ def test_the_panel_edits_and_removes_own_comments_and_files(site, browser, ticke
     assert browser.send(address, {**form.fields, "text": NEW_TEXT}).status_code == 303
     assert browser.send(address, {**form.fields, "text": NEW_TEXT}).status_code == 303  # sent twice
     shown = browser.open(page).text
-    assert (NEW_TEXT in shown, OLD_TEXT in shown) == (True, False)
+    assert (NEW_TEXT in shown, OLD_TEXT in shown, shown.count(", edited ")) == (True, False, 1)
 
     for removal in (f"{address}/remove", f"{page}/attachments/{file['id']}/remove"):
         form = form_of(browser.open(removal))

@@ -308,7 +308,7 @@ def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromi
         {**authorization_query(app.client_id, app.redirect_uri), **make_pkce().parameters}
     )
     panel = [path.format(**ids) for path, resource in PANEL if "GET" in resource.operations]
-    for path in (*panel, "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
+    for path in (*panel, ids["link"], "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
         page.goto(path)
         found[path] = find_accessibility_problems(page, rules=rules)
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):

@@ -135,6 +135,23 @@ def test_a_page_after_the_end_links_to_an_existing_page(site, admin, path):
     assert f'href="{path.replace("&", "&amp;").replace("page=9", "page=1")}"' in page.text
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "kept"),
+    [
+        ("/admin/tickets?q=%21%3F&status=closed", "q", ("status", "closed")),
+        ("/admin/users?q=%E2%80%A6&role=staff", "q", ("role", "staff")),
+        ("/admin/tickets?sort=colour&q=leak", "sort", ("q", "leak")),
+    ],
+)
+def test_a_list_with_a_refused_filter_shows_its_filters_again(admin, path, field, kept):
+    page = admin.open(path)
+
+    assert page.status_code == 422
+    assert f'id="{field}-error">This field must' in page.text
+    assert kept in next(form for form in forms_of(page.text) if form.method == "get").pairs
+    assert "found</p>" not in page.text
+
+
 @pytest.fixture(scope="module")
 def large_site(site):
     """The site with more properties, units and people than a list offers."""

@@ -180,8 +180,14 @@ def _advice(req: falcon.Request) -> str:
     is_api = getattr(req.context, "render_failure", None) is None
     has_key = req.get_header("Idempotency-Key") is not None
     if not may_have_changed() and not getattr(req.context, "is_retry", False):
-        tip = "Use the same" if has_key else "Requests can be repeated safely with an"
-        return f"Nothing was changed. Try again.{f' {tip} Idempotency-Key.' if is_api else ''}"
+        if not is_api:
+            return "Nothing was changed. Try again."
+        if has_key:
+            return "Nothing was changed. Try again with the same Idempotency-Key."
+        return (
+            "Nothing was changed. Try again. With an Idempotency-Key, a request whose outcome is unknown can be"
+            " repeated safely."
+        )
     if not is_api:
         next_step = "Check that before you send it again."
     elif has_key:

@@ -9,7 +9,7 @@ from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key
 from tests.support.proxy import Proxy
 
-NOTHING = "Nothing was changed. Try again."
+NOTHING = "Nothing was changed. Try again"
 UNKNOWN = "It is unknown whether the change was made."
 COUNT = "SELECT count(*) FROM es.stored_events WHERE topic = 'property.registered'"
 
@@ -64,7 +64,7 @@ def test_a_write_whose_connection_was_lost_before_the_append_changed_nothing(wri
     message = write(**{"Idempotency-Key": "two"})
 
     assert proxy.losses == 1
-    assert message.endswith(f"{NOTHING} Use the same Idempotency-Key.")
+    assert message.endswith(f"{NOTHING} with the same Idempotency-Key.")
     assert conn.execute(COUNT).fetchone() == (0,)
 
 

@@ -75,10 +75,12 @@ def _find_holder(port: int) -> psutil.Process | None:
 
 
 def _is_ending(process: psutil.Process) -> bool:
-    """Whether the process is an API that `up` started and that has lost it."""
+    """Whether the process is an API that `up` started and that has lost it, or a worker of such an API."""
     with suppress(psutil.Error):
-        parent = process.parent()
-        return _CHILD_OF_UP in _command_of(process) and (parent is None or "up" not in _command_of(parent))
+        if _CHILD_OF_UP not in _command_of(process):
+            return False
+        first = next((one for one in process.parents() if _CHILD_OF_UP not in _command_of(one)), None)
+        return first is None or "up" not in _command_of(first)
     return True  # it has ended meanwhile
 
 

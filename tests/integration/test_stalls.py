@@ -187,6 +187,17 @@ def test_the_end_of_a_stall_is_logged_and_short_appends_are_not(conn, other):
     assert lines[1]["after_seconds"] == 13
 
 
+def test_the_work_of_a_follower_is_no_stall_when_the_beginning_of_its_transaction_is_not_visible(conn, other):
+    other.execute("SET application_name TO 'ticketing-webhook-consumer'")
+    other.execute(
+        "SET track_activities TO off"
+    )  # as for an owner of the database who may not see other roles
+    other.execute("BEGIN")
+    other.execute("SELECT position FROM hook.position FOR UPDATE")
+
+    assert checked(conn, 0, STALL_SECONDS + 1) == [[], []]
+
+
 def test_a_session_whose_lock_a_follower_waits_for_is_logged(database, conn, other):
     other.execute("BEGIN")
     other.execute("LOCK TABLE read.tickets IN ACCESS EXCLUSIVE MODE")

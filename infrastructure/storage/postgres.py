@@ -227,14 +227,13 @@ def connect(
     finally:
         spend(time.monotonic() - began)
     conn.limit_seconds = limit_seconds
-    if not is_pooled:
-        complete_settings(conn)
+    complete_settings(conn, is_pooled=is_pooled)
     return conn
 
 
-def complete_settings(conn: Connection) -> None:
+def complete_settings(conn: Connection, *, is_pooled: bool = False) -> None:
     """Set what startup options cannot set. Closes the connection if that fails."""
-    if late := late_settings(conn.info):
+    if late := late_settings(conn.info, is_pooled=is_pooled):
         try:
             conn.execute(late, prepare=False)
         except BaseException:
@@ -261,6 +260,7 @@ def _begin(conn: PooledConnection) -> None:
 
 def _begin_pooled(conn: PooledConnection) -> None:
     """Never take the session for read-only: a pooler gives other sessions than the one it has reported."""
+    complete_settings(conn, is_pooled=True)
     conn.opened_at = math.inf
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import psycopg
@@ -13,10 +13,15 @@ from infrastructure.storage.postgres import Connection, LimitedConnection, conne
 from infrastructure.storage.session_settings import OF_POOLER, newer_settings
 
 OLDEST_VERSION = 150_000
+MAX_OLD_SESSIONS = 200  # of a pooler; PgBouncer's default_pool_size is 20
 _REFUSED_BY_POOLER = "unsupported startup parameter"  # PgBouncer's message about session settings
 _IDENTITY = (
     "SELECT (SELECT system_identifier FROM pg_control_system()), oid FROM pg_database"
     " WHERE datname = current_database()"
+)
+_END_IF_OLDER = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE pid = pg_backend_pid() AND backend_start < %s"
 )
 _SETTINGS = "SELECT name, current_setting(name, true) FROM unnest(%s::text[]) AS s (name)"
 
@@ -78,11 +83,22 @@ def require_writable(conn: Connection, variable: str) -> None:
 
 def require_pooler(dsn: str, direct: Connection) -> None:
     """Raise UnsuitableDatabase unless the sessions of DATABASE_URL, which leads to a connection pooler, are
-    in the same database as `direct` and have the settings that requests need."""
-    with connect(dsn, application="ticketing-cli", is_pooled=True) as conn:
-        require_same_database(direct, "DIRECT_DATABASE_URL", conn, "DATABASE_URL")
-        if wrong := wrong_settings(conn):
-            raise UnsuitableDatabase(describe_wrong_settings(wrong))
+    in the same database as `direct` and have the settings that requests need.
+
+    A session that the pooler opened before `ticketing migrate` stored the settings has others. Such sessions
+    are ended while they are free, so that the pooler opens new ones.
+    """
+    now = fetch_value(direct, "SELECT clock_timestamp()", default=None)
+    for _ in range(MAX_OLD_SESSIONS):
+        with connect(dsn, application="ticketing-cli", is_pooled=True) as conn:
+            require_same_database(direct, "DIRECT_DATABASE_URL", conn, "DATABASE_URL")
+            with suppress(psycopg.OperationalError), conn.transaction():  # in one session of the pooler
+                wrong = wrong_settings(conn)
+                if not wrong:
+                    return
+                conn.execute(_END_IF_OLDER, [now])  # then this fails
+                break
+    raise UnsuitableDatabase(describe_wrong_settings(wrong))
 
 
 def require_same_database(first: Connection, variable: str, second: Connection, other_variable: str) -> None:

@@ -6,7 +6,7 @@ They take precedence over the settings of the server, the database and the role.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from psycopg import ConnectionInfo
 
@@ -55,6 +55,9 @@ NEWER: dict[str, str] = {
 }
 # libpq sends these after the startup options, if the environment has PGTZ or PGDATESTYLE.
 _OF_ENVIRONMENT = ("TimeZone", "DateStyle")
+# PgBouncer sets these in the session that it gives to a client: to the value that the client has set, or to
+# the one that it saw in its first session, which may be older than the stored settings.
+_OF_POOLER_CLIENT = ("TimeZone", "DateStyle", "standard_conforming_strings")
 _FIRST_VERSION_WITH_NEWER = 170_000
 
 
@@ -63,15 +66,24 @@ def as_options(settings: Mapping[str, str]) -> str:
     return " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
 
 
-def late_settings(info: ConnectionInfo) -> str:
+def late_settings(info: ConnectionInfo, *, is_pooled: bool = False) -> str:
     """SET statements for a new session, for what startup options cannot do; often empty."""
-    late = {name: BASE[name] for name in _OF_ENVIRONMENT if info.parameter_status(name) != BASE[name]}
-    late |= newer_settings(info.server_version)
-    return "; ".join(f"SET {name} TO '{value}'" for name, value in late.items())
+    if is_pooled:
+        return _set(_different(info, _OF_POOLER_CLIENT))
+    return _set(_different(info, _OF_ENVIRONMENT) | newer_settings(info.server_version))
 
 
 def newer_settings(server_version: int) -> dict[str, str]:
     return NEWER if server_version >= _FIRST_VERSION_WITH_NEWER else {}
+
+
+def _different(info: ConnectionInfo, names: Iterable[str]) -> dict[str, str]:
+    """The settings of these names that the server or pooler has reported with another value."""
+    return {name: BASE[name] for name in names if info.parameter_status(name) != BASE[name]}
+
+
+def _set(settings: Mapping[str, str]) -> str:
+    return "; ".join(f"SET {name} TO '{value}'" for name, value in settings.items())
 
 
 def _escape(value: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -9,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import connect, make_pool
 from infrastructure.storage.roles import grant_to_application
+from infrastructure.storage.server_checks import require_pooler
 from tests.support.commands import environment, ticketing
 from tests.support.hostile_settings import make_hostile
 from tests.support.pgbouncer import administer, pgbouncer
@@ -88,24 +91,33 @@ def test_a_direct_address_that_leads_to_a_pooler_is_refused(direct, tmp_path):
     assert "DIRECT_DATABASE_URL leads to a connection pooler" in done.stderr
 
 
-def test_the_api_refuses_a_pooler_whose_old_sessions_have_other_settings(direct, owner, tmp_path):
+def test_the_api_refuses_a_pooler_whose_sessions_have_other_settings_until_migrate_has_stored_them(
+    direct, owner, tmp_path
+):
     with connect(owner, application="tests") as conn:
-        make_hostile(conn, "DATABASE", role=ROLE, settings={ISOLATION: "serializable"})
+        make_hostile(conn, "DATABASE", role=ROLE, settings={ISOLATION: "serializable", "TimeZone": "Etc/UTC"})
     with pgbouncer(direct, "transaction") as pooled:
         variables = {"DATABASE_URL": pooled, "DIRECT_DATABASE_URL": direct, "PORT": "1"}
-        with connect(pooled, application="tests", is_pooled=True) as conn:  # a session from before `migrate`
-            conn.execute("SELECT 1")
-            migrated = run(tmp_path, "migrate", MIGRATE_DATABASE_URL=owner, **variables)
-            refused = run(tmp_path, "api", **variables)
-            administer(pooled, "RECONNECT")
+        refused = run(tmp_path, "api", **variables)
+        with ExitStack() as opened:
+            old = [opened.enter_context(connect(pooled, application="tests", is_pooled=True)) for _ in "123"]
+            for conn in old:
+                conn.execute("BEGIN")  # so that each has a session of its own
+            for conn in old:
+                conn.execute("COMMIT")
+        migrated = run(tmp_path, "migrate", MIGRATE_DATABASE_URL=owner, **variables)
+        with connect(direct, application="tests") as conn:
+            require_pooler(pooled, conn)
         with connect(pooled, application="tests", is_pooled=True) as conn:
             replaced = conn.execute("SHOW transaction_isolation").fetchone()
+        sessions = [row for row in administer(pooled, "SHOW SERVERS") if row["database"] != "pgbouncer"]
 
-    assert migrated.returncode == 0, migrated.stderr
     assert refused.returncode == 2
     assert "default_transaction_isolation = 'serializable'" in refused.stderr
     assert "RECONNECT" in refused.stderr
+    assert migrated.returncode == 0, migrated.stderr
     assert replaced == ("read committed",)
+    assert len(sessions) == 1
 
 
 def test_the_addresses_of_two_databases_are_refused(direct, database, tmp_path):

@@ -13,7 +13,7 @@ from server.answer import honour_connection_close
 from server.connections import OVERDUE_CHECK_SECONDS, ConnectionWorker
 
 POLL_SECONDS = 1.0
-DRAIN_QUIET_SECONDS = 2.0  # without a request, after which a stopping worker ends
+DRAIN_QUIET_SECONDS = 1.5  # without a request, after which a stopping worker ends
 DRAIN_ACCEPT_SECONDS = 5.0  # in which a stopping worker accepts requests
 
 

@@ -19,7 +19,10 @@ _IDENTITY = (
     "SELECT (SELECT system_identifier FROM pg_control_system()), oid FROM pg_database"
     " WHERE datname = current_database()"
 )
-_END_IF_OLDER = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND backend_start < %s"
+_END_IF_OLDER = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE pid = pg_backend_pid() AND backend_start < %s"
+)
 _SETTINGS = "SELECT name, current_setting(name, true) FROM unnest(%s::text[]) AS s (name)"
 
 

@@ -55,8 +55,8 @@ NEWER: dict[str, str] = {
 }
 # libpq sends these after the startup options, if the environment has PGTZ or PGDATESTYLE.
 _OF_ENVIRONMENT = ("TimeZone", "DateStyle")
-# PgBouncer sets these in the session that it gives to a client: to the value that the client has set, or to the one
-# that it saw in its first session, which may be older than the stored settings.
+# PgBouncer sets these in the session that it gives to a client: to the value that the client has set, or to
+# the one that it saw in its first session, which may be older than the stored settings.
 _OF_POOLER_CLIENT = ("TimeZone", "DateStyle", "standard_conforming_strings")
 _FIRST_VERSION_WITH_NEWER = 170_000
 

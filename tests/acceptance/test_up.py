@@ -136,7 +136,9 @@ def running(home, *arguments, port=None, **variables):
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
     """A first start, with demo data. The fixture `home` stops it."""
-    with running(tmp_path_factory.mktemp("up") / "home") as up:
+    metrics_port = str(free_port())
+    with running(tmp_path_factory.mktemp("up") / "home", METRICS_PORT=metrics_port) as up:
+        up.metrics_port = metrics_port
         yield up
 
 
@@ -181,6 +183,16 @@ def test_a_second_up_on_the_same_home_is_refused(first):
 
     assert second.returncode == 2
     assert "running in" in second.stderr
+
+
+def test_a_port_of_an_up_that_is_running_is_refused_without_waiting(first, tmp_path):
+    environ = environment(TICKETING_HOME=str(tmp_path / "home"))
+
+    done = ticketing("up", "--port", first.metrics_port, environ=environ)
+
+    assert done.returncode == 2
+    assert f"Port {first.metrics_port} on 127.0.0.1 cannot be used" in done.stderr
+    assert "Waiting" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["projector", "api"])

@@ -185,8 +185,8 @@ def _advice(req: falcon.Request) -> str:
         if has_key:
             return "Nothing was changed. Try again with the same Idempotency-Key."
         return (
-            "Nothing was changed. Try again. With an Idempotency-Key, a request whose outcome is unknown can be"
-            " repeated safely."
+            "Nothing was changed. Try again. With an Idempotency-Key, a request whose outcome is unknown can"
+            " be repeated safely."
         )
     if not is_api:
         next_step = "Check that before you send it again."

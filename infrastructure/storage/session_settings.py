@@ -33,6 +33,7 @@ BASE: dict[str, str] = {
     "array_nulls": "on",
     "quote_all_identifiers": "off",
     "gin_fuzzy_search_limit": "0",  # a limit leaves out results of a search
+    "jit": "off",  # compiling a statement can take longer than the time limit of a request
     # Limits. Callers set their own.
     "statement_timeout": "0",
     "lock_timeout": "0",

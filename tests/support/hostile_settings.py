@@ -24,6 +24,7 @@ HOSTILE: dict[str, str] = {
     "array_nulls": "off",
     "quote_all_identifiers": "on",
     "gin_fuzzy_search_limit": "1",
+    "jit": "on",
     "statement_timeout": "1ms",
     "lock_timeout": "1ms",
     "idle_in_transaction_session_timeout": "1ms",

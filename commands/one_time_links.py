@@ -2,7 +2,7 @@
 
 A link is shown once, to the manager or admin who asks for it; only its SHA-256 is stored. It is valid for a
 day and for one use, and only until its person gets a newer link, a new password, another role or other
-properties, or is deactivated or erased.
+properties, or is deactivated or erased, or until the issuer is deactivated.
 """
 
 from __future__ import annotations
@@ -66,7 +66,13 @@ def issue_link(store: EventStore, user_id: str, context: Context) -> IssuedLink:
             raise Forbidden("You may not make a one-time link for yourself. Change your password instead.")
         require_no_answer_yet(store, User, user.id, context, _REMEDY)
         user.issue_link(link_id, expires_at, context)
-        row = {"user_id": user.id, "id": link_id, "secret_sha256": digest(secret), "expires_at": expires_at}
+        row = {
+            "user_id": user.id,
+            "id": link_id,
+            "secret_sha256": digest(secret),
+            "issuer_id": caller.user_id,
+            "expires_at": expires_at,
+        }
         return [(sql["replace_link"], row)]
 
     user = change(store, user_id, context, lambda: visible_user(store, caller, user_id), decide)

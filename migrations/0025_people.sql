@@ -27,5 +27,6 @@ CREATE TABLE access.one_time_links (
     user_id text PRIMARY KEY,
     id text NOT NULL,
     secret_sha256 bytea NOT NULL UNIQUE,
+    issuer_id text,                                         -- the person who asked for it; NULL: not a person
     expires_at timestamptz NOT NULL
 );

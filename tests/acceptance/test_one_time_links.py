@@ -14,6 +14,8 @@ from tests.support.browser import PASSWORD, Browser, give_password
 from tests.support.log import events_after
 from tests.support.waiting import eventually
 
+LINK_OF = "/v1/users/{}/one-time-link"
+
 
 def test_a_one_time_link_sets_a_password_once(site):
     person = site.person(role="guest")
@@ -68,8 +70,16 @@ def test_a_link_is_void_after_a_day_and_after_changes_of_its_person(site):
     assert use(site, f"{LINK}?link=x").status_code == use(site, LINK).status_code == 404
 
 
+def test_a_link_is_void_after_its_issuer_is_deactivated(site):
+    issuer, person = (site.person(role=role)["id"] for role in ("manager", "staff"))
+    link = link_of(site.client(key=site.key(role="manager", user_id=issuer)).post(LINK_OF.format(person)))
+    assert site.client().patch(f"/v1/users/{issuer}", json={"active": False}).status_code == 200
+
+    assert use(site, link).status_code == 404
+
+
 def test_a_link_needs_the_rights_of_its_person_every_scope_and_another_person(site):
-    link = "/v1/users/{}/one-time-link".format
+    link = LINK_OF.format
     narrow = site.client(key=site.key(role="admin", scopes=("users:write",)))
 
     assert site.client("manager").post(link("user001")).status_code == 404

@@ -126,6 +126,14 @@ def test_operation_ids_say_what_an_author_of_a_client_calls():
     assert found["get", "/v1/event-types"] == "listEventTypes"
 
 
+@pytest.mark.parametrize("operation_id", ["createUser", "updateUser"])
+def test_the_document_says_that_notifications_are_only_stored(document, operation_id):
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    (operation,) = [one for one in operations if one["operationId"] == operation_id]
+
+    assert "`preferences.notifications` is only stored" in operation["description"]
+
+
 def test_query_parameters_allow_neither_null_nor_an_empty_list(document):
     found = parameters(document, "get")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 
 import psycopg
@@ -83,6 +84,46 @@ def out_of_order(seen):
             wrong.append((stream, version))
         newest[stream] = version
     return wrong
+
+
+def test_the_watermark_never_moves_back_while_positions_are_drawn(database, conn):
+    """nextval() stores a value that is 32 too high for a moment; a plain SELECT can read it."""
+    conn.execute(
+        """
+        CREATE FUNCTION pg_temp.times_moved_back(reads int) RETURNS int LANGUAGE plpgsql AS $$
+        DECLARE
+            before bigint := 0;
+            found bigint;
+            times int := 0;
+        BEGIN
+            FOR i IN 1..reads LOOP
+                found := es.stored_events_watermark();
+                times := times + (found < before)::int;
+                before := found;
+            END LOOP;
+            RETURN times;
+        END $$
+        """
+    )
+    stopping = threading.Event()
+
+    def draw():
+        with connect(database, application="writer") as writer:
+            while not stopping.is_set():
+                writer.execute(
+                    "SELECT count(nextval('es.stored_events_notification_id_seq'))"
+                    " FROM generate_series(1, 2000)"
+                )
+
+    writers = [threading.Thread(target=draw) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    moved_back = [conn.execute("SELECT pg_temp.times_moved_back(20000)").fetchone()[0] for _ in range(3)]
+    stopping.set()
+    for writer in writers:
+        writer.join()
+
+    assert moved_back == [0] * 3
 
 
 def test_an_event_is_not_read_before_an_earlier_append_has_ended(conn, other):

@@ -63,14 +63,16 @@ def compose_list_as_of(
     shape: Shape,
     filters: Sequence[LiteralString],
     *,
+    shown_names: LiteralString,
     kept: bool,
     by_requester: bool,
     found: sql.Composable,
 ) -> LiteralString:
     """The statement as text.
 
-    `kept`: tickets that are deleted now are left out. `by_requester`: one of the filters is by requester.
-    `found` are the common table expressions that the filters use.
+    `shown_names` are the expressions for the names of a row. `kept`: tickets that are deleted now are left
+    out. `by_requester`: one of the filters is by requester. `found` are the common table expressions that
+    the filters use.
     """
     key = sql.SQL(_KEYS[shape.sort])
     parts = {"state_p": _STATE_OF_PAST, "longest_bits": sql.Literal(LONGEST_BITS)}
@@ -90,6 +92,7 @@ def compose_list_as_of(
         order=sql.SQL("ASC" if shape.order == "asc" else "DESC"),
         total=sql.SQL(_sql["total_as_of"] if shape.has_total else "NULL::bigint"),
         columns=columns_of(TicketRow, "t"),
+        names=sql.SQL(shown_names),
         state_n=_STATE_OF_PRESENT,
         **parts,
     )

@@ -83,9 +83,16 @@ _FILTERS: dict[str, LiteralString] = {
     "updated_before": "t.updated_at < %(updated_before)s",
     "q": "t.id = ANY((SELECT ids FROM found)::text[])",
 }
-
-
 _BY_REQUESTER = frozenset(("requester", "requester_id", "requester_id_any"))
+
+
+class NamedTicketRow(TicketRow, frozen=True):
+    """A ticket with the names that it shows, in the order of the statement shown_names."""
+
+    property_name: str
+    unit_name: str | None
+    requester_name: str
+    assignee_name: str | None
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +199,7 @@ def _statement(names: tuple[str, ...], sort: Sort, order: Order, after: bool, co
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
     composed = sql.SQL(_sql["list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
+        names=sql.SQL(_sql["shown_names"]),
         found=sql.SQL(_FOUND["now"] if "q" in names else ""),
         filters=filters,
         after=sql.SQL(_AFTER[sort, order] if after else ""),
@@ -207,6 +215,7 @@ def _statement_as_of(names: tuple[str, ...], shape: Shape, is_auditor: bool) -> 
     return compose_list_as_of(
         shape,
         [_FILTERS[name] for name in names],
+        shown_names=_sql["shown_names"],
         kept=not is_auditor,
         by_requester=not _BY_REQUESTER.isdisjoint(names),
         found=sql.SQL(_FOUND["past"] if "q" in names else ""),

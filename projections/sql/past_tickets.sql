@@ -4,7 +4,7 @@
 -- the first kind, which is read through an index: in the order of the list if there are many matches, otherwise all of
 -- them. An index on a filter never helps the former, so that CASE hides the filters from the planner.
 --
--- An empty page is one row with the total and nulls. Names are current, and so are the numbers of comments, which
+-- An empty page is one row with the total and nulls. Names are the present ones, and so are the numbers of comments, which
 -- lists do not show. If title or description were replaced since, the texts as of the time are the first ones in
 -- past_texts that ended after it.
 WITH {found} replaced AS MATERIALIZED (
@@ -26,12 +26,9 @@ WITH {found} replaced AS MATERIALIZED (
       WHERE true {after_key}
       ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s + %(limit)s)
      ORDER BY key {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s
-), named AS (
-    SELECT t.*, g.key, g.id, true AS names_changed, n.requester_id, n.comments_count, n.internal_comments_count,
-           coalesce(x.title, n.title) AS title, coalesce(x.description, n.description) AS description,
-           coalesce(p.name, t.property_id) AS property_name, coalesce(u.name, t.unit_id) AS unit_name,
-           coalesce(q.name, k.name, n.requester_id) AS requester_name,
-           coalesce(a.name, t.assignee_id) AS assignee_name
+), worded AS (
+    SELECT t.*, g.key, g.id, n.requester_id, n.comments_count, n.internal_comments_count,
+           coalesce(x.title, n.title) AS title, coalesce(x.description, n.description) AS description
       FROM page g
       JOIN read.tickets n ON n.id = g.id
      CROSS JOIN LATERAL (
@@ -41,13 +38,10 @@ WITH {found} replaced AS MATERIALIZED (
            SELECT {state_n} WHERE NOT g.is_replaced) t
       LEFT JOIN LATERAL (SELECT title, description FROM read.past_texts
                           WHERE ticket_id = g.id AND ended_at > %(as_of)s ORDER BY ended_at LIMIT 1) x ON true
-      LEFT JOIN read.properties p ON p.id = t.property_id
-      LEFT JOIN read.units u ON u.property_id = t.property_id AND u.id = t.unit_id
-      LEFT JOIN read.users q ON q.id = n.requester_id
-      LEFT JOIN access.services k ON k.id = n.requester_id
-      LEFT JOIN read.users a ON a.id = t.assignee_id
 )
-SELECT {total}, {columns} FROM (VALUES (1)) one LEFT JOIN named t ON true ORDER BY t.key {order}, t.id {order};
+SELECT {total}, {columns}, {names}
+  FROM (VALUES (1)) one LEFT JOIN worded t ON true
+ ORDER BY t.key {order}, t.id {order};
 
 -- name: total_as_of
 (SELECT number FROM resting) + (SELECT count(*) FROM replaced)

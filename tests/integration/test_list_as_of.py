@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from domain.ticket import PRIORITIES, STATUSES, Ticket
-from projections.rows import TicketRow, split_total
+from projections.rows import split_total
 from projections.ticket_list_as_of import FEW
-from projections.ticket_query import TicketQuery, build_list, sort_key
+from projections.ticket_query import NamedTicketRow, TicketQuery, build_list, sort_key
 from tests.support.history import History, append
 from tests.unit.builders import NOON, caller
 
@@ -128,12 +128,12 @@ def pages(pool, by, query, few):
     """Yield rows, total and offset of the first pages, by offset and then by cursor."""
     for number in range(3):
         one = replace(query, offset=number * query.limit)
-        rows, total = split_total(TicketRow, pool.fetch(*build_list(by, one, few=few)))
+        rows, total = split_total(NamedTicketRow, pool.fetch(*build_list(by, one, few=few)))
         yield rows, total, one.offset
     offset, after = 0, None
     while offset <= 3 * query.limit:
         one = replace(query, after=after, count=False)
-        rows, total = split_total(TicketRow, pool.fetch(*build_list(by, one, few=few)))
+        rows, total = split_total(NamedTicketRow, pool.fetch(*build_list(by, one, few=few)))
         yield rows, total, offset
         if len(rows) <= query.limit:
             return

@@ -128,7 +128,6 @@ CREATE TABLE comments (
     text_version bigint NOT NULL,
     edited_at timestamptz
 );
-CREATE INDEX comments_author_id_idx ON comments (author_id);
 
 CREATE TABLE attachments (
     id text PRIMARY KEY,

@@ -87,6 +87,15 @@ _FILTERS: dict[str, LiteralString] = {
 }
 
 
+class NamedTicketRow(TicketRow, frozen=True):
+    """A ticket with the names that it shows, in the order of the statement shown_names."""
+
+    property_name: str
+    unit_name: str | None
+    requester_name: str
+    assignee_name: str | None
+
+
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of tickets. Filters combine with AND, the items of one filter with OR. The item "none" of
     `assigned_to` finds the unassigned, and "inactive" those whose assignee can no longer work on them,
@@ -202,6 +211,7 @@ def _statement(
     found = sql.SQL(_FOUND["past" if is_past else "now"] if "q" in names else "")
     composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
+        names=sql.SQL(_sql["shown_names"]),
         found=found,
         source=source,
         filters=filters,

@@ -43,6 +43,7 @@ THREADS = {
     "server/health_threads.py": "the worker's loop receives the result of each answer",
     "cli/stopping.py": "a timer that ends the process",
     "cli/verify.py": "the result is waited for",
+    "projections/bulk_fill.py": "the results are waited for",
     "projections/verification.py": "the result is waited for",
     "webhook_dispatcher/address_guard.py": "each look-up is waited for by the post",
     "webhook_dispatcher/delivery.py": "the result is waited for",

@@ -24,7 +24,7 @@ from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, ids_with_rows, kinds_of, write_rows
 from projections.project_comments import project_comments
 from projections.project_past_tickets import PRIORITY_RANK, PastTickets
-from projections.project_search import SearchChanges
+from projections.project_search import SearchChanges, copied_values
 from projections.rows import (
     AttachmentRow,
     TicketRow,
@@ -85,12 +85,16 @@ def project(
     texts: list[dict[str, Any]] = []
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
+        before = None if is_new else copied_values(known[key])
         ticket = past.advance(known.get(key), changes)
         active[ticket.property_id] += _is_active(ticket)
         (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:
             search.put_texts(ticket, is_new=True)
-        elif text := _changed_texts(changes):
+            continue
+        if copied_values(ticket) != before:
+            search.copy_columns(key)
+        if text := _changed_texts(changes):
             texts.append({"id": key, **text})
             search.put_texts(ticket, is_new=False)
     write_rows(conn, _sql["insert_tickets"], opened)

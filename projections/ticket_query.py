@@ -27,7 +27,7 @@ _sql = {
     **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
-_AFTER: dict[tuple[Sort, Order], LiteralString] = {
+AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "AND (t.created_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
     ("created_at", "desc"): "AND (t.created_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
     ("updated_at", "asc"): "AND (t.updated_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
@@ -35,7 +35,7 @@ _AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "AND (t.priority_rank, t.id) > (%(after_value)s::smallint, %(after_id)s)",
     ("priority", "desc"): "AND (t.priority_rank, t.id) < (%(after_value)s::smallint, %(after_id)s)",
 }
-_ORDER: dict[tuple[Sort, Order], LiteralString] = {
+ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "t.created_at, t.id",
     ("created_at", "desc"): "t.created_at DESC, t.id DESC",
     ("updated_at", "asc"): "t.updated_at, t.id",
@@ -49,7 +49,7 @@ _FOUND = {
         _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
     ),
 }
-_PUBLIC = "D"  # the weight of terms that are not from internal comments
+PUBLIC = "D"  # the weight of terms that are not from internal comments
 _INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
 
@@ -62,7 +62,7 @@ def _any_of(name: LiteralString, inactive: LiteralString) -> LiteralString:
     )
 
 
-_FILTERS: dict[str, LiteralString] = {
+FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
     "status": "t.status = ANY(%(status)s)",
@@ -122,10 +122,10 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
 
     It returns up to one ticket more than the limit.
     """
-    parameters = _filters(caller, query)
+    parameters = filters_of(caller, query)
     search = None
     if query.q is not None:
-        search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
+        search = parse_search(query.q, weight=PUBLIC if caller.role == "guest" else "")
         if not search.has_words:
             raise Invalid({"q": [NO_WORDS]})
         parameters["q"] = search.whole
@@ -151,7 +151,7 @@ def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tu
     return tuple(parameters) if caller.is_auditor else (*parameters, "kept")
 
 
-def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
+def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     """The parameters of the filters in force, each under the name of its fragment."""
     given: dict[str, Any] = {}
     if caller.role == "guest":
@@ -190,7 +190,7 @@ def _statement(
     names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool, is_past: bool
 ) -> LiteralString:
     """The statement as text: psycopg renders a Composed at every call."""
-    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(_FILTERS[n]) for n in names)])
+    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(FILTERS[n]) for n in names)])
     source: sql.Composable = sql.SQL("read.tickets")
     if is_past:
         source = sql.SQL(_sql["tickets_as_of"]).format(
@@ -205,8 +205,8 @@ def _statement(
         found=found,
         source=source,
         filters=filters,
-        after=sql.SQL(_AFTER[sort, order] if after else ""),
-        order=sql.SQL(_ORDER[sort, order]),
+        after=sql.SQL(AFTER[sort, order] if after else ""),
+        order=sql.SQL(ORDER[sort, order]),
         total=total,
     )
     return composed.as_string(None)

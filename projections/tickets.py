@@ -14,6 +14,7 @@ from domain.access import Caller
 from domain.ticket import Ticket
 from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.found_tickets import build_search
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_query import TicketQuery, build_list, sort_key
 from projections.views import (
@@ -98,7 +99,8 @@ class _TicketInLog(TicketRow, frozen=True):
 
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
-    statement, parameters = build_list(caller, query)
+    build = build_search if query.q is not None and query.as_of is None else build_list
+    statement, parameters = build(caller, query)
     found, total = split_total(TicketRow, pool.fetch(statement, parameters))
     rows = found[: query.limit]
     last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(found) > len(rows) else None

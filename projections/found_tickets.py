@@ -19,22 +19,22 @@ from domain.text import NO_WORDS
 from domain.ticket import PRIORITIES
 from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, columns_of
-from projections.search_query import parse_search
+from projections.search_query import all_of, any_of, parse_search
+from projections.search_terms import quote
 from projections.ticket_query import AFTER, FILTERS, ORDER, PUBLIC, Order, Sort, TicketQuery, filters_of
 
-FEW = 2_000  # tickets of a person, unit or property that are compared one by one
+FEW = 5_000  # tickets of a person, unit or property that are compared one by one
 MOST_READ = 10_000  # tickets of the order
-MOST_COMPARED = 1_000  # of them, those that pass the filters
+MOST_COMPARED = 2_000  # of them, those that pass the filters
 MOST_WALKED = 300  # matches before the end of a page
 FREQUENT = 2_000  # matches; of fewer the index of words finds all sooner
 
 _sql = named_queries(Path(__file__).parent / "sql" / "found_tickets.sql")
 _FILTERS = FILTERS | {"priority": "t.priority_rank = ANY(%(priority)s)"}
 # The filters by columns that documents have.
-_OF_DOCUMENTS = {
-    *("reach", "status", "priority", "category", "property_id", "property_id_any"),
-    *("created_after", "created_before"),
-}
+_OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
+# The filters by terms of documents, and the signs before these terms.
+_IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#"}
 # The filters whose tickets an index has together, the most selective ones first.
 _ANCHORS = (
     *("requester", "requester_id", "requester_id_any", "unit_id", "unit_id_any"),
@@ -60,6 +60,7 @@ def build_search(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dic
     parameters = {
         **filters,
         "q": search.whole,
+        "indexed": _indexed(search.whole, filters),
         "required": search.required,
         "excluded": search.excluded,
         "visibilities": ["public"] if is_guest else ["public", "internal"],
@@ -72,6 +73,22 @@ def build_search(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dic
     return _statement(names, *shape), parameters
 
 
+def _indexed(query: str, filters: dict[str, Any]) -> str:
+    """The query for the index of words, which also has the properties and categories of tickets."""
+    conditions = [query]
+    for name, sign in _IN_TERMS.items():
+        if name in filters:
+            given = filters[name]
+            values = [given] if isinstance(given, str) else given
+            conditions.append(any_of([_quoted(sign + value) for value in values or [""]]))
+    return all_of(conditions)
+
+
+def _quoted(term: str) -> str:
+    """The term in the text of a tsquery, whatever its characters are."""
+    return quote(term.replace("\\", "\\\\").replace("'", "''"))
+
+
 @lru_cache(maxsize=512)
 def _statement(
     names: tuple[str, ...], sort: Sort, order: Order, is_after: bool, count: bool, is_guest: bool
@@ -80,6 +97,10 @@ def _statement(
     index of words does not know which words are public."""
     anchor = next((name for name in _ANCHORS if name in names), None)
     near = f"(SELECT count(*) <= {FEW} FROM near)" if anchor else "false"
+    # Matches in one property or in the reach of a caller are not many, so that they are kept, and found once.
+    is_narrow = any(name in names for name in ("reach", "property_id", "property_id_any"))
+    extreme, first, operator = ("max", "greatest", "<=") if order == "desc" else ("min", "least", ">=")
+    starts = count and sort != "updated_at"  # which `matched` does not always have
     parts = {
         "columns": columns_of(TicketRow, "t"),
         "key": sql.Identifier(_KEY[sort]),
@@ -90,27 +111,29 @@ def _statement(
         "anchor": sql.SQL(_FILTERS[anchor] if anchor else "false"),
         "at_most": sql.SQL("" if is_guest else f"LIMIT {FEW + 1}"),
         "is_near": sql.SQL("true" if is_guest else near),
+        "documents": _documents(names, sort),
+        "materialized": sql.SQL("MATERIALIZED" if is_narrow else "NOT MATERIALIZED"),
+        "extreme": sql.SQL(extreme),
+        "first": sql.SQL(first),
+        "start": sql.SQL(f"AND t.{_KEY[sort]} {operator} (SELECT start FROM total)" if starts else ""),
+        "counted": sql.Identifier(_KEY[sort] if starts else "created_at"),
         "frequent": sql.Literal(FREQUENT),
         "most_read": sql.Literal(MOST_READ),
         "most_compared": sql.Literal(MOST_COMPARED),
         "most_walked": sql.Literal(MOST_WALKED),
     }
     parts["parts"] = sql.SQL(_sql["parts"]).format(**parts)
-    total = "count_found" if count else "count_nothing"
-    parts["total"] = sql.SQL(_sql[total]).format(documents=_documents(names, "created_at"))
-    composed = sql.SQL(_sql["list_found"]).format(**parts, documents=_documents(names, sort))
-    return composed.as_string(None)
+    parts["total"] = sql.SQL(_sql["count_found" if count else "count_nothing"]).format(**parts)
+    return sql.SQL(_sql["list_found"]).format(**parts).as_string(None)
 
 
 def _documents(names: tuple[str, ...], sort: Sort) -> sql.Composed:
     """The query of all matches that have a document, with the column of the order."""
-    own = [name for name in names if name in _OF_DOCUMENTS]
-    others = [name for name in names if name not in _OF_DOCUMENTS]
-    found = sql.SQL(_sql["documents"]).format(filters=_all(own))
+    found = sql.SQL(_sql["documents"]).format(filters=_all([n for n in names if n in _OF_DOCUMENTS]))
+    others = [name for name in names if name not in _OF_DOCUMENTS and name not in _IN_TERMS]
     if not others and sort != "updated_at":
         return found
-    parts = {"documents": found, "key": sql.Identifier(_KEY[sort]), "filters": _all(others)}
-    return sql.SQL(_sql["documents_with_tickets"]).format(**parts)
+    return sql.SQL(_sql["documents_with_tickets"]).format(documents=found, filters=_all(others))
 
 
 def _all(names: Iterable[str]) -> sql.Composed:

@@ -36,8 +36,9 @@ CURRENT = "infinity"  # the `ended_at` of the parts in force
 _SINCE_EVER = "-infinity"
 _COPIED = shared_fields(TicketRow, SearchDocumentRow)
 _CHANGING = tuple(name for name in _COPIED if name != "created_at")
-# The values of a ticket that its document has too; `priority` for `priority_rank`.
+# The values of a ticket that its document has too: as columns (`priority` as `priority_rank`), and as terms.
 copied_values = attrgetter(*shared_fields(Ticket, SearchDocumentRow), "priority")
+values_in_terms = attrgetter("property_id", "category")
 _sql = {
     name: compose(
         statement,
@@ -70,6 +71,10 @@ class SearchChanges:
     def copy_columns(self, ticket_id: str) -> None:
         """Copy the columns of a ticket to its document, because one of `copied_values` has changed."""
         self._to_copy[ticket_id] = None
+
+    def refresh(self, ticket_id: str) -> None:
+        """Compute the document of a ticket again, because one of `values_in_terms` has changed."""
+        self._changed[ticket_id] = None
 
     def put_past_texts(self, rows: Iterable[PastTextRow]) -> None:
         """Add texts that are no longer in force. Of two with the same end the first stays."""

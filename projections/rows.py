@@ -158,16 +158,14 @@ class SearchPartRow(msgspec.Struct, frozen=True):
 class SearchDocumentRow(msgspec.Struct, frozen=True):
     """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A.
 
-    The columns between are those of the ticket.
+    The terms include the property and the category. The other columns are those of the ticket.
     """
 
-    ticket_id: str
-    property_id: str
-    status: Status
-    category: str
+    created_at: datetime
     priority_rank: int
     is_deleted: bool
-    created_at: datetime
+    status: Status
+    ticket_id: str
     search: str
 
 

@@ -11,7 +11,8 @@ found_near AS MATERIALIZED (
       JOIN read.tickets t ON t.id = n.id
      WHERE (SELECT is_near FROM scope) AND {filters} AND {matches}
 ),
-total AS MATERIALIZED (SELECT {total} AS number),
+matched AS {materialized} ({documents}),
+total AS MATERIALIZED ({total}),
 -- The first tickets of the order that match, if reading few tickets finds them.
 walk AS MATERIALIZED (
     SELECT t.id, t.{key}
@@ -19,7 +20,7 @@ walk AS MATERIALIZED (
               FROM (SELECT * FROM read.tickets t
                      WHERE (SELECT NOT is_near FROM scope) AND %(limit)s + %(offset)s <= {most_walked}
                        AND coalesce((SELECT number >= {frequent} FROM total), true)
-                       AND NOT t.is_deleted {after}
+                       AND NOT t.is_deleted {start} {after}
                      ORDER BY {order} LIMIT {most_read}) t
              WHERE {filters}
              ORDER BY {order} LIMIT {most_compared}) t
@@ -35,7 +36,7 @@ page AS MATERIALIZED (
              UNION ALL
             SELECT t.id, t.{key} FROM walk t WHERE (SELECT NOT is_needed FROM rest)
              UNION ALL
-            SELECT t.id, t.{key} FROM ({documents}) t WHERE (SELECT is_needed FROM rest) {after}
+            SELECT t.id, t.{key} FROM matched t WHERE (SELECT is_needed FROM rest) {after}
              UNION ALL
             SELECT t.id, t.{key} FROM parts t WHERE (SELECT is_needed FROM rest) {after}) t
      ORDER BY {order}
@@ -52,21 +53,26 @@ coalesce((SELECT d.search @@ %(q)s::tsquery FROM read.search_documents d WHERE d
          t.id IN (SELECT id FROM parts))
 
 -- name: count_found
-CASE WHEN (SELECT is_near FROM scope) THEN (SELECT count(*) FROM found_near)
-     ELSE (SELECT count(*) FROM ({documents}) d) + (SELECT count(*) FROM parts) END
+-- `start` is the first value of the order.
+SELECT n.number + d.number + p.number AS number, {first}(d.start, p.start) AS start
+  FROM (SELECT count(*) AS number FROM found_near) n,
+       (SELECT count(*) AS number, {extreme}(t.{counted}) AS start
+          FROM matched t WHERE (SELECT NOT is_near FROM scope)) d,
+       (SELECT count(*) AS number, {extreme}(t.{counted}) AS start
+          FROM parts t WHERE (SELECT NOT is_near FROM scope)) p
 
 -- name: count_nothing
-NULL::bigint
+SELECT NULL::bigint AS number
 
 -- name: documents
--- The tickets that match, from the index of words. Reads no terms unless the search has phrases or weights.
+-- The tickets that match, from the index of words. Reads no terms unless the search has phrases.
 SELECT t.ticket_id AS id, t.created_at, t.priority_rank
   FROM read.search_documents t
- WHERE t.search @@ %(q)s::tsquery AND {filters}
+ WHERE t.search @@ %(indexed)s::tsquery AND {filters}
 
 -- name: documents_with_tickets
 -- For filters and orders by columns that documents do not have.
-SELECT t.id, t.{key} FROM ({documents}) d JOIN read.tickets t ON t.id = d.id WHERE {filters}
+SELECT t.id, t.created_at, t.updated_at, t.priority_rank FROM ({documents}) d JOIN read.tickets t ON t.id = d.id WHERE {filters}
 
 -- name: parts
 -- The tickets without a document that match; different parts of a ticket may fulfil the conditions.

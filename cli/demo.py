@@ -12,6 +12,7 @@ import typer
 
 from cli import demo_data
 from cli.database import Database, open_database
+from cli.demo_population import Population
 from cli.output import Progress, note
 from commands.email_addresses import EmailTaken, claim_address, refuse_taken_address
 from domain.aggregate import Aggregate
@@ -75,8 +76,11 @@ def load_once(database: Database, record: Path) -> None:
 def load(database: Database, *, tickets: int, seed: int) -> None:
     """Add the missing demo data, wait until the API shows it, and print a summary."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    people_and_places = chain[Aggregate](demo_data.properties(today), demo_data.users(today))
-    made = demo_data.tickets(seed, tickets, today)
+    population = Population(tickets)
+    people_and_places = chain[Aggregate](
+        demo_data.properties(population, today), demo_data.users(population, today)
+    )
+    made = demo_data.tickets(population, seed, tickets, today)
     in_bulk = tickets > BULK_ABOVE_TICKETS
     with (
         connect(database.dsn, application="ticketing-demo", limit_seconds=LONG_STATEMENT_SECONDS) as conn,
@@ -88,7 +92,7 @@ def load(database: Database, *, tickets: int, seed: int) -> None:
             new_tickets += _store_missing(conn, database.store, batch, in_bulk=in_bulk)
             progress.show(min(done * BATCH_TICKETS, tickets), tickets)
     _fill_read_tables(database, in_bulk=in_bulk and new_tickets > 0)
-    existing = len(demo_data.PLACES) + len(demo_data.PEOPLE) - new_others, tickets - new_tickets
+    existing = len(population.places) + len(population.people) - new_others, tickets - new_tickets
     note(f"Loaded {new_others} properties and users and {new_tickets} tickets (seed {seed}).")
     if any(existing):
         note(f"{existing[0]} properties and users and {existing[1]} tickets existed already.")

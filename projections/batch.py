@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +15,7 @@ from domain.api_key import ApiKeyEvent
 from domain.audit import AuditEvent
 from domain.oauth_client import OAuthClientEvent
 from domain.oauth_grant import OAuthGrantEvent
-from domain.property import PropertyRenamed
 from domain.session import FailedSignInEvent, SessionEvent
-from domain.user import UserErased, UserNameChanged
 from domain.webhook import WebhookEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.keys.vault import Vault
@@ -27,7 +24,7 @@ from infrastructure.process.following import TryAgain
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
-from projections.folding import CannotProject, kinds_of
+from projections.folding import CannotProject, PositionedEvent, kinds_of
 from projections.project_past_tickets import PastTickets
 from projections.project_search import SearchChanges
 
@@ -45,7 +42,6 @@ AUDITED_ONLY = kinds_of(
     | AuditEvent
 )
 PROJECTED = project_properties.KINDS | project_users.KINDS | project_tickets.KINDS
-_RENAMES = frozenset({PropertyRenamed, UserNameChanged, UserErased})
 
 
 class Entry(NamedTuple):
@@ -113,22 +109,30 @@ def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, 
 
 
 def project_entries(
-    conn: Connection, vault: Vault, entries: Sequence[Entry], *, blocked_ids: Set[str], history: bool
+    conn: Connection,
+    vault: Vault,
+    entries: Sequence[Entry],
+    *,
+    blocked_ids: Set[str],
+    history: bool,
+    late_at: int | None = None,
 ) -> PastTickets:
     """Project the entries in the caller's transaction, which holds the lock of the position.
 
-    Entries of aggregates in `blocked_ids` only get their audit rows.
+    Entries of aggregates in `blocked_ids` only get their audit rows. `late_at` is the position of the read
+    tables, for entries that were parked: their names replace those that have been shown up to there.
     """
     past, search = PastTickets(), SearchChanges()
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
-    events = [
-        event
-        for entry, (_, event) in zip(entries, audited, strict=True)
+    projected = [
+        (late_at or position, event)
+        for entry, (position, event) in zip(entries, audited, strict=True)
         if entry.aggregate_id not in blocked_ids
     ]
-    for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-        _project_run(conn, list(run), past, search)
+    events = decrypt_events(conn, vault, [event for _, event in projected])
+    positions = [position for position, _ in projected]
+    _project_events(conn, list(zip(positions, events, strict=True)), past, search)
     past.write_texts(conn)
     search.put_past_texts(past.texts)
     search.write(conn)
@@ -165,24 +169,15 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
     return set(parked_ids)
 
 
-def _is_rename(event: DomainEvent) -> bool:
-    return type(event) in _RENAMES
-
-
-def _project_run(
-    conn: Connection, events: Sequence[DomainEvent], past: PastTickets, search: SearchChanges
+def _project_events(
+    conn: Connection, events: Sequence[PositionedEvent], past: PastTickets, search: SearchChanges
 ) -> None:
-    """Project events that all change a name, or none of them.
-
-    A new name is written into the tickets that are stored before it. Splitting a batch into such runs makes
-    the read tables independent of where the log was cut into batches.
-    """
-    for event in events:
+    for _, event in events:
         if type(event) not in PROJECTED and type(event) not in AUDITED_ONLY:
             raise CannotProject(f"no projector handles {event.tag}")
-    properties = [event for event in events if type(event) in project_properties.KINDS]
-    users = [event for event in events if type(event) in project_users.KINDS]
-    tickets = [event for event in events if type(event) in project_tickets.KINDS]
+    properties = [each for each in events if type(each[1]) in project_properties.KINDS]
+    users = [each for each in events if type(each[1]) in project_users.KINDS]
+    tickets = [event for _, event in events if type(event) in project_tickets.KINDS]
     property_rows = project_properties.select_rows(conn, properties)
     user_rows = project_users.select_rows(conn, users)
     ticket_rows = project_tickets.select_rows(conn, tickets)

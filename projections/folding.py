@@ -13,6 +13,7 @@ from infrastructure.storage.postgres import Connection
 A = TypeVar("A", bound=Aggregate)
 E = TypeVar("E", bound=DomainEvent)
 
+PositionedEvent = tuple[int, DomainEvent]
 Cursor = Any  # a psycopg cursor over rows of any type
 _encode = msgspec.json.Encoder().encode
 
@@ -37,6 +38,11 @@ def by_aggregate(events: Iterable[E]) -> dict[str, list[E]]:
 def ids_with_rows(kind: type[Aggregate], groups: dict[str, list[E]]) -> list[str]:
     """The ids of the aggregates that are not new: their first event here is not the first of an aggregate."""
     return [key for key, events in groups.items() if not isinstance(events[0], kind.first_event)]
+
+
+def name_positions(events: Iterable[PositionedEvent], naming: frozenset[type[DomainEvent]]) -> dict[str, int]:
+    """For each aggregate to which an event of these types gives a name, the position of the last of them."""
+    return {event.originator_id: position for position, event in events if type(event) in naming}
 
 
 def fold(kind: type[A], state: A | None, events: Sequence[DomainEvent]) -> A:

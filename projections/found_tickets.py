@@ -21,7 +21,17 @@ from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, columns_of
 from projections.search_query import all_of, any_of, parse_search
 from projections.search_terms import quote
-from projections.ticket_query import AFTER, FILTERS, ORDER, PUBLIC, Order, Sort, TicketQuery, filters_of
+from projections.ticket_query import (
+    AFTER,
+    FILTERS,
+    ORDER,
+    PUBLIC,
+    SHOWN_NAMES,
+    Order,
+    Sort,
+    TicketQuery,
+    filters_of,
+)
 
 FEW = 5_000  # tickets of a person, unit or property that are compared one by one
 MOST_READ = 10_000  # tickets of the order
@@ -100,9 +110,11 @@ def _statement(
     # Matches in one property or in the reach of a caller are not many, so that they are kept, and found once.
     is_narrow = any(name in names for name in ("reach", "property_id", "property_id_any"))
     extreme, first, operator = ("max", "greatest", "<=") if order == "desc" else ("min", "least", ">=")
-    starts = count and sort != "updated_at"  # which `matched` does not always have
+    has_key = sort != "updated_at" or bool(_of_tickets(names))
+    starts = count and has_key
     parts = {
         "columns": columns_of(TicketRow, "t"),
+        "names": sql.SQL(SHOWN_NAMES),
         "key": sql.Identifier(_KEY[sort]),
         "order": sql.SQL(ORDER[sort, order]),
         "after": sql.SQL(AFTER[sort, order] if is_after else ""),
@@ -111,7 +123,8 @@ def _statement(
         "anchor": sql.SQL(_FILTERS[anchor] if anchor else "false"),
         "at_most": sql.SQL("" if is_guest else f"LIMIT {FEW + 1}"),
         "is_near": sql.SQL("true" if is_guest else near),
-        "documents": _documents(names, sort),
+        "documents": _documents(names),
+        "matched": sql.SQL("matched" if has_key else _sql["matched_with_changes"]),
         "materialized": sql.SQL("MATERIALIZED" if is_narrow else "NOT MATERIALIZED"),
         "extreme": sql.SQL(extreme),
         "first": sql.SQL(first),
@@ -127,13 +140,18 @@ def _statement(
     return sql.SQL(_sql["list_found"]).format(**parts).as_string(None)
 
 
-def _documents(names: tuple[str, ...], sort: Sort) -> sql.Composed:
-    """The query of all matches that have a document, with the column of the order."""
+def _documents(names: Iterable[str]) -> sql.Composed:
+    """The query of all matches that have a document."""
     found = sql.SQL(_sql["documents"]).format(filters=_all([n for n in names if n in _OF_DOCUMENTS]))
-    others = [name for name in names if name not in _OF_DOCUMENTS and name not in _IN_TERMS]
-    if not others and sort != "updated_at":
+    others = _of_tickets(names)
+    if not others:
         return found
     return sql.SQL(_sql["documents_with_tickets"]).format(documents=found, filters=_all(others))
+
+
+def _of_tickets(names: Iterable[str]) -> list[str]:
+    """The filters that need the ticket."""
+    return [name for name in names if name not in _OF_DOCUMENTS and name not in _IN_TERMS]
 
 
 def _all(names: Iterable[str]) -> sql.Composed:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import process_some
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from projections.batch import Entry, project_entries
 
 _sql = named_queries(Path(__file__).parent / "sql" / "parked_events.sql")
@@ -34,22 +34,22 @@ def retry_parked_events(
     projected = parked = 0
     for aggregate_id in ids:
         with conn.transaction():
-            conn.execute(_sql["lock_position"])
+            position = fetch_value(conn, _sql["lock_position"], default=0)
             rows = conn.execute(_sql["select_entries"], {"id": aggregate_id}, binary=True).fetchall()
             entries = [Entry(*row) for row in rows]
-            count = _project(conn, vault, entries)
+            count = _project(conn, vault, entries, position)
         projected += count
         parked += len(entries) - count
     return Retried(projected, parked)
 
 
-def _project(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> int:
+def _project(conn: Connection, vault: Vault, entries: Sequence[Entry], position: int) -> int:
     """Project the entries up to the first that fails. Returns their number."""
     done = 0
     while done < len(entries):
         count, is_projected = process_some(
             entries[done:],
-            lambda some: _project_together(conn, vault, some),
+            lambda some: _project_together(conn, vault, some, position),
             lambda entry, error: _note_error(conn, entry, error),
         )
         if not is_projected:
@@ -58,17 +58,16 @@ def _project(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> int:
     return done
 
 
-def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> bool:
+def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry], position: int) -> bool:
     """Project the entries and delete them from `parked_events`; on an exception nothing has changed.
 
     The audit rows that were written when an entry was parked are written again: an earlier event that could
-    not be decoded may have changed the properties of the subject. The names that a ticket shows may be newer
-    than its version, so they are marked as changed.
+    not be decoded may have changed the properties of the subject. Names become newer than all versions up to
+    `position`, that of the read tables.
     """
     with conn.transaction():
         conn.execute(_sql["delete_parked"], {"positions": [entry.position for entry in entries]})
-        project_entries(conn, vault, entries, blocked_ids=frozenset(), history=True)
-        conn.execute(_sql["mark_names_changed"], {"ids": list({entry.aggregate_id for entry in entries})})
+        project_entries(conn, vault, entries, blocked_ids=frozenset(), history=True, late_at=position)
     return True
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from domain.aggregate import DomainEvent
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_properties
-from projections.folding import Cursor, write_rows
+from projections.folding import Cursor, PositionedEvent, write_rows
 from projections.rows import AuditRow, columns_of, compose
 
 _sql = {
@@ -21,7 +21,6 @@ _sql = {
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_audit.sql").items()
 }
 
-PositionedEvent = tuple[int, DomainEvent]
 PropertiesBySubject = dict[str, tuple[str, ...]]  # the ids of the properties that each subject belongs to
 
 

@@ -38,7 +38,7 @@ from projections.rows import (
 
 KINDS = kinds_of(TicketEvent)
 _TEXTS = ("title", "description")
-_COPIED = shared_fields(Ticket, TicketRow)  # the statements add the names
+_COPIED = shared_fields(Ticket, TicketRow)
 _KEPT = tuple(name for name in _COPIED if name not in _TEXTS)
 _STORED = (*_COPIED, "priority_rank")
 _CHANGES = tuple(n for n in _STORED if n not in {"id", "requester_id", "created_at", *_TEXTS})
@@ -47,7 +47,6 @@ _sql = {
         statement,
         kept=columns(_KEPT),
         stored=columns(_STORED),
-        stored_r=columns(_STORED, "r"),
         changes=assignments(_CHANGES, "r"),
         attachments=columns_of(AttachmentRow),
     )
@@ -74,7 +73,7 @@ def project(
     """Write the state of the tickets after the events. Adds their earlier states to `past`, and the texts to
     search for to `search`.
 
-    The statements look up names, so properties and users must be written first.
+    New properties must be written first: their active tickets are counted.
     """
     known = _read_tickets(existing)
     active: Counter[str] = Counter()

@@ -33,6 +33,7 @@ class PropertyRow(msgspec.Struct, frozen=True):
     country: str
     units_count: int
     active_tickets_count: int
+    name_position: int
     created_at: datetime
     updated_at: datetime
 
@@ -41,6 +42,7 @@ class UnitRow(msgspec.Struct, frozen=True):
     property_id: str
     id: str
     name: str
+    name_position: int
     created_at: datetime
 
 
@@ -58,6 +60,7 @@ class UserRow(msgspec.Struct, frozen=True):
     preferences: dict[str, Any]
     is_active: bool
     search: str
+    name_position: int
     created_at: datetime
     updated_at: datetime
 
@@ -66,8 +69,6 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
-    """A ticket with the names that it shows. `names_changed`: a name has changed since `version`."""
-
     id: str
     version: int
     title: str
@@ -77,17 +78,12 @@ class TicketRow(msgspec.Struct, frozen=True):
     priority_rank: int
     category: str
     property_id: str
-    property_name: str
     unit_id: str | None
-    unit_name: str | None
     requester_id: str
-    requester_name: str
     assignee_id: str | None
-    assignee_name: str | None
     is_deleted: bool
     comments_count: int
     internal_comments_count: int
-    names_changed: bool
     created_at: datetime
     updated_at: datetime
 

@@ -49,6 +49,7 @@ _FOUND = {
         _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
     ),
 }
+SHOWN_NAMES = _sql["shown_names"]
 PUBLIC = "D"  # the weight of terms that are not from internal comments
 _INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
@@ -85,6 +86,15 @@ FILTERS: dict[str, LiteralString] = {
     # For a list as of an earlier time, unless the caller is an auditor.
     "kept": _sql["not_deleted_since"],
 }
+
+
+class NamedTicketRow(TicketRow, frozen=True):
+    """A ticket with the names that it shows, in the order of the statement shown_names."""
+
+    property_name: str
+    unit_name: str | None
+    requester_name: str
+    assignee_name: str | None
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +212,7 @@ def _statement(
     found = sql.SQL(_FOUND["past" if is_past else "now"] if "q" in names else "")
     composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
+        names=sql.SQL(SHOWN_NAMES),
         found=found,
         source=source,
         filters=filters,

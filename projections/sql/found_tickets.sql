@@ -36,13 +36,13 @@ page AS MATERIALIZED (
              UNION ALL
             SELECT t.id, t.{key} FROM walk t WHERE (SELECT NOT is_needed FROM rest)
              UNION ALL
-            SELECT t.id, t.{key} FROM matched t WHERE (SELECT is_needed FROM rest) {after}
+            SELECT t.id, t.{key} FROM {matched} t WHERE (SELECT is_needed FROM rest) {after}
              UNION ALL
             SELECT t.id, t.{key} FROM parts t WHERE (SELECT is_needed FROM rest) {after}) t
      ORDER BY {order}
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT number FROM total), t.*
+SELECT (SELECT number FROM total), t.*, {names}
   FROM (VALUES (1)) one
   LEFT JOIN (SELECT {columns} FROM page p JOIN read.tickets t ON t.id = p.id) t ON true
  ORDER BY {order};
@@ -71,8 +71,15 @@ SELECT t.ticket_id AS id, t.created_at, t.priority_rank
  WHERE t.search @@ %(indexed)s::tsquery AND {filters}
 
 -- name: documents_with_tickets
--- For filters and orders by columns that documents do not have.
-SELECT t.id, t.created_at, t.updated_at, t.priority_rank FROM ({documents}) d JOIN read.tickets t ON t.id = d.id WHERE {filters}
+-- For filters by columns that documents do not have.
+SELECT t.id, t.created_at, t.updated_at, t.priority_rank
+  FROM ({documents}) d
+  JOIN read.tickets t ON t.id = d.id
+ WHERE {filters}
+
+-- name: matched_with_changes
+-- For the order by the last change, which documents do not have.
+(SELECT t.id, t.updated_at FROM matched d JOIN read.tickets t ON t.id = d.id)
 
 -- name: parts
 -- The tickets without a document that match; different parts of a ticket may fulfil the conditions.

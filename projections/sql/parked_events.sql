@@ -6,7 +6,7 @@ SELECT originator_id FROM parked_events
 
 -- name: lock_position
 -- Makes the projector wait until the transaction ends.
-SELECT FROM projector_position FOR UPDATE;
+SELECT position FROM projector_position FOR UPDATE;
 
 -- name: select_entries
 SELECT p.position, p.originator_id, e.state
@@ -20,6 +20,3 @@ DELETE FROM parked_events WHERE position = ANY(%(positions)s);
 
 -- name: note_error
 UPDATE parked_events SET error = %(error)s, parked_at = now() WHERE position = %(position)s;
-
--- name: mark_names_changed
-UPDATE tickets SET names_changed = true WHERE id = ANY(%(ids)s);

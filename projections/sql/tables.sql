@@ -17,6 +17,9 @@ CREATE TABLE parked_events (
 );
 CREATE INDEX parked_events_originator_id_idx ON parked_events (originator_id);
 
+-- `name_position`, here and below: the position of the event that gave the name. It is higher if the event was parked:
+-- the position that the read tables had reached when it was projected. A ticket shows a name that is newer than its
+-- version if the position of its last event is not higher.
 CREATE TABLE properties (
     id text PRIMARY KEY,
     version bigint NOT NULL,
@@ -28,6 +31,7 @@ CREATE TABLE properties (
     country text NOT NULL,
     units_count integer NOT NULL,
     active_tickets_count integer NOT NULL DEFAULT 0,
+    name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
@@ -36,6 +40,7 @@ CREATE TABLE units (
     property_id text NOT NULL,
     id text NOT NULL,
     name text NOT NULL,
+    name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (property_id, id)
 );
@@ -51,6 +56,7 @@ CREATE TABLE users (
     preferences jsonb NOT NULL,
     is_active boolean NOT NULL,
     search text NOT NULL,                                   -- projections/people_search.py
+    name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
@@ -58,8 +64,7 @@ CREATE TABLE users (
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
                   ALTER COLUMN phone SET STATISTICS 0, ALTER COLUMN search SET STATISTICS 0;
 
--- Denormalised: a list reads this table only. `names_changed`: a name in the row has changed since the version began,
--- so that the version no longer identifies one representation.
+-- Names are not stored here but joined by the reader, so that a new name is one row (docs/decisions/0023-names.md).
 CREATE TABLE tickets (
     id text PRIMARY KEY,
     version bigint NOT NULL,
@@ -70,22 +75,15 @@ CREATE TABLE tickets (
     priority_rank smallint NOT NULL,
     category text NOT NULL,
     property_id text NOT NULL,
-    property_name text NOT NULL,
     unit_id text,
-    unit_name text,
     requester_id text NOT NULL,
-    requester_name text NOT NULL,
     assignee_id text,
-    assignee_name text,
     is_deleted boolean NOT NULL,
     comments_count integer NOT NULL,
     internal_comments_count integer NOT NULL,
-    names_changed boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 85);
-ALTER TABLE tickets ALTER COLUMN requester_name SET STATISTICS 0,
-                    ALTER COLUMN assignee_name SET STATISTICS 0;
 CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);

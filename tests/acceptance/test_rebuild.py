@@ -130,7 +130,7 @@ DAMAGE = {
         "",
         "missing",
     ),
-    "INSERT INTO read.units VALUES ('p0', 'x', 'X', now())": ("units", "x", "should not be there"),
+    "INSERT INTO read.units VALUES ('p0', 'x', 'X', 1, now())": ("units", "x", "should not be there"),
     "UPDATE read.properties SET active_tickets_count = -1 WHERE id = 'p0'": (
         "properties",
         "p0",

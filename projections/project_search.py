@@ -137,7 +137,7 @@ def _part(
     visibility: Visibility = "public",
     in_document: bool | None = False,
 ) -> SearchPartRow:
-    search, words = build_vector(*texts)
+    search, words = build_vector(*texts, has_title=part_id == TEXTS)
     return SearchPartRow(
         ticket_id=ticket_id,
         ended_at=ended_at,

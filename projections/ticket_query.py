@@ -18,7 +18,7 @@ from projections.filters import id_filter, id_parameters
 from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
 from projections.search_query import parse_search
 
-Sort = Literal["created_at", "updated_at", "priority"]
+Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
 
 _sql = {
@@ -49,8 +49,9 @@ _FOUND = {
         _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
     ),
 }
+NO_RELEVANCE = "The order by relevance needs the parameter q, and cannot be combined with as_of."
 SHOWN_NAMES = _sql["shown_names"]
-PUBLIC = "D"  # the weight of terms that are not from internal comments
+PUBLIC = "BD"  # the weights of terms that are not from internal comments
 _INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
 
@@ -97,6 +98,12 @@ class NamedTicketRow(TicketRow, frozen=True):
     assignee_name: str | None
 
 
+class RankedTicketRow(NamedTicketRow, frozen=True):
+    """A ticket in the order by relevance, with the value for a cursor."""
+
+    relevance: str
+
+
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of tickets. Filters combine with AND, the items of one filter with OR. The item "none" of
     `assigned_to` finds the unassigned, and "inactive" those whose assignee can no longer work on them,
@@ -132,6 +139,8 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
 
     It returns up to one ticket more than the limit.
     """
+    if query.sort == "relevance":
+        raise Invalid({"sort": [NO_RELEVANCE]})
     parameters = filters_of(caller, query)
     search = None
     if query.q is not None:
@@ -225,6 +234,8 @@ def _statement(
 
 def sort_key(sort: Sort, row: TicketRow) -> str | int:
     """The value of the sort column for a cursor; times to the microsecond."""
+    if isinstance(row, RankedTicketRow):
+        return row.relevance
     if sort == "priority":
         return row.priority_rank
     return (row.created_at if sort == "created_at" else row.updated_at).isoformat()

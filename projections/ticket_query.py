@@ -18,7 +18,7 @@ from projections.filters import id_filter, id_parameters
 from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
 from projections.search_query import parse_search
 
-Sort = Literal["created_at", "updated_at", "priority"]
+Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
 
 _sql = {
@@ -27,7 +27,7 @@ _sql = {
     **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
-_AFTER: dict[tuple[Sort, Order], LiteralString] = {
+AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "AND (t.created_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
     ("created_at", "desc"): "AND (t.created_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
     ("updated_at", "asc"): "AND (t.updated_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
@@ -35,7 +35,7 @@ _AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "AND (t.priority_rank, t.id) > (%(after_value)s::smallint, %(after_id)s)",
     ("priority", "desc"): "AND (t.priority_rank, t.id) < (%(after_value)s::smallint, %(after_id)s)",
 }
-_ORDER: dict[tuple[Sort, Order], LiteralString] = {
+ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "t.created_at, t.id",
     ("created_at", "desc"): "t.created_at DESC, t.id DESC",
     ("updated_at", "asc"): "t.updated_at, t.id",
@@ -49,7 +49,9 @@ _FOUND = {
         _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
     ),
 }
-_PUBLIC = "D"  # the weight of terms that are not from internal comments
+NO_RELEVANCE = "The order by relevance needs the parameter q, and cannot be combined with as_of."
+SHOWN_NAMES = _sql["shown_names"]
+PUBLIC = "BD"  # the weights of terms that are not from internal comments
 _INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
 
@@ -62,7 +64,7 @@ def _any_of(name: LiteralString, inactive: LiteralString) -> LiteralString:
     )
 
 
-_FILTERS: dict[str, LiteralString] = {
+FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
     "status": "t.status = ANY(%(status)s)",
@@ -94,6 +96,12 @@ class NamedTicketRow(TicketRow, frozen=True):
     unit_name: str | None
     requester_name: str
     assignee_name: str | None
+
+
+class RankedTicketRow(NamedTicketRow, frozen=True):
+    """A ticket in the order by relevance, with the value for a cursor."""
+
+    relevance: str
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,10 +139,12 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
 
     It returns up to one ticket more than the limit.
     """
-    parameters = _filters(caller, query)
+    if query.sort == "relevance":
+        raise Invalid({"sort": [NO_RELEVANCE]})
+    parameters = filters_of(caller, query)
     search = None
     if query.q is not None:
-        search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
+        search = parse_search(query.q, weight=PUBLIC if caller.role == "guest" else "")
         if not search.has_words:
             raise Invalid({"q": [NO_WORDS]})
         parameters["q"] = search.whole
@@ -160,7 +170,7 @@ def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tu
     return tuple(parameters) if caller.is_auditor else (*parameters, "kept")
 
 
-def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
+def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     """The parameters of the filters in force, each under the name of its fragment."""
     given: dict[str, Any] = {}
     if caller.role == "guest":
@@ -199,7 +209,7 @@ def _statement(
     names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool, is_past: bool
 ) -> LiteralString:
     """The statement as text: psycopg renders a Composed at every call."""
-    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(_FILTERS[n]) for n in names)])
+    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(FILTERS[n]) for n in names)])
     source: sql.Composable = sql.SQL("read.tickets")
     if is_past:
         source = sql.SQL(_sql["tickets_as_of"]).format(
@@ -211,12 +221,12 @@ def _statement(
     found = sql.SQL(_FOUND["past" if is_past else "now"] if "q" in names else "")
     composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
-        names=sql.SQL(_sql["shown_names"]),
+        names=sql.SQL(SHOWN_NAMES),
         found=found,
         source=source,
         filters=filters,
-        after=sql.SQL(_AFTER[sort, order] if after else ""),
-        order=sql.SQL(_ORDER[sort, order]),
+        after=sql.SQL(AFTER[sort, order] if after else ""),
+        order=sql.SQL(ORDER[sort, order]),
         total=total,
     )
     return composed.as_string(None)
@@ -224,6 +234,8 @@ def _statement(
 
 def sort_key(sort: Sort, row: TicketRow) -> str | int:
     """The value of the sort column for a cursor; times to the microsecond."""
+    if isinstance(row, RankedTicketRow):
+        return row.relevance
     if sort == "priority":
         return row.priority_rank
     return (row.created_at if sort == "created_at" else row.updated_at).isoformat()

@@ -11,17 +11,20 @@ from rich.console import Console
 
 from benchmarks import (
     audit,
+    bad_load,
     costs,
     event_log,
     growth,
     http_requests,
     long_tickets,
+    memory,
     peers,
     relay,
+    renames,
     report,
     webhooks,
 )
-from benchmarks.bench import HOME, RESULTS, Bench, Options
+from benchmarks.bench import RESULTS, Bench, Options
 from benchmarks.comparison import Comparison, as_report
 from benchmarks.report import Report
 from infrastructure.storage.embedded import start_embedded
@@ -55,6 +58,9 @@ PARTS: dict[str, Callable[[Bench], Report]] = {
     "peers": peers.compare_peers,
     "growth": growth.measure_growth,
     "costs": costs.measure_costs,
+    "memory": memory.measure_memory,
+    "bad_load": bad_load.measure_bad_load,
+    "renames": renames.measure_renames,
     **{name: partial(_compare, measure) for name, measure in (LIMITS | OTHERS).items()},
 }
 GROUPS = {"limits": tuple(LIMITS)}
@@ -76,6 +82,7 @@ def main() -> None:
                     continue
             report.show(console, measured)
             report.write(RESULTS, part, measured, seconds=options.seconds)
+            report.draw_plots(RESULTS, part, measured.plots)
     finally:
         server.stop()
     console.print(f"The figures of every round: {RESULTS}")
@@ -93,14 +100,11 @@ def _parse_options() -> tuple[list[str], Options]:
     parser.add_argument("--clients", type=int, default=defaults.clients)
     parser.add_argument("--rounds", type=int, default=defaults.rounds)
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each side in each round")
+    parser.add_argument("--sizes", type=_sizes, default=defaults.sizes, help="tickets: growth; 10000,1000000")
+    parser.add_argument("--tickets", type=int, default=defaults.tickets, help="of the property: renames")
+    parser.add_argument("--requests", type=int, default=defaults.requests, help="memory; up to 1000000")
     parser.add_argument(
-        "--sizes",
-        type=_sizes,
-        default=defaults.sizes,
-        help="numbers of tickets of growth, such as 10000,1000000",
-    )
-    parser.add_argument(
-        "--postgres", type=Path, default=HOME / "postgres", help="data directory of the server"
+        "--postgres", type=Path, default=defaults.postgres, help="data directory of the server"
     )
     found = vars(parser.parse_args())
     chosen = found.pop("parts") or BY_DEFAULT

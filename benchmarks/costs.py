@@ -27,8 +27,7 @@ def measure_costs(bench: Bench) -> Report:
     dsn = bench.create_database("bench_costs")
     run_ticketing(dsn, "demo", "load", "--tickets", str(TICKETS))
     vacuum(dsn)
-    with connect(dsn, application="benchmarks") as conn:
-        ids = [ticket_id for (ticket_id,) in conn.execute(_OPEN)]
+    ids = open_tickets(dsn)
     keys = [issue_key(dsn, "admin") for _ in range(max(CLIENT_NUMBERS))]
     figures: dict[str, list[dict[str, object]]] = {name: [] for name in OPERATIONS}
     with running_system(dsn) as base_url:
@@ -46,6 +45,12 @@ def measure_costs(bench: Bench) -> Report:
         figures={"operations": figures, "mix": MIX},
         plots=[_plot(figures)],
     )
+
+
+def open_tickets(dsn: str) -> list[str]:
+    """The ids of the open tickets."""
+    with connect(dsn, application="benchmarks") as conn:
+        return [ticket_id for (ticket_id,) in conn.execute(_OPEN)]
 
 
 def prepare(number: int, base_url: str, keys: list[str], ids: list[str]) -> Operations:

@@ -69,7 +69,7 @@ def as_markdown(report: Report, pictures: Sequence[str] = ()) -> str:
 
 
 def write(folder: Path, part: str, report: Report, **conditions: Any) -> None:
-    """Write PART.json, PART.md, and PART-1.svg, PART-2.svg ... if matplotlib is installed."""
+    """Write PART.json and PART.md."""
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "part": part,
@@ -85,10 +85,10 @@ def write(folder: Path, part: str, report: Report, **conditions: Any) -> None:
     }
     (folder / f"{part}.json").write_text(json.dumps(document, indent=2) + "\n")
     (folder / f"{part}.md").write_text(as_markdown(report))
-    _draw(folder, part, report.plots)
 
 
-def _draw(folder: Path, part: str, plots: Sequence[Plot]) -> None:
+def draw_plots(folder: Path, part: str, plots: Sequence[Plot]) -> None:
+    """Write PART-1.svg, PART-2.svg ... if matplotlib is installed."""
     try:
         from benchmarks.plots import draw
     except ImportError:  # matplotlib is in the extra `bench`, which the tests do not install

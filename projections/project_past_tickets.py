@@ -10,9 +10,10 @@ from pathlib import Path
 from domain.aggregate import DomainEvent
 from domain.ticket import PRIORITIES, Ticket, TicketDescriptionChanged, TicketTitleChanged
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import fold, write_rows
+from projections.folding import insert_rows, kinds_of, require_versions, write_rows
 from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_fields
 
+REWORDING = kinds_of(TicketTitleChanged | TicketDescriptionChanged)
 LONGEST_BITS = 32  # of `duration_bits`; also of all longer durations
 _SECOND = timedelta(seconds=1)
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
@@ -41,10 +42,11 @@ class PastTickets:
 
         The title and description of `ticket` are needed only when an event changes one of them.
         """
+        require_versions(Ticket, ticket, events)
         for event in events:
             if ticket is not None:
                 self._collect(ticket, event)
-            ticket = fold(Ticket, ticket, [event])
+            ticket = Ticket.fold(ticket, (event,))
         if ticket is None:
             raise ValueError("no events to fold")
         first, _ = self.spans.get(ticket.id, (events[0].originator_version - 1, 0))
@@ -52,7 +54,7 @@ class PastTickets:
         return ticket
 
     def write_tickets(self, conn: Connection) -> None:
-        write_rows(conn, _sql["insert_past_tickets"], self.tickets)
+        insert_rows(conn, "past_tickets", _sql["insert_past_tickets"], self.tickets)
 
     def write_texts(self, conn: Connection) -> None:
         write_rows(conn, _sql["insert_past_texts"], self.texts)
@@ -60,7 +62,7 @@ class PastTickets:
     def _collect(self, ticket: Ticket, event: DomainEvent) -> None:
         if ticket.updated_at != event.occurred_at:
             self.tickets.append(_ticket_row(ticket, event.occurred_at))
-        if isinstance(event, TicketTitleChanged | TicketDescriptionChanged):
+        if type(event) in REWORDING:
             self.texts.append(PastTextRow(ticket.id, event.occurred_at, ticket.title, ticket.description))
 
 

@@ -151,8 +151,15 @@ class SearchPartRow(msgspec.Struct, frozen=True):
 
 
 class SearchDocumentRow(msgspec.Struct, frozen=True):
-    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A."""
+    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A.
 
+    The terms include the property and the category. The other columns are those of the ticket.
+    """
+
+    created_at: datetime
+    priority_rank: int
+    is_deleted: bool
+    status: Status
     ticket_id: str
     search: str
 

@@ -16,6 +16,7 @@ from projections.project_past_tickets import PastTickets
 from projections.schema import LIVE
 
 BATCH_SIZE = 500
+BACKLOG_BATCH_SIZE = 2_000  # after a full batch: fewer batches change the same rows
 LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
@@ -109,10 +110,13 @@ class Projector:
         costs little more than one event. At the end of the log each wait is twice as long as the one before.
         """
         idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        limit = BATCH_SIZE
         while not stop.is_set():
             began = time.monotonic()
-            projected = catch_up(conn, self._vault)
-            if projected == BATCH_SIZE:
+            projected = catch_up(conn, self._vault, limit)
+            is_backlog = projected == limit
+            limit = BACKLOG_BATCH_SIZE if is_backlog else BATCH_SIZE
+            if is_backlog:
                 continue
             if projected:
                 idle.reset()

@@ -34,6 +34,11 @@ from projections.project_tickets import count_active
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
 
+# A batch ends early when its events are long: the search terms of 65 kB of text take up to 0.3 s to store,
+# and all writers wait for the batch.
+ORDINARY_BYTES = 1_024  # of an event
+SURPLUS_BYTES = 256  # that the events of a batch may have above that, for each event of the limit
+
 # Events with a row in `audit_events` and in no other read table. A new event belongs here or to a projector.
 AUDITED_ONLY = kinds_of(
     ApiKeyEvent
@@ -69,9 +74,11 @@ class Overtaken(TryAgain):
 
 
 def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
-    """Read the next `limit` entries after the projector's position, none past `up_to`."""
+    """Read the next entries after the projector's position: at most `limit`, fewer if they are long, and none
+    past `up_to`."""
+    parameters = {"limit": limit, "ordinary_bytes": ORDINARY_BYTES, "surplus_bytes": limit * SURPLUS_BYTES}
     with conn.cursor(binary=True) as cur:
-        rows = cur.execute(sql["read_batch"], {"limit": limit}).fetchall()
+        rows = cur.execute(sql["read_batch"], parameters).fetchall()
     entries = [Entry(*entry) for _, *entry in rows]
     if entries[0].position is None:  # the only row has the position and no event
         entries = []

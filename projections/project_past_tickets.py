@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from projections.folding import insert_rows, kinds_of, require_versions, write_r
 from projections.rows import PastTextRow, PastTicketRow, columns_of, compose, shared_fields
 
 REWORDING = kinds_of(TicketTitleChanged | TicketDescriptionChanged)
+LONGEST_BITS = 32  # of `duration_bits`; also of all longer durations
+_SECOND = timedelta(seconds=1)
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
 # Every event writes a row, so the values are copied by position, which is faster.
 _copied_values = attrgetter(*shared_fields(Ticket, PastTicketRow))
@@ -65,4 +67,11 @@ class PastTickets:
 
 
 def _ticket_row(ticket: Ticket, ended_at: datetime) -> PastTicketRow:
-    return PastTicketRow(ticket.id, PRIORITY_RANK[ticket.priority], ended_at, *_copied_values(ticket))
+    values = _copied_values(ticket)
+    bits = duration_bits(ended_at - (ticket.updated_at or ended_at))
+    return PastTicketRow(ticket.id, PRIORITY_RANK[ticket.priority], bits, ended_at, *values)
+
+
+def duration_bits(duration: timedelta) -> int:
+    """The number of binary digits of the duration in whole seconds, at most LONGEST_BITS."""
+    return min((duration // _SECOND).bit_length(), LONGEST_BITS)

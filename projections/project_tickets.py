@@ -24,7 +24,7 @@ from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, ids_with_rows, insert_rows, kinds_of, write_rows
 from projections.project_comments import project_comments
 from projections.project_past_tickets import PRIORITY_RANK, REWORDING, PastTickets
-from projections.project_search import SearchChanges
+from projections.project_search import SearchChanges, copied_values, values_in_terms
 from projections.rows import (
     AttachmentRow,
     TicketRow,
@@ -81,12 +81,20 @@ def project(
     texts: list[dict[str, Any]] = []
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
+        copied, in_terms = (
+            (None, None) if is_new else (copied_values(known[key]), values_in_terms(known[key]))
+        )
         ticket = past.advance(known.get(key), changes)
         active[ticket.property_id] += _is_active(ticket)
         (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:
             search.put_texts(ticket, is_new=True)
-        elif text := _changed_texts(changes):
+            continue
+        if copied_values(ticket) != copied:
+            search.copy_columns(key)
+        if values_in_terms(ticket) != in_terms:
+            search.refresh(key)
+        if text := _changed_texts(changes):
             texts.append({"id": key, **text})
             search.put_texts(ticket, is_new=False)
     insert_rows(conn, "tickets", _sql["insert_tickets"], opened)

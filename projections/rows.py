@@ -96,14 +96,13 @@ class PastTicketRow(msgspec.Struct, frozen=True):
 
     ticket_id: str
     priority_rank: int
+    duration_bits: int
     ended_at: datetime
     version: int
     status: Status
-    priority: Priority
     category: str
     property_id: str
     unit_id: str | None
-    requester_id: str
     assignee_id: str | None
     is_deleted: bool
     created_at: datetime
@@ -152,8 +151,15 @@ class SearchPartRow(msgspec.Struct, frozen=True):
 
 
 class SearchDocumentRow(msgspec.Struct, frozen=True):
-    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A."""
+    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A.
 
+    The terms include the property and the category. The other columns are those of the ticket.
+    """
+
+    created_at: datetime
+    priority_rank: int
+    is_deleted: bool
+    status: Status
     ticket_id: str
     search: str
 

@@ -15,19 +15,19 @@ from domain.errors import Invalid
 from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
-from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
+from projections.rows import TicketRow, columns_of, compose
 from projections.search_query import parse_search
+from projections.ticket_list_as_of import FEW, Shape, compose_list_as_of
 
-Sort = Literal["created_at", "updated_at", "priority"]
+Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
 
 _sql = {
     **named_queries(Path(__file__).parent / "sql" / "tickets.sql"),
-    **named_queries(Path(__file__).parent / "sql" / "past_tickets.sql"),
     **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
-_AFTER: dict[tuple[Sort, Order], LiteralString] = {
+AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "AND (t.created_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
     ("created_at", "desc"): "AND (t.created_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
     ("updated_at", "asc"): "AND (t.updated_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
@@ -35,7 +35,7 @@ _AFTER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "AND (t.priority_rank, t.id) > (%(after_value)s::smallint, %(after_id)s)",
     ("priority", "desc"): "AND (t.priority_rank, t.id) < (%(after_value)s::smallint, %(after_id)s)",
 }
-_ORDER: dict[tuple[Sort, Order], LiteralString] = {
+ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("created_at", "asc"): "t.created_at, t.id",
     ("created_at", "desc"): "t.created_at DESC, t.id DESC",
     ("updated_at", "asc"): "t.updated_at, t.id",
@@ -49,7 +49,9 @@ _FOUND = {
         _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
     ),
 }
-_PUBLIC = "D"  # the weight of terms that are not from internal comments
+NO_RELEVANCE = "The order by relevance needs the parameter q, and cannot be combined with as_of."
+SHOWN_NAMES = _sql["shown_names"]
+PUBLIC = "BD"  # the weights of terms that are not from internal comments
 _INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {_INACTIVE})"
 
@@ -62,7 +64,7 @@ def _any_of(name: LiteralString, inactive: LiteralString) -> LiteralString:
     )
 
 
-_FILTERS: dict[str, LiteralString] = {
+FILTERS: dict[str, LiteralString] = {
     "reach": "t.property_id = ANY(%(reach)s)",
     "requester": "t.requester_id = %(requester)s",
     "status": "t.status = ANY(%(status)s)",
@@ -82,9 +84,8 @@ _FILTERS: dict[str, LiteralString] = {
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
     "q": "t.id = ANY((SELECT ids FROM found)::text[])",
-    # For a list as of an earlier time, unless the caller is an auditor.
-    "kept": _sql["not_deleted_since"],
 }
+_BY_REQUESTER = frozenset(("requester", "requester_id", "requester_id_any"))
 
 
 class NamedTicketRow(TicketRow, frozen=True):
@@ -94,6 +95,12 @@ class NamedTicketRow(TicketRow, frozen=True):
     unit_name: str | None
     requester_name: str
     assignee_name: str | None
+
+
+class RankedTicketRow(NamedTicketRow, frozen=True):
+    """A ticket in the order by relevance, with the value for a cursor."""
+
+    relevance: str
 
 
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,19 +133,21 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     count: bool = True
 
 
-def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
+def build_list(caller: Caller, query: TicketQuery, *, few: int = FEW) -> tuple[LiteralString, dict[str, Any]]:
     """The statement, composed of the fragments above, and its parameters, which contain all client values.
 
-    It returns up to one ticket more than the limit.
+    It returns up to one ticket more than the limit. For `few` see projections/ticket_list_as_of.py.
     """
-    parameters = _filters(caller, query)
+    if query.sort == "relevance":
+        raise Invalid({"sort": [NO_RELEVANCE]})
+    parameters = filters_of(caller, query)
     search = None
     if query.q is not None:
-        search = parse_search(query.q, weight=_PUBLIC if caller.role == "guest" else "")
+        search = parse_search(query.q, weight=PUBLIC if caller.role == "guest" else "")
         if not search.has_words:
             raise Invalid({"q": [NO_WORDS]})
         parameters["q"] = search.whole
-    names = _names(caller, query, parameters)
+    names = tuple(parameters)
     if search is not None:
         parameters |= search._asdict()
         parameters |= {"all_required": search.all_required, "any_required": search.any_required}
@@ -149,18 +158,14 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
         parameters["after_value"], parameters["after_id"] = query.after
     parameters["limit"] = query.limit + 1  # the last one shows whether there is a next page
     parameters["offset"] = query.offset
-    shape = (query.sort, query.order, query.after is not None, query.count, query.as_of is not None)
-    return _statement(names, *shape), parameters
+    has_cursor = query.after is not None
+    if query.as_of is not None:
+        shape = Shape(query.sort, query.order, has_cursor, query.count, few)
+        return _statement_as_of(names, shape, caller.is_auditor), parameters
+    return _statement(names, query.sort, query.order, has_cursor, query.count), parameters
 
 
-def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tuple[str, ...]:
-    """The names of the fragments in force. Only auditors see the past of a ticket that is deleted now."""
-    if query.as_of is None:
-        return tuple(parameters)
-    return tuple(parameters) if caller.is_auditor else (*parameters, "kept")
-
-
-def _filters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
+def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     """The parameters of the filters in force, each under the name of its fragment."""
     given: dict[str, Any] = {}
     if caller.role == "guest":
@@ -195,35 +200,43 @@ def _assignees(query: TicketQuery) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=512)
-def _statement(
-    names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool, is_past: bool
-) -> LiteralString:
+def _statement(names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool) -> LiteralString:
     """The statement as text: psycopg renders a Composed at every call."""
-    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(_FILTERS[n]) for n in names)])
-    source: sql.Composable = sql.SQL("read.tickets")
-    if is_past:
-        source = sql.SQL(_sql["tickets_as_of"]).format(
-            columns=columns(shared_fields(TicketRow, PastTicketRow))
-        )
+    filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(FILTERS[n]) for n in names)])
+    source = sql.SQL("read.tickets")
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
-    found = sql.SQL(_FOUND["past" if is_past else "now"] if "q" in names else "")
-    composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
+    composed = sql.SQL(_sql["list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
-        names=sql.SQL(_sql["shown_names"]),
-        found=found,
+        names=sql.SQL(SHOWN_NAMES),
+        found=sql.SQL(""),
         source=source,
         filters=filters,
-        after=sql.SQL(_AFTER[sort, order] if after else ""),
-        order=sql.SQL(_ORDER[sort, order]),
+        after=sql.SQL(AFTER[sort, order] if after else ""),
+        order=sql.SQL(ORDER[sort, order]),
         total=total,
     )
     return composed.as_string(None)
 
 
+@lru_cache(maxsize=512)
+def _statement_as_of(names: tuple[str, ...], shape: Shape, is_auditor: bool) -> LiteralString:
+    """The statement as of an earlier time. Only auditors see the past of a ticket that is deleted now."""
+    return compose_list_as_of(
+        shape,
+        [FILTERS[name] for name in names],
+        shown_names=SHOWN_NAMES,
+        kept=not is_auditor,
+        by_requester=not _BY_REQUESTER.isdisjoint(names),
+        found=sql.SQL(_FOUND["past"] if "q" in names else ""),
+    )
+
+
 def sort_key(sort: Sort, row: TicketRow) -> str | int:
     """The value of the sort column for a cursor; times to the microsecond."""
+    if isinstance(row, RankedTicketRow):
+        return row.relevance
     if sort == "priority":
         return row.priority_rank
     return (row.created_at if sort == "created_at" else row.updated_at).isoformat()

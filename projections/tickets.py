@@ -14,8 +14,9 @@ from domain.access import Caller
 from domain.ticket import Ticket
 from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.found_tickets import build_search
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
-from projections.ticket_query import NamedTicketRow, TicketQuery, build_list, sort_key
+from projections.ticket_query import NamedTicketRow, RankedTicketRow, TicketQuery, build_list, sort_key
 from projections.views import (
     AttachmentView,
     CommentView,
@@ -100,8 +101,10 @@ class _TicketInLog(NamedTicketRow, frozen=True):
 
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
-    statement, parameters = build_list(caller, query)
-    found, total = split_total(NamedTicketRow, pool.fetch(statement, parameters))
+    build = build_search if query.q is not None and query.as_of is None else build_list
+    statement, parameters = build(caller, query)
+    kind = RankedTicketRow if query.sort == "relevance" else NamedTicketRow
+    found, total = split_total(kind, pool.fetch(statement, parameters))
     rows = found[: query.limit]
     last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(found) > len(rows) else None
     items = [TicketSummary(**_summary_values(row)) for row in rows]

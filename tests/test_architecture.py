@@ -40,7 +40,6 @@ THREADS = {
     "infrastructure/storage/postgres.py": "psycopg's pool, whose threads log errors and go on",
     "infrastructure/process/metrics.py": "answers requests for metrics; an error ends one answer",
     "api/monitoring/health.py": "each request waits for the check and raises its error",
-    "server/health_threads.py": "the worker's loop receives the result of each answer",
     "cli/stopping.py": "a timer that ends the process",
     "cli/verify.py": "the result is waited for",
     "projections/bulk_fill.py": "the results are waited for",

@@ -89,23 +89,24 @@ CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
 
 -- The past states of tickets, each from `updated_at` (included) until `ended_at` (excluded). The present state is only
--- in `tickets`. A state that was replaced at the same time has no row.
+-- in `tickets`. A state that was replaced at the same time has no row. `duration_bits` is the number of binary digits
+-- of its duration in whole seconds, at most 32: a state of the value k lasted less than 2^k seconds, so that an index
+-- finds the states at a time. Columns of fixed size come first, which saves padding: there is a row for most events.
+-- The requester, which never changes, and the name of the priority are not stored.
 CREATE TABLE past_tickets (
-    ticket_id text NOT NULL,
-    version bigint NOT NULL,
-    status text NOT NULL,
-    priority text NOT NULL,
-    priority_rank smallint NOT NULL,
-    category text NOT NULL,
-    property_id text NOT NULL,
-    unit_id text,
-    requester_id text NOT NULL,
-    assignee_id text,
-    is_deleted boolean NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     ended_at timestamptz NOT NULL,
-    PRIMARY KEY (ticket_id, version)
+    version integer NOT NULL,
+    duration_bits smallint NOT NULL,
+    priority_rank smallint NOT NULL,
+    is_deleted boolean NOT NULL,
+    ticket_id text NOT NULL,
+    status text NOT NULL,
+    category text NOT NULL,
+    property_id text NOT NULL,
+    unit_id text,
+    assignee_id text
 );
 
 -- The title and description that a ticket had before, until `ended_at`.
@@ -128,7 +129,6 @@ CREATE TABLE comments (
     text_version bigint NOT NULL,
     edited_at timestamptz
 );
-CREATE INDEX comments_author_id_idx ON comments (author_id);
 
 CREATE TABLE attachments (
     id text PRIMARY KEY,
@@ -157,13 +157,26 @@ CREATE TABLE search_parts (
 -- No statistics: their samples would contain words of comments after these were removed.
 ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
 
--- The terms of all current parts of a ticket together. Those of internal comments have the weight A. A ticket with
--- many or long parts has no row.
+-- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property and
+-- its category are terms too (`@abc123`, `#plumbing`), so that the index of words also answers these filters. A ticket
+-- with many or long parts has no row.
+-- Counting the matches of a frequent word reads all their rows. So rows are small: the terms are stored apart from them
+-- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes them
+-- so long. The columns of fixed length come first, because those are read fastest. No index contains the copies of
+-- columns that change often, so that updating a copy does not write all terms into the index again (HOT).
 CREATE TABLE search_documents (
+    created_at timestamptz NOT NULL,
+    priority_rank smallint NOT NULL,
+    is_deleted boolean NOT NULL,
+    status text NOT NULL,
     ticket_id text PRIMARY KEY,
-    search tsvector NOT NULL
-);
-ALTER TABLE search_documents ALTER COLUMN search SET STATISTICS 0;
+    search tsvector NOT NULL,
+    padding text GENERATED ALWAYS AS (repeat(' ', 2000)) STORED
+) WITH (fillfactor = 95, toast_tuple_target = 256);
+ALTER TABLE search_documents
+    ALTER COLUMN status SET STORAGE MAIN, ALTER COLUMN ticket_id SET STORAGE MAIN,
+    ALTER COLUMN search SET STORAGE EXTERNAL,
+    ALTER COLUMN search SET STATISTICS 0, ALTER COLUMN padding SET STATISTICS 0;
 CREATE AGGREGATE joined (tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 
 -- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_id`

@@ -7,7 +7,7 @@ times count back from `today`.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -50,16 +50,19 @@ def users(population: Population, today: datetime) -> Iterator[User]:
         )
 
 
-def tickets(population: Population, seed: int, count: int, today: datetime) -> Iterator[Ticket]:
-    """Yield `count` tickets in the order of their days, each with all its pending events. The last one is the
-    ticket of the API reference."""
-    for index in range(1, count):
-        chance = random.Random(f"{seed}/{index}")  # noqa: S311 - made-up data, not secrets
-        day = today - SPREAD + (SPREAD - timedelta(days=1)) * (index / count)
+def tickets(
+    population: Population, seed: int, count: int, today: datetime, numbers: Iterable[int] | None = None
+) -> Iterator[Ticket]:
+    """Yield `count` tickets in the order of their days, each with all its pending events, or only those with
+    these numbers from 1 on. The last one is the ticket of the API reference."""
+    for number in numbers or range(1, count + 1):
+        if number == count:
+            yield _reference_ticket(today)
+            continue
+        chance = random.Random(f"{seed}/{number}")  # noqa: S311 - made-up data, not secrets
+        day = today - SPREAD + (SPREAD - timedelta(days=1)) * (number / count)
         created_at = day + timedelta(seconds=chance.randrange(86_400))
-        yield _TicketHistory(population, chance, index, created_at, today).ticket()
-    if count > 0:
-        yield _reference_ticket(today)
+        yield _TicketHistory(population, chance, number, created_at, today).ticket()
 
 
 def _reference_ticket(today: datetime) -> Ticket:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Set
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +29,15 @@ from projections import project_audit, project_properties, project_tickets, proj
 from projections.folding import CannotProject, PositionedEvent, kinds_of
 from projections.project_past_tickets import PastTickets
 from projections.project_search import SearchChanges
+from projections.project_tickets import count_active
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
+
+# A batch ends early when its events are long: the search terms of 65 kB of text take up to 0.3 s to store,
+# and all writers wait for the batch.
+ORDINARY_BYTES = 1_024  # of an event
+SURPLUS_BYTES = 256  # that the events of a batch may have above that, for each event of the limit
 
 # Events with a row in `audit_events` and in no other read table. A new event belongs here or to a projector.
 AUDITED_ONLY = kinds_of(
@@ -41,6 +49,8 @@ AUDITED_ONLY = kinds_of(
     | WebhookEvent
     | AuditEvent
 )
+# A pipeline saves round trips, and COPY, which is not possible in one, processor time for many rows.
+LEAST_WITHOUT_PIPELINE = 250  # events
 PROJECTED = project_properties.KINDS | project_users.KINDS | project_tickets.KINDS
 
 
@@ -64,9 +74,11 @@ class Overtaken(TryAgain):
 
 
 def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
-    """Read the next `limit` entries after the projector's position, none past `up_to`."""
+    """Read the next entries after the projector's position: at most `limit`, fewer if they are long, and none
+    past `up_to`."""
+    parameters = {"limit": limit, "ordinary_bytes": ORDINARY_BYTES, "surplus_bytes": limit * SURPLUS_BYTES}
     with conn.cursor(binary=True) as cur:
-        rows = cur.execute(sql["read_batch"], {"limit": limit}).fetchall()
+        rows = cur.execute(sql["read_batch"], parameters).fetchall()
     entries = [Entry(*entry) for _, *entry in rows]
     if entries[0].position is None:  # the only row has the position and no event
         entries = []
@@ -100,7 +112,8 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
-    with conn.pipeline(), conn.transaction():
+    pipeline = conn.pipeline() if len(batch.entries) < LEAST_WITHOUT_PIPELINE else nullcontext()
+    with pipeline, conn.transaction():
         blocked_ids = _claim(conn, batch, wait=wait)
         past = project_entries(conn, vault, batch.entries, blocked_ids=blocked_ids, history=history)
         blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
@@ -122,7 +135,6 @@ def project_entries(
     Entries of aggregates in `blocked_ids` only get their audit rows. `late_at` is the position of the read
     tables, for entries that were parked: their names replace those that have been shown up to there.
     """
-    past, search = PastTickets(), SearchChanges()
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
     projected = [
@@ -130,16 +142,22 @@ def project_entries(
         for entry, (position, event) in zip(entries, audited, strict=True)
         if entry.aggregate_id not in blocked_ids
     ]
-    events = decrypt_events(conn, vault, [event for _, event in projected])
-    positions = [position for position, _ in projected]
-    _project_events(conn, list(zip(positions, events, strict=True)), past, search)
-    past.write_texts(conn)
-    search.put_past_texts(past.texts)
-    search.write(conn)
+    active: Counter[str] = Counter()
+    past = _project_events(conn, vault, projected, active)
+    count_active(conn, active)
     if history:
         past.write_tickets(conn)
         project_audit.project(conn, audited, audit_rows)
     return past
+
+
+def project_aggregates(
+    conn: Connection, vault: Vault, entries: Sequence[Entry], active: Counter[str]
+) -> None:
+    """Project entries in the order of their aggregates, without audit rows and numbers of active tickets: the
+    changes of the latter are added to `active`."""
+    projected = [(entry.position, _decode(entry)) for entry in entries]
+    _project_events(conn, vault, projected, active).write_tickets(conn)
 
 
 def _decode(entry: Entry) -> DomainEvent:
@@ -170,8 +188,13 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
 
 
 def _project_events(
-    conn: Connection, events: Sequence[PositionedEvent], past: PastTickets, search: SearchChanges
-) -> None:
+    conn: Connection, vault: Vault, encrypted: Sequence[PositionedEvent], active: Counter[str]
+) -> PastTickets:
+    """Write all tables but those that are written without a search for existing rows: the past states of
+    tickets, which are returned, and `audit_events`."""
+    past, search = PastTickets(), SearchChanges()
+    plain = decrypt_events(conn, vault, [event for _, event in encrypted])
+    events = [(position, event) for (position, _), event in zip(encrypted, plain, strict=True)]
     for _, event in events:
         if type(event) not in PROJECTED and type(event) not in AUDITED_ONLY:
             raise CannotProject(f"no projector handles {event.tag}")
@@ -186,7 +209,11 @@ def _project_events(
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows, past, search)
+        project_tickets.project(conn, tickets, ticket_rows, past, search, active)
+    past.write_texts(conn)
+    search.put_past_texts(past.texts)
+    search.write(conn)
+    return past
 
 
 def _audit_if_decodable(conn: Connection, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from infrastructure.process.following import process_some
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from projections.batch import Entry, project_entries
 
+BATCH_SIZE = 100
 _sql = named_queries(Path(__file__).parent / "sql" / "parked_events.sql")
 
 
@@ -26,21 +27,26 @@ def retry_parked_events(
 ) -> Retried:
     """Project the parked events of these aggregates, or of all, in the order of the log.
 
-    `conn` comes from `connect_projector`. Each aggregate is one transaction, in which the projector waits.
-    The first event of an aggregate that fails again stays parked with its new error, and so do later ones.
+    `conn` comes from `connect_projector`. The projector waits during each transaction, which has at most
+    BATCH_SIZE events of one aggregate. The first event of an aggregate that fails again stays parked with its
+    new error, and so do later ones.
     """
     parameters = {"ids": None if aggregate_ids is None else list(aggregate_ids)}
     ids = [aggregate_id for (aggregate_id,) in conn.execute(_sql["list_aggregates"], parameters).fetchall()]
-    projected = parked = 0
+    projected = 0
     for aggregate_id in ids:
-        with conn.transaction():
-            position = fetch_value(conn, _sql["lock_position"], default=0)
-            rows = conn.execute(_sql["select_entries"], {"id": aggregate_id}, binary=True).fetchall()
-            entries = [Entry(*row) for row in rows]
-            count = _project(conn, vault, entries, position)
-        projected += count
-        parked += len(entries) - count
-    return Retried(projected, parked)
+        while count := _project_next(conn, vault, aggregate_id):
+            projected += count
+    return Retried(projected, fetch_value(conn, _sql["count_parked"], {"ids": ids}, default=0))
+
+
+def _project_next(conn: Connection, vault: Vault, aggregate_id: str) -> int:
+    """Project the next parked events of the aggregate. Returns their number: 0 when none can be projected."""
+    with conn.transaction():
+        position = fetch_value(conn, _sql["lock_position"], default=0)
+        parameters = {"id": aggregate_id, "limit": BATCH_SIZE}
+        rows = conn.execute(_sql["select_entries"], parameters, binary=True).fetchall()
+        return _project(conn, vault, [Entry(*row) for row in rows], position)
 
 
 def _project(conn: Connection, vault: Vault, entries: Sequence[Entry], position: int) -> int:

@@ -96,14 +96,13 @@ class PastTicketRow(msgspec.Struct, frozen=True):
 
     ticket_id: str
     priority_rank: int
+    duration_bits: int
     ended_at: datetime
     version: int
     status: Status
-    priority: Priority
     category: str
     property_id: str
     unit_id: str | None
-    requester_id: str
     assignee_id: str | None
     is_deleted: bool
     created_at: datetime

@@ -15,15 +15,15 @@ from domain.errors import Invalid
 from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
-from projections.rows import PastTicketRow, TicketRow, columns, columns_of, compose, shared_fields
+from projections.rows import TicketRow, columns_of, compose
 from projections.search_query import parse_search
+from projections.ticket_list_as_of import FEW, Shape, compose_list_as_of
 
 Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
 
 _sql = {
     **named_queries(Path(__file__).parent / "sql" / "tickets.sql"),
-    **named_queries(Path(__file__).parent / "sql" / "past_tickets.sql"),
     **named_queries(Path(__file__).parent / "sql" / "ticket_search.sql"),
 }
 
@@ -84,9 +84,8 @@ FILTERS: dict[str, LiteralString] = {
     "updated_after": "t.updated_at > %(updated_after)s",
     "updated_before": "t.updated_at < %(updated_before)s",
     "q": "t.id = ANY((SELECT ids FROM found)::text[])",
-    # For a list as of an earlier time, unless the caller is an auditor.
-    "kept": _sql["not_deleted_since"],
 }
+_BY_REQUESTER = frozenset(("requester", "requester_id", "requester_id_any"))
 
 
 class NamedTicketRow(TicketRow, frozen=True):
@@ -134,10 +133,10 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     count: bool = True
 
 
-def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
+def build_list(caller: Caller, query: TicketQuery, *, few: int = FEW) -> tuple[LiteralString, dict[str, Any]]:
     """The statement, composed of the fragments above, and its parameters, which contain all client values.
 
-    It returns up to one ticket more than the limit.
+    It returns up to one ticket more than the limit. For `few` see projections/ticket_list_as_of.py.
     """
     if query.sort == "relevance":
         raise Invalid({"sort": [NO_RELEVANCE]})
@@ -148,7 +147,7 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
         if not search.has_words:
             raise Invalid({"q": [NO_WORDS]})
         parameters["q"] = search.whole
-    names = _names(caller, query, parameters)
+    names = tuple(parameters)
     if search is not None:
         parameters |= search._asdict()
         parameters |= {"all_required": search.all_required, "any_required": search.any_required}
@@ -159,15 +158,11 @@ def build_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[
         parameters["after_value"], parameters["after_id"] = query.after
     parameters["limit"] = query.limit + 1  # the last one shows whether there is a next page
     parameters["offset"] = query.offset
-    shape = (query.sort, query.order, query.after is not None, query.count, query.as_of is not None)
-    return _statement(names, *shape), parameters
-
-
-def _names(caller: Caller, query: TicketQuery, parameters: dict[str, Any]) -> tuple[str, ...]:
-    """The names of the fragments in force. Only auditors see the past of a ticket that is deleted now."""
-    if query.as_of is None:
-        return tuple(parameters)
-    return tuple(parameters) if caller.is_auditor else (*parameters, "kept")
+    has_cursor = query.after is not None
+    if query.as_of is not None:
+        shape = Shape(query.sort, query.order, has_cursor, query.count, few)
+        return _statement_as_of(names, shape, caller.is_auditor), parameters
+    return _statement(names, query.sort, query.order, has_cursor, query.count), parameters
 
 
 def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:
@@ -205,24 +200,17 @@ def _assignees(query: TicketQuery) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=512)
-def _statement(
-    names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool, is_past: bool
-) -> LiteralString:
+def _statement(names: tuple[str, ...], sort: Sort, order: Order, after: bool, count: bool) -> LiteralString:
     """The statement as text: psycopg renders a Composed at every call."""
     filters = sql.SQL(" AND ").join([sql.SQL("NOT t.is_deleted"), *(sql.SQL(FILTERS[n]) for n in names)])
-    source: sql.Composable = sql.SQL("read.tickets")
-    if is_past:
-        source = sql.SQL(_sql["tickets_as_of"]).format(
-            columns=columns(shared_fields(TicketRow, PastTicketRow))
-        )
+    source = sql.SQL("read.tickets")
     total: sql.Composable = sql.SQL("NULL::bigint")
     if count:
         total = sql.SQL(_sql["count_tickets"]).format(source=source, filters=filters)
-    found = sql.SQL(_FOUND["past" if is_past else "now"] if "q" in names else "")
-    composed = sql.SQL(_sql["list_tickets_as_of" if is_past else "list_tickets"]).format(
+    composed = sql.SQL(_sql["list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
         names=sql.SQL(SHOWN_NAMES),
-        found=found,
+        found=sql.SQL(""),
         source=source,
         filters=filters,
         after=sql.SQL(AFTER[sort, order] if after else ""),
@@ -230,6 +218,19 @@ def _statement(
         total=total,
     )
     return composed.as_string(None)
+
+
+@lru_cache(maxsize=512)
+def _statement_as_of(names: tuple[str, ...], shape: Shape, is_auditor: bool) -> LiteralString:
+    """The statement as of an earlier time. Only auditors see the past of a ticket that is deleted now."""
+    return compose_list_as_of(
+        shape,
+        [FILTERS[name] for name in names],
+        shown_names=SHOWN_NAMES,
+        kept=not is_auditor,
+        by_requester=not _BY_REQUESTER.isdisjoint(names),
+        found=sql.SQL(_FOUND["past"] if "q" in names else ""),
+    )
 
 
 def sort_key(sort: Sort, row: TicketRow) -> str | int:

@@ -12,7 +12,10 @@ SELECT position FROM projector_position FOR UPDATE;
 SELECT p.position, p.originator_id, e.state
   FROM parked_events p JOIN es.stored_events e ON e.notification_id = p.position
  WHERE p.originator_id = %(id)s
- ORDER BY p.position;
+ ORDER BY p.position LIMIT %(limit)s;
+
+-- name: count_parked
+SELECT count(*) FROM parked_events WHERE originator_id = ANY(%(ids)s);
 
 -- name: delete_parked
 WITH audited AS (DELETE FROM audit_events WHERE position = ANY(%(positions)s))

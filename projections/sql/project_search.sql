@@ -1,7 +1,8 @@
 -- name: delete_parts
+-- Comments have current parts only. The whole key, so that not all parts of the ticket are read.
 DELETE FROM search_parts p
  USING unnest(%(ticket_ids)s::text[], %(part_ids)s::text[]) AS r (ticket_id, part_id)
- WHERE p.ticket_id = r.ticket_id AND p.part_id = r.part_id;
+ WHERE p.ticket_id = r.ticket_id AND p.ended_at = 'infinity' AND p.part_id = r.part_id;
 
 -- name: save_parts
 -- Replaces a current part. A part with a finite end stays as it is.

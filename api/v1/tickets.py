@@ -60,7 +60,14 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     updated_before: datetime | None = None
     q: SearchedWords | None = None
     as_of: AS_OF = None
-    sort: Sort = "created_at"
+    sort: Annotated[
+        Sort,
+        Meta(
+            description="`relevance` needs `q`, and cannot be combined with `as_of`: the newest 200 matches"
+            " first, ordered by how often and how close together they contain the words, where a word of the"
+            " title counts ten times; then the older matches, newest first."
+        ),
+    ] = "created_at"
     order: Order = "desc"
     cursor: str | None = None
 

@@ -153,11 +153,14 @@ def project_entries(
 
 def project_aggregates(
     conn: Connection, vault: Vault, entries: Sequence[Entry], active: Counter[str]
-) -> None:
-    """Project entries in the order of their aggregates, without audit rows and numbers of active tickets: the
-    changes of the latter are added to `active`."""
+) -> PastTickets:
+    """Project entries in the order of their aggregates.
+
+    Does not write audit rows, numbers of active tickets, whose changes are added to `active`, and rows of
+    `past_tickets`, which are returned.
+    """
     projected = [(entry.position, _decode(entry)) for entry in entries]
-    _project_events(conn, vault, projected, active).write_tickets(conn)
+    return _project_events(conn, vault, projected, active)
 
 
 def _decode(entry: Entry) -> DomainEvent:

@@ -42,13 +42,20 @@ class PastTicketsCheck:
     def __init__(self, conn: Connection) -> None:
         self.differences = Differences()
         self._conn = conn
+        self._lock = threading.Lock()
 
     def compare(self, past: PastTickets) -> None:
+        """Several threads may call this."""
         spans = [(ticket_id, *span) for ticket_id, span in past.spans.items()]
         if spans:
             ids, first, last = map(list, zip(*spans, strict=True))
             parameters = {"ids": ids, "first": first, "last": last}
-            self._compare(past.tickets, _fetch(PastTicketRow, self._conn, "select_past_tickets", parameters))
+            with self._lock:
+                live = _fetch(PastTicketRow, self._conn, "select_past_tickets", parameters)
+                self._compare(past.tickets, live)
+
+    def start_again(self) -> None:
+        self.differences = Differences()
 
     def find_invalid(self, conn: Connection) -> None:
         """Find rows that belong to no batch. `conn` must see the tickets of the finished copy."""
@@ -85,7 +92,7 @@ class AuditCheck:
             if not entries:
                 break
             last, _ = entries[-1]
-            self._compare_batch(reached, last, list(_events_with_rows(entries)))
+            self._compare_batch(reached, last, _events_with_rows(entries))
             reached = last
             progress(reached, end)
         self._compare([], _fetch(AuditRow, self._conn, "select_audit_events_ahead"))
@@ -122,9 +129,16 @@ class AuditCheck:
         return [position for (position,), _, _ in wrong]
 
 
-def _events_with_rows(entries: Iterable[tuple[int, bytes]]) -> Iterator[PositionedEvent]:
-    """Yields the events that must have an audit row: those that can be decoded, and whose row contains no NUL
+def _events_with_rows(entries: Sequence[tuple[int, bytes]]) -> list[PositionedEvent]:
+    """The events that must have an audit row: those that can be decoded, and whose row contains no NUL
     character, which PostgreSQL refuses."""
+    if not any(_NUL in state for _, state in entries):
+        with suppress(msgspec.DecodeError):
+            return [(position, decode(state)) for position, state in entries]
+    return list(_select_events_with_rows(entries))
+
+
+def _select_events_with_rows(entries: Iterable[tuple[int, bytes]]) -> Iterator[PositionedEvent]:
     for position, state in entries:
         with suppress(msgspec.DecodeError):
             event = decode(state)

@@ -8,6 +8,7 @@ event without these fields concerns the properties of its subject.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def make_rows(events: Sequence[PositionedEvent], properties: PropertiesBySubject
 
 def subject_of(event: DomainEvent) -> str:
     """The id of the object that the event concerns: its `subject_id`, or else its aggregate."""
-    return getattr(event, "subject_id", None) or event.originator_id
+    subject_id: str | None = getattr(event, "subject_id", None) if _has_subject(type(event)) else None
+    return subject_id or event.originator_id
 
 
 def key_of(text: str) -> int:
@@ -72,8 +74,11 @@ def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject
     after = _properties_in(event)
     if after is None:
         after = before
-    properties[subject_key] = after
-    left_ids = [property_id for property_id in before if property_id not in after]
+    if after is before:
+        left_ids = []
+    else:
+        properties[subject_key] = after
+        left_ids = [property_id for property_id in before if property_id not in after]
     actor = event.actor
     return AuditRow(
         position=position,
@@ -88,8 +93,22 @@ def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject
     )
 
 
+@cache  # because the row of every event needs it
+def _has_subject(kind: type[DomainEvent]) -> bool:
+    return "subject_id" in kind.__struct_fields__
+
+
+@cache
+def _names_properties(kind: type[DomainEvent]) -> bool:
+    return kind in project_properties.KINDS or not {"property_id", "property_ids"}.isdisjoint(
+        kind.__struct_fields__
+    )
+
+
 def _properties_in(event: DomainEvent) -> tuple[str, ...] | None:
     """The ids of the properties that the event names; None when it names none."""
+    if not _names_properties(type(event)):
+        return None
     if type(event) in project_properties.KINDS:
         return (event.originator_id,)
     property_id: str | None = getattr(event, "property_id", None)

@@ -43,12 +43,7 @@ ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
-_FOUND = {
-    "now": compose(_sql["found"], ids=sql.SQL(_sql["find_now"])),
-    "past": compose(
-        _sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"]))
-    ),
-}
+_FOUND = compose(_sql["found"], ids=sql.SQL(_sql["find_as_of"]).format(in_force=sql.SQL(_sql["in_force"])))
 NO_RELEVANCE = "The order by relevance needs the parameter q, and cannot be combined with as_of."
 SHOWN_NAMES = _sql["shown_names"]
 PUBLIC = "BD"  # the weights of terms that are not from internal comments
@@ -136,7 +131,8 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
 def build_list(caller: Caller, query: TicketQuery, *, few: int = FEW) -> tuple[LiteralString, dict[str, Any]]:
     """The statement, composed of the fragments above, and its parameters, which contain all client values.
 
-    It returns up to one ticket more than the limit. For `few` see projections/ticket_list_as_of.py.
+    It returns up to one ticket more than the limit. For `few` see projections/ticket_list_as_of.py. Searches
+    of present tickets are composed by projections/found_tickets.py.
     """
     if query.sort == "relevance":
         raise Invalid({"sort": [NO_RELEVANCE]})
@@ -210,7 +206,6 @@ def _statement(names: tuple[str, ...], sort: Sort, order: Order, after: bool, co
     composed = sql.SQL(_sql["list_tickets"]).format(
         columns=columns_of(TicketRow, "t"),
         names=sql.SQL(SHOWN_NAMES),
-        found=sql.SQL(""),
         source=source,
         filters=filters,
         after=sql.SQL(AFTER[sort, order] if after else ""),
@@ -229,7 +224,7 @@ def _statement_as_of(names: tuple[str, ...], shape: Shape, is_auditor: bool) -> 
         shown_names=SHOWN_NAMES,
         kept=not is_auditor,
         by_requester=not _BY_REQUESTER.isdisjoint(names),
-        found=sql.SQL(_FOUND["past"] if "q" in names else ""),
+        found=sql.SQL(_FOUND if "q" in names else ""),
     )
 
 

@@ -150,6 +150,7 @@ def make_gunicorn_options(settings: Settings) -> dict[str, Any]:
         "forwarded_allow_ips": "",  # ignore headers that set the scheme, script name or path
         "forwarder_headers": "",
         "control_socket_disable": True,
+        "http_parser": "python",  # whatever is installed: its refusals are tested
         "worker_tmp_dir": _find_memory_folder(),
     }
 

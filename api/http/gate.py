@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 import falcon
 import structlog
 
-from api.http import admission, cors, idempotency
+from api.http import admission, cors, idempotency, pending_changes
 from api.http.access_notes import Note
 from api.http.context import RequestContext, client_address
 from api.http.errors import Refused, RenderFailure, not_found
@@ -102,6 +102,8 @@ class Gate:
         self._require_disk_space(req, verb)
         if endpoint is not None:
             idempotency.begin(self._pool, self._services.vault, req, resp, endpoint)
+            if endpoint.may_lag and (req.method in ("GET", "HEAD") or resp.complete):
+                pending_changes.wait_for_earlier(req, resp, self._services)
 
     def refuse_address(self, req: falcon.Request, resp: falcon.Response, **params: str) -> NoReturn:
         """Raise Refused with 404. This is also the responder for addresses without a resource."""

@@ -60,6 +60,7 @@ class AuditEvents(Resource):
             " field `times` counts them.",
             roles="admin; managers, for events of their properties",
             scope="audit:read",
+            may_lag=True,
             query=AuditEventsQuery,
             answer=AuditEntry,
             answer_example=examples.AUDIT_EVENTS,

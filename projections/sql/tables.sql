@@ -161,9 +161,9 @@ ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
 -- its category are terms too (`@abc123`, `#plumbing`), so that the index of words also answers these filters. A ticket
 -- with many or long parts has no row.
 -- Counting the matches of a frequent word reads all their rows. So rows are small: the terms are stored apart from them
--- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes them
--- so long. The columns of fixed length come first, because those are read fastest. No index contains the copies of
--- columns that change often, so that updating a copy does not write all terms into the index again (HOT).
+-- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes
+-- them so long. The columns of fixed length come first, because those are read fastest. No index contains the copies
+-- of columns that change often, so that updating a copy does not write all terms into the index again (HOT).
 CREATE TABLE search_documents (
     created_at timestamptz NOT NULL,
     priority_rank smallint NOT NULL,

@@ -1,6 +1,6 @@
 -- name: list_tickets
 -- An empty page is one row with the total and nulls.
-WITH {found} page AS (
+WITH page AS (
     SELECT {columns}
       FROM read.tickets t
      WHERE {filters} {after}

@@ -189,6 +189,8 @@ def test_a_chunked_body_over_the_limit_is_413(site):
         ("page=0", "page"),
         ("per_page=0", "per_page"),
         ("sort=created_at;DROP TABLE read.tickets", "sort"),
+        ("sort=relevance", "sort"),
+        ("sort=relevance&q=leak&as_of=2026-01-15T00:00:00Z", "sort"),
         ("status=open,nope", "status"),
         ("created_after=2023-13-01T00:00:00Z", "created_after"),
         ("q=%00", "q"),

@@ -140,7 +140,7 @@ def test_priorities_are_sorted_by_urgency(site, tickets):
     assert falling[0] == "critical"
 
 
-@pytest.mark.parametrize("sort", ["created_at", "updated_at", "priority"])
+@pytest.mark.parametrize("sort", ["created_at", "updated_at", "priority", "relevance&q=ticket"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("per_page", [1, 7, 24, 100])
 def test_paging_by_cursor_and_by_page_number_give_the_same_order(site, tickets, sort, order, per_page):

@@ -3,82 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import timedelta
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from commands.ticket_opening import open_ticket
-from commands.tickets import NewTicket, delete_ticket, restore_ticket
-from commands.values import ValidValues
-from domain.ticket import Comment, Ticket
-from infrastructure.storage.event_store import EventStore
+from domain.ticket import Comment
 from infrastructure.storage.postgres import connect, make_pool, migrate
 from projections.project_search import MOST_PARTS, MOST_WORDS
 from projections.rebuild import rebuild
-from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema
-from projections.ticket_query import TicketQuery
-from projections.tickets import list_tickets
 from projections.verification import verify
-from tests.support.arrange import change_ticket, comment_on_ticket, register_property
 from tests.support.postgres import drop_database
+from tests.support.searching import ADMIN, Tickets
 from tests.support.vault import VAULT
-from tests.unit.builders import NOON, caller, context
+from tests.unit.builders import NOON, caller
 
-ADMIN, GUEST = caller("admin"), caller("guest", user_id="guest", reach=("p1",))
+GUEST = caller("guest", user_id="guest", reach=("p1",))
 LONG_TEXT = "and so on " * (MOST_WORDS // 3 + 1)
-
-
-class Tickets:
-    """Opens and changes tickets, one second after another, and searches them."""
-
-    def __init__(self, dsn, pool):
-        self._dsn = dsn
-        self._pool = pool
-        self.store = EventStore(pool, VAULT)
-        self._at = NOON
-        register_property(self.store, "p1", context(ADMIN))
-
-    def open(self, title, description="", *, by=ADMIN):
-        values = NewTicket(title=title, description=description, property_id="p1")
-        return open_ticket(self.store, ValidValues(values), self._next(by)).id
-
-    def change(self, ticket_id, **changes):
-        change_ticket(self.store, ticket_id, self._next(), **changes)
-
-    def comment(self, ticket_id, text, visibility="public"):
-        return comment_on_ticket(self.store, ticket_id, self._next(), text=text, visibility=visibility)
-
-    def alter(self, ticket_id, change):
-        ticket = self.store.load(Ticket, ticket_id)
-        change(ticket, self._next())
-        self.store.save(ticket)
-
-    def delete(self, ticket_id):
-        delete_ticket(self.store, ticket_id, self._next())
-
-    def restore(self, ticket_id):
-        restore_ticket(self.store, ticket_id, self._next())
-
-    @property
-    def now(self):
-        return self._at
-
-    def search(self, q, by=ADMIN, **others):
-        """The ids of the tickets found, oldest first."""
-        with connect_projector(self._dsn) as conn:
-            while catch_up(conn, VAULT, 7):
-                pass
-        page = list_tickets(self._pool, by, TicketQuery(q=q, order="asc", limit=100, **others))
-        assert page.total == len(page.items)
-        return [ticket.id for ticket in page.items]
-
-    def _next(self, by=ADMIN):
-        self._at += timedelta(seconds=1)
-        return context(by, at=self._at)
 
 
 @pytest.fixture
@@ -142,6 +85,23 @@ def test_a_search_as_of_a_time_considers_the_texts_of_that_time(tickets, ticket)
     assert tickets.search("boiler again okapi -zebra -quokka") == [ticket]
     assert tickets.search("zebra") == tickets.search("quokka") == []
     assert tickets.search("quokka", as_of=NOON) == tickets.search("-quokka", as_of=NOON) == []
+
+
+def test_relevance_puts_words_of_the_title_first_and_ignores_comments_that_a_guest_cannot_read(tickets):
+    plain = tickets.open("window", "the boiler and more", by=GUEST)
+    often = tickets.open("window", "boiler by boiler", by=GUEST)
+    title = tickets.open("boiler", by=GUEST)
+    long = tickets.open("window boiler", LONG_TEXT, by=GUEST)
+    internal = tickets.open("window", "boiler and so", by=GUEST)
+    tickets.comment(internal, "boiler boiler", "internal")
+
+    def ranked(by):
+        return tickets.search("boiler", by, sort="relevance", order="desc")
+
+    assert [title, internal, often, plain] == [ticket for ticket in ranked(ADMIN) if ticket != long]
+    assert [title, often, internal, plain] == [ticket for ticket in ranked(GUEST) if ticket != long]
+    assert tickets.search("boiler", sort="relevance") == ranked(ADMIN)[::-1]
+    assert ranked(ADMIN).index(long) < ranked(ADMIN).index(often)
 
 
 def test_a_deleted_ticket_is_found_after_it_was_restored(tickets, ticket):

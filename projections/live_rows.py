@@ -102,19 +102,23 @@ class AuditCheck:
         expected = project_audit.make_rows(events, properties)
         live = _fetch(AuditRow, self._conn, "select_audit_events", {"after": after, "last": last})
         wrong = self._compare(expected, live)
-        subjects = {position: project_audit.subject_of(event) for position, event in events if wrong}
+        subjects = {
+            position: project_audit.key_of(project_audit.subject_of(event))
+            for position, event in events
+            if wrong
+        }
         for position in wrong:
             if position in subjects:
                 self._corrected[subjects[position]] = ()
             else:
                 self._invalid.append(position)
-        for subject_id in self._corrected:
-            self._corrected[subject_id] = properties.get(subject_id, ())
+        for subject_key in self._corrected:
+            self._corrected[subject_key] = properties.get(subject_key, ())
 
     def _read_properties(self, after: int, events: list[PositionedEvent]) -> PropertiesBySubject:
-        ids = project_audit.known_subjects(events)
-        parameters = {"ids": ids, "last": after, "invalid": self._invalid}
-        found = self._conn.execute(_sql["select_subjects"], parameters) if ids else None
+        keys = project_audit.known_subjects(events)
+        parameters = {"keys": keys, "last": after, "invalid": self._invalid}
+        found = self._conn.execute(_sql["select_subjects"], parameters) if keys else None
         return project_audit.read_properties(found) | self._corrected
 
     def _compare(self, expected: Sequence[AuditRow], live: Sequence[AuditRow]) -> list[int]:
@@ -164,11 +168,15 @@ def _audit_key(row: AuditRow) -> Key:
 def _unequal(
     expected: Sequence[R], live: Sequence[R], key_of: Callable[[R], Key]
 ) -> Iterator[tuple[Key, R | None, R | None]]:
-    """The key of each row that differs or exists on one side only, with the live and the expected row."""
+    """The key of each row that differs or exists on one side only, with the live and the expected row. A
+    second live row with a key is one that should not be there."""
     if expected == live:
         return
     expected_rows = {key_of(row): row for row in expected}
-    live_rows = {key_of(row): row for row in live}
+    live_rows: dict[Key, R] = {}
+    for row in live:
+        if live_rows.setdefault(key_of(row), row) is not row:
+            yield key_of(row), row, None
     for key in sorted(expected_rows.keys() | live_rows.keys()):
         if expected_rows.get(key) != live_rows.get(key):
             yield key, live_rows.get(key), expected_rows.get(key)

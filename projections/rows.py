@@ -178,17 +178,18 @@ class AttachmentRow(msgspec.Struct, frozen=True):
 
 
 class AuditRow(msgspec.Struct, frozen=True):
-    """An event as auditors search for it. `left_ids`: the `property_ids` that its subject has left."""
+    """An event as auditors search for it. The keys are hashes of ids. `left_ids`: the `property_ids` that its
+    subject has left; both are separated by spaces."""
 
     position: int
     occurred_at: datetime
     action: str
     actor_id: str
     key_id: str | None
-    subject_id: str
-    property_ids: list[str]
-    left_ids: list[str] | None
-    request_id: str
+    subject_key: int
+    property_ids: str
+    left_ids: str | None
+    request_key: int
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {

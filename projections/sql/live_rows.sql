@@ -29,11 +29,11 @@ SELECT {audit_events}
 
 -- name: select_subjects
 -- The properties each subject belonged to after its last event up to that position.
-SELECT s.id, a.property_ids, a.left_ids
-  FROM unnest(%(ids)s::text[]) AS s (id)
+SELECT s.key, a.property_ids, a.left_ids
+  FROM unnest(%(keys)s::bigint[]) AS s (key)
  CROSS JOIN LATERAL (SELECT property_ids, left_ids
                        FROM read.audit_events
-                      WHERE subject_id = s.id AND position <= %(last)s
+                      WHERE subject_key = s.key AND position <= %(last)s
                         AND position <> ALL (%(invalid)s::bigint[])
                       ORDER BY position DESC
                       LIMIT 1) a;

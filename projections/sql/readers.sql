@@ -34,5 +34,5 @@ CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
     action text_bloom_ops (n_distinct_per_range = 64),
     actor_id text_bloom_ops (n_distinct_per_range = 500),
     key_id text_bloom_ops (n_distinct_per_range = 500),
-    request_id text_bloom_ops (n_distinct_per_range = 2000)
+    request_key int8_bloom_ops (n_distinct_per_range = 2000)
 ) WITH (pages_per_range = 32, autosummarize = on);

@@ -179,18 +179,19 @@ ALTER TABLE search_documents
     ALTER COLUMN search SET STATISTICS 0, ALTER COLUMN padding SET STATISTICS 0;
 CREATE AGGREGATE joined (tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 
--- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_id`
--- is what the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those
--- that the subject has left by this event; `left_ids` are only the latter.
+-- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_key`
+-- and `request_key` are hashes of ids that the event has in the log (projections/project_audit.py); the subject is what
+-- the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those that the
+-- subject has left by this event; `left_ids` are only the latter. Both are separated by spaces.
 CREATE TABLE audit_events (
     position bigint PRIMARY KEY,
     occurred_at timestamptz NOT NULL,
+    subject_key bigint NOT NULL,
+    request_key bigint NOT NULL,
     action text NOT NULL,
     actor_id text NOT NULL,
+    property_ids text NOT NULL,
     key_id text,
-    subject_id text NOT NULL,
-    property_ids text[] NOT NULL,
-    left_ids text[],
-    request_id text NOT NULL
+    left_ids text
 );
-CREATE INDEX audit_events_subject_id_idx ON audit_events (subject_id, position);
+CREATE INDEX audit_events_subject_key_idx ON audit_events (subject_key, position);

@@ -28,6 +28,7 @@ from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
 from projections.folding import CannotProject, kinds_of
+from projections.project_counts import TicketCounts
 from projections.project_past_tickets import PastTickets
 from projections.project_search import SearchChanges
 
@@ -105,21 +106,30 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
     with conn.pipeline(), conn.transaction():
-        blocked_ids = _claim(conn, batch, wait=wait)
-        past = project_entries(conn, vault, batch.entries, blocked_ids=blocked_ids, history=history)
+        blocked_ids, counted = _claim(conn, batch, wait=wait)
+        past = project_entries(
+            conn, vault, batch.entries, blocked_ids=blocked_ids, history=history, counted=counted
+        )
         blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
         _park(conn, blocked, "waits behind an earlier event of the same aggregate")
     return past
 
 
 def project_entries(
-    conn: Connection, vault: Vault, entries: Sequence[Entry], *, blocked_ids: Set[str], history: bool
+    conn: Connection,
+    vault: Vault,
+    entries: Sequence[Entry],
+    *,
+    blocked_ids: Set[str],
+    history: bool,
+    counted: bool,
 ) -> PastTickets:
     """Project the entries in the caller's transaction, which holds the lock of the position.
 
-    Entries of aggregates in `blocked_ids` only get their audit rows.
+    Entries of aggregates in `blocked_ids` only get their audit rows. With `counted` the table `ticket_counts`
+    is kept up to date.
     """
-    past, search = PastTickets(), SearchChanges()
+    past, counts, search = PastTickets(), TicketCounts(), SearchChanges()
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
     events = [
@@ -128,7 +138,9 @@ def project_entries(
         if entry.aggregate_id not in blocked_ids
     ]
     for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-        _project_run(conn, list(run), past, search)
+        _project_run(conn, list(run), past, counts, search)
+    if counted:
+        counts.write(conn)
     past.write_texts(conn)
     search.put_past_texts(past.texts)
     search.write(conn)
@@ -148,10 +160,10 @@ def _decode(entry: Entry) -> DomainEvent:
         ) from error
 
 
-def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
+def _claim(conn: Connection, batch: Batch, *, wait: bool) -> tuple[set[str], bool]:
     """Move the position to the end of the batch, and lock it until the transaction ends.
 
-    Returns the ids of the batch's aggregates that have parked events.
+    Returns the ids of the batch's aggregates that have parked events, and whether `ticket_counts` is filled.
     """
     parameters = {
         "from": batch.position,
@@ -161,8 +173,8 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
     row = conn.execute(sql["claim_batch" if wait else "claim_batch_unless_locked"], parameters).fetchone()
     if row is None:
         raise Overtaken
-    parked_ids, _ = row
-    return set(parked_ids)
+    parked_ids, counted, _ = row
+    return set(parked_ids), counted
 
 
 def _is_rename(event: DomainEvent) -> bool:
@@ -170,7 +182,11 @@ def _is_rename(event: DomainEvent) -> bool:
 
 
 def _project_run(
-    conn: Connection, events: Sequence[DomainEvent], past: PastTickets, search: SearchChanges
+    conn: Connection,
+    events: Sequence[DomainEvent],
+    past: PastTickets,
+    counts: TicketCounts,
+    search: SearchChanges,
 ) -> None:
     """Project events that all change a name, or none of them.
 
@@ -191,7 +207,7 @@ def _project_run(
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows, past, search)
+        project_tickets.project(conn, tickets, ticket_rows, past, counts, search)
 
 
 def _audit_if_decodable(conn: Connection, batch: Batch) -> None:

@@ -67,7 +67,7 @@ def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry]) 
     """
     with conn.transaction():
         conn.execute(_sql["delete_parked"], {"positions": [entry.position for entry in entries]})
-        project_entries(conn, vault, entries, blocked_ids=frozenset(), history=True)
+        project_entries(conn, vault, entries, blocked_ids=frozenset(), history=True, counted=True)
         conn.execute(_sql["mark_names_changed"], {"ids": list({entry.aggregate_id for entry in entries})})
     return True
 

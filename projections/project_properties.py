@@ -12,17 +12,14 @@ from domain.aggregate import DomainEvent
 from domain.property import Address, Property, PropertyEvent, PropertyRenamed, UnitAdded
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, fold, ids_with_rows, kinds_of, write_rows
-from projections.rows import PropertyRow, UnitRow, assignments, columns, columns_of, compose, shared_values
+from projections.rows import PropertyRow, UnitRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(PropertyEvent)
-_COUNTED = "active_tickets_count"  # project_tickets.py changes it
-_STORED = tuple(name for name in PropertyRow.__struct_fields__ if name != _COUNTED)
-_CHANGES = tuple(name for name in _STORED if name not in {"id", "created_at"})
+_CHANGES = tuple(name for name in PropertyRow.__struct_fields__ if name not in {"id", "created_at"})
 _sql = {
     name: compose(
         statement,
         columns=columns_of(PropertyRow),
-        stored=columns(_STORED),
         changes=assignments(_CHANGES, "excluded"),
         units=columns_of(UnitRow),
     )

@@ -1,12 +1,11 @@
-"""Fills the tables `tickets`, `comments` and `attachments`, and counts the active tickets of properties.
+"""Fills the tables `tickets`, `comments` and `attachments`.
 
-projections/project_past_tickets.py fills the tables of earlier versions, projections/project_search.py those
-of the search.
+projections/project_past_tickets.py fills the tables of earlier versions, projections/project_counts.py the
+table of totals, and projections/project_search.py those of the search.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from domain.ticket import (
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, ids_with_rows, kinds_of, write_rows
 from projections.project_comments import project_comments
+from projections.project_counts import TicketCounts, counted_values
 from projections.project_past_tickets import PRIORITY_RANK, PastTickets
 from projections.project_search import SearchChanges
 from projections.rows import (
@@ -69,24 +69,23 @@ def project(
     events: Sequence[DomainEvent],
     existing: Cursor | None,
     past: PastTickets,
+    counts: TicketCounts,
     search: SearchChanges,
 ) -> None:
-    """Write the state of the tickets after the events. Adds their earlier states to `past`, and the texts to
-    search for to `search`.
+    """Write the state of the tickets after the events. Adds their earlier states to `past`, their changes to
+    `counts`, and the texts to search for to `search`.
 
     The statements look up names, so properties and users must be written first.
     """
     known = _read_tickets(existing)
-    active: Counter[str] = Counter()
-    for ticket in known.values():
-        active[ticket.property_id] -= _is_active(ticket)
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
+        before = counted_values(known.get(key))
         ticket = past.advance(known.get(key), changes)
-        active[ticket.property_id] += _is_active(ticket)
+        counts.change(before, counted_values(ticket))
         (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:
             search.put_texts(ticket, is_new=True)
@@ -98,17 +97,12 @@ def project(
     write_rows(conn, _sql["update_texts"], texts)
     project_comments(conn, events, search)
     _project_attachments(conn, events)
-    _count_active(conn, active)
 
 
 def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
     """The stored tickets by id, with the columns of select_tickets: no comments or attachments, few texts."""
     tickets = (Ticket(**dict(zip((*_KEPT, *_TEXTS), row, strict=True))) for row in existing or ())
     return {ticket.id: ticket for ticket in tickets}
-
-
-def _is_active(ticket: Ticket) -> bool:
-    return ticket.status != "closed" and not ticket.is_deleted
 
 
 def _ticket_values(ticket: Ticket) -> dict[str, Any]:
@@ -141,10 +135,3 @@ def _attachment_row(event: TicketFileAttached) -> AttachmentRow:
         created_at=event.occurred_at,
         **shared_values(event, AttachmentRow),
     )
-
-
-def _count_active(conn: Connection, active: Counter[str]) -> None:
-    changes = {property_id: change for property_id, change in active.items() if change}
-    if changes:
-        arrays = {"property_ids": list(changes), "changes": list(changes.values())}
-        conn.execute(_sql["count_active_tickets"], arrays)

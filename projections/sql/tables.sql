@@ -4,7 +4,8 @@
 -- readers.sql has the others.
 CREATE TABLE projector_position (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    has_counts boolean NOT NULL DEFAULT false    -- whether ticket_counts is filled, and must be kept up to date
 );
 INSERT INTO projector_position (position) VALUES (0);
 
@@ -27,7 +28,6 @@ CREATE TABLE properties (
     zip text NOT NULL,
     country text NOT NULL,
     units_count integer NOT NULL,
-    active_tickets_count integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
@@ -89,6 +89,17 @@ ALTER TABLE tickets ALTER COLUMN requester_name SET STATISTICS 0,
 CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
 CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
+
+-- How many tickets that are not deleted there are (projections/project_counts.py). '*' as a property, assignee or
+-- category counts all of them, '' as an assignee the unassigned tickets. `tickets` has a number for each pair of status
+-- and priority. Its rows are filled with the indexes of readers, and their size never changes.
+CREATE TABLE ticket_counts (
+    property_id text NOT NULL,
+    assignee_id text NOT NULL,
+    category text NOT NULL,
+    tickets integer[] NOT NULL,
+    PRIMARY KEY (property_id, assignee_id, category)
+) WITH (fillfactor = 70);
 
 -- The past states of tickets, each from `updated_at` (included) until `ended_at` (excluded). The present state is only
 -- in `tickets`. A state that was replaced at the same time has no row.

@@ -15,7 +15,8 @@ from domain.ticket import Ticket
 from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
-from projections.ticket_query import TicketQuery, build_list, sort_key
+from projections.ticket_filters import TicketQuery
+from projections.ticket_query import build_list, sort_key
 from projections.views import (
     AttachmentView,
     CommentView,

@@ -20,7 +20,7 @@ from projections.project_search import MOST_PARTS, MOST_WORDS
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema
-from projections.ticket_query import TicketQuery
+from projections.ticket_filters import TicketQuery
 from projections.tickets import list_tickets
 from projections.verification import verify
 from tests.support.arrange import change_ticket, comment_on_ticket, register_property

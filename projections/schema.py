@@ -20,7 +20,8 @@ def counted_tickets(*table: str) -> sql.Composed:
     return sql.SQL(_counting["count_tickets"]).format(tickets=sql.Identifier(*table))
 
 
-def _fill_counts() -> str:
+def fill_counts() -> str:
+    """The statements that fill the empty table `ticket_counts` of the schema in search_path."""
     filling = sql.SQL(_counting["fill_counts"]).format(
         columns=columns_of(TicketCountRow), counted=counted_tickets("tickets")
     )
@@ -31,7 +32,7 @@ LIVE = "read"  # read by the API
 COPY = "read_next"  # filled by a rebuild
 
 _TABLES = (_SQL / "tables.sql").read_text()
-_FOR_READERS = (_SQL / "readers.sql").read_text() + _fill_counts()
+_FOR_READERS = (_SQL / "readers.sql").read_text() + fill_counts()
 # The tables also depend on how a text is split into terms.
 _RULES = "".join(
     (Path(__file__).parent / name).read_text() for name in ("search_terms.py", "project_search.py")

@@ -194,6 +194,8 @@ def select(caller: Caller, query: TicketQuery) -> Selection:
         tests["ranks"] = sorted({PRIORITY_RANK[priority] for priority in given["priority"]})
     if "status" in given:
         tests["statuses"] = _in_order(given["status"])
+    elif "inactive_not_closed" in given:
+        tests["statuses"] = [status for status in STATUSES if status != "closed"]
     tests |= {name: value for name, value in given.items() if name in TESTS and name not in tests}
     return Selection(tests, tests.get("statuses", list(STATUSES)))
 

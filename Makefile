@@ -32,7 +32,7 @@ format: $(VENV)/.installed-lint ## Sort imports and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-test ## Compare performance with the library's defaults and bare handlers
+bench: $(VENV)/.installed-test $(VENV)/.installed-bench ## Measure: peers, limits, growth (ARGS chooses parts; benchmarks/README.md)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(VENV)/.installed-test ## Run the tests marked `faults` with their full counts
@@ -40,7 +40,7 @@ faults: $(VENV)/.installed-test ## Run the tests marked `faults` with their full
 
 pins: ## Rewrite constraints.txt with the newest versions that setup.cfg allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[test,lint]'
+	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[test,bench,lint]'
 	@{ grep '^#' constraints.txt; build/pins/bin/python -m pip freeze --exclude modern-management-ticketing; } \
 	  > build/constraints.txt && mv build/constraints.txt constraints.txt
 

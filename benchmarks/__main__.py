@@ -1,24 +1,47 @@
-"""`make bench`: compares two or more implementations in each part, in one run, on a durable server. See
-README.md."""
+"""`make bench`: measures this system on a durable server. README.md says what each part measures, and how."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import audit, comparison, event_log, http_requests, long_tickets, relay, webhooks
-from benchmarks.comparison import Comparison
-from infrastructure.storage.embedded import EmbeddedServer, start_embedded
-from infrastructure.storage.postgres import connect, migrate
-from projections.schema import create_read_schema
+from benchmarks import (
+    audit,
+    bad_load,
+    costs,
+    event_log,
+    growth,
+    http_requests,
+    long_tickets,
+    memory,
+    peers,
+    relay,
+    renames,
+    report,
+    webhooks,
+)
+from benchmarks.bench import RESULTS, Bench, Options
+from benchmarks.comparison import Comparison, as_report
+from benchmarks.report import Report
+from infrastructure.storage.embedded import start_embedded
 from tests.support.kafka_server import KafkaUnavailable
 
-HOME = Path(".ticketing") / "bench"
-PARTS = {
+Measure = Callable[[str, int, int, float], list[Comparison]]
+
+
+def _compare(measure: Measure, bench: Bench) -> Report:
+    """Measure on an empty database of the function's name."""
+    options = bench.options
+    dsn = bench.create_database(f"bench_{measure.__name__}")
+    comparisons = measure(dsn, options.clients, options.rounds, options.seconds)
+    return as_report(comparisons, clients=options.clients)
+
+
+LIMITS: dict[str, Measure] = {
     "append": event_log.compare_append,
     "load": event_log.compare_load,
     "requests": http_requests.compare_requests,
@@ -26,63 +49,68 @@ PARTS = {
     "relay": relay.compare_relay,
     "verify": audit.compare_verify,
     "export": audit.compare_export,
+}
+OTHERS: dict[str, Measure] = {
     "webhooks": webhooks.measure_webhooks,
     "webhook_latency": webhooks.measure_latency,
 }
+PARTS: dict[str, Callable[[Bench], Report]] = {
+    "peers": peers.compare_peers,
+    "growth": growth.measure_growth,
+    "costs": costs.measure_costs,
+    "memory": memory.measure_memory,
+    "bad_load": bad_load.measure_bad_load,
+    "renames": renames.measure_renames,
+    **{name: partial(_compare, measure) for name, measure in (LIMITS | OTHERS).items()},
+}
+GROUPS = {"limits": tuple(LIMITS)}
+BY_DEFAULT = ("peers", "limits", "growth")
 
 
 def main() -> None:
-    options = _parse_options()
+    parts, options = _parse_options()
     console = Console()
-    server = start_embedded((HOME / "postgres").resolve())
+    server = start_embedded(options.postgres.resolve())
     try:
-        comparisons: list[Comparison] = []
-        for part in options.parts:
-            dsn = _create_database(server, f"bench_{part}")
-            with console.status(f"{part}: {options.rounds} rounds of {options.seconds:g} s for each side"):
+        for part in parts:
+            bench = Bench(server, options, console)
+            with console.status(f"{part} is measured"):
                 try:
-                    comparisons += PARTS[part](dsn, options.clients, options.rounds, options.seconds)
+                    measured = PARTS[part](bench)
                 except KafkaUnavailable as reason:
                     console.print(f"{part} was skipped: {reason}")
+                    continue
+            report.show(console, measured)
+            report.write(RESULTS, part, measured, seconds=options.seconds)
+            report.draw_plots(RESULTS, part, measured.plots)
     finally:
         server.stop()
-    comparison.show(console, comparisons, clients=options.clients)
-    comparison.write(
-        HOME / "results.json",
-        comparisons,
-        commit=_describe_commit(),
-        cpus=os.cpu_count(),
-        clients=options.clients,
-        seconds=options.seconds,
-    )
-    console.print(f"The figures of every round: {HOME / 'results.json'}")
+    console.print(f"The figures of every round: {RESULTS}")
 
 
-def _parse_options() -> argparse.Namespace:
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
+def _parse_options() -> tuple[list[str], Options]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="the parts to measure; all by default")
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="duration of each side in each round")
-    options = parser.parse_args()
-    options.parts = options.parts or list(PARTS)
-    return options
-
-
-def _create_database(server: EmbeddedServer, name: str) -> str:
-    with connect(server.dsn("postgres"), application="benchmarks") as conn:
-        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    dsn = server.dsn(name)
-    event_log.require_durable(dsn)
-    migrate(dsn)
-    with connect(dsn, application="benchmarks") as conn:
-        create_read_schema(conn)
-    return dsn
-
-
-def _describe_commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return done.stdout.strip()
+    known = [*PARTS, *GROUPS]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"the parts to measure: {', '.join(known)}")
+    defaults = Options()
+    parser.add_argument("--clients", type=int, default=defaults.clients)
+    parser.add_argument("--rounds", type=int, default=defaults.rounds)
+    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each side in each round")
+    parser.add_argument("--sizes", type=_sizes, default=defaults.sizes, help="tickets: growth; 10000,1000000")
+    parser.add_argument("--tickets", type=int, default=defaults.tickets, help="of the property: renames")
+    parser.add_argument("--requests", type=int, default=defaults.requests, help="memory; up to 1000000")
+    parser.add_argument(
+        "--postgres", type=Path, default=defaults.postgres, help="data directory of the server"
+    )
+    found = vars(parser.parse_args())
+    chosen = found.pop("parts") or BY_DEFAULT
+    if unknown := sorted(set(chosen) - set(known)):
+        parser.error(f"unknown: {', '.join(unknown)}. The parts are {', '.join(known)}.")
+    return [name for one in chosen for name in GROUPS.get(one, (one,))], Options(**found)
 
 
 if __name__ == "__main__":

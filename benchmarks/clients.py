@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 
 Operation = Callable[[], object]
 Operations = dict[str, Operation]
@@ -17,6 +17,13 @@ Prepare = Callable[..., Operations]  # prepare(client_number, *arguments), calle
 START_SECONDS = 60
 STOP_SECONDS = 10
 WARM_UP_SECONDS = 0.3
+
+
+class Measured(NamedTuple):
+    """Operations per second, and the number of operations with those of the warm-up."""
+
+    rate: float
+    count: int
 
 
 class Clients:
@@ -51,14 +58,17 @@ class Clients:
 
     def measure_rate(self, operation: str, seconds: float) -> float:
         """Return the operations per second of all clients together, after a short warm-up."""
+        return self.measure(operation, seconds).rate
+
+    def measure(self, operation: str, seconds: float) -> Measured:
+        """Repeat the operation in all clients. The operations of the warm-up are counted but not timed."""
         for pipe in self._pipes:
             pipe.send((operation, seconds))
-        total = 0.0
-        for answer in [pipe.recv() for pipe in self._pipes]:
+        answers = [pipe.recv() for pipe in self._pipes]
+        for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-            total += answer
-        return total
+        return Measured(sum(rate for rate, _ in answers), sum(count for _, count in answers))
 
 
 def _serve(
@@ -69,19 +79,19 @@ def _serve(
         name, seconds = order
         barrier.wait(START_SECONDS)
         try:
-            _repeat(operations[name], WARM_UP_SECONDS)
+            warm_up = _repeat(operations[name], WARM_UP_SECONDS)
             barrier.wait(START_SECONDS)
-            pipe.send(_repeat(operations[name], seconds))
+            timed = _repeat(operations[name], seconds)
+            pipe.send((timed.rate, warm_up.count + timed.count))
         except Exception as error:
             barrier.abort()
             pipe.send(error)
 
 
-def _repeat(operation: Operation, seconds: float) -> float:
-    """Return the operations per second."""
+def _repeat(operation: Operation, seconds: float) -> Measured:
     started = time.perf_counter()
     count = 0
     while (elapsed := time.perf_counter() - started) < seconds:
         operation()
         count += 1
-    return count / elapsed
+    return Measured(count / elapsed, count)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import statistics
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
+
+from benchmarks.report import Plot, Report, Table
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,47 +66,48 @@ def compare(
     ]
 
 
-def show(console: Console, comparisons: Sequence[Comparison], *, clients: int) -> None:
-    table = Table(title=f"Operations per second, {clients} clients, medians of interleaved rounds")
-    table.add_column("operation")
-    table.add_column("side")
-    for column in ("ops/s", "baseline ops/s", "ratio", "lowest", "highest", "target"):
-        table.add_column(column, justify="right")
-    for comparison in comparisons:
-        target = comparison.target
-        is_missed = target is not None and comparison.ratio < target
-        table.add_row(
-            comparison.name,
-            f"{comparison.contender} / {comparison.baseline}",
-            _format_rate(comparison),
-            f"{statistics.median(comparison.baseline_rates):,.0f}",
-            f"[{'red' if is_missed else 'green'}]{comparison.ratio:.2f}",
-            f"{min(comparison.ratios):.2f}",
-            f"{max(comparison.ratios):.2f}",
-            "" if target is None else f"{target:g}",
-        )
-    console.print(table)
+def as_report(
+    comparisons: Sequence[Comparison], *, clients: int, notes: Sequence[str] = (), **figures: Any
+) -> Report:
+    """The table of the comparisons, a plot of their ratios, and the rates of every round."""
+    title = f"Operations per second, {clients} clients, medians of interleaved rounds"
+    columns = ("operation", "sides", "ops/s", "baseline ops/s", "ratio", "lowest", "highest", "target")
+    rows = [_row(one) for one in comparisons]
+    names = [f"{one.name}: {one.contender}" for one in comparisons]
+    ratios = {"median of the ratios": [one.ratio for one in comparisons]}
+    return Report(
+        tables=[Table(title, columns, rows)] if comparisons else [],
+        notes=notes,
+        figures={"clients": clients, **figures, "comparisons": [_figures(one) for one in comparisons]},
+        plots=[Plot(title="Ratio to the baseline", unit="ratio", labels=names, values=ratios)]
+        if comparisons
+        else [],
+    )
 
 
-def _format_rate(comparison: Comparison) -> str:
-    rate, minimum = statistics.median(comparison.contender_rates), comparison.min_rate
-    if minimum is None:
-        return f"{rate:,.0f}"
-    return f"[{'red' if rate < minimum else 'green'}]{rate:,.0f} (>= {minimum:,.0f})"
+def judge(ratios: Sequence[float], target: float) -> str:
+    """Whether every round reaches the target ("reached") or none does ("missed"). Otherwise "undecided": the
+    rounds vary too much for a verdict, mostly because of other load."""
+    if min(ratios) >= target:
+        return "reached"
+    return "missed" if max(ratios) < target else "undecided"
 
 
-def write(path: Path, comparisons: Sequence[Comparison], **conditions: Any) -> None:
-    """Write the rates of every round as JSON, with the conditions of the run."""
-    results = [
-        {**msgspec.to_builtins(comparison), "ratio": comparison.ratio, "ratios": comparison.ratios}
-        for comparison in comparisons
+def _row(one: Comparison) -> list[str]:
+    rate = statistics.median(one.contender_rates)
+    slow = one.min_rate is not None and rate < one.min_rate
+    minimum = f" (>= {one.min_rate:,.0f}{', missed' if slow else ''})" if one.min_rate is not None else ""
+    return [
+        one.name,
+        f"{one.contender} / {one.baseline}",
+        f"{rate:,.0f}{minimum}",
+        f"{statistics.median(one.baseline_rates):,.0f}",
+        f"{one.ratio:.2f}",
+        f"{min(one.ratios):.2f}",
+        f"{max(one.ratios):.2f}",
+        "" if one.target is None else f"{one.target:g}, {judge(one.ratios, one.target)}",
     ]
-    document = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": platform.platform(),
-        "python": platform.python_version(),
-        **conditions,
-        "comparisons": results,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _figures(one: Comparison) -> dict[str, Any]:
+    return {**msgspec.to_builtins(one), "ratio": one.ratio, "ratios": one.ratios}

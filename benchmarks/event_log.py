@@ -51,15 +51,6 @@ def compare_load(dsn: str, clients: int, rounds: int, seconds: float) -> list[Co
         )
 
 
-def require_durable(dsn: str) -> None:
-    """Exit if the server may lose acknowledged commits."""
-    with connect(dsn, application="benchmarks") as conn:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            row = conn.execute(f"SHOW {setting}").fetchone()
-            if row is None or row[0] != "on":
-                raise SystemExit(f"{setting} is {row and row[0]}. Set it to on to measure durable commits.")
-
-
 def _make_measure(running: Clients, seconds: float, operations: dict[str, str]) -> Callable[[str], float]:
     return lambda side: running.measure_rate(operations[side], seconds)
 

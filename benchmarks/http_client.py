@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 30
@@ -12,19 +13,24 @@ _LENGTH = b"\r\ncontent-length:"
 
 
 class UnexpectedAnswer(Exception):
-    """The answer has another status than the benchmark expects."""
+    """The answer has another status than the benchmark expects. `status` is 0 if there is no answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class HttpClient:
     """A client with one persistent connection."""
 
-    def __init__(self, base_url: str, key: str = "") -> None:
+    def __init__(self, base_url: str, key: str = "", headers: Mapping[str, str] | None = None) -> None:
         address = urlsplit(base_url)
         self._socket = socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._head = f"Host: {address.netloc}\r\nAccept: application/json\r\n"
         if key:
             self._head += f"Authorization: Bearer {key}\r\n"
+        self._head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
 
     def request(self, method: str, path: str, body: object = None, *, expect: int = 200) -> bytes:
         """Send one request and return the body of the answer. Raises UnexpectedAnswer for another status."""
@@ -35,7 +41,7 @@ class HttpClient:
         self._socket.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
         status, answer = self._read()
         if status != expect:
-            raise UnexpectedAnswer(f"{method} {path}: {status} {answer[:500]!r}")
+            raise UnexpectedAnswer(f"{method} {path}: {status} {answer[:500]!r}", status)
         return answer
 
     def _read(self) -> tuple[int, bytes]:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 from rich.console import Console
 
 from benchmarks.comparison import Comparison
+from benchmarks.deliveries import measure_deliveries, register
 from benchmarks.http_client import HttpClient
+from benchmarks.receivers import Receiver, running_receiver
 from benchmarks.tickets import FIELDS, benchmark_context
-from commands.values import ValidValues
-from commands.webhooks import NewWebhook, register_webhook
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.storage.event_store import EventStore
@@ -30,39 +26,18 @@ from tests.support.commands import TICKETING, environment
 from tests.support.vault import VAULT
 
 ENDPOINTS = 20
-BACKLOG = 400  # events, each for every endpoint
 EVENTS, EVENTS_PER_SECOND = 200, 10.0
 POSTS_SECONDS, POSTS_PER_SECOND = 10.0, 100.0
-WAIT_SECONDS = 120.0
-
-
-class Arrival(NamedTuple):
-    path: str
-    ticket_id: str
-    at: float  # time.monotonic, the same clock in all processes
-
-
-class _Data(msgspec.Struct):
-    id: str
-
-
-class _Payload(msgspec.Struct):
-    data: _Data
-
-
-_decode = msgspec.json.Decoder(_Payload).decode
 
 
 def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
     """Print rates and latencies. There is no comparison, because a dispatcher has no plain baseline."""
     console = Console()
-    with make_pool(dsn, application="benchmarks", max_size=4) as pool, _running_receiver() as receiver:
+    measure_deliveries(dsn, clients, rounds, console)
+    with make_pool(dsn, application="benchmarks", max_size=4) as pool, running_receiver() as receiver:
         store = EventStore(pool, VAULT)
         for number in range(ENDPOINTS):
-            _register(store, receiver.url(f"/{number}"))
-        console.print(
-            f"deliveries: {_measure_backlog_rate(dsn, store, receiver):,.0f}/s to {ENDPOINTS} receivers"
-        )
+            register(store, receiver.url(f"/{number}"))
         healthy = _measure_p99(dsn, store, receiver)
         receiver.hang("/0")
         hanging = _measure_p99(dsn, store, receiver)
@@ -98,15 +73,6 @@ def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: 
     return _percentiles([arrivals[ticket_id] - at for ticket_id, at in sent.items()])
 
 
-def _measure_backlog_rate(dsn: str, store: EventStore, receiver: Receiver) -> float:
-    ids = {_open_ticket(store).id for _ in range(BACKLOG)}
-    with _running_dispatcher(dsn):
-        for number in range(ENDPOINTS):
-            receiver.wait_for(f"/{number}", ids)
-        arrivals = [arrival.at for arrival in receiver.take()]
-    return len(arrivals) / (max(arrivals) - min(arrivals))
-
-
 def _measure_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
     sent = {}
     with _running_dispatcher(dsn):
@@ -135,11 +101,6 @@ def _open_ticket(store: EventStore) -> Ticket:
     return ticket
 
 
-def _register(store: EventStore, url: str) -> None:
-    values = ValidValues(NewWebhook(url=url, events=("ticket.created",), secret="benchmark-secret"))
-    register_webhook(store, values, benchmark_context(), vault=VAULT, allow_private=True)
-
-
 @contextmanager
 def _running_dispatcher(dsn: str, **variables: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="ticketing-bench-") as home:
@@ -158,94 +119,6 @@ def _running_dispatcher(dsn: str, **variables: str) -> Iterator[None]:
             process.wait(30)
 
 
-class Receiver:
-    """An HTTP server in a separate process that answers 204 and records arrivals."""
-
-    def __init__(self, pipe: Any, port: int) -> None:
-        self._pipe = pipe
-        self._port = port
-        self._arrivals: list[Arrival] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._port}{path}"
-
-    def hang(self, path: str) -> None:
-        """Never answer requests for this path again."""
-        self._pipe.send(("hang", path))
-        self._pipe.recv()
-
-    def take(self) -> list[Arrival]:
-        """Return the arrivals since the last call."""
-        self._fetch()
-        taken, self._arrivals = self._arrivals, []
-        return taken
-
-    def wait_for(self, path: str, ids: set[str]) -> dict[str, float]:
-        """Wait for each of these tickets at that path, and return the times of their first arrival."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            self._fetch()
-            found = {each.ticket_id: each.at for each in reversed(self._arrivals) if each.path == path}
-            if ids <= found.keys():
-                return found
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{len(ids - found.keys())} deliveries to {path} did not arrive.")
-            time.sleep(0.2)
-
-    def _fetch(self) -> None:
-        self._pipe.send(("take", ""))
-        self._arrivals += self._pipe.recv()
-
-
-@contextmanager
-def _running_receiver() -> Iterator[Receiver]:
-    context = multiprocessing.get_context("spawn")
-    parent_end, child_end = context.Pipe()
-    process = context.Process(target=_serve, args=(child_end,), daemon=True)
-    process.start()
-    try:
-        yield Receiver(parent_end, parent_end.recv())
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(pipe: Pipe) -> None:
-    asyncio.run(_serve_until_killed(pipe))
-
-
-async def _serve_until_killed(pipe: Pipe) -> None:
-    arrivals: list[Arrival] = []
-    hanging: set[str] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                path = head.split(b" ", 2)[1].decode()
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                body = await reader.readexactly(length)
-                arrivals.append(Arrival(path, _decode(body).data.id, time.monotonic()))
-                if path in hanging:
-                    await asyncio.sleep(3_600)
-                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    def on_message() -> None:
-        action, path = pipe.recv()
-        if action == "hang":
-            hanging.add(path)
-            pipe.send(None)
-        else:
-            pipe.send(list(arrivals))
-            arrivals.clear()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    asyncio.get_running_loop().add_reader(pipe.fileno(), on_message)
-    pipe.send(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-
-
 def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
     """Print the latency from a POST to its webhook, with a dispatcher on the log, then with one on Kafka."""
     from tests.support.server import running_api
@@ -259,8 +132,8 @@ def measure_latency(dsn: str, clients: int, rounds: int, seconds: float) -> list
         [TICKETING, "key", "create", "--name", "bench", "--role", "admin", "--rate-limit", "unlimited"],
         env=settings, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    with make_pool(dsn, application="benchmarks", max_size=2) as pool, _running_receiver() as receiver:
-        _register(EventStore(pool, VAULT), receiver.url("/latency"))
+    with make_pool(dsn, application="benchmarks", max_size=2) as pool, running_receiver() as receiver:
+        register(EventStore(pool, VAULT), receiver.url("/latency"))
         with connect(dsn, application="benchmarks") as conn:
             conn.execute("VACUUM ANALYZE")
         with running_api(dsn, workers=2, threads=8, forked=False) as base_url, _running_dispatcher(dsn):

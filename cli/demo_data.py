@@ -1,20 +1,20 @@
 """The demo data, created with the methods of the domain. The same seed gives the same data.
 
-Users and properties are always the same; they include those of the API reference, with their ids. Tickets
-depend only on the seed and their number, except for their times, which count back from `today`.
+Users and properties depend on the number of tickets (cli/demo_population.py), tickets also on the seed. Their
+times count back from `today`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 from cli import demo_texts
-from domain.access import Caller, Context, Role, system_context
-from domain.property import Address, Property
+from cli.demo_population import GUESTS, STAFF, Person, Population
+from domain.access import Caller, Context, system_context
+from domain.property import Property
 from domain.ticket import Ticket
 from domain.user import Preferences, User
 
@@ -25,94 +25,9 @@ _ID_EPOCH_MS = 1_767_225_600_000  # the first time in the ids of demo tickets: 2
 _ID_STEP_MS = 31_000
 
 
-class Place(NamedTuple):
-    id: str
-    name: str
-    address: Address
-    units: dict[str, str]
-
-
-class Person(NamedTuple):
-    """`home` is the unit a guest lives in, as (property id, unit id)."""
-
-    id: str
-    name: str
-    role: Role
-    property_ids: tuple[str, ...]
-    phone: str | None = None
-    home: tuple[str, str] | None = None
-
-
-def _units(count: int, first_id: str | None = None) -> dict[str, str]:
-    """Return units by id, ten for each floor: Unit 101 to 110, 201 to 210 ..."""
-    numbers = [100 * (1 + index // 10) + 1 + index % 10 for index in range(count)]
-    return {
-        first_id if first_id and index == 0 else f"unit-{number}": f"Unit {number}"
-        for index, number in enumerate(numbers)
-    }
-
-
-def _usa(street: str, city: str, state: str, zip_code: str) -> Address:
-    return Address(street=street, city=city, state=state, zip=zip_code, country="USA")
-
-
-PLACES = (
-    Place(
-        "abc123",
-        "Seaside Apartments",
-        _usa("123 Ocean Drive", "Beachtown", "CA", "90210"),
-        _units(50, first_id="unit456"),
-    ),
-    Place("harbor-lofts", "Harbor Lofts", _usa("8 Pier Street", "Beachtown", "CA", "90211"), _units(24)),
-    Place("maple-court", "Maple Court", _usa("410 Maple Avenue", "Riverside", "OR", "97001"), _units(36)),
-    Place("old-mill", "Old Mill Offices", _usa("1 Mill Lane", "Riverside", "OR", "97002"), _units(12)),
-    Place(
-        "hillcrest", "Hillcrest Residences", _usa("77 Summit Road", "Highfield", "WA", "98001"), _units(40)
-    ),
-)
-
-_COAST, _RIVER, _HILL = ("abc123", "harbor-lofts"), ("maple-court", "old-mill"), ("hillcrest",)
-
-STAFF = (
-    Person("user101", "Jane Smith", "staff", _COAST, "555-123-4567"),
-    Person("user102", "Tomás Herrera", "staff", _COAST, "555-123-4568"),
-    Person("user103", "Aisha Khan", "staff", _RIVER, "555-123-4569"),
-    Person("user104", "Piotr Nowak", "staff", _RIVER, "555-123-4570"),
-    Person("user105", "Mei Chen", "staff", _HILL, "555-123-4571"),
-)
-MANAGERS = (
-    Person("user200", "Marcus Webb", "manager", _COAST, "555-123-4600"),
-    Person("user201", "Ingrid Solberg", "manager", (*_RIVER, *_HILL), "555-123-4601"),
-)
-ADMIN = Person("user300", "Olivia Grant", "admin", (), "555-123-4700")
-
-# fmt: off
-_GUEST_NAMES = (
-    "Ana Souza", "Ben Carter", "Chloé Martin", "Daniel Kim", "Elena Rossi", "Farid Haddad", "Grace Lee",
-    "Hugo Weber", "Ines Costa", "Jakub Novák", "Kofi Mensah", "Laura Meyer", "Mohammed Ali", "Nora Berg",
-    "Omar Aziz", "Priya Nair", "Quinn Murphy", "Rosa Díaz", "Samuel Brown", "Tara Singh", "Uma Patel",
-    "Victor Hugo Lima", "Wei Zhang", "Yara Saleh", "Zoe Adams",
-)
-# fmt: on
-
-
-def _guests() -> tuple[Person, ...]:
-    """Return John Doe of the API reference in unit456, and the others spread over all properties."""
-    guests = [Person("user789", "John Doe", "guest", ("abc123",), "555-987-6543", ("abc123", "unit456"))]
-    for index, name in enumerate(_GUEST_NAMES):
-        place = PLACES[index % len(PLACES)]
-        unit_id = list(place.units)[1 + index // len(PLACES)]
-        guests.append(Person(f"user{800 + index}", name, "guest", (place.id,), None, (place.id, unit_id)))
-    return tuple(guests)
-
-
-GUESTS = _guests()
-PEOPLE = (ADMIN, *MANAGERS, *STAFF, *GUESTS)
-
-
-def properties(today: datetime) -> Iterator[Property]:
+def properties(population: Population, today: datetime) -> Iterator[Property]:
     """Yield the properties with their units, each with pending events."""
-    for place in PLACES:
+    for place in population.places:
         context = _by_system(today - MANAGED_SINCE, f"demo-{place.id}")
         managed = Property.register(place.id, context, name=place.name, address=place.address)
         for unit_id, name in place.units.items():
@@ -120,14 +35,14 @@ def properties(today: datetime) -> Iterator[Property]:
         yield managed
 
 
-def users(today: datetime) -> Iterator[User]:
+def users(population: Population, today: datetime) -> Iterator[User]:
     """Yield the users, each with its pending event."""
-    for person in PEOPLE:
+    for person in population.people:
         yield User.register(
             person.id,
             _by_system(today - MANAGED_SINCE, f"demo-{person.id}"),
             name=person.name,
-            email=_email(person.name),
+            email=_email(person),
             phone=person.phone,
             role=person.role,
             property_ids=person.property_ids,
@@ -135,16 +50,19 @@ def users(today: datetime) -> Iterator[User]:
         )
 
 
-def tickets(seed: int, count: int, today: datetime) -> Iterator[Ticket]:
-    """Yield `count` tickets in the order of their days, each with all its pending events. The last one is the
-    ticket of the API reference."""
-    for index in range(1, count):
-        chance = random.Random(f"{seed}/{index}")  # noqa: S311 - made-up data, not secrets
-        day = today - SPREAD + (SPREAD - timedelta(days=1)) * (index / count)
+def tickets(
+    population: Population, seed: int, count: int, today: datetime, numbers: Iterable[int] | None = None
+) -> Iterator[Ticket]:
+    """Yield `count` tickets in the order of their days, each with all its pending events, or only those with
+    these numbers from 1 on. The last one is the ticket of the API reference."""
+    for number in numbers or range(1, count + 1):
+        if number == count:
+            yield _reference_ticket(today)
+            continue
+        chance = random.Random(f"{seed}/{number}")  # noqa: S311 - made-up data, not secrets
+        day = today - SPREAD + (SPREAD - timedelta(days=1)) * (number / count)
         created_at = day + timedelta(seconds=chance.randrange(86_400))
-        yield _TicketHistory(chance, index, created_at, today).ticket()
-    if count > 0:
-        yield _reference_ticket(today)
+        yield _TicketHistory(population, chance, number, created_at, today).ticket()
 
 
 def _reference_ticket(today: datetime) -> Ticket:
@@ -169,15 +87,22 @@ def _reference_ticket(today: datetime) -> Ticket:
 class _TicketHistory:
     """The history of one ticket, chosen by its own random numbers. No event is later than `today`."""
 
-    def __init__(self, chance: random.Random, index: int, created_at: datetime, today: datetime) -> None:
+    def __init__(
+        self,
+        population: Population,
+        chance: random.Random,
+        index: int,
+        created_at: datetime,
+        today: datetime,
+    ) -> None:
         self._chance = chance
         self._ms = _ID_EPOCH_MS + index * _ID_STEP_MS
         self._now = created_at
         self._today = today
-        self._guest = chance.choice(GUESTS)
+        self._guest = population.choose_guest(chance)
         self._property_id, self._unit_id = self._guest.home or ("", "")
-        self._worker = chance.choice([one for one in STAFF if self._property_id in one.property_ids])
-        self._manager = next(one for one in MANAGERS if self._property_id in one.property_ids)
+        self._worker = chance.choice(population.staff_at(self._property_id))
+        self._manager = population.manager_at(self._property_id)
 
     def ticket(self) -> Ticket:
         ticket = self._open()
@@ -254,7 +179,10 @@ def _by_system(at: datetime, command_id: str) -> Context:
     return system_context(at, auth="system", command_id=command_id)
 
 
-def _email(name: str) -> str:
-    """Return an address such as jane.smith@example.com, without accents."""
-    plain = name.lower().translate(str.maketrans("áéíóúñ", "aeioun")).replace(" ", ".")
+def _email(person: Person) -> str:
+    """Return an address such as jane.smith@example.com, without accents. Those who share a name with people
+    of other roles have their id."""
+    if person.id.rpartition("-")[2] == person.name.rpartition(" ")[2]:
+        return f"{person.id}@example.com"
+    plain = person.name.lower().translate(str.maketrans("áéíóúñ", "aeioun")).replace(" ", ".")
     return f"{plain}@example.com"

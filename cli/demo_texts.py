@@ -143,3 +143,34 @@ INTERNAL_COMMENTS = (
     "Still under warranty: send the bill to the installer.",
     "Ask the neighbours above before opening the ceiling.",
 )
+
+# fmt: off
+PLACE_NAMES = (
+    "Alder", "Birch", "Bay", "Canal", "Cedar", "Central", "Chestnut", "Cliff", "Eastgate", "Elm",
+    "Fern", "Garden", "Grove", "Harbour", "Hazel", "Juniper", "Lake", "Linden", "Market", "Meadow",
+    "Northgate", "Oak", "Orchard", "Park", "Pine", "Quarry", "River", "Rose", "Spring", "Station",
+    "Sunset", "Valley", "Willow",
+)
+PLACE_KINDS = (
+    "Apartments", "Court", "Gardens", "House", "Lofts", "Offices", "Residences", "Terrace", "Tower",
+)
+STREETS = (
+    "Birch Street", "Church Lane", "Harbour Road", "High Street", "Mill Road", "Park Avenue",
+    "Station Road",
+)
+CITIES = (
+    "Beachtown", "Riverside", "Highfield", "Lakeview", "Old Bridge", "Northport", "Fairview",
+)
+FIRST_NAMES = (
+    "Adam", "Aisha", "Alice", "Andrei", "Anna", "Bruno", "Carla", "Chen", "Clara", "David", "Dina",
+    "Elif", "Emil", "Eva", "Fatima", "Felix", "Gita", "Greta", "Hana", "Henry", "Ida", "Ivan", "Jana",
+    "Jonas", "Karim", "Leo", "Lina", "Maria", "Milan", "Nadia", "Noah", "Olga", "Oscar", "Paula",
+    "Ravi", "Sara", "Sofia", "Theo", "Vera", "Yusuf",
+)
+LAST_NAMES = (
+    "Adler", "Bauer", "Chopra", "Cruz", "Dubois", "Eriksen", "Fischer", "Garcia", "Gupta", "Hansen",
+    "Horvat", "Ito", "Jensen", "Khan", "Kowalski", "Lang", "Lopez", "Marino", "Moreau", "Nguyen",
+    "Okafor", "Park", "Petrov", "Reyes", "Ricci", "Sato", "Schmidt", "Silva", "Tanaka", "Turner",
+    "Vogel", "Wagner", "Walker", "Wang", "Young", "Zimmer",
+)
+# fmt: on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from itertools import groupby
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,7 @@ from domain.api_key import ApiKeyEvent
 from domain.audit import AuditEvent
 from domain.oauth_client import OAuthClientEvent
 from domain.oauth_grant import OAuthGrantEvent
-from domain.property import PropertyRenamed
 from domain.session import FailedSignInEvent, SessionEvent
-from domain.user import UserErased, UserNameChanged
 from domain.webhook import WebhookEvent
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.keys.vault import Vault
@@ -27,13 +25,18 @@ from infrastructure.process.following import TryAgain
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
-from projections.folding import CannotProject, kinds_of
+from projections.folding import CannotProject, PositionedEvent, kinds_of
 from projections.project_counts import TicketCounts
 from projections.project_past_tickets import PastTickets
 from projections.project_search import SearchChanges
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
+
+# A batch ends early when its events are long: the search terms of 65 kB of text take up to 0.3 s to store,
+# and all writers wait for the batch.
+ORDINARY_BYTES = 1_024  # of an event
+SURPLUS_BYTES = 256  # that the events of a batch may have above that, for each event of the limit
 
 # Events with a row in `audit_events` and in no other read table. A new event belongs here or to a projector.
 AUDITED_ONLY = kinds_of(
@@ -45,8 +48,9 @@ AUDITED_ONLY = kinds_of(
     | WebhookEvent
     | AuditEvent
 )
+# A pipeline saves round trips, and COPY, which is not possible in one, processor time for many rows.
+LEAST_WITHOUT_PIPELINE = 250  # events
 PROJECTED = project_properties.KINDS | project_users.KINDS | project_tickets.KINDS
-_RENAMES = frozenset({PropertyRenamed, UserNameChanged, UserErased})
 
 
 class Entry(NamedTuple):
@@ -69,9 +73,11 @@ class Overtaken(TryAgain):
 
 
 def read_batch(conn: Connection, limit: int, up_to: int | None = None) -> Batch:
-    """Read the next `limit` entries after the projector's position, none past `up_to`."""
+    """Read the next entries after the projector's position: at most `limit`, fewer if they are long, and none
+    past `up_to`."""
+    parameters = {"limit": limit, "ordinary_bytes": ORDINARY_BYTES, "surplus_bytes": limit * SURPLUS_BYTES}
     with conn.cursor(binary=True) as cur:
-        rows = cur.execute(sql["read_batch"], {"limit": limit}).fetchall()
+        rows = cur.execute(sql["read_batch"], parameters).fetchall()
     entries = [Entry(*entry) for _, *entry in rows]
     if entries[0].position is None:  # the only row has the position and no event
         entries = []
@@ -105,7 +111,8 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 
 
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
-    with conn.pipeline(), conn.transaction():
+    pipeline = conn.pipeline() if len(batch.entries) < LEAST_WITHOUT_PIPELINE else nullcontext()
+    with pipeline, conn.transaction():
         blocked_ids, counted = _claim(conn, batch, wait=wait)
         past = project_entries(
             conn, vault, batch.entries, blocked_ids=blocked_ids, history=history, counted=counted
@@ -123,31 +130,35 @@ def project_entries(
     blocked_ids: Set[str],
     history: bool,
     counted: bool,
+    late_at: int | None = None,
 ) -> PastTickets:
     """Project the entries in the caller's transaction, which holds the lock of the position.
 
     Entries of aggregates in `blocked_ids` only get their audit rows. With `counted` the table `ticket_counts`
-    is kept up to date.
+    is kept up to date. `late_at` is the position of the read
+    tables, for entries that were parked: their names replace those that have been shown up to there.
     """
-    past, counts, search = PastTickets(), TicketCounts(), SearchChanges()
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
-    events = [
-        event
-        for entry, (_, event) in zip(entries, audited, strict=True)
+    projected = [
+        (late_at or position, event)
+        for entry, (position, event) in zip(entries, audited, strict=True)
         if entry.aggregate_id not in blocked_ids
     ]
-    for _, run in groupby(decrypt_events(conn, vault, events), key=_is_rename):
-        _project_run(conn, list(run), past, counts, search)
+    counts = TicketCounts()
+    past = _project_events(conn, vault, projected, counts)
     if counted:
         counts.write(conn)
-    past.write_texts(conn)
-    search.put_past_texts(past.texts)
-    search.write(conn)
     if history:
         past.write_tickets(conn)
         project_audit.project(conn, audited, audit_rows)
     return past
+
+
+def project_aggregates(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> None:
+    """Project entries in the order of their aggregates, without audit rows and counts of tickets."""
+    projected = [(entry.position, _decode(entry)) for entry in entries]
+    _project_events(conn, vault, projected, TicketCounts()).write_tickets(conn)
 
 
 def _decode(entry: Entry) -> DomainEvent:
@@ -177,28 +188,20 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> tuple[set[str], boo
     return set(parked_ids), counted
 
 
-def _is_rename(event: DomainEvent) -> bool:
-    return type(event) in _RENAMES
-
-
-def _project_run(
-    conn: Connection,
-    events: Sequence[DomainEvent],
-    past: PastTickets,
-    counts: TicketCounts,
-    search: SearchChanges,
-) -> None:
-    """Project events that all change a name, or none of them.
-
-    A new name is written into the tickets that are stored before it. Splitting a batch into such runs makes
-    the read tables independent of where the log was cut into batches.
-    """
-    for event in events:
+def _project_events(
+    conn: Connection, vault: Vault, encrypted: Sequence[PositionedEvent], counts: TicketCounts
+) -> PastTickets:
+    """Write all tables but those that are written without a search for existing rows: the past states of
+    tickets, which are returned, `audit_events`, and `ticket_counts`, whose changes are added to `counts`."""
+    past, search = PastTickets(), SearchChanges()
+    plain = decrypt_events(conn, vault, [event for _, event in encrypted])
+    events = [(position, event) for (position, _), event in zip(encrypted, plain, strict=True)]
+    for _, event in events:
         if type(event) not in PROJECTED and type(event) not in AUDITED_ONLY:
             raise CannotProject(f"no projector handles {event.tag}")
-    properties = [event for event in events if type(event) in project_properties.KINDS]
-    users = [event for event in events if type(event) in project_users.KINDS]
-    tickets = [event for event in events if type(event) in project_tickets.KINDS]
+    properties = [each for each in events if type(each[1]) in project_properties.KINDS]
+    users = [each for each in events if type(each[1]) in project_users.KINDS]
+    tickets = [event for _, event in events if type(event) in project_tickets.KINDS]
     property_rows = project_properties.select_rows(conn, properties)
     user_rows = project_users.select_rows(conn, users)
     ticket_rows = project_tickets.select_rows(conn, tickets)
@@ -208,6 +211,10 @@ def _project_run(
         project_users.project(conn, users, user_rows)
     if tickets:
         project_tickets.project(conn, tickets, ticket_rows, past, counts, search)
+    past.write_texts(conn)
+    search.put_past_texts(past.texts)
+    search.write(conn)
+    return past
 
 
 def _audit_if_decodable(conn: Connection, batch: Batch) -> None:

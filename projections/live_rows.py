@@ -19,7 +19,8 @@ from infrastructure.storage.postgres import Connection, fetch_value, named_queri
 from infrastructure.storage.recorder import read_log
 from projections import project_audit
 from projections.comparison import Difference, Differences
-from projections.project_audit import PositionedEvent, PropertiesBySubject
+from projections.folding import PositionedEvent
+from projections.project_audit import PropertiesBySubject
 from projections.project_past_tickets import PastTickets
 from projections.rows import AuditRow, PastTicketRow, columns_of, compose
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import process_some
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from projections.batch import Entry, project_entries
 
+BATCH_SIZE = 100
 _sql = named_queries(Path(__file__).parent / "sql" / "parked_events.sql")
 
 
@@ -26,30 +27,35 @@ def retry_parked_events(
 ) -> Retried:
     """Project the parked events of these aggregates, or of all, in the order of the log.
 
-    `conn` comes from `connect_projector`. Each aggregate is one transaction, in which the projector waits.
-    The first event of an aggregate that fails again stays parked with its new error, and so do later ones.
+    `conn` comes from `connect_projector`. The projector waits during each transaction, which has at most
+    BATCH_SIZE events of one aggregate. The first event of an aggregate that fails again stays parked with its
+    new error, and so do later ones.
     """
     parameters = {"ids": None if aggregate_ids is None else list(aggregate_ids)}
     ids = [aggregate_id for (aggregate_id,) in conn.execute(_sql["list_aggregates"], parameters).fetchall()]
-    projected = parked = 0
+    projected = 0
     for aggregate_id in ids:
-        with conn.transaction():
-            conn.execute(_sql["lock_position"])
-            rows = conn.execute(_sql["select_entries"], {"id": aggregate_id}, binary=True).fetchall()
-            entries = [Entry(*row) for row in rows]
-            count = _project(conn, vault, entries)
-        projected += count
-        parked += len(entries) - count
-    return Retried(projected, parked)
+        while count := _project_next(conn, vault, aggregate_id):
+            projected += count
+    return Retried(projected, fetch_value(conn, _sql["count_parked"], {"ids": ids}, default=0))
 
 
-def _project(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> int:
+def _project_next(conn: Connection, vault: Vault, aggregate_id: str) -> int:
+    """Project the next parked events of the aggregate. Returns their number: 0 when none can be projected."""
+    with conn.transaction():
+        position = fetch_value(conn, _sql["lock_position"], default=0)
+        parameters = {"id": aggregate_id, "limit": BATCH_SIZE}
+        rows = conn.execute(_sql["select_entries"], parameters, binary=True).fetchall()
+        return _project(conn, vault, [Entry(*row) for row in rows], position)
+
+
+def _project(conn: Connection, vault: Vault, entries: Sequence[Entry], position: int) -> int:
     """Project the entries up to the first that fails. Returns their number."""
     done = 0
     while done < len(entries):
         count, is_projected = process_some(
             entries[done:],
-            lambda some: _project_together(conn, vault, some),
+            lambda some: _project_together(conn, vault, some, position),
             lambda entry, error: _note_error(conn, entry, error),
         )
         if not is_projected:
@@ -58,17 +64,18 @@ def _project(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> int:
     return done
 
 
-def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> bool:
+def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry], position: int) -> bool:
     """Project the entries and delete them from `parked_events`; on an exception nothing has changed.
 
     The audit rows that were written when an entry was parked are written again: an earlier event that could
-    not be decoded may have changed the properties of the subject. The names that a ticket shows may be newer
-    than its version, so they are marked as changed.
+    not be decoded may have changed the properties of the subject. Names become newer than all versions up to
+    `position`, that of the read tables.
     """
     with conn.transaction():
         conn.execute(_sql["delete_parked"], {"positions": [entry.position for entry in entries]})
-        project_entries(conn, vault, entries, blocked_ids=frozenset(), history=True, counted=True)
-        conn.execute(_sql["mark_names_changed"], {"ids": list({entry.aggregate_id for entry in entries})})
+        project_entries(
+            conn, vault, entries, blocked_ids=frozenset(), history=True, counted=True, late_at=position
+        )
     return True
 
 

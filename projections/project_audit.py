@@ -13,7 +13,7 @@ from pathlib import Path
 from domain.aggregate import DomainEvent
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_properties
-from projections.folding import Cursor, write_rows
+from projections.folding import Cursor, PositionedEvent, insert_rows
 from projections.rows import AuditRow, columns_of, compose
 
 _sql = {
@@ -21,7 +21,6 @@ _sql = {
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_audit.sql").items()
 }
 
-PositionedEvent = tuple[int, DomainEvent]
 PropertiesBySubject = dict[str, tuple[str, ...]]  # the ids of the properties that each subject belongs to
 
 
@@ -33,7 +32,8 @@ def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor |
 
 def project(conn: Connection, events: Sequence[PositionedEvent], existing: Cursor | None) -> None:
     """Write one row for each event."""
-    write_rows(conn, _sql["insert_audit_events"], make_rows(events, read_properties(existing)))
+    rows = make_rows(events, read_properties(existing))
+    insert_rows(conn, "audit_events", _sql["insert_audit_events"], rows)
 
 
 def known_subjects(events: Sequence[PositionedEvent]) -> list[str]:

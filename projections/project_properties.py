@@ -8,13 +8,22 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from domain.aggregate import DomainEvent
-from domain.property import Address, Property, PropertyEvent, PropertyRenamed, UnitAdded
+from domain.property import Address, Property, PropertyEvent, PropertyRegistered, PropertyRenamed, UnitAdded
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, by_aggregate, fold, ids_with_rows, kinds_of, write_rows
+from projections.folding import (
+    Cursor,
+    PositionedEvent,
+    by_aggregate,
+    fold,
+    ids_with_rows,
+    kinds_of,
+    name_positions,
+    write_rows,
+)
 from projections.rows import PropertyRow, UnitRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(PropertyEvent)
+_NAMING = kinds_of(PropertyRegistered | PropertyRenamed)
 _CHANGES = tuple(name for name in PropertyRow.__struct_fields__ if name not in {"id", "created_at"})
 _sql = {
     name: compose(
@@ -27,25 +36,26 @@ _sql = {
 }
 
 
-def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
+def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor | None:
     """Select the rows that these events change; None when every property is new."""
-    ids = ids_with_rows(Property, by_aggregate(events))
+    ids = ids_with_rows(Property, by_aggregate(event for _, event in events))
     return conn.execute(_sql["select_properties"], {"ids": ids}) if ids else None
 
 
-def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write the state of the properties after the events, and new names into their tickets."""
+def project(conn: Connection, events: Sequence[PositionedEvent], existing: Cursor | None) -> None:
+    """Write the state of the properties after the events."""
     known = {row.id: row for row in (PropertyRow(*values) for values in existing or ())}
+    named_at = name_positions(events, _NAMING)
     rows = []
-    for key, changes in by_aggregate(events).items():
+    for key, changes in by_aggregate(event for _, event in events).items():
         row = known.get(key)
         place = fold(Property, _read_property(row) if row else None, changes)
-        rows.append(_property_values(place, (row.units_count if row else 0) + len(place.units)))
+        units_count = (row.units_count if row else 0) + len(place.units)
+        name_position = named_at.get(key) or (row.name_position if row else 0)
+        rows.append(_property_values(place, units_count, name_position))
     write_rows(conn, _sql["save_properties"], rows)
-    write_rows(conn, _sql["add_units"], [_unit_row(e) for e in events if isinstance(e, UnitAdded)])
-    renamed = [event.originator_id for event in events if isinstance(event, PropertyRenamed)]
-    if renamed:
-        conn.execute(_sql["rename_properties_of_tickets"], {"ids": renamed})
+    units = [_unit_row(position, event) for position, event in events if isinstance(event, UnitAdded)]
+    write_rows(conn, _sql["add_units"], units)
 
 
 def _read_property(row: PropertyRow) -> Property:
@@ -53,12 +63,17 @@ def _read_property(row: PropertyRow) -> Property:
     return Property(address=Address(**shared_values(row, Address)), **shared_values(row, Property))
 
 
-def _property_values(place: Property, units_count: int) -> dict[str, Any]:
+def _property_values(place: Property, units_count: int, name_position: int) -> dict[str, Any]:
     address = asdict(place.address) if place.address else {}
-    return {**shared_values(place, PropertyRow), **address, "units_count": units_count}
+    counted = {"units_count": units_count, "name_position": name_position}
+    return {**shared_values(place, PropertyRow), **address, **counted}
 
 
-def _unit_row(event: UnitAdded) -> UnitRow:
+def _unit_row(position: int, event: UnitAdded) -> UnitRow:
     return UnitRow(
-        property_id=event.originator_id, id=event.unit_id, name=event.name, created_at=event.occurred_at
+        property_id=event.originator_id,
+        id=event.unit_id,
+        name=event.name,
+        name_position=position,
+        created_at=event.occurred_at,
     )

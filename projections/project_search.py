@@ -1,21 +1,32 @@
 """Fills the tables `search_parts` and `search_documents`, which the search of tickets reads.
 
 A part is the title and description of a ticket, or one comment. A document has the terms of all current
-parts of a ticket. It is computed from the parts, so a part may be replaced or removed at any time. A ticket
-with many or long parts has no document, because adding a comment would take longer with each one; its parts
-are searched one by one (projections/sql/ticket_search.sql).
+parts of a ticket, and copies of columns by which lists are filtered. It is computed from the parts, so a part
+may be replaced or removed at any time. A ticket with many or long parts has no document, because adding a
+comment would take longer with each one; its parts are searched one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 from domain.ticket import Ticket, Visibility
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import write_rows
-from projections.rows import PastTextRow, SearchPartRow, columns_of, compose
+from projections.rows import (
+    PastTextRow,
+    SearchDocumentRow,
+    SearchPartRow,
+    TicketRow,
+    assignments,
+    columns,
+    columns_of,
+    compose,
+    shared_fields,
+)
 from projections.search_terms import build_vector
 
 MOST_PARTS = 64  # of a document
@@ -23,8 +34,20 @@ MOST_WORDS = 2_000
 TEXTS = ""  # the `part_id` of title and description
 CURRENT = "infinity"  # the `ended_at` of the parts in force
 _SINCE_EVER = "-infinity"
+_COPIED = shared_fields(TicketRow, SearchDocumentRow)
+_CHANGING = tuple(name for name in _COPIED if name != "created_at")
+# The values of a ticket that its document has too: as columns (`priority` as `priority_rank`), and as terms.
+copied_values = attrgetter(*shared_fields(Ticket, SearchDocumentRow), "priority")
+values_in_terms = attrgetter("property_id", "category")
 _sql = {
-    name: compose(statement, parts=columns_of(SearchPartRow))
+    name: compose(
+        statement,
+        parts=columns_of(SearchPartRow),
+        copied=columns(_COPIED),
+        copied_k=columns(_COPIED, "k"),
+        changes=assignments(_CHANGING, "excluded"),
+        changes_k=assignments(_CHANGING, "k"),
+    )
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_search.sql").items()
 }
 
@@ -37,12 +60,21 @@ class SearchChanges:
         self._removed: dict[tuple[str, str], None] = {}
         self._opened: set[str] = set()
         self._changed: dict[str, None] = {}
+        self._to_copy: dict[str, None] = {}
 
     def put_texts(self, ticket: Ticket, *, is_new: bool) -> None:
         """Add or replace the title and description of a ticket."""
         if is_new:
             self._opened.add(ticket.id)
         self._put(ticket.id, TEXTS, (ticket.title, ticket.description), _SINCE_EVER)
+
+    def copy_columns(self, ticket_id: str) -> None:
+        """Copy the columns of a ticket to its document, because one of `copied_values` has changed."""
+        self._to_copy[ticket_id] = None
+
+    def refresh(self, ticket_id: str) -> None:
+        """Compute the document of a ticket again, because one of `values_in_terms` has changed."""
+        self._changed[ticket_id] = None
 
     def put_past_texts(self, rows: Iterable[PastTextRow]) -> None:
         """Add texts that are no longer in force. Of two with the same end the first stays."""
@@ -76,6 +108,8 @@ class SearchChanges:
                 "most_words": MOST_WORDS,
             }
             conn.execute(_sql["refresh_documents"], parameters)
+        if to_copy := [ticket_id for ticket_id in self._to_copy if ticket_id not in self._changed]:
+            conn.execute(_sql["copy_to_documents"], {"ids": to_copy})
 
     def _put(
         self,
@@ -103,7 +137,7 @@ def _part(
     visibility: Visibility = "public",
     in_document: bool | None = False,
 ) -> SearchPartRow:
-    search, words = build_vector(*texts)
+    search, words = build_vector(*texts, has_title=part_id == TEXTS)
     return SearchPartRow(
         ticket_id=ticket_id,
         ended_at=ended_at,

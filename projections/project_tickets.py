@@ -1,7 +1,7 @@
-"""Fills the tables `tickets`, `comments` and `attachments`.
+"""Fills the tables `tickets`, `comments` and `attachments`, and counts the active tickets of properties.
 
-projections/project_past_tickets.py fills the tables of earlier versions, projections/project_counts.py the
-table of totals, and projections/project_search.py those of the search.
+projections/project_past_tickets.py fills the tables of earlier versions, projections/project_search.py those
+of the search.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from domain.ticket import (
     TicketTitleChanged,
 )
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, by_aggregate, ids_with_rows, kinds_of, write_rows
+from projections.folding import Cursor, by_aggregate, ids_with_rows, insert_rows, kinds_of, write_rows
 from projections.project_comments import project_comments
 from projections.project_counts import TicketCounts, counted_values
-from projections.project_past_tickets import PRIORITY_RANK, PastTickets
-from projections.project_search import SearchChanges
+from projections.project_past_tickets import PRIORITY_RANK, REWORDING, PastTickets
+from projections.project_search import SearchChanges, copied_values, values_in_terms
 from projections.rows import (
     AttachmentRow,
     TicketRow,
@@ -37,8 +37,9 @@ from projections.rows import (
 )
 
 KINDS = kinds_of(TicketEvent)
+_FILE_KINDS = kinds_of(TicketFileAttached | TicketFileRemoved)
 _TEXTS = ("title", "description")
-_COPIED = shared_fields(Ticket, TicketRow)  # the statements add the names
+_COPIED = shared_fields(Ticket, TicketRow)
 _KEPT = tuple(name for name in _COPIED if name not in _TEXTS)
 _STORED = (*_COPIED, "priority_rank")
 _CHANGES = tuple(n for n in _STORED if n not in {"id", "requester_id", "created_at", *_TEXTS})
@@ -47,7 +48,6 @@ _sql = {
         statement,
         kept=columns(_KEPT),
         stored=columns(_STORED),
-        stored_r=columns(_STORED, "r"),
         changes=assignments(_CHANGES, "r"),
         attachments=columns_of(AttachmentRow),
     )
@@ -58,9 +58,7 @@ _sql = {
 def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
     """Select the rows that these events change; None when every ticket is new."""
     ids = ids_with_rows(Ticket, by_aggregate(events))
-    reworded = [
-        e.originator_id for e in events if isinstance(e, TicketTitleChanged | TicketDescriptionChanged)
-    ]
+    reworded = [event.originator_id for event in events if type(event) in REWORDING]
     return conn.execute(_sql["select_tickets"], {"ids": ids, "reworded": reworded}) if ids else None
 
 
@@ -74,8 +72,6 @@ def project(
 ) -> None:
     """Write the state of the tickets after the events. Adds their earlier states to `past`, their changes to
     `counts`, and the texts to search for to `search`.
-
-    The statements look up names, so properties and users must be written first.
     """
     known = _read_tickets(existing)
     opened: list[dict[str, Any]] = []
@@ -83,16 +79,24 @@ def project(
     texts: list[dict[str, Any]] = []
     for key, changes in by_aggregate(events).items():
         is_new = key not in known
+        copied, in_terms = (
+            (None, None) if is_new else (copied_values(known[key]), values_in_terms(known[key]))
+        )
         before = counted_values(known.get(key))
         ticket = past.advance(known.get(key), changes)
         counts.change(before, counted_values(ticket))
         (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:
             search.put_texts(ticket, is_new=True)
-        elif text := _changed_texts(changes):
+            continue
+        if copied_values(ticket) != copied:
+            search.copy_columns(key)
+        if values_in_terms(ticket) != in_terms:
+            search.refresh(key)
+        if text := _changed_texts(changes):
             texts.append({"id": key, **text})
             search.put_texts(ticket, is_new=False)
-    write_rows(conn, _sql["insert_tickets"], opened)
+    insert_rows(conn, "tickets", _sql["insert_tickets"], opened)
     write_rows(conn, _sql["update_tickets"], changed)
     write_rows(conn, _sql["update_texts"], texts)
     project_comments(conn, events, search)
@@ -112,16 +116,19 @@ def _ticket_values(ticket: Ticket) -> dict[str, Any]:
 def _changed_texts(events: Sequence[DomainEvent]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for event in events:
+        if type(event) not in REWORDING:  # much faster than isinstance
+            continue
         if isinstance(event, TicketTitleChanged):
             texts["title"] = event.title
-        elif isinstance(event, TicketDescriptionChanged):
+        if isinstance(event, TicketDescriptionChanged):
             texts["description"] = event.description
     return texts
 
 
 def _project_attachments(conn: Connection, events: Sequence[DomainEvent]) -> None:
-    removed = [event.attachment_id for event in events if isinstance(event, TicketFileRemoved)]
-    attached = [_attachment_row(event) for event in events if isinstance(event, TicketFileAttached)]
+    changes = [event for event in events if type(event) in _FILE_KINDS]
+    removed = [event.attachment_id for event in changes if isinstance(event, TicketFileRemoved)]
+    attached = [_attachment_row(event) for event in changes if isinstance(event, TicketFileAttached)]
     write_rows(conn, _sql["insert_attachments"], attached)
     if removed:
         conn.execute(_sql["delete_attachments"], {"ids": removed})

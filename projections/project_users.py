@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from domain.aggregate import DomainEvent
-from domain.user import User, UserErased, UserEvent, UserNameChanged
+from domain.user import User, UserErased, UserEvent, UserNameChanged, UserRegistered
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, by_aggregate, fold, ids_with_rows, kinds_of, write_rows
+from projections.folding import (
+    Cursor,
+    PositionedEvent,
+    by_aggregate,
+    fold,
+    ids_with_rows,
+    kinds_of,
+    name_positions,
+    write_rows,
+)
 from projections.people_search import search_text
 from projections.rows import UserRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(UserEvent)
+_NAMING = kinds_of(UserRegistered | UserNameChanged | UserErased)
 _CHANGES = tuple(name for name in UserRow.__struct_fields__ if name not in {"id", "created_at"})
 _sql = {
     name: compose(statement, columns=columns_of(UserRow), changes=assignments(_CHANGES, "excluded"))
@@ -21,26 +30,27 @@ _sql = {
 }
 
 
-def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
+def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor | None:
     """Select the rows that these events change; None when every user is new."""
-    ids = ids_with_rows(User, by_aggregate(events))
+    ids = ids_with_rows(User, by_aggregate(event for _, event in events))
     return conn.execute(_sql["select_users"], {"ids": ids}) if ids else None
 
 
-def project(conn: Connection, events: Sequence[DomainEvent], existing: Cursor | None) -> None:
-    """Write the state of the users after the events, and new names into the tickets that show them."""
-    known = {row.id: _read_user(row) for row in (UserRow(*values) for values in existing or ())}
-    users = [fold(User, known.get(key), changes) for key, changes in by_aggregate(events).items()]
-    write_rows(conn, _sql["save_users"], [_row_values(user) for user in users])
-    renamed = [event.originator_id for event in events if isinstance(event, UserNameChanged | UserErased)]
-    if renamed:
-        conn.execute(_sql["rename_requesters"], {"ids": renamed})
-        conn.execute(_sql["rename_assignees"], {"ids": renamed})
-        conn.execute(_sql["mark_tickets_of_authors"], {"ids": renamed})
+def project(conn: Connection, events: Sequence[PositionedEvent], existing: Cursor | None) -> None:
+    """Write the state of the users after the events."""
+    known = {row.id: row for row in (UserRow(*values) for values in existing or ())}
+    named_at = name_positions(events, _NAMING)
+    rows = []
+    for key, changes in by_aggregate(event for _, event in events).items():
+        row = known.get(key)
+        user = fold(User, _read_user(row) if row else None, changes)
+        rows.append(_row_values(user, named_at.get(key) or (row.name_position if row else 0)))
+    write_rows(conn, _sql["save_users"], rows)
 
 
-def _row_values(user: User) -> dict[str, Any]:
-    return {**shared_values(user, UserRow), "search": search_text(user.name, user.email)}
+def _row_values(user: User, name_position: int) -> dict[str, Any]:
+    added = {"search": search_text(user.name, user.email), "name_position": name_position}
+    return {**shared_values(user, UserRow), **added}
 
 
 def _read_user(row: UserRow) -> User:

@@ -9,13 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import LiteralString
 
 import msgspec
+import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.process.failures import describe_error
+from infrastructure.process.following import is_transient
 from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.storage.postgres import Connection, connect, named_queries
+from projections.bulk_fill import LEAST_EVENTS, fill_in_bulk
 from projections.old_tables import (
     ATTEMPT,
     drop_old_tables,
@@ -37,6 +42,8 @@ from projections.schema import (
 
 REBUILD_BATCH_SIZE = 5_000
 sql = named_queries(Path(__file__).parent / "sql" / "rebuild.sql")
+
+log = structlog.get_logger()
 
 Progress = Callable[[int, int], None]  # position reached, position to reach
 
@@ -63,8 +70,8 @@ def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
     """
     started = time.monotonic()
     with fresh_copy(dsn) as (control, copy):
-        events = fill(control, copy, vault, progress)
-        wait_for_readers(control, COPY, lambda: add_for_readers(control, COPY))
+        events = fill_from_start(dsn, control, copy, vault, progress)
+        wait_for_readers(control, COPY, lambda: _finish(control))
         control.execute(sql["vacuum_copy"])
         control.execute(sql["summarize_copy"])
         position, late_events = _swap(control, copy, vault, read_schema_state(control))
@@ -93,17 +100,60 @@ def fresh_copy(dsn: str) -> Iterator[tuple[Connection, Connection]]:
             )
         set_aside(control, COPY)  # of a rebuild that was killed
         drop_old_tables(control, seconds=0)
-        create_read_schema(control, COPY, for_readers=False)
+        _create_copy(control)
         control.execute(f"SET lock_timeout TO '{ATTEMPT}'")
         try:
-            with connect_projector(dsn, COPY) as copy:
-                copy.execute("SET statement_timeout TO 0")
-                copy.limit_seconds = LONG_STATEMENT_SECONDS
+            with connect_to_copy(dsn) as copy:
                 yield control, copy
         finally:
             set_aside(control, COPY)
             drop_old_tables(control, seconds=0)
             release_rebuild_lock(control)
+
+
+def _create_copy(control: Connection) -> None:
+    """Create the copy without autovacuum, which would read the growing tables again and again.
+
+    It would also prevent the creation of indexes: it ends only when a session has waited for its lock for the
+    server's `deadlock_timeout`, which is longer than ATTEMPT.
+    """
+    create_read_schema(control, COPY, for_readers=False)
+    _set_autovacuum(control, sql["without_autovacuum"])
+
+
+def _finish(control: Connection) -> None:
+    with control.transaction():
+        add_for_readers(control, COPY)
+        _set_autovacuum(control, sql["with_autovacuum"])
+
+
+def _set_autovacuum(control: Connection, statement: LiteralString) -> None:
+    for (change,) in control.execute(statement, {"schema": COPY}).fetchall():
+        control.execute(change)
+
+
+def connect_to_copy(dsn: str) -> Connection:
+    """Open a connection that fills the copy, whose statements may take long."""
+    copy = connect_projector(dsn, COPY)
+    copy.execute("SET statement_timeout TO 0")
+    copy.limit_seconds = LONG_STATEMENT_SECONDS
+    return copy
+
+
+def fill_from_start(dsn: str, control: Connection, copy: Connection, vault: Vault, progress: Progress) -> int:
+    """Project the log into the empty copy, and return the number of events."""
+    end = fetch_number(control, "read_watermark")
+    events = 0
+    if end >= LEAST_EVENTS:
+        try:
+            events = fill_in_bulk(copy, lambda: connect_to_copy(dsn), vault, end, progress)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.warning("rebuild_in_the_order_of_the_log", because=describe_error(error))
+            set_aside(control, COPY)
+            _create_copy(control)
+    return events + fill(control, copy, vault, progress)
 
 
 def fill(

@@ -32,6 +32,7 @@ class PropertyRow(msgspec.Struct, frozen=True):
     zip: str
     country: str
     units_count: int
+    name_position: int
     created_at: datetime
     updated_at: datetime
 
@@ -40,6 +41,7 @@ class UnitRow(msgspec.Struct, frozen=True):
     property_id: str
     id: str
     name: str
+    name_position: int
     created_at: datetime
 
 
@@ -57,6 +59,7 @@ class UserRow(msgspec.Struct, frozen=True):
     preferences: dict[str, Any]
     is_active: bool
     search: str
+    name_position: int
     created_at: datetime
     updated_at: datetime
 
@@ -65,8 +68,6 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
-    """A ticket with the names that it shows. `names_changed`: a name has changed since `version`."""
-
     id: str
     version: int
     title: str
@@ -76,17 +77,12 @@ class TicketRow(msgspec.Struct, frozen=True):
     priority_rank: int
     category: str
     property_id: str
-    property_name: str
     unit_id: str | None
-    unit_name: str | None
     requester_id: str
-    requester_name: str
     assignee_id: str | None
-    assignee_name: str | None
     is_deleted: bool
     comments_count: int
     internal_comments_count: int
-    names_changed: bool
     created_at: datetime
     updated_at: datetime
 
@@ -111,14 +107,13 @@ class PastTicketRow(msgspec.Struct, frozen=True):
 
     ticket_id: str
     priority_rank: int
+    duration_bits: int
     ended_at: datetime
     version: int
     status: Status
-    priority: Priority
     category: str
     property_id: str
     unit_id: str | None
-    requester_id: str
     assignee_id: str | None
     is_deleted: bool
     created_at: datetime
@@ -167,8 +162,15 @@ class SearchPartRow(msgspec.Struct, frozen=True):
 
 
 class SearchDocumentRow(msgspec.Struct, frozen=True):
-    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A."""
+    """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A.
 
+    The terms include the property and the category. The other columns are those of the ticket.
+    """
+
+    created_at: datetime
+    priority_rank: int
+    is_deleted: bool
+    status: Status
     ticket_id: str
     search: str
 

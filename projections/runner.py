@@ -20,6 +20,8 @@ LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
 LONGEST_REST_SECONDS = 0.004  # between two batches; writers wait until the read tables show their event
+SLOW_BATCH_SECONDS = 0.2  # the next batch is smaller
+STATEMENT_LIMIT = "60s"
 
 log = structlog.get_logger()
 
@@ -31,8 +33,8 @@ def connect_projector(dsn: str, schema: str = LIVE) -> LimitedConnection:
     continues from that position.
     """
     options = (
-        f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout=60s -c TimeZone=UTC"
-        f" {NOTICE_LOST_CLIENTS}"
+        f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout={STATEMENT_LIMIT}"
+        f" -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     )
     return connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
 
@@ -91,6 +93,7 @@ class Projector:
     def __init__(self, dsn: str, vault: Vault) -> None:
         self._dsn = dsn
         self._vault = vault
+        self._limit = BATCH_SIZE  # of events in the next batch
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set. Reconnects after a restart of PostgreSQL."""
@@ -107,15 +110,21 @@ class Projector:
 
         After a batch it waits as long as the batch took: the events stored meanwhile form one batch, which
         costs little more than one event. At the end of the log each wait is twice as long as the one before.
+        After a batch that was slow or failed, for example at the time limit of statements, the next one is
+        half as long.
         """
         idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
-            began = time.monotonic()
-            projected = catch_up(conn, self._vault)
-            if projected == BATCH_SIZE:
+            began, limit = time.monotonic(), self._limit
+            self._limit = max(limit // 2, 1)
+            projected = catch_up(conn, self._vault, limit)
+            seconds = time.monotonic() - began
+            if seconds < SLOW_BATCH_SECONDS:
+                self._limit = min(limit * 2, BATCH_SIZE)
+            if projected == limit:
                 continue
             if projected:
                 idle.reset()
-                stop.wait(min(time.monotonic() - began, LONGEST_REST_SECONDS))
+                stop.wait(min(seconds, LONGEST_REST_SECONDS))
             else:
                 stop.wait(idle.next_seconds())

@@ -43,12 +43,12 @@ class SearchQuery(NamedTuple):
     @property
     def all_required(self) -> str:
         """The required conditions as one tsquery."""
-        return _all(self.required)
+        return all_of(self.required)
 
     @property
     def any_required(self) -> str:
         """A tsquery that at least one of the required conditions fulfils."""
-        return _any(self.required)
+        return any_of(self.required)
 
     @property
     def has_words(self) -> bool:
@@ -57,7 +57,7 @@ class SearchQuery(NamedTuple):
     @property
     def whole(self) -> str:
         """All conditions as one tsquery."""
-        return _all([*self.required, *(f"!{condition}" for condition in self.excluded)])
+        return all_of([*self.required, *(f"!{condition}" for condition in self.excluded)])
 
 
 class _Lexemes:
@@ -86,7 +86,7 @@ def parse_search(text: str, *, weight: str = "") -> SearchQuery:
     text = _PHRASE.sub(" ", text)
     for word in _EXCLUDED.findall(text):
         if conditions := list(_conditions(word, lexemes)):
-            excluded.append(_all(conditions))
+            excluded.append(all_of(conditions))
     required += _conditions(_EXCLUDED.sub(" ", text), lexemes)
     return SearchQuery(
         list(dict.fromkeys(required))[:MOST_CONDITIONS], list(dict.fromkeys(excluded))[:MOST_CONDITIONS]
@@ -102,8 +102,8 @@ def _conditions(text: str, lexemes: _Lexemes) -> Iterator[str]:
         digits = "".join(number.groups)
         if inside == overlapping and SHORTEST_NUMBER <= len(digits) <= LONGEST_NUMBER:
             forms = sorted(forms_of_number(digits, number.is_international))
-            separate = _all([_condition(unit, lexemes) for unit in inside])
-            yield _any(list(dict.fromkeys([*map(lexemes.beginning, forms), separate])))
+            separate = all_of([_condition(unit, lexemes) for unit in inside])
+            yield any_of(list(dict.fromkeys([*map(lexemes.beginning, forms), separate])))
             units = [unit for unit in units if unit not in inside]
     for unit in units:
         yield _condition(unit, lexemes)
@@ -115,11 +115,11 @@ def _condition(unit: Unit, lexemes: _Lexemes) -> str:
         return _sequence(_located_terms([unit]), lexemes) if len(run) > 1 else lexemes.beginning(run)
     if len(unit.parts) == 1:
         word = unit.parts[0]
-        return _any([lexemes.beginning(word), *map(lexemes.exact, inflections(word))])
+        return any_of([lexemes.beginning(word), *map(lexemes.exact, inflections(word))])
     groups = [unit.parts[n : n + JOINED_PARTS] for n in range(0, len(unit.parts), JOINED_PARTS)]
-    together = _all([lexemes.beginning(joined(group)) for group in groups])
+    together = all_of([lexemes.beginning(joined(group)) for group in groups])
     other_forms = map(lexemes.exact, inflections("".join(unit.parts)))  # tenant for tenant's
-    return _any([together, _sequence(_located_terms([unit]), lexemes), *other_forms])
+    return any_of([together, _sequence(_located_terms([unit]), lexemes), *other_forms])
 
 
 def _phrase(text: str, lexemes: _Lexemes) -> str:
@@ -184,9 +184,9 @@ def _without(ending: str, word: str) -> str:
     return stem if SHORTEST_INFLECTED - 1 <= len(stem) < len(word) else ""
 
 
-def _all(conditions: Sequence[str]) -> str:
+def all_of(conditions: Sequence[str]) -> str:
     return f"({' & '.join(conditions)})" if len(conditions) > 1 else "".join(conditions)
 
 
-def _any(conditions: Sequence[str]) -> str:
+def any_of(conditions: Sequence[str]) -> str:
     return f"({' | '.join(conditions)})" if len(conditions) > 1 else "".join(conditions)

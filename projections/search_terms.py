@@ -28,6 +28,7 @@ BYTES_PER_TERM = 3  # for alignment and the number of positions
 WITHIN_LIMIT = 1_000  # positions, whose terms are never larger than that together
 CACHED_LENGTH = 24  # words up to this length are split only once
 LONGEST_TEXT = 262_144  # characters; some characters become 18 when they are normalised
+TITLE = "B"  # the weight of the terms of titles, for the order by relevance
 GAP = 2  # between the positions of two texts, so that no phrase extends over both
 
 _BEFORE_FOLDING = str.maketrans({"™": " ", "℠": " ", "\u200b": " "})  # NFKC would append TM to the word
@@ -203,28 +204,31 @@ def quote(term: str) -> str:
     return f"'{term}'"
 
 
-def build_vector(*texts: str) -> tuple[str, int]:
+def build_vector(*texts: str, has_title: bool = False) -> tuple[str, int]:
     """The text of a tsvector with the terms of all texts, and the number of their positions.
+
+    With `has_title` the terms of the first text have the weight B, the others the weight D.
 
     Parts of a unit have successive positions. The joined form of a compound is at the position of the part
     with which it begins; the joined forms of numbers, which phrases do not need, are at the last position.
     """
     positions: dict[str, str] = {}  # of each term, as text, because lists take twice the time
     reached = GAP - 1
-    for text in (normalise(given)[:LONGEST_TEXT] for given in texts):
+    for number, text in enumerate(normalise(given)[:LONGEST_TEXT] for given in texts):
+        weight = TITLE if has_title and number == 0 else ""
         for chunk in text.split():
             terms, width = _terms_of_short(chunk) if len(chunk) <= CACHED_LENGTH else _terms_of(chunk)
             for term, offset in terms:
                 position = (reached + offset) % LAST_POSITION + 1
                 before = positions.get(term)
                 if before is None:
-                    positions[term] = f"{position}"
+                    positions[term] = f"{position}{weight}"
                 elif len(before) < LONGEST_POSITIONS:
-                    positions[term] = f"{before},{position}"
+                    positions[term] = f"{before},{position}{weight}"
             reached += width
         if _DIGITS.search(text):
             for term in _joined_numbers(text):
-                positions.setdefault(term, f"{reached % LAST_POSITION + 1}")
+                positions.setdefault(term, f"{reached % LAST_POSITION + 1}{weight}")
         reached += GAP - 1
     if reached > WITHIN_LIMIT:
         positions = _within_limit(positions)

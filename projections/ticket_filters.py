@@ -12,7 +12,7 @@ from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
 
-Sort = Literal["created_at", "updated_at", "priority"]
+Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
 
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
@@ -33,6 +33,8 @@ ORDER: dict[tuple[Sort, Order], LiteralString] = {
     ("priority", "asc"): "t.priority_rank, t.id",
     ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
 }
+SHOWN_NAMES = _sql["shown_names"]
+PUBLIC = "BD"  # the weights of terms that are not from internal comments
 INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {INACTIVE})"
 
@@ -98,7 +100,7 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     count: bool = True
 
 
-def filter_parameters(caller: Caller, query: TicketQuery) -> dict[str, Any]:
+def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     """The parameters of the filters in force, each under the name of its fragment."""
     given: dict[str, Any] = {}
     if caller.role == "guest":

@@ -24,7 +24,7 @@ from domain.access import Caller
 from domain.ticket import STATUSES
 from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, columns_of, compose
-from projections.ticket_filters import AFTER, ORDER, Order, Sort, TicketQuery
+from projections.ticket_filters import AFTER, ORDER, SHOWN_NAMES, Order, Sort, TicketQuery
 from projections.ticket_selection import (
     COLUMNS,
     KEYS,
@@ -144,6 +144,7 @@ def _compose(shape: _Shape) -> LiteralString:
         steps=", ".join(steps),
         shown_total="(SELECT n FROM total)" if shape.counted else "NULL::bigint",
         columns=columns_of(TicketRow, "t"),
+        names=SHOWN_NAMES,
         order=ORDER[shape.sort, shape.order],
     )
 

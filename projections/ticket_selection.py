@@ -9,7 +9,7 @@ from domain.access import Caller
 from domain.ticket import STATUSES
 from projections.project_counts import ALL, NOBODY, PAIRS
 from projections.project_past_tickets import PRIORITY_RANK
-from projections.ticket_filters import FILTERS, INACTIVE, TicketQuery, any_of, filter_parameters
+from projections.ticket_filters import FILTERS, INACTIVE, TicketQuery, any_of, filters_of
 
 FEW_PROPERTIES = 3  # may have fewer tickets than there are unassigned ones
 MAX_STREAMS = 400  # a walk in each takes some microseconds
@@ -180,7 +180,7 @@ class Selection(NamedTuple):
 
 def select(caller: Caller, query: TicketQuery) -> Selection:
     """The filters of the query, within the reach of the caller."""
-    given = filter_parameters(caller, query)
+    given = filters_of(caller, query)
     tests: dict[str, Any] = {}
     for name, sources in {
         "properties": ("reach", "property_id", "property_id_any"),

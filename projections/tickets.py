@@ -14,9 +14,10 @@ from domain.access import Caller
 from domain.ticket import Ticket
 from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.found_tickets import build_search
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_filters import TicketQuery
-from projections.ticket_query import build_list, sort_key
+from projections.ticket_query import NamedTicketRow, RankedTicketRow, build_list, sort_key
 from projections.views import (
     AttachmentView,
     CommentView,
@@ -87,9 +88,11 @@ class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
         return not self.names_changed and not self.detail.attachments
 
 
-class _TicketInLog(TicketRow, frozen=True):
-    """The columns of get_ticket: the row, the ticket's last event in the log, and its lists as JSON."""
+class _TicketInLog(NamedTicketRow, frozen=True):
+    """The columns of get_ticket: the row with its names, the ticket's last event in the log, and its lists as
+    JSON."""
 
+    names_changed: bool
     newest_version: int
     log_position: int
     topic: str
@@ -99,8 +102,10 @@ class _TicketInLog(TicketRow, frozen=True):
 
 def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones."""
-    statement, parameters = build_list(caller, query)
-    found, total = split_total(TicketRow, pool.fetch(statement, parameters))
+    build = build_search if query.q is not None and query.as_of is None else build_list
+    statement, parameters = build(caller, query)
+    kind = RankedTicketRow if query.sort == "relevance" else NamedTicketRow
+    found, total = split_total(kind, pool.fetch(statement, parameters))
     rows = found[: query.limit]
     last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(found) > len(rows) else None
     items = [TicketSummary(**_summary_values(row)) for row in rows]
@@ -181,7 +186,7 @@ def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
 
 
-def _summary_values(row: TicketRow) -> dict[str, Any]:
+def _summary_values(row: NamedTicketRow) -> dict[str, Any]:
     """The fields of TicketSummary."""
     values = shown_values(row, TicketSummary)
     values["property"] = Reference(row.property_id, row.property_name)

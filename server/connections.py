@@ -1,8 +1,9 @@
 """The phases of a connection: a request is received, answered and sent, and then the next one is received.
 
-The main thread receives and sends. A thread works on a request only while the application computes its
-answer, so it never waits for a client (docs/decisions/0017-slow-clients.md). gunicorn parses the requests and
-builds the answers.
+The main thread receives and sends. A thread works on a request while the application computes its answer
+(docs/decisions/0017-slow-clients.md). If the client takes the answer at once, the thread waits up to
+STAY_SECONDS for the next request of the connection, unless another connection needs a thread: that saves the
+way through the main thread. gunicorn parses the requests and builds the answers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from errno import EAGAIN, ECONNABORTED, EWOULDBLOCK
 from functools import partial
@@ -19,15 +19,17 @@ from typing import Any
 
 import structlog
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from infrastructure.process.deadlines import lift_request_limit, note_queued
 from server.answer import Answer
 from server.client_socket import ClientSocket
+from server.connection import Conn
 from server.health_threads import HealthThreads
 from server.reception import BodyLimit, Reception
 from server.refusals import answer_error, require_host
 from server.spool import SpoolSpace
+from server.thread_pool import ThreadPool
 
 READ_SECONDS = 10.0  # for the head of a request, and for its body
 SLOWEST_BYTES_PER_SECOND = 16_384  # each received byte of a body extends the time at this rate
@@ -35,28 +37,10 @@ LONGEST_READ_SECONDS = 30.0  # that a client can still have, however much it has
 SEND_SECONDS = 30.0  # without any progress of an answer
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 65_536
-RECEIVE_BYTES = 65_536
 OVERDUE_CHECK_SECONDS = 0.2
+STAY_SECONDS = 0.005  # that a thread waits for the next request of its connection
 
 log = structlog.get_logger()
-
-
-class Conn(TConn):  # type: ignore[misc]
-    """A connection. While the poller watches it, `overdue` is called when `timeout` has passed."""
-
-    sock: ClientSocket
-    reception: Reception
-    overdue: Callable[[], None]
-    is_sending = False
-    queued_at = 0.0
-    answer: Answer | None = None  # that is not complete yet
-    keeps_alive = False
-    is_closing = False
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is being received or answered. A head that is incomplete does not count."""
-        return self.is_sending or (bool(self.reception.head) and not self.is_closing)
 
 
 class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
@@ -68,7 +52,6 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.waiting: set[Conn] = set()  # that the poller watches
         self.answered_at = 0.0
-        self._health_threads = HealthThreads()
         self._space = SpoolSpace()
         self._overdue_checked_at = 0.0
 
@@ -91,45 +74,41 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         conn = Conn(self.cfg, ClientSocket.of(accepted, self._space), address, listener.getsockname())
         conn.data_ready = True
-        self._receive_next(conn, b"", READ_SECONDS)
+        self._begin_next(conn, b"")
+        self._await_request(conn, READ_SECONDS)
 
-    def _receive_next(self, conn: Conn, data: bytes, idle_seconds: float) -> None:
-        """Receive the next request, of which `data` has arrived already."""
+    def _begin_next(self, conn: Conn, data: bytes) -> None:
+        """Begin to receive the next request, of which `data` has arrived already."""
         conn.reception = conn.sock.reception = Reception(self._space, self.body_limit)
         conn.is_sending = False
-        if data and conn.reception.feed(data):
+        if data:
+            conn.reception.feed(data)
+
+    def _await_request(self, conn: Conn, idle_seconds: float) -> None:
+        """Receive the rest of the request, or queue it if it has arrived completely."""
+        reception = conn.reception
+        if reception.is_ready:
             self.enqueue_req(conn)
-        else:
-            self._watch(conn, selectors.EVENT_READ, self._on_readable, self._on_unreceived)
-            conn.timeout = time.monotonic() + (READ_SECONDS if data else idle_seconds)
-            if conn.reception.expects_continue():
-                self._send_continue(conn)
+            return
+        self._watch(conn, selectors.EVENT_READ, self._on_readable, self._on_unreceived)
+        conn.timeout = time.monotonic() + (READ_SECONDS if reception.has_begun else idle_seconds)
+        if reception.expects_continue():
+            self._send_continue(conn)
 
     def _on_readable(self, conn: Conn) -> None:
         """Receive what has arrived. A request that has arrived completely goes to a thread."""
         reception = conn.reception
-        has_begun, had_head = reception.has_begun, bool(reception.head)
-        try:
-            data = conn.sock.receive(RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            self.drop(conn)
-            return
-        if not data:
-            reception.note_closed()
-            is_ready = reception.end()
-        else:
-            is_ready = reception.feed(data)
-        if is_ready:
+        has_begun, before = reception.has_begun, reception.received
+        had_head = bool(reception.head)
+        if conn.receive():
             self._stop_watching(conn)
             self.enqueue_req(conn)
-        elif not data:
+        elif conn.is_lost:
             self.drop(conn)
         elif had_head:
-            extended = conn.timeout + len(data) / SLOWEST_BYTES_PER_SECOND
+            extended = conn.timeout + (reception.received - before) / SLOWEST_BYTES_PER_SECOND
             conn.timeout = min(extended, time.monotonic() + LONGEST_READ_SECONDS)
-        elif reception.head or not has_begun:
+        elif reception.head or (reception.has_begun and not has_begun):
             conn.timeout = time.monotonic() + READ_SECONDS
             if reception.expects_continue():
                 self._send_continue(conn)
@@ -152,14 +131,48 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
             self.drop(conn)
 
     def enqueue_req(self, conn: Conn) -> None:
-        """Queue the request as gunicorn does, but a health check for the health threads; store the time."""
+        """Queue the request for a thread, a health check for the health threads; store the time."""
         pool = self._health_threads.pool_for(conn.reception.head) or self.tpool
         self._submit(pool, self.handle, conn)
 
-    def _submit(self, pool: Any, work: Callable[[Conn], bool], conn: Conn) -> None:
+    def _submit(self, pool: ThreadPool, work: Callable[[Conn], bool], conn: Conn) -> None:
         conn.queued_at = time.monotonic()
-        future = pool.submit(work, conn)
-        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+        pool.submit(partial(self._work, pool, work, conn))
+
+    def _work(self, pool: ThreadPool, work: Callable[[Conn], bool], conn: Conn) -> None:
+        """Work on the connection in a thread, and then on its next requests as long as they follow at once.
+        Returns the connection to the main thread in any case."""
+        try:
+            conn.keeps_alive, conn.is_sending = work(conn), True
+            while pool is self.tpool and self._takes_next(conn):
+                conn.keeps_alive, conn.is_sending = self.handle(conn), True
+        except OSError:  # the client is gone
+            conn.is_lost = True
+        except BaseException:
+            conn.is_lost = True
+            log.exception("connection_failed")
+        self.method_queue.defer(self.finish_request, conn)
+
+    def _takes_next(self, conn: Conn) -> bool:
+        """Whether this thread handles the next request: the answer is sent, the request arrives completely
+        within STAY_SECONDS, and no other connection needs the thread."""
+        if not self._can_reuse(conn) or conn.sock.has_unsent or conn.answer or not self.alive:
+            return False
+        self._end_answer(conn)
+        self._begin_next(conn, conn.reception.rest)
+        until = time.monotonic() + STAY_SECONDS
+        while not (conn.reception.is_ready or conn.is_lost or conn.reception.expects_continue()):
+            if not self.tpool.wait_readable(conn.sock.fileno(), until):
+                return False
+            conn.receive()
+        is_mine = not self.tpool.is_short and self._health_threads.pool_for(conn.reception.head) is None
+        conn.queued_at = time.monotonic()
+        return conn.reception.is_ready and is_mine
+
+    def get_thread_pool(self) -> ThreadPool:
+        """The threads for requests; gunicorn calls this after the fork."""
+        self._health_threads = HealthThreads()
+        return ThreadPool(self.cfg.threads, "request")
 
     def handle(self, conn: Conn) -> bool:
         """Handle the request in a thread; the time in the queue counts towards its time limit. Returns
@@ -214,14 +227,14 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.flush()
         return conn.keeps_alive
 
-    def finish_request(self, conn: Conn, future: Future[bool]) -> None:
-        """Send the rest of what a thread has written, and continue. Runs in the main thread."""
-        if future.cancelled() or future.exception() is not None:
+    def finish_request(self, conn: Conn) -> None:
+        """Continue with a connection that a thread returns: with its answer, or with the next request. Runs
+        in the main thread."""
+        if conn.is_lost:
             self.drop(conn)
-            return
-        conn.keeps_alive = future.result()
-        conn.is_sending = True
-        if conn.sock.has_unsent:
+        elif not conn.is_sending:
+            self._await_request(conn, self.cfg.keepalive)
+        elif conn.sock.has_unsent:
             self._watch(conn, selectors.EVENT_WRITE, self._on_writable, self._on_unsent)
             conn.timeout = time.monotonic() + SEND_SECONDS
         else:
@@ -247,13 +260,20 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         if conn.answer is not None:
             self._submit(self.tpool, self._continue, conn)
             return
-        self.answered_at = time.monotonic()
-        reception = conn.reception
-        reception.close()
-        if conn.keeps_alive and reception.is_complete:
-            self._receive_next(conn, reception.rest, self.cfg.keepalive)
+        self._end_answer(conn)
+        if self._can_reuse(conn):
+            self._begin_next(conn, conn.reception.rest)
+            self._await_request(conn, self.cfg.keepalive)
         else:
             self._linger(conn)
+
+    def _end_answer(self, conn: Conn) -> None:
+        self.answered_at = time.monotonic()
+        conn.reception.close()
+
+    def _can_reuse(self, conn: Conn) -> bool:
+        """Whether another request may follow on the connection."""
+        return conn.keeps_alive and conn.reception.is_complete
 
     def handle_error(self, req: Any, client: socket.socket, address: Any, error: Exception) -> None:
         answer_error(client, error)

@@ -35,7 +35,7 @@ class Reception:
         self.rest = b""
         self.is_complete = False
         self.is_ready = False  # for a thread
-        self.has_begun = False
+        self.received = 0  # bytes
         self._body_limit = body_limit
         self._spool = Spool(space)
         self._incoming = bytearray()  # an incomplete head
@@ -43,9 +43,13 @@ class Reception:
         self._chunks: _Chunks | None = None
         self._failure: Exception | None = TimeoutError(ENOTCONN, "The client is too slow")
 
+    @property
+    def has_begun(self) -> bool:
+        return self.received > 0
+
     def feed(self, data: bytes) -> bool:
         """Add bytes that have arrived; return whether the request is ready for a thread."""
-        self.has_begun = True
+        self.received += len(data)
         try:
             if self.head:
                 self._add_body(data)

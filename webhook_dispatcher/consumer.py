@@ -9,59 +9,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
-from infrastructure.process.following import Pause, keep_running, process_some
+from infrastructure.process.following import keep_running, process_some
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
-from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
-from infrastructure.storage.recorder import read_log
+from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
 from webhook_dispatcher.histories import sql
+from webhook_dispatcher.log_follower import LogFollower
 from webhook_dispatcher.membership import group_of, instance_id, leave_to_others, store_lag, take_member_id
+from webhook_dispatcher.payloads import wanted_types
 from webhook_dispatcher.progress import store_reached_ends, store_read
+from webhook_dispatcher.records import Record, to_record
 
-BATCH_SIZE = 500
 POLL_SECONDS = 0.5
 STORE_LAG_SECONDS = 2.0  # how often a dispatcher stores how far it is behind Kafka
-SHORTEST_PAUSE_SECONDS = 0.002
-LONGEST_PAUSE_SECONDS = 0.02
-STANDBY_SECONDS = 0.2
-LOG = "log"  # the topic in dead letters from the log
 
 log = structlog.get_logger()
-
-
-class Record(NamedTuple):
-    """One record of Kafka or of the log; `position` is None when the record does not state it."""
-
-    topic: str
-    partition: int
-    offset: int
-    position: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-
-
-def record_of_dead_letter(
-    topic: str,
-    partition: int,
-    offset: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: dict[str, str],
-) -> Record:
-    """Make the record again from which a dead letter was stored."""
-    sent = [(name, text.encode()) for name, text in headers.items()]
-    position = offset if topic == LOG else _position_in(dict(sent).get("ce_sequence", b""))
-    return Record(topic, partition, offset, position, key, value, sent)
 
 
 class Consumer:
@@ -86,25 +57,6 @@ class Consumer:
         follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
         with _connect(self._settings) as conn:
             follow(conn, stop)
-
-    def follow_once(self, conn: Connection, limit: int = BATCH_SIZE) -> int | None:
-        """Read the next batch of the log and store its deliveries and the position in one transaction.
-
-        Returns the number of events, or None while another dispatcher reads a batch.
-        """
-        with conn.transaction():
-            reached: int | None = fetch_value(conn, sql["lock_position"], default=None)
-            if reached is None:
-                return None
-            batch = read_log(conn, reached, limit)
-            if not batch:
-                return 0
-            records = [Record(LOG, 0, row.position, row.position, None, row.state, []) for row in batch]
-            enqueued = self.take(conn, records)
-            conn.execute(sql["save_position"], {"position": batch[-1].position})
-        if enqueued:
-            self._on_enqueued()
-        return len(batch)
 
     def take(self, conn: Connection, records: Sequence[Record]) -> int:
         """Enqueue the events of the records. Records that cannot be decoded become dead letters."""
@@ -140,13 +92,7 @@ class Consumer:
             raise
 
     def _follow_log(self, conn: Connection, stop: threading.Event) -> None:
-        idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        while not stop.is_set():
-            taken = self.follow_once(conn)
-            if taken:
-                idle.reset()
-            else:
-                stop.wait(STANDBY_SECONDS if taken is None else idle.next_seconds())
+        LogFollower(conn, self.take, self._on_enqueued).run(stop)
 
     def _follow_kafka(self, conn: Connection, stop: threading.Event) -> None:
         """Store the deliveries of each poll in one transaction, then commit its offsets."""
@@ -163,13 +109,9 @@ class Consumer:
                 if consumer.assignment() != partitions:
                     partitions = set(consumer.assignment())
                     _log_assignment(member_id, consumer, len(partitions))
-                records = [_to_record(message) for messages in polled.values() for message in messages]
+                records = [to_record(message) for messages in polled.values() for message in messages]
                 if records:
-                    with conn.transaction():
-                        enqueued = self.take(conn, records)
-                        store_read(conn, ((record.partition, record.position) for record in records))
-                    if enqueued:
-                        self._on_enqueued()
+                    self._take_polled(conn, records)
                     consumer.commit()
                 if time.monotonic() > stored_at + STORE_LAG_SECONDS:
                     store_lag(conn, member_id, consumer)
@@ -179,27 +121,28 @@ class Consumer:
             consumer.close(autocommit=False)
         leave_to_others(conn, self._settings, member_id)
 
+    def _take_polled(self, conn: Connection, records: Sequence[Record]) -> None:
+        """Store the deliveries of records of Kafka. Decodes only those that a webhook wants."""
+        with conn.transaction():
+            types = wanted_types(name for (name,) in conn.execute(sql["select_subscribed"]))
+            wanted = [record for record in records if record.event_type in (None, *types)]
+            enqueued = self.take(conn, wanted) if wanted else 0
+            store_read(conn, ((record.partition, record.position) for record in records))
+        if enqueued:
+            self._on_enqueued()
+
 
 def _connect(settings: Settings) -> Connection:
-    options = f"-c statement_timeout=60s -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
+    """Open a connection. Without Kafka, commits do not wait for the disk: after a crash, deliveries and
+    position are equally old. With Kafka they do, because the offset is committed after the deliveries."""
+    commits = f"-c synchronous_commit={'on' if settings.kafka_bootstrap_servers else 'off'}"
+    options = f"{commits} -c statement_timeout=60s -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     return connect(
         settings.direct_url,
         application="ticketing-webhook-consumer",
         options=options,
         prepare_threshold=1,
     )
-
-
-def _to_record(message: Any) -> Record:
-    headers = list(message.headers or [])
-    position = _position_in(dict(headers).get("ce_sequence", b""))
-    return Record(
-        message.topic, message.partition, message.offset, position, message.key, message.value, headers
-    )
-
-
-def _position_in(sequence: bytes) -> int | None:
-    return int(sequence) if sequence.isdigit() and len(sequence) <= 20 else None
 
 
 def _log_assignment(member_id: int, consumer: Any, partitions: int) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
-from webhook_dispatcher.consumer import Consumer, record_of_dead_letter
+from webhook_dispatcher.consumer import Consumer
+from webhook_dispatcher.records import record_of_dead_letter
 
 BATCH_SIZE = 100
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
@@ -17,8 +17,11 @@ from domain.ticket import (
     TicketAssigned,
     TicketCommented,
     TicketCommentEdited,
+    TicketCommentRemoved,
     TicketDeleted,
+    TicketEvent,
     TicketFileAttached,
+    TicketFileRemoved,
     TicketOpened,
     TicketResolved,
     TicketRestored,
@@ -28,6 +31,17 @@ from domain.times import whole_seconds
 
 EVERY_EVENT = "ticket.*"
 TEST_EVENT = "webhook.test"
+UPDATED = "ticket.updated"
+_NAMES: dict[type[DomainEvent], tuple[str, ...]] = {
+    TicketOpened: ("ticket.created",),
+    TicketResolved: (UPDATED, "ticket.resolved"),
+    TicketStatusChanged: (UPDATED, "ticket.resolved"),  # the latter only in old logs
+    TicketAssigned: (UPDATED, "ticket.assigned"),
+    TicketCommented: ("ticket.commented",),
+    TicketDeleted: ("ticket.deleted",),
+    TicketRestored: ("ticket.restored",),
+}
+CHANGE_MESSAGES = (TicketCommentEdited, TicketCommentRemoved, TicketFileRemoved)
 
 # Fields of Ticket that a message shows as a reference with a name, or omits.
 _REFERENCES = frozenset(("property_id", "unit_id", "requester_id", "assignee_id", "is_deleted"))
@@ -68,21 +82,34 @@ class TicketStep(NamedTuple):
 
 def event_names(event: DomainEvent) -> tuple[str, ...]:
     """The webhook events that an event of a ticket causes; a resolution causes two."""
-    match event:
-        case TicketOpened():
-            return ("ticket.created",)
-        case TicketResolved() | TicketStatusChanged(status="closed"):  # the latter only in old logs
-            return ("ticket.updated", "ticket.resolved")
-        case TicketAssigned():
-            return ("ticket.updated", "ticket.assigned")
-        case TicketCommented():
-            return ("ticket.commented",)
-        case TicketDeleted():
-            return ("ticket.deleted",)
-        case TicketRestored():
-            return ("ticket.restored",)
-        case _:
-            return ("ticket.updated",)
+    names = _names_of(type(event))
+    if isinstance(event, TicketStatusChanged) and event.status != "closed":
+        return (UPDATED,)
+    return names
+
+
+def _names_of(kind: type[DomainEvent]) -> tuple[str, ...]:
+    """The webhook events that events of this kind may cause."""
+    return _NAMES.get(kind, (UPDATED,))
+
+
+def causes() -> list[tuple[str | None, str]]:
+    """Pairs of a webhook event, and the type of an event of the log that may cause it. None instead of the
+    webhook event: the event changes messages about earlier events."""
+    found: list[tuple[str | None, str]] = [(None, _type_of(kind)) for kind in CHANGE_MESSAGES]
+    for kind in get_args(TicketEvent):
+        found += [(name, _type_of(kind)) for name in _names_of(kind)]
+    return found
+
+
+def _type_of(kind: type[DomainEvent]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def wanted_types(subscribed: Iterable[str]) -> frozenset[str]:
+    """The types of the events of the log that may cause one of the webhook events, or change messages."""
+    names = frozenset(subscribed)
+    return frozenset(topic for name, topic in causes() if name is None or is_subscribed(names, name))
 
 
 def is_subscribed(subscribed: frozenset[str], name: str) -> bool:

@@ -2,9 +2,15 @@
 -- A plain table with the indexes that these four statements need, filled from the read table.
 CREATE SCHEMA bare;
 CREATE TABLE bare.tickets AS
-SELECT id, title, description, status, priority, category, created_at, updated_at, property_id, property_name,
-       unit_id, unit_name, requester_id, requester_name, assignee_id, assignee_name
-  FROM read.tickets WHERE NOT is_deleted;
+SELECT t.id, title, description, status, priority, category, t.created_at, t.updated_at,
+       t.property_id, p.name AS property_name, unit_id, n.name AS unit_name,
+       requester_id, r.name AS requester_name, assignee_id, a.name AS assignee_name
+  FROM read.tickets t
+  LEFT JOIN read.properties p ON p.id = t.property_id
+  LEFT JOIN read.units n ON n.property_id = t.property_id AND n.id = t.unit_id
+  LEFT JOIN read.users r ON r.id = t.requester_id
+  LEFT JOIN read.users a ON a.id = t.assignee_id
+ WHERE NOT is_deleted;
 ALTER TABLE bare.tickets ADD PRIMARY KEY (id);
 CREATE INDEX tickets_created_at_idx ON bare.tickets (created_at, id);
 

@@ -6,13 +6,16 @@ SELECT originator_id FROM parked_events
 
 -- name: lock_position
 -- Makes the projector wait until the transaction ends.
-SELECT FROM projector_position FOR UPDATE;
+SELECT position FROM projector_position FOR UPDATE;
 
 -- name: select_entries
 SELECT p.position, p.originator_id, e.state
   FROM parked_events p JOIN es.stored_events e ON e.notification_id = p.position
  WHERE p.originator_id = %(id)s
- ORDER BY p.position;
+ ORDER BY p.position LIMIT %(limit)s;
+
+-- name: count_parked
+SELECT count(*) FROM parked_events WHERE originator_id = ANY(%(ids)s);
 
 -- name: delete_parked
 WITH audited AS (DELETE FROM audit_events WHERE position = ANY(%(positions)s))
@@ -20,6 +23,3 @@ DELETE FROM parked_events WHERE position = ANY(%(positions)s);
 
 -- name: note_error
 UPDATE parked_events SET error = %(error)s, parked_at = now() WHERE position = %(position)s;
-
--- name: mark_names_changed
-UPDATE tickets SET names_changed = true WHERE id = ANY(%(ids)s);

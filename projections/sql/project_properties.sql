@@ -14,9 +14,3 @@ INSERT INTO units ({units})
 SELECT {units}
   FROM json_populate_recordset(NULL::units, %(rows)s::json)
     ON CONFLICT DO NOTHING;
-
--- name: rename_properties_of_tickets
-UPDATE tickets t
-   SET property_name = p.name, names_changed = true
-  FROM properties p
- WHERE p.id = ANY(%(ids)s) AND t.property_id = p.id;

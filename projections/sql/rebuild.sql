@@ -44,3 +44,12 @@ ALTER TABLE read_next.search_documents SET UNLOGGED;
 -- name: take_snapshot
 -- The first statement of a REPEATABLE READ transaction takes the snapshot of the whole transaction.
 SELECT position FROM read.projector_position;
+
+-- name: without_autovacuum
+-- The statements that switch it off for each table of the schema.
+SELECT format('ALTER TABLE %%I.%%I SET (autovacuum_enabled = off)', schemaname, tablename)
+  FROM pg_tables WHERE schemaname = %(schema)s;
+
+-- name: with_autovacuum
+SELECT format('ALTER TABLE %%I.%%I RESET (autovacuum_enabled)', schemaname, tablename)
+  FROM pg_tables WHERE schemaname = %(schema)s;

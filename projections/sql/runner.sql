@@ -1,9 +1,16 @@
 -- name: read_batch
 -- The position and the events after it, without a lock: the log only grows, so the batch is valid as long as the
--- position stays the same. Returns one row without an event when no event follows the position.
+-- position stays the same. Returns one row without an event when no event follows the position. `surplus` is what this
+-- and the earlier events have above the ordinary size; the first event is always returned. The function returns the
+-- events in order, so the window needs no sort.
 SELECT p.position, e.notification_id, e.originator_id, e.state
   FROM projector_position p
-  LEFT JOIN LATERAL es.stored_events_read(p.position, %(limit)s, NULL) e ON true
+  LEFT JOIN LATERAL (
+       SELECT *, sum(greatest(octet_length(state) - %(ordinary_bytes)s, 0)) OVER so_far AS surplus,
+              row_number() OVER so_far AS number
+         FROM es.stored_events_read(p.position, %(limit)s, NULL)
+       WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)) e
+    ON e.surplus <= %(surplus_bytes)s OR e.number = 1
  ORDER BY e.notification_id;
 
 -- name: claim_batch

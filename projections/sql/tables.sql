@@ -18,6 +18,9 @@ CREATE TABLE parked_events (
 );
 CREATE INDEX parked_events_originator_id_idx ON parked_events (originator_id);
 
+-- `name_position`, here and below: the position of the event that gave the name. It is higher if the event was parked:
+-- the position that the read tables had reached when it was projected. A ticket shows a name that is newer than its
+-- version if the position of its last event is not higher.
 CREATE TABLE properties (
     id text PRIMARY KEY,
     version bigint NOT NULL,
@@ -28,6 +31,7 @@ CREATE TABLE properties (
     zip text NOT NULL,
     country text NOT NULL,
     units_count integer NOT NULL,
+    name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
@@ -36,6 +40,7 @@ CREATE TABLE units (
     property_id text NOT NULL,
     id text NOT NULL,
     name text NOT NULL,
+    name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (property_id, id)
 );
@@ -51,6 +56,7 @@ CREATE TABLE users (
     preferences jsonb NOT NULL,
     is_active boolean NOT NULL,
     search text NOT NULL,                                   -- projections/people_search.py
+    name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
@@ -58,8 +64,7 @@ CREATE TABLE users (
 ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STATISTICS 0,
                   ALTER COLUMN phone SET STATISTICS 0, ALTER COLUMN search SET STATISTICS 0;
 
--- Denormalised: a list reads this table only. `names_changed`: a name in the row has changed since the version began,
--- so that the version no longer identifies one representation.
+-- Names are not stored here but joined by the reader, so that a new name is one row (docs/decisions/0023-names.md).
 CREATE TABLE tickets (
     id text PRIMARY KEY,
     version bigint NOT NULL,
@@ -70,17 +75,12 @@ CREATE TABLE tickets (
     priority_rank smallint NOT NULL,
     category text NOT NULL,
     property_id text NOT NULL,
-    property_name text NOT NULL,
     unit_id text,
-    unit_name text,
     requester_id text NOT NULL,
-    requester_name text NOT NULL,
     assignee_id text,
-    assignee_name text,
     is_deleted boolean NOT NULL,
     comments_count integer NOT NULL,
     internal_comments_count integer NOT NULL,
-    names_changed boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 ) WITH (
@@ -88,8 +88,6 @@ CREATE TABLE tickets (
     -- Index-only scans read pages of the table that have changed since the last vacuum.
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02
 );
-ALTER TABLE tickets ALTER COLUMN requester_name SET STATISTICS 0,
-                    ALTER COLUMN assignee_name SET STATISTICS 0;
 -- No statistics of the columns that lists filter by: the planner then takes every value for rare, and uses the index
 -- that begins with it, with any data and also before the first ANALYZE. Lists do not depend on its other estimates.
 ALTER TABLE tickets ALTER COLUMN status SET STATISTICS 0, ALTER COLUMN priority SET STATISTICS 0,
@@ -111,23 +109,24 @@ ALTER TABLE ticket_counts ALTER COLUMN property_id SET STATISTICS 0, ALTER COLUM
                           ALTER COLUMN category SET STATISTICS 0;
 
 -- The past states of tickets, each from `updated_at` (included) until `ended_at` (excluded). The present state is only
--- in `tickets`. A state that was replaced at the same time has no row.
+-- in `tickets`. A state that was replaced at the same time has no row. `duration_bits` is the number of binary digits
+-- of its duration in whole seconds, at most 32: a state of the value k lasted less than 2^k seconds, so that an index
+-- finds the states at a time. Columns of fixed size come first, which saves padding: there is a row for most events.
+-- The requester, which never changes, and the name of the priority are not stored.
 CREATE TABLE past_tickets (
-    ticket_id text NOT NULL,
-    version bigint NOT NULL,
-    status text NOT NULL,
-    priority text NOT NULL,
-    priority_rank smallint NOT NULL,
-    category text NOT NULL,
-    property_id text NOT NULL,
-    unit_id text,
-    requester_id text NOT NULL,
-    assignee_id text,
-    is_deleted boolean NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     ended_at timestamptz NOT NULL,
-    PRIMARY KEY (ticket_id, version)
+    version integer NOT NULL,
+    duration_bits smallint NOT NULL,
+    priority_rank smallint NOT NULL,
+    is_deleted boolean NOT NULL,
+    ticket_id text NOT NULL,
+    status text NOT NULL,
+    category text NOT NULL,
+    property_id text NOT NULL,
+    unit_id text,
+    assignee_id text
 );
 
 -- The title and description that a ticket had before, until `ended_at`.
@@ -150,7 +149,6 @@ CREATE TABLE comments (
     text_version bigint NOT NULL,
     edited_at timestamptz
 );
-CREATE INDEX comments_author_id_idx ON comments (author_id);
 
 CREATE TABLE attachments (
     id text PRIMARY KEY,
@@ -179,13 +177,26 @@ CREATE TABLE search_parts (
 -- No statistics: their samples would contain words of comments after these were removed.
 ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
 
--- The terms of all current parts of a ticket together. Those of internal comments have the weight A. A ticket with
--- many or long parts has no row.
+-- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property and
+-- its category are terms too (`@abc123`, `#plumbing`), so that the index of words also answers these filters. A ticket
+-- with many or long parts has no row.
+-- Counting the matches of a frequent word reads all their rows. So rows are small: the terms are stored apart from them
+-- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes them
+-- so long. The columns of fixed length come first, because those are read fastest. No index contains the copies of
+-- columns that change often, so that updating a copy does not write all terms into the index again (HOT).
 CREATE TABLE search_documents (
+    created_at timestamptz NOT NULL,
+    priority_rank smallint NOT NULL,
+    is_deleted boolean NOT NULL,
+    status text NOT NULL,
     ticket_id text PRIMARY KEY,
-    search tsvector NOT NULL
-);
-ALTER TABLE search_documents ALTER COLUMN search SET STATISTICS 0;
+    search tsvector NOT NULL,
+    padding text GENERATED ALWAYS AS (repeat(' ', 2000)) STORED
+) WITH (fillfactor = 95, toast_tuple_target = 256);
+ALTER TABLE search_documents
+    ALTER COLUMN status SET STORAGE MAIN, ALTER COLUMN ticket_id SET STORAGE MAIN,
+    ALTER COLUMN search SET STORAGE EXTERNAL,
+    ALTER COLUMN search SET STATISTICS 0, ALTER COLUMN padding SET STATISTICS 0;
 CREATE AGGREGATE joined (tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 
 -- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_id`

@@ -3,7 +3,7 @@
 -- possible. The LIMITs in sub-selects keep the planner from joining in another way: its estimates are not needed.
 -- An empty page is one row with the total and nulls.
 WITH {steps}
-SELECT {shown_total}, {columns}
+SELECT {shown_total}, {columns}, {names}
   FROM (VALUES (1)) one
   LEFT JOIN (page CROSS JOIN LATERAL (SELECT * FROM read.tickets WHERE id = page.id LIMIT 1) t) ON true
  ORDER BY {order};

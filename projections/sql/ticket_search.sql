@@ -3,26 +3,6 @@
 -- matches for each ticket. Computed once for the page and the total.
 found AS MATERIALIZED (SELECT ARRAY({ids}) AS ids),
 
--- name: find_now
--- The tickets that match now. First those with a document: one look-up in the index. Then those without one, whose
--- conditions may be fulfilled by different parts.
-SELECT ticket_id FROM read.search_documents WHERE search @@ %(q)s::tsquery
-UNION ALL
-(SELECT p.ticket_id
-   FROM unnest(%(required)s::text[]::tsquery[]) WITH ORDINALITY AS r (condition, number)
-   JOIN read.search_parts p ON p.search @@ r.condition
-  WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s)
-  GROUP BY p.ticket_id
- HAVING count(DISTINCT r.number) = cardinality(%(required)s::text[])
- UNION ALL
- SELECT ticket_id FROM read.search_parts
-  WHERE NOT in_document AND ended_at = 'infinity' AND part_id = '' AND cardinality(%(required)s::text[]) = 0
- EXCEPT
- SELECT p.ticket_id
-   FROM unnest(%(excluded)s::text[]::tsquery[]) AS r (condition)
-   JOIN read.search_parts p ON p.search @@ r.condition
-  WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s))
-
 -- name: find_as_of
 -- The tickets whose parts at the time fulfil every required condition and no excluded one. All required conditions are
 -- fulfilled within a document, unless a part without document fulfils one of them.

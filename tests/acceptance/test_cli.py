@@ -302,8 +302,11 @@ def test_demo_data_is_determined_by_the_seed_and_loaded_once(run, pool):
     with pool.connection() as conn:
         assert conn.execute("SELECT count(*) FROM read.tickets").fetchone() == (39,)
         ticket = conn.execute(
-            "SELECT title, property_name, unit_name, requester_name, assignee_name FROM read.tickets"
-            " WHERE id = '123e4567-e89b-12d3-a456-426614174000'"
+            "SELECT t.title, p.name, n.name, r.name, a.name FROM read.tickets t"
+            " JOIN read.properties p ON p.id = t.property_id"
+            " JOIN read.units n ON n.property_id = t.property_id AND n.id = t.unit_id"
+            " JOIN read.users r ON r.id = t.requester_id JOIN read.users a ON a.id = t.assignee_id"
+            " WHERE t.id = '123e4567-e89b-12d3-a456-426614174000'"
         ).fetchone()
         roles = conn.execute("SELECT DISTINCT role FROM read.users ORDER BY role").fetchall()
     assert ticket == ("Water leak in bathroom", "Seaside Apartments", "Unit 101", "John Doe", "Jane Smith")

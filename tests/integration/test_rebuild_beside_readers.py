@@ -130,3 +130,21 @@ def test_a_dump_made_beside_a_rebuild_restores_to_the_same_rows(filled, conn, tm
             assert stored_rows(copy) == stored_rows(conn)
     finally:
         drop_database(filled, name)
+
+
+def test_autovacuum_leaves_the_copy_alone_until_it_is_complete(filled, conn):
+    """It holds a lock that prevents indexes, for minutes if a table is large."""
+
+    def tables_without_autovacuum(schema):
+        rows = conn.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'"
+            " AND 'autovacuum_enabled=off' = ANY(reloptions)",
+            [schema],
+        )
+        return {name for (name,) in rows}
+
+    with fresh_copy(filled):
+        assert tables_without_autovacuum("read_next") >= {"tickets", "past_tickets", "audit_events"}
+
+    rebuild(filled, VAULT, ignore_progress)
+    assert tables_without_autovacuum("read") == set()

@@ -29,7 +29,6 @@ SELECT t.*
                           ELSE 'closed' END,
            'priority', (ARRAY['low', 'medium', 'high', 'critical'])[rank], 'priority_rank', rank,
            'category', CASE WHEN i < 50 THEN 'locks' WHEN i %% 3 = 0 THEN 'plumbing' ELSE 'general' END,
-           'property_name', 'P', 'requester_name', 'R', 'names_changed', false,
            'property_id', CASE WHEN i %% 5 > 0 THEN 'p0' ELSE 'p' || i / 4000 END,
            'unit_id', CASE WHEN i %% 4 > 0 THEN 'unit' || i %% 3 END,
            'requester_id', 'u' || i %% 4, 'assignee_id', CASE WHEN i %% 7 > 0 THEN 'u' || i %% 3 END,
@@ -64,8 +63,9 @@ def conn(postgres, template):
         conn.execute(fill_counts())
         conn.execute("VACUUM tickets")  # without ANALYZE: no list may need statistics
         conn.execute(
-            "INSERT INTO users"
-            " SELECT 'u' || i, 1, '', '', NULL, 'staff', ARRAY['p0'], '{}', i <> 2, '', now(), now()"
+            "INSERT INTO users (id, version, name, email, role, property_ids, preferences, is_active, search,"
+            "                   name_position, created_at, updated_at)"
+            " SELECT 'u' || i, 1, '', '', 'staff', ARRAY['p0'], '{}', i <> 2, '', 1, now(), now()"
             " FROM generate_series(0, 3) i"
         )
         yield conn

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from domain.aggregate import DomainEvent
 from domain.comments import CommentReader
-from domain.property import Property, PropertyEvent
+from domain.property import Property, PropertyEvent, PropertyRegistered, PropertyRenamed, UnitAdded
 from domain.ticket import PRIORITIES, STATUSES, Attachment, Comment, Ticket, TicketEvent
-from domain.user import User, UserEvent
+from domain.user import User, UserErased, UserEvent, UserNameChanged, UserRegistered
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection
@@ -21,6 +21,7 @@ from tests.support.vault import VAULT
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
 KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}
+NAMING = PropertyRegistered | PropertyRenamed | UserRegistered | UserNameChanged | UserErased
 KEYS = {  # elsewhere: id
     "units": "property_id || '/' || id",
     "ticket_counts": "concat_ws('/', property_id, assignee_id, category)",
@@ -28,7 +29,6 @@ KEYS = {  # elsewhere: id
 # Columns that do not follow from the aggregates alone.
 NOT_COMPARED = {
     "units": {"property_id", "created_at"},
-    "tickets": {"names_changed"},
     "comments": {"ticket_version"},
     "attachments": {"ticket_version"},
     "ticket_counts": {"property_id", "assignee_id", "category"},
@@ -55,27 +55,32 @@ def stored_rows(conn: Connection) -> Rows:
 
 def folded_rows(conn: Connection) -> Rows:
     """The rows that the read tables should have, computed from the log."""
-    states = conn.execute("SELECT state FROM es.stored_events ORDER BY notification_id").fetchall()
-    return rows_of(decrypt_events(conn, VAULT, [decode(state) for (state,) in states]))
+    stored = conn.execute("SELECT notification_id, state FROM es.stored_events ORDER BY 1").fetchall()
+    events = decrypt_events(conn, VAULT, [decode(state) for _, state in stored])
+    return rows_of(list(zip([position for position, _ in stored], events, strict=True)))
 
 
-def rows_of(events: Iterable[DomainEvent]) -> Rows:
-    """The rows of the read tables after these events."""
+def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
+    """The rows of the read tables after these events, each with its position."""
     streams: dict[str, list[DomainEvent]] = {}
-    for event in events:
+    named_at: dict[str, dict[str, int]] = {}
+    for position, event in log:
         streams.setdefault(event.originator_id, []).append(event)
+        if isinstance(event, NAMING):
+            named_at[event.originator_id] = {"name_position": position}
+        elif isinstance(event, UnitAdded):
+            named_at.setdefault(f"{event.originator_id}/{event.unit_id}", {"name_position": position})
     properties, users, tickets = (_fold(kind, streams.values()) for kind in KINDS)
-    names = {aggregate.id: aggregate.name for aggregate in (*properties, *users)}
     units = {
         f"{building.id}/{unit_id}": name
         for building in properties
         for unit_id, name in building.units.items()
     }
     return {
-        "properties": {building.id: _property_row(building) for building in properties},
-        "units": {key: {"name": name} for key, name in units.items()},
-        "users": {user.id: _user_row(user) for user in users},
-        "tickets": {ticket.id: _ticket_row(ticket, names, units) for ticket in tickets},
+        "properties": {each.id: _property_row(each) | named_at[each.id] for each in properties},
+        "units": {key: {"name": name} | named_at[key] for key, name in units.items()},
+        "users": {user.id: _user_row(user) | named_at[user.id] for user in users},
+        "tickets": {ticket.id: _ticket_row(ticket) for ticket in tickets},
         "ticket_counts": {key: {"tickets": numbers} for key, numbers in _count(tickets).items()},
         "comments": {
             comment.id: {"ticket_id": comment_ticket_id, **_without_id(comment)}
@@ -138,15 +143,10 @@ def _user_row(user: User) -> dict[str, Any]:
     return row | {"created_at": user.created_at, "updated_at": user.updated_at}
 
 
-def _ticket_row(ticket: Ticket, names: dict[str, str], units: dict[str, str]) -> dict[str, Any]:
+def _ticket_row(ticket: Ticket) -> dict[str, Any]:
     copied = [name for name in COMPARED["tickets"] if name in Ticket.__struct_fields__]
-    return {name: getattr(ticket, name) for name in copied} | {
-        "priority_rank": PRIORITIES.index(ticket.priority) + 1,
-        "property_name": names.get(ticket.property_id, ticket.property_id),
-        "unit_name": units.get(f"{ticket.property_id}/{ticket.unit_id}", ticket.unit_id),
-        "requester_name": names.get(ticket.requester_id, ticket.requester_id),
-        "assignee_name": names.get(ticket.assignee_id or "", ticket.assignee_id),
-    }
+    rank = PRIORITIES.index(ticket.priority) + 1
+    return {name: getattr(ticket, name) for name in copied} | {"priority_rank": rank}
 
 
 def _without_id(part: msgspec.Struct) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from domain.access import Caller, Role
 from domain.ticket import PRIORITIES, STATUSES
 from infrastructure.storage.postgres import Connection
-from projections.rows import TicketRow, split_total
-from projections.ticket_filters import FILTERS, ORDER, TicketQuery, filter_parameters
-from projections.ticket_query import build_list
+from projections.rows import split_total
+from projections.ticket_filters import FILTERS, ORDER, TicketQuery, filters_of
+from projections.ticket_query import NamedTicketRow, build_list
 from tests.unit.builders import NOON
 
 CATEGORIES = ("general", "plumbing", "locks", "unused")
@@ -77,7 +77,7 @@ def check_list(conn: Connection, caller: Caller, query: TicketQuery, chance: ran
 
 
 def _plain_list(conn: Connection, caller: Caller, query: TicketQuery) -> list[tuple[Any, ...]]:
-    parameters = filter_parameters(caller, query)
+    parameters = filters_of(caller, query)
     filters = " AND ".join(["NOT t.is_deleted", *(FILTERS[name] for name in parameters)])
     statement = (
         "SELECT t.id, t.created_at::text, t.updated_at::text, t.priority_rank FROM read.tickets t"
@@ -87,5 +87,5 @@ def _plain_list(conn: Connection, caller: Caller, query: TicketQuery) -> list[tu
 
 
 def _fetch(conn: Connection, caller: Caller, query: TicketQuery) -> tuple[list[str], int]:
-    rows, total = split_total(TicketRow, conn.execute(*build_list(caller, query)).fetchall())
+    rows, total = split_total(NamedTicketRow, conn.execute(*build_list(caller, query)).fetchall())
     return [row.id for row in rows], total

@@ -1,7 +1,107 @@
-"""`make bench` matches the code: its modules import what exists."""
+"""The parts of `make bench` can be imported, and what they compute is right. Nothing is timed here."""
+
+import json
+from math import comb, factorial
+
+import pytest
 
 from benchmarks.__main__ import PARTS
+from benchmarks.comparison import Comparison, as_report, judge
+from benchmarks.costs import CLIENT_NUMBERS, OPERATIONS
+from benchmarks.document import fill
+from benchmarks.growth_report import is_missed
+from benchmarks.queueing import bound_rate, solve_rate
+from benchmarks.reads import Target
+from benchmarks.renames import is_mixed
+from benchmarks.report import as_markdown, write
+from benchmarks.simulation import make_report
+
+PROCESSORS = 2
 
 
 def test_every_part_of_the_benchmarks_can_be_imported():
     assert all(callable(measure) for measure in PARTS.values())
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [([10.0, 12.0], "reached"), ([8.0, 9.9], "missed"), ([9.0, 56.0, 57.0], "undecided")],
+)
+def test_a_target_inside_the_spread_of_the_rounds_is_not_decided_by_their_median(ratios, verdict):
+    assert judge(ratios, 10.0) == verdict
+
+
+@pytest.mark.parametrize(
+    ("target", "missed"),
+    [
+        (Target(growth=1.5), True),  # 4 -> 8 ms
+        (Target(growth=2.0), False),
+        (Target(ms=7.9), True),
+        (Target(ms=8.0), False),
+        (Target(of_first_page=5.0), False),  # the first page takes 2 ms
+        (Target(of_first_page=3.9), True),
+    ],
+)
+def test_a_read_misses_its_target_by_growth_or_time_or_multiple_of_the_first_page(target, missed):
+    assert is_missed(target, first=4.0, last=8.0, front=2.0) is missed
+
+
+def solve_machine_repairman(clients, demand, delay):
+    """The rate in closed form, from the stationary distribution of the M/M/m model with a finite source."""
+    weights = []
+    for count in range(clients + 1):
+        weight = comb(clients, count) * factorial(count) * (demand / delay) ** count
+        for position in range(1, count + 1):
+            weight /= min(position, PROCESSORS)
+        weights.append(weight)
+    busy = sum(min(count, PROCESSORS) * weight for count, weight in enumerate(weights))
+    return busy / sum(weights) / demand
+
+
+@pytest.mark.parametrize("clients", [1, 2, 3, 8, 16])
+def test_the_predicted_rate_is_that_of_the_closed_form_and_below_the_bound(clients):
+    rate = solve_rate(clients, 0.003, 0.005, PROCESSORS)
+
+    assert rate == pytest.approx(solve_machine_repairman(clients, 0.003, 0.005))
+    assert rate <= bound_rate(clients, 0.003, 0.005, PROCESSORS) * (1 + 1e-9)
+
+
+def made_up_costs():
+    rows = [{"clients": n, "rate": 100.0 * n, "ms": {"api": 2.0, "projector": 0.5}} for n in CLIENT_NUMBERS]
+    return {"processors": PROCESSORS, "operations": dict.fromkeys(OPERATIONS, rows)}
+
+
+def test_the_simulation_compares_only_predictions_that_do_not_use_their_own_measurement():
+    shown = [row[0] for row in make_report(made_up_costs(), times=10).tables[0].rows]
+
+    assert not {"create, 1 clients", "create, 8 clients"} & set(shown)
+    assert {"create, 2 clients", "create, 16 clients", "mix, 8 clients"} <= set(shown)
+
+
+def test_a_page_with_two_names_of_one_person_is_mixed():
+    old, new = ({"property": {"id": "a", "name": "A"}, "requester": {"id": "b", "name": n}} for n in "BC")
+
+    assert is_mixed([old, new])
+    assert not is_mixed([old, old])
+
+
+def test_a_report_is_written_and_put_at_its_place_in_the_document(tmp_path):
+    one = Comparison(
+        name="create",
+        contender="ours",
+        baseline="theirs",
+        target=2.0,
+        contender_rates=[30.0, 50.0],
+        baseline_rates=[10.0, 10.0],
+    )
+    report = as_report([one], clients=8, notes=["A note."])
+    write(tmp_path, "peers", report, seconds=2.0)
+
+    text = "<!-- begin peers -->\nold\n<!-- end peers -->\n<!-- begin growth -->\nkept\n<!-- end growth -->"
+    filled = fill(text, tmp_path, tmp_path / "plots")
+
+    assert "| create | ours / theirs | 40 | 10 | 4.00 | 3.00 | 5.00 | 2, reached |" in as_markdown(report)
+    assert as_markdown(report) in filled
+    assert "old" not in filled
+    assert "kept" in filled
+    assert json.loads((tmp_path / "peers.json").read_text())["comparisons"][0]["ratios"] == [3.0, 5.0]

@@ -12,7 +12,7 @@ from infrastructure.storage.event_store import decode, encode
 from infrastructure.storage.recorder import StoredRow
 from tests.golden.__main__ import golden_files
 from tests.unit.builders import TICKET_FIELDS, context
-from webhook_dispatcher.payloads import TicketStep, event_names, make_message
+from webhook_dispatcher.payloads import TicketStep, causes, event_names, make_message
 
 STEPS = {  # the status before, the event in an old log, and the event that is recorded today
     "closing": ("in_progress", (TicketStatusChanged, {"status": "closed"}), (TicketResolved, {})),
@@ -59,3 +59,13 @@ def test_a_stored_change_to_closed_is_published_unchanged():
     record = to_record(StoredRow(7, event.originator_id, 2, event.tag, stored), source="http://x")
     assert record.value == stored
     assert dict(record.headers)["ce_type"] == b"ticket.status_changed"
+
+
+def test_every_webhook_event_is_among_those_that_the_stored_event_may_cause():
+    pairs = set(causes())
+    events = [decode(path.read_bytes()) for path in golden_files("ticket.*")]
+
+    assert len(events) > 15
+    for event in events:
+        for name in event_names(event):
+            assert (name, event.__struct_config__.tag) in pairs

@@ -1,5 +1,7 @@
 """Every field of an aggregate is stored in the read tables, and every column is shown to readers."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from domain.property import Property
 from domain.ticket import Ticket
 from domain.user import User
 from projections.comparison import KEYS
+from projections.project_past_tickets import duration_bits
 from projections.rows import TABLES, PastTicketRow, PropertyRow, TicketRow, UserRow, shared_fields
 from projections.views import Names, PropertyDetail, TicketDetail, TicketSummary, UserDetail
 
@@ -19,8 +22,9 @@ COUNTS = {"comments_count", "internal_comments_count"}  # of a ticket; stored in
     ("aggregate", "row", "stored_elsewhere"),
     [
         (Ticket, TicketRow, LISTS),
-        # The id is ticket_id, the texts are in past_texts; lists of past tickets show no comments.
-        (Ticket, PastTicketRow, {"id", "title", "description", *COUNTS, *LISTS}),
+        # The id is ticket_id, the priority is priority_rank, the texts are in past_texts, the requester never
+        # changes; lists of past tickets show no comments.
+        (Ticket, PastTicketRow, {"id", "priority", "title", "description", "requester_id", *COUNTS, *LISTS}),
         (User, UserRow, {"is_erased"}),  # visible from the placeholders in other columns
         (Property, PropertyRow, {"address", "units"}),  # in several columns, and in the table units
     ],
@@ -38,18 +42,15 @@ def test_every_field_of_an_aggregate_is_a_column_or_is_stored_elsewhere(aggregat
         (
             TicketRow,
             TicketDetail,
-            {"version", "priority_rank", "is_deleted", "names_changed", "internal_comments_count"}
-            | {
-                f"{reference}_{part}"
-                for reference in ("property", "unit", "requester", "assignee")
-                for part in ("id", "name")
-            },
+            {"version", "priority_rank", "is_deleted", "internal_comments_count"}
+            | {f"{reference}_id" for reference in ("property", "unit", "requester", "assignee")},
         ),
-        (UserRow, UserDetail, {"version", "property_ids", "is_active", "search"}),
+        (UserRow, UserDetail, {"version", "property_ids", "is_active", "search", "name_position"}),
         (
             PropertyRow,
             PropertyDetail,
-            {"version", "created_at", "updated_at", "street", "city", "state", "zip", "country"},
+            {"version", "name_position", "created_at", "updated_at"}
+            | {"street", "city", "state", "zip", "country"},
         ),
     ],
     ids=["tickets", "users", "properties"],
@@ -65,10 +66,18 @@ def test_every_field_of_a_ticket_in_a_list_is_a_column_or_a_reference():
 
 
 def test_the_columns_that_a_past_ticket_copies_come_last_and_in_the_order_of_the_copy():
-    added = ("ticket_id", "priority_rank", "ended_at")
+    added = ("ticket_id", "priority_rank", "duration_bits", "ended_at")
 
     assert PastTicketRow.__struct_fields__ == (*added, *shared_fields(Ticket, PastTicketRow))
 
 
 def test_every_read_table_is_compared_by_one_of_the_parts_of_a_verification():
     assert KEYS.keys() == TABLES.keys() - {"audit_events", "past_tickets"} | {"parked_events"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bits"),
+    [(0.999999, 0), (1, 1), (1.999999, 1), (2, 2), (7.999999, 3), (8, 4), (2**31 - 1, 31), (2**40, 32)],
+)
+def test_a_state_with_k_duration_bits_lasted_less_than_2_to_the_power_of_k_seconds(seconds, bits):
+    assert duration_bits(timedelta(seconds=seconds)) == bits

@@ -97,6 +97,19 @@ SELECT position FROM hook.position FOR UPDATE SKIP LOCKED;
 -- name: save_position
 UPDATE hook.position SET position = %(position)s;
 
+-- name: pass_events
+-- Does nothing while another dispatcher handles a batch, or when the position is higher.
+UPDATE hook.position SET position = %(position)s
+ WHERE id IN (SELECT id FROM hook.position WHERE position < %(position)s FOR UPDATE SKIP LOCKED);
+
+-- name: select_subscribed
+SELECT DISTINCT name
+  FROM hook.endpoints e CROSS JOIN unnest(e.event_names) AS name
+ WHERE e.is_enabled AND e.deleted_at IS NULL;
+
+-- name: read_events
+SELECT * FROM hook.read_events(%(seen)s, %(most)s, %(names)s, %(topics)s);
+
 -- name: insert_dead_letter
 INSERT INTO hook.dead_letters (topic, partition, record_offset, key, value, headers, error)
 VALUES (%(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s, %(headers)s, %(error)s)

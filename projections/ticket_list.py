@@ -8,7 +8,7 @@ The first ids of the list come from one of three drivers:
   or if the tickets are few, all tickets are gathered by an index of the filters and sorted.
 
 The choice depends on the filters, the exact total and the walk, never on estimates of the planner
-(docs/decisions/0024-lists.md).
+(docs/decisions/0025-lists.md).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _IN_INDEX: dict[Sort, set[str]] = {
         *("status", "created_at", "priority_rank", "category", "property_id", "assignee_id", "updated_at")
     },
     "updated_at": {"updated_at", "status"},
-    "priority": {"status", "priority_rank"},
+    "priority": {"priority_rank", "updated_at", "status"},
 }
 _REVERSED: dict[Order, Order] = {"asc": "desc", "desc": "asc"}
 _sql = named_queries(Path(__file__).parent / "sql" / "ticket_list.sql")
@@ -110,7 +110,8 @@ def _limits_of_walk(shape: _Shape) -> dict[str, int]:
     """How many tickets are gathered rather than walked to, and how far the walk goes."""
     if not _is_covered(shape):
         return {"few": EVERYTHING if shape.deep else FEW, "probe": PROBE_BY_ID}
-    return {"few": FEW_FOR_DEEP, "probe": EVERYTHING} if shape.deep else {"few": FEW, "probe": PROBE}
+    is_best = shape.deep or shape.kind == "priority"  # gathering many would read the table
+    return {"few": FEW_FOR_DEEP if shape.deep else FEW, "probe": EVERYTHING if is_best else PROBE}
 
 
 def _choose(selection: Selection, sort: Sort) -> tuple[Kind, Literal["ordered", "streams", "walk"]]:
@@ -118,8 +119,8 @@ def _choose(selection: Selection, sort: Sort) -> tuple[Kind, Literal["ordered", 
     kind, keys, tests = selection.kind, selection.keys, selection.tests.keys()
     if kind == "status":
         if sort == "created_at":
-            return ("priority", "walk") if "ranks" in tests else (kind, "ordered")
-        in_index = {"statuses", "ranks"} if sort == "priority" else {"updated_after", "updated_before"}
+            return ("priority", "walk") if tests == {"ranks"} else (kind, "ordered")
+        in_index = {"updated_after", "updated_before"} | ({"ranks"} if sort == "priority" else set())
         return kind, "ordered" if tests <= in_index else "walk"
     if sort != "created_at" or kind == "unit":
         return kind, "walk"
@@ -208,7 +209,7 @@ def _page(shape: _Shape, order: Order, *, gate: LiteralString, **limits: Literal
 def _scans_in_order(shape: _Shape, tests: Sequence[LiteralString], **parts: LiteralString) -> LiteralString:
     """One scan of the index of the order, or one for each status, if the index begins with the status."""
     prefix = _key(shape).alone if shape.driver == "ordered" else None
-    by_status = shape.sort == "priority" or (shape.sort == "created_at" and bool(shape.tests))
+    by_status = shape.sort == "created_at" and bool(shape.tests)
     return " UNION ALL ".join(
         _fill(
             "first_of_scan",

@@ -63,9 +63,7 @@ KEYS: dict[Kind, Key] = {
     "property": _entity("property_id", "properties"),
     "status": Key(_STATUS, ("t.status = b.status",), frozenset(["statuses"]), "true"),
     "priority": Key(
-        f"unnest(%(ranks)s::smallint[]) AS k (rank) CROSS JOIN {_STATUS}",
-        ("t.status = b.status AND t.priority_rank = k.rank",),
-        frozenset(("statuses", "ranks")),
+        "unnest(%(ranks)s::smallint[]) AS k (rank)", ("t.priority_rank = k.rank",), frozenset(["ranks"])
     ),
 }
 _OF_ASSIGNEE = ("assignee_id", "property_id", "status")

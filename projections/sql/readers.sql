@@ -9,8 +9,7 @@ CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
 CREATE INDEX tickets_created_at_idx ON tickets (created_at, id)
     INCLUDE (updated_at, status, priority, category, property_id, assignee_id) WHERE NOT is_deleted;
 CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) INCLUDE (status) WHERE NOT is_deleted;
-CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) INCLUDE (updated_at) WHERE NOT is_deleted;
-CREATE INDEX tickets_status_priority_idx ON tickets (status, priority_rank, id) WHERE NOT is_deleted;
+CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) INCLUDE (updated_at, status) WHERE NOT is_deleted;
 CREATE INDEX tickets_status_idx ON tickets (status, created_at, id)
     INCLUDE (priority_rank, category, property_id, assignee_id, updated_at) WHERE NOT is_deleted;
 CREATE INDEX tickets_property_id_idx ON tickets (property_id, status, created_at, id)

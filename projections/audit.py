@@ -19,7 +19,7 @@ from projections.filters import id_filter, id_parameters
 from projections.history import ActorView, AuthView, actor_of, auth_of
 from projections.project_audit import key_of, subject_of
 from projections.rows import compose
-from projections.ticket_query import Order
+from projections.ticket_filters import Order
 from projections.tickets import author_names
 from projections.views import Page
 

@@ -11,7 +11,6 @@ Nothing is parked here: an event that cannot be projected is an error.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -26,7 +25,6 @@ from infrastructure.storage.recorder import read_log
 from projections import project_audit
 from projections.batch import Entry, project_aggregates
 from projections.project_past_tickets import PastTickets
-from projections.project_tickets import count_active
 
 LEAST_EVENTS = 20_000  # for fewer, starting the threads does not pay
 BATCH_SIZE = 5_000
@@ -56,11 +54,8 @@ def fill_in_bulk(
     are not written: `keep_past`, which several threads call, receives the rows for `past_tickets` instead.
     Raises the error of an event that cannot be projected; the copy is then useless.
     """
-    work = _Work(connect, vault, end, _choose_ranges(copy, end), progress, keep_past)
-    events, active = work.run()
-    with copy.transaction():
-        count_active(copy, active)
-        copy.execute(_sql["move_position"], {"position": end})
+    events = _Work(connect, vault, end, _choose_ranges(copy, end), progress, keep_past).run()
+    copy.execute(_sql["move_position"], {"position": end})
     return events
 
 
@@ -89,8 +84,8 @@ class _Work:
         for each in ranges:
             self._ranges.put(each)
 
-    def run(self) -> tuple[int, Counter[str]]:
-        """Return the number of events, and the number of active tickets by property."""
+    def run(self) -> int:
+        """Return the number of events."""
         with ThreadPoolExecutor(FILLERS + 1, thread_name_prefix="fill") as threads:
             audited = [] if self._keep_past else [threads.submit(self._fill_audit_events)]
             filled = [threads.submit(self._fill_aggregates) for _ in range(FILLERS)]
@@ -100,27 +95,21 @@ class _Work:
             finally:
                 self._stopping.set()
             for one in every:
-                one.result()
-        active: Counter[str] = Counter()
-        for one in filled:
-            for property_id, change in one.result().items():
-                active[property_id] += change
-        return self._events, active
+                one.result()  # raises its error
+        return self._events
 
-    def _fill_aggregates(self) -> Counter[str]:
-        active: Counter[str] = Counter()
+    def _fill_aggregates(self) -> None:
         with self._connect() as conn:
             conn.execute(_sql["read_by_index"])
             while (ids := self._next_range()) is not None:
                 for entries in self._read(conn, ids):
                     with conn.transaction():
-                        past = project_aggregates(conn, self._vault, entries, active)
+                        past = project_aggregates(conn, self._vault, entries)
                         if self._keep_past is None:
                             past.write_tickets(conn)
                     if self._keep_past:
                         self._keep_past(past)
                     self._note(projected=len(entries))
-        return active
 
     def _next_range(self) -> Range | None:
         try:

@@ -72,7 +72,7 @@ def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
     with fresh_copy(dsn) as (control, copy):
         events = fill_from_start(dsn, control, copy, vault, progress)
         wait_for_readers(control, COPY, lambda: _finish(control))
-        control.execute(sql["analyze_copy"])
+        control.execute(sql["vacuum_copy"])
         control.execute(sql["summarize_copy"])
         position, late_events = _swap(control, copy, vault, read_schema_state(control))
         old_in_use_by = drop_old_tables(control)

@@ -32,7 +32,6 @@ class PropertyRow(msgspec.Struct, frozen=True):
     zip: str
     country: str
     units_count: int
-    active_tickets_count: int
     name_position: int
     created_at: datetime
     updated_at: datetime
@@ -86,6 +85,18 @@ class TicketRow(msgspec.Struct, frozen=True):
     internal_comments_count: int
     created_at: datetime
     updated_at: datetime
+
+
+class TicketCountRow(msgspec.Struct, frozen=True):
+    """The numbers of tickets of a property, assignee and category, by pair of status and priority.
+
+    projections/project_counts.py says which rows exist.
+    """
+
+    property_id: str
+    assignee_id: str
+    category: str
+    tickets: list[int]
 
 
 class PastTicketRow(msgspec.Struct, frozen=True):
@@ -197,6 +208,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "units": UnitRow,
     "users": UserRow,
     "tickets": TicketRow,
+    "ticket_counts": TicketCountRow,
     "past_tickets": PastTicketRow,
     "past_texts": PastTextRow,
     "comments": CommentRow,

@@ -27,7 +27,7 @@ from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import Category, Id, SearchText
 from domain.ticket import Priority, Status, Ticket
-from projections.ticket_query import Order, Sort, TicketQuery
+from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
 from projections.views import Names, TicketDetail, TicketSummary
 

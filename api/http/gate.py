@@ -25,6 +25,7 @@ from api.http.resource import Operation, Resource, Verb
 from api.http.services import Services
 from infrastructure.ids import new_id
 from infrastructure.process.deadlines import allow_last_step, lift_request_limit, limit_request
+from infrastructure.process.logs import write_info
 from infrastructure.process.metrics import count_request
 from infrastructure.storage.outcomes import forget_changes
 
@@ -194,7 +195,7 @@ def _log_request(
     """Write the request's line to the log."""
     seconds = perf_counter() - context.started_at
     caller = getattr(context, "caller", None)
-    log.info(
+    write_info(
         "request",
         request_id=context.request_id,
         method=req.method,

@@ -1,7 +1,7 @@
 """The statement that lists the present tickets that match a search.
 
 A frequent word is found in the first tickets of the order, a rare one by the index of words. The tickets of
-one person, unit or small property are compared one by one. The statement counts, and decides by these counts.
+one person or unit are compared one by one. The statement counts, and decides by these counts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from projections.ticket_filters import (
 class Limits(NamedTuple):
     """Numbers of tickets. Other numbers take other time, and find the same."""
 
-    near: int = 5_000  # of a person, unit or property, compared one by one
+    near: int = 2_000  # of a person or unit, compared one by one
     read: int = 10_000  # of the order
     compared: int = 2_000  # of those, that pass the filters
     walked: int = 300  # matches before the end of a page
@@ -54,8 +54,8 @@ _OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
 _IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#"}
 # The filters whose tickets an index has together, the most selective ones first.
 _ANCHORS = (
-    *("requester", "requester_id", "requester_id_any", "unit_id", "unit_id_any"),
-    *("assigned_to", "assigned_to_any", "property_id", "property_id_any", "reach"),
+    *("requester", "requester_id", "requester_id_any"),
+    *("unit_id", "unit_id_any", "assigned_to", "assigned_to_any"),
 )
 _KEY: dict[Sort, LiteralString] = {
     "created_at": "created_at",

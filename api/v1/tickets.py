@@ -27,6 +27,7 @@ from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import Category, Id, SearchText
 from domain.ticket import Priority, Status, Ticket
+from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
 from projections.views import Names, TicketDetail, TicketSummary
@@ -63,9 +64,9 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     sort: Annotated[
         Sort,
         Meta(
-            description="`relevance` needs `q`, and cannot be combined with `as_of`: the newest 200 matches"
-            " first, ordered by how often and how close together they contain the words, where a word of the"
-            " title counts ten times; then the older matches, newest first."
+            description="`relevance` needs `q`, and cannot be combined with `as_of`: the newest"
+            f" {LIMITS.ranked} matches first, ordered by how often and how close together they contain the"
+            " words, where a word of the title counts ten times; then the older matches, newest first."
         ),
     ] = "created_at"
     order: Order = "desc"

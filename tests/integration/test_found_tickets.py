@@ -48,6 +48,10 @@ LISTS = [
         {"q": "-leak", "assigned_to": ("none",)},
         lambda words, row: "leak" not in words and not row.assignee_id,
     ),
+    (
+        {"q": "leak", "requester_id": ("guest", "u-caller")},
+        lambda words, row: "leak" in words and row.requester_id in ("guest", "u-caller"),
+    ),
     ({"q": "quokka"}, lambda words, row: False),
 ]
 

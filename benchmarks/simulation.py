@@ -67,8 +67,8 @@ def make_report(costs: dict[str, Any], times: float) -> Report:
     notes = [note]
     if max(costs["other_load"]) > MOST_PROCESSORS:
         notes.append(
-            "Other programs used the machine when the costs were measured. The model assumes that the processors"
-            " belong to the system, so these differences do not test it. Use an idle machine."
+            "Other programs used the machine when the costs were measured. The model assumes that the"
+            " processors belong to the system, so these differences do not test it. Use an idle machine."
         )
     return Report(
         tables=[_tabulate(operations, predictions, processors), _tabulate_scale(operations, times)],
@@ -98,7 +98,7 @@ def delay_of(rows: list[dict[str, Any]]) -> float:
 
 
 def parameters(operations: dict[str, list[dict[str, Any]]], name: str) -> tuple[float, float]:
-    """The demand and the delay in seconds. Those of the mix are computed from its operations alone."""
+    """The demand and the delay in seconds; those of the mix from its operations alone."""
     if name != "mix":
         return demand_of(operations[name]), delay_of(operations[name])
     return (

@@ -88,7 +88,9 @@ def test_the_predicted_rate_is_that_of_the_closed_form_and_below_the_bound(clien
 
 def made_up_costs():
     rows = [{"clients": n, "rate": 100.0 * n, "ms": {"api": 2.0, "projector": 0.5}} for n in CLIENT_NUMBERS]
-    return {"processors": PROCESSORS, "operations": dict.fromkeys(OPERATIONS, rows)}
+    operations = dict.fromkeys(OPERATIONS, rows)
+    mix = [{**row, "rate": 10.0 * row["clients"]} for row in rows]  # its own delay would give another bound
+    return {"processors": PROCESSORS, "operations": {**operations, "mix": mix}, "other_load": [0.0]}
 
 
 def test_the_simulation_compares_only_predictions_that_do_not_use_their_own_measurement():
@@ -96,6 +98,18 @@ def test_the_simulation_compares_only_predictions_that_do_not_use_their_own_meas
 
     assert not {"create, 1 clients", "create, 8 clients"} & set(shown)
     assert {"create, 2 clients", "create, 16 clients", "mix, 8 clients"} <= set(shown)
+
+
+def test_no_prediction_is_above_its_bound():
+    rows = make_report(made_up_costs(), times=10).tables[0].rows
+
+    assert [row[0] for row in rows if float(row[2]) > float(row[1])] == []
+
+
+def test_the_simulation_says_when_the_costs_were_measured_on_a_busy_machine():
+    idle, busy = ({**made_up_costs(), "other_load": [0.0, load]} for load in (0.1, 2.0))
+
+    assert len(make_report(busy, times=10).notes) == len(make_report(idle, times=10).notes) + 1
 
 
 def test_a_page_with_two_names_of_one_person_is_mixed():

@@ -81,8 +81,6 @@ def build_present_list(caller: Caller, query: TicketQuery) -> tuple[LiteralStrin
     selection = select(caller, query)
     kind, driver = _choose(selection, query.sort)
     deep = query.count and query.offset >= DEEP
-    if deep and driver == "streams" and kind == "property":
-        driver = "walk"  # sorting what precedes the page takes longer than passing over other properties
     shape = _Shape(
         driver=driver,
         kind=kind,

@@ -33,7 +33,7 @@ from projections.project_search import SearchChanges
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
 
-# A batch ends early when its events are long: the search terms of 65 kB of text take up to 0.3 s to store,
+# A batch ends early when its events are long: the search terms of 65,535 characters take up to 0.35 s,
 # and all writers wait for the batch.
 ORDINARY_BYTES = 1_024  # of an event
 SURPLUS_BYTES = 256  # that the events of a batch may have above that, for each event of the limit

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +26,9 @@ from benchmarks import (
     report,
     webhooks,
 )
-from benchmarks.bench import RESULTS, Bench, Options
+from benchmarks.bench import HOME, RESULTS, Bench, Options
 from benchmarks.comparison import Comparison, as_report
+from benchmarks.other_load import watch_other_load, withhold_verdicts
 from benchmarks.report import Report
 from infrastructure.storage.embedded import start_embedded
 from tests.support.kafka_server import KafkaUnavailable
@@ -69,17 +72,37 @@ BY_DEFAULT = ("peers", "limits", "growth")
 
 def main() -> None:
     parts, options = _parse_options()
+    with lock_home(HOME):
+        _measure(parts, options)
+
+
+@contextmanager
+def lock_home(home: Path) -> Iterator[None]:
+    """Refuse a second run: it would replace the databases of the first. The kernel releases the lock when the
+    process ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"Another run of the benchmarks uses {home}. Wait until it has ended.") from None
+        yield
+
+
+def _measure(parts: list[str], options: Options) -> None:
     console = Console()
     server = start_embedded(options.postgres.resolve())
     try:
         for part in parts:
-            bench = Bench(server, options, console)
+            bench = Bench(server, options, console, [watch_other_load()])
             with console.status(f"{part} is measured"):
                 try:
                     measured = PARTS[part](bench)
                 except KafkaUnavailable as reason:
                     console.print(f"{part} was skipped: {reason}")
                     continue
+            bench.other_loads.append(watch_other_load())
+            measured = withhold_verdicts(measured, bench.other_loads)
             report.show(console, measured)
             report.write(RESULTS, part, measured, seconds=options.seconds)
             report.draw_plots(RESULTS, part, measured.plots)

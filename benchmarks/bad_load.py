@@ -34,7 +34,7 @@ Address = tuple[str, int]
 def measure_bad_load(bench: Bench) -> Report:
     """Time reads and writes of OTHERS clients during each kind of bad load, and without any."""
     dsn = bench.create_database("bench_bad_load")
-    run_ticketing(dsn, "demo", "load", "--tickets", str(TICKETS))
+    run_ticketing(dsn, "demo", "load", "--tickets", str(min(TICKETS, bench.options.tickets)))
     vacuum(dsn)
     key, ids = issue_key(dsn, "admin"), open_tickets(dsn)
     _allow_open_files(CONNECTIONS + 1_000)

@@ -39,9 +39,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bench(msgspec.Struct, frozen=True):
+    """`other_loads` are the processors that other programs used whenever a part has watched them."""
+
     server: EmbeddedServer
     options: Options
     console: Console
+    other_loads: list[float]
 
     def create_database(self, name: str) -> str:
         """Replace the database by one with empty tables, and return its address."""

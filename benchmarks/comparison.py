@@ -96,7 +96,8 @@ def judge(ratios: Sequence[float], target: float) -> str:
 def _row(one: Comparison) -> list[str]:
     rate = statistics.median(one.contender_rates)
     slow = one.min_rate is not None and rate < one.min_rate
-    minimum = f" (>= {one.min_rate:,.0f}{', missed' if slow else ''})" if one.min_rate is not None else ""
+    verdict = "missed" if slow else "reached"
+    minimum = "" if one.min_rate is None else f" (>= {one.min_rate:,.0f}), {verdict}"
     return [
         one.name,
         f"{one.contender} / {one.baseline}",

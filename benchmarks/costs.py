@@ -89,6 +89,9 @@ def _tabulate_costs(figures: dict[str, list[dict[str, object]]]) -> Table:
     ]
     rows = [[one, *(f"{by_operation[name].get(one, 0.0):.2f}" for name in OPERATIONS)] for one in shown]
     rows.append(["all", *(f"{totals[name]:.2f}" for name in OPERATIONS)])
+    rates = {name: next(row["rate"] for row in figures[name] if row["clients"] == COSTED) for name in figures}
+    in_use = [float(str(rates[name])) * totals[name] / 1_000 for name in OPERATIONS]
+    rows.append(["processors in use", *(f"{value:.2f}" for value in in_use)])
     title = f"Milliseconds of processor time per request, {COSTED} clients"
     return Table(title, ("process", *OPERATIONS), rows)
 

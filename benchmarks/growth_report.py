@@ -73,8 +73,8 @@ def _tabulate_growth(role: str, quiet: Mapping[int, Latencies], targets: Mapping
         first, last = percentile(times[small], 0.5), percentile(times[large], 0.5)
         front = percentile(quiet[large][role, FIRST_PAGE], 0.5)
         target = targets[name]
-        missed = ", missed" if is_missed(target, first, last, front) else ""
-        rows.append([name, *cells, f"{last / first:.2f}", f"{target.describe()}{missed}"])
+        verdict = "missed" if is_missed(target, first, last, front) else "reached"
+        rows.append([name, *cells, f"{last / first:.2f}", f"{target.describe()}, {verdict}"])
     return Table(f"Reads as {role}, one client, milliseconds", columns, rows)
 
 
@@ -99,7 +99,9 @@ def _tabulate_busy(size: int, latencies: Mapping[str, Latencies]) -> Table:
         ratio = during / before
         halves = (percentile(quiet, 0.5), percentile(busy, 0.5))
         cells = [f"{value:.1f}" for value in (*halves, before, during)]
-        rows.append([f"{role}: {name}", *cells, f"{ratio:.2f}{', missed' if ratio > MOST_BUSY else ''}"])
+        rows.append(
+            [f"{role}: {name}", *cells, f"{ratio:.2f}, {'missed' if ratio > MOST_BUSY else 'reached'}"]
+        )
     columns = ("read", "p50", "p50 with writes", "p95", "p95 with writes", f"ratio of p95 (<= {MOST_BUSY:g})")
     return Table(f"Reads of {size:,} tickets while 100 writes/s go on, milliseconds", columns, rows)
 

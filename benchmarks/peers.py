@@ -18,6 +18,7 @@ from benchmarks.bulk import append_tickets, refill, vacuum
 from benchmarks.clients import Clients, Operations
 from benchmarks.comparison import Comparison, as_report
 from benchmarks.http_client import HttpClient
+from benchmarks.other_load import watch_other_load
 from benchmarks.processor_time import CLIENTS, SERVER, difference, read_processor_seconds
 from benchmarks.report import Report, Table
 from benchmarks.static_server import measure_ceiling
@@ -52,6 +53,7 @@ def compare_peers(bench: Bench) -> Report:
         order = list(sides) if number % 2 else list(reversed(sides))
         for name in order:
             bench.console.log(f"round {number + 1} of {bench.options.rounds}: {name}")
+            bench.other_loads.append(watch_other_load())
             for operation, (rate, cost) in _measure(bench, sides[name]).items():
                 rates.setdefault((name, operation), []).append(rate)
                 costs.setdefault((name, operation), []).append(cost)

@@ -1,13 +1,17 @@
 """How much slow clients delay other requests: `python -m benchmarks.slow_clients`.
 
-Each kind of slow client is connected while one client sends requests, half of them on new connections. Prints
-the durations of these requests, and the memory of the workers.
+Each kind of slow client, and then many idle and many busy ones, are connected while one client sends
+requests, half of them on new connections. Prints the durations of these requests, and the memory of the
+workers.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
+import resource
+import selectors
 import socket
 import tempfile
 import threading
@@ -15,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 import psutil
 import requests
@@ -24,7 +29,8 @@ from infrastructure.storage.postgres import connect, migrate
 from projections.schema import create_read_schema
 from tests.acceptance.site import Site
 
-HEADS, TRICKLES, READERS = 64, 200, 60
+HEADS, TRICKLES, READERS, IDLE, BUSY = 64, 200, 60, 10_000, 200
+BATCH = 100  # of idle connections that are opened together
 FILE_BYTES = 24_000_000
 READ_BYTES = 65_536  # of each slow reader, in each second
 Address = tuple[str, int]
@@ -54,6 +60,10 @@ def main() -> None:
                 measure(f"{TRICKLES} trickling", site, ticket_id, options.seconds, send_byte)
             with slow_readers(address, site, ticket_id) as read_some:
                 measure(f"{READERS} slow readers", site, ticket_id, options.seconds, read_some)
+            with idle(address) as count:
+                measure(f"{count} idle", site, ticket_id, options.seconds, lambda: None)
+            with busy(address, site.keys["admin"], ticket_id):
+                measure(f"{BUSY} busy", site, ticket_id, options.seconds, lambda: None)
 
 
 def measure(kind: str, site: Site, ticket_id: str, seconds: float, each_second: Callable[[], None]) -> None:
@@ -170,6 +180,52 @@ def slow_readers(address: Address, site: Site, ticket_id: str) -> Iterator[Calla
                     continue
 
         yield read_some
+
+
+@contextmanager
+def idle(address: Address) -> Iterator[int]:
+    """IDLE connections that have sent one request each and are kept open, or as many as this process may
+    open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    count = min(IDLE, hard - 1_000) if hard != resource.RLIM_INFINITY else IDLE
+    with ExitStack() as stack:
+        for _ in range(0, count, BATCH):
+            clients = [stack.enter_context(socket.create_connection(address, 60)) for _ in range(BATCH)]
+            for client in clients:
+                client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            for client in clients:
+                client.recv(READ_BYTES)
+        yield count
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def busy(address: Address, key: str, ticket_id: str) -> Iterator[None]:
+    """BUSY connections that send a request as soon as the last one is answered, from another process."""
+    request = f"GET /v1/tickets/{ticket_id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+    process = multiprocessing.get_context("spawn").Process(
+        target=_send_requests, args=(address, request.encode()), daemon=True
+    )
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def _send_requests(address: Address, request: bytes) -> None:
+    with selectors.DefaultSelector() as selector:
+        for _ in range(BUSY):
+            client = socket.create_connection(address, 60)
+            client.sendall(request)
+            selector.register(client, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                client = cast(socket.socket, key.fileobj)
+                client.recv(READ_BYTES)  # a short answer arrives at once
+                client.sendall(request)
 
 
 if __name__ == "__main__":

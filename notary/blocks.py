@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -14,6 +16,8 @@ from infrastructure.storage.recorder import StoredRow
 from notary import merkle
 
 BLOCK_EVENTS = 1_000
+LEAF_MARK_BYTES = 8
+EVENT_MARK_BYTES = 4
 CHAIN_LOCK = 7_305_876  # the advisory lock of transactions that chain or sign
 
 sql = named_queries(Path(__file__).parent / "sql" / "notary.sql")
@@ -27,6 +31,11 @@ class Row(StoredRow):
     @property
     def leaf(self) -> bytes:
         return merkle.leaf(*self)
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event; empty if the stored bytes are not an event."""
+        return _read_identity(self.state).event_id
 
     @property
     def occurred_at(self) -> datetime | None:
@@ -43,17 +52,26 @@ class End(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block as it is stored."""
+    """A block as it is stored. `gaps` has the first and the last position of each gap between its events.
+    `leaf_marks` has the first LEAF_MARK_BYTES of each leaf. The leaves are computed from the log."""
 
     number: int
     first_position: int
     last_position: int
-    positions: Sequence[int]
-    leaves: bytes
+    events: int
+    gaps: Sequence[int]
+    leaf_marks: bytes
     root: bytes
     chain: bytes
     earliest_at: datetime | None = None  # of its events; both None in blocks older than migration 0015
     latest_at: datetime | None = None
+
+    @property
+    def positions(self) -> list[int]:
+        """The positions of its events; at most one more than a block can have, if the row was altered."""
+        starts = (self.first_position, *(last + 1 for last in self.gaps[1::2]))
+        ends = (*self.gaps[::2], self.last_position + 1)
+        return list(itertools.islice(itertools.chain(*map(range, starts, ends)), BLOCK_EVENTS + 1))
 
     def link(self, previous: bytes, root: bytes) -> bytes:
         """The hash of the chain after this block, if its events have this root."""
@@ -62,7 +80,7 @@ class Block(NamedTuple):
             number=self.number,
             first_position=self.first_position,
             last_position=self.last_position,
-            events=len(self.positions),
+            events=self.events,
             root=root,
         )
 
@@ -104,6 +122,23 @@ def read_block(conn: Connection, query: str, **parameters: int) -> Block | None:
     return Block(*row) if row else None
 
 
+def read_rows(conn: Connection, first: int, last: int) -> list[Row]:
+    """The events of the log from the position `first` to `last`, both included."""
+    with conn.cursor(binary=True) as cur:
+        found = cur.execute(sql["read_events"], {"after": first - 1, "last": last, "limit": None}).fetchall()
+    return [Row._make(row) for row in found]
+
+
+def marks_of(leaves: Iterable[bytes]) -> bytes:
+    """The marks by which a finding names an event whose leaf differs."""
+    return b"".join(leaf[:LEAF_MARK_BYTES] for leaf in leaves)
+
+
+def event_mark(event_id: str) -> bytes:
+    """The mark by which a proof finds the block of an event."""
+    return sha256(event_id.encode()).digest()[:EVENT_MARK_BYTES]
+
+
 def span_of_times(times: Iterable[datetime | None]) -> tuple[datetime | None, datetime | None]:
     """The earliest and the latest of the known times."""
     known = [time for time in times if time is not None]
@@ -112,22 +147,33 @@ def span_of_times(times: Iterable[datetime | None]) -> tuple[datetime | None, da
 
 def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
     leaves = [row.leaf for row in rows]
-    events = [_read_identity(row.state) for row in rows]
-    earliest_at, latest_at = span_of_times(event.occurred_at for event in events)
+    identities = [_read_identity(row.state) for row in rows]
+    earliest_at, latest_at = span_of_times(one.occurred_at for one in identities)
     block = Block(
         number=end.number + 1,
         first_position=rows[0].position,
         last_position=rows[-1].position,
-        positions=[row.position for row in rows],
-        leaves=b"".join(leaves),
+        events=len(rows),
+        gaps=_gaps([row.position for row in rows]),
+        leaf_marks=marks_of(leaves),
         root=merkle.root(leaves),
         chain=b"",
         earliest_at=earliest_at,
         latest_at=latest_at,
     )
-    chain = block.link(end.chain, block.root)
-    event_ids = [event.event_id for event in events]
-    conn.execute(sql["insert_block"], block._asdict() | {"chain": chain, "event_ids": event_ids})
+    event_marks = b"".join(event_mark(one.event_id) for one in identities)
+    linked = block._asdict() | {"chain": block.link(end.chain, block.root)}
+    conn.execute(sql["insert_block"], linked | {"event_marks": event_marks})
+
+
+def _gaps(positions: Sequence[int]) -> list[int]:
+    """The first and the last position of each gap between ascending positions."""
+    return [
+        edge
+        for one, other in itertools.pairwise(positions)
+        if other > one + 1
+        for edge in (one + 1, other - 1)
+    ]
 
 
 def _read_identity(state: bytes) -> _Identity:

@@ -24,7 +24,7 @@ from domain.errors import Invalid
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Connection, Pool, fetch_value
 from notary import merkle
-from notary.blocks import Block, Row, read_block, read_end, read_log_id, sql
+from notary.blocks import Block, Row, read_block, read_end, read_log_id, read_rows, sql
 from notary.follower import sign_log
 from notary.signing import last_checkpoint, sign_bytes
 from notary.statements import Statement, parse
@@ -171,17 +171,16 @@ def _left_out_hashes(conn: Connection, chosen: Range, start: Block, end: Block) 
     """
     if chosen.window is None:
         return {
-            "leaves_before": _leaves(start, lambda position: position < chosen.first),
-            "leaves_after": _leaves(end, lambda position: position > chosen.last),
+            "leaves_before": _leaves(conn, start.first_position, chosen.first - 1),
+            "leaves_after": _leaves(conn, chosen.last + 1, end.last_position),
         }
     left_out: dict[str, list[list[Any]]] = {}
     for stretch in stretches(conn, chosen):
-        kept = {row.position for row in chosen.keep(read_stretch(conn, stretch))}
-        block = read_block(conn, "block_numbered", number=stretch.block)
-        if kept and block is not None:
-            is_kept = [position in kept for position in block.positions]
-            found = merkle.cover(merkle.split(block.leaves), is_kept)
-            left_out[str(block.number)] = [[one.low, one.high, one.hash.hex()] for one in found]
+        rows = read_stretch(conn, stretch)
+        kept = {row.position for row in chosen.keep(rows)}
+        if kept:
+            found = merkle.cover([row.leaf for row in rows], [row.position in kept for row in rows])
+            left_out[str(stretch.block)] = [[one.low, one.high, one.hash.hex()] for one in found]
     times = {name: one and _text(one) for name, one in chosen.window._asdict().items()}
     return {"leaves_before": [], "leaves_after": [], "window": times, "left_out": left_out}
 
@@ -193,9 +192,8 @@ def _block(conn: Connection, position: int) -> Block:
     return block
 
 
-def _leaves(block: Block, is_wanted: Any) -> list[str]:
-    pairs = zip(block.positions, merkle.split(block.leaves), strict=True)
-    return [leaf.hex() for position, leaf in pairs if is_wanted(position)]
+def _leaves(conn: Connection, first: int, last: int) -> list[str]:
+    return [row.leaf.hex() for row in read_rows(conn, first, last)]
 
 
 def _links(conn: Connection, start: Block, checkpoint: Statement) -> list[list[Any]]:

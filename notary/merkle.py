@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-HASH_BYTES = 32
 _HEAD = struct.Struct(">BqqI")
 _LENGTH = struct.Struct(">I")
 _LINK = struct.Struct(">BqqqI")
@@ -79,8 +78,9 @@ def link(
     return sha256(head + previous + root).digest()
 
 
-def split(leaves: bytes) -> list[bytes]:
-    return [leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES)]
+def split(hashes: bytes, size: int) -> list[bytes]:
+    """The hashes, or the beginnings of hashes, that are stored one after the other, each of `size` bytes."""
+    return [hashes[at : at + size] for at in range(0, len(hashes), size)]
 
 
 def _cover(leaves: Sequence[bytes], is_kept: Sequence[bool], low: int, high: int) -> list[Subtree]:

@@ -8,7 +8,7 @@ from typing import Any
 from domain.errors import Conflict, NotFound
 from infrastructure.storage.postgres import Connection, fetch_value
 from notary import merkle
-from notary.blocks import Row, read_block, read_log_id, sql
+from notary.blocks import Block, Row, event_mark, read_block, read_log_id, read_rows, sql
 from notary.statements import parse
 
 
@@ -19,18 +19,13 @@ def prove(conn: Connection, event_id: str) -> dict[str, Any]:
     `pages` (the blocks from that of the event on) give the hash of the chain in the signed `checkpoint`.
     `stored` is the stored event in base64.
     """
-    position = fetch_value(conn, sql["position_of_event"], {"event_id": event_id}, default=0)
-    with conn.cursor(binary=True) as cur:
-        stored = cur.execute(sql["read_one_event"], {"position": position}).fetchone()
-    block = read_block(conn, "block_at", position=position)
-    if stored is None or block is None:
-        raise NotFound("event, or it is not chained yet: that takes some minutes")
-    row = Row._make(stored)
+    block, rows, index = _find(conn, event_id)
+    row = rows[index]
     line = fetch_value(conn, sql["first_checkpoint_from"], {"position": block.last_position}, default="")
     if not line:
         raise Conflict("The event is chained but not signed yet: try again in some minutes.")
     checkpoint = parse(line)
-    leaves, index = merkle.split(block.leaves), list(block.positions).index(position)
+    leaves = [one.leaf for one in rows]
     before = read_block(conn, "block_numbered", number=block.number - 1)
     links = {"after": block.number - 1, "last": checkpoint.facts["page"]}
     with conn.cursor(binary=True) as cur:
@@ -52,3 +47,14 @@ def prove(conn: Connection, event_id: str) -> dict[str, Any]:
             line for (line,) in conn.execute(sql["key_statements"], {"number": checkpoint.number}).fetchall()
         ],
     }
+
+
+def _find(conn: Connection, event_id: str) -> tuple[Block, list[Row], int]:
+    """The block of the event, the rows of the block, and the index of the event in it. Raises NotFound."""
+    for (number,) in conn.execute(sql["blocks_with_mark"], {"mark": event_mark(event_id)}).fetchall():
+        block = read_block(conn, "block_numbered", number=number)
+        rows = [] if block is None else read_rows(conn, block.first_position, block.last_position)
+        for index, row in enumerate(rows):
+            if block is not None and row.event_id == event_id:
+                return block, rows, index
+    raise NotFound("event, or it is not chained yet: that takes some minutes")

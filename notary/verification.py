@@ -11,7 +11,7 @@ import psycopg
 
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from notary import merkle
-from notary.blocks import Block, Row, read_log_id, span_of_times, sql
+from notary.blocks import LEAF_MARK_BYTES, Block, Row, marks_of, read_log_id, span_of_times, sql
 from notary.statements import BadStatement, Reader, Statement, without_repeats
 
 BLOCKS_AT_ONCE = 50
@@ -109,7 +109,8 @@ def _check_lines(place: str, lines: Iterable[str], log_id: str, report: Report) 
 def _check_blocks(
     conn: Connection, checkpoints: dict[int, Statement], report: Report, progress: Progress
 ) -> None:
-    """Compare events with leaves, leaves with roots, roots with the chain, the chain with the checkpoints."""
+    """Compare events with the marks of their leaves and with roots, roots with the chain, the chain with the
+    checkpoints."""
     end = fetch_value(conn, _more_sql["log_end"], default=0)
     chain, number, reached = merkle.first_link(read_log_id(conn)), 0, _FIRST
     confirmed = 0  # the last position that a checkpoint confirmed
@@ -118,16 +119,20 @@ def _check_blocks(
         if block.number != number:
             report.add(block.first_position, f"block {number} is missing")
             number = block.number
-        if [row.position for row in rows] != list(block.positions) or block.leaves != b"".join(
-            row.leaf for row in rows
-        ):
-            _compare_events(block, rows, report)
+        leaves = [row.leaf for row in rows]
+        has_positions = [row.position for row in rows] == block.positions
+        has_root = merkle.root(leaves or [b""]) == block.root
+        if not has_positions or block.leaf_marks != marks_of(leaves):
+            if has_positions and has_root:
+                report.add(block.first_position, f"block {number} was altered")
+            else:
+                _compare_events(block, rows, report)
+        elif not has_root:
+            report.add(block.first_position, f"block {number} does not have the root of its events")
         elif block.latest_at and (block.earliest_at, block.latest_at) != span_of_times(
             row.occurred_at for row in rows
         ):
             report.add(block.first_position, f"block {number} does not have the times of its events")
-        if merkle.root(merkle.split(block.leaves) or [b""]) != block.root:
-            report.add(block.first_position, f"block {number} does not have the root of its events")
         if block.link(chain, block.root) != block.chain:
             report.add(block.first_position, f"block {number} does not continue the chain")
         confirmed = _compare_checkpoint(block, checkpoints.pop(number, None), confirmed, report)
@@ -158,16 +163,17 @@ def _blocks_with_rows(conn: Connection) -> Iterator[tuple[Block, list[Row]]]:
 
 def _compare_events(block: Block, rows: Sequence[Row], report: Report) -> None:
     """Report which events of a block differ."""
-    chained = dict(zip(block.positions, merkle.split(block.leaves), strict=False))
+    marks = merkle.split(block.leaf_marks, LEAF_MARK_BYTES)
+    chained = dict(zip(block.positions, marks, strict=False))
     found = {row.position: row for row in rows}
     for position in sorted(chained.keys() | found.keys()):
         if position not in found:
             report.add(position, "the event is missing")
         elif position not in chained:
             report.add(position, "the event did not exist when the block was chained")
-        elif found[position].leaf != chained[position]:
+        elif marks_of([found[position].leaf]) != chained[position]:
             report.add(position, "the event differs from the chained one")
-    if len(chained) != len(block.positions) or len(block.leaves) != len(block.positions) * merkle.HASH_BYTES:
+    if len(block.positions) != block.events or len(block.leaf_marks) != block.events * LEAF_MARK_BYTES:
         report.add(block.first_position, f"block {block.number} was altered")
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from domain.errors import Invalid
 from infrastructure.storage.postgres import Connection
-from notary.blocks import Row, sql
+from notary.blocks import Row, read_rows, sql
 
 
 class Window(NamedTuple):
@@ -68,9 +68,7 @@ def stretches(conn: Connection, chosen: Range) -> list[Stretch]:
 
 
 def read_stretch(conn: Connection, stretch: Stretch) -> list[Row]:
-    parameters = {"after": stretch.first - 1, "last": stretch.last, "limit": None}
-    with conn.cursor(binary=True) as cur:
-        return [Row._make(row) for row in cur.execute(sql["read_events"], parameters)]
+    return read_rows(conn, stretch.first, stretch.last)
 
 
 def tighten(conn: Connection, chosen: Range) -> Range | None:

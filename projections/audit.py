@@ -17,20 +17,21 @@ from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.filters import id_filter, id_parameters
 from projections.history import ActorView, AuthView, actor_of, auth_of
+from projections.project_audit import key_of, subject_of
 from projections.rows import compose
-from projections.ticket_query import Order
+from projections.ticket_filters import Order
 from projections.tickets import author_names
 from projections.views import Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
 _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))
 _FILTERS: dict[str, LiteralString] = {
-    "reach": "property_ids && %(reach)s",
+    "reach": "string_to_array(property_ids, ' ') && %(reach)s",
     "actor": "(actor_id = ANY(%(actor)s) OR key_id = ANY(%(actor)s))",
-    "property_id": "property_ids && %(property_id)s",
+    "property_id": "string_to_array(property_ids, ' ') && %(property_id)s",
     "actions": "action = ANY(%(actions)s)",
-    **id_filter("subject_id", "subject_id"),
-    **id_filter("request_id", "request_id"),
+    **id_filter("subject_key", "subject_key"),
+    **id_filter("request_key", "request_key"),
     "since": "occurred_at >= %(since)s",
     "until": "occurred_at < %(until)s",
 }
@@ -42,8 +43,7 @@ class _Found(NamedTuple):
     """The columns of list_audit_events."""
 
     position: int
-    subject_id: str
-    property_ids: list[str]
+    property_ids: str
     state: bytes
 
 
@@ -100,9 +100,10 @@ def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: Audi
         found = conn.execute(statement, {**parameters, "limit": query.limit + 1}).fetchall()
     rows = [_Found(*row) for row in found[: query.limit]]
     events = store.decrypt([decode(bytes(row.state)) for row in rows])
+    pairs = [pair for pair in zip(rows, events, strict=True) if _has_ids(pair[1], query)]
     names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
-    entries = [_entry(caller, row, event, names) for row, event in zip(rows, events, strict=True)]
-    last_key = (entries[-1].position, "") if len(found) > len(entries) else None
+    entries = [_entry(caller, row, event, names) for row, event in pairs]
+    last_key = (rows[-1].position, "") if len(found) > len(rows) else None
     return Page(items=entries, total=None, last_key=last_key)
 
 
@@ -116,8 +117,8 @@ def _filters(caller: Caller, query: AuditQuery) -> dict[str, Any]:
     for name in ("actor", "actions"):
         if values := getattr(query, name):
             given[name] = list(values)
-    for name in ("subject_id", "request_id"):
-        given |= id_parameters(name, getattr(query, name))
+    given |= id_parameters("subject_key", [key_of(each) for each in query.subject_id])
+    given |= id_parameters("request_key", [key_of(each) for each in query.request_id])
     for name in ("since", "until"):
         if (value := getattr(query, name)) is not None:
             given[name] = value
@@ -134,6 +135,12 @@ def _statement(names: tuple[str, ...], order: Order, after: bool) -> LiteralStri
     )
 
 
+def _has_ids(event: DomainEvent, query: AuditQuery) -> bool:
+    """Whether the event has the wanted ids. The index has only hashes of ids."""
+    has_subject = not query.subject_id or subject_of(event) in query.subject_id
+    return has_subject and (not query.request_id or event.request_id in query.request_id)
+
+
 def _entry(caller: Caller, row: _Found, event: DomainEvent, names: dict[str, str]) -> AuditEntry:
     return AuditEntry(
         id=event.event_id,
@@ -142,8 +149,8 @@ def _entry(caller: Caller, row: _Found, event: DomainEvent, names: dict[str, str
         time=whole_seconds(event.occurred_at),
         exact_time=event.occurred_at.astimezone(UTC),
         action=event.tag,
-        subject_id=row.subject_id,
-        property_ids=[property_id for property_id in row.property_ids if caller.reaches(property_id)],
+        subject_id=subject_of(event),
+        property_ids=[each for each in row.property_ids.split() if caller.reaches(each)],
         actor=actor_of(event, names),
         auth=auth_of(event),
         request_id=event.request_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,9 +26,9 @@ from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection, named_queries
 from projections import project_audit, project_properties, project_tickets, project_users
 from projections.folding import CannotProject, PositionedEvent, kinds_of
+from projections.project_counts import TicketCounts
 from projections.project_past_tickets import PastTickets
 from projections.project_search import SearchChanges
-from projections.project_tickets import count_active
 
 sql = named_queries(Path(__file__).parent / "sql" / "runner.sql")
 log = structlog.get_logger()
@@ -114,8 +113,10 @@ def park_batch(conn: Connection, batch: Batch, error: Exception, *, history: boo
 def _project_batch(conn: Connection, vault: Vault, batch: Batch, *, wait: bool, history: bool) -> PastTickets:
     pipeline = conn.pipeline() if len(batch.entries) < LEAST_WITHOUT_PIPELINE else nullcontext()
     with pipeline, conn.transaction():
-        blocked_ids = _claim(conn, batch, wait=wait)
-        past = project_entries(conn, vault, batch.entries, blocked_ids=blocked_ids, history=history)
+        blocked_ids, counted = _claim(conn, batch, wait=wait)
+        past = project_entries(
+            conn, vault, batch.entries, blocked_ids=blocked_ids, history=history, counted=counted
+        )
         blocked = [entry for entry in batch.entries if entry.aggregate_id in blocked_ids]
         _park(conn, blocked, "waits behind an earlier event of the same aggregate")
     return past
@@ -128,11 +129,13 @@ def project_entries(
     *,
     blocked_ids: Set[str],
     history: bool,
+    counted: bool,
     late_at: int | None = None,
 ) -> PastTickets:
     """Project the entries in the caller's transaction, which holds the lock of the position.
 
-    Entries of aggregates in `blocked_ids` only get their audit rows. `late_at` is the position of the read
+    Entries of aggregates in `blocked_ids` only get their audit rows. With `counted` the table `ticket_counts`
+    is kept up to date. `late_at` is the position of the read
     tables, for entries that were parked: their names replace those that have been shown up to there.
     """
     audited = [(entry.position, _decode(entry)) for entry in entries]
@@ -142,22 +145,23 @@ def project_entries(
         for entry, (position, event) in zip(entries, audited, strict=True)
         if entry.aggregate_id not in blocked_ids
     ]
-    active: Counter[str] = Counter()
-    past = _project_events(conn, vault, projected, active)
-    count_active(conn, active)
+    counts = TicketCounts()
+    past = _project_events(conn, vault, projected, counts)
+    if counted:
+        counts.write(conn)
     if history:
         past.write_tickets(conn)
         project_audit.project(conn, audited, audit_rows)
     return past
 
 
-def project_aggregates(
-    conn: Connection, vault: Vault, entries: Sequence[Entry], active: Counter[str]
-) -> None:
-    """Project entries in the order of their aggregates, without audit rows and numbers of active tickets: the
-    changes of the latter are added to `active`."""
+def project_aggregates(conn: Connection, vault: Vault, entries: Sequence[Entry]) -> PastTickets:
+    """Project entries in the order of their aggregates, without audit rows and counts of tickets.
+
+    Does not write the rows of `past_tickets`, which are returned.
+    """
     projected = [(entry.position, _decode(entry)) for entry in entries]
-    _project_events(conn, vault, projected, active).write_tickets(conn)
+    return _project_events(conn, vault, projected, TicketCounts())
 
 
 def _decode(entry: Entry) -> DomainEvent:
@@ -170,10 +174,10 @@ def _decode(entry: Entry) -> DomainEvent:
         ) from error
 
 
-def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
+def _claim(conn: Connection, batch: Batch, *, wait: bool) -> tuple[set[str], bool]:
     """Move the position to the end of the batch, and lock it until the transaction ends.
 
-    Returns the ids of the batch's aggregates that have parked events.
+    Returns the ids of the batch's aggregates that have parked events, and whether `ticket_counts` is filled.
     """
     parameters = {
         "from": batch.position,
@@ -183,15 +187,15 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> set[str]:
     row = conn.execute(sql["claim_batch" if wait else "claim_batch_unless_locked"], parameters).fetchone()
     if row is None:
         raise Overtaken
-    parked_ids, _ = row
-    return set(parked_ids)
+    parked_ids, counted, _ = row
+    return set(parked_ids), counted
 
 
 def _project_events(
-    conn: Connection, vault: Vault, encrypted: Sequence[PositionedEvent], active: Counter[str]
+    conn: Connection, vault: Vault, encrypted: Sequence[PositionedEvent], counts: TicketCounts
 ) -> PastTickets:
     """Write all tables but those that are written without a search for existing rows: the past states of
-    tickets, which are returned, and `audit_events`."""
+    tickets, which are returned, `audit_events`, and `ticket_counts`, whose changes are added to `counts`."""
     past, search = PastTickets(), SearchChanges()
     plain = decrypt_events(conn, vault, [event for _, event in encrypted])
     events = [(position, event) for (position, _), event in zip(encrypted, plain, strict=True)]
@@ -209,7 +213,7 @@ def _project_events(
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows, past, search, active)
+        project_tickets.project(conn, tickets, ticket_rows, past, counts, search)
     past.write_texts(conn)
     search.put_past_texts(past.texts)
     search.write(conn)

@@ -11,7 +11,6 @@ Nothing is parked here: an event that cannot be projected is an error.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -25,7 +24,7 @@ from infrastructure.storage.postgres import Connection, fetch_value, named_queri
 from infrastructure.storage.recorder import read_log
 from projections import project_audit
 from projections.batch import Entry, project_aggregates
-from projections.project_tickets import count_active
+from projections.project_past_tickets import PastTickets
 
 LEAST_EVENTS = 20_000  # for fewer, starting the threads does not pay
 BATCH_SIZE = 5_000
@@ -37,19 +36,26 @@ _sql = named_queries(Path(__file__).parent / "sql" / "bulk_fill.sql")
 
 Range = tuple[str, str]  # the ids after the first and up to the second
 Connect = Callable[[], Connection]
+KeepPast = Callable[[PastTickets], None]
 Progress = Callable[[int, int], None]
 
 
-def fill_in_bulk(copy: Connection, connect: Connect, vault: Vault, end: int, progress: Progress) -> int:
+def fill_in_bulk(
+    copy: Connection,
+    connect: Connect,
+    vault: Vault,
+    end: int,
+    progress: Progress,
+    keep_past: KeepPast | None = None,
+) -> int:
     """Project the log up to the position `end` into the empty copy, and return the number of events.
 
-    `connect` opens a connection to the copy. Raises the error of an event that cannot be projected; the copy
-    is then useless.
+    `connect` opens a connection to the copy. With `keep_past` the tables `past_tickets` and `audit_events`
+    are not written: `keep_past`, which several threads call, receives the rows for `past_tickets` instead.
+    Raises the error of an event that cannot be projected; the copy is then useless.
     """
-    events, active = _Work(connect, vault, end, _choose_ranges(copy, end), progress).run()
-    with copy.transaction():
-        count_active(copy, active)
-        copy.execute(_sql["move_position"], {"position": end})
+    events = _Work(connect, vault, end, _choose_ranges(copy, end), progress, keep_past).run()
+    copy.execute(_sql["move_position"], {"position": end})
     return events
 
 
@@ -57,45 +63,53 @@ class _Work:
     """The ranges that are left to project, and the threads that project them."""
 
     def __init__(
-        self, connect: Connect, vault: Vault, end: int, ranges: Sequence[Range], progress: Progress
+        self,
+        connect: Connect,
+        vault: Vault,
+        end: int,
+        ranges: Sequence[Range],
+        progress: Progress,
+        keep_past: KeepPast | None,
     ) -> None:
         self._connect = connect
         self._vault = vault
         self._end = end
         self._progress = progress
-        self._done = 0  # events that a thread has projected, and events that have their audit row
+        self._keep_past = keep_past
+        self._events = 0  # that the threads have projected
+        self._audited = 0  # events that have their audit row
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._ranges: SimpleQueue[Range] = SimpleQueue()
         for each in ranges:
             self._ranges.put(each)
 
-    def run(self) -> tuple[int, Counter[str]]:
-        """Return the number of events, and the number of active tickets by property."""
+    def run(self) -> int:
+        """Return the number of events."""
         with ThreadPoolExecutor(FILLERS + 1, thread_name_prefix="fill") as threads:
-            audited = threads.submit(self._fill_audit_events)
+            audited = [] if self._keep_past else [threads.submit(self._fill_audit_events)]
             filled = [threads.submit(self._fill_aggregates) for _ in range(FILLERS)]
-            every: list[Future[Any]] = [audited, *filled]
+            every: list[Future[Any]] = [*audited, *filled]
             try:
                 wait(every, return_when=FIRST_EXCEPTION)
             finally:
                 self._stopping.set()
-            active: Counter[str] = Counter()
-            for one in filled:
-                for property_id, change in one.result().items():
-                    active[property_id] += change
-            return audited.result(), active
+            for one in every:
+                one.result()  # raises its error
+        return self._events
 
-    def _fill_aggregates(self) -> Counter[str]:
-        active: Counter[str] = Counter()
+    def _fill_aggregates(self) -> None:
         with self._connect() as conn:
             conn.execute(_sql["read_by_index"])
             while (ids := self._next_range()) is not None:
                 for entries in self._read(conn, ids):
                     with conn.transaction():
-                        project_aggregates(conn, self._vault, entries, active)
-                    self._note(len(entries))
-        return active
+                        past = project_aggregates(conn, self._vault, entries)
+                        if self._keep_past is None:
+                            past.write_tickets(conn)
+                    if self._keep_past:
+                        self._keep_past(past)
+                    self._note(projected=len(entries))
 
     def _next_range(self) -> Range | None:
         try:
@@ -116,8 +130,8 @@ class _Work:
             yield [Entry(position, aggregate_id, state) for position, aggregate_id, _, state in rows]
             _, after, version, _ = rows[-1]
 
-    def _fill_audit_events(self) -> int:
-        reached = events = 0
+    def _fill_audit_events(self) -> None:
+        reached = 0
         with self._connect() as conn:
             while not self._stopping.is_set() and reached < self._end:
                 rows = [row for row in read_log(conn, reached, BATCH_SIZE) if row.position <= self._end]
@@ -127,14 +141,14 @@ class _Work:
                 with conn.transaction():
                     project_audit.project(conn, audited, project_audit.select_rows(conn, audited))
                 reached = rows[-1].position
-                events += len(rows)
-                self._note(len(rows))
-        return events
+                self._note(audited=len(rows))
 
-    def _note(self, events: int) -> None:
+    def _note(self, projected: int = 0, audited: int = 0) -> None:
         with self._lock:
-            self._done += events
-            self._progress(min(self._done // 2, self._end), self._end)
+            self._events += projected
+            self._audited += audited
+            done = self._events if self._keep_past else (self._events + self._audited) // 2
+            self._progress(min(done, self._end), self._end)
 
 
 def _choose_ranges(conn: Connection, end: int) -> list[Range]:

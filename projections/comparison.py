@@ -13,7 +13,7 @@ from psycopg import sql
 
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.rows import TABLES, columns, compose
-from projections.schema import COPY, LIVE
+from projections.schema import COPY, LIVE, counted_tickets
 
 # The columns that are the key of each table; all columns of its struct are compared.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -21,6 +21,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "units": ("property_id", "id"),
     "users": ("id",),
     "tickets": ("id",),
+    "ticket_counts": ("property_id", "assignee_id", "category"),
     "past_texts": ("ticket_id", "ended_at"),
     "comments": ("id",),
     "attachments": ("id",),
@@ -96,5 +97,12 @@ def _statement(table: str) -> LiteralString:
         keys=columns(KEYS[table]),
         columns=columns(names),
         live=sql.Identifier(LIVE, table),
-        copy=sql.Identifier(COPY, table),
+        copy=_copied(table),
     )
+
+
+def _copied(table: str) -> sql.Composable:
+    """The expected rows. The copy has no counts, because they are counted from the finished tickets."""
+    if table == "ticket_counts":
+        return sql.SQL("({}) counted").format(counted_tickets(COPY, "tickets"))
+    return sql.Identifier(COPY, table)

@@ -14,7 +14,7 @@ def id_filter(column: LiteralString, name: LiteralString) -> dict[str, LiteralSt
     return {name: f"{column} = %({name})s", f"{name}_any": f"{column} = ANY(%({name}_any)s)"}
 
 
-def id_parameters(name: str, ids: Sequence[str]) -> dict[str, Any]:
+def id_parameters(name: str, ids: Sequence[str | int]) -> dict[str, Any]:
     """The parameter of the fragment that fits the number of ids; empty without ids."""
     if len(ids) == 1:
         return {name: ids[0]}

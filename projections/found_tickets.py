@@ -20,7 +20,7 @@ from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, columns_of
 from projections.search_query import all_of, any_of, parse_search
 from projections.search_terms import quote
-from projections.ticket_query import (
+from projections.ticket_filters import (
     AFTER,
     FILTERS,
     ORDER,

@@ -15,7 +15,7 @@ from domain.times import whole_seconds
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from projections.comments import text_versions
-from projections.ticket_query import Order
+from projections.ticket_filters import Order
 from projections.tickets import author_names
 from projections.views import Page, Reference
 

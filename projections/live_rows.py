@@ -42,13 +42,20 @@ class PastTicketsCheck:
     def __init__(self, conn: Connection) -> None:
         self.differences = Differences()
         self._conn = conn
+        self._lock = threading.Lock()
 
     def compare(self, past: PastTickets) -> None:
+        """Several threads may call this."""
         spans = [(ticket_id, *span) for ticket_id, span in past.spans.items()]
         if spans:
             ids, first, last = map(list, zip(*spans, strict=True))
             parameters = {"ids": ids, "first": first, "last": last}
-            self._compare(past.tickets, _fetch(PastTicketRow, self._conn, "select_past_tickets", parameters))
+            with self._lock:
+                live = _fetch(PastTicketRow, self._conn, "select_past_tickets", parameters)
+                self._compare(past.tickets, live)
+
+    def start_again(self) -> None:
+        self.differences = Differences()
 
     def find_invalid(self, conn: Connection) -> None:
         """Find rows that belong to no batch. `conn` must see the tickets of the finished copy."""
@@ -85,7 +92,7 @@ class AuditCheck:
             if not entries:
                 break
             last, _ = entries[-1]
-            self._compare_batch(reached, last, list(_events_with_rows(entries)))
+            self._compare_batch(reached, last, _events_with_rows(entries))
             reached = last
             progress(reached, end)
         self._compare([], _fetch(AuditRow, self._conn, "select_audit_events_ahead"))
@@ -95,19 +102,23 @@ class AuditCheck:
         expected = project_audit.make_rows(events, properties)
         live = _fetch(AuditRow, self._conn, "select_audit_events", {"after": after, "last": last})
         wrong = self._compare(expected, live)
-        subjects = {position: project_audit.subject_of(event) for position, event in events if wrong}
+        subjects = {
+            position: project_audit.key_of(project_audit.subject_of(event))
+            for position, event in events
+            if wrong
+        }
         for position in wrong:
             if position in subjects:
                 self._corrected[subjects[position]] = ()
             else:
                 self._invalid.append(position)
-        for subject_id in self._corrected:
-            self._corrected[subject_id] = properties.get(subject_id, ())
+        for subject_key in self._corrected:
+            self._corrected[subject_key] = properties.get(subject_key, ())
 
     def _read_properties(self, after: int, events: list[PositionedEvent]) -> PropertiesBySubject:
-        ids = project_audit.known_subjects(events)
-        parameters = {"ids": ids, "last": after, "invalid": self._invalid}
-        found = self._conn.execute(_sql["select_subjects"], parameters) if ids else None
+        keys = project_audit.known_subjects(events)
+        parameters = {"keys": keys, "last": after, "invalid": self._invalid}
+        found = self._conn.execute(_sql["select_subjects"], parameters) if keys else None
         return project_audit.read_properties(found) | self._corrected
 
     def _compare(self, expected: Sequence[AuditRow], live: Sequence[AuditRow]) -> list[int]:
@@ -118,9 +129,16 @@ class AuditCheck:
         return [position for (position,), _, _ in wrong]
 
 
-def _events_with_rows(entries: Iterable[tuple[int, bytes]]) -> Iterator[PositionedEvent]:
-    """Yields the events that must have an audit row: those that can be decoded, and whose row contains no NUL
+def _events_with_rows(entries: Sequence[tuple[int, bytes]]) -> list[PositionedEvent]:
+    """The events that must have an audit row: those that can be decoded, and whose row contains no NUL
     character, which PostgreSQL refuses."""
+    if not any(_NUL in state for _, state in entries):
+        with suppress(msgspec.DecodeError):
+            return [(position, decode(state)) for position, state in entries]
+    return list(_select_events_with_rows(entries))
+
+
+def _select_events_with_rows(entries: Iterable[tuple[int, bytes]]) -> Iterator[PositionedEvent]:
     for position, state in entries:
         with suppress(msgspec.DecodeError):
             event = decode(state)
@@ -150,11 +168,15 @@ def _audit_key(row: AuditRow) -> Key:
 def _unequal(
     expected: Sequence[R], live: Sequence[R], key_of: Callable[[R], Key]
 ) -> Iterator[tuple[Key, R | None, R | None]]:
-    """The key of each row that differs or exists on one side only, with the live and the expected row."""
+    """The key of each row that differs or exists on one side only, with the live and the expected row. A
+    second live row with a key is one that should not be there."""
     if expected == live:
         return
     expected_rows = {key_of(row): row for row in expected}
-    live_rows = {key_of(row): row for row in live}
+    live_rows: dict[Key, R] = {}
+    for row in live:
+        if live_rows.setdefault(key_of(row), row) is not row:
+            yield key_of(row), row, None
     for key in sorted(expected_rows.keys() | live_rows.keys()):
         if expected_rows.get(key) != live_rows.get(key):
             yield key, live_rows.get(key), expected_rows.get(key)

@@ -9,9 +9,15 @@ import msgspec
 
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.project_counts import ALL, PAIRS
 from projections.rows import split_total
 from projections.views import Page
 
+_PAIRS = {
+    "open": [number for (status, _), number in PAIRS.items() if status == "open"],
+    "in_progress": [number for (status, _), number in PAIRS.items() if status == "in_progress"],
+    "critical": [PAIRS["open", "critical"], PAIRS["in_progress", "critical"]],
+}
 _sql = named_queries(Path(__file__).parent / "sql" / "overview.sql")
 
 
@@ -75,8 +81,9 @@ class ParkedEvent(msgspec.Struct, frozen=True):
 
 
 def ticket_counts(pool: Pool, caller: Caller) -> TicketCounts:
+    properties = [ALL] if caller.property_ids is None else list(caller.property_ids)
     with pool.connection() as conn:
-        (row,) = conn.execute(_sql["count_tickets"], {"reach": _reach(caller)}).fetchall()
+        (row,) = conn.execute(_sql["count_tickets"], _PAIRS | {"properties": properties}).fetchall()
     return TicketCounts(*row)
 
 

@@ -73,7 +73,9 @@ def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry], 
     """
     with conn.transaction():
         conn.execute(_sql["delete_parked"], {"positions": [entry.position for entry in entries]})
-        project_entries(conn, vault, entries, blocked_ids=frozenset(), history=True, late_at=position)
+        project_entries(
+            conn, vault, entries, blocked_ids=frozenset(), history=True, counted=True, late_at=position
+        )
     return True
 
 

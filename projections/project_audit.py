@@ -8,6 +8,8 @@ event without these fields concerns the properties of its subject.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 from domain.aggregate import DomainEvent
@@ -21,13 +23,13 @@ _sql = {
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_audit.sql").items()
 }
 
-PropertiesBySubject = dict[str, tuple[str, ...]]  # the ids of the properties that each subject belongs to
+PropertiesBySubject = dict[int, tuple[str, ...]]  # the ids of the properties of each subject, by its key
 
 
 def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor | None:
     """Select the properties of the subjects of these events; None when every subject is new."""
-    ids = known_subjects(events)
-    return conn.execute(_sql["select_subjects"], {"ids": ids}) if ids else None
+    keys = known_subjects(events)
+    return conn.execute(_sql["select_subjects"], {"keys": keys}) if keys else None
 
 
 def project(conn: Connection, events: Sequence[PositionedEvent], existing: Cursor | None) -> None:
@@ -36,17 +38,17 @@ def project(conn: Connection, events: Sequence[PositionedEvent], existing: Curso
     insert_rows(conn, "audit_events", _sql["insert_audit_events"], rows)
 
 
-def known_subjects(events: Sequence[PositionedEvent]) -> list[str]:
-    """The ids of the subjects that are older than these events."""
+def known_subjects(events: Sequence[PositionedEvent]) -> list[int]:
+    """The keys of the subjects that are older than these events."""
     new = {event.originator_id for _, event in events if event.originator_version == 1}
-    return list({subject_of(event) for _, event in events} - new)
+    return [key_of(subject_id) for subject_id in {subject_of(event) for _, event in events} - new]
 
 
 def read_properties(existing: Cursor | None) -> PropertiesBySubject:
     """The properties of each subject, from the rows of select_subjects."""
     return {
-        subject_id: tuple(each for each in property_ids if each not in (left_ids or ()))
-        for subject_id, property_ids, left_ids in existing or ()
+        key: tuple(each for each in property_ids.split() if each not in (left_ids or "").split())
+        for key, property_ids, left_ids in existing or ()
     }
 
 
@@ -57,17 +59,26 @@ def make_rows(events: Sequence[PositionedEvent], properties: PropertiesBySubject
 
 def subject_of(event: DomainEvent) -> str:
     """The id of the object that the event concerns: its `subject_id`, or else its aggregate."""
-    return getattr(event, "subject_id", None) or event.originator_id
+    subject_id: str | None = getattr(event, "subject_id", None) if _has_subject(type(event)) else None
+    return subject_id or event.originator_id
+
+
+def key_of(text: str) -> int:
+    """The key of an id: 8 bytes, where most ids have 36. It is a hash, so readers compare the id too."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject) -> AuditRow:
-    subject_id = subject_of(event)
-    before = properties.get(subject_id, ())
+    subject_key = key_of(subject_of(event))
+    before = properties.get(subject_key, ())
     after = _properties_in(event)
     if after is None:
         after = before
-    properties[subject_id] = after
-    left_ids = [property_id for property_id in before if property_id not in after]
+    if after is before:
+        left_ids = []
+    else:
+        properties[subject_key] = after
+        left_ids = [property_id for property_id in before if property_id not in after]
     actor = event.actor
     return AuditRow(
         position=position,
@@ -75,15 +86,29 @@ def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject
         action=event.tag,
         actor_id=actor.user_id or actor.credential_id or actor.auth,
         key_id=actor.credential_id,
-        subject_id=subject_id,
-        property_ids=[*after, *left_ids],
-        left_ids=left_ids or None,
-        request_id=event.request_id,
+        subject_key=subject_key,
+        property_ids=" ".join((*after, *left_ids)),
+        left_ids=" ".join(left_ids) or None,
+        request_key=key_of(event.request_id),
+    )
+
+
+@cache  # because the row of every event needs it
+def _has_subject(kind: type[DomainEvent]) -> bool:
+    return "subject_id" in kind.__struct_fields__
+
+
+@cache
+def _names_properties(kind: type[DomainEvent]) -> bool:
+    return kind in project_properties.KINDS or not {"property_id", "property_ids"}.isdisjoint(
+        kind.__struct_fields__
     )
 
 
 def _properties_in(event: DomainEvent) -> tuple[str, ...] | None:
     """The ids of the properties that the event names; None when it names none."""
+    if not _names_properties(type(event)):
+        return None
     if type(event) in project_properties.KINDS:
         return (event.originator_id,)
     property_id: str | None = getattr(event, "property_id", None)

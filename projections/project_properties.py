@@ -20,18 +20,15 @@ from projections.folding import (
     name_positions,
     write_rows,
 )
-from projections.rows import PropertyRow, UnitRow, assignments, columns, columns_of, compose, shared_values
+from projections.rows import PropertyRow, UnitRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(PropertyEvent)
 _NAMING = kinds_of(PropertyRegistered | PropertyRenamed)
-_COUNTED = "active_tickets_count"  # project_tickets.py changes it
-_STORED = tuple(name for name in PropertyRow.__struct_fields__ if name != _COUNTED)
-_CHANGES = tuple(name for name in _STORED if name not in {"id", "created_at"})
+_CHANGES = tuple(name for name in PropertyRow.__struct_fields__ if name not in {"id", "created_at"})
 _sql = {
     name: compose(
         statement,
         columns=columns_of(PropertyRow),
-        stored=columns(_STORED),
         changes=assignments(_CHANGES, "excluded"),
         units=columns_of(UnitRow),
     )

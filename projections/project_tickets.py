@@ -6,7 +6,6 @@ of the search.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from domain.ticket import (
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import Cursor, by_aggregate, ids_with_rows, insert_rows, kinds_of, write_rows
 from projections.project_comments import project_comments
+from projections.project_counts import TicketCounts, counted_values
 from projections.project_past_tickets import PRIORITY_RANK, REWORDING, PastTickets
 from projections.project_search import SearchChanges, copied_values, values_in_terms
 from projections.rows import (
@@ -67,15 +67,13 @@ def project(
     events: Sequence[DomainEvent],
     existing: Cursor | None,
     past: PastTickets,
+    counts: TicketCounts,
     search: SearchChanges,
-    active: Counter[str],
 ) -> None:
-    """Write the state of the tickets after the events. Adds their earlier states to `past`, the texts to
-    search for to `search`, and the changes of the number of active tickets by property to `active`.
+    """Write the state of the tickets after the events. Adds their earlier states to `past`, their changes to
+    `counts`, and the texts to search for to `search`.
     """
     known = _read_tickets(existing)
-    for ticket in known.values():
-        active[ticket.property_id] -= _is_active(ticket)
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
@@ -84,8 +82,9 @@ def project(
         copied, in_terms = (
             (None, None) if is_new else (copied_values(known[key]), values_in_terms(known[key]))
         )
+        before = counted_values(known.get(key))
         ticket = past.advance(known.get(key), changes)
-        active[ticket.property_id] += _is_active(ticket)
+        counts.change(before, counted_values(ticket))
         (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:
             search.put_texts(ticket, is_new=True)
@@ -104,22 +103,10 @@ def project(
     _project_attachments(conn, events)
 
 
-def count_active(conn: Connection, active: Counter[str]) -> None:
-    """Change the numbers of active tickets of properties, which must be written first."""
-    changes = {property_id: change for property_id, change in active.items() if change}
-    if changes:
-        arrays = {"property_ids": list(changes), "changes": list(changes.values())}
-        conn.execute(_sql["count_active_tickets"], arrays)
-
-
 def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
     """The stored tickets by id, with the columns of select_tickets: no comments or attachments, few texts."""
     tickets = (Ticket(**dict(zip((*_KEPT, *_TEXTS), row, strict=True))) for row in existing or ())
     return {ticket.id: ticket for ticket in tickets}
-
-
-def _is_active(ticket: Ticket) -> bool:
-    return ticket.status != "closed" and not ticket.is_deleted
 
 
 def _ticket_values(ticket: Ticket) -> dict[str, Any]:

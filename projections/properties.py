@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from psycopg import sql
 
 from domain.access import Caller
 from domain.property import Address
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.project_counts import PAIRS
 from projections.rows import PropertyRow, UnitRow, columns_of, compose, shared_values, split_total
 from projections.views import Page, PropertyDetail, PropertySummary, Reference, UnitView
 
 UNITS_IN_DETAIL = 1_000
 
 _sql = named_queries(Path(__file__).parent / "sql" / "properties.sql")
-_LIST_PROPERTIES = compose(_sql["list_properties"], columns=columns_of(PropertyRow, "p"))
-_GET_PROPERTY = compose(_sql["get_property"], columns=columns_of(PropertyRow, "p"))
+_ACTIVE = sql.SQL(", ").join([sql.Literal(pair) for (status, _), pair in PAIRS.items() if status != "closed"])
+_COUNT_ACTIVE = sql.SQL(_sql["count_active_tickets"]).format(pairs=_ACTIVE)
+_COUNTED_COLUMNS = {"columns": columns_of(PropertyRow, "p"), "active": _COUNT_ACTIVE}
+_LIST_PROPERTIES = compose(_sql["list_properties"], **_COUNTED_COLUMNS)
+_GET_PROPERTY = compose(_sql["get_property"], **_COUNTED_COLUMNS)
 _LIST_UNITS = compose(_sql["list_units"], columns=columns_of(UnitRow, "u"))
 _units = msgspec.json.Decoder(list[UnitView])
 
@@ -29,7 +34,13 @@ class FoundProperty(msgspec.Struct, frozen=True, kw_only=True):
     detail: PropertyDetail
 
 
-class _PropertyWithUnits(PropertyRow, frozen=True):
+class _CountedProperty(PropertyRow, frozen=True):
+    """A property and the number of its tickets that are not closed."""
+
+    active_tickets_count: int
+
+
+class _PropertyWithUnits(_CountedProperty, frozen=True):
     units: str | None  # as JSON
 
 
@@ -38,7 +49,7 @@ def list_properties(pool: Pool, caller: Caller, limit: int, offset: int) -> Page
     reach = None if caller.property_ids is None else list(caller.property_ids)
     parameters = {"limit": limit, "offset": offset, "reach": reach}
     with pool.connection() as conn:
-        rows, total = split_total(PropertyRow, conn.execute(_LIST_PROPERTIES, parameters).fetchall())
+        rows, total = split_total(_CountedProperty, conn.execute(_LIST_PROPERTIES, parameters).fetchall())
     properties = [
         PropertySummary(**shared_values(row, PropertySummary), address=_address(row)) for row in rows
     ]

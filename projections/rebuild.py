@@ -72,7 +72,7 @@ def rebuild(dsn: str, vault: Vault, progress: Progress) -> RebuildReport:
     with fresh_copy(dsn) as (control, copy):
         events = fill_from_start(dsn, control, copy, vault, progress)
         wait_for_readers(control, COPY, lambda: _finish(control))
-        control.execute(sql["analyze_copy"])
+        control.execute(sql["vacuum_copy"])
         control.execute(sql["summarize_copy"])
         position, late_events = _swap(control, copy, vault, read_schema_state(control))
         old_in_use_by = drop_old_tables(control)
@@ -140,20 +140,34 @@ def connect_to_copy(dsn: str) -> Connection:
     return copy
 
 
-def fill_from_start(dsn: str, control: Connection, copy: Connection, vault: Vault, progress: Progress) -> int:
-    """Project the log into the empty copy, and return the number of events."""
-    end = fetch_number(control, "read_watermark")
+def fill_from_start(
+    dsn: str,
+    control: Connection,
+    copy: Connection,
+    vault: Vault,
+    progress: Progress,
+    *,
+    keep_past: Callable[[PastTickets], None] | None = None,
+    forget_past: Callable[[], None] = lambda: None,
+) -> int:
+    """Project the log into the empty copy, and return the number of events.
+
+    With `keep_past`, which is passed to catch_up, it projects only up to the live position. `forget_past` is
+    called before `keep_past` receives all rows again.
+    """
+    end = fetch_number(control, "read_live_position" if keep_past else "read_watermark")
     events = 0
     if end >= LEAST_EVENTS:
         try:
-            events = fill_in_bulk(copy, lambda: connect_to_copy(dsn), vault, end, progress)
+            events = fill_in_bulk(copy, lambda: connect_to_copy(dsn), vault, end, progress, keep_past)
         except Exception as error:
             if is_transient(error):
                 raise
             log.warning("rebuild_in_the_order_of_the_log", because=describe_error(error))
             set_aside(control, COPY)
             _create_copy(control)
-    return events + fill(control, copy, vault, progress)
+            forget_past()
+    return events + fill(control, copy, vault, progress, keep_past=keep_past)
 
 
 def fill(

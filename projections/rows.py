@@ -32,7 +32,6 @@ class PropertyRow(msgspec.Struct, frozen=True):
     zip: str
     country: str
     units_count: int
-    active_tickets_count: int
     name_position: int
     created_at: datetime
     updated_at: datetime
@@ -86,6 +85,18 @@ class TicketRow(msgspec.Struct, frozen=True):
     internal_comments_count: int
     created_at: datetime
     updated_at: datetime
+
+
+class TicketCountRow(msgspec.Struct, frozen=True):
+    """The numbers of tickets of a property, assignee and category, by pair of status and priority.
+
+    projections/project_counts.py says which rows exist.
+    """
+
+    property_id: str
+    assignee_id: str
+    category: str
+    tickets: list[int]
 
 
 class PastTicketRow(msgspec.Struct, frozen=True):
@@ -178,17 +189,18 @@ class AttachmentRow(msgspec.Struct, frozen=True):
 
 
 class AuditRow(msgspec.Struct, frozen=True):
-    """An event as auditors search for it. `left_ids`: the `property_ids` that its subject has left."""
+    """An event as auditors search for it. The keys are hashes of ids. `left_ids`: the `property_ids` that its
+    subject has left; both are separated by spaces."""
 
     position: int
     occurred_at: datetime
     action: str
     actor_id: str
     key_id: str | None
-    subject_id: str
-    property_ids: list[str]
-    left_ids: list[str] | None
-    request_id: str
+    subject_key: int
+    property_ids: str
+    left_ids: str | None
+    request_key: int
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {
@@ -196,6 +208,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "units": UnitRow,
     "users": UserRow,
     "tickets": TicketRow,
+    "ticket_counts": TicketCountRow,
     "past_tickets": PastTicketRow,
     "past_texts": PastTextRow,
     "comments": CommentRow,

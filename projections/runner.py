@@ -16,6 +16,7 @@ from projections.project_past_tickets import PastTickets
 from projections.schema import LIVE
 
 BATCH_SIZE = 500
+BACKLOG_BATCH_SIZE = 2_000  # after a full batch: fewer batches change the same rows
 LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
@@ -120,7 +121,7 @@ class Projector:
             projected = catch_up(conn, self._vault, limit)
             seconds = time.monotonic() - began
             if seconds < SLOW_BATCH_SECONDS:
-                self._limit = min(limit * 2, BATCH_SIZE)
+                self._limit = min(limit * 2, BACKLOG_BATCH_SIZE if projected == limit else BATCH_SIZE)
             if projected == limit:
                 continue
             if projected:

@@ -9,14 +9,30 @@ from typing import Literal
 from psycopg import sql
 
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.rows import TABLES
+from projections.rows import TABLES, TicketCountRow, columns_of
+
+_SQL = Path(__file__).parent / "sql"
+_counting = named_queries(_SQL / "ticket_counts.sql")
+
+
+def counted_tickets(*table: str) -> sql.Composed:
+    """A sub-select with the rows that `ticket_counts` must have, counted from that table of tickets."""
+    return sql.SQL(_counting["count_tickets"]).format(tickets=sql.Identifier(*table))
+
+
+def fill_counts() -> str:
+    """The statements that fill the empty table `ticket_counts` of the schema in search_path."""
+    filling = sql.SQL(_counting["fill_counts"]).format(
+        columns=columns_of(TicketCountRow), counted=counted_tickets("tickets")
+    )
+    return filling.as_string(None) + _counting["keep_counts"]
+
 
 LIVE = "read"  # read by the API
 COPY = "read_next"  # filled by a rebuild
 
-_SQL = Path(__file__).parent / "sql"
 _TABLES = (_SQL / "tables.sql").read_text()
-_FOR_READERS = (_SQL / "readers.sql").read_text()
+_FOR_READERS = (_SQL / "readers.sql").read_text() + fill_counts()
 # The tables also depend on how a text is split into terms.
 _RULES = "".join(
     (Path(__file__).parent / name).read_text() for name in ("search_terms.py", "project_search.py")

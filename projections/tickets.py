@@ -16,7 +16,8 @@ from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.found_tickets import build_search
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
-from projections.ticket_query import NamedTicketRow, RankedTicketRow, TicketQuery, build_list, sort_key
+from projections.ticket_filters import TicketQuery
+from projections.ticket_query import NamedTicketRow, RankedTicketRow, build_list, sort_key
 from projections.views import (
     AttachmentView,
     CommentView,

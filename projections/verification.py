@@ -17,7 +17,7 @@ from infrastructure.storage.postgres import Connection, connect
 from projections.comparison import Difference, Differences, compare_tables
 from projections.live_rows import AuditCheck, PastTicketsCheck
 from projections.old_tables import wait_for_readers
-from projections.rebuild import Progress, fetch_number, fill, fresh_copy, project_all, sql
+from projections.rebuild import Progress, fetch_number, fill_from_start, fresh_copy, project_all, sql
 from projections.schema import COPY, read_schema_state
 
 APPLICATION = "ticketing-verify"
@@ -68,7 +68,9 @@ def verify_tables(dsn: str, vault: Vault, progress: Progress) -> VerifyReport:
             raise NothingToVerify("The read tables are absent or outdated: run `ticketing rebuild`.")
         wait_for_readers(control, COPY, lambda: _take_off_the_log(control))
         past = PastTicketsCheck(past_reader)
-        events = fill(control, copy, vault, progress, keep_past=past.compare)
+        events = fill_from_start(
+            dsn, control, copy, vault, progress, keep_past=past.compare, forget_past=past.start_again
+        )
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with reader.transaction():
             with control.transaction():

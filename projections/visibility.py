@@ -23,6 +23,8 @@ from projections.schema import LIVE
 WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects the events
 LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, when nothing was projected during the last full wait
+READ_WAIT_SECONDS = 0.5  # of a read, in total
+STUCK_READ_WAIT_SECONDS = 0.05  # of a read after such a wait; enough to project if nobody else does
 RESERVED_SECONDS = 1.0  # of the request's time, for the work after the wait; at most half of it
 POLL_SECONDS = 1.0  # how often the position is read without a notification
 LISTEN_LIMIT_SECONDS = 5.0  # for the statements of the listener, all of them short
@@ -59,25 +61,26 @@ class Visibility:
         self._helping_failures = FailureLog("visibility_could_not_help")
         self._listening_failures = FailureLog("visibility_disconnected")
 
-    def wait_for(self, position: int) -> bool:
+    def wait_for(self, position: int, *, is_read: bool = False) -> bool:
         """Return whether the read tables have reached `position`, waiting up to LONGEST_WAIT_SECONDS.
 
         After WAIT_SECONDS, or when no projector runs, this thread projects the missing events itself, unless
         another process is projecting. A request waits less if it has little time left. After a wait in which
         nothing was projected, requests wait only STUCK_WAIT_SECONDS, to keep threads free for other requests.
+        Reads wait less, because each of a caller's reads would wait again.
         """
         if self._position >= position:
             return True
         self._start()
         began, before = time.monotonic(), self._position
-        deadline = began + self._longest_wait_seconds()
+        deadline = began + self._longest_wait_seconds(is_read)
         with self._listening():
             self._wait_until(
                 lambda: self._position >= position or not self._has_projector,
                 min(WAIT_SECONDS, deadline - began),
             )
             self._help(position, deadline)
-        if self._position < position:
+        if self._position < position and not is_read:
             self._give_up(position, before, time.monotonic() - began)
         return self._position >= position
 
@@ -91,8 +94,11 @@ class Visibility:
             if self._helper is not None:
                 self._helper.close()
 
-    def _longest_wait_seconds(self) -> float:
-        limit = STUCK_WAIT_SECONDS if self._is_stuck else LONGEST_WAIT_SECONDS
+    def _longest_wait_seconds(self, is_read: bool) -> float:
+        if is_read:
+            limit = STUCK_READ_WAIT_SECONDS if self._is_stuck else READ_WAIT_SECONDS
+        else:
+            limit = STUCK_WAIT_SECONDS if self._is_stuck else LONGEST_WAIT_SECONDS
         left = seconds_left(limit + RESERVED_SECONDS)
         return min(limit, max(left - RESERVED_SECONDS, left / 2))
 

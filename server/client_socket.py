@@ -41,6 +41,7 @@ class ClientSocket(socket.socket):
     def of(cls, accepted: socket.socket, space: SpoolSpace) -> ClientSocket:
         """Make the socket from an accepted one, which is detached."""
         client = cls(fileno=accepted.detach())
+        socket.socket.setblocking(client, False)
         client.space = space
         client._unsent = deque()
         client._unsent_bytes = 0
@@ -52,7 +53,6 @@ class ClientSocket(socket.socket):
 
     def setblocking(self, flag: bool) -> None:
         """Stay non-blocking: gunicorn calls it for a thread, which must not wait for a client."""
-        super().setblocking(False)
 
     def settimeout(self, value: float | None) -> None:
         """Stay non-blocking."""

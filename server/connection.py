@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from gunicorn.workers.gthread import TConn
 
 from server.answer import Answer
 from server.client_socket import ClientSocket
+from server.messages import RequestParser
 from server.reception import Reception
 
 RECEIVE_BYTES = 65_536
@@ -25,6 +27,13 @@ class Conn(TConn):  # type: ignore[misc]
     keeps_alive = False
     is_closing = False
     is_lost = False  # it can only be dropped
+
+    parser: Any
+
+    def init(self) -> None:
+        """Create the parser of the connection; gunicorn calls it before each request."""
+        if self.parser is None:
+            self.parser = RequestParser(self.cfg, self.sock, self.client)
 
     @property
     def is_busy(self) -> bool:

@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any
 
 import structlog
-from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from infrastructure.process.deadlines import lift_request_limit, note_queued
@@ -26,6 +25,7 @@ from server.answer import Answer
 from server.client_socket import ClientSocket
 from server.connection import Conn
 from server.health_threads import HealthThreads
+from server.messages import Options, create
 from server.reception import BodyLimit, Reception
 from server.refusals import answer_error, require_host
 from server.spool import SpoolSpace
@@ -72,7 +72,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
                 raise
             return
         self.nr_conns += 1
-        conn = Conn(self.cfg, ClientSocket.of(accepted, self._space), address, listener.getsockname())
+        conn = Conn(self._options, ClientSocket.of(accepted, self._space), address, listener.getsockname())
         conn.data_ready = True
         self._begin_next(conn, b"")
         self._await_request(conn, READ_SECONDS)
@@ -172,6 +172,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
     def get_thread_pool(self) -> ThreadPool:
         """The threads for requests; gunicorn calls this after the fork."""
         self._health_threads = HealthThreads()
+        self._options = Options(self.cfg)
         return ThreadPool(self.cfg.threads, "request")
 
     def handle(self, conn: Conn) -> bool:
@@ -185,14 +186,15 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
     def _keepalive_after(self, conn: Conn, keepalive: bool) -> bool:
         """Whether the connection can be used again. Reads the part of the body that the application did not
         read. It has arrived completely, so that gunicorn's limits for this are not needed."""
-        return keepalive and conn.reception.is_complete and bool(conn.parser.finish_body())
+        if not (keepalive and conn.reception.is_complete):
+            return False
+        return not conn.reception.has_body or bool(conn.parser.finish_body())
 
     def handle_request(self, req: Any, conn: Conn) -> bool:
         """Compute the answer and write it, or its first pieces. Returns whether the connection can be used
         again after it."""
         require_host(req)
-        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
-        environ["wsgi.multithread"] = True
+        response, environ = create(req, conn)
         is_last = not self.alive or len(self.waiting) >= self.max_keepalived
         if is_last or not conn.reception.is_complete:
             response.force_close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import socket
 import sys
 import time
@@ -26,12 +27,16 @@ from server.worker import Worker
 
 KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (deploy/nginx.conf)
 GRACEFUL_SECONDS = 20
+MOST_CONNECTIONS = 10_000  # of a worker, most of them idle
+_FILES_OF_CONNECTION = 2  # its socket, and the file of an answer or request
+_OTHER_FILES = 256
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
 
 
 def serve(settings: Settings) -> None:
     """Serve the API in the foreground until a signal stops it."""
     return_freed_memory()
+    _allow_open_files()
     configure_logs(settings.log_level)
     metrics = SharedMetrics(_find_memory_folder())
     import server.app  # noqa: F401 - after SharedMetrics: metrics defined earlier would not be shared
@@ -131,6 +136,24 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
             super().murder_workers()
 
 
+def _allow_open_files() -> None:
+    """Raise the limit of open files as far as MOST_CONNECTIONS need, and as the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS * _FILES_OF_CONNECTION + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _count_connections() -> int:
+    """How many connections a worker accepts: at the limit of open files, accepting would fail."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(MOST_CONNECTIONS, (soft - _OTHER_FILES) // _FILES_OF_CONNECTION))
+
+
 def make_gunicorn_options(settings: Settings) -> dict[str, Any]:
     """The gunicorn options that differ from the defaults. The benchmarks use them too."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -139,6 +162,7 @@ def make_gunicorn_options(settings: Settings) -> dict[str, Any]:
         "workers": settings.workers,
         "threads": settings.threads,
         "worker_class": Worker,
+        "worker_connections": settings.threads + _count_connections(),
         "logger_class": JsonLogger,
         "loglevel": settings.log_level.lower(),
         "keepalive": KEEPALIVE_SECONDS,
@@ -150,6 +174,7 @@ def make_gunicorn_options(settings: Settings) -> dict[str, Any]:
         "forwarded_allow_ips": "",  # ignore headers that set the scheme, script name or path
         "forwarder_headers": "",
         "control_socket_disable": True,
+        "http_parser": "python",  # whatever is installed: its refusals are tested
         "worker_tmp_dir": _find_memory_folder(),
     }
 

@@ -35,6 +35,7 @@ class Reception:
         self.rest = b""
         self.is_complete = False
         self.is_ready = False  # for a thread
+        self.has_body = False
         self.received = 0  # bytes
         self._body_limit = body_limit
         self._spool = Spool(space)
@@ -111,6 +112,7 @@ class Reception:
         head = self.head.lower()
         lengths, codings = _values(head, b"content-length"), _values(head, b"transfer-encoding")
         if lengths or codings:
+            self.has_body = True
             limit = self._body_limit(self.head)
             if len(lengths) == 1 and not codings and lengths[0].isdigit() and len(lengths[0]) < 20:
                 self._missing = int(lengths[0])

@@ -53,7 +53,7 @@ def recognise(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
 
 def _identify(pool: Pool, req: falcon.Request, resp: falcon.Response) -> tuple[Caller, RateWindow]:
     """Authenticate the caller, count the request and set the X-RateLimit headers."""
-    caller, window = authenticate(pool, req.env.get("HTTP_AUTHORIZATION"))
+    caller, window, req.context.pending_position = authenticate(pool, req.env.get("HTTP_AUTHORIZATION"))
     req.context.caller = caller
     rate_limit.set_headers(resp, window)
     return caller, window

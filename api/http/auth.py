@@ -30,6 +30,15 @@ _OF_KEYS = _Statements("authenticate_and_count", "open_window", "authenticate")
 _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "authenticate_token")
 
 
+class Authenticated(NamedTuple):
+    """The caller and its rate window. `pending_position` is the position of a change of this caller that the
+    read tables did not show in time (api/http/pending_changes.py)."""
+
+    caller: Caller
+    window: RateWindow
+    pending_position: int | None
+
+
 class _Found(msgspec.Struct, frozen=True):
     """A valid key, or a token of an OAuth client, with its user and rate window.
 
@@ -51,10 +60,11 @@ class _Found(msgspec.Struct, frozen=True):
     used: int
     resets_at: float
     checked_at: float
+    pending_position: int | None
     synchronous_commit: str = ""
 
 
-def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWindow]:
+def authenticate(pool: Pool, authorization: str | None) -> Authenticated:
     """The caller of the key or token, and its rate window, in which this request is counted.
 
     One statement reads and counts, without a cache. So a revoked key, a lower role and an exhausted limit
@@ -74,7 +84,7 @@ def authenticate(pool: Pool, authorization: str | None) -> tuple[Caller, RateWin
     if found is None or not compare_digest(found.sha256, key_digest):
         raise _unauthenticated("The API key or token is unknown, expired or revoked.")
     window = RateWindow(found.limit, found.used, found.resets_at, found.checked_at)
-    return _caller(found, kind), window
+    return Authenticated(_caller(found, kind), window, found.pending_position)
 
 
 def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> _Found | None:

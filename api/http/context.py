@@ -33,6 +33,7 @@ class RequestContext:
     remote_addr: str | None = None
     command_id: str | None = None  # from the idempotency claim
     is_retry = False
+    pending_position: int | None = None  # of a change of this caller (api/http/pending_changes.py)
     is_claimed = False
     answer_is_secret = False  # if stored for a retry, the answer is encrypted with the master key
     _command: Context | None = None

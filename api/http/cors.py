@@ -28,6 +28,7 @@ EXPOSED_HEADERS = (
     "ETag",
     "Idempotent-Replayed",
     "Location",
+    "Pending-Position",
     "Retry-After",
     "WWW-Authenticate",
     "X-RateLimit-Limit",

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 import falcon
 import structlog
 
-from api.http import admission, cors, idempotency
+from api.http import admission, cors, idempotency, pending_changes
 from api.http.access_notes import Note
 from api.http.context import RequestContext, client_address
 from api.http.errors import Refused, RenderFailure, not_found
@@ -25,6 +25,7 @@ from api.http.resource import Operation, Resource, Verb
 from api.http.services import Services
 from infrastructure.ids import new_id
 from infrastructure.process.deadlines import allow_last_step, lift_request_limit, limit_request
+from infrastructure.process.logs import write_info
 from infrastructure.process.metrics import count_request
 from infrastructure.storage.outcomes import forget_changes
 
@@ -102,6 +103,8 @@ class Gate:
         self._require_disk_space(req, verb)
         if endpoint is not None:
             idempotency.begin(self._pool, self._services.vault, req, resp, endpoint)
+            if endpoint.may_lag and (req.method in ("GET", "HEAD") or resp.complete):
+                pending_changes.wait_for_earlier(req, resp, self._services)
 
     def refuse_address(self, req: falcon.Request, resp: falcon.Response, **params: str) -> NoReturn:
         """Raise Refused with 404. This is also the responder for addresses without a resource."""
@@ -192,7 +195,7 @@ def _log_request(
     """Write the request's line to the log."""
     seconds = perf_counter() - context.started_at
     caller = getattr(context, "caller", None)
-    log.info(
+    write_info(
         "request",
         request_id=context.request_id,
         method=req.method,

@@ -264,6 +264,8 @@ def _headers(operation: Operation) -> Document:
         names += ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
     if operation.has_etag:
         names.append("ETag")
+    if operation.may_lag:
+        names.append("Pending-Position")
     if operation.status == 201:
         names.append("Location")
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -18,6 +18,9 @@ Answers are JSON, times are UTC, ids are opaque strings. A key may send 1,000 re
 another limit was set for it. An application may send as many for each user for whom it acts. The headers
 `X-RateLimit-*` contain the limit and the number of requests left.
 
+Every later answer shows a change that was answered. When the server cannot ensure that in time, answers to
+you have the header `Pending-Position` until it can.
+
 Web pages of other origins can call the API in a browser if the operator has allowed their origin, or an
 application was registered with it.
 """
@@ -183,6 +186,12 @@ HEADERS: dict[str, Any] = {
     "Location": {
         "description": "The address of the new object",
         "schema": {"type": "string", "format": "uri"},
+    },
+    "Pending-Position": {
+        "description": "Present only while lists lag behind your changes. With a write: the change is stored,"
+        " at this position of the log of events, but lists do not show it yet. With a read: the answer may"
+        " lack your own changes up to this position, although it has waited for them; ask again.",
+        "schema": _COUNT,
     },
     "Retry-After": {"description": "Seconds to wait", "schema": _COUNT},
     "WWW-Authenticate": {

@@ -21,6 +21,7 @@ from api.http.bodies import MEMORY_BYTES, read_file, require_plain, respond
 from api.http.errors import Refused
 from api.http.etags import expected_versions
 from api.http.file_names import clean_file_name, disposition_of
+from api.http.pending_changes import wait_until_shown
 from api.http.problems import required_message, unknown_message
 from api.http.queries import NoQuery, read_query
 from api.http.resource import MULTIPART, Operation, Resource
@@ -67,6 +68,7 @@ class Attachments(Resource):
             description="Returns all files: a ticket has at most 20.",
             roles="all who may see the ticket",
             scope="tickets:read",
+            may_lag=True,
             query=NoQuery,
             answer=list[AttachmentView],
             answer_example=[examples.ATTACHMENT],
@@ -78,6 +80,7 @@ class Attachments(Resource):
             " files.",
             roles="all who may see the ticket",
             scope="tickets:write",
+            may_lag=True,
             body=FileUpload,
             body_media_type=MULTIPART,
             max_body_bytes=FORM_BYTES,
@@ -103,7 +106,7 @@ class Attachments(Resource):
             ticket.require_room_for_a_file()
         attachment = self._store(context.command_id, upload, context.at)
         ticket = attach_file(self.services.store, ticket_id, attachment, context)
-        self.services.visibility.wait_for(ticket.position)
+        wait_until_shown(req, resp, self.services, ticket.position)
         delete_removed_files(self.services.pool, self.services.attachments)
         view = self._view(attachment, whole_seconds(ticket.updated_at))
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/attachments"
@@ -142,6 +145,7 @@ class AttachmentItem(Resource):
             " version in `If-Match` is that of the ticket.",
             roles="who attached it, within an hour; manager and above at any time",
             scope="tickets:write",
+            may_lag=True,
             takes_if_match=True,
             errors=("forbidden", "conflict"),
         )
@@ -152,7 +156,7 @@ class AttachmentItem(Resource):
     ) -> None:
         expected = expected_versions(req)
         ticket = remove_file(self.services.store, ticket_id, attachment_id, req.context.command(), expected)
-        self.services.visibility.wait_for(ticket.position)
+        wait_until_shown(req, resp, self.services, ticket.position)
         delete_removed_files(self.services.pool, self.services.attachments)
         respond(resp, None)
 

@@ -18,7 +18,7 @@ from api.v1 import examples
 from domain.events import ACTIONS
 from domain.text import Id
 from projections.audit import AuditEntry, AuditQuery, list_audit_events
-from projections.ticket_query import Order
+from projections.ticket_filters import Order
 
 _KINDS = sorted({action.partition(".")[0] for action in ACTIONS})
 _CHOICES = (*ACTIONS, *(f"{kind}.*" for kind in _KINDS))
@@ -60,6 +60,7 @@ class AuditEvents(Resource):
             " field `times` counts them.",
             roles="admin; managers, for events of their properties",
             scope="audit:read",
+            may_lag=True,
             query=AuditEventsQuery,
             answer=AuditEntry,
             answer_example=examples.AUDIT_EVENTS,

@@ -9,6 +9,7 @@ import falcon
 from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, read_cursor, respond_with_page
+from api.http.pending_changes import wait_until_shown
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
@@ -42,6 +43,7 @@ class Comments(Resource):
             description="For a list of any length start with an empty `cursor=` and follow `links.next`.",
             roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
+            may_lag=True,
             query=CommentListQuery,
             answer=CommentView,
             answer_example=[examples.COMMENT],
@@ -51,6 +53,7 @@ class Comments(Resource):
             summary="Comment on a ticket",
             roles="all who may see the ticket; internal comments: staff and above",
             scope="tickets:write",
+            may_lag=True,
             body=NewComment,
             body_example=examples.NEW_COMMENT,
             answer=CommentView,
@@ -78,7 +81,7 @@ class Comments(Resource):
         values = read_values(req, NewComment)
         context = req.context.command()
         ticket = comment_on_ticket(self.services.store, ticket_id, values, context)
-        self.services.visibility.wait_for(ticket.position)
+        wait_until_shown(req, resp, self.services, ticket.position)
         sent = values.read()
         view = CommentView(
             id=context.command_id,
@@ -102,6 +105,7 @@ class CommentItem(Resource):
             " in `If-Match` and `ETag` is that of the ticket.",
             roles=TAKING_BACK,
             scope="tickets:write",
+            may_lag=True,
             body=CommentChanges,
             body_example=examples.COMMENT_CHANGES,
             answer=CommentView,
@@ -116,6 +120,7 @@ class CommentItem(Resource):
             " in `If-Match` is that of the ticket.",
             roles=TAKING_BACK,
             scope="tickets:write",
+            may_lag=True,
             takes_if_match=True,
             errors=("forbidden", "conflict"),
         ),
@@ -132,7 +137,7 @@ class CommentItem(Resource):
             locate=lambda: self._place(ticket_id, comment_id),
             expected_versions=expected_versions(req),
         )
-        self.services.visibility.wait_for(ticket.position)
+        wait_until_shown(req, resp, self.services, ticket.position)
         resp.etag = etag(ticket.version)
         respond(resp, self._view(ticket, comment_id))
 
@@ -145,7 +150,7 @@ class CommentItem(Resource):
             locate=lambda: self._place(ticket_id, comment_id),
             expected_versions=expected_versions(req),
         )
-        self.services.visibility.wait_for(ticket.position)
+        wait_until_shown(req, resp, self.services, ticket.position)
         respond(resp, None)
 
     def _place(self, ticket_id: str, comment_id: str) -> CommentPlace:

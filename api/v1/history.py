@@ -15,7 +15,7 @@ from domain.errors import NotFound
 from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore
 from projections.history import HistoryEntry, HistoryQuery, ticket_history
-from projections.ticket_query import Order
+from projections.ticket_filters import Order
 
 
 class HistoryPageQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

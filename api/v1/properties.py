@@ -9,6 +9,7 @@ import falcon
 from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
+from api.http.pending_changes import wait_until_shown
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
@@ -37,6 +38,7 @@ class Properties(Resource):
             description="`active_tickets_count` counts the tickets that are open or in progress.",
             roles="all, for properties within their reach",
             scope="properties:read",
+            may_lag=True,
             query=PageQuery,
             answer=PropertySummary,
             answer_example=[examples.PROPERTY],
@@ -46,6 +48,7 @@ class Properties(Resource):
             summary="Register a property",
             roles="admin, with a key that is not restricted to properties",
             scope="properties:write",
+            may_lag=True,
             body=NewProperty,
             body_example=examples.NEW_PROPERTY,
             answer=PropertyDetail,
@@ -65,7 +68,7 @@ class Properties(Resource):
         values = read_values(req, NewProperty)
         managed = register_property(self.services.store, values, req.context.command())
         resp.location = f"{self.services.settings.base_url}/v1/properties/{managed.id}"
-        respond_with_property(resp, self.services, managed, status=201)
+        respond_with_property(req, resp, self.services, managed, status=201)
 
 
 class PropertyItem(Resource):
@@ -78,6 +81,7 @@ class PropertyItem(Resource):
             " all.",
             roles="all, for properties within their reach",
             scope="properties:read",
+            may_lag=True,
             query=NoQuery,
             answer=PropertyDetail,
             answer_example=examples.PROPERTY_DETAIL,
@@ -88,6 +92,7 @@ class PropertyItem(Resource):
             description="Absent fields stay as they are. The address is replaced as a whole.",
             roles="manager and above",
             scope="properties:write",
+            may_lag=True,
             body=PropertyChanges,
             body_example={"name": "Seaside Residences"},
             answer=PropertyDetail,
@@ -110,7 +115,7 @@ class PropertyItem(Resource):
         values = read_values(req, PropertyChanges)
         expected, context = expected_versions(req), req.context.command()
         managed = change_property(self.services.store, property_id, values, context, expected)
-        respond_with_property(resp, self.services, managed)
+        respond_with_property(req, resp, self.services, managed)
 
 
 class Units(Resource):
@@ -121,6 +126,7 @@ class Units(Resource):
             summary="List the units of a property, by name",
             roles="all, for properties within their reach",
             scope="properties:read",
+            may_lag=True,
             query=PageQuery,
             answer=UnitView,
             answer_example=[examples.UNIT],
@@ -130,6 +136,7 @@ class Units(Resource):
             summary="Add a unit to a property",
             roles="manager and above",
             scope="properties:write",
+            may_lag=True,
             body=NewUnit,
             body_example={"name": "Unit 101"},
             answer=UnitView,
@@ -153,17 +160,17 @@ class Units(Resource):
         values = read_values(req, NewUnit)
         context = req.context.command()
         managed = add_unit(self.services.store, property_id, values, context)
-        self.services.visibility.wait_for(managed.position)
+        wait_until_shown(req, resp, self.services, managed.position)
         resp.location = f"{self.services.settings.base_url}/v1/properties/{property_id}/units"
         unit_id = context.command_id
         respond(resp, UnitView(id=unit_id, name=managed.units[unit_id]), status=201)
 
 
 def respond_with_property(
-    resp: falcon.Response, services: Services, managed: Property, *, status: int = 200
+    req: falcon.Request, resp: falcon.Response, services: Services, managed: Property, *, status: int = 200
 ) -> None:
     """Wait until the read tables show the change, and answer with the property."""
-    services.visibility.wait_for(managed.position)
+    wait_until_shown(req, resp, services, managed.position)
     row = get_property(services.pool, managed.id)
     active_tickets_count = row.detail.active_tickets_count if row else 0
     resp.etag = etag(managed.version)

@@ -12,6 +12,7 @@ from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions, is_not_modified
 from api.http.moments import moment_of, require_span
 from api.http.paging import PageQuery, read_cursor, respond_with_page
+from api.http.pending_changes import wait_until_shown
 from api.http.queries import convert_query, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
@@ -27,7 +28,7 @@ from domain.errors import Invalid
 from domain.text import Category, Id, SearchText
 from domain.ticket import Priority, Status, Ticket
 from projections.found_tickets import LIMITS
-from projections.ticket_query import Order, Sort, TicketQuery
+from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
 from projections.views import Names, TicketDetail, TicketSummary
 
@@ -89,6 +90,7 @@ class Tickets(Resource):
             " units and users are current.",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
+            may_lag=True,
             query=TicketListQuery,
             answer=TicketSummary,
             answer_example=[examples.TICKET],
@@ -99,6 +101,7 @@ class Tickets(Resource):
             description="Only managers and admins may give `requester_id`; by default it is the caller.",
             roles="all, for properties within reach",
             scope="tickets:write",
+            may_lag=True,
             body=NewTicket,
             body_example=examples.NEW_TICKET,
             answer=TicketSummary,
@@ -122,7 +125,7 @@ class Tickets(Resource):
         ticket = open_ticket(self.services.store, values, context)
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket.id}"
         names = known_names(self.services.store, context.caller, ticket)
-        respond_with_ticket(resp, self.services, ticket, names, status=201)
+        respond_with_ticket(req, resp, self.services, ticket, names, status=201)
 
     def _ticket_query(self, query: TicketListQuery, caller: Caller) -> TicketQuery:
         return convert_query(
@@ -165,6 +168,7 @@ class TicketItem(Resource):
             " does not exist.",
             roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
+            may_lag=True,
             query=MomentQuery,
             answer=TicketDetail,
             answer_example=examples.TICKET_DETAIL,
@@ -179,6 +183,7 @@ class TicketItem(Resource):
             roles="staff and above; to move a ticket to another property, manager and above; guests may only"
             " close and reopen",
             scope="tickets:write",
+            may_lag=True,
             body=TicketChanges,
             body_example=examples.TICKET_CHANGES,
             answer=TicketSummary,
@@ -192,6 +197,7 @@ class TicketItem(Resource):
             description="No list shows the ticket any more. Its history stays, and an admin can restore it.",
             roles="manager and above",
             scope="tickets:write",
+            may_lag=True,
             takes_if_match=True,
             errors=("forbidden", "conflict"),
         ),
@@ -218,12 +224,12 @@ class TicketItem(Resource):
         values = read_values(req, TicketChanges)
         expected = expected_versions(req)
         ticket = change_ticket(self.services.store, ticket_id, values, req.context.command(), expected)
-        respond_with_ticket(resp, self.services, ticket)
+        respond_with_ticket(req, resp, self.services, ticket)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         expected = expected_versions(req)
         ticket = delete_ticket(self.services.store, ticket_id, req.context.command(), expected)
-        self.services.visibility.wait_for(ticket.position)
+        wait_until_shown(req, resp, self.services, ticket.position)
         respond(resp, None)
 
 
@@ -236,6 +242,7 @@ class TicketRestoration(Resource):
             description="A ticket that is not deleted stays as it is. A body is ignored.",
             roles="admin",
             scope="tickets:write",
+            may_lag=True,
             answer=TicketSummary,
             answer_example=examples.TICKET,
             has_etag=True,
@@ -245,10 +252,11 @@ class TicketRestoration(Resource):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         ticket = restore_ticket(self.services.store, ticket_id, req.context.command())
-        respond_with_ticket(resp, self.services, ticket)
+        respond_with_ticket(req, resp, self.services, ticket)
 
 
 def respond_with_ticket(
+    req: falcon.Request,
     resp: falcon.Response,
     services: Services,
     ticket: Ticket,
@@ -257,7 +265,7 @@ def respond_with_ticket(
     status: int = 200,
 ) -> None:
     """Wait until the read tables show the change, and answer with the ticket as the command saved it."""
-    services.visibility.wait_for(ticket.position)
+    wait_until_shown(req, resp, services, ticket.position)
     names = names or names_of(
         services.pool,
         property_id=ticket.property_id,

@@ -12,6 +12,7 @@ from api.http.bodies import read_values, respond
 from api.http.errors import Refused
 from api.http.etags import etag, expected_versions
 from api.http.paging import PageQuery, respond_with_page
+from api.http.pending_changes import wait_until_shown
 from api.http.queries import NoQuery, convert_query, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
@@ -51,6 +52,7 @@ class Users(Resource):
             " deactivated people.",
             roles="staff and above, for the people of their properties and themselves",
             scope="users:read",
+            may_lag=True,
             query=UserListQuery,
             answer=UserSummary,
             answer_example=[examples.USER],
@@ -62,6 +64,7 @@ class Users(Resource):
             description=f"The e-mail address must be unique, without regard to case. {PREFERENCES}",
             roles="manager and above, for people whose role and properties do not exceed the caller's",
             scope="users:write",
+            may_lag=True,
             body=NewUser,
             body_example=examples.NEW_USER,
             answer=UserDetail,
@@ -85,7 +88,7 @@ class Users(Resource):
         values, context = read_values(req, NewUser), req.context.command()
         user = register_user(self.services.store, values, context)
         resp.location = f"{self.services.settings.base_url}/v1/users/{user.id}"
-        respond_with_user(resp, self.services, user, context.caller, status=201)
+        respond_with_user(req, resp, self.services, user, context.caller, status=201)
 
 
 class UserItem(Resource):
@@ -97,6 +100,7 @@ class UserItem(Resource):
             description="`phone` and `preferences` are null if staff read another person.",
             roles="all, for themselves; staff and above, for the people of their properties",
             scope="users:read",
+            may_lag=True,
             query=NoQuery,
             answer=UserDetail,
             answer_example=examples.USER_DETAIL,
@@ -112,6 +116,7 @@ class UserItem(Resource):
             roles="manager and above, for people whose role and properties, before and after the change, do"
             " not exceed the caller's",
             scope="users:write",
+            may_lag=True,
             body=UserChanges,
             body_example=examples.USER_CHANGES,
             answer=UserDetail,
@@ -135,7 +140,7 @@ class UserItem(Resource):
         values = read_values(req, UserChanges)
         expected, context = expected_versions(req), req.context.command()
         user = change_user(self.services.store, user_id, values, context, expected)
-        respond_with_user(resp, self.services, user, context.caller)
+        respond_with_user(req, resp, self.services, user, context.caller)
 
 
 class OwnUser(Resource):
@@ -149,6 +154,7 @@ class OwnUser(Resource):
             " that belongs to no person gets 404.",
             roles="all",
             scope="users:read",
+            may_lag=True,
             query=NoQuery,
             answer=UserDetail,
             answer_example=examples.USER_DETAIL,
@@ -187,6 +193,7 @@ class UserLink(Resource):
             " because the person can use all of them after signing in. A body is ignored.",
             roles="manager and above, for other people whose role and properties do not exceed the caller's",
             scope="users:write",
+            may_lag=True,
             answer=OneTimeLink,
             answer_example=examples.ONE_TIME_LINK,
             status=201,
@@ -196,7 +203,7 @@ class UserLink(Resource):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         issued = issue_link(self.services.store, user_id, req.context.command())
-        self.services.visibility.wait_for(issued.user.position)
+        wait_until_shown(req, resp, self.services, issued.user.position)
         req.context.answer_is_secret = True
         url = link_url(self.services.settings.base_url, issued.secret)
         respond(resp, OneTimeLink(url=url, expires_at=whole_seconds(issued.expires_at)), status=201)
@@ -214,6 +221,7 @@ class UserErasure(Resource):
             " changes nothing if the user is erased already. A body is ignored.",
             roles="admin, for people whose role and properties do not exceed the caller's",
             scope="users:write",
+            may_lag=True,
             answer=UserDetail,
             answer_example=examples.ERASED_USER,
             has_etag=True,
@@ -224,7 +232,7 @@ class UserErasure(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         context = req.context.command()
         user = erase_user(self.services.store, user_id, context)
-        respond_with_user(resp, self.services, user, context.caller)
+        respond_with_user(req, resp, self.services, user, context.caller)
 
 
 def visible_detail(caller: Caller, detail: UserDetail) -> UserDetail:
@@ -236,10 +244,16 @@ def visible_detail(caller: Caller, detail: UserDetail) -> UserDetail:
 
 
 def respond_with_user(
-    resp: falcon.Response, services: Services, user: User, caller: Caller, *, status: int = 200
+    req: falcon.Request,
+    resp: falcon.Response,
+    services: Services,
+    user: User,
+    caller: Caller,
+    *,
+    status: int = 200,
 ) -> None:
     """Wait until the read tables show the change, and answer with the user."""
-    services.visibility.wait_for(user.position)
+    wait_until_shown(req, resp, services, user.position)
     resp.etag = etag(user.version)
     detail = user_detail(user, property_names(services.pool, user.property_ids))
     respond(resp, visible_detail(caller, detail), status=status)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +26,8 @@ LIBRARIES = ("asyncio", "kafka", "psycopg")  # their messages are written as JSO
 
 Event = MutableMapping[str, Any]
 
+_writes_info = True  # the level that configure_logs sets
+
 
 def configure_logs(level: str) -> None:
     """Configure structlog and the standard library's logging for this process, for existing loggers too."""
@@ -40,10 +43,22 @@ def configure_logs(level: str) -> None:
         logger_factory=_LineLogger,
         cache_logger_on_first_use=True,
     )
+    global _writes_info
+    _writes_info = logging.getLevelNamesMapping()[level] <= logging.INFO
     logging.raiseExceptions = False
     logging.lastResort = LineHandler(logging.WARNING)  # for loggers without a handler
     for name in LIBRARIES:
         _configure_library(name, max(logging.getLevelNamesMapping()[level], logging.WARNING))
+
+
+def write_info(event: str, **fields: Any) -> None:
+    """Write the line that a logger's `info` writes, in half of the time: for the line of each request."""
+    if _writes_info:
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = render(
+            None, "", redact(None, "", fields | {"event": event, "level": "info", "timestamp": now})
+        )
+        standard_error.output.write(line + b"\n")
 
 
 def redact(logger: object, method: str, event: Event) -> Event:

@@ -19,20 +19,20 @@ SELECT number, last_position, chain FROM notary.pages ORDER BY number DESC LIMIT
 
 -- name: insert_block
 INSERT INTO notary.pages
-       (number, first_position, last_position, positions, event_ids, leaves, root, chain, earliest_at, latest_at)
-VALUES (%(number)s, %(first_position)s, %(last_position)s, %(positions)s, %(event_ids)s, %(leaves)s,
+       (number, first_position, last_position, events, gaps, event_marks, leaf_marks, root, chain, earliest_at, latest_at)
+VALUES (%(number)s, %(first_position)s, %(last_position)s, %(events)s, %(gaps)s, %(event_marks)s, %(leaf_marks)s,
         %(root)s, %(chain)s, %(earliest_at)s, %(latest_at)s);
 
 -- name: blocks_after
-SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
+SELECT number, first_position, last_position, events, gaps, leaf_marks, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
 
 -- name: block_at
-SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
+SELECT number, first_position, last_position, events, gaps, leaf_marks, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE last_position >= %(position)s ORDER BY last_position LIMIT 1;
 
 -- name: block_numbered
-SELECT number, first_position, last_position, positions, leaves, root, chain, earliest_at, latest_at
+SELECT number, first_position, last_position, events, gaps, leaf_marks, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number = %(number)s;
 
 -- name: blocks_in_window
@@ -43,12 +43,12 @@ SELECT number, first_position, last_position FROM notary.pages
    AND (earliest_at < %(until)s OR earliest_at IS NULL OR %(until)s::timestamptz IS NULL)
  ORDER BY number;
 
--- name: position_of_event
-SELECT positions[array_position(event_ids, %(event_id)s)]
-  FROM notary.pages WHERE event_ids @> ARRAY[%(event_id)s];
+-- name: blocks_with_mark
+-- The blocks that probably contain the event. Reads 4 kB of each block; there is no index, because proofs are rare.
+SELECT number FROM notary.pages WHERE position(%(mark)s IN event_marks) > 0 ORDER BY number;
 
 -- name: links_between
-SELECT number, first_position, last_position, cardinality(positions), root
+SELECT number, first_position, last_position, events, root
   FROM notary.pages WHERE number > %(after)s AND number <= %(last)s ORDER BY number;
 
 -- name: key_in_use
@@ -87,7 +87,3 @@ SELECT notification_id, originator_id, originator_version, topic, state
   FROM es.stored_events
  WHERE notification_id > %(after)s AND notification_id <= %(last)s
  ORDER BY notification_id LIMIT %(limit)s;
-
--- name: read_one_event
-SELECT notification_id, originator_id, originator_version, topic, state
-  FROM es.stored_events WHERE notification_id = %(position)s;

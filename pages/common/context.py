@@ -14,6 +14,7 @@ class PageContext(RequestContext):
 
     session: WebSession
     form: Form
+    may_lag = False  # the page may lack the person's last change
 
 
 class Request(falcon.Request):

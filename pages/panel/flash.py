@@ -1,9 +1,12 @@
 """A message about the last action, shown on the page after a redirect. A cookie stores it for a minute.
 
-The cookie contains only the name of one of the texts below.
+The cookie contains only the name of one of the texts below. Another cookie contains the position of a change
+that the read tables did not show in time, so that later pages wait for it or say that they may lack it.
 """
 
 from __future__ import annotations
+
+import re
 
 import falcon
 
@@ -42,6 +45,9 @@ TEXTS = {
 }
 
 
+_POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
 def set_message(resp: falcon.Response, services: Services, name: str) -> None:
     """Show TEXTS[name] on the next page."""
     assert name in TEXTS
@@ -55,6 +61,26 @@ def take_message(req: falcon.Request, resp: falcon.Response, services: Services)
         return None
     unset_page_cookie(resp, services.settings, _cookie(services))
     return TEXTS.get(values[0])
+
+
+def set_pending(resp: falcon.Response, services: Services, position: int) -> None:
+    """Have the next pages wait for the position, until it is reached."""
+    set_page_cookie(resp, services.settings, _pending_cookie(services), str(position))
+
+
+def wait_for_pending(req: falcon.Request, resp: falcon.Response, services: Services) -> bool:
+    """Wait briefly for the person's last change. Returns whether the page may lack it."""
+    values = req.get_cookie_values(_pending_cookie(services))
+    if not values:
+        return False
+    if _POSITION.fullmatch(values[0]) and not services.visibility.wait_for(int(values[0]), is_read=True):
+        return True
+    unset_page_cookie(resp, services.settings, _pending_cookie(services))
+    return False
+
+
+def _pending_cookie(services: Services) -> str:
+    return f"{cookie_name(services.settings)}-pending"
 
 
 def _cookie(services: Services) -> str:

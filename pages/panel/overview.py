@@ -10,7 +10,7 @@ import falcon
 from pages.common.page_operation import PageOperation
 from pages.panel.page import PanelPage, page_of
 from projections.overview import opened_by_day, system_state, ticket_counts
-from projections.ticket_query import TicketQuery
+from projections.ticket_filters import TicketQuery
 from projections.tickets import list_tickets
 
 SHOWN_DAYS = 13

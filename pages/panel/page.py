@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from api.http.forms import Form
 from api.http.paging import PageQuery, PerPage
 from api.http.queries import pairs_of, parse_query
 from api.http.redirects import redirect
+from api.http.resource import Verb
 from domain.access import Context, Role
 from domain.aggregate import Aggregate
 from domain.errors import Conflict, Details, DomainError, Forbidden, Invalid, PreconditionFailed
@@ -79,6 +80,14 @@ def page_of(least_role: Role, summary: str, *, form_page: str = "") -> PageOpera
 class PanelPage(Page):
     """Base of the panel's pages."""
 
+    def admit(
+        self, req: falcon.Request, resp: falcon.Response, verb: Verb, params: Mapping[str, Any]
+    ) -> None:
+        """Require a session, and wait for the person's last change if it was not shown in time."""
+        super().admit(req, resp, verb, params)
+        if not resp.complete and req.method in ("GET", "HEAD"):
+            req.context.may_lag = flash.wait_for_pending(req, resp, self.services)
+
     def show(
         self, req: falcon.Request, resp: falcon.Response, template: str, *, status: int = 200, **values: Any
     ) -> None:
@@ -91,6 +100,7 @@ class PanelPage(Page):
             "viewer": caller,
             "sections": [section for section in SECTIONS if caller.is_at_least(section.least_role)],
             "done": flash.take_message(req, resp, self.services),
+            "may_lag": req.context.may_lag,
             "blank": ShownForm,
         }
         pages.render(req, resp, template, status=status, **{**given, **values})
@@ -166,8 +176,8 @@ class PanelPage(Page):
 
     def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
         """Redirect (See Other) with the message `done`, once the read tables contain `after`."""
-        if after is not None:
-            self.services.visibility.wait_for(after.position)
+        if after is not None and not self.services.visibility.wait_for(after.position):
+            flash.set_pending(resp, self.services, after.position)
         flash.set_message(resp, self.services, done)
         redirect(resp, path)
 

@@ -51,7 +51,7 @@ from projections.choices import (
     property_choices,
     unit_choices,
 )
-from projections.ticket_query import Order, Sort, TicketQuery
+from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import FoundTicket, list_tickets
 from projections.views import CommentView
 

@@ -1,6 +1,6 @@
 -- name: list_audit_events
-SELECT a.position, a.subject_id, a.property_ids, e.state
-  FROM (SELECT position, subject_id, property_ids
+SELECT a.position, a.property_ids, e.state
+  FROM (SELECT position, property_ids
           FROM read.audit_events
          WHERE {filters}
          ORDER BY position {order}

@@ -1,14 +1,15 @@
 -- name: count_tickets
--- `reach` holds the ids of the caller's properties; NULL: the caller reaches every property.
-SELECT count(*) FILTER (WHERE status = 'open'),
-       count(*) FILTER (WHERE status = 'in_progress'),
-       count(*) FILTER (WHERE status <> 'closed' AND priority = 'critical'),
-       count(*) FILTER (WHERE status <> 'closed' AND assignee_id IS NULL)
-  FROM read.tickets
- WHERE NOT is_deleted AND status <> 'closed'
-   AND (%(reach)s::text[] IS NULL OR property_id = ANY(%(reach)s));
+-- The numbers of pairs of status and priority are those of projections/project_counts.py.
+SELECT coalesce(sum(n) FILTER (WHERE assignee_id = '*' AND pair = ANY(%(open)s)), 0)::bigint,
+       coalesce(sum(n) FILTER (WHERE assignee_id = '*' AND pair = ANY(%(in_progress)s)), 0)::bigint,
+       coalesce(sum(n) FILTER (WHERE assignee_id = '*' AND pair = ANY(%(critical)s)), 0)::bigint,
+       coalesce(sum(n) FILTER (WHERE assignee_id = ''), 0)::bigint
+  FROM (SELECT c.assignee_id, pair, c.tickets[pair] AS n
+          FROM read.ticket_counts c CROSS JOIN unnest(%(open)s::integer[] || %(in_progress)s::integer[]) AS pair
+         WHERE c.property_id = ANY(%(properties)s) AND c.assignee_id IN ('*', '') AND c.category = '*') counted;
 
 -- name: count_opened_by_day
+-- `reach` holds the ids of the caller's properties; NULL: the caller reaches every property.
 SELECT (day AT TIME ZONE 'UTC')::date,
        (SELECT count(*) FROM read.tickets
          WHERE NOT is_deleted AND created_at >= day AND created_at < day + interval '1 day'

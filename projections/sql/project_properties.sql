@@ -2,8 +2,8 @@
 SELECT {columns} FROM properties WHERE id = ANY(%(ids)s);
 
 -- name: save_properties
-INSERT INTO properties AS p ({stored})
-SELECT {stored}
+INSERT INTO properties AS p ({columns})
+SELECT {columns}
   FROM json_populate_recordset(NULL::properties, %(rows)s::json)
     ON CONFLICT (id) DO UPDATE
    SET {changes}

@@ -32,9 +32,3 @@ INSERT INTO attachments ({attachments})
 SELECT {attachments}
   FROM json_populate_recordset(NULL::attachments, %(rows)s::json)
     ON CONFLICT (id) DO NOTHING;
-
--- name: count_active_tickets
-UPDATE properties p
-   SET active_tickets_count = active_tickets_count + d.change
-  FROM unnest(%(property_ids)s::text[], %(changes)s::integer[]) AS d (id, change)
- WHERE p.id = d.id;

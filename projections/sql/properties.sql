@@ -1,7 +1,7 @@
 -- name: list_properties
 -- An empty page is one row with the total and nulls. `reach` is NULL for a caller who reaches every property.
 WITH page AS (
-    SELECT {columns}
+    SELECT {columns}, {active} AS active_tickets_count
       FROM read.properties p
      WHERE %(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s)
      ORDER BY p.created_at DESC, p.id DESC
@@ -11,12 +11,17 @@ SELECT (SELECT count(*) FROM read.properties WHERE %(reach)s::text[] IS NULL OR 
   FROM (VALUES (1)) one LEFT JOIN page p ON true ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: get_property
-SELECT {columns},
+SELECT {columns}, {active},
        (SELECT json_agg(json_build_object('id', u.id, 'name', u.name) ORDER BY u.name, u.id)::text
           FROM (SELECT id, name FROM read.units WHERE property_id = p.id
                  ORDER BY name, id LIMIT %(units)s) u)
   FROM read.properties p
  WHERE p.id = %(id)s;
+
+-- name: count_active_tickets
+coalesce((SELECT (SELECT sum(c.tickets[pair])::integer FROM unnest(ARRAY[{pairs}]) AS pair)
+            FROM read.ticket_counts c
+           WHERE c.property_id = p.id AND c.assignee_id = '*' AND c.category = '*'), 0)
 
 -- name: property_names
 SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s);

@@ -5,11 +5,20 @@ CREATE INDEX properties_created_at_idx ON properties (created_at, id);
 CREATE INDEX users_created_at_idx ON users (created_at, id);
 CREATE INDEX users_property_ids_idx ON users USING gin (property_ids);
 
+-- For lists (projections/ticket_list.py). The columns after INCLUDE let a walk test filters without the table.
 CREATE INDEX tickets_created_at_idx ON tickets (created_at, id)
     INCLUDE (updated_at, status, priority, category, property_id, assignee_id) WHERE NOT is_deleted;
-CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) WHERE NOT is_deleted;
-CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) INCLUDE (updated_at) WHERE NOT is_deleted;
-CREATE INDEX tickets_unit_id_idx ON tickets (unit_id, created_at, id) WHERE unit_id IS NOT NULL;
+CREATE INDEX tickets_updated_at_idx ON tickets (updated_at, id) INCLUDE (status) WHERE NOT is_deleted;
+CREATE INDEX tickets_priority_idx ON tickets (priority_rank, id) INCLUDE (updated_at, status) WHERE NOT is_deleted;
+CREATE INDEX tickets_status_idx ON tickets (status, created_at, id)
+    INCLUDE (priority_rank, category, property_id, assignee_id, updated_at) WHERE NOT is_deleted;
+CREATE INDEX tickets_property_id_idx ON tickets (property_id, status, created_at, id)
+    INCLUDE (priority_rank, assignee_id, updated_at) WHERE NOT is_deleted;
+CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, status, created_at, id)
+    INCLUDE (priority_rank, property_id) WHERE NOT is_deleted;
+CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, status, created_at, id)
+    INCLUDE (property_id) WHERE NOT is_deleted;
+CREATE INDEX tickets_unit_id_idx ON tickets (unit_id, property_id) WHERE NOT is_deleted AND unit_id IS NOT NULL;
 CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
 
 -- Not unique and without the version: equal keys are stored once, and a ticket has few states.
@@ -34,5 +43,5 @@ CREATE INDEX audit_events_terms_idx ON audit_events USING brin (
     action text_bloom_ops (n_distinct_per_range = 64),
     actor_id text_bloom_ops (n_distinct_per_range = 500),
     key_id text_bloom_ops (n_distinct_per_range = 500),
-    request_id text_bloom_ops (n_distinct_per_range = 2000)
+    request_key int8_bloom_ops (n_distinct_per_range = 2000)
 ) WITH (pages_per_range = 32, autosummarize = on);

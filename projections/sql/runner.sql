@@ -17,13 +17,13 @@ SELECT p.position, e.notification_id, e.originator_id, e.state
 -- Locks the row until the transaction ends, so that one process projects at a time. Returns no row when another
 -- process has moved the position. Notifies readers at the commit, unless a copy is being filled.
 UPDATE projector_position SET position = %(to)s WHERE position = %(from)s
-RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)),
+RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)), has_counts,
           CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
 
 -- name: claim_batch_unless_locked
 UPDATE projector_position SET position = %(to)s
  WHERE position = (SELECT position FROM projector_position WHERE position = %(from)s FOR UPDATE SKIP LOCKED)
-RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)),
+RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)), has_counts,
           CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
 
 -- name: park_events

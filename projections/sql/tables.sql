@@ -4,7 +4,8 @@
 -- readers.sql has the others.
 CREATE TABLE projector_position (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    has_counts boolean NOT NULL DEFAULT false    -- whether ticket_counts is filled, and must be kept up to date
 );
 INSERT INTO projector_position (position) VALUES (0);
 
@@ -30,7 +31,6 @@ CREATE TABLE properties (
     zip text NOT NULL,
     country text NOT NULL,
     units_count integer NOT NULL,
-    active_tickets_count integer NOT NULL DEFAULT 0,
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -83,10 +83,30 @@ CREATE TABLE tickets (
     internal_comments_count integer NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
-) WITH (fillfactor = 85);
-CREATE INDEX tickets_property_id_idx ON tickets (property_id, created_at, id);
-CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, created_at, id);
-CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, created_at, id);
+) WITH (
+    fillfactor = 85,
+    -- Index-only scans read pages of the table that have changed since the last vacuum.
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02
+);
+-- No statistics of the columns that lists filter by: the planner then takes every value for rare, and uses the index
+-- that begins with it, with any data and also before the first ANALYZE. Lists do not depend on its other estimates.
+ALTER TABLE tickets ALTER COLUMN status SET STATISTICS 0, ALTER COLUMN priority SET STATISTICS 0,
+                    ALTER COLUMN priority_rank SET STATISTICS 0, ALTER COLUMN category SET STATISTICS 0,
+                    ALTER COLUMN property_id SET STATISTICS 0, ALTER COLUMN unit_id SET STATISTICS 0,
+                    ALTER COLUMN requester_id SET STATISTICS 0, ALTER COLUMN assignee_id SET STATISTICS 0;
+
+-- How many tickets that are not deleted there are (projections/project_counts.py). '*' as a property, assignee or
+-- category counts all of them, '' as an assignee the unassigned tickets. `tickets` has a number for each pair of status
+-- and priority. Its rows are filled with the indexes of readers, and their size never changes.
+CREATE TABLE ticket_counts (
+    property_id text NOT NULL,
+    assignee_id text NOT NULL,
+    category text NOT NULL,
+    tickets integer[] NOT NULL,
+    PRIMARY KEY (property_id, assignee_id, category)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE ticket_counts ALTER COLUMN property_id SET STATISTICS 0, ALTER COLUMN assignee_id SET STATISTICS 0,
+                          ALTER COLUMN category SET STATISTICS 0;
 
 -- The past states of tickets, each from `updated_at` (included) until `ended_at` (excluded). The present state is only
 -- in `tickets`. A state that was replaced at the same time has no row. `duration_bits` is the number of binary digits
@@ -179,18 +199,19 @@ ALTER TABLE search_documents
     ALTER COLUMN search SET STATISTICS 0, ALTER COLUMN padding SET STATISTICS 0;
 CREATE AGGREGATE joined (tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 
--- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_id`
--- is what the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those
--- that the subject has left by this event; `left_ids` are only the latter.
+-- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_key`
+-- and `request_key` are hashes of ids that the event has in the log (projections/project_audit.py); the subject is what
+-- the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those that the
+-- subject has left by this event; `left_ids` are only the latter. Both are separated by spaces.
 CREATE TABLE audit_events (
     position bigint PRIMARY KEY,
     occurred_at timestamptz NOT NULL,
+    subject_key bigint NOT NULL,
+    request_key bigint NOT NULL,
     action text NOT NULL,
     actor_id text NOT NULL,
+    property_ids text NOT NULL,
     key_id text,
-    subject_id text NOT NULL,
-    property_ids text[] NOT NULL,
-    left_ids text[],
-    request_id text NOT NULL
+    left_ids text
 );
-CREATE INDEX audit_events_subject_id_idx ON audit_events (subject_id, position);
+CREATE INDEX audit_events_subject_key_idx ON audit_events (subject_key, position);

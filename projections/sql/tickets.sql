@@ -1,14 +1,3 @@
--- name: list_tickets
--- An empty page is one row with the total and nulls.
-WITH page AS (
-    SELECT {columns}
-      FROM read.tickets t
-     WHERE {filters} {after}
-     ORDER BY {order}
-     LIMIT %(limit)s OFFSET %(offset)s
-)
-SELECT {total}, t.*, {names} FROM (VALUES (1)) one LEFT JOIN page t ON true ORDER BY {order};
-
 -- name: shown_names
 -- The present names of a ticket's ids. Sub-selects and not joins: the planner does not know how few rows a page has, and
 -- would read all people for a join.
@@ -17,9 +6,6 @@ coalesce((SELECT name FROM read.units WHERE property_id = t.property_id AND id =
 coalesce((SELECT name FROM read.users WHERE id = t.requester_id),
          (SELECT name FROM access.services WHERE id = t.requester_id), t.requester_id),
 coalesce((SELECT name FROM read.users WHERE id = t.assignee_id), t.assignee_id)
-
--- name: count_tickets
-(SELECT count(*) FROM {source} t WHERE {filters})
 
 -- name: has_inactive_assignee
 -- A part of a WHERE clause: the assignee is deactivated, erased, or without access to the property. The same rule as

@@ -10,11 +10,15 @@ import pytest
 
 from infrastructure.storage.postgres import connect
 from projections.runner import Projector
-from tests.acceptance.site import LEAK, Site
+from tests.acceptance.panel import browser_of, hidden
+from tests.acceptance.site import LEAK, PEOPLE, Site
+from tests.support.browser import give_password
 from tests.support.postgres import cloned_database
 from tests.support.vault import VAULT
+from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
+NOTICE = "this page may not show it yet"
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,68 @@ def test_a_ticket_is_answered_from_the_log_while_projection_is_blocked(site):
     assert [comment["text"] for comment in for_the_guest["comments"]] == ["public"]
     again = ticket_after_projection(site, path)
     assert {**again, "attachments": []} == {**blocked, "attachments": []}
+
+
+def on_each_worker(site, role, path):
+    """The answers to requests on new connections, which any worker may accept."""
+    answers = []
+    for _ in range(4):
+        with site.client(role) as client:
+            answers.append(client.get(path, headers={"Connection": "close"}))
+    return answers
+
+
+def without_the_header(answers):
+    """The answers if none of them may lack a change of the caller."""
+    return answers if all("Pending-Position" not in answer.headers for answer in answers) else None
+
+
+def test_a_caller_is_told_while_lists_lack_its_change_and_others_are_not(site):
+    with blocked_projection(site):
+        posted = site.client("guest").post("/v1/tickets", json=LEAK)
+        position = posted.headers["Pending-Position"]
+        own = on_each_worker(site, "guest", "/v1/tickets")
+        others = on_each_worker(site, "staff", "/v1/tickets")
+
+    ticket_id = posted.json()["data"]["id"]
+    assert posted.status_code == 201
+    assert [(answer.status_code, answer.headers["Pending-Position"]) for answer in own] == [
+        (200, position)
+    ] * 4
+    assert not any("Pending-Position" in answer.headers for answer in others)
+    assert not any(ticket_id in ids(answer) for answer in (*own, *others))
+    with connect(site.dsn, application="tests") as conn:
+        event = "SELECT originator_id FROM es.stored_events WHERE notification_id = %s"
+        assert conn.execute(event, [position]).fetchone() == (ticket_id,)
+        shown = eventually(
+            lambda: without_the_header(on_each_worker(site, "guest", "/v1/tickets")), LIMIT_SECONDS
+        )
+        pending = "SELECT count(*) FROM access.rate_windows WHERE pending_position = %s"
+        assert conn.execute(pending, [position]).fetchone() == (0,)
+    assert all(ticket_id in ids(answer) for answer in shown)
+
+
+def test_a_repeated_request_is_told_as_long_as_its_change_is_not_shown(site):
+    again = {"json": LEAK, "headers": {"Idempotency-Key": "late"}}
+    with blocked_projection(site):
+        first, second = (site.client("guest").post("/v1/tickets", **again) for _ in range(2))
+    third = eventually(lambda: without_the_header([site.client("guest").post("/v1/tickets", **again)]))[0]
+
+    assert first.content == second.content == third.content
+    assert first.headers["Pending-Position"] == second.headers["Pending-Position"]
+
+
+def test_pages_say_while_they_may_lack_the_last_change_of_their_person(site):
+    give_password(site.store, PEOPLE["admin"][0])
+    browser = browser_of(site, "admin")
+    path = f"/admin/tickets/{site.ticket()['id']}"
+    fields = {**hidden(browser.open(path).text), "visibility": "public", "text": "Late"}
+    with blocked_projection(site):
+        browser.send(f"{path}/comments", fields)
+        lagging = browser.open("/admin/tickets").text
+
+    assert NOTICE in lagging
+    eventually(lambda: NOTICE not in browser.open("/admin/tickets").text)
 
 
 def ticket_after_projection(site, path):

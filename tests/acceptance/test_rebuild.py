@@ -131,10 +131,16 @@ DAMAGE = {
         "missing",
     ),
     "INSERT INTO read.units VALUES ('p0', 'x', 'X', 1, now())": ("units", "x", "should not be there"),
-    "UPDATE read.properties SET active_tickets_count = -1 WHERE id = 'p0'": (
-        "properties",
-        "p0",
-        "active_tickets_count",
+    "UPDATE read.ticket_counts SET tickets[1] = -1"
+    " WHERE (property_id, assignee_id, category) = ('p0', '*', '*')": (
+        "ticket_counts",
+        "p0/*/*",
+        "tickets",
+    ),
+    "DELETE FROM read.ticket_counts WHERE (property_id, assignee_id, category) = ('*', '*', '*')": (
+        "ticket_counts",
+        "*/*/*",
+        "missing",
     ),
     "UPDATE read.users SET phone = '1234' WHERE id = 'u0'": ("users", "u0", "phone"),
     "INSERT INTO read.parked_events VALUES (1, 't3', 'x')": ("parked_events", "1", "should not be there"),

@@ -9,12 +9,15 @@ from domain.ticket import TicketMoved, TicketOpened
 from domain.user import UserPropertiesChanged, UserRegistered
 from infrastructure.storage.event_store import decode
 from projections import live_rows
+from projections.audit import AuditQuery, list_audit_events
+from projections.project_audit import key_of
 from projections.rebuild import rebuild
 from projections.runner import catch_up, connect_projector
 from projections.verification import verify
 from tests.support.history import History, append
 from tests.support.keys import make_key
 from tests.support.vault import VAULT
+from tests.unit.builders import caller
 
 
 def properties_of(events):
@@ -45,13 +48,14 @@ def test_every_event_is_indexed_with_the_properties_it_concerns(database, store,
         "SELECT notification_id, topic, state FROM es.stored_events ORDER BY notification_id"
     ).fetchall()
     indexed = conn.execute(
-        "SELECT position, action, actor_id, subject_id, property_ids FROM read.audit_events ORDER BY position"
+        "SELECT position, action, actor_id, subject_key, property_ids"
+        "  FROM read.audit_events ORDER BY position"
     ).fetchall()
 
     events = [decode(bytes(state)) for *_, state in log]
     assert [row[:2] for row in indexed] == [row[:2] for row in log]
-    assert [row[3] for row in indexed] == [event.originator_id for event in events]
-    assert [set(row[4]) for row in indexed] == list(properties_of(events))
+    assert [row[3] for row in indexed] == [key_of(event.originator_id) for event in events]
+    assert [set(row[4].split()) for row in indexed] == list(properties_of(events))
     assert {row[2] for row in indexed} >= {"u0", "cli"}
 
 
@@ -80,7 +84,7 @@ GAP = """SELECT position + 1 FROM read.audit_events a
 def positions_of_one_ticket(conn):
     """The positions of the ticket with the most events."""
     query = """SELECT array_agg(position ORDER BY position) FROM read.audit_events
-                WHERE action LIKE 'ticket.%' GROUP BY subject_id ORDER BY count(*) DESC LIMIT 1"""
+                WHERE action LIKE 'ticket.%' GROUP BY subject_key ORDER BY count(*) DESC LIMIT 1"""
     return conn.execute(query).fetchall()[0][0]
 
 
@@ -105,10 +109,10 @@ def test_correct_rows_after_a_wrong_one_are_not_reported(
     copy = f"""INSERT INTO read.audit_events
                SELECT (jsonb_populate_record(a, %s)).*
                  FROM read.audit_events a WHERE position = {opened}"""
-    conn.execute("UPDATE read.audit_events SET property_ids = '{p9}' WHERE position = %s", [altered])
+    conn.execute("UPDATE read.audit_events SET property_ids = 'p9' WHERE position = %s", [altered])
     conn.execute("DELETE FROM read.audit_events WHERE position = %s", [missing])
     for position in (gap, 10**9):
-        conn.execute(copy, [Jsonb({"position": position, "property_ids": ["p9"]})])
+        conn.execute(copy, [Jsonb({"position": position, "property_ids": "p9"})])
 
     assert problems_of(verify(database, VAULT, lambda done, total: None)) == {
         ("audit_events", str(altered), "property_ids"),
@@ -124,17 +128,35 @@ def test_missing_and_invented_past_states_are_reported(database, store, conn, ca
     ticket_id, version = conn.execute("SELECT id, version FROM read.tickets ORDER BY version DESC").fetchone()
     copy = """INSERT INTO read.past_tickets SELECT (jsonb_populate_record(p, %s)).*
                 FROM read.past_tickets p WHERE ticket_id = %s LIMIT 1"""
+    repeated = """INSERT INTO read.past_tickets SELECT * FROM read.past_tickets
+                   WHERE (ticket_id, version) = (%s, 2)"""
     invented = [("no-ticket", 1), (ticket_id, version), (ticket_id, -1)]
     for absent_id, number in invented:
         conn.execute(copy, [Jsonb({"ticket_id": absent_id, "version": number}), ticket_id])
+    assert conn.execute(repeated, [ticket_id]).rowcount == 1
     (deleted_id,) = conn.execute(
         "DELETE FROM read.past_tickets WHERE ticket_id = %s AND version = 1 RETURNING ticket_id", [ticket_id]
     ).fetchone()
 
     assert problems_of(verify(database, VAULT, lambda done, total: None)) == {
         ("past_tickets", f"{deleted_id}/1", "missing"),
+        ("past_tickets", f"{ticket_id}/2", "should not be there"),
         *(("past_tickets", f"{absent_id}/{number}", "should not be there") for absent_id, number in invented),
     }
+
+
+@pytest.mark.parametrize("name", ["subject", "request"])
+def test_an_event_with_another_id_and_the_same_key_is_not_found(pool, store, conn, catch_up, name):
+    append(store, History(1).grow(20))
+    catch_up()
+    (newest, *_) = list_audit_events(pool, store, caller("admin"), AuditQuery()).items
+    wanted_id = getattr(newest, f"{name}_id")
+    query = AuditQuery(**{f"{name}_id": (wanted_id,)})
+    before = list_audit_events(pool, store, caller("admin"), query).items
+
+    conn.execute(f"UPDATE read.audit_events SET {name}_key = %s", [key_of(wanted_id)])
+
+    assert list_audit_events(pool, store, caller("admin"), query).items == before != []
 
 
 def test_an_event_that_cannot_be_projected_is_indexed(database, store, conn, catch_up):
@@ -151,9 +173,8 @@ def test_an_event_that_cannot_be_projected_is_indexed(database, store, conn, cat
     catch_up()
 
     (parked,) = conn.execute("SELECT position FROM read.parked_events").fetchall()
-    assert conn.execute("SELECT position FROM read.audit_events WHERE subject_id = 'orphan'").fetchall() == [
-        parked
-    ]
+    query = "SELECT position FROM read.audit_events WHERE subject_key = %s"
+    assert conn.execute(query, [key_of("orphan")]).fetchall() == [parked]
     conn.execute(
         "INSERT INTO es.stored_events (originator_id, originator_version, topic, state)"
         " VALUES ('no-event', 1, 'ticket.opened', 'nonsense')"

@@ -46,7 +46,23 @@ def test_tables_that_are_filled_in_bulk_are_the_fold_of_the_log(
     assert bulk_fills == [report.events]
     assert stored_rows(conn) == folded_rows(conn)
     assert everything(conn) == projected
-    assert verify(database, VAULT, ignore_progress).differences == []
+
+
+def test_a_verification_in_bulk_finds_changed_rows(store, database, conn, catch_up, bulk_fills):
+    append(store, History(13).grow(EVENTS))
+    catch_up()
+    correct = verify(database, VAULT, ignore_progress)
+    conn.execute("UPDATE read.tickets SET title = 'Wrong' WHERE id = 't3'")
+    conn.execute(
+        "UPDATE read.past_tickets SET status = 'wrong'"
+        " WHERE ctid = (SELECT ctid FROM read.past_tickets LIMIT 1)"
+    )
+
+    found = verify(database, VAULT, ignore_progress)
+
+    assert (correct.count, correct.differences, correct.events) == (0, [], found.events)
+    assert bulk_fills == [found.events] * 2
+    assert sorted(one.table for one in found.differences) == ["past_tickets", "tickets"]
 
 
 def test_an_event_that_cannot_be_projected_is_parked_alone(store, database, conn, catch_up, bulk_fills):
@@ -65,6 +81,7 @@ def test_an_event_that_cannot_be_projected_is_parked_alone(store, database, conn
 
     rebuild(database, VAULT, ignore_progress)
 
+    assert verify(database, VAULT, ignore_progress).differences == []
     assert bulk_fills == []
     assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (1,)
     assert everything(conn) == projected

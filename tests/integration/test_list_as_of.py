@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from domain.ticket import PRIORITIES, STATUSES, Ticket
 from projections.rows import split_total
+from projections.ticket_filters import TicketQuery
 from projections.ticket_list_as_of import FEW
-from projections.ticket_query import NamedTicketRow, TicketQuery, build_list, sort_key
+from projections.ticket_query import NamedTicketRow, build_list, sort_key
 from tests.support.history import History, append
 from tests.unit.builders import NOON, caller
 

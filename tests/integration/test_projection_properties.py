@@ -1,7 +1,8 @@
-"""For random commands and random batch sizes, the read tables are the fold of the log."""
+"""For random commands and random batch sizes, the read tables are the fold of the log; so are lists."""
 
 from __future__ import annotations
 
+import random
 from contextlib import suppress
 from datetime import timedelta
 
@@ -22,10 +23,12 @@ from tests.support.history import append
 from tests.support.log import events_after
 from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
+from tests.support.ticket_lists import check_list, random_caller, random_query
 from tests.support.vault import VAULT
 from tests.unit.builders import NOON, caller, context
 
 EXAMPLES = 30
+LISTS = 10  # for each example
 SMALL = st.integers(0, 2)  # few ids, so that commands concern the same aggregates
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 PROPERTY = SMALL.map("p{}".format)
@@ -162,6 +165,9 @@ def test_the_read_tables_are_the_fold_of_the_log(postgres, template, commands, b
                 pass
         with pool.connection() as conn:
             assert stored_rows(conn) == folded_rows(conn)
+            for number in range(LISTS):
+                chance = random.Random(number)
+                check_list(conn, random_caller(chance), random_query(chance), chance)
             assert conn.execute("SELECT count(*) FROM read.parked_events").fetchone() == (0,)
 
 

@@ -156,9 +156,9 @@ def with_refused_value(event):
 
 
 def with_large_value(event):
-    """Returns the event with a property id that exceeds the size of index entries."""
+    """Returns the event with a requester id that exceeds the size of index entries."""
     suffix = b"".join(sha256(b"%d" % number).hexdigest().encode() for number in range(200))
-    state = event.state.replace(b'"property_id":"', b'"property_id":"' + suffix)
+    state = event.state.replace(b'"requester_id":"', b'"requester_id":"' + suffix)
     assert state != event.state
     return StoredEvent(event.originator_id, event.originator_version, event.topic, state)
 

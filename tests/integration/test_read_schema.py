@@ -12,7 +12,7 @@ from projections.rows import TABLES
 from projections.runner import catch_up as project
 from projections.runner import connect_projector
 from projections.schema import read_schema_state
-from projections.ticket_query import TicketQuery
+from projections.ticket_filters import TicketQuery
 from projections.tickets import list_tickets
 from projections.verification import NothingToVerify, verify
 from server.app import create_app

@@ -1,6 +1,8 @@
 """Clients that send or read slowly, more of them than the server has threads, do not delay other clients."""
 
 import hashlib
+import re
+import selectors
 import socket
 from contextlib import ExitStack
 
@@ -156,3 +158,38 @@ def test_an_upload_that_arrives_in_pieces_is_stored_unchanged(site, ticket_id):
     assert stored.status_code == 201, stored.text
     downloaded = site.client(None).get(stored.json()["data"]["url"].removeprefix(site.base_url))
     assert downloaded.content == FILE
+
+
+def test_busy_connections_share_the_threads_with_all_others(site, ticket_id):
+    """A thread stays on a connection whose next request follows at once only while no other needs it."""
+    request = head_of(site, "GET", f"/v1/tickets/{ticket_id}")
+    counts = dict.fromkeys(range(10 * THREADS), 0)
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for number in counts:
+            client = stack.enter_context(connect(site))
+            client.sendall(request)
+            selector.register(client, selectors.EVENT_READ, number)
+        while sum(counts.values()) < 20 * len(counts):
+            for key, _ in selector.select(60):
+                assert key.fileobj.recv(65_536).startswith(b"HTTP/1.1 200")  # a short answer is sent at once
+                counts[key.data] += 1
+                key.fileobj.sendall(request)
+
+        assert min(counts.values()) >= 10
+
+
+def test_requests_that_arrive_together_are_answered_in_order_on_one_connection(site, ticket_id):
+    ticket = head_of(site, "GET", f"/v1/tickets/{ticket_id}")
+    absent = head_of(site, "GET", "/v1/tickets/absent")
+    live = head_of(site, "GET", "/health/live")
+    last = head_of(site, "GET", "/v1/tickets", "Connection: close")
+    body = b'{"text": "Hello"}'
+    fields = ("Content-Type: application/json", f"Content-Length: {len(body)}")
+    comment = head_of(site, "POST", f"/v1/tickets/{ticket_id}/comments", *fields) + body
+
+    with connect(site) as client:
+        client.sendall((ticket + comment + absent + live) * 5 + last[:30])
+        client.sendall(last[30:])
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"201", b"404", b"200"] * 5 + [b"200"]

@@ -10,7 +10,7 @@ import msgspec
 from domain.aggregate import DomainEvent
 from domain.comments import CommentReader
 from domain.property import Property, PropertyEvent, PropertyRegistered, PropertyRenamed, UnitAdded
-from domain.ticket import PRIORITIES, Attachment, Comment, Ticket, TicketEvent
+from domain.ticket import PRIORITIES, STATUSES, Attachment, Comment, Ticket, TicketEvent
 from domain.user import User, UserErased, UserEvent, UserNameChanged, UserRegistered
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
@@ -22,18 +22,22 @@ from tests.support.vault import VAULT
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, key of the row, its columns
 KINDS = {Property: PropertyEvent, User: UserEvent, Ticket: TicketEvent}
 NAMING = PropertyRegistered | PropertyRenamed | UserRegistered | UserNameChanged | UserErased
-KEYS = {"units": "property_id || '/' || id"}  # elsewhere: id
+KEYS = {  # elsewhere: id
+    "units": "property_id || '/' || id",
+    "ticket_counts": "concat_ws('/', property_id, assignee_id, category)",
+}
 # Columns that do not follow from the aggregates alone.
 NOT_COMPARED = {
     "units": {"property_id", "created_at"},
     "comments": {"ticket_version"},
     "attachments": {"ticket_version"},
+    "ticket_counts": {"property_id", "assignee_id", "category"},
 }
 COMPARED = {
     table: [
         name for name in TABLES[table].__struct_fields__ if name not in {"id", *NOT_COMPARED.get(table, ())}
     ]
-    for table in ("properties", "units", "users", "tickets", "comments", "attachments")
+    for table in ("properties", "units", "users", "tickets", "ticket_counts", "comments", "attachments")
 }
 
 
@@ -73,10 +77,11 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
         for unit_id, name in building.units.items()
     }
     return {
-        "properties": {each.id: _property_row(each, tickets) | named_at[each.id] for each in properties},
+        "properties": {each.id: _property_row(each) | named_at[each.id] for each in properties},
         "units": {key: {"name": name} | named_at[key] for key, name in units.items()},
         "users": {user.id: _user_row(user) | named_at[user.id] for user in users},
         "tickets": {ticket.id: _ticket_row(ticket) for ticket in tickets},
+        "ticket_counts": {key: {"tickets": numbers} for key, numbers in _count(tickets).items()},
         "comments": {
             comment.id: {"ticket_id": comment_ticket_id, **_without_id(comment)}
             for comment_ticket_id, comment in _comments(streams.values())
@@ -104,16 +109,27 @@ def _fold(kind: Any, streams: Iterable[list[DomainEvent]]) -> list[Any]:
     return [kind.fold(None, events) for events in streams if isinstance(events[0], KINDS[kind])]
 
 
-def _property_row(building: Property, tickets: list[Ticket]) -> dict[str, Any]:
-    active = [
-        t for t in tickets if t.property_id == building.id and t.status != "closed" and not t.is_deleted
-    ]
+def _count(tickets: list[Ticket]) -> dict[str, list[int]]:
+    """For each property, assignee and category, "*" for all, the number of tickets by status and priority."""
+    counts: dict[str, list[int]] = {}
+    for ticket in tickets:
+        place, assignee, category = ticket.property_id, ticket.assignee_id or "", ticket.category
+        pair = STATUSES.index(ticket.status) * len(PRIORITIES) + PRIORITIES.index(ticket.priority)
+        for key in (
+            *(f"{place}/{assignee}/*", f"{place}/*/*", f"*/{assignee}/*", "*/*/*"),
+            *(f"{place}/*/{category}", f"*/*/{category}"),
+        ):
+            if not ticket.is_deleted:
+                counts.setdefault(key, [0] * len(STATUSES) * len(PRIORITIES))[pair] += 1
+    return counts
+
+
+def _property_row(building: Property) -> dict[str, Any]:
     return {
         "version": building.version,
         "name": building.name,
         **msgspec.structs.asdict(building.address),
         "units_count": len(building.units),
-        "active_tickets_count": len(active),
         "created_at": building.created_at,
         "updated_at": building.updated_at,
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from infrastructure.storage.postgres import Connection
 from notary import merkle
-from notary.blocks import Block, Row, read_log_id, sql
+from notary.blocks import Block, Row, marks_of, read_log_id, sql
 
 Where = int | None  # the position that verification must report; None: any position
 
@@ -80,8 +80,8 @@ def rechain(conn: Connection, chance: random.Random) -> Where:
             leaves = [row.leaf for row in rows]
             chain = block.link(chain, merkle.root(leaves))
             conn.execute(
-                "UPDATE notary.pages SET leaves = %s, root = %s, chain = %s WHERE number = %s",
-                [b"".join(leaves), merkle.root(leaves), chain, block.number],
+                "UPDATE notary.pages SET leaf_marks = %s, root = %s, chain = %s WHERE number = %s",
+                [marks_of(leaves), merkle.root(leaves), chain, block.number],
             )
             reached = block.last_position
     return None

@@ -5,15 +5,16 @@ from math import comb, factorial
 
 import pytest
 
-from benchmarks.__main__ import PARTS
+from benchmarks.__main__ import PARTS, lock_home
 from benchmarks.comparison import Comparison, as_report, judge
 from benchmarks.costs import CLIENT_NUMBERS, OPERATIONS
 from benchmarks.document import fill
 from benchmarks.growth_report import is_missed
+from benchmarks.other_load import withhold_verdicts
 from benchmarks.queueing import bound_rate, solve_rate
 from benchmarks.reads import Target
 from benchmarks.renames import is_mixed
-from benchmarks.report import as_markdown, write
+from benchmarks.report import Report, Table, as_markdown, write
 from benchmarks.simulation import make_report
 
 PROCESSORS = 2
@@ -23,12 +24,31 @@ def test_every_part_of_the_benchmarks_can_be_imported():
     assert all(callable(measure) for measure in PARTS.values())
 
 
+def test_a_second_run_is_refused_because_it_would_replace_the_databases_of_the_first(tmp_path):
+    with lock_home(tmp_path), pytest.raises(SystemExit, match="Another run"), lock_home(tmp_path):
+        pass
+    with lock_home(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize(
     ("ratios", "verdict"),
     [([10.0, 12.0], "reached"), ([8.0, 9.9], "missed"), ([9.0, 56.0, 57.0], "undecided")],
 )
 def test_a_target_inside_the_spread_of_the_rounds_is_not_decided_by_their_median(ratios, verdict):
     assert judge(ratios, 10.0) == verdict
+
+
+def test_a_run_on_a_busy_machine_gives_no_verdicts():
+    table = Table("Ratios", ("operation", "target"), [["create", "10, reached"], ["get one", "20, missed"]])
+    report = Report(tables=[table], notes=["Memory: reached"])
+
+    busy = withhold_verdicts(report, [0.0, 1.9])
+    idle = withhold_verdicts(report, [0.0, 0.1])
+
+    assert [row[1] for row in busy.tables[0].rows] == ["10, not judged", "20, not judged"]
+    assert busy.notes[0] == "Memory: not judged"
+    assert idle.tables == [table]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from domain.text import Id
 from pages.common.context import Request
 from pages.panel.people import PeopleFilters
 from pages.panel.tickets import TicketFilters
-from projections.ticket_query import TicketQuery
+from projections.ticket_filters import TicketQuery
 from projections.users import UserQuery
 
 

@@ -20,14 +20,14 @@ UPDATE access.rate_windows AS rate
 RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
           person.name, person.role, person.property_ids,
           coalesce(key.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
-          date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
+          date_part('epoch', now()), rate.pending_position, set_config('synchronous_commit', 'off', true);
 
 -- The same without counting, for a database that cannot write. A key without a window counts as unused.
 -- name: authenticate
 SELECT key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
        person.name, person.role, person.property_ids,
        coalesce(key.rate_limit, 2147483647), coalesce(rate.used, 0),
-       date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now())
+       date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now()), rate.pending_position
   FROM access.api_keys AS key
   LEFT JOIN read.users AS person ON person.id = key.user_id
   LEFT JOIN access.deactivated_people AS inactive ON inactive.user_id = key.user_id
@@ -63,13 +63,13 @@ UPDATE access.rate_windows AS rate
 RETURNING client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,
           token.scopes, person.name, person.role, person.property_ids,
           coalesce(client.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
-          date_part('epoch', now()), set_config('synchronous_commit', 'off', true);
+          date_part('epoch', now()), rate.pending_position, set_config('synchronous_commit', 'off', true);
 
 -- name: authenticate_token
 SELECT client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,
        token.scopes, person.name, person.role, person.property_ids,
        coalesce(client.rate_limit, 2147483647), coalesce(rate.used, 0),
-       date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now())
+       date_part('epoch', coalesce(rate.started_at, now())) + 3600, date_part('epoch', now()), rate.pending_position
   FROM access.oauth_tokens AS token
   JOIN access.oauth_clients AS client ON client.id = token.client_id
   LEFT JOIN read.users AS person ON person.id = token.user_id

@@ -2,7 +2,7 @@
 -- A page of the tickets that match a search, and their number. Which part of the statement finds the page depends on
 -- counts that the statement makes first, not on the planner's estimates; the other parts are not executed then.
 WITH parts AS MATERIALIZED ({parts}),
-near AS MATERIALIZED (SELECT t.id FROM read.tickets t WHERE {anchor} {at_most}),
+near AS MATERIALIZED (SELECT t.id FROM read.tickets t WHERE NOT t.is_deleted AND {anchor} {at_most}),
 -- The tickets of a filter that few tickets pass, such as those of a person, are compared one by one.
 scope AS MATERIALIZED (SELECT {is_near} AS is_near),
 found_near AS MATERIALIZED (

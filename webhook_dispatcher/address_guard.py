@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from domain.public_ips import is_public
 
@@ -78,7 +77,7 @@ class _GuardedSocket(socket.socket):
         return super().connect_ex(address)
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedResolver:
     """Looks a name up once for each connection, in separate threads: an unreachable name server must not
     delay other work."""
 
@@ -86,26 +85,16 @@ class GuardedResolver(AbstractResolver):
         self._guard = guard
         self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        """The addresses of a host. Raises AddressRefused if posts may not go to one of them, and OSError."""
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(
-            self._threads, lambda: self._guard.look_up(host, port, family, socket.SOCK_STREAM)
+        found: list[AddressInfo] = await loop.run_in_executor(
+            self._threads,
+            lambda: self._guard.look_up(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM),
         )
-        for *_, address in answers:
+        for *_, address in found:
             self._guard.require_public(address[0])
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address[0],
-                port=address[1],
-                family=found_family,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for found_family, _, protocol, _, address in answers
-        ]
+        return found
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

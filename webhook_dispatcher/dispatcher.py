@@ -7,6 +7,8 @@ import asyncio
 import threading
 from functools import partial
 
+import uvloop
+
 from commands.webhooks import disable_webhook
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
@@ -28,7 +30,8 @@ PURGE_STOP_SECONDS = 2.0
 def run_dispatcher(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop` is set. Several dispatchers share the work through leases and the consumer group."""
     configure_logs(settings.log_level)
-    asyncio.run(_run(settings, stop))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, stop))
 
 
 def options_of(settings: Settings) -> Options:
@@ -43,7 +46,7 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     vault = load_vault(settings)
     store = EventStore(pool, vault, lock=settings.event_log_lock)
     stopping = asyncio.Event()
-    async with Poster(guard, timeout_seconds=options.timeout_seconds, limit=options.in_flight) as poster:
+    async with Poster(guard, timeout_seconds=options.timeout_seconds) as poster:
         deliveries = Deliveries(dsn, poster, vault, options, partial(disable_webhook, store))
         consumer = Consumer(settings, store, deliveries.wake)
         consuming = start_watched(partial(consumer.run, stop), name="consumer")

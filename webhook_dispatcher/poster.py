@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-import aiohttp
-from yarl import URL
-
-from webhook_dispatcher.address_guard import AddressGuard, GuardedResolver
+from webhook_dispatcher.address_guard import AddressGuard
+from webhook_dispatcher.connections import Connections, Target
+from webhook_dispatcher.http_connection import Answer, Disconnected, HttpConnection
 from webhook_dispatcher.schedule import retry_after_seconds
-from webhook_dispatcher.status_lines import Answer, StatusConnector, expect_answer
 
-READ_BYTES = 65_536  # of an answer; the rest is not read
 STORED_BYTES = 2_048  # of an answer
-LONGEST_HEADER = 65_536  # bytes; an answer with a longer one, or with more headers, still has its status
-MOST_HEADERS = 1_000
-BODY_SECONDS = 3.0  # the longest wait for the body once the status is known
-KEEPALIVE_SECONDS = 4.0  # shorter than the time after which common servers close idle connections
 USER_AGENT = "modern-management-ticketing"
 
 
@@ -54,120 +48,76 @@ class Poster:
     compression. Use it as an asynchronous context manager.
     """
 
-    def __init__(self, guard: AddressGuard, *, timeout_seconds: float, limit: int) -> None:
+    def __init__(self, guard: AddressGuard, *, timeout_seconds: float) -> None:
         self._guard = guard
         self._timeout_seconds = timeout_seconds
-        self._limit = limit
+        self._target_of = lru_cache(maxsize=4_096)(Target.of)
 
     async def __aenter__(self) -> Poster:
-        self._resolver = GuardedResolver(self._guard)
-        self._tls = ssl.create_default_context()
-        self._reusing = self._session(keep=True)
-        self._fresh = self._session(keep=False)
+        self._loop = asyncio.get_running_loop()
+        self._connections = Connections(self._guard)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._reusing.close()
-        await self._fresh.close()
-        await self._resolver.close()
+        await self._connections.close()
 
-    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """Post once. Raises nothing except CancelledError."""
         at = datetime.now(UTC)
         started = time.monotonic()
-        expected = expect_answer()
+        used: list[HttpConnection] = []
         try:
-            async with asyncio.timeout(self._timeout_seconds) as limit:
-                status, answer, retry_after = await self._exchange(url, body, headers, limit, expected)
+            async with asyncio.timeout(self._timeout_seconds):
+                answer = await self._exchange(self._target_of(url), body, headers, used)
         except TimeoutError:
-            too_late = f"no answer within {self._timeout_seconds:g} s"
-            return _failed(at, started, expected.status, too_late)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(at, started, expected.status, _describe(error))
-        seconds = retry_after_seconds(retry_after, datetime.now(UTC))
-        redirect = 300 <= status < 400
-        error_text = "redirects are not followed" if redirect else None
-        return Outcome(at, status, answer[:STORED_BYTES], error_text, _milliseconds_since(started), seconds)
+            return _failed(at, started, used, f"no answer within {self._timeout_seconds:g} s")
+        except (OSError, ValueError) as error:
+            return _failed(at, started, used, _describe(error))
+        seconds = retry_after_seconds(answer.retry_after, datetime.now(UTC)) if answer.retry_after else None
+        error_text = "redirects are not followed" if 300 <= answer.status < 400 else None
+        milliseconds = _milliseconds_since(started)
+        return Outcome(at, answer.status, answer.body[:STORED_BYTES], error_text, milliseconds, seconds)
 
     async def _exchange(
-        self, url: str, body: bytes, headers: dict[str, str], limit: asyncio.Timeout, expected: Answer
-    ) -> tuple[int, bytes, str | None]:
-        """Post on an open connection. If it is closed without an answer, post again on a new one."""
-        try:
-            return await self._send(self._reusing, url, body, headers, limit)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, aiohttp.ClientOSError) as error:
-            if isinstance(error, aiohttp.ClientConnectorError) or expected.status is not None:
-                raise
-            return await self._send(self._fresh, url, body, headers, limit)
+        self, target: Target, body: bytes, headers: Mapping[str, str], used: list[HttpConnection]
+    ) -> Answer:
+        """Post on an open connection. If it was closed while idle, post again on a new one. Adds the
+        connections to `used`."""
+        request = _request(target, body, headers)
+        idle = self._connections.take_idle(target.origin)
+        if idle is not None:
+            try:
+                return await self._send(idle, target, request, used)
+            except (Disconnected, ConnectionError):
+                if idle.line.status is not None:
+                    raise
+        connection = await self._connections.open(target.origin)
+        return await self._send(connection, target, request, used)
 
     async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        body: bytes,
-        headers: dict[str, str],
-        limit: asyncio.Timeout,
-    ) -> tuple[int, bytes, str | None]:
-        async with session.post(
-            URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-        ) as response:
-            self._verify_peer(response)
-            answer = await _read_beginning(response, limit.when() or 0.0)
-            return response.status, answer, response.headers.get("Retry-After")
-
-    def _verify_peer(self, response: aiohttp.ClientResponse) -> None:
-        """Check the address of the peer once more, on the open connection."""
-        connection = response.connection
-        if connection is not None and connection.transport is not None:
-            peer = connection.transport.get_extra_info("peername")
-            if peer is not None:
-                self._guard.require_public(peer[0])
-
-    def _session(self, *, keep: bool) -> aiohttp.ClientSession:
-        connector = StatusConnector(
-            resolver=self._resolver,
-            use_dns_cache=False,
-            ssl=self._tls,
-            limit=self._limit,
-            force_close=not keep,
-            keepalive_timeout=KEEPALIVE_SECONDS if keep else None,
-            socket_factory=self._guard.make_socket,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            max_line_size=LONGEST_HEADER,
-            max_field_size=LONGEST_HEADER,
-            max_headers=MOST_HEADERS,
-            skip_auto_headers=("Accept", "User-Agent"),
-            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-        )
+        self, connection: HttpConnection, target: Target, request: bytes, used: list[HttpConnection]
+    ) -> Answer:
+        used.append(connection)
+        try:
+            return await connection.exchange(request, self._loop.time() + self._timeout_seconds)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._connections.give_back(target.origin, connection)
 
 
-async def _read_beginning(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    """The first READ_BYTES of the answer. Closes the connection when the answer is longer.
-
-    Stops before the deadline of the attempt, so that a slow body does not turn a known status into a timeout.
-    """
-    received = bytearray()
-    now = asyncio.get_running_loop().time()
-    try:
-        async with asyncio.timeout(min(BODY_SECONDS, (deadline - now) * 0.8)):
-            while len(received) < READ_BYTES:
-                chunk = await response.content.read(READ_BYTES - len(received))
-                if not chunk:
-                    return bytes(received)
-                received += chunk
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        pass  # the status is known, and the body is optional
-    response.close()
-    return bytes(received)
+def _request(target: Target, body: bytes, headers: Mapping[str, str]) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = (
+        f"POST {target.path} HTTP/1.1\r\nHost: {target.host}\r\nAccept-Encoding: identity\r\n"
+        f"User-Agent: {USER_AGENT}\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("ascii") + body
 
 
-def _failed(at: datetime, started: float, status: int | None, error: str) -> Outcome:
+def _failed(at: datetime, started: float, used: Sequence[HttpConnection], error: str) -> Outcome:
+    status = used[-1].line.status if used else None
     if status is not None:
         error = f"only the status could be read: {error}"
     return Outcome(at, status, b"", error, _milliseconds_since(started))

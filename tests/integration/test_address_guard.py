@@ -60,7 +60,7 @@ def canary():
 
 def post_to(urls, guard, timeout_seconds=2.0):
     async def post_all():
-        async with Poster(guard, timeout_seconds=timeout_seconds, limit=100) as poster:
+        async with Poster(guard, timeout_seconds=timeout_seconds) as poster:
             return await asyncio.gather(*(poster.post(url, b"{}", {}) for url in urls))
 
     return asyncio.run(post_all())

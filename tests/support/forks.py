@@ -24,7 +24,7 @@ _lock = threading.Lock()  # multiprocessing can read an exit code only once, in 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     [
-        *("cli.main", "server.gunicorn_server", "aiohttp", "kafka", "tests.support.forks"),
+        *("cli.main", "server.gunicorn_server", "uvloop", "kafka", "tests.support.forks"),
         *("jinja2", "oauthlib.oauth2"),  # server.app itself reads the environment when it is imported
         # Typer imports these while it runs a command: pydantic, if installed, and the printing of help.
         *("pydantic.type_adapter", "pydantic.main", "typer._adapters", "typer.rich_utils"),

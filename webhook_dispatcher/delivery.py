@@ -1,20 +1,20 @@
 """Posts due deliveries: claims them under a lease, posts many at a time, and stores the results in batches.
 
-One thread with an event loop. The posts in flight are limited in total and for each webhook. Of each ticket
-only the first unfinished delivery to a webhook is posted, so that the webhook gets its events in order.
+One thread with an event loop. The posts in flight are limited in total and for each webhook; more deliveries
+are claimed, so that the next post begins when one ends (queue.py). Of each ticket only the first unfinished
+delivery to a webhook is claimed, so that the webhook gets its events in order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import psycopg
@@ -29,12 +29,15 @@ from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, store_results
 from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.poster import Outcome, Poster
+from webhook_dispatcher.queue import Claim, Queue
 from webhook_dispatcher.signing import key_of, sign
 
 POLL_SECONDS = 0.25  # how often to look for due deliveries
-BATCH_SECONDS = 0.002  # how long a result waits for further results, to be written together
+SHORTEST_REST_SECONDS = 0.002  # before a batch of results is written, so that there are several
+LONGEST_REST_SECONDS = 0.01  # before the next claim or batch; otherwise as long as the last one took
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
+AHEAD = 3  # how many deliveries are claimed for each post that a webhook gets at a time
 
 sql = named_queries(Path(__file__).parent / "sql" / "delivery.sql")
 log = structlog.get_logger()
@@ -64,20 +67,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return timedelta(seconds=self.timeout_seconds * 1.5 + 1)
 
 
-class Claim(NamedTuple):
-    """A delivery that this process holds until the lease ends; the fields are the columns of `claim`."""
-
-    id: int
-    endpoint_id: str
-    message_id: str
-    number: int
-    failures: int
-    property_id: str | None
-    requester_id: str | None
-    is_internal: bool
-    body: bytes
-
-
 class Deliveries:
     """The loop that posts deliveries. `wake` may be called from any thread."""
 
@@ -90,8 +79,9 @@ class Deliveries:
         self._loop = asyncio.get_running_loop()
         self._done: list[Done] = []
         self._has_done = asyncio.Event()
-        self._in_flight: dict[int, tuple[Claim, asyncio.Task[None]]] = {}
-        self._posts: Counter[str] = Counter()
+        self._queue = Queue(options.in_flight, options.per_endpoint)
+        self._claims: dict[int, Claim] = {}  # until their results are stored
+        self._tasks: set[asyncio.Task[None]] = set()
         self._keys = lru_cache(maxsize=4_096)(
             lambda encrypted: key_of(vault.decrypt(encrypted, purpose=SECRET_PURPOSE).decode())
         )
@@ -113,21 +103,30 @@ class Deliveries:
             await writer
 
     async def _claim_until(self, stop: asyncio.Event) -> None:
+        """Claim and post until `stop` is set. After a claim it waits as long as the claim took: the
+        deliveries that become due meanwhile are claimed together."""
         async with await _connect(self._dsn) as conn:
             while not stop.is_set():
                 self._woken.clear()
-                free_posts = self._options.in_flight - len(self._in_flight)
-                claimed = await self._claim(conn, free_posts) if free_posts > 0 else []
-                if not claimed:
+                began = time.monotonic()
+                if stale := self._queue.take_stale():
+                    await self._release(conn, stale)
+                free = 2 * self._options.in_flight - len(self._claims)
+                claimed = await self._claim(conn, free) if free > 0 else []
+                if claimed:
+                    await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_SECONDS))
+                else:
                     await wait_for_event(self._woken, POLL_SECONDS)
 
-    async def _claim(self, conn: Connection, free_posts: int) -> list[Claim]:
+    async def _claim(self, conn: Connection, limit: int) -> list[Claim]:
+        busy = self._queue.busy()
         parameters = {
             "breaker": self._options.breaker,
             "posts_at_a_time": self._options.per_endpoint,
-            "busy_ids": list(self._posts),
-            "busy_posts": list(self._posts.values()),
-            "limit": free_posts,
+            "ahead": self._options.per_endpoint * AHEAD,
+            "busy_ids": list(busy),
+            "busy_posts": list(busy.values()),
+            "limit": limit,
             "lease": self._options.lease,
         }
         cur = await conn.execute(sql["claim"], parameters, binary=True)
@@ -137,13 +136,24 @@ class Deliveries:
             cur = await conn.execute(enqueue_sql["select_endpoints"], {"ids": ids}, binary=True)
             endpoints = {each.id: each for each in map(Endpoint._make, await cur.fetchall())}
             for claim in claimed:
-                self._begin(claim, endpoints[claim.endpoint_id])
+                self._claims[claim.id] = claim
+                self._queue.add(claim, endpoints[claim.endpoint_id])
+            self._begin_next()
         return claimed
 
-    def _begin(self, claim: Claim, endpoint: Endpoint) -> None:
-        self._posts[claim.endpoint_id] += 1
-        task = asyncio.create_task(self._deliver(claim, endpoint))
-        self._in_flight[claim.id] = (claim, task)
+    def _begin_next(self) -> None:
+        """Begin the posts that the limits allow."""
+        while (item := self._queue.take()) is not None:
+            task = self._loop.create_task(self._deliver(item.claim, item.endpoint))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _release(self, conn: Connection, claims: Sequence[Claim]) -> None:
+        """End the leases of deliveries that are not posted."""
+        for claim in claims:
+            self._claims.pop(claim.id, None)
+        parameters = {"ids": [claim.id for claim in claims], "claims": [claim.number for claim in claims]}
+        await conn.execute(sql["release"], parameters)
 
     async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
         """Post and record the result, also after an error: a claim without a result would stay in flight."""
@@ -155,6 +165,8 @@ class Deliveries:
             done = self._judge(claim, endpoint, {}, outcome)
         self._done.append(done)
         self._has_done.set()
+        self._queue.end(claim, has_failed=done.has_failed)
+        self._begin_next()
 
     async def _attempt(self, claim: Claim, endpoint: Endpoint) -> Done:
         verdict = may_receive(
@@ -190,11 +202,14 @@ class Deliveries:
 
     async def _write_results(self) -> None:
         """Write results in batches. Results that could not be written stay in `_done` for the next call."""
+        rest = SHORTEST_REST_SECONDS
         async with await _connect(self._dsn) as conn:
             while True:
                 await self._has_done.wait()
-                await asyncio.sleep(BATCH_SECONDS)
+                await asyncio.sleep(rest)
+                began = time.monotonic()
                 await self._write_batch(conn)
+                rest = min(max(time.monotonic() - began, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS)
 
     async def _write_batch(self, conn: Connection) -> None:
         batch = list(self._done)
@@ -206,10 +221,11 @@ class Deliveries:
         if not self._done:
             self._has_done.clear()
         for done in batch:
-            self._in_flight.pop(done.delivery_id, None)
-            self._posts[done.endpoint_id] -= 1
-            if not self._posts[done.endpoint_id]:
-                del self._posts[done.endpoint_id]
+            if done.has_failed:
+                self._queue.note_stored(done.endpoint_id)
+            claim = self._claims.get(done.delivery_id)
+            if claim is not None and claim.number == done.number:  # not claimed again after its lease
+                del self._claims[done.delivery_id]
         self._woken.set()
         await self._disable_failing(batch, failing)
 
@@ -227,16 +243,17 @@ class Deliveries:
     async def _finish_in_time(self) -> None:
         """Wait for the posts in flight, at most STOP_SECONDS; then release the rest to be posted again."""
         deadline = time.monotonic() + STOP_SECONDS
-        while self._in_flight and time.monotonic() < deadline:
+        self._queue.close()
+        while (self._tasks or self._done) and time.monotonic() < deadline:
             self._woken.clear()
             await wait_for_event(self._woken, min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-        left = [claim for claim, task in self._in_flight.values() if not task.done()]
-        for _, task in self._in_flight.values():
+        done = {each.delivery_id for each in self._done}
+        left = [claim for claim in self._claims.values() if claim.id not in done]
+        for task in self._tasks:
             task.cancel()
         if left:
             async with await _connect(self._dsn) as conn:
-                parameters = {"ids": [claim.id for claim in left], "claims": [claim.number for claim in left]}
-                await conn.execute(sql["release"], parameters)
+                await self._release(conn, left)
 
 
 async def _connect(dsn: str) -> Connection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from commands.comments import REMOVED_TEXT, remove_file_name, replace_text
 from domain.aggregate import DomainEvent
 from domain.property import Property
@@ -30,6 +32,8 @@ from webhook_dispatcher.payloads import (
     is_subscribed,
     make_message,
 )
+
+_encode = msgspec.json.Encoder().encode
 
 
 class LoggedEvent(NamedTuple):
@@ -99,25 +103,22 @@ class Enqueuer:
         ]
         if not wanted:
             return 0
-        messages: list[Message] = []
-        deliveries: list[tuple[str, Message]] = []
+        messages: list[tuple[Message, list[str]]] = []
         steps = self._histories.steps(conn, wanted)
         shown = self._names(conn, steps)
         removed_files = _removed_files(conn, steps)
         for step in steps:
             for name in event_names(step.event):
                 receivers = [
-                    endpoint
+                    endpoint.id
                     for endpoint, names in subscribed
                     if is_due(endpoint, step.position)
                     and is_subscribed(names, name)
                     and _may_receive(endpoint, step)
                 ]
                 if receivers:
-                    message = make_message(step, name, shown, texts, removed_files)
-                    messages.append(message)
-                    deliveries += [(endpoint.id, message) for endpoint in receivers]
-        return insert(conn, messages, deliveries)
+                    messages.append((make_message(step, name, shown, texts, removed_files), receivers))
+        return insert(conn, messages)
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
         """The current names by id, from the read tables, or else from the aggregates."""
@@ -192,21 +193,25 @@ def select_endpoints(conn: Connection, ids: Sequence[str] | None = None) -> list
     return [Endpoint(*row) for row in conn.execute(sql["select_endpoints"], parameters)]
 
 
-def insert(conn: Connection, messages: Sequence[Message], deliveries: Sequence[tuple[str, Message]]) -> int:
-    """Insert the rows that do not exist yet. Returns the number of new deliveries."""
-    if not deliveries:
+def insert(conn: Connection, wanted: Sequence[tuple[Message, Sequence[str]]]) -> int:
+    """Insert the messages, each with a delivery for each of its webhook ids, unless they exist. Returns the
+    number of new deliveries."""
+    if not wanted:
         return 0
     columns: dict[str, list[Any]] = {
-        name: [getattr(message, name) for message in messages] for name in Message._fields
+        name: [getattr(message, name) for message, _ in wanted] for name in Message._fields
     }
     conn.execute(sql["insert_messages"], columns)
-    rows = {
-        "endpoint_id": [endpoint_id for endpoint_id, _ in deliveries],
-        "message_id": [message.id for _, message in deliveries],
-        "aggregate_id": [message.aggregate_id for _, message in deliveries],
-        "version": [message.version for _, message in deliveries],
-    }
-    return len(conn.execute(sql["insert_deliveries"], rows).fetchall())
+    rows = [
+        {
+            "id": message.id,
+            "aggregate_id": message.aggregate_id,
+            "version": message.version,
+            "endpoint_ids": endpoint_ids,
+        }
+        for message, endpoint_ids in wanted
+    ]
+    return conn.execute(sql["insert_deliveries"], {"messages": _encode(rows).decode()}).rowcount
 
 
 def _is_due(endpoint: Endpoint, position: int) -> bool:

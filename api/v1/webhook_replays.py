@@ -32,7 +32,7 @@ def send_test(pool: Pool, webhook_id: str, event_id: str, at: datetime) -> str:
     """Queue a test message, once for each `event_id`, and return the id of its delivery."""
     message = make_test_message(webhook_id, event_id, at)
     with pool.connection() as conn, making_change(), conn.transaction():
-        insert(conn, [message], [(webhook_id, message)])
+        insert(conn, [(message, [webhook_id])])
         _end_pause(conn, webhook_id)
         parameters = {"endpoint_id": webhook_id, "message_id": message.id}
         return str(fetch_value(conn, sql["delivery_of"], parameters, default=""))

@@ -25,7 +25,8 @@ SELECT (SELECT coalesce(max(notification_id), 0) FROM es.stored_events),
        (SELECT count(*) FROM read.parked_events),
        r.position, r.published_at, h.position,
        (SELECT sum(behind)::bigint FROM hook.consumers WHERE seen_at > now() - interval '30 s'),
-       (SELECT count(*) FROM hook.deliveries WHERE status = 'pending' AND next_at <= now()),
+       (SELECT count(*) FROM hook.deliveries
+         WHERE status = 'pending' AND next_at <= now() AND (leased_until IS NULL OR leased_until <= now())),
        (SELECT count(*) FROM hook.endpoints e LEFT JOIN hook.health f ON f.endpoint_id = e.id
          WHERE e.deleted_at IS NULL AND (f.failures > 0 OR e.disabled_reason IN ('gone', 'failing')))
   FROM read.projector_position p, relay.position r, hook.position h;

@@ -126,3 +126,63 @@ def test_the_status_is_kept_over_tls_too(tmp_path, monkeypatch):
         outcome = post(f"https://localhost:{receiver.port}/hook")
 
     assert outcome.is_success
+
+
+@contextmanager
+def closing_receiver():
+    """A server that answers one request on each connection, as if the connection stayed open, and closes it
+    when the next one arrives. Yields its port and the requests that it answered."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    answered = []
+
+    def serve(connection):
+        with connection, suppress(ConnectionError):
+            answered.append(connection.recv(65_536))
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            connection.recv(1)
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listening.getsockname()[1], answered
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def post_twice(url):
+    async def post_both():
+        async with Poster(AddressGuard(allow_private=True), timeout_seconds=5.0) as poster:
+            return [await poster.post(url, b"{}", {}) for _ in range(2)]
+
+    return asyncio.run(post_both())
+
+
+def test_a_post_that_finds_its_idle_connection_closed_is_sent_on_a_new_one():
+    with closing_receiver() as (port, answered):
+        outcomes = post_twice(f"http://127.0.0.1:{port}/")
+
+    assert [outcome.status for outcome in outcomes] == [204, 204]
+    assert len(answered) == 2
+
+
+def test_a_second_post_uses_the_connection_of_the_first():
+    with running_receiver() as receiver:
+        outcomes = post_twice(receiver.url())
+
+    assert [outcome.response_body for outcome in outcomes] == [b"ok", b"ok"]
+    assert receiver.connections == 1
+
+
+def test_informational_answers_before_the_final_one_and_chunks_are_read():
+    content = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n" + OK
+    content += b"Retry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    with raw_receiver(content) as (port, _):
+        outcome = post(f"http://127.0.0.1:{port}/")
+
+    assert (outcome.status, outcome.response_body, outcome.retry_after_seconds) == (200, b"ok", 7.0)
+    assert outcome.error is None

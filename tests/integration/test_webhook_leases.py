@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from infrastructure.storage.event_store import decode
@@ -31,6 +32,7 @@ def claim(conn, *, busy=(), limit=200):
     parameters = {
         "breaker": BREAKER,
         "posts_at_a_time": 10,
+        "ahead": 10,
         "busy_ids": [webhook_id for webhook_id, _ in busy],
         "busy_posts": [posts for _, posts in busy],
         "limit": limit,
@@ -40,18 +42,22 @@ def claim(conn, *, busy=(), limit=200):
 
 
 def finish(conn, claims, status="delivered"):
-    parameters = {
-        "ids": [delivery for delivery, _ in claims],
-        "claims": [number for _, number in claims],
-        "statuses": [status] * len(claims),
-        "failures": [0] * len(claims),
-        "delays": [0.0] * len(claims),
-    }
-    return conn.execute(sql["finish"], parameters).rowcount
+    """Store results without attempts; returns how many of the deliveries are not pending any more."""
+    results = [
+        {"id": delivery, "claim": number, "result": status, "failures": 0, "delay": 0.0}
+        for delivery, number in claims
+    ]
+    before = pending(conn)
+    conn.execute(sql["settle"], {"results": msgspec.json.encode(results).decode()})
+    return before - pending(conn)
+
+
+def pending(conn):
+    return conn.execute("SELECT count(*) FROM hook.deliveries WHERE status = 'pending'").fetchone()[0]
 
 
 def end_leases(conn):
-    conn.execute("UPDATE hook.deliveries SET next_at = now(), leased_until = now() WHERE status = 'pending'")
+    conn.execute("UPDATE hook.deliveries SET leased_until = now() WHERE status = 'pending'")
 
 
 def test_a_webhook_gets_a_limited_number_of_posts_at_once(webhook, conn):

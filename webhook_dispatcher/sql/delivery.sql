@@ -1,9 +1,13 @@
 -- name: claim
 -- Claims due deliveries: for each webhook up to its number of posts at a time, and for each ticket only the first
--- unfinished one. The lease is a time, not a lock: no transaction is open during a post.
+-- unfinished one. The lease is a time, not a lock: no transaction is open during a post. A claim changes no column
+-- of an index, so it adds no entry to one (HOT). A webhook that failed gets no more than its posts at a time; others
+-- get `ahead`, so that a process has the next one when a post ends.
 WITH open AS (
     SELECT e.id,
-           CASE WHEN h.failures >= %(breaker)s THEN 1 ELSE %(posts_at_a_time)s END - coalesce(b.posts, 0) AS free_posts
+           CASE WHEN h.failures >= %(breaker)s THEN 1
+                WHEN h.failures > 0 THEN %(posts_at_a_time)s
+                ELSE %(ahead)s END - coalesce(b.posts, 0) AS free_posts
       FROM hook.endpoints e
       LEFT JOIN hook.health h ON h.endpoint_id = e.id
       LEFT JOIN unnest(%(busy_ids)s::text[], %(busy_posts)s::int[]) AS b (id, posts) ON b.id = e.id
@@ -15,6 +19,7 @@ WITH open AS (
             SELECT d.id
               FROM hook.deliveries d
              WHERE d.endpoint_id = open.id AND d.status = 'pending' AND d.next_at <= now()
+               AND (d.leased_until IS NULL OR d.leased_until <= now())
                AND NOT EXISTS (
                      SELECT FROM hook.deliveries earlier
                       WHERE earlier.endpoint_id = d.endpoint_id AND earlier.aggregate_id = d.aggregate_id
@@ -25,7 +30,7 @@ WITH open AS (
      LIMIT %(limit)s
 ), claimed AS (
     UPDATE hook.deliveries d
-       SET claims = claims + 1, leased_until = now() + %(lease)s, next_at = now() + %(lease)s
+       SET claims = claims + 1, leased_until = now() + %(lease)s
       FROM due
      WHERE d.id = due.id
     RETURNING d.id, d.endpoint_id, d.message_id, d.claims, d.failures
@@ -35,23 +40,28 @@ SELECT c.id, c.endpoint_id, c.message_id, c.claims, c.failures,
   FROM claimed c JOIN hook.messages m ON m.id = c.message_id
  ORDER BY c.id;
 
--- name: finish
--- Updates only deliveries that this process still holds. `failures` is the place in the schedule of attempts.
-UPDATE hook.deliveries d
-   SET status = f.status,
-       failures = f.failures,
-       leased_until = NULL,
-       next_at = now() + make_interval(secs => f.delay),
-       finished_at = CASE WHEN f.status <> 'pending' THEN now() END
-  FROM unnest(%(ids)s::bigint[], %(claims)s::int[], %(statuses)s::text[], %(failures)s::int[],
-              %(delays)s::float8[]) AS f (id, claims, status, failures, delay)
- WHERE d.id = f.id AND d.claims = f.claims AND d.status = 'pending';
-
--- name: insert_attempts
+-- name: settle
+-- Stores results: finishes the deliveries that this process still holds, and inserts the attempts. `failures` is the
+-- place in the schedule of attempts. A result without `at` has no attempt. `body` is base64.
+WITH done AS MATERIALIZED (
+    SELECT *
+      FROM json_to_recordset(%(results)s::json) AS d
+           (id bigint, claim integer, result text, failures integer, delay float8, at timestamptz, url text,
+            headers jsonb, status integer, body text, error text, milliseconds integer)
+), finished AS (
+    UPDATE hook.deliveries d
+       SET status = f.result,
+           failures = f.failures,
+           leased_until = NULL,
+           next_at = CASE WHEN f.result = 'pending' THEN now() + make_interval(secs => f.delay) ELSE d.next_at END,
+           finished_at = CASE WHEN f.result <> 'pending' THEN now() END
+      FROM done f
+     WHERE d.id = f.id AND d.claims = f.claim AND d.status = 'pending'
+)
 INSERT INTO hook.attempts (delivery_id, number, at, url, headers, status, response_body, error, milliseconds)
-SELECT * FROM unnest(%(ids)s::bigint[], %(numbers)s::int[], %(ats)s::timestamptz[], %(urls)s::text[],
-       %(headers)s::jsonb[], %(statuses)s::int[], %(bodies)s::bytea[], %(errors)s::text[],
-       %(milliseconds)s::int[])
+SELECT id, claim, at, url, headers, status, decode(body, 'base64'), error, milliseconds
+  FROM done
+ WHERE at IS NOT NULL
     ON CONFLICT (delivery_id, number) DO NOTHING;
 
 -- name: note_successes
@@ -72,8 +82,8 @@ SELECT f.id, f.failures, now(),
 RETURNING h.endpoint_id, now() - h.failing_since;
 
 -- name: release
--- Ends the leases of a dispatcher that stops, so that others can claim its deliveries immediately.
+-- Ends leases of deliveries that are not posted, so that they can be claimed immediately.
 UPDATE hook.deliveries d
-   SET leased_until = NULL, next_at = now()
+   SET leased_until = NULL
   FROM unnest(%(ids)s::bigint[], %(claims)s::int[]) AS f (id, claims)
  WHERE d.id = f.id AND d.claims = f.claims AND d.status = 'pending';

@@ -85,11 +85,12 @@ SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(a
     ON CONFLICT (id) DO UPDATE SET created_at = now() WHERE old.created_at < now() - interval '1 day';
 
 -- name: insert_deliveries
+-- `messages` is a list of messages, each with the ids of the webhooks that get it.
 INSERT INTO hook.deliveries (endpoint_id, message_id, aggregate_id, version)
-SELECT * FROM unnest(%(endpoint_id)s::text[], %(message_id)s::text[], %(aggregate_id)s::text[],
-       %(version)s::bigint[])
-    ON CONFLICT (endpoint_id, message_id) DO NOTHING
-RETURNING id;
+SELECT e.id, m.id, m.aggregate_id, m.version
+  FROM json_to_recordset(%(messages)s::json) AS m (id text, aggregate_id text, version bigint, endpoint_ids text[])
+ CROSS JOIN LATERAL unnest(m.endpoint_ids) AS e (id)
+    ON CONFLICT (endpoint_id, message_id) DO NOTHING;
 
 -- name: lock_position
 SELECT position FROM hook.position FOR UPDATE SKIP LOCKED;

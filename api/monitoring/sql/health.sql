@@ -23,6 +23,7 @@ SELECT log.reached - position AS lag,
        -- Counted up to a limit, so that the check is fast during a backlog.
        (SELECT count(*) FROM (SELECT FROM hook.deliveries d JOIN hook.endpoints e ON e.id = d.endpoint_id
                                WHERE d.status = 'pending' AND d.next_at <= now()
+                                 AND (d.leased_until IS NULL OR d.leased_until <= now())
                                  AND e.is_enabled AND e.deleted_at IS NULL LIMIT 10000) due) AS due,
        (SELECT count(*) FROM hook.health h JOIN hook.endpoints e ON e.id = h.endpoint_id
          WHERE e.deleted_at IS NULL) AS failing,

@@ -39,7 +39,7 @@ SELECT (SELECT count(*) FROM hook.deliveries d JOIN hook.messages m ON m.id = d.
          WHERE d.endpoint_id = %(endpoint_id)s
            AND (%(statuses)s::text[] IS NULL OR d.status = ANY(%(statuses)s))
            AND (%(names)s::text[] IS NULL OR m.name = ANY(%(names)s))),
-       p.id, p.message_id, p.status, p.created_at, p.next_at, p.finished_at, m.name, m.body,
+       p.id, p.message_id, p.status, p.created_at, greatest(p.next_at, p.leased_until), p.finished_at, m.name, m.body,
        m.property_id, m.requester_id, m.is_internal,
        (SELECT json_agg(json_build_object('number', a.number, 'at', a.at, 'url', a.url, 'headers', a.headers,
                    'status', a.status, 'body', encode(a.response_body, 'base64'), 'error', a.error,
@@ -50,7 +50,7 @@ SELECT (SELECT count(*) FROM hook.deliveries d JOIN hook.messages m ON m.id = d.
  ORDER BY p.id DESC;
 
 -- name: get_delivery
-SELECT 1, p.id, p.message_id, p.status, p.created_at, p.next_at, p.finished_at, m.name, m.body,
+SELECT 1, p.id, p.message_id, p.status, p.created_at, greatest(p.next_at, p.leased_until), p.finished_at, m.name, m.body,
        m.property_id, m.requester_id, m.is_internal,
        (SELECT json_agg(json_build_object('number', a.number, 'at', a.at, 'url', a.url, 'headers', a.headers,
                    'status', a.status, 'body', encode(a.response_body, 'base64'), 'error', a.error,

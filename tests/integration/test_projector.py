@@ -182,7 +182,7 @@ def test_an_event_that_cannot_be_projected_is_parked_with_later_events_of_its_ag
     store, projector, conn, spoil, batch_size
 ):
     events = [event for appended in History(6).grow(200) for event in appended]
-    deleted = {event.originator_id for event in events if event.tag == "ticket.deleted"}  # not in indexes
+    deleted = {event.originator_id for event in events if event.tag == "ticket.deleted"}  # not in every index
     opened = [event.originator_id for event in events if event.tag == "ticket.opened"]
     victim = next(ticket_id for ticket_id in opened if ticket_id not in deleted)
     of_victim = [event for event in events if event.originator_id == victim]

@@ -44,7 +44,7 @@ def measure_bad_load(bench: Bench) -> Report:
         address = ("127.0.0.1", int(base_url.rpartition(":")[2]))
         kinds = {
             "none": lambda: nullcontext(),
-            f"{CONNECTIONS:,} open connections": lambda: _open_connections(address, notes),
+            f"{CONNECTIONS:,} connections opened (see the note)": lambda: _open_connections(address, notes),
             f"{WRITES:,} simultaneous writes to one ticket": lambda: _writing(base_url, key, ids[0], notes),
             f"{DEEP_READERS} clients read 100 at the last page": lambda: _reading_deep(base_url, key, notes),
             f"{TRICKLES} trickling sockets": lambda: _trickling(address, key, ids[1]),

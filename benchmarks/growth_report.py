@@ -15,7 +15,7 @@ from benchmarks.steady_writes import Written
 
 Latencies = dict[tuple[str, str], list[float]]  # seconds of each request, by role and read
 MOST_BUSY = 2.0
-MOST_REBUILD_SECONDS, LEAST_VERIFIED = 300.0, 60_000.0
+MOST_REBUILD_SECONDS = 300.0  # for LARGE
 LARGE = 1_000_000
 
 
@@ -110,28 +110,28 @@ def _tabulate_rebuilds(rebuilt: Mapping[int, Rebuilt]) -> Table:
     rows = []
     for size, one in rebuilt.items():
         rate, ratio = one.events / one.verify_seconds, one.p99_during / one.p99_before
-        slow = size >= LARGE and one.rebuild_seconds > MOST_REBUILD_SECONDS
+        judged = ", missed" if one.rebuild_seconds > MOST_REBUILD_SECONDS else ", reached"
         rows.append([
             f"{size:,}",
             f"{one.events:,}",
-            f"{one.rebuild_seconds:.0f}{', missed' if slow else ''}",
+            f"{one.rebuild_seconds:.0f}{judged if size >= LARGE else ''}",
             f"{one.events / one.rebuild_seconds:,.0f}",
-            f"{rate:,.0f}{', missed' if size >= LARGE and rate < LEAST_VERIFIED else ''}",
+            f"{rate:,.0f}",
             f"{one.p99_before * 1e3:.1f}",
             f"{one.p99_during * 1e3:.1f}",
-            f"{ratio:.2f}{', missed' if ratio > MOST_BUSY else ''}",
+            f"{ratio:.2f}, {'missed' if ratio > MOST_BUSY else 'reached'}",
         ])  # fmt: skip
     columns = (
         "tickets",
         "events",
         "rebuild s",
         "events/s",
-        "verify events/s",
+        "rebuild --verify events/s",
         "GET p99 ms before",
         "during",
         "ratio",
     )
-    return Table("Rebuild while serving, and verification of the read tables", columns, rows)
+    return Table("Rebuild while serving, and comparison of the read tables with the log", columns, rows)
 
 
 def _tabulate_disk(disk: Mapping[int, Mapping[str, tuple[int, int]]]) -> Table:

@@ -53,7 +53,7 @@ def measure_renames(bench: Bench) -> Report:
             with _renaming(base_url, key, path) as count:
                 found[kind] = _observe_in_a_process(base_url, key, seconds)
             renames[kind] = count[0]
-    return _make_report(bench.options.tickets, found, renames)
+    return make_report(bench.options.tickets, found, renames)
 
 
 def _load(bench: Bench) -> str:
@@ -152,15 +152,15 @@ def is_mixed(rows: list[dict[str, dict[str, str]]]) -> bool:
     return False
 
 
-def _make_report(tickets: int, found: dict[str, Observed], renames: dict[str, int]) -> Report:
+def make_report(tickets: int, found: dict[str, Observed], renames: dict[str, int]) -> Report:
     rows = []
     for kind, one in found.items():
         p99 = percentile(one.seconds, 0.99)
         verdict = "" if kind == "none" else ", reached" if p99 <= MOST_P99_MS else ", missed"
         rows.append([
             kind, f"{renames[kind]}", f"{len(one.seconds):,}", f"{percentile(one.seconds, 0.5):.1f}",
-            f"{p99:.1f}{verdict}", f"{one.stale} of {one.lists:,}{', missed' if one.stale else ''}",
-            f"{one.mixed} of {one.lists:,}{', missed' if one.mixed else ''}",
+            f"{p99:.1f}{verdict}", f"{one.stale} of {one.lists:,}{', wrong' if one.stale else ''}",
+            f"{one.mixed} of {one.lists:,}{', wrong' if one.mixed else ''}",
         ])  # fmt: skip
     columns = (
         "renamed",

@@ -98,7 +98,9 @@ def draw_plots(folder: Path, part: str, plots: Sequence[Plot]) -> None:
 
 
 def _coloured(cell: str) -> str:
-    colour = {"missed": "red", "undecided": "yellow", "reached": "green"}.get(cell.rpartition(" ")[2])
+    colour = {"missed": "red", "wrong": "red", "undecided": "yellow", "reached": "green"}.get(
+        cell.rpartition(" ")[2]
+    )
     return f"[{colour}]{cell}" if colour else cell
 
 

@@ -13,7 +13,8 @@ from benchmarks.growth_report import is_missed
 from benchmarks.other_load import withhold_verdicts
 from benchmarks.queueing import bound_rate, solve_rate
 from benchmarks.reads import Target
-from benchmarks.renames import is_mixed
+from benchmarks.renames import Observed, is_mixed
+from benchmarks.renames import make_report as make_renames_report
 from benchmarks.report import Report, Table, as_markdown, write
 from benchmarks.simulation import make_report
 
@@ -49,6 +50,13 @@ def test_a_run_on_a_busy_machine_gives_no_verdicts():
     assert [row[1] for row in busy.tables[0].rows] == ["10, not judged", "20, not judged"]
     assert busy.notes[0] == "Memory: not judged"
     assert idle.tables == [table]
+
+
+def test_a_stale_list_is_wrong_on_a_busy_machine_too():
+    observed = Observed(seconds=[0.1, 0.1], lists=2, stale=1)
+    report = withhold_verdicts(make_renames_report(10, {"property": observed}, {"property": 1}), [1.9])
+
+    assert "1 of 2, wrong" in report.tables[0].rows[0]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from webhook_dispatcher.signing import key_of, sign
 
 POLL_SECONDS = 0.25  # how often to look for due deliveries
 SHORTEST_REST_SECONDS = 0.002  # before a batch of results is written, so that there are several
-LONGEST_REST_SECONDS = 0.01  # before the next claim or batch; otherwise as long as the last one took
+LONGEST_REST_SECONDS = 0.01  # before the next claim or batch; otherwise twice as long as the last one took
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
 AHEAD = 3  # how many deliveries are claimed for each post that a webhook gets at a time
@@ -103,7 +103,7 @@ class Deliveries:
             await writer
 
     async def _claim_until(self, stop: asyncio.Event) -> None:
-        """Claim and post until `stop` is set. After a claim it waits as long as the claim took: the
+        """Claim and post until `stop` is set. After a claim it waits twice as long as the claim took: the
         deliveries that become due meanwhile are claimed together."""
         async with await _connect(self._dsn) as conn:
             while not stop.is_set():
@@ -114,7 +114,7 @@ class Deliveries:
                 free = 2 * self._options.in_flight - len(self._claims)
                 claimed = await self._claim(conn, free) if free > 0 else []
                 if claimed:
-                    await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_SECONDS))
+                    await asyncio.sleep(min(2 * (time.monotonic() - began), LONGEST_REST_SECONDS))
                 else:
                     await wait_for_event(self._woken, POLL_SECONDS)
 
@@ -209,7 +209,7 @@ class Deliveries:
                 await asyncio.sleep(rest)
                 began = time.monotonic()
                 await self._write_batch(conn)
-                rest = min(max(time.monotonic() - began, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS)
+                rest = min(max(2 * (time.monotonic() - began), SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS)
 
     async def _write_batch(self, conn: Connection) -> None:
         batch = list(self._done)

@@ -16,7 +16,7 @@ from webhook_dispatcher.records import Record, record_of_log
 BATCH_SIZE = 500
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.02
-LONGEST_REST_SECONDS = 0.004  # after a batch, for events to form the next one
+REST_SECONDS = 0.01  # after a batch of several events: those stored meanwhile form the next one
 WITHOUT_WEBHOOKS_SECONDS = 0.1  # the pause while there is no webhook; also the delay after a registration
 STANDBY_SECONDS = 0.2
 SAVE_SECONDS = 0.25  # how often the position is stored while no webhook wants the events
@@ -57,12 +57,11 @@ class LogFollower:
         """Follow the log until `stop` is set."""
         idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
-            began = time.monotonic()
             read = self._read()
             if read.positions:
                 is_leading = self.take_batch(read)
                 idle.reset()
-                rest = min(time.monotonic() - began, LONGEST_REST_SECONDS)
+                rest = REST_SECONDS if len(read.positions) > 1 else SHORTEST_PAUSE_SECONDS
                 stop.wait(rest if is_leading else STANDBY_SECONDS)
             else:
                 self._pass(read)

@@ -67,9 +67,6 @@ class HttpConnection(asyncio.Protocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._is_reusable = False
         self.idle_since = 0.0
-        self.has_answered = (
-            False  # at least once, so that a receiver may close the connection when it is idle
-        )
         self.line = StatusLine()
 
     @property

@@ -24,7 +24,6 @@ class Written(msgspec.Struct):
     """`late` is the number of writes that began more than a second after they were due. Filled in when the
     block ends."""
 
-    wanted_per_second: float
     count: int = 0
     per_second: float = 0.0
     late: int = 0
@@ -39,7 +38,7 @@ def steady_writes(base_url: str, key: str, per_second: float) -> Iterator[Writte
     parent_end, child_end = context.Pipe()
     process = context.Process(target=_write, args=(child_end, base_url, key, per_second), daemon=True)
     process.start()
-    written = Written(per_second)
+    written = Written()
     try:
         parent_end.recv()  # the first write was answered
         yield written

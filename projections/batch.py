@@ -36,7 +36,7 @@ log = structlog.get_logger()
 # A batch ends early when its events are long: the search terms of 65,535 characters take up to 0.35 s,
 # and all writers wait for the batch.
 ORDINARY_BYTES = 1_024  # of an event
-SURPLUS_BYTES = 256  # that the events of a batch may have above that, for each event of the limit
+SURPLUS_BYTES = 256  # above that in total, for each event of the limit of a batch
 
 # Events with a row in `audit_events` and in no other read table. A new event belongs here or to a projector.
 AUDITED_ONLY = kinds_of(
@@ -48,8 +48,8 @@ AUDITED_ONLY = kinds_of(
     | WebhookEvent
     | AuditEvent
 )
-# A pipeline saves round trips, and COPY, which is not possible in one, processor time for many rows.
-LEAST_WITHOUT_PIPELINE = 250  # events
+# A pipeline saves round trips, but allows no COPY, which saves processor time for many rows.
+LEAST_WITHOUT_PIPELINE = 250  # events of a batch
 PROJECTED = project_properties.KINDS | project_users.KINDS | project_tickets.KINDS
 
 

@@ -15,8 +15,8 @@ from typing import Any, LiteralString, NamedTuple
 from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import NO_WORDS
-from domain.ticket import PRIORITIES
 from infrastructure.storage.postgres import named_queries
+from projections.project_past_tickets import PRIORITY_RANK
 from projections.rows import TicketRow, columns_of
 from projections.search_query import all_of, any_of, parse_search
 from projections.search_terms import quote
@@ -26,6 +26,7 @@ from projections.ticket_filters import (
     ORDER,
     PUBLIC,
     SHOWN_NAMES,
+    SORT_COLUMNS,
     Order,
     Sort,
     TicketQuery,
@@ -34,15 +35,16 @@ from projections.ticket_filters import (
 
 
 class Limits(NamedTuple):
-    """Numbers of tickets. Other numbers take other time, and find the same."""
+    """Numbers of tickets that determine how matches are found, and how long that takes, but not which ones,
+    except `ranked`."""
 
-    near: int = 2_000  # of a person or unit, compared one by one
-    read: int = 10_000  # of the order
-    compared: int = 2_000  # of those, that pass the filters
-    walked: int = 300  # matches before the end of a page
-    frequent: int = 2_000  # matches; of fewer the index of words finds all sooner
-    ranked: int = 200  # the newest matches, which the order by relevance compares
-    compared_for_ranks: int = 5_000
+    near: int = 2_000  # at most so many of a person or unit are compared one by one
+    read: int = 10_000  # read at most in the order of the list
+    compared: int = 2_000  # compared with the words at most, of those that are read and pass the filters
+    walked: int = 300  # only pages that end before so many matches are looked for in the order of the list
+    frequent: int = 2_000  # with fewer matches the index of words finds all of them in less time
+    ranked: int = 200  # the newest matches, which are ordered by relevance
+    compared_for_ranks: int = 5_000  # `compared` for the order by relevance
 
 
 LIMITS = Limits()
@@ -52,16 +54,11 @@ _FILTERS = FILTERS | {"priority": "t.priority_rank = ANY(%(priority)s)"}
 _OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
 # The filters by terms of documents, and the signs before these terms.
 _IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#"}
-# The filters whose tickets an index has together, the most selective ones first.
+# The filters whose tickets an index finds, the most selective ones first.
 _ANCHORS = (
     *("requester", "requester_id", "requester_id_any"),
     *("unit_id", "unit_id_any", "assigned_to", "assigned_to_any"),
 )
-_KEY: dict[Sort, LiteralString] = {
-    "created_at": "created_at",
-    "updated_at": "updated_at",
-    "priority": "priority_rank",
-}
 _SCORE = "(t.score, t.created_at, t.id)"
 _LAST_SCORE = "(%(after_score)s::bigint, %(after_at)s::timestamptz, %(after_id)s)"
 _CURSOR = ("after_score", "after_at", "first_at", "first_id", "last_at", "last_id")
@@ -88,7 +85,7 @@ def build_search(
     filters = filters_of(caller, query)
     names = tuple(filters)
     if query.priority:
-        filters["priority"] = [PRIORITIES.index(priority) + 1 for priority in query.priority]
+        filters["priority"] = [PRIORITY_RANK[priority] for priority in filters["priority"]]
     parameters = {
         **filters,
         "q": search.whole,
@@ -142,14 +139,14 @@ class _Shape(NamedTuple):
 def _statement(shape: _Shape, limits: Limits) -> LiteralString:
     if shape.sort != "relevance":
         parts = _parts(shape, limits)
-        after = AFTER[shape.sort, shape.order] if shape.is_after else ""
+        after = f"AND {AFTER[shape.sort, shape.order]}" if shape.is_after else ""
         return _compose("show_page", parts, limit=_LIMIT, offset=_OFFSET, after=after)
     newest = shape._replace(sort="created_at", order="desc")
     is_older_needed = "(SELECT count(*) FROM scored t WHERE true {after_score}) < %(limit)s + %(offset)s"
     return _compose(
         "show_by_relevance",
         _parts(newest, limits._replace(walked=2 * limits.ranked, compared=limits.compared_for_ranks)),
-        # Tickets that were changed meanwhile may be more between the ends that a cursor contains.
+        # Changes since then may have added matches between the ends that a cursor contains.
         limit=str(2 * limits.ranked if shape.is_after else limits.ranked),
         offset="0",
         after=_sql["between_ends"] if shape.is_after else "",
@@ -164,10 +161,10 @@ def _statement(shape: _Shape, limits: Limits) -> LiteralString:
 def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
     """The fragments of the statement that do not depend on the page. The tickets of guests are always
     compared one by one: they are few, and the index of words does not know which words are public."""
-    names, key = shape.names, _KEY[shape.sort]
+    names, key = shape.names, SORT_COLUMNS[shape.sort][0]
     anchor = next((name for name in _ANCHORS if name in names), None)
     near = f"(SELECT count(*) <= {limits.near} FROM near)" if anchor else "false"
-    # Matches in one property or in the reach of a caller are not many, so that they are kept, and found once.
+    # Matches in a property or in the reach of a caller are few enough to be found once and kept.
     is_narrow = any(name in names for name in ("reach", "property_id", "property_id_any"))
     has_key = shape.sort != "updated_at" or bool(_of_tickets(names))
     extreme, first, operator = ("max", "greatest", "<=") if shape.order == "desc" else ("min", "least", ">=")
@@ -200,7 +197,7 @@ def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
 
 
 def _compose(name: str, parts: dict[str, LiteralString], **others: LiteralString) -> LiteralString:
-    """The statement of that name around the page. Fragments may contain others."""
+    """The statement of that name. Replaces the places for fragments, also those within fragments."""
     given = {**parts, **others, "page": _sql["find_page"]}
     text = _sql[name]
     while found := set(_PLACE.findall(text)):

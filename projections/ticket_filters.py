@@ -17,21 +17,23 @@ Order = Literal["asc", "desc"]
 
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
 
+# The column of each order, before the id, and its type. The order by relevance has a statement of its own.
+SORT_COLUMNS: dict[Sort, tuple[LiteralString, LiteralString]] = {
+    "created_at": ("created_at", "timestamptz"),
+    "updated_at": ("updated_at", "timestamptz"),
+    "priority": ("priority_rank", "smallint"),
+}
+_SIGNS: dict[Order, tuple[LiteralString, LiteralString]] = {"asc": (">", ""), "desc": ("<", " DESC")}
+# The condition for rows after that of a cursor, and the expressions of ORDER BY.
 AFTER: dict[tuple[Sort, Order], LiteralString] = {
-    ("created_at", "asc"): "AND (t.created_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
-    ("created_at", "desc"): "AND (t.created_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
-    ("updated_at", "asc"): "AND (t.updated_at, t.id) > (%(after_value)s::timestamptz, %(after_id)s)",
-    ("updated_at", "desc"): "AND (t.updated_at, t.id) < (%(after_value)s::timestamptz, %(after_id)s)",
-    ("priority", "asc"): "AND (t.priority_rank, t.id) > (%(after_value)s::smallint, %(after_id)s)",
-    ("priority", "desc"): "AND (t.priority_rank, t.id) < (%(after_value)s::smallint, %(after_id)s)",
+    (sort, order): f"(t.{column}, t.id) {sign} (%(after_value)s::{kind}, %(after_id)s)"
+    for sort, (column, kind) in SORT_COLUMNS.items()
+    for order, (sign, _) in _SIGNS.items()
 }
 ORDER: dict[tuple[Sort, Order], LiteralString] = {
-    ("created_at", "asc"): "t.created_at, t.id",
-    ("created_at", "desc"): "t.created_at DESC, t.id DESC",
-    ("updated_at", "asc"): "t.updated_at, t.id",
-    ("updated_at", "desc"): "t.updated_at DESC, t.id DESC",
-    ("priority", "asc"): "t.priority_rank, t.id",
-    ("priority", "desc"): "t.priority_rank DESC, t.id DESC",
+    (sort, order): f"t.{column}{direction}, t.id{direction}"
+    for sort, (column, _) in SORT_COLUMNS.items()
+    for order, (_, direction) in _SIGNS.items()
 }
 SHOWN_NAMES = _sql["shown_names"]
 PUBLIC = "BD"  # the weights of terms that are not from internal comments

@@ -1,6 +1,6 @@
 """Composes the statement for a list of present tickets without a search: the indexes for page and total.
 
-The first ids of the list come from one of three drivers:
+One of three drivers finds the ids of the page:
 
 * `ordered`: an index that begins with the filters contains them in the order of the list.
 * `streams`: the same for several keys, such as properties; their beginnings are merged.
@@ -24,7 +24,7 @@ from domain.access import Caller
 from domain.ticket import STATUSES
 from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, columns_of, compose
-from projections.ticket_filters import AFTER, ORDER, SHOWN_NAMES, Order, Sort, TicketQuery
+from projections.ticket_filters import AFTER, ORDER, SHOWN_NAMES, SORT_COLUMNS, Order, Sort, TicketQuery
 from projections.ticket_selection import (
     COLUMNS,
     KEYS,
@@ -38,18 +38,13 @@ from projections.ticket_selection import (
     select,
 )
 
-DEEP = 1_000  # rows before the page, from which on it is looked for from the nearer end
+DEEP = 1_000  # rows before a page that is read from the nearer end of the list
 FEW = 2_000  # tickets that are gathered and sorted faster than a walk finds the page
-FEW_FOR_DEEP = 20_000
+FEW_FOR_DEEP = 20_000  # the same for a deep page
 PROBE = 10_000  # entries of an index that a walk reads before all tickets are gathered
-PROBE_BY_ID = 5_000  # if it looks up each ticket
+PROBE_BY_ID = 5_000  # the same for a walk that looks up each ticket
 EVERYTHING = 2**62
-_COLUMN: dict[Sort, LiteralString] = {
-    "created_at": "created_at",
-    "updated_at": "updated_at",
-    "priority": "priority_rank",
-}
-# The columns of the indexes of the orders, of `created_at` of the one by status (sql/readers.sql).
+# The columns of the index of each order (sql/readers.sql); that of `created_at` begins with the status.
 _IN_INDEX: dict[Sort, set[str]] = {
     "created_at": {
         *("status", "created_at", "priority_rank", "category", "property_id", "assignee_id", "updated_at")
@@ -67,7 +62,7 @@ class _Shape(NamedTuple):
     driver: Literal["ordered", "streams", "walk"]
     kind: Kind
     tests: tuple[str, ...]
-    statuses: int  # of a filter by one, by several; 0 without
+    statuses: int  # the number of statuses in the filter; 0 without one
     total: Literal["counts", "workers", "key"]
     sort: Sort
     order: Order
@@ -171,7 +166,7 @@ def _gathered(shape: _Shape) -> LiteralString:
     return _fill(
         "gathered",
         keys=_key(shape).rows,
-        scans=_scans_of_keys(shape, "scan", wanted=_columns([_COLUMN[shape.sort]])),
+        scans=_scans_of_keys(shape, "scan", wanted=_columns([_sort_column(shape)])),
         gate="(SELECT gather FROM choice)",
         order=ORDER[shape.sort, shape.order],
         limit="%(limit)s",
@@ -191,7 +186,7 @@ def _both_ends(shape: _Shape) -> LiteralString:
 
 def _page(shape: _Shape, order: Order, *, gate: LiteralString, **limits: LiteralString) -> LiteralString:
     limits["order"] = ORDER[shape.sort, order]
-    sort = _columns([_COLUMN[shape.sort]])
+    sort = _columns([_sort_column(shape)])
     if shape.driver == "streams":
         scans = _scans_of_keys(shape, "first_of_scan", wanted=sort, **limits)
         return _fill("streams", keys=_key(shape).rows, scans=scans, gate=gate, **limits)
@@ -228,7 +223,7 @@ def _statuses(shape: _Shape, prefix: LiteralString) -> list[list[LiteralString]]
 
 
 def _scans_of_keys(shape: _Shape, template: LiteralString, **parts: LiteralString) -> LiteralString:
-    """The scans for one key; two, if an assignee may be none."""
+    """The scan for a key; for `workers` a second one for tickets without an assignee."""
     key = _key(shape)
     tests = [*_tests(shape, but=key.covers), *([] if template == "count_scan" else _after(shape))]
     return " UNION ALL ".join(
@@ -259,16 +254,20 @@ def _conditions(conditions: Iterable[LiteralString]) -> LiteralString:
 
 
 def _after(shape: _Shape) -> list[LiteralString]:
-    return [AFTER[shape.sort, shape.order].removeprefix("AND ")] if shape.after else []
+    return [AFTER[shape.sort, shape.order]] if shape.after else []
 
 
 def _columns(names: Iterable[LiteralString]) -> LiteralString:
     return ", ".join(f"t.{name}" for name in dict.fromkeys(["id", *names]))
 
 
+def _sort_column(shape: _Shape) -> LiteralString:
+    return SORT_COLUMNS[shape.sort][0]
+
+
 def _needed(shape: _Shape) -> list[LiteralString]:
     """The columns of the order and of all filters."""
-    return [_COLUMN[shape.sort], *(column for name in shape.tests for column in COLUMNS[name])]
+    return [_sort_column(shape), *(column for name in shape.tests for column in COLUMNS[name])]
 
 
 def _is_covered(shape: _Shape) -> bool:

@@ -12,22 +12,13 @@ from domain.ticket import PRIORITIES
 from infrastructure.storage.postgres import named_queries
 from projections.project_past_tickets import LONGEST_BITS
 from projections.rows import PastTicketRow, TicketRow, columns, columns_of, shared_fields
+from projections.ticket_filters import SORT_COLUMNS, Order, Sort
 
-FEW = 10_000  # at most so many matches are gathered and sorted; more are found in the order of the list
+FEW = 10_000  # at most so many matches are gathered and sorted; a walk finds the page of more
 _sql = named_queries(Path(__file__).parent / "sql" / "past_tickets.sql")
 # For a list as of an earlier time, unless the caller is an auditor.
 NOT_DELETED_SINCE = _sql["not_deleted_since"]
 
-_KEYS: dict[str, LiteralString] = {
-    "created_at": "t.created_at",
-    "updated_at": "t.updated_at",
-    "priority": "t.priority_rank",
-}
-_TYPES: dict[str, LiteralString] = {
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-    "priority": "smallint",
-}
 # The second condition follows from the third; it is there for an index on created_at.
 _RESTING: tuple[LiteralString, ...] = (
     "NOT t.is_deleted",
@@ -35,7 +26,7 @@ _RESTING: tuple[LiteralString, ...] = (
     "t.updated_at <= %(as_of)s",
 )
 # The part of the index of the order that can contain tickets of the time.
-_BOUNDS: dict[str, LiteralString] = {
+_BOUNDS: dict[Sort, LiteralString] = {
     "created_at": "t.created_at <= %(as_of)s",
     "updated_at": "t.updated_at <= %(as_of)s",
     "priority": "true",
@@ -52,8 +43,8 @@ class Shape(NamedTuple):
     """What the statement depends on, apart from its filters. More than `few` tickets that have not changed
     since the time are found in the order of the list."""
 
-    sort: str
-    order: str
+    sort: Sort
+    order: Order
     has_cursor: bool
     has_total: bool
     few: int = FEW
@@ -74,7 +65,7 @@ def compose_list_as_of(
     out. `by_requester`: one of the filters is by requester. `found` are the common table expressions that
     the filters use.
     """
-    key = sql.SQL(_KEYS[shape.sort])
+    key = sql.Identifier("t", SORT_COLUMNS[shape.sort][0])
     parts = {"state_p": _STATE_OF_PAST, "longest_bits": sql.Literal(LONGEST_BITS)}
     source = _sql["in_force_by_requester" if by_requester else "in_force"]
     of_replaced = ("NOT t.is_deleted", *filters, *([NOT_DELETED_SINCE] if kept else []))
@@ -110,5 +101,5 @@ def _after(shape: Shape, key: sql.Composable) -> sql.Composable:
     return sql.SQL("AND ({key}, t.id) {sign} (%(after_value)s::{type}, %(after_id)s)").format(
         key=key,
         sign=sql.SQL(">" if shape.order == "asc" else "<"),
-        type=sql.SQL(_TYPES[shape.sort]),
+        type=sql.SQL(SORT_COLUMNS[shape.sort][1]),
     )

@@ -44,7 +44,7 @@ class RankedTicketRow(NamedTicketRow, frozen=True):
 
 
 def build_list(caller: Caller, query: TicketQuery, *, few: int = FEW) -> tuple[LiteralString, dict[str, Any]]:
-    """The statement, composed of the fragments above, and its parameters, which contain all client values.
+    """The statement, composed of fixed fragments, and its parameters, which contain all values of the client.
 
     It returns up to one ticket more than the limit. For `few` see projections/ticket_list_as_of.py. Searches
     of present tickets are composed by projections/found_tickets.py.

@@ -18,8 +18,8 @@ Answers are JSON, times are UTC, ids are opaque strings. A key may send 1,000 re
 another limit was set for it. An application may send as many for each user for whom it acts. The headers
 `X-RateLimit-*` contain the limit and the number of requests left.
 
-Every later answer shows a change that was answered. When the server cannot ensure that in time, answers to
-you have the header `Pending-Position` until it can.
+A change is answered when later answers, also those of lists, show it. If that takes too long, the change is
+stored all the same, and its answer and your later ones have the header `Pending-Position` until they show it.
 
 Web pages of other origins can call the API in a browser if the operator has allowed their origin, or an
 application was registered with it.

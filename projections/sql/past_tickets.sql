@@ -1,6 +1,6 @@
 -- name: list_tickets_as_of
 -- A ticket's state at the time is in `tickets` if it has not changed since, and otherwise in `past_tickets`: `replaced`
--- are the states of the second kind that match, which are few, because most tickets rest. The page merges them with
+-- are the states of the second kind that match; they are few, because few tickets change often. The page merges them with
 -- the first kind, which is read through an index: in the order of the list if there are many matches, otherwise all of
 -- them. An index on a filter never helps the former, so that CASE hides the filters from the planner.
 --

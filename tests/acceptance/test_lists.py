@@ -13,7 +13,6 @@ from tests.support.postgres import cloned_database
 PRIORITIES = ["low", "medium", "high", "critical"]
 STATUSES = ["open", "in_progress", "closed"]
 COUNT = 24
-NEW_YEAR = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,16 @@ from server.messages import RequestParser
 from server.reception import Reception
 
 RECEIVE_BYTES = 65_536
+# A request that changes one object, such as `PATCH /v1/tickets/123` or `POST /v1/tickets/123/comments`.
+_CHANGE = re.compile(rb"(?!GET|HEAD)[A-Z]+ (/[^/? ]+/[^/? ]+/[^/? ]+)")
+_CREDENTIAL = re.compile(rb"\n(?:authorization|cookie):([^\r\n]*)", re.IGNORECASE)
+
+
+def group_of(head: bytes) -> bytes | None:
+    """The group of a request whose requests take turns with those of other groups while all threads are busy
+    (server/fair_queue.py): the object that it changes, or else its credential; None without either."""
+    found = _CHANGE.match(head) or _CREDENTIAL.search(head)
+    return found[1] if found else None
 
 
 class Conn(TConn):  # type: ignore[misc]

@@ -23,7 +23,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from infrastructure.process.deadlines import lift_request_limit, note_queued
 from server.answer import Answer
 from server.client_socket import ClientSocket
-from server.connection import Conn
+from server.connection import Conn, group_of
 from server.health_threads import HealthThreads
 from server.messages import Options, create
 from server.reception import BodyLimit, Reception
@@ -137,7 +137,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
 
     def _submit(self, pool: ThreadPool, work: Callable[[Conn], bool], conn: Conn) -> None:
         conn.queued_at = time.monotonic()
-        pool.submit(partial(self._work, pool, work, conn))
+        pool.submit(partial(self._work, pool, work, conn), group_of(conn.reception.head))
 
     def _work(self, pool: ThreadPool, work: Callable[[Conn], bool], conn: Conn) -> None:
         """Work on the connection in a thread, and then on its next requests as long as they follow at once.

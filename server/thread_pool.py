@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
 
 from infrastructure.process.threads import start_watched
+from server.fair_queue import FairQueue
 
 Work = Callable[[], object]
 
@@ -23,7 +23,7 @@ class ThreadPool:
     """A fixed number of threads with one queue. Create it after the fork."""
 
     def __init__(self, size: int, name: str) -> None:
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._queue: FairQueue[Work] = FairQueue()
         self._lock = threading.Lock()
         self._size = size
         self._free = size  # idle threads, less the work in the queue
@@ -39,12 +39,13 @@ class ThreadPool:
         """Whether more work is queued than threads are idle."""
         return self._free < 0
 
-    def submit(self, work: Work) -> None:
-        """Queue work for the next idle thread. It must not raise: an exception ends the process."""
+    def submit(self, work: Work, group: bytes | None = None) -> None:
+        """Queue work for the next idle thread; groups take turns. It must not raise: an exception ends the
+        process."""
         with self._lock:
             self._free -= 1
             must_wake = self._free < 0 and self._waiting > 0
-        self._queue.put(work)
+        self._queue.put(work, group)
         if must_wake:
             with suppress(BlockingIOError):  # a full pipe wakes the waiting threads too
                 os.write(self._wake_writer, b"\0")
@@ -76,7 +77,7 @@ class ThreadPool:
     def shutdown(self, *, wait: bool = False) -> None:
         """End the threads after the queued work; does not wait for that."""
         for _ in range(self._size):
-            self._queue.put(None)
+            self._queue.put_end()
 
     def _takes_wake(self) -> bool:
         """Whether this thread is the one that gives way: each byte in the pipe is for one thread."""

@@ -148,7 +148,7 @@ class HttpConnection(asyncio.Protocol):
             self._complete()
 
     def on_message_begin(self) -> None:
-        """Called again after the end of the answer: the receiver has sent more than one."""
+        """Close the connection if the receiver sends a second answer."""
         if self._done is not None and self._done.done():
             self.close()
 

@@ -60,8 +60,11 @@ SELECT {total}, {columns}, {names}
         OFFSET 0) p)
 
 -- name: in_force_by_requester
+-- Two parts, because each has an index.
 (SELECT r.id, r.requester_id, {state_p}
-   FROM read.tickets r
+   FROM (SELECT id, requester_id, updated_at FROM read.tickets WHERE NOT is_deleted
+         UNION ALL
+        SELECT id, requester_id, updated_at FROM read.tickets WHERE is_deleted) r
   CROSS JOIN LATERAL (
         SELECT * FROM read.past_tickets p
          WHERE p.ticket_id = r.id AND p.updated_at <= %(as_of)s AND p.ended_at > %(as_of)s

@@ -19,7 +19,7 @@ CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, status, created_at
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, status, created_at, id)
     INCLUDE (property_id) WHERE NOT is_deleted;
 CREATE INDEX tickets_unit_id_idx ON tickets (unit_id, property_id) WHERE NOT is_deleted AND unit_id IS NOT NULL;
-CREATE INDEX tickets_deleted_idx ON tickets (id) WHERE is_deleted;
+CREATE INDEX tickets_deleted_idx ON tickets (requester_id, id) WHERE is_deleted;
 
 -- Not unique and without the version: equal keys are stored once, and a ticket has few states.
 CREATE INDEX past_tickets_ticket_id_idx ON past_tickets (ticket_id);

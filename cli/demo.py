@@ -166,7 +166,7 @@ def _save_missing(conn: Connection, store: EventStore, aggregates: Iterable[Aggr
 
 
 def _missing(conn: Connection, aggregates: Sequence[A]) -> list[A]:
-    """Those of the aggregates that are not in the log."""
+    """The aggregates that are not in the log yet."""
     rows = conn.execute(sql["select_taken_ids"], {"ids": [one.id for one in aggregates]})
     taken = {aggregate_id for (aggregate_id,) in rows}
     return [one for one in aggregates if one.id not in taken]

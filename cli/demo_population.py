@@ -113,7 +113,7 @@ GUESTS = _guests()
 class Population:
     """The places and people for a number of tickets.
 
-    A property's number of units, guests and tickets follows its place in the order of size: the 1,000th has a
+    The numbers of units, guests and tickets of a property follow its rank by size: the 1,000th has a
     twenty-fifth of what the first has.
     """
 
@@ -130,11 +130,11 @@ class Population:
         return (ADMIN, *self.managers, *self.staff, *self.guests)
 
     def choose_place(self, chance: random.Random) -> Place:
-        """A place; a larger one more often."""
+        """Choose a place at random, in proportion to its size."""
         return self.places[bisect(self._weights, chance.random() * self._weights[-1])]
 
     def choose_guest(self, chance: random.Random) -> Person:
-        """A guest of some place; those who came first report more."""
+        """Choose a guest of a place that is chosen in the same way. Earlier guests are more frequent."""
         guests = self._guests_at[self.choose_place(chance).id]
         return guests[int(len(guests) * chance.random() ** 1.5)]
 
@@ -157,7 +157,7 @@ class Population:
         return _by_property(self.managers)
 
     def _more_guests(self, wanted: int) -> Iterator[Person]:
-        """At least one for each added place, and the others where there is most room."""
+        """One guest for each added place, and the others in proportion to the sizes of all places."""
         added = self.places[len(PLACES) :]
         chance = random.Random("guests")  # noqa: S311 - made-up data, not secrets
         for number in range(max(len(added), wanted - len(GUESTS)) if added else 0):
@@ -168,7 +168,7 @@ class Population:
 
 
 def _size(rank: int) -> float:
-    """The size of the property at this place in the order of size, from 0."""
+    """The relative size of the property with this rank by size; the first rank is 0."""
     return float(((rank + 10) / 10) ** -0.7)
 
 
@@ -184,7 +184,7 @@ def _more_places(wanted: int) -> Iterator[Place]:
 
 
 def _more_managers(places: Sequence[Place]) -> Iterator[Person]:
-    """Each with PROPERTIES_PER_MANAGER places, large and small ones."""
+    """Managers with up to PROPERTIES_PER_MANAGER places each, large and small ones."""
     count = -(-len(places) // PROPERTIES_PER_MANAGER)
     chance = random.Random("managers")  # noqa: S311 - made-up data, not secrets
     for number in range(count):
@@ -193,7 +193,7 @@ def _more_managers(places: Sequence[Place]) -> Iterator[Person]:
 
 
 def _more_staff(places: Sequence[Place], wanted: int) -> Iterator[Person]:
-    """Each with PROPERTIES_PER_STAFF places. Every place has somebody."""
+    """Members of the staff with up to PROPERTIES_PER_STAFF places each. Every place has at least one."""
     if not places:
         return
     chance = random.Random("staff")  # noqa: S311 - made-up data, not secrets
@@ -205,7 +205,7 @@ def _more_staff(places: Sequence[Place], wanted: int) -> Iterator[Person]:
 
 
 def _name(chance: random.Random, number: int) -> str:
-    """A name that nobody else of the same role has."""
+    """A name that differs from all others of the same role."""
     first, last = chance.choice(demo_texts.FIRST_NAMES), chance.choice(demo_texts.LAST_NAMES)
     return f"{first} {last} {number + 1}"
 

@@ -43,7 +43,7 @@ class TicketCounts:
         self._changes: dict[_Key, list[int]] = {}
 
     def change(self, before: Counted | None, after: Counted | None) -> None:
-        """Count a ticket by the values that it has after some events, and no more by those before."""
+        """Count a ticket by the values after some events instead of those before."""
         if before != after:
             self._add(before, -1)
             self._add(after, 1)
@@ -52,7 +52,7 @@ class TicketCounts:
         """Write the changes, and delete rows that count no ticket any more."""
         rows = [TicketCountRow(*key, changes) for key, changes in self._changes.items() if any(changes)]
         write_rows(conn, _sql["add_to_counts"], rows)
-        # Only these may now be without tickets: a change of the status leaves the sum of a row as it was.
+        # Only a row whose sum became less may now be without tickets. A change of the status keeps the sum.
         lessened = [row for row in rows if sum(row.tickets) < 0]
         write_rows(conn, _sql["delete_empty_counts"], lessened)
 

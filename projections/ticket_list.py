@@ -26,12 +26,12 @@ from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, columns_of, compose
 from projections.ticket_filters import AFTER, ORDER, SHOWN_NAMES, SORT_COLUMNS, Order, Sort, TicketQuery
 from projections.ticket_selection import (
+    ASSIGNMENTS,
     COLUMNS,
     KEYS,
     MAX_STREAMS,
     NAMED,
     TESTS,
-    WORKERS,
     Key,
     Kind,
     Selection,
@@ -63,7 +63,7 @@ class _Shape(NamedTuple):
     kind: Kind
     tests: tuple[str, ...]
     statuses: int  # the number of statuses in the filter; 0 without one
-    total: Literal["counts", "workers", "key"]
+    total: Literal["counts", "assignments", "key"]
     sort: Sort
     order: Order
     after: bool
@@ -81,7 +81,7 @@ def build_present_list(caller: Caller, query: TicketQuery) -> tuple[LiteralStrin
         kind=kind,
         tests=tuple(selection.tests),
         statuses=len(selection.tests.get("statuses", ())),
-        total="key" if not selection.is_counted else "workers" if selection.workers else "counts",
+        total="key" if not selection.is_counted else "assignments" if selection.assignments else "counts",
         sort=query.sort,
         order=query.order,
         after=query.after is not None,
@@ -126,8 +126,8 @@ def _choose(selection: Selection, sort: Sort) -> tuple[Kind, Literal["ordered", 
 def _compose(shape: _Shape) -> LiteralString:
     """The statement as text: psycopg renders a Composed at every call."""
     steps = []
-    if shape.kind == "workers":
-        steps.append(_workers(shape))
+    if shape.kind == "assignments":
+        steps.append(_assignments(shape))
     if shape.counted or shape.driver == "walk":
         steps.append(_fill("total", total=_total(shape)))
     if shape.deep:
@@ -146,8 +146,8 @@ def _compose(shape: _Shape) -> LiteralString:
 def _total(shape: _Shape) -> LiteralString:
     if shape.total == "counts":
         return _fill("sum_counts")
-    if shape.total == "workers":
-        return _fill("sum_workers")
+    if shape.total == "assignments":
+        return _fill("sum_assignments")
     if shape.kind == "status" and {"updated_after", "updated_before"} & set(shape.tests):
         return _fill("count_scan", filters=_conditions(_tests(shape)))
     return _fill("count_by_key", keys=_key(shape).rows, scans=_scans_of_keys(shape, "count_scan"))
@@ -223,7 +223,7 @@ def _statuses(shape: _Shape, prefix: LiteralString) -> list[list[LiteralString]]
 
 
 def _scans_of_keys(shape: _Shape, template: LiteralString, **parts: LiteralString) -> LiteralString:
-    """The scan for a key; for `workers` a second one for tickets without an assignee."""
+    """The scan for a key; for `assignments` a second one for tickets without an assignee."""
     key = _key(shape)
     tests = [*_tests(shape, but=key.covers), *([] if template == "count_scan" else _after(shape))]
     return " UNION ALL ".join(
@@ -275,11 +275,11 @@ def _is_covered(shape: _Shape) -> bool:
     return _IN_INDEX[shape.sort] >= set(_needed(shape))
 
 
-def _workers(shape: _Shape) -> LiteralString:
-    """The step `workers`: the counts of the assignees that a filter by inactive or several ones asks for."""
-    (name,) = (name for name in shape.tests if name in WORKERS)
+def _assignments(shape: _Shape) -> LiteralString:
+    """The step `assignments`, for a filter by inactive assignees or by several items."""
+    (name,) = (name for name in shape.tests if name in ASSIGNMENTS)
     within = [TESTS["properties"]] if "properties" in shape.tests else []
-    return _fill("workers", named=NAMED[name], matching=_conditions([WORKERS[name], *within]))
+    return _fill("assignments", named=NAMED[name], matching=_conditions([ASSIGNMENTS[name], *within]))
 
 
 def _fill(name: str, **parts: LiteralString | sql.Composable) -> LiteralString:

@@ -1,4 +1,4 @@
-"""The filters of a list of present tickets, arranged for its indexes: the keys of an index, and tests."""
+"""The filters of a list of present tickets, as keys of an index and as tests of each ticket."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from projections.project_counts import ALL, NOBODY, PAIRS
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.ticket_filters import FILTERS, INACTIVE, TicketQuery, any_of, filters_of
 
-FEW_PROPERTIES = 3  # may have fewer tickets than there are unassigned ones
-MAX_STREAMS = 400  # a walk in each takes some microseconds
+FEW_PROPERTIES = 3  # more properties probably have more tickets than there are unassigned ones
+MAX_STREAMS = 400  # the beginning of each is read, which takes some microseconds
 _TIMES = ("created_after", "created_before", "updated_after", "updated_before")
 
 # The columns that an index begins with, before the order.
-Kind = Literal["unit", "requester", "assignee", "unassigned", "workers", "property", "status", "priority"]
+Kind = Literal["unit", "requester", "assignee", "unassigned", "assignments", "property", "status", "priority"]
 
 
 class Key(NamedTuple):
-    """How an index is searched: the FROM item with its keys, the conditions that find the tickets of a key,
-    and the filters that these conditions fulfil. `alone` is the condition for one key, if all its tickets
-    are in the order of the list within a status."""
+    """How an index is searched: `rows` is the FROM item with its keys, `conditions` find the tickets of a
+    key, and `covers` has the tests that need not be repeated then. `alone` is the condition for a single key,
+    if the index has all its tickets in the order of the list within each status."""
 
     rows: LiteralString
     conditions: tuple[LiteralString, ...]
@@ -52,8 +52,8 @@ KEYS: dict[Kind, Key] = {
         frozenset(("unassigned", "statuses")),
         "t.assignee_id IS NULL",
     ),
-    "workers": Key(
-        f"(SELECT DISTINCT assignee_id AS id FROM workers) k CROSS JOIN {_STATUS}",
+    "assignments": Key(
+        f"(SELECT DISTINCT assignee_id AS id FROM assignments) k CROSS JOIN {_STATUS}",
         (
             "t.assignee_id = k.id AND t.status = b.status",
             "k.id IS NULL AND t.assignee_id IS NULL AND t.status = b.status",
@@ -88,8 +88,10 @@ _PARTS: dict[str, tuple[LiteralString, tuple[LiteralString, ...]]] = {
 # The condition of each filter, and the columns that it needs.
 TESTS: dict[str, LiteralString] = {name: condition for name, (condition, _) in _PARTS.items()}
 COLUMNS: dict[str, tuple[LiteralString, ...]] = {name: needed for name, (_, needed) in _PARTS.items()}
-# For pairs of property and assignee, whatever the status: those that it finds, and those that it names.
-WORKERS: dict[str, LiteralString] = {
+# The tests that count by assignments: pairs of a property and an assignee with tickets there. ASSIGNMENTS has
+# the condition for the pairs that a test finds, NAMED for those whose assignee it names; their closed tickets
+# are never left out.
+ASSIGNMENTS: dict[str, LiteralString] = {
     "inactive": INACTIVE,
     "inactive_not_closed": INACTIVE,
     "mixed": any_of("mixed", INACTIVE),
@@ -129,21 +131,21 @@ class Selection(NamedTuple):
             return "assignee"
         if "unassigned" in tests and ("properties" not in tests or len(tests["properties"]) > FEW_PROPERTIES):
             return "unassigned"
-        if self.workers:
-            return "workers"
+        if self.assignments:
+            return "assignments"
         if "properties" in tests:
             return "property"
         return "status"
 
     @property
-    def workers(self) -> str:
-        """The name of the test by inactive or several assignees, "" if there is none."""
-        return next((name for name in self.tests if name in WORKERS), "")
+    def assignments(self) -> str:
+        """The name of the test in ASSIGNMENTS; "" if there is none."""
+        return next((name for name in self.tests if name in ASSIGNMENTS), "")
 
     @property
     def keys(self) -> int | None:
         """The number of keys of `kind`; None if only the database can tell."""
-        if self.kind == "workers":
+        if self.kind == "assignments":
             return None
         name = _FILTER_OF.get(self.kind)
         return len(self.tests[name]) if name else 1
@@ -151,7 +153,7 @@ class Selection(NamedTuple):
     @property
     def is_counted(self) -> bool:
         """Whether the rows of `ticket_counts` contain the total."""
-        by_assignee = self.workers or {"assignees", "unassigned"} & self.tests.keys()
+        by_assignee = self.assignments or {"assignees", "unassigned"} & self.tests.keys()
         uncounted = {"units", "requesters", *_TIMES} | ({"category"} if by_assignee else set())
         return not uncounted & self.tests.keys()
 
@@ -164,8 +166,8 @@ class Selection(NamedTuple):
             for (status, priority), number in PAIRS.items()
             if status in self.statuses and PRIORITY_RANK[priority] in ranks
         ]
-        if self.workers:
-            without = {"closed"} if "not_closed" in self.workers else set()
+        if self.assignments:
+            without = {"closed"} if "not_closed" in self.assignments else set()
             of_inactive = [number for (status, _), number in PAIRS.items() if status not in without]
             return {"pairs": pairs, "pairs_of_inactive": of_inactive}
         return {

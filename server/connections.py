@@ -154,8 +154,8 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.defer(self.finish_request, conn)
 
     def _takes_next(self, conn: Conn) -> bool:
-        """Whether this thread handles the next request: the answer is sent, the request arrives completely
-        within STAY_SECONDS, and no other connection needs the thread."""
+        """Wait for the next request up to STAY_SECONDS. Returns whether this thread handles it: the answer is
+        sent, the request has arrived completely, and no other connection needs the thread."""
         if not self._can_reuse(conn) or conn.sock.has_unsent or conn.answer or not self.alive:
             return False
         self._end_answer(conn)

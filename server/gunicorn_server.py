@@ -29,7 +29,7 @@ KEEPALIVE_SECONDS = 75  # longer than the proxy in front keeps its connections (
 GRACEFUL_SECONDS = 20
 MOST_CONNECTIONS = 10_000  # of a worker, most of them idle
 _FILES_OF_CONNECTION = 2  # its socket, and the file of an answer or request
-_OTHER_FILES = 256
+_OTHER_FILES = 256  # connections to PostgreSQL, pipes, libraries
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat must not wait for a disk
 
 

@@ -33,7 +33,7 @@ from webhook_dispatcher.queue import Claim, Queue
 from webhook_dispatcher.signing import key_of, sign
 
 POLL_SECONDS = 0.25  # how often to look for due deliveries
-SHORTEST_REST_SECONDS = 0.002  # before a batch of results is written, so that there are several
+SHORTEST_REST_SECONDS = 0.002  # before a batch of results is written, so that it has several
 LONGEST_REST_SECONDS = 0.01  # before the next claim or batch; otherwise twice as long as the last one took
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0

@@ -67,9 +67,6 @@ class HttpConnection(asyncio.Protocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._is_reusable = False
         self.idle_since = 0.0
-        self.has_answered = (
-            False  # at least once, so that a receiver may close the connection when it is idle
-        )
         self.line = StatusLine()
 
     @property
@@ -151,7 +148,7 @@ class HttpConnection(asyncio.Protocol):
             self._complete()
 
     def on_message_begin(self) -> None:
-        """Called again after the end of the answer: the receiver has sent more than one."""
+        """Close the connection if the receiver sends a second answer."""
         if self._done is not None and self._done.done():
             self.close()
 

@@ -68,7 +68,7 @@ class LogFollower:
                 stop.wait(idle.next_seconds() if read.has_webhooks else WITHOUT_WEBHOOKS_SECONDS)
 
     def take_batch(self, read: Read) -> bool:
-        """Store the deliveries of a batch with the position. Returns False while another dispatcher does."""
+        """Store the deliveries of a batch with the position. Returns False if another dispatcher does so."""
         with self._conn.transaction():
             handled: int | None = fetch_value(self._conn, sql["lock_position"], default=None)
             if handled is None:

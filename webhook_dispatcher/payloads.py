@@ -94,8 +94,8 @@ def _names_of(kind: type[DomainEvent]) -> tuple[str, ...]:
 
 
 def causes() -> list[tuple[str | None, str]]:
-    """Pairs of a webhook event, and the type of an event of the log that may cause it. None instead of the
-    webhook event: the event changes messages about earlier events."""
+    """Pairs of a webhook event and the type of an event of the log that may cause it. The first is None if
+    the second changes messages about earlier events."""
     found: list[tuple[str | None, str]] = [(None, _type_of(kind)) for kind in CHANGE_MESSAGES]
     for kind in get_args(TicketEvent):
         found += [(name, _type_of(kind)) for name in _names_of(kind)]

@@ -79,7 +79,7 @@ class Queue:
             self._stale += [item.claim for item in self._waiting.pop(claim.endpoint_id, ())]
 
     def note_stored(self, endpoint_id: str) -> None:
-        """A failure of this webhook has been stored."""
+        """Count a failure of this webhook as stored."""
         _decrement(self._failures, endpoint_id)
 
     def busy(self) -> Counter[str]:
@@ -88,7 +88,7 @@ class Queue:
         return self._posts + waiting + Counter(dict.fromkeys(self._failures, FULL))
 
     def take_stale(self) -> list[Claim]:
-        """The deliveries that will not be posted under their claim."""
+        """Take out the deliveries whose claim must be released because they will not be posted under it."""
         stale, self._stale = self._stale, []
         return stale
 

@@ -30,7 +30,7 @@ walk AS MATERIALIZED (
      WHERE {matches}
      ORDER BY {order} LIMIT {limit} + {offset}
 ),
--- All matches are needed unless these are enough, or all that there are.
+-- All matches are needed unless the walk has filled the page, or has read all tickets.
 rest AS MATERIALIZED (
     SELECT NOT is_near
            AND (SELECT count(*) FROM walk) < {limit} + {offset}
@@ -92,7 +92,7 @@ SELECT (SELECT number FROM total), {columns}, {names}, t.relevance
  ORDER BY {order_by_score};
 
 -- name: ends_of_page
--- Of a page that is not full nothing is older.
+-- If the page is not full, no match is older.
 SELECT f.created_at AS first_at, f.id AS first_id, l.id AS last_id,
        CASE WHEN (SELECT count(*) FROM page) < {limit} THEN '-infinity' ELSE l.created_at END AS last_at
   FROM (SELECT * FROM page ORDER BY created_at DESC, id DESC LIMIT 1) f,

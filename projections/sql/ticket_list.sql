@@ -17,19 +17,19 @@ total AS MATERIALIZED (SELECT {total} AS n)
   WHERE c.property_id = ANY(%(counted_properties)s) AND c.assignee_id = ANY(%(counted_assignees)s)
     AND c.category = ANY(%(counted_categories)s))
 
--- name: workers
--- The pairs of property and assignee with tickets of the assignees asked for.
-workers AS MATERIALIZED (
+-- name: assignments
+-- The counts of each pair of a property and an assignee that the filter finds.
+assignments AS MATERIALIZED (
     SELECT t.assignee_id, t.tickets, ({named}) IS TRUE AS is_named
       FROM (SELECT property_id, nullif(assignee_id, '') AS assignee_id, tickets
               FROM read.ticket_counts
              WHERE property_id <> '*' AND assignee_id <> '*' AND category = '*') t
      WHERE true {matching})
 
--- name: sum_workers
-(SELECT coalesce(sum((SELECT sum(w.tickets[pair]) FROM unnest(%(pairs)s::integer[]) AS pair
-                       WHERE w.is_named OR pair = ANY(%(pairs_of_inactive)s::integer[]))), 0)::bigint
-   FROM workers w)
+-- name: sum_assignments
+(SELECT coalesce(sum((SELECT sum(a.tickets[pair]) FROM unnest(%(pairs)s::integer[]) AS pair
+                       WHERE a.is_named OR pair = ANY(%(pairs_of_inactive)s::integer[]))), 0)::bigint
+   FROM assignments a)
 
 -- name: count_by_key
 (SELECT coalesce(sum(s.n), 0)::bigint FROM {keys} CROSS JOIN LATERAL ({scans}) s)

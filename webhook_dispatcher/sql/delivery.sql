@@ -1,8 +1,8 @@
 -- name: claim
 -- Claims due deliveries: for each webhook up to its number of posts at a time, and for each ticket only the first
 -- unfinished one. The lease is a time, not a lock: no transaction is open during a post. A claim changes no column
--- of an index, so it adds no entry to one (HOT). A webhook that failed gets no more than its posts at a time; others
--- get `ahead`, so that a process has the next one when a post ends.
+-- of an index, so it adds no entry to one (HOT). A webhook that failed has at most `posts_at_a_time` claims, another one
+-- `ahead`, so that a process has the next delivery when a post ends.
 WITH open AS (
     SELECT e.id,
            CASE WHEN h.failures >= %(breaker)s THEN 1

@@ -99,7 +99,7 @@ SELECT position FROM hook.position FOR UPDATE SKIP LOCKED;
 UPDATE hook.position SET position = %(position)s;
 
 -- name: pass_events
--- Does nothing while another dispatcher handles a batch, or when the position is higher.
+-- Stores the position, unless another dispatcher handles a batch or the stored position is higher.
 UPDATE hook.position SET position = %(position)s
  WHERE id IN (SELECT id FROM hook.position WHERE position < %(position)s FOR UPDATE SKIP LOCKED);
 

@@ -23,6 +23,16 @@ CHAIN_LOCK = 7_305_876  # the advisory lock of transactions that chain or sign
 sql = named_queries(Path(__file__).parent / "sql" / "notary.sql")
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """The part of an event that its block repeats."""
+
+    event_id: str = ""
+    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+_decode_identity = msgspec.json.Decoder(Identity).decode
+
+
 class Row(StoredRow):
     """A row of the log, with its hash and the time of its event."""
 
@@ -35,12 +45,12 @@ class Row(StoredRow):
     @property
     def event_id(self) -> str:
         """The id of the event; empty if the stored bytes are not an event."""
-        return _read_identity(self.state).event_id
+        return self.identity.event_id
 
     @property
-    def occurred_at(self) -> datetime | None:
-        """The time of the event; None if the stored bytes are not an event."""
-        return _read_identity(self.state).occurred_at
+    def identity(self) -> Identity:
+        """The id and the time of the event; both empty if the stored bytes are not an event."""
+        return _read_identity(self.state)
 
 
 class End(NamedTuple):
@@ -53,7 +63,8 @@ class End(NamedTuple):
 
 class Block(NamedTuple):
     """A block as it is stored. `gaps` has the first and the last position of each gap between its events.
-    `leaf_marks` has the first LEAF_MARK_BYTES of each leaf. The leaves are computed from the log."""
+    `leaf_marks` has the first LEAF_MARK_BYTES of each leaf, `event_marks` the marks of the event ids. The
+    leaves are computed from the log."""
 
     number: int
     first_position: int
@@ -61,6 +72,7 @@ class Block(NamedTuple):
     events: int
     gaps: Sequence[int]
     leaf_marks: bytes
+    event_marks: bytes
     root: bytes
     chain: bytes
     earliest_at: datetime | None = None  # of its events; both None in blocks older than migration 0015
@@ -83,14 +95,6 @@ class Block(NamedTuple):
             events=self.events,
             root=root,
         )
-
-
-class _Identity(msgspec.Struct, frozen=True):
-    event_id: str = ""
-    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-
-
-_decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 def read_log_id(conn: Connection) -> str:
@@ -134,6 +138,11 @@ def marks_of(leaves: Iterable[bytes]) -> bytes:
     return b"".join(leaf[:LEAF_MARK_BYTES] for leaf in leaves)
 
 
+def event_marks_of(identities: Iterable[Identity]) -> bytes:
+    """The marks of the ids of the events of a block."""
+    return b"".join(event_mark(one.event_id) for one in identities)
+
+
 def event_mark(event_id: str) -> bytes:
     """The mark by which a proof finds the block of an event."""
     return sha256(event_id.encode()).digest()[:EVENT_MARK_BYTES]
@@ -147,7 +156,7 @@ def span_of_times(times: Iterable[datetime | None]) -> tuple[datetime | None, da
 
 def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
     leaves = [row.leaf for row in rows]
-    identities = [_read_identity(row.state) for row in rows]
+    identities = [row.identity for row in rows]
     earliest_at, latest_at = span_of_times(one.occurred_at for one in identities)
     block = Block(
         number=end.number + 1,
@@ -156,14 +165,13 @@ def _insert(conn: Connection, end: End, rows: Sequence[Row]) -> None:
         events=len(rows),
         gaps=_gaps([row.position for row in rows]),
         leaf_marks=marks_of(leaves),
+        event_marks=event_marks_of(identities),
         root=merkle.root(leaves),
         chain=b"",
         earliest_at=earliest_at,
         latest_at=latest_at,
     )
-    event_marks = b"".join(event_mark(one.event_id) for one in identities)
-    linked = block._asdict() | {"chain": block.link(end.chain, block.root)}
-    conn.execute(sql["insert_block"], linked | {"event_marks": event_marks})
+    conn.execute(sql["insert_block"], block._asdict() | {"chain": block.link(end.chain, block.root)})
 
 
 def _gaps(positions: Sequence[int]) -> list[int]:
@@ -176,9 +184,9 @@ def _gaps(positions: Sequence[int]) -> list[int]:
     ]
 
 
-def _read_identity(state: bytes) -> _Identity:
+def _read_identity(state: bytes) -> Identity:
     """The id and time of an event; empty for bytes that are not an event, which are chained too."""
     try:
         return _decode_identity(state)
     except msgspec.DecodeError:
-        return _Identity()
+        return Identity()

@@ -11,10 +11,20 @@ import psycopg
 
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
 from notary import merkle
-from notary.blocks import LEAF_MARK_BYTES, Block, Row, marks_of, read_log_id, span_of_times, sql
+from notary.blocks import (
+    LEAF_MARK_BYTES,
+    Block,
+    Row,
+    event_marks_of,
+    marks_of,
+    read_log_id,
+    span_of_times,
+    sql,
+)
 from notary.statements import BadStatement, Reader, Statement, without_repeats
 
 BLOCKS_AT_ONCE = 50
+NO_TIMES = (None, None)  # of a block that is older than its columns
 _FIRST = -(2**63)
 _more_sql = named_queries(Path(__file__).parent / "sql" / "verification.sql")
 
@@ -129,10 +139,8 @@ def _check_blocks(
                 _compare_events(block, rows, report)
         elif not has_root:
             report.add(block.first_position, f"block {number} does not have the root of its events")
-        elif block.latest_at and (block.earliest_at, block.latest_at) != span_of_times(
-            row.occurred_at for row in rows
-        ):
-            report.add(block.first_position, f"block {number} does not have the times of its events")
+        else:
+            _compare_identities(block, rows, report)
         if block.link(chain, block.root) != block.chain:
             report.add(block.first_position, f"block {number} does not continue the chain")
         confirmed = _compare_checkpoint(block, checkpoints.pop(number, None), confirmed, report)
@@ -175,6 +183,17 @@ def _compare_events(block: Block, rows: Sequence[Row], report: Report) -> None:
             report.add(position, "the event differs from the chained one")
     if len(block.positions) != block.events or len(block.leaf_marks) != block.events * LEAF_MARK_BYTES:
         report.add(block.first_position, f"block {block.number} was altered")
+
+
+def _compare_identities(block: Block, rows: Sequence[Row], report: Report) -> None:
+    """Report times and marks of event ids that are not those of the events. Neither is part of the chain, but
+    exports and proofs find events by them."""
+    identities = [row.identity for row in rows]
+    times = (block.earliest_at, block.latest_at)
+    if times not in {NO_TIMES, span_of_times(one.occurred_at for one in identities)}:
+        report.add(block.first_position, f"block {block.number} does not have the times of its events")
+    if block.event_marks != event_marks_of(identities):
+        report.add(block.first_position, f"block {block.number} does not have the marks of its event ids")
 
 
 def _compare_checkpoint(block: Block, signed: Statement | None, confirmed: int, report: Report) -> int:

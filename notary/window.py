@@ -22,7 +22,7 @@ class Window(NamedTuple):
     until: datetime | None
 
     def holds(self, row: Row) -> bool:
-        at = row.occurred_at
+        at = row.identity.occurred_at
         return (
             at is not None
             and (self.since is None or at >= self.since)

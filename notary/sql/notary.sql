@@ -24,15 +24,15 @@ VALUES (%(number)s, %(first_position)s, %(last_position)s, %(events)s, %(gaps)s,
         %(root)s, %(chain)s, %(earliest_at)s, %(latest_at)s);
 
 -- name: blocks_after
-SELECT number, first_position, last_position, events, gaps, leaf_marks, root, chain, earliest_at, latest_at
+SELECT number, first_position, last_position, events, gaps, leaf_marks, event_marks, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
 
 -- name: block_at
-SELECT number, first_position, last_position, events, gaps, leaf_marks, root, chain, earliest_at, latest_at
+SELECT number, first_position, last_position, events, gaps, leaf_marks, event_marks, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE last_position >= %(position)s ORDER BY last_position LIMIT 1;
 
 -- name: block_numbered
-SELECT number, first_position, last_position, events, gaps, leaf_marks, root, chain, earliest_at, latest_at
+SELECT number, first_position, last_position, events, gaps, leaf_marks, event_marks, root, chain, earliest_at, latest_at
   FROM notary.pages WHERE number = %(number)s;
 
 -- name: blocks_in_window

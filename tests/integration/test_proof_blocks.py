@@ -87,8 +87,13 @@ def test_blocks_of_an_earlier_version_are_converted(log, conn):
         ("leaf_marks = set_byte(leaf_marks, 9, get_byte(leaf_marks, 9) # 1)", "block 2 was altered"),
         ("gaps = ARRAY[first_position + 1, 4611686018427387904]", "did not exist when the block was chained"),
         ("root = set_byte(root, 0, get_byte(root, 0) # 1)", "does not have the root of its events"),
+        (
+            "event_marks = set_byte(event_marks, 5, get_byte(event_marks, 5) # 1)",
+            "the marks of its event ids",
+        ),
+        ("earliest_at = earliest_at + interval '1 hour', latest_at = NULL", "the times of its events"),
     ],
-    ids=["marks", "gaps", "root"],
+    ids=["marks", "gaps", "root", "event marks", "one time"],
 )
 def test_an_altered_block_is_reported(log, conn, change, problem):
     unprotect(conn)

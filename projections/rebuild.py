@@ -155,7 +155,7 @@ def fill_from_start(
     With `keep_past`, which is passed to catch_up, it projects only up to the live position. `forget_past` is
     called before `keep_past` receives all rows again.
     """
-    end = fetch_number(control, "read_live_position" if keep_past else "read_watermark")
+    end = fetch_number(control, "read_live_position" if keep_past else "read_end")
     events = 0
     if end >= LEAST_EVENTS:
         try:
@@ -182,7 +182,7 @@ def fill(
 
     With `keep_past`, which is passed to catch_up, it projects only up to the live position.
     """
-    end = fetch_number(control, "read_watermark")
+    end = fetch_number(control, "read_end")
     events = 0
     while projected := catch_up(
         copy,

@@ -10,8 +10,10 @@ SELECT position FROM read.projector_position FOR UPDATE;
 -- name: read_live_position
 SELECT position FROM read.projector_position;
 
--- name: read_watermark
-SELECT es.stored_events_watermark();
+-- name: read_end
+-- The last event that can be read. The watermark may be higher: refused appends leave gaps at the end of the log.
+SELECT coalesce(max(notification_id), 0) FROM es.stored_events
+ WHERE notification_id <= (SELECT es.stored_events_watermark());
 
 -- name: read_position
 SELECT position FROM projector_position;

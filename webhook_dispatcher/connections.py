@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import defaultdict
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from webhook_dispatcher.http_connection import HttpConnection
 KEEPALIVE_SECONDS = 4.0  # shorter than the time after which common servers close idle connections
 NEXT_ADDRESS_SECONDS = 0.25  # after which the next address is tried too (RFC 8305)
 PORTS = {"http": 80, "https": 443}
+_VISIBLE = re.compile("[!-~]+")  # ASCII without spaces and control characters
 
 
 class Origin(NamedTuple):
@@ -39,12 +41,12 @@ class Target(NamedTuple):
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname or "", parts.port
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if scheme not in PORTS or not host or not f"{host}{path}".isascii() or " " in path:
+        if scheme not in PORTS or not host or not _VISIBLE.fullmatch(f"{host}{path}"):
             raise ValueError(f"{url[:200]} is not a web address")
         name = f"[{host}]" if ":" in host else host
         if port not in (None, PORTS[scheme]):
             name = f"{name}:{port}"
-        return cls(Origin(scheme, host, port or PORTS[scheme]), name, path)
+        return cls(Origin(scheme, host, PORTS[scheme] if port is None else port), name, path)
 
 
 class Connections:

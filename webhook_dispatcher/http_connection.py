@@ -13,13 +13,17 @@ from typing import NamedTuple, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 READ_BYTES = 65_536  # of a body; the rest is not read
+MOST_BYTES = 1_048_576  # of an answer, with the frames of chunks and with trailers
 LONGEST_HEAD = 262_144  # bytes, with informational answers
 BODY_SECONDS = 3.0  # the longest wait for the body once the status is known
 BODY_SHARE = 0.8  # of the time left to the attempt, so that a slow body does not turn a status into a timeout
 
-# A head of informational answers (1xx) and the first line of the final answer (RFC 9112, section 4).
-_INFORMATIONAL = re.compile(rb"HTTP/1\.[0-9] 1[0-9]{2}[^\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([2-9][0-9]{2})(?: [^\n]*)?\r?\n")
+SWITCHING_PROTOCOLS = 101
+
+# A head of informational answers (1xx) and the first line of the final answer (RFC 9112, section 4). 101 is
+# final: no HTTP follows it.
+_INFORMATIONAL = re.compile(rb"HTTP/1\.[0-9] 1(?!01)[0-9]{2}[^\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] (101|[2-9][0-9]{2})(?: [^\n]*)?\r?\n")
 
 
 class Disconnected(OSError):
@@ -67,6 +71,7 @@ class HttpConnection(asyncio.Protocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._is_reusable = False
         self.idle_since = 0.0
+        self._early = b""  # received before the first request: some receivers refuse a connection with 503
         self.line = StatusLine()
 
     @property
@@ -82,7 +87,7 @@ class HttpConnection(asyncio.Protocol):
         self.line = StatusLine()
         self._deadline = deadline
         self._is_reusable = self._has_head = False
-        self._head_bytes = 0
+        self._bytes = 0
         self._retry_after: str | None = None
         self._body = b""
         self._parser = HttpResponseParser(self)
@@ -90,8 +95,13 @@ class HttpConnection(asyncio.Protocol):
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
         self._done = self._loop.create_future()
-        if self._transport is None or self._transport.is_closing():
-            self._fail(Disconnected("the receiver closed the connection"))
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+        if self._done.done():  # without the request, which must not be taken for the next one
+            self.close()
+        elif self._transport is None or self._transport.is_closing():
+            self._end_at_error(Disconnected("the receiver closed the connection"))
         else:
             self._transport.write(request)
         return self._done
@@ -105,9 +115,13 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._done is None or self._done.done():  # no request has been sent
+        if self._done is None and len(self._early) + len(data) <= READ_BYTES:
+            self._early += data
+            return
+        if self._done is None or self._done.done():  # too much, or after the end of an answer
             self.close()
             return
+        self._bytes += len(data)
         self.line.feed(data)
         try:
             self._parser.feed_data(data)
@@ -119,11 +133,9 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._has_head:
             self._limit_body()
-        else:
-            self._head_bytes += len(data)
-            if self._head_bytes > LONGEST_HEAD:
-                self._end_at_error(Unreadable(f"the head is longer than {LONGEST_HEAD:,} bytes"))
-                self.close()
+        elif self._bytes > LONGEST_HEAD:
+            self._end_at_error(Unreadable(f"the head is longer than {LONGEST_HEAD:,} bytes"))
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_reusable = False
@@ -131,11 +143,13 @@ class HttpConnection(asyncio.Protocol):
             self._end_at_error(error or Disconnected("the receiver disconnected without an answer"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after":
+        is_first = self._retry_after is None and not self._has_head  # and not in trailers
+        if is_first and name.lower() == b"retry-after":
             self._retry_after = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._has_head = self._parser.get_status_code() >= 200
+        status = self._parser.get_status_code()
+        self._has_head = status >= 200 or status == SWITCHING_PROTOCOLS
         if not self._has_head:
             self._retry_after = None
 
@@ -154,7 +168,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _limit_body(self) -> None:
         """End the answer when enough of the body has been read, or enough time has passed."""
-        if len(self._body) >= READ_BYTES:
+        if len(self._body) >= READ_BYTES or self._bytes > MOST_BYTES:
             self._end_early()
         elif self._body_timer is None:
             seconds = min(BODY_SECONDS, (self._deadline - self._loop.time()) * BODY_SHARE)

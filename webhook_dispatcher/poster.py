@@ -67,8 +67,8 @@ class Poster:
         started = time.monotonic()
         used: list[HttpConnection] = []
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                answer = await self._exchange(self._target_of(url), body, headers, used)
+            async with asyncio.timeout(self._timeout_seconds) as limit:
+                answer = await self._exchange(self._target_of(url), body, headers, used, limit)
         except TimeoutError:
             return _failed(at, started, used, f"no answer within {self._timeout_seconds:g} s")
         except (OSError, ValueError) as error:
@@ -79,7 +79,12 @@ class Poster:
         return Outcome(at, answer.status, answer.body[:STORED_BYTES], error_text, milliseconds, seconds)
 
     async def _exchange(
-        self, target: Target, body: bytes, headers: Mapping[str, str], used: list[HttpConnection]
+        self,
+        target: Target,
+        body: bytes,
+        headers: Mapping[str, str],
+        used: list[HttpConnection],
+        limit: asyncio.Timeout,
     ) -> Answer:
         """Post on an open connection. If it was closed while idle, post again on a new one. Adds the
         connections to `used`."""
@@ -87,19 +92,24 @@ class Poster:
         idle = self._connections.take_idle(target.origin)
         if idle is not None:
             try:
-                return await self._send(idle, target, request, used)
+                return await self._send(idle, target, request, used, limit)
             except (Disconnected, ConnectionError):
                 if idle.line.status is not None:
                     raise
         connection = await self._connections.open(target.origin)
-        return await self._send(connection, target, request, used)
+        return await self._send(connection, target, request, used, limit)
 
     async def _send(
-        self, connection: HttpConnection, target: Target, request: bytes, used: list[HttpConnection]
+        self,
+        connection: HttpConnection,
+        target: Target,
+        request: bytes,
+        used: list[HttpConnection],
+        limit: asyncio.Timeout,
     ) -> Answer:
         used.append(connection)
         try:
-            return await connection.exchange(request, self._loop.time() + self._timeout_seconds)
+            return await connection.exchange(request, limit.when() or 0.0)
         except BaseException:
             connection.close()
             raise

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.receivers import answer, running_receiver, self_signed
 from webhook_dispatcher.address_guard import AddressGuard
+from webhook_dispatcher.http_connection import Answer, HttpConnection
 from webhook_dispatcher.poster import Poster
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -33,7 +34,7 @@ REMAINDERS = {
 @contextmanager
 def raw_receiver(content):
     """A server that reads a request, sends these bytes and closes the connection. Yields its port and the
-    number of requests."""
+    requests."""
     listening = socket.create_server(("127.0.0.1", 0))
     requests = []
 
@@ -57,9 +58,9 @@ def raw_receiver(content):
         listening.close()
 
 
-def post(url, timeout_seconds=5.0):
+def post(url, timeout_seconds=5.0, look_up=socket.getaddrinfo):
     async def post_once():
-        guard = AddressGuard(allow_private=True)
+        guard = AddressGuard(allow_private=True, look_up=look_up)
         async with Poster(guard, timeout_seconds=timeout_seconds) as poster:
             return await poster.post(url, b"{}", {})
 
@@ -186,3 +187,73 @@ def test_informational_answers_before_the_final_one_and_chunks_are_read():
 
     assert (outcome.status, outcome.response_body, outcome.retry_after_seconds) == (200, b"ok", 7.0)
     assert outcome.error is None
+
+
+def test_the_answer_101_is_final():
+    with raw_receiver(b"HTTP/1.1 101 Any\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + OK + b"\r\n") as (
+        port,
+        _,
+    ):
+        outcome = post(f"http://127.0.0.1:{port}/")
+
+    assert (outcome.status, outcome.is_success) == (101, False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Retry-After: 7\r\nRetry-After: 99\r\nContent-Length: 0\r\n\r\n",
+        b"Retry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nRetry-After: 99\r\n\r\n",
+    ],
+    ids=["a second header", "a trailer"],
+)
+def test_the_first_header_retry_after_counts(content):
+    with raw_receiver(b"HTTP/1.1 503 Busy\r\n" + content) as (port, _):
+        assert post(f"http://127.0.0.1:{port}/").retry_after_seconds == 7.0
+
+
+def test_an_answer_before_the_request_is_read():
+    async def exchange():
+        loop = asyncio.get_running_loop()
+        connection = HttpConnection(loop)
+        connection.data_received(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\nbusy")
+        connection.connection_lost(None)
+        return await connection.exchange(b"", loop.time() + 5.0)
+
+    assert asyncio.run(exchange()) == Answer(503, b"busy", "7")
+
+
+def test_a_chunk_is_not_read_after_an_extension_over_the_limit():
+    chunks = b"2;a=" + b"a" * 16_000_000 + b"\r\nok\r\n0\r\n\r\n"
+    with raw_receiver(OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunks) as (port, _):
+        outcome = post(f"http://127.0.0.1:{port}/")
+
+    assert (outcome.status, outcome.response_body) == (200, b"")
+
+
+def test_a_slow_body_does_not_hide_the_answer_after_a_slow_look_up():
+    is_over = threading.Event()
+
+    def look_up(*arguments):
+        is_over.wait(0.3)
+        return socket.getaddrinfo(*arguments)
+
+    with running_receiver() as receiver:
+        receiver.answers["/hook"] = endless_body
+        outcome = post(receiver.url(), timeout_seconds=0.5, look_up=look_up)
+
+    assert (outcome.status, outcome.response_body, outcome.error) == (200, b"ok", None)
+
+
+def endless_body(handler):
+    handler.wfile.write(OK + b"Content-Length: 100\r\n\r\nok")
+    handler.server.receiver.stopping.wait()
+
+
+@pytest.mark.parametrize("path", ["/a\0b", "/a\x7fb", "/a b", "/é"])
+def test_nothing_is_sent_to_a_path_with_characters_that_a_request_line_cannot_have(path):
+    with raw_receiver(OK + b"\r\n") as (port, requests):
+        outcome = post(f"http://127.0.0.1:{port}{path}")
+
+    assert outcome.error.endswith("is not a web address")
+    assert not requests

@@ -5,7 +5,8 @@ found AS MATERIALIZED (SELECT ARRAY({ids}) AS ids),
 
 -- name: find_as_of
 -- The tickets whose parts at the time fulfil every required condition and no excluded one. All required conditions are
--- fulfilled within a document, unless a part without document fulfils one of them.
+-- fulfilled within a document, unless a part without document fulfils one of them. The parts of a candidate are looked up
+-- one by one (LATERAL with OFFSET): a generic plan takes all tickets for candidates, and would read all parts.
 WITH conditions AS (
     SELECT * FROM unnest(%(required)s::text[]::tsquery[] || %(excluded)s::text[]::tsquery[])
                   WITH ORDINALITY AS c (condition, number)
@@ -18,9 +19,11 @@ WITH conditions AS (
 ), matches AS MATERIALIZED (
     SELECT p.ticket_id, c.number
       FROM candidates d
-      JOIN read.search_parts p ON p.ticket_id = d.ticket_id
+     CROSS JOIN LATERAL (
+           SELECT * FROM read.search_parts p
+            WHERE p.ticket_id = d.ticket_id AND p.in_document AND {in_force}
+           OFFSET 0) p
       JOIN conditions c ON p.search @@ c.condition
-     WHERE p.in_document AND {in_force}
     UNION ALL
     SELECT p.ticket_id, c.number
       FROM conditions c

@@ -70,7 +70,8 @@ _ORDER_BY_SCORE: dict[Order, LiteralString] = {
     "asc": "t.score, t.created_at, t.id",
     "desc": "t.score DESC, t.created_at DESC, t.id DESC",
 }
-_LIMIT, _OFFSET = "%(limit)s", "%(offset)s"
+# Small numbers are sent as smallint, and the sum of two of these would be one too.
+_LIMIT, _OFFSET = "%(limit)s", "%(offset)s::bigint"
 _PLACE = re.compile(r"(?<!%)\{([a-z_]+)\}")
 
 
@@ -142,7 +143,7 @@ def _statement(shape: _Shape, limits: Limits) -> LiteralString:
         after = f"AND {AFTER[shape.sort, shape.order]}" if shape.is_after else ""
         return _compose("show_page", parts, limit=_LIMIT, offset=_OFFSET, after=after)
     newest = shape._replace(sort="created_at", order="desc")
-    is_older_needed = "(SELECT count(*) FROM scored t WHERE true {after_score}) < %(limit)s + %(offset)s"
+    is_older_needed = f"(SELECT count(*) FROM scored t WHERE true {{after_score}}) < {_LIMIT} + {_OFFSET}"
     return _compose(
         "show_by_relevance",
         _parts(newest, limits._replace(walked=2 * limits.ranked, compared=limits.compared_for_ranks)),

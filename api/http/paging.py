@@ -20,7 +20,7 @@ from domain.errors import Invalid
 from projections.views import Page
 
 MAX_PER_PAGE = 100
-MAX_OFFSET = 2**63 - 1
+MAX_OFFSET = 2**62  # statements add the limit to it, and bigint ends at 2**63
 MAX_NUMBER = 10**18 - 1
 _MAC_BYTES = 16
 _UNBOUND_FIELDS = frozenset(("page", "per_page", "cursor"))

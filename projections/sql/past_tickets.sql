@@ -13,18 +13,18 @@ WITH {found} replaced AS MATERIALIZED (
     SELECT count(*) AS number FROM (SELECT FROM read.tickets t WHERE {filters} {counted_limit}) matches
 ), page AS (
     (SELECT t.id, t.key, true AS is_replaced FROM replaced t WHERE true {after_key}
-      ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s + %(limit)s)
+      ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s::bigint + %(limit)s)
     UNION ALL
     (SELECT t.id, {key}, false FROM read.tickets t
       WHERE NOT t.is_deleted AND (SELECT number FROM resting) > {few} {after} AND {bound}
         AND CASE WHEN {filters} THEN true ELSE false END
-      ORDER BY {key} {order}, t.id {order} LIMIT %(offset)s + %(limit)s)
+      ORDER BY {key} {order}, t.id {order} LIMIT %(offset)s::bigint + %(limit)s)
     UNION ALL
     (SELECT t.id, t.key, false
        FROM (SELECT t.id, {key} AS key FROM read.tickets t
               WHERE {filters} AND (SELECT number FROM resting) <= {few} OFFSET 0) t
       WHERE true {after_key}
-      ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s + %(limit)s)
+      ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s::bigint + %(limit)s)
      ORDER BY key {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s
 ), worded AS (
     SELECT t.*, g.key, g.id, n.requester_id, n.comments_count, n.internal_comments_count,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from api.http.paging import MAX_OFFSET
 from infrastructure.storage.postgres import make_pool
 from projections.found_tickets import Limits, build_search
 from projections.project_search import MOST_WORDS
 from projections.rows import split_total
 from projections.ticket_query import NamedTicketRow, RankedTicketRow, TicketQuery, sort_key
+from projections.tickets import list_tickets
 from tests.support.arrange import register_property
 from tests.support.postgres import cloned_database
 from tests.support.searching import ADMIN, Tickets
-from tests.unit.builders import caller, context
+from tests.unit.builders import NOON, caller, context
 
 MANAGER = caller("manager", user_id="manager", reach=("p1", "p3"))
 GUEST = caller("guest", user_id="guest", reach=("p1",))
@@ -157,3 +161,18 @@ def test_a_search_finds_the_same_in_every_way_by_page_and_by_cursor(site, by, wa
             assert [row.id for rows, _ in pages for row in rows[:15]] == expected, query
             assert {total for _, total in pages} == {len(expected)}
             assert _walk(site, by, WAYS[way], 7, **query) == expected, query
+
+
+@pytest.mark.parametrize("offset", [2**15 - 1, 2**31 - 1, MAX_OFFSET])
+def test_a_page_far_behind_the_last_one_is_empty_and_has_the_total(site, offset):
+    for filters in (
+        {},
+        {"sort": "priority", "property_id": ("p1", "p2")},
+        {"q": "leak"},
+        {"q": "leak", "sort": "relevance"},
+        {"as_of": NOON + timedelta(days=1)},
+        {"as_of": NOON + timedelta(days=1), "q": "leak"},
+    ):
+        query = TicketQuery(**filters, limit=100)
+        page = list_tickets(site, ADMIN, replace(query, offset=offset))
+        assert (page.items, page.total) == ([], list_tickets(site, ADMIN, query).total)

@@ -8,6 +8,7 @@ from domain.property import PropertyEvent
 from domain.ticket import TicketMoved, TicketOpened
 from domain.user import UserPropertiesChanged, UserRegistered
 from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import make_pool
 from projections import live_rows
 from projections.audit import AuditQuery, list_audit_events
 from projections.project_audit import key_of
@@ -157,6 +158,17 @@ def test_an_event_with_another_id_and_the_same_key_is_not_found(pool, store, con
     conn.execute(f"UPDATE read.audit_events SET {name}_key = %s", [key_of(wanted_id)])
 
     assert list_audit_events(pool, store, caller("admin"), query).items == before != []
+
+
+def test_a_search_is_planned_for_its_values_each_time(database, store):
+    with make_pool(database, application="tests", max_size=1) as pool:
+        for number in range(7):
+            list_audit_events(pool, store, caller("admin"), AuditQuery(actions=(f"ticket.{number}",)))
+        prepared = pool.fetch(
+            "SELECT 1 FROM pg_prepared_statements WHERE statement LIKE '%audit_events%action%'"
+        )
+
+    assert prepared == []
 
 
 def test_an_event_that_cannot_be_projected_is_indexed(database, store, conn, catch_up):

@@ -17,6 +17,7 @@ from infrastructure.storage.topics import COMPRESSION
 CONNECT_SECONDS = 30
 LEAVE_SECONDS = 3
 DELIVERY_SECONDS = 30
+CONSUMER_METADATA_MS = 10_000  # how soon a consumer notices a topic that is created after it has subscribed
 
 
 def make_producer(
@@ -91,7 +92,7 @@ def make_consumer(
         reconnect_backoff_max_ms=1_000,
         allow_auto_create_topics=False,
         bootstrap_timeout_ms=CONNECT_SECONDS * 1000,
-        metadata_max_age_ms=60_000,
+        metadata_max_age_ms=CONSUMER_METADATA_MS,
         metrics_enabled=False,
     )
 

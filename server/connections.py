@@ -165,9 +165,10 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
             if not self.tpool.wait_readable(conn.sock.fileno(), until):
                 return False
             conn.receive()
-        is_mine = not self.tpool.is_short and self._health_threads.pool_for(conn.reception.head) is None
         conn.queued_at = time.monotonic()
-        return conn.reception.is_ready and is_mine
+        if not conn.reception.is_ready or self.tpool.needs_thread(self.poller.fileno()):
+            return False
+        return self._health_threads.pool_for(conn.reception.head) is None
 
     def get_thread_pool(self) -> ThreadPool:
         """The threads for requests; gunicorn calls this after the fork."""

@@ -34,10 +34,18 @@ class ThreadPool:
         for number in range(size):
             start_watched(self._run, name=f"{name}-{number}")
 
-    @property
-    def is_short(self) -> bool:
-        """Whether more work is queued than threads are idle."""
-        return self._free < 0
+    def needs_thread(self, poller: int) -> bool:
+        """Whether other work needs the thread that asks.
+
+        More work is queued than threads are idle; or `poller`, the descriptor of a poller, has an event whose
+        work is not queued yet: the thread that handles the events gets little processor time while all others
+        compute.
+        """
+        if self._free < 0:
+            return True
+        poll = select.poll()
+        poll.register(poller, select.POLLIN)
+        return bool(poll.poll(0))
 
     def submit(self, work: Work, group: bytes | None = None) -> None:
         """Queue work for the next idle thread; groups take turns. It must not raise: an exception ends the

@@ -1,5 +1,6 @@
 """How threads that wait for the next request of their client give way to other work."""
 
+import selectors
 import socket
 import time
 from contextlib import ExitStack
@@ -66,6 +67,18 @@ def test_no_thread_waits_while_work_is_queued(pairs):
     pool.shutdown()
 
 
+def test_a_request_that_is_not_queued_yet_needs_a_thread(pairs):
+    pool = ThreadPool(1, "test")
+    ours, theirs = pairs[0]
+    with selectors.DefaultSelector() as poller:
+        poller.register(ours, selectors.EVENT_READ)
+        before = pool.needs_thread(poller.fileno())
+        theirs.sendall(b"x")
+
+        assert (before, pool.needs_thread(poller.fileno())) == (False, True)
+    pool.shutdown()
+
+
 def test_a_thread_waits_only_until_its_time_is_over(pairs):
     pool = ThreadPool(1, "test")
     ours, _ = pairs[0]
@@ -84,7 +97,6 @@ def test_queued_work_is_done_in_order_when_all_threads_are_busy():
     for number in range(10):
         pool.submit(lambda number=number: results.put(number))
 
-    assert pool.is_short
     may_end.put(None)
 
     assert [results.get(timeout=TIMEOUT) for _ in range(10)] == list(range(10))

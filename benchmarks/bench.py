@@ -61,6 +61,9 @@ class Bench(msgspec.Struct, frozen=True):
         self.drop_database(name)
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        self.execute(
+            sql.SQL("CHECKPOINT")
+        )  # so that the copy is not written to the disk while it is measured
         return self.server.dsn(name)
 
     def drop_database(self, name: str) -> None:

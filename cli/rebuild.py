@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.settings import load_settings
 from projections import rebuild as read_tables
 from projections.verification import verify as verify_read_tables
+
+NICENESS = 5  # of the refilling, so that the API and the projector get the processor first
 
 
 def rebuild(
@@ -33,6 +36,7 @@ def rebuild(
 
 
 def _rebuild(dsn: str, vault: Vault) -> None:
+    os.nice(NICENESS)
     with Progress("Refilling the read tables") as progress:
         report = read_tables.rebuild(dsn, vault, progress.show)
     note(

@@ -18,6 +18,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from api.http.services import Services, make_services, read_signing_key
+from infrastructure.process.garbage import spare_present_objects
 from infrastructure.process.logs import LineHandler, configure_logs
 from infrastructure.process.memory import return_freed_memory
 from infrastructure.process.shared_metrics import SharedMetrics, free_place
@@ -75,7 +76,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from server.app import create_app
 
         self._services = make_services(self._settings, self._signing_key)
-        return create_app(self._services)
+        app = create_app(self._services)
+        spare_present_objects()
+        return app
 
     def _serve_metrics(self, arbiter: Arbiter) -> None:
         """Serve the metrics on a separate port. Runs in the master before it forks the first worker."""

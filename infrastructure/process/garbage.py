@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OBJECTS = 200_000  # the number of new objects that starts a collection; Python's default is 700
+OBJECTS_OF_REQUESTS = 7_000
+
+
+def spare_present_objects() -> None:
+    """Exclude the objects that exist now, such as modules and routes, from all later collections, and collect
+    a tenth as often as by default. For a process that then serves requests.
+
+    https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_OF_REQUESTS, *gc.get_threshold()[1:])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Garbage collection is rare inside the block, and as before afterwards."""
+"""Garbage collection is rare inside the block, as before afterwards, and spares the objects of a start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import gc
 
 import pytest
 
-from infrastructure.process.garbage import OBJECTS, rare_garbage_collection
+from infrastructure.process.garbage import (
+    OBJECTS,
+    OBJECTS_OF_REQUESTS,
+    rare_garbage_collection,
+    spare_present_objects,
+)
 
 
 def test_the_threshold_is_high_inside_the_block_and_restored_afterwards() -> None:
@@ -21,3 +26,18 @@ def test_the_threshold_is_restored_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), rare_garbage_collection():
         _ = 1 / 0
     assert gc.get_threshold() == before
+
+
+def test_present_objects_are_excluded_and_new_ones_are_collected() -> None:
+    before, excluded = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        spare_present_objects()
+        assert gc.get_freeze_count() > excluded
+        assert gc.get_threshold() == (OBJECTS_OF_REQUESTS, *before[1:])
+        cycle: list[object] = []
+        cycle.append(cycle)
+        del cycle
+        assert gc.collect() == 1
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

@@ -17,6 +17,7 @@ from domain.access import Caller, Context
 from domain.errors import Details, Invalid
 from domain.property import Property
 from domain.ticket import Ticket
+from domain.ticket_rights import require_may_open
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.recorder import OutOfDate
@@ -43,6 +44,7 @@ def open_ticket(store: EventStore, values: Values[NewTicket], context: Context) 
     """Open a ticket. Its id is the command id; its requester is the caller unless a manager names another."""
     if done := store.done_before(Ticket, context.command_id, context):
         return done
+    require_may_open(context.caller, values.fields)
     if _names_other_requester(context.caller, values.fields):
         context.caller.require("manager", "open a ticket for someone else")
     with suppress(OutOfDate, Invalid):  # the memory of this process may be out of date

@@ -19,16 +19,15 @@ from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import Details, NotFound
 from domain.property import Property
-from domain.text import Category, CommentText, Description, Title
+from domain.text import Category, CommentText, Description, Tags, Title
 from domain.ticket import (
     Attachment,
     Priority,
     Status,
     Ticket,
     Visibility,
-    require_may_change,
-    require_may_comment,
 )
+from domain.ticket_rights import require_may_change, require_may_comment
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
 
@@ -38,7 +37,8 @@ NOT_ASSIGNABLE = "No user with that id may work on this property."
 
 
 class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller."""
+    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller. Guests
+    may give no `tags`."""
 
     title: Title
     description: Description = ""
@@ -47,10 +47,11 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     property_id: str
     unit_id: str | None = None
     requester_id: str | UnsetType = UNSET
+    tags: Tags = ()
 
 
 class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PATCH. An absent field stays as it is; null clears it."""
+    """The body of PATCH. An absent field stays as it is; null clears it. `tags` replaces all tags."""
 
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -60,6 +61,7 @@ class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     assigned_to: str | UnsetType | None = UNSET
     unit_id: str | UnsetType | None = UNSET
     property_id: str | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
 
 
 class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ def _email_pattern(refused: str) -> str:
     return rf"^[^@{refused}]+@[^@.{refused}]+(\.[^@.{refused}]+)+\Z"
 
 
+SLUG = r"^[a-z0-9]+([_-][a-z0-9]+)*\Z"
 EMAIL = _email_pattern(_HIDDEN + _UNDRAWN_BEYOND_FFFF)
 EMAIL_FOR_JSON_SCHEMA = _email_pattern(_HIDDEN)
 
@@ -41,10 +42,20 @@ Category = Annotated[
     Meta(
         min_length=1,
         max_length=50,
-        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*\Z",
+        pattern=SLUG,
         description="A lower-case slug, such as plumbing or pest-control.",
     ),
 ]
+Tag = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=50,
+        pattern=SLUG,
+        description="A lower-case slug, such as urgent or after-hours.",
+    ),
+]
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=50)]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Email = Annotated[
     str,

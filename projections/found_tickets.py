@@ -53,7 +53,7 @@ _FILTERS = FILTERS | {"priority": "t.priority_rank = ANY(%(priority)s)"}
 # The filters by columns that documents have.
 _OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
 # The filters by terms of documents, and the signs before these terms.
-_IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#"}
+_IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#", "tag": ":"}
 # The filters whose tickets an index finds, the most selective ones first.
 _ANCHORS = (
     *("requester", "requester_id", "requester_id_any"),
@@ -110,7 +110,7 @@ def build_search(
 
 
 def _indexed(query: str, filters: dict[str, Any]) -> str:
-    """The query for the index of words, which also has the properties and categories of tickets."""
+    """The query for the index of words, which also has the properties, categories and tags of tickets."""
     conditions = [query]
     for name, sign in _IN_TERMS.items():
         if name in filters:

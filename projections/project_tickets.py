@@ -105,12 +105,20 @@ def project(
 
 def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
     """The stored tickets by id, with the columns of select_tickets: no comments or attachments, few texts."""
-    tickets = (Ticket(**dict(zip((*_KEPT, *_TEXTS), row, strict=True))) for row in existing or ())
-    return {ticket.id: ticket for ticket in tickets}
+    tickets: dict[str, Ticket] = {}
+    for row in existing or ():
+        values = dict(zip((*_KEPT, *_TEXTS), row, strict=True))
+        values["tags"] = tuple(values["tags"] or ())
+        tickets[values["id"]] = Ticket(**values)
+    return tickets
 
 
 def _ticket_values(ticket: Ticket) -> dict[str, Any]:
-    return {**shared_values(ticket, TicketRow), "priority_rank": PRIORITY_RANK[ticket.priority]}
+    return {
+        **shared_values(ticket, TicketRow),
+        "tags": list(ticket.tags) or None,
+        "priority_rank": PRIORITY_RANK[ticket.priority],
+    }
 
 
 def _changed_texts(events: Sequence[DomainEvent]) -> dict[str, str]:

@@ -68,6 +68,8 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
+    """A ticket without tags has None, which takes no space and has no entry in the index of tags."""
+
     id: str
     version: int
     title: str
@@ -83,12 +85,13 @@ class TicketRow(msgspec.Struct, frozen=True):
     is_deleted: bool
     comments_count: int
     internal_comments_count: int
+    tags: list[str] | None
     created_at: datetime
     updated_at: datetime
 
 
 class TicketCountRow(msgspec.Struct, frozen=True):
-    """The numbers of tickets of a property, assignee and category, by pair of status and priority.
+    """The numbers of tickets of a property, assignee and category or tag, by pair of status and priority.
 
     projections/project_counts.py says which rows exist.
     """
@@ -102,13 +105,14 @@ class TicketCountRow(msgspec.Struct, frozen=True):
 class PastTicketRow(msgspec.Struct, frozen=True):
     """A ticket at an earlier version, which was in force from `updated_at` until `ended_at`.
 
-    The fields after `ended_at` are those of the aggregate; project_past_tickets.py copies them by position.
+    The fields after `tags` are those of the aggregate; project_past_tickets.py copies them by position.
     """
 
     ticket_id: str
     priority_rank: int
     duration_bits: int
     ended_at: datetime
+    tags: list[str] | None
     version: int
     status: Status
     category: str

@@ -64,6 +64,7 @@ FILTERS: dict[str, LiteralString] = {
     **id_filter("t.unit_id", "unit_id"),
     **id_filter("t.requester_id", "requester_id"),
     "category": "t.category = ANY(%(category)s)",
+    "tag": "t.tags && %(tag)s",
     "created_after": "t.created_at > %(created_after)s",
     "created_before": "t.created_at < %(created_before)s",
     "updated_after": "t.updated_at > %(updated_after)s",
@@ -84,6 +85,7 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     status: tuple[str, ...] = ()
     priority: tuple[str, ...] = ()
     category: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
     assigned_to: tuple[str, ...] = ()
     requester_id: tuple[str, ...] = ()
     property_id: tuple[str, ...] = ()
@@ -114,9 +116,9 @@ def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:
     given |= _assignees(query)
     for name in ("property_id", "unit_id", "requester_id"):
         given |= id_parameters(name, getattr(query, name))
-    for name in ("status", "priority", "category"):
+    for name in ("status", "priority", "category", "tag"):
         if values := getattr(query, name):
-            given[name] = list(values)
+            given[name] = list(dict.fromkeys(values))
     for name in ("created_after", "created_before", "updated_after", "updated_before"):
         if (value := getattr(query, name)) is not None:
             given[name] = value

@@ -193,6 +193,7 @@ def _summary_values(row: NamedTicketRow) -> dict[str, Any]:
     values["unit"] = _reference(row.unit_id, row.unit_name)
     values["requester"] = Reference(row.requester_id, row.requester_name)
     values["assigned_to"] = _reference(row.assignee_id, row.assignee_name)
+    values["tags"] = tuple(row.tags or ())
     return values
 
 

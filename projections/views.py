@@ -77,6 +77,7 @@ class TicketSummary(msgspec.Struct, kw_only=True):
     unit: Reference | None
     requester: Reference
     assigned_to: Reference | None
+    tags: tuple[str, ...]
 
 
 class AttachmentView(msgspec.Struct, kw_only=True):

@@ -29,8 +29,9 @@ TICKET: dict[str, Any] = {
     "unit": {"id": "unit456", "name": "Unit 101"},
     "requester": {"id": "user789", "name": "John Doe"},
     "assigned_to": _JANE,
+    "tags": ["leak", "urgent"],
 }
-OPENED_TICKET = TICKET | {"assigned_to": None}
+OPENED_TICKET = TICKET | {"assigned_to": None, "tags": []}
 TICKET_CHANGES: dict[str, Any] = {"status": "in_progress", "assigned_to": "user101"}
 CHANGED_TICKET = TICKET | {"status": "in_progress", "updated_at": "2023-01-15T16:30:00Z"}
 ATTACHMENT: dict[str, Any] = {

@@ -25,7 +25,7 @@ from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_tic
 from commands.users import RESERVED_IDS
 from domain.access import Caller
 from domain.errors import Invalid
-from domain.text import Category, Id, SearchText
+from domain.text import Category, Id, SearchText, Tag
 from domain.ticket import Priority, Status, Ticket
 from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
@@ -51,6 +51,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
     category: tuple[Category, ...] = ()
+    tag: Annotated[tuple[Tag, ...], Meta(description="Finds the tickets with any of these tags")] = ()
     assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users, `me`, `none` or `inactive`")] = ()
     requester_id: Annotated[tuple[Id, ...], Meta(description="Ids of users, or `me`")] = ()
     property_id: tuple[Id, ...] = ()
@@ -98,8 +99,9 @@ class Tickets(Resource):
         ),
         "POST": Operation(
             summary="Open a ticket",
-            description="Only managers and admins may give `requester_id`; by default it is the caller.",
-            roles="all, for properties within reach",
+            description="Only managers and admins may give `requester_id`; by default it is the caller."
+            " `tags` are sorted and without duplicates in answers.",
+            roles="all, for properties within reach; guests may give no tags",
             scope="tickets:write",
             may_lag=True,
             body=NewTicket,
@@ -177,9 +179,9 @@ class TicketItem(Resource):
         ),
         "PATCH": Operation(
             summary="Change a ticket",
-            description="Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. Every"
-            " status may follow every other. A request that changes nothing is answered with 200 and creates"
-            " no new version.",
+            description="Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. `tags`"
+            " replaces all tags. Every status may follow every other. A request that changes nothing is"
+            " answered with 200 and creates no new version.",
             roles="staff and above; to move a ticket to another property, manager and above; guests may only"
             " close and reopen",
             scope="tickets:write",

@@ -81,6 +81,7 @@ CREATE TABLE tickets (
     is_deleted boolean NOT NULL,
     comments_count integer NOT NULL,
     internal_comments_count integer NOT NULL,
+    tags text[],                                            -- sorted; NULL: none
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 ) WITH (
@@ -93,11 +94,12 @@ CREATE TABLE tickets (
 ALTER TABLE tickets ALTER COLUMN status SET STATISTICS 0, ALTER COLUMN priority SET STATISTICS 0,
                     ALTER COLUMN priority_rank SET STATISTICS 0, ALTER COLUMN category SET STATISTICS 0,
                     ALTER COLUMN property_id SET STATISTICS 0, ALTER COLUMN unit_id SET STATISTICS 0,
-                    ALTER COLUMN requester_id SET STATISTICS 0, ALTER COLUMN assignee_id SET STATISTICS 0;
+                    ALTER COLUMN requester_id SET STATISTICS 0, ALTER COLUMN assignee_id SET STATISTICS 0,
+                    ALTER COLUMN tags SET STATISTICS 0;
 
 -- How many tickets that are not deleted there are (projections/project_counts.py). '*' as a property, assignee or
--- category counts all of them, '' as an assignee the unassigned tickets. `tickets` has a number for each pair of status
--- and priority. Its rows are filled with the indexes of readers, and their size never changes.
+-- category counts all of them, '' as an assignee the unassigned tickets. ':urgent' as a category counts the tickets with
+-- the tag urgent. `tickets` has a number for each pair of status and priority. Its rows are filled with the indexes of readers, and their size never changes.
 CREATE TABLE ticket_counts (
     property_id text NOT NULL,
     assignee_id text NOT NULL,
@@ -126,7 +128,8 @@ CREATE TABLE past_tickets (
     category text NOT NULL,
     property_id text NOT NULL,
     unit_id text,
-    assignee_id text
+    assignee_id text,
+    tags text[]
 );
 
 -- The title and description that a ticket had before, until `ended_at`.
@@ -177,9 +180,9 @@ CREATE TABLE search_parts (
 -- No statistics: their samples would contain words of comments after these were removed.
 ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
 
--- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property and
--- its category are terms too (`@abc123`, `#plumbing`), so that the index of words also answers these filters. A ticket
--- with many or long parts has no row.
+-- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property, its
+-- category and its tags are terms too (`@abc123`, `#plumbing`, `:urgent`), so that the index of words also answers these
+-- filters. A ticket with many or long parts has no row.
 -- Counting the matches of a frequent word reads all their rows. So rows are small: the terms are stored apart from them
 -- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes
 -- them so long. The columns of fixed length come first, because those are read fastest. No index contains the copies

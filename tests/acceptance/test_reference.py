@@ -19,6 +19,7 @@ SUMMARY = [
     "unit",
     "requester",
     "assigned_to",
+    "tags",
 ]
 PAGINATION = ["total", "count", "per_page", "current_page", "total_pages", "links"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -56,6 +56,10 @@ LISTS = [
         {"q": "leak", "requester_id": ("guest", "u-caller")},
         lambda words, row: "leak" in words and row.requester_id in ("guest", "u-caller"),
     ),
+    (
+        {"q": "leak", "tag": ("urgent", "vip")},
+        lambda words, row: "leak" in words and not {"urgent", "vip"}.isdisjoint(row.tags or ()),
+    ),
     ({"q": "quokka"}, lambda words, row: False),
 ]
 
@@ -85,6 +89,7 @@ def _open(tickets, chance, number):
         priority=chance.choice(["low", "medium", "high", "critical"]),
         category="plumbing",
     )
+    tickets.change(ticket, tags=tuple(chance.sample(("urgent", "vip", "warranty"), k=chance.randrange(3))))
     if number % 4 == 0:
         tickets.comment(ticket, chance.choice(WORDS), chance.choice(["public", "internal"]))
     if number % 5 == 0:

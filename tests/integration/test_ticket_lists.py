@@ -32,6 +32,8 @@ SELECT t.*
            'property_id', CASE WHEN i %% 5 > 0 THEN 'p0' ELSE 'p' || i / 4000 END,
            'unit_id', CASE WHEN i %% 4 > 0 THEN 'unit' || i %% 3 END,
            'requester_id', 'u' || i %% 4, 'assignee_id', CASE WHEN i %% 7 > 0 THEN 'u' || i %% 3 END,
+           'tags', CASE WHEN i %% 150 = 0 THEN jsonb '["frequent", "rare"]'
+                        WHEN i %% 2 = 0 THEN jsonb '["frequent"]' END,
            'is_deleted', i %% 41 = 0, 'comments_count', 0, 'internal_comments_count', 0,
            'created_at', timestamptz '2026-01-01 12:00Z' + i / 2 * interval '10 ms',
            'updated_at', timestamptz '2026-01-01 12:00Z' + i * i %% 6000 * interval '10 ms')) t
@@ -95,6 +97,31 @@ def test_a_list_reads_only_the_rows_of_its_page_from_the_table(conn, filters, of
         is_page = node["Node Type"] == "Index Scan" and node["Index Name"] == "tickets_pkey"
         assert is_page or (node["Node Type"], node["Heap Fetches"]) == ("Index Only Scan", 0), node
         assert not is_page or node["Actual Loops"] <= 11 * 8, node
+
+
+@pytest.mark.parametrize(
+    ("filters", "most"),
+    [
+        ({"tag": ("rare",)}, 200),
+        ({"tag": ("rare", "unused"), "property_id": ("p0",), "status": ("closed",)}, 400),
+        ({"tag": ("frequent",), "status": ("closed",)}, 300),
+        ({"tag": ("frequent",), "property_id": ("p0",), "sort": "updated_at"}, 300),
+    ],
+    ids=str,
+)
+def test_a_list_of_a_tag_reads_the_tickets_with_a_rare_tag_or_walks_to_those_with_a_frequent_one(
+    conn, filters, most
+):
+    statement, parameters = build_list(caller(), TicketQuery(**filters))
+    plan = conn.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone()[0]
+
+    read = sum(
+        node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        for node in nodes_of(plan[0]["Plan"])
+        if node.get("Relation Name") == "tickets"
+    )
+
+    assert 0 < read <= most
 
 
 def nodes_of(plan):

@@ -16,6 +16,7 @@ from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
+TAGS = ("urgent", "vip", "warranty")
 WORDS = ("leak", "ceiling", "heater", "broken", "window", "mouse", "kitchen", "élan", "noise", "lift")
 
 
@@ -62,6 +63,9 @@ class History:
     def _text(self) -> str:
         return " ".join(self._random.choices(WORDS, k=3)) + f" {self._step}"
 
+    def _tags(self) -> tuple[str, ...]:
+        return tuple(self._random.sample(TAGS, k=self._random.choice((0, 0, 1, 2))))
+
     def _register_property(self) -> Property:
         place = Property.register(
             f"p{len(self.properties)}", self._context(), name=self._text(), address=OCEAN_DRIVE
@@ -96,6 +100,7 @@ class History:
             property_id=place.id,
             unit_id=self._random.choice((None, *place.units)),
             requester_id=self._random.choice((*(user.id for user in self.users), "key-1", "nobody")),
+            tags=self._tags(),
         )
         self.tickets.append(ticket)
         return ticket
@@ -124,7 +129,7 @@ class History:
 
     def _change_ticket(self, ticket: Ticket) -> Ticket:
         at = self._context()
-        match self._random.randrange(13):
+        match self._random.randrange(14):
             case 0:
                 ticket.change({"title": self._text()}, at)
             case 1:
@@ -155,6 +160,8 @@ class History:
             case 12:
                 if ticket.attachments:
                     ticket.remove_file(self._random.choice(ticket.attachments), at)
+            case 13:
+                ticket.change({"tags": self._tags()}, at)
             case 9:
                 ticket.delete(at)
             case 10:

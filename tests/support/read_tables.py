@@ -110,7 +110,8 @@ def _fold(kind: Any, streams: Iterable[list[DomainEvent]]) -> list[Any]:
 
 
 def _count(tickets: list[Ticket]) -> dict[str, list[int]]:
-    """For each property, assignee and category, "*" for all, the number of tickets by status and priority."""
+    """For each property, assignee and category or tag, "*" for all, the number of tickets by status and
+    priority."""
     counts: dict[str, list[int]] = {}
     for ticket in tickets:
         place, assignee, category = ticket.property_id, ticket.assignee_id or "", ticket.category
@@ -118,6 +119,7 @@ def _count(tickets: list[Ticket]) -> dict[str, list[int]]:
         for key in (
             *(f"{place}/{assignee}/*", f"{place}/*/*", f"*/{assignee}/*", "*/*/*"),
             *(f"{place}/*/{category}", f"*/*/{category}"),
+            *(f"{each}/*/:{tag}" for tag in ticket.tags for each in (place, "*")),
         ):
             if not ticket.is_deleted:
                 counts.setdefault(key, [0] * len(STATUSES) * len(PRIORITIES))[pair] += 1
@@ -145,8 +147,8 @@ def _user_row(user: User) -> dict[str, Any]:
 
 def _ticket_row(ticket: Ticket) -> dict[str, Any]:
     copied = [name for name in COMPARED["tickets"] if name in Ticket.__struct_fields__]
-    rank = PRIORITIES.index(ticket.priority) + 1
-    return {name: getattr(ticket, name) for name in copied} | {"priority_rank": rank}
+    others = {"priority_rank": PRIORITIES.index(ticket.priority) + 1, "tags": list(ticket.tags) or None}
+    return {name: getattr(ticket, name) for name in copied} | others
 
 
 def _without_id(part: msgspec.Struct) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""What callers may do with a ticket that they may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from domain.access import Caller
+from domain.errors import Forbidden
+
+OF_STAFF = ("tags",)  # the fields that guests see but may not set
+
+
+def require_may_open(caller: Caller, values: Mapping[str, object]) -> None:
+    """Raise Forbidden unless the caller may open a ticket with these fields."""
+    for field in OF_STAFF:
+        if values.get(field):
+            caller.require("staff", f"set {field} of tickets")
+
+
+def require_may_change(caller: Caller, values: Mapping[str, object]) -> None:
+    """Raise Forbidden unless the caller's role allows these changes.
+
+    Guests close and reopen; staff change everything except the property; managers and above change
+    everything. `values` maps field names to wanted values, which may be invalid.
+    """
+    if caller.role == "guest" and (values.keys() - {"status"} or values.get("status") == "in_progress"):
+        raise Forbidden("The role guest may only close and reopen a ticket.")
+    if "property_id" in values:
+        caller.require("manager", "move a ticket to another property")
+
+
+def require_may_comment(caller: Caller, visibility: object) -> None:
+    """Raise Forbidden when the caller's role does not allow comments of this visibility."""
+    if visibility == "internal":
+        caller.require("staff", "write internal comments")

@@ -115,6 +115,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "unit": Reference(references[2], references[3]) if references[2] else None,
         "requester": Reference(references[4], references[5]),
         "assigned_to": Reference(references[6], references[7]) if references[6] else None,
+        "number": 0,
         "tags": (),
     }
 

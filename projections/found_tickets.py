@@ -18,7 +18,7 @@ from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.rows import TicketRow, columns_of
-from projections.search_query import all_of, any_of, parse_search
+from projections.search_query import all_of, any_of, parse_search, ticket_number
 from projections.search_terms import quote
 from projections.ticket_filters import (
     AFTER,
@@ -99,13 +99,15 @@ def build_search(
         "weights": list("bd" if is_guest else "abd"),
         "limit": query.limit + 1,  # the last one shows whether there is a next page
         "offset": query.offset,
+        "number": ticket_number(query.q or ""),
     }
     if query.after and query.sort == "relevance":
         value, parameters["after_id"] = query.after
         parameters |= dict(zip(_CURSOR, str(value).split("|"), strict=True))
     elif query.after:
         parameters["after_value"], parameters["after_id"] = query.after
-    shape = _Shape(names, query.sort, query.order, query.after is not None, query.count, is_guest)
+    has_number = parameters["number"] is not None
+    shape = _Shape(names, query.sort, query.order, query.after is not None, query.count, is_guest, has_number)
     return _statement(shape, limits), parameters
 
 
@@ -134,6 +136,7 @@ class _Shape(NamedTuple):
     is_after: bool
     has_total: bool
     is_guest: bool
+    has_number: bool
 
 
 @lru_cache(maxsize=512)
@@ -152,7 +155,8 @@ def _statement(shape: _Shape, limits: Limits) -> LiteralString:
         offset="0",
         after=_sql["between_ends"] if shape.is_after else "",
         ends=_sql["ends_of_cursor" if shape.is_after else "ends_of_page"],
-        score=_sql["score"],
+        score=_sql["score_with_number" if shape.has_number else "score"],
+        score_of_words=_sql["score"],
         after_score=_AFTER_SCORE[shape.order] if shape.is_after else "",
         order_by_score=_ORDER_BY_SCORE[shape.order],
         is_older_needed=is_older_needed if shape.order == "desc" else "true",
@@ -175,8 +179,9 @@ def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
         "key": key,
         "order": ORDER[shape.sort, shape.order],
         "filters": _all(names),
-        "parts": _sql["parts"],
-        "matches": _sql["matches"],
+        "parts": _sql["parts_and_number" if shape.has_number else "parts"],
+        "parts_with_words": _sql["parts"],
+        "matches": _sql["matches_with_number" if shape.has_number else "matches"],
         "anchor": _FILTERS[anchor] if anchor else "false",
         "at_most": "" if shape.is_guest else f"LIMIT {limits.near + 1}",
         "is_near": "true" if shape.is_guest else near,

@@ -68,7 +68,8 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
-    """A ticket without tags has None, which takes no space and has no entry in the index of tags."""
+    """`number` is the position of the event that opened the ticket. A ticket without tags has None, which
+    takes no space and has no entry in the index of tags."""
 
     id: str
     version: int
@@ -85,6 +86,7 @@ class TicketRow(msgspec.Struct, frozen=True):
     is_deleted: bool
     comments_count: int
     internal_comments_count: int
+    number: int
     tags: list[str] | None
     created_at: datetime
     updated_at: datetime

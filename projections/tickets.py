@@ -159,19 +159,22 @@ def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
     )
 
 
-def names_of(
-    pool: Pool, *, property_id: str, unit_id: str | None, requester_id: str, assignee_id: str | None
-) -> Names:
-    """The current names of a ticket's ids. An id without a known name is used as the name."""
+def names_of(pool: Pool, ticket: Ticket) -> Names:
+    """The number of a stored ticket, and the current names of its ids. An id without a known name is used as
+    the name."""
+    property_id, unit_id = ticket.property_id, ticket.unit_id
+    requester_id, assignee_id = ticket.requester_id, ticket.assignee_id
     parameters = {
+        "ticket_id": ticket.id,
         "property_id": property_id,
         "unit_id": unit_id,
         "requester_id": requester_id,
         "assignee_id": assignee_id,
     }
     (names,) = pool.fetch(_sql["names_of"], parameters)
-    property_name, unit_name, requester_name, assignee_name = names
+    number, property_name, unit_name, requester_name, assignee_name = names
     return Names(
+        number=number,
         property=Reference(property_id, property_name or property_id),
         unit=Reference(unit_id, unit_name or unit_id) if unit_id else None,
         requester=Reference(requester_id, requester_name or requester_id),

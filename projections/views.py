@@ -56,8 +56,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Names(NamedTuple):
-    """The references of a ticket: the fields of TicketSummary with the same names."""
+    """What an answer has beyond the fields of a ticket: the fields of TicketSummary with the same names."""
 
+    number: int
     property: Reference
     unit: Reference | None
     requester: Reference
@@ -77,6 +78,7 @@ class TicketSummary(msgspec.Struct, kw_only=True):
     unit: Reference | None
     requester: Reference
     assigned_to: Reference | None
+    number: int
     tags: tuple[str, ...]
 
 

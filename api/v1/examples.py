@@ -29,6 +29,7 @@ TICKET: dict[str, Any] = {
     "unit": {"id": "unit456", "name": "Unit 101"},
     "requester": {"id": "user789", "name": "John Doe"},
     "assigned_to": _JANE,
+    "number": 1042,
     "tags": ["leak", "urgent"],
 }
 OPENED_TICKET = TICKET | {"assigned_to": None, "tags": []}

@@ -39,8 +39,9 @@ SearchedWords = Annotated[
         " visible comments together, in any order. Case and accents make no difference. The beginning of a"
         " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with a word that begins so."
         ' `"no water"` finds exactly these words, one after the other. Other punctuation separates words.'
-        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. A text"
-        " without a letter or digit is refused."
+        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. `1042` and"
+        " `#1042` alone also find the ticket with that `number`. A text without a letter or digit is"
+        " refused."
     ),
 ]
 
@@ -268,12 +269,6 @@ def respond_with_ticket(
 ) -> None:
     """Wait until the read tables show the change, and answer with the ticket as the command saved it."""
     wait_until_shown(req, resp, services, ticket.position)
-    names = names or names_of(
-        services.pool,
-        property_id=ticket.property_id,
-        unit_id=ticket.unit_id,
-        requester_id=ticket.requester_id,
-        assignee_id=ticket.assignee_id,
-    )
+    names = names or names_of(services.pool, ticket)
     resp.etag = etag(ticket.version)
     respond(resp, ticket_summary(ticket, names), status=status)

@@ -81,6 +81,7 @@ CREATE TABLE tickets (
     is_deleted boolean NOT NULL,
     comments_count integer NOT NULL,
     internal_comments_count integer NOT NULL,
+    number bigint NOT NULL,                                 -- the position of ticket.opened
     tags text[],                                            -- sorted; NULL: none
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL

@@ -65,7 +65,9 @@ SELECT {columns}
  WHERE a.id = %(id)s AND NOT t.is_deleted;
 
 -- name: names_of
-SELECT (SELECT name FROM read.properties WHERE id = %(property_id)s),
+-- The number of a ticket, and its names.
+SELECT (SELECT notification_id FROM es.stored_events WHERE originator_id = %(ticket_id)s AND originator_version = 1),
+       (SELECT name FROM read.properties WHERE id = %(property_id)s),
        (SELECT name FROM read.units WHERE property_id = %(property_id)s AND id = %(unit_id)s),
        coalesce((SELECT name FROM read.users WHERE id = %(requester_id)s),
                 (SELECT name FROM access.services WHERE id = %(requester_id)s)),

@@ -19,6 +19,7 @@ SUMMARY = [
     "unit",
     "requester",
     "assigned_to",
+    "number",
     "tags",
 ]
 PAGINATION = ["total", "count", "per_page", "current_page", "total_pages", "links"]

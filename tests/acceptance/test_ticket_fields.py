@@ -51,3 +51,18 @@ def test_guests_see_tags_and_may_not_set_them(site):
     assert guest.patch(path, json={"tags": []}).status_code == 403
     body = {"title": "T", "property_id": "abc123", "tags": ["x"]}
     assert guest.post("/v1/tickets", json=body).status_code == 403
+
+
+def test_the_number_of_a_ticket_stays_and_rises_and_finds_it(site):
+    staff = site.client("staff")
+    first, second = site.ticket("staff"), site.ticket("guest")
+    path = f"/v1/tickets/{first['id']}"
+    changed = staff.patch(path, json={"title": f"See {second['number']}"}).json()["data"]
+    numbers = {one.json()["data"]["number"] for one in (staff.get(path), staff.get(f"{path}?version=1"))}
+
+    assert numbers == {first["number"], changed["number"]}
+    assert first["number"] < second["number"]
+    assert ids(staff, f"q=%23{first['number']}") == {first["id"]}
+    assert ids(staff, f"q={second['number']}") == {first["id"], second["id"]}
+    assert ids(site.client("guest"), f"q={second['number']}") == {second["id"]}
+    assert ids(site.client("foreign"), f"q={second['number']}") == set()

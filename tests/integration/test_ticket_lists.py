@@ -31,6 +31,7 @@ SELECT t.*
            'category', CASE WHEN i < 50 THEN 'locks' WHEN i %% 3 = 0 THEN 'plumbing' ELSE 'general' END,
            'property_id', CASE WHEN i %% 5 > 0 THEN 'p0' ELSE 'p' || i / 4000 END,
            'unit_id', CASE WHEN i %% 4 > 0 THEN 'unit' || i %% 3 END,
+           'number', i,
            'requester_id', 'u' || i %% 4, 'assignee_id', CASE WHEN i %% 7 > 0 THEN 'u' || i %% 3 END,
            'tags', CASE WHEN i %% 150 = 0 THEN jsonb '["frequent", "rare"]'
                         WHEN i %% 2 = 0 THEN jsonb '["frequent"]' END,

@@ -64,8 +64,10 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
     """The rows of the read tables after these events, each with its position."""
     streams: dict[str, list[DomainEvent]] = {}
     named_at: dict[str, dict[str, int]] = {}
+    numbers: dict[str, int] = {}
     for position, event in log:
         streams.setdefault(event.originator_id, []).append(event)
+        numbers.setdefault(event.originator_id, position)
         if isinstance(event, NAMING):
             named_at[event.originator_id] = {"name_position": position}
         elif isinstance(event, UnitAdded):
@@ -80,7 +82,7 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
         "properties": {each.id: _property_row(each) | named_at[each.id] for each in properties},
         "units": {key: {"name": name} | named_at[key] for key, name in units.items()},
         "users": {user.id: _user_row(user) | named_at[user.id] for user in users},
-        "tickets": {ticket.id: _ticket_row(ticket) for ticket in tickets},
+        "tickets": {ticket.id: _ticket_row(ticket) | {"number": numbers[ticket.id]} for ticket in tickets},
         "ticket_counts": {key: {"tickets": numbers} for key, numbers in _count(tickets).items()},
         "comments": {
             comment.id: {"ticket_id": comment_ticket_id, **_without_id(comment)}

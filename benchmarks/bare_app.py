@@ -117,6 +117,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "assigned_to": Reference(references[6], references[7]) if references[6] else None,
         "number": 0,
         "tags": (),
+        "external_ids": {},
     }
 
 

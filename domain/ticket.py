@@ -32,6 +32,7 @@ class TicketOpened(DomainEvent, frozen=True, tag="ticket.opened"):
     unit_id: str | None
     requester_id: str
     tags: tuple[str, ...] = ()
+    external_ids: dict[str, str] = {}
 
 
 class TicketTitleChanged(DomainEvent, frozen=True, tag="ticket.title_changed"):
@@ -54,6 +55,12 @@ class TicketTagsChanged(DomainEvent, frozen=True, tag="ticket.tags_changed"):
     """The ticket has these tags and no others."""
 
     tags: tuple[str, ...]
+
+
+class TicketExternalIdsChanged(DomainEvent, frozen=True, tag="ticket.external_ids_changed"):
+    """The ticket has these ids in other systems, by source, and no others."""
+
+    external_ids: dict[str, str]
 
 
 class TicketStatusChanged(DomainEvent, frozen=True, tag="ticket.status_changed"):
@@ -144,6 +151,7 @@ TicketEvent = (
     | TicketCategoryChanged
     | TicketPriorityChanged
     | TicketTagsChanged
+    | TicketExternalIdsChanged
     | TicketStatusChanged
     | TicketResolved
     | TicketReopened
@@ -194,6 +202,7 @@ class Ticket(Aggregate):
         TicketCategoryChanged,
         TicketPriorityChanged,
         TicketTagsChanged,
+        TicketExternalIdsChanged,
         TicketMoved,
     )
     has_stored_snapshots: ClassVar[bool] = True
@@ -211,6 +220,7 @@ class Ticket(Aggregate):
     internal_comments_count: int = 0
     attachments: tuple[Attachment, ...] = ()
     tags: tuple[str, ...] = ()
+    external_ids: dict[str, str] = {}
 
     @classmethod
     def open(cls, ticket_id: str, context: Context, **facts: Any) -> Ticket:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from domain.access import Caller
 from domain.errors import Forbidden
 
-OF_STAFF = ("tags",)  # the fields that guests see but may not set
+OF_STAFF = ("tags", "external_ids")  # the fields that guests see but may not set
 
 
 def require_may_open(caller: Caller, values: Mapping[str, object]) -> None:

@@ -56,6 +56,7 @@ _OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
 _IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#", "tag": ":"}
 # The filters whose tickets an index finds, the most selective ones first.
 _ANCHORS = (
+    "external_id",
     *("requester", "requester_id", "requester_id_any"),
     *("unit_id", "unit_id_any", "assigned_to", "assigned_to_any"),
 )

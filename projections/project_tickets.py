@@ -121,6 +121,7 @@ def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
     for row in existing or ():
         values = dict(zip((*_KEPT, *_TEXTS), row, strict=True))
         values["tags"] = tuple(values["tags"] or ())
+        values["external_ids"] = values["external_ids"] or {}
         tickets[values["id"]] = Ticket(**values)
     return tickets
 
@@ -129,6 +130,7 @@ def _ticket_values(ticket: Ticket) -> dict[str, Any]:
     return {
         **shared_values(ticket, TicketRow),
         "tags": list(ticket.tags) or None,
+        "external_ids": ticket.external_ids or None,
         "priority_rank": PRIORITY_RANK[ticket.priority],
     }
 

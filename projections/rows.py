@@ -68,8 +68,8 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
-    """`number` is the position of the event that opened the ticket. A ticket without tags has None, which
-    takes no space and has no entry in the index of tags."""
+    """`number` is the position of the event that opened the ticket. A ticket without tags or
+    external ids has None, which takes no space and has no entry in an index."""
 
     id: str
     version: int
@@ -88,6 +88,7 @@ class TicketRow(msgspec.Struct, frozen=True):
     internal_comments_count: int
     number: int
     tags: list[str] | None
+    external_ids: dict[str, str] | None
     created_at: datetime
     updated_at: datetime
 
@@ -107,7 +108,8 @@ class TicketCountRow(msgspec.Struct, frozen=True):
 class PastTicketRow(msgspec.Struct, frozen=True):
     """A ticket at an earlier version, which was in force from `updated_at` until `ended_at`.
 
-    The fields after `tags` are those of the aggregate; project_past_tickets.py copies them by position.
+    The fields after `external_ids` are those of the aggregate; project_past_tickets.py copies them by
+    position.
     """
 
     ticket_id: str
@@ -115,6 +117,7 @@ class PastTicketRow(msgspec.Struct, frozen=True):
     duration_bits: int
     ended_at: datetime
     tags: list[str] | None
+    external_ids: dict[str, str] | None
     version: int
     status: Status
     category: str

@@ -118,7 +118,7 @@ def _choose(selection: Selection, sort: Sort) -> tuple[Kind, Literal["ordered", 
             return ("priority", "walk") if tests == {"ranks"} else (kind, "ordered")
         in_index = {"updated_after", "updated_before"} | ({"ranks"} if sort == "priority" else set())
         return kind, "ordered" if tests <= in_index else "walk"
-    if sort != "created_at" or kind in ("unit", "tag"):
+    if sort != "created_at" or kind in ("ticket", "unit", "tag"):
         return kind, "walk"
     if keys == 1:
         return kind, "ordered"

@@ -17,7 +17,16 @@ _TIMES = ("created_after", "created_before", "updated_after", "updated_before")
 
 # The columns that an index begins with, before the order.
 Kind = Literal[
-    "unit", "requester", "assignee", "tag", "unassigned", "assignments", "property", "status", "priority"
+    "ticket",
+    "unit",
+    "requester",
+    "assignee",
+    "tag",
+    "unassigned",
+    "assignments",
+    "property",
+    "status",
+    "priority",
 ]
 
 
@@ -48,6 +57,7 @@ def _entity(column: LiteralString, name: LiteralString) -> Key:
 
 
 KEYS: dict[Kind, Key] = {
+    "ticket": Key(_ONE, (FILTERS["external_id"],), frozenset(["external_id"]), hides_tests=True),
     "unit": Key("unnest(%(units)s::text[]) AS k (id)", ("t.unit_id = k.id",), frozenset(["units"])),
     "requester": _entity("requester_id", "requesters"),
     "assignee": _entity("assignee_id", "assignees"),
@@ -82,6 +92,7 @@ _PARTS: dict[str, tuple[LiteralString, tuple[LiteralString, ...]]] = {
     "ranks": ("t.priority_rank = ANY(%(ranks)s::smallint[])", ("priority_rank",)),
     "category": (FILTERS["category"], ("category",)),
     "tag": (FILTERS["tag"], ("tags",)),
+    "external_id": (FILTERS["external_id"], ("id",)),
     "unassigned": (FILTERS["unassigned"], ("assignee_id",)),
     "inactive": (FILTERS["inactive"], _OF_ASSIGNEE),
     "inactive_not_closed": (FILTERS["inactive_not_closed"], _OF_ASSIGNEE),
@@ -130,6 +141,8 @@ class Selection(NamedTuple):
     def kind(self) -> Kind:
         """The index that finds the fewest tickets, as far as the filters tell."""
         tests = self.tests
+        if "external_id" in tests:
+            return "ticket"
         if "units" in tests:
             return "unit"
         if "requesters" in tests:
@@ -163,7 +176,7 @@ class Selection(NamedTuple):
     def is_counted(self) -> bool:
         """Whether the rows of `ticket_counts` contain the total."""
         by_assignee = self.assignments or {"assignees", "unassigned"} & self.tests.keys()
-        if {"units", "requesters", *_TIMES} & self.tests.keys():
+        if {"external_id", "units", "requesters", *_TIMES} & self.tests.keys():
             return False
         groups = ("category" in self.tests) + ("tag" in self.tests) + bool(by_assignee)
         return groups <= 1 and len(self.tests.get("tag", ())) <= 1  # a ticket may have several of the tags

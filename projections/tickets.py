@@ -197,6 +197,7 @@ def _summary_values(row: NamedTicketRow) -> dict[str, Any]:
     values["requester"] = Reference(row.requester_id, row.requester_name)
     values["assigned_to"] = _reference(row.assignee_id, row.assignee_name)
     values["tags"] = tuple(row.tags or ())
+    values["external_ids"] = row.external_ids or {}
     return values
 
 

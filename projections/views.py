@@ -80,6 +80,7 @@ class TicketSummary(msgspec.Struct, kw_only=True):
     assigned_to: Reference | None
     number: int
     tags: tuple[str, ...]
+    external_ids: dict[str, str]
 
 
 class AttachmentView(msgspec.Struct, kw_only=True):

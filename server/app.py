@@ -25,6 +25,7 @@ from api.v1.audit import AuditEvents
 from api.v1.comments import CommentItem, Comments
 from api.v1.event_types import AsyncApi, EventSchema, EventTypes
 from api.v1.events import Events
+from api.v1.external_tickets import TicketByExternalId
 from api.v1.history import TicketHistory
 from api.v1.proofs import EventProofs, Export, ExportManifest
 from api.v1.properties import Properties, PropertyItem, Units
@@ -59,6 +60,7 @@ ROUTES: Routes = (
     ("/v1/tickets", Tickets),
     ("/v1/tickets/{ticket_id}", TicketItem),
     ("/v1/tickets/{ticket_id}/restore", TicketRestoration),
+    ("/v1/tickets/by-external-id/{source}/{id:path}", TicketByExternalId),
     ("/v1/tickets/{ticket_id}/history", TicketHistory),
     ("/v1/tickets/{ticket_id}/comments", Comments),
     ("/v1/tickets/{ticket_id}/comments/{comment_id}", CommentItem),

@@ -46,7 +46,7 @@ CHANGE_MESSAGES = (TicketCommentEdited, TicketCommentRemoved, TicketFileRemoved)
 # Fields of Ticket that a message shows as a reference with a name, or omits.
 _REFERENCES = frozenset(("property_id", "unit_id", "requester_id", "assignee_id", "is_deleted"))
 # Fields that tickets did not have when version 1 of the payload was defined. Only their changes are listed.
-_LATER_FIELDS = frozenset(("tags",))
+_LATER_FIELDS = frozenset(("tags", "external_ids"))
 PLAIN_FIELDS = tuple(
     field
     for field in Ticket.__struct_fields__

@@ -31,8 +31,10 @@ TICKET: dict[str, Any] = {
     "assigned_to": _JANE,
     "number": 1042,
     "tags": ["leak", "urgent"],
+    "external_ids": {"sap": "4711"},
 }
-OPENED_TICKET = TICKET | {"assigned_to": None, "tags": []}
+OPENED_TICKET = TICKET | {"assigned_to": None, "tags": [], "external_ids": {}}
+TICKET_VALUES: dict[str, Any] = NEW_TICKET | {"status": "in_progress", "tags": ["leak", "urgent"]}
 TICKET_CHANGES: dict[str, Any] = {"status": "in_progress", "assigned_to": "user101"}
 CHANGED_TICKET = TICKET | {"status": "in_progress", "updated_at": "2023-01-15T16:30:00Z"}
 ATTACHMENT: dict[str, Any] = {

@@ -25,7 +25,7 @@ from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_tic
 from commands.users import RESERVED_IDS
 from domain.access import Caller
 from domain.errors import Invalid
-from domain.text import Category, Id, SearchText, Tag
+from domain.text import Category, Id, NamedExternalId, SearchText, Tag
 from domain.ticket import Priority, Status, Ticket
 from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
@@ -53,6 +53,9 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     priority: tuple[Priority, ...] = ()
     category: tuple[Category, ...] = ()
     tag: Annotated[tuple[Tag, ...], Meta(description="Finds the tickets with any of these tags")] = ()
+    external_id: Annotated[
+        tuple[NamedExternalId, ...], Meta(description="Ids in other systems, such as sap:4711")
+    ] = ()
     assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users, `me`, `none` or `inactive`")] = ()
     requester_id: Annotated[tuple[Id, ...], Meta(description="Ids of users, or `me`")] = ()
     property_id: tuple[Id, ...] = ()
@@ -89,7 +92,8 @@ class Tickets(Resource):
             " refused. `q` searches title, description and visible comments. For a list of any length start"
             " with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as"
             " they were at that moment: filters and order apply to their state then. The names of properties,"
-            " units and users are current.",
+            " units and users are current. `external_id` finds the tickets that have the ids now, also with"
+            " `as_of`.",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             may_lag=True,
@@ -101,8 +105,9 @@ class Tickets(Resource):
         "POST": Operation(
             summary="Open a ticket",
             description="Only managers and admins may give `requester_id`; by default it is the caller."
-            " `tags` are sorted and without duplicates in answers.",
-            roles="all, for properties within reach; guests may give no tags",
+            " `tags` are sorted and without duplicates in answers. An external id that another ticket has is"
+            " refused with 409.",
+            roles="all, for properties within reach; guests may give no tags and no external ids",
             scope="tickets:write",
             may_lag=True,
             body=NewTicket,
@@ -111,7 +116,7 @@ class Tickets(Resource):
             answer_example=examples.OPENED_TICKET,
             has_etag=True,
             status=201,
-            errors=("forbidden",),
+            errors=("forbidden", "conflict"),
         ),
     }
 
@@ -181,7 +186,8 @@ class TicketItem(Resource):
         "PATCH": Operation(
             summary="Change a ticket",
             description="Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. `tags`"
-            " replaces all tags. Every status may follow every other. A request that changes nothing is"
+            " replaces all tags; `external_ids` changes the given sources only, and `null` removes the id of"
+            " one. Every status may follow every other. A request that changes nothing is"
             " answered with 200 and creates no new version.",
             roles="staff and above; to move a ticket to another property, manager and above; guests may only"
             " close and reopen",

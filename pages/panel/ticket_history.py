@@ -166,6 +166,8 @@ def _member(value: Any) -> str | None:
 def _value(value: Any, names: dict[str, str]) -> str | None:
     if value is None or isinstance(value, bool):
         return None if value is None else "yes" if value else "no"
+    if isinstance(value, dict):
+        value = [f"{source}: {external_id}" for source, external_id in value.items()]
     if isinstance(value, list | tuple):
         return ", ".join(value) or None
     text = str(value)

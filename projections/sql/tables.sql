@@ -83,6 +83,7 @@ CREATE TABLE tickets (
     internal_comments_count integer NOT NULL,
     number bigint NOT NULL,                                 -- the position of ticket.opened
     tags text[],                                            -- sorted; NULL: none
+    external_ids jsonb,                                     -- by source; NULL: none
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 ) WITH (
@@ -130,7 +131,8 @@ CREATE TABLE past_tickets (
     property_id text NOT NULL,
     unit_id text,
     assignee_id text,
-    tags text[]
+    tags text[],
+    external_ids jsonb
 );
 
 -- The title and description that a ticket had before, until `ended_at`.

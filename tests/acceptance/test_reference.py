@@ -21,6 +21,7 @@ SUMMARY = [
     "assigned_to",
     "number",
     "tags",
+    "external_ids",
 ]
 PAGINATION = ["total", "count", "per_page", "current_page", "total_pages", "links"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -97,7 +97,7 @@ def test_a_list_as_of_any_moment_is_the_fold_of_the_events_up_to_it(pool, store,
             assert [row.id for row in rows] == [ticket.id for ticket in wanted], query
             for row, ticket in zip(rows, wanted, strict=True):
                 state = {name: getattr(row, name) for name in STATE}
-                assert tuple(row.tags or ()) == ticket.tags
+                assert (tuple(row.tags or ()), row.external_ids or {}) == (ticket.tags, ticket.external_ids)
                 assert state == {name: getattr(ticket, name) for name in STATE}
             found += len(rows)
     assert found > LISTS

@@ -39,6 +39,10 @@ SELECT t.*
            'created_at', timestamptz '2026-01-01 12:00Z' + i / 2 * interval '10 ms',
            'updated_at', timestamptz '2026-01-01 12:00Z' + i * i %% 6000 * interval '10 ms')) t
 """
+CLAIM = """
+INSERT INTO access.external_ids
+VALUES ('ticket', 'sap', '100', 't100'), ('ticket', 'sap', '2,000', 't2000'), ('user', 'crm', '100', 't7')
+"""
 # Lists whose pages and totals must come from indexes alone, apart from the rows of the page.
 FROM_INDEXES = [
     {},
@@ -62,6 +66,7 @@ FROM_INDEXES = [
 def conn(postgres, template):
     with cloned_database(postgres, template) as dsn, connect(dsn, application="tests") as conn:
         conn.execute(FILL, {"n": TICKETS})
+        conn.execute(CLAIM)
         conn.execute(f"SET search_path TO {LIVE}")
         conn.execute(fill_counts())
         conn.execute("VACUUM tickets")  # without ANALYZE: no list may need statistics
@@ -106,11 +111,12 @@ def test_a_list_reads_only_the_rows_of_its_page_from_the_table(conn, filters, of
         ({"tag": ("rare",)}, 200),
         ({"tag": ("rare", "unused"), "property_id": ("p0",), "status": ("closed",)}, 400),
         ({"tag": ("frequent",), "status": ("closed",)}, 300),
+        ({"external_id": ("sap:100", "sap:2,000"), "status": ("open", "closed")}, 10),
         ({"tag": ("frequent",), "property_id": ("p0",), "sort": "updated_at"}, 300),
     ],
     ids=str,
 )
-def test_a_list_of_a_tag_reads_the_tickets_with_a_rare_tag_or_walks_to_those_with_a_frequent_one(
+def test_a_list_by_tag_or_external_id_reads_the_few_tickets_that_match_or_walks_to_those_of_a_frequent_tag(
     conn, filters, most
 ):
     statement, parameters = build_list(caller(), TicketQuery(**filters))

@@ -101,6 +101,7 @@ class History:
             unit_id=self._random.choice((None, *place.units)),
             requester_id=self._random.choice((*(user.id for user in self.users), "key-1", "nobody")),
             tags=self._tags(),
+            external_ids=self._random.choice(({}, {"sap": f"{self._step}"})),
         )
         self.tickets.append(ticket)
         return ticket
@@ -161,7 +162,8 @@ class History:
                 if ticket.attachments:
                     ticket.remove_file(self._random.choice(ticket.attachments), at)
             case 13:
-                ticket.change({"tags": self._tags()}, at)
+                external_ids = self._random.choice(({}, {"sap": f"{self._step}", "crm": "ä,1"}))
+                ticket.change({"tags": self._tags(), "external_ids": external_ids}, at)
             case 9:
                 ticket.delete(at)
             case 10:

@@ -149,8 +149,9 @@ def _user_row(user: User) -> dict[str, Any]:
 
 def _ticket_row(ticket: Ticket) -> dict[str, Any]:
     copied = [name for name in COMPARED["tickets"] if name in Ticket.__struct_fields__]
-    others = {"priority_rank": PRIORITIES.index(ticket.priority) + 1, "tags": list(ticket.tags) or None}
-    return {name: getattr(ticket, name) for name in copied} | others
+    others = {"tags": list(ticket.tags) or None, "external_ids": ticket.external_ids or None}
+    rank = PRIORITIES.index(ticket.priority) + 1
+    return {name: getattr(ticket, name) for name in copied} | others | {"priority_rank": rank}
 
 
 def _without_id(part: msgspec.Struct) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def random_query(chance: random.Random) -> TicketQuery:
         "priority": PRIORITIES,
         "category": CATEGORIES,
         "tag": TAGS,
+        "external_id": ("sap:100", "sap:2,000", "sap:3000", "crm:100"),
         "assigned_to": ("u0", "u1", "u2", "nobody", "none", "inactive"),
         "property_id": ("p0", "p1", "p2", "nowhere"),
         "requester_id": ("u0", "u1", "u2"),

@@ -20,6 +20,7 @@ ATTRIBUTES = {  # of Ticket, by the name that the change has
     "assigned_to": "assignee_id",
     "deleted": "is_deleted",
     "tags": "tags",
+    "external_ids": "external_ids",
 }
 
 

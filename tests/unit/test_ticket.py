@@ -103,6 +103,7 @@ OTHER = {
     "property_id": "p2",
     "unit_id": "unit9",
     "tags": ("urgent",),
+    "external_ids": {"sap": "4711"},
 }
 
 
@@ -129,6 +130,7 @@ def test_the_changes_of_one_command_are_recorded_in_the_same_order_every_time():
         "category_changed",
         "priority_changed",
         "tags_changed",
+        "external_ids_changed",
         "moved",
         "assigned",
         "resolved",

@@ -93,8 +93,8 @@ def demand_of(rows: list[dict[str, Any]], clients: int = COSTED) -> float:
 
 
 def delay_of(rows: list[dict[str, Any]]) -> float:
-    """Seconds that a single client waits beyond the demand. With one client a request uses more processor time
-    than that, because batches are small and processors wake up, but the model has one demand."""
+    """Seconds that a single client waits beyond the demand. Then a request uses more processor time than
+    that, because batches are small and processors wake up, but the model has one demand."""
     return max(0.0, 1 / next(row["rate"] for row in rows if row["clients"] == 1) - demand_of(rows))
 
 

@@ -82,7 +82,6 @@ class TicketItem:
             comments_count=len(shown),
             comments=shown,
             attachments=_attachments(attachments) if attachments else [],
-            comments_count=0,
         )
         _respond(resp, detail)
 

@@ -18,6 +18,7 @@ from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
 from infrastructure.storage.recorder import RowExists
+from infrastructure.storage.staged_store import StagedStore
 
 Kind = Literal["ticket"]
 
@@ -49,6 +50,10 @@ class ExternalIds:
         self._claimed = {
             source: after[source] for source in sorted(after) if before.get(source) != after[source]
         }
+        if isinstance(self._store, StagedStore) and (holders := self._holders()):
+            raise taken(
+                self._store, self._caller, self._kind, holders
+            )  # `commit` could not tell whose id it is
         return [
             (_sql[name], {"kind": self._kind, "source": source, "external_id": external_id, "id": object_id})
             for name, ids in (("leave", left), ("claim", self._claimed))
@@ -66,15 +71,29 @@ class ExternalIds:
 
     def _taken(self) -> Conflict:
         """The error that names the ids that other objects have."""
+        if holders := self._holders():
+            return taken(self._store, self._caller, self._kind, holders)
+        return Conflict(RELEASED)
+
+    def _holders(self) -> dict[str, str]:
+        """The objects that have the claimed ids, by source, also by commands that are staged."""
         parameters = {
             "kind": self._kind,
             "sources": list(self._claimed),
             "external_ids": list(self._claimed.values()),
         }
-        holders: dict[str, str] = dict(self._store.select(_sql["holders"], parameters))
-        if not holders:
-            return Conflict(RELEASED)
-        return taken(self._store, self._caller, self._kind, holders)
+        holders: dict[str, str] = (
+            dict(self._store.select(_sql["holders"], parameters)) if self._claimed else {}
+        )
+        for statement, given in self._store.staged if isinstance(self._store, StagedStore) else ():
+            if statement not in (_sql["leave"], _sql["claim"]) or not isinstance(given, Mapping):
+                continue
+            source = given["source"]
+            if given["kind"] == self._kind and self._claimed.get(source) == given["external_id"]:
+                holders.pop(source, None)
+                if statement == _sql["claim"]:
+                    holders[source] = given["id"]
+        return holders
 
 
 def taken(store: EventStore, caller: Caller, kind: Kind, holders: Mapping[str, str]) -> ExternalIdTaken:

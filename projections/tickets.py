@@ -182,6 +182,11 @@ def names_of(pool: Pool, ticket: Ticket) -> Names:
     )
 
 
+def numbers_of(pool: Pool, ticket_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of stored tickets, by id."""
+    return dict(pool.fetch(_sql["numbers_of"], {"ids": list(ticket_ids)})) if ticket_ids else {}
+
+
 def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     """The names of people and service keys, by id."""
     if not author_ids:

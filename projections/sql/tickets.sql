@@ -64,6 +64,9 @@ SELECT {columns}
   FROM read.attachments a JOIN read.tickets t ON t.id = a.ticket_id
  WHERE a.id = %(id)s AND NOT t.is_deleted;
 
+-- name: numbers_of
+SELECT originator_id, notification_id FROM es.stored_events WHERE originator_id = ANY(%(ids)s) AND originator_version = 1;
+
 -- name: names_of
 -- The number of a ticket, and its names.
 SELECT (SELECT notification_id FROM es.stored_events WHERE originator_id = %(ticket_id)s AND originator_version = 1),

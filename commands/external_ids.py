@@ -15,12 +15,13 @@ from typing import Literal, Self
 from domain.access import Caller
 from domain.errors import Conflict
 from domain.ticket import Ticket
+from domain.user import User
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
 from infrastructure.storage.recorder import RowExists
 from infrastructure.storage.staged_store import StagedStore
 
-Kind = Literal["ticket"]
+Kind = Literal["ticket", "user", "property", "unit"]
 
 TABLE = "external_ids"
 RELEASED = "Another object had the same external id until a moment ago. Try again."
@@ -116,7 +117,17 @@ def find_by_external_id(store: EventStore, kind: Kind, source: str, external_id:
     return next((object_id for _, object_id in store.select(_sql["holders"], parameters)), None)
 
 
+def unit_key(property_id: str, unit_id: str) -> str:
+    """The id under which a unit claims external ids: unit ids are unique only within their property."""
+    return f"{property_id}/{unit_id}"
+
+
 def _may_see(store: EventStore, caller: Caller, kind: Kind, object_id: str) -> bool:
+    if kind in ("property", "unit"):
+        return caller.reaches(object_id.partition("/")[0])
+    if kind == "user":
+        user = store.find(User, object_id)
+        return user is not None and caller.may_see_user(user.id, user.property_ids)
     ticket = store.find(Ticket, object_id)
     if ticket is None or (ticket.is_deleted and caller.role != "admin"):
         return False

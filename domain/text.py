@@ -79,6 +79,9 @@ NamedExternalId = Annotated[
         extra={"separator": r",(?=\s*[a-z0-9]+(?:[_-][a-z0-9]+)*:)"},
     ),
 ]
+ExternalIdFilter = Annotated[
+    tuple[NamedExternalId, ...], Meta(description="Ids in other systems, such as sap:4711")
+]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Email = Annotated[
     str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from psycopg import sql
@@ -11,6 +12,7 @@ from psycopg import sql
 from domain.access import Caller
 from domain.property import Address
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.filters import external_id_filter
 from projections.project_counts import PAIRS
 from projections.rows import PropertyRow, UnitRow, columns_of, compose, shared_values, split_total
 from projections.views import Page, PropertyDetail, PropertySummary, Reference, UnitView
@@ -21,9 +23,13 @@ _sql = named_queries(Path(__file__).parent / "sql" / "properties.sql")
 _ACTIVE = sql.SQL(", ").join([sql.Literal(pair) for (status, _), pair in PAIRS.items() if status != "closed"])
 _COUNT_ACTIVE = sql.SQL(_sql["count_active_tickets"]).format(pairs=_ACTIVE)
 _COUNTED_COLUMNS = {"columns": columns_of(PropertyRow, "p"), "active": _COUNT_ACTIVE}
-_LIST_PROPERTIES = compose(_sql["list_properties"], **_COUNTED_COLUMNS)
+_HAS_EXTERNAL_ID = sql.SQL(external_id_filter("p.id", "property"))
+_UNIT_HAS_EXTERNAL_ID = sql.SQL(external_id_filter("u.property_id || '/' || u.id", "unit"))
+_LIST_PROPERTIES = compose(_sql["list_properties"], has_external_id=_HAS_EXTERNAL_ID, **_COUNTED_COLUMNS)
 _GET_PROPERTY = compose(_sql["get_property"], **_COUNTED_COLUMNS)
-_LIST_UNITS = compose(_sql["list_units"], columns=columns_of(UnitRow, "u"))
+_LIST_UNITS = compose(
+    _sql["list_units"], columns=columns_of(UnitRow, "u"), has_external_id=_UNIT_HAS_EXTERNAL_ID
+)
 _units = msgspec.json.Decoder(list[UnitView])
 
 
@@ -44,16 +50,16 @@ class _PropertyWithUnits(_CountedProperty, frozen=True):
     units: str | None  # as JSON
 
 
-def list_properties(pool: Pool, caller: Caller, limit: int, offset: int) -> Page[PropertySummary]:
-    """The properties in the caller's reach, newest first."""
+def list_properties(
+    pool: Pool, caller: Caller, limit: int, offset: int, external_id: Sequence[str] = ()
+) -> Page[PropertySummary]:
+    """The properties in the caller's reach, newest first; with `external_id` those that have one of these
+    ids, such as "sap:4711"."""
     reach = None if caller.property_ids is None else list(caller.property_ids)
-    parameters = {"limit": limit, "offset": offset, "reach": reach}
+    parameters = {"limit": limit, "offset": offset, "reach": reach, "external_id": list(external_id) or None}
     with pool.connection() as conn:
         rows, total = split_total(_CountedProperty, conn.execute(_LIST_PROPERTIES, parameters).fetchall())
-    properties = [
-        PropertySummary(**shared_values(row, PropertySummary), address=_address(row)) for row in rows
-    ]
-    return Page(items=properties, total=total)
+    return Page(items=[PropertySummary(**_summary_values(row)) for row in rows], total=total)
 
 
 def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
@@ -64,8 +70,7 @@ def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
         return None
     row = _PropertyWithUnits(*found)
     detail = PropertyDetail(
-        **shared_values(row, PropertySummary),
-        address=_address(row),
+        **_summary_values(row),
         units=_units.decode(row.units) if row.units else [],
     )
     return FoundProperty(version=row.version, detail=detail)
@@ -80,12 +85,27 @@ def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
     return [Reference(key, names.get(key, key)) for key in sorted(property_ids)]
 
 
-def list_units(pool: Pool, property_id: str, limit: int, offset: int) -> Page[UnitView]:
-    """The units of a property by name. Does not check whether the user may see the property."""
-    parameters = {"property_id": property_id, "limit": limit, "offset": offset}
+def list_units(
+    pool: Pool, property_id: str, limit: int, offset: int, external_id: Sequence[str] = ()
+) -> Page[UnitView]:
+    """The units of a property by name; with `external_id` those that have one of these ids. Does not check
+    whether the user may see the property."""
+    parameters = {
+        "property_id": property_id,
+        "external_id": list(external_id) or None,
+        "limit": limit,
+        "offset": offset,
+    }
     with pool.connection() as conn:
         rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS, parameters).fetchall())
-    return Page(items=[UnitView(id=row.id, name=row.name) for row in rows], total=total)
+    units = [UnitView(id=row.id, name=row.name, external_ids=row.external_ids or {}) for row in rows]
+    return Page(items=units, total=total)
+
+
+def _summary_values(row: _CountedProperty) -> dict[str, Any]:
+    """The fields of PropertySummary."""
+    others = {"address": _address(row), "external_ids": row.external_ids or {}}
+    return shared_values(row, PropertySummary) | others
 
 
 def _address(row: PropertyRow) -> Address:

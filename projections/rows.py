@@ -32,6 +32,7 @@ class PropertyRow(msgspec.Struct, frozen=True):
     zip: str
     country: str
     units_count: int
+    external_ids: dict[str, str] | None
     name_position: int
     created_at: datetime
     updated_at: datetime
@@ -41,6 +42,7 @@ class UnitRow(msgspec.Struct, frozen=True):
     property_id: str
     id: str
     name: str
+    external_ids: dict[str, str] | None
     name_position: int
     created_at: datetime
 
@@ -58,6 +60,7 @@ class UserRow(msgspec.Struct, frozen=True):
     property_ids: list[str]
     preferences: dict[str, Any]
     is_active: bool
+    external_ids: dict[str, str] | None
     search: str
     name_position: int
     created_at: datetime

@@ -11,6 +11,7 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.filters import external_id_filter
 from projections.people_search import search_patterns
 from projections.rows import UserRow, columns_of, compose, split_total
 from projections.views import Page, Reference, UserDetail, UserSummary, shown_values
@@ -24,6 +25,7 @@ _FILTERS: dict[str, LiteralString] = {
     "role": "u.role = ANY(%(role)s)",
     "property_id": "u.property_ids && %(property_id)s",
     "active": "u.is_active = %(active)s",
+    "external_id": external_id_filter("u.id", "user"),
     "q": "u.search LIKE ALL (%(q)s)",
 }
 
@@ -35,6 +37,7 @@ class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
     role: tuple[str, ...] = ()
     property_id: tuple[str, ...] = ()
     active: bool | None = None
+    external_id: tuple[str, ...] = ()
     q: str | None = None
     limit: int = 10
     offset: int = 0
@@ -62,6 +65,7 @@ def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary
         UserSummary(
             **shown_values(row, UserSummary)
             | {"properties": _visible(caller, row.properties), "active": row.is_active}
+            | {"external_ids": row.external_ids or {}}
         )
         for row in rows
     ]
@@ -76,6 +80,7 @@ def get_user(pool: Pool, user_id: str) -> FoundUser | None:
     row = _UserWithProperties(*found)
     properties = _references.decode(row.properties) if row.properties else []
     others = {"properties": properties, "preferences": row.read_preferences(), "active": row.is_active}
+    others["external_ids"] = row.external_ids or {}
     detail = UserDetail(**shown_values(row, UserDetail) | others)
     return FoundUser(version=row.version, property_ids=tuple(row.property_ids), detail=detail)
 
@@ -93,6 +98,8 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         given["property_id"] = [each for each in query.property_id if caller.reaches(each)]
     if query.active is not None:
         given["active"] = query.active
+    if query.external_id:
+        given["external_id"] = list(query.external_id)
     if query.q is not None:
         given["q"] = search_patterns(query.q)
     parameters = {**given, "self": caller.principal_id, "limit": query.limit, "offset": query.offset}

@@ -124,6 +124,7 @@ class UserSummary(msgspec.Struct, kw_only=True):
     created_at: datetime
     properties: list[Reference]
     active: bool
+    external_ids: dict[str, str]
 
 
 class UserDetail(msgspec.Struct, kw_only=True):
@@ -139,11 +140,13 @@ class UserDetail(msgspec.Struct, kw_only=True):
     properties: list[Reference]
     preferences: Preferences | None
     active: bool
+    external_ids: dict[str, str]
 
 
 class UnitView(msgspec.Struct, kw_only=True):
     id: str
     name: str
+    external_ids: dict[str, str]
 
 
 class PropertySummary(msgspec.Struct, kw_only=True):
@@ -152,6 +155,7 @@ class PropertySummary(msgspec.Struct, kw_only=True):
     address: Address
     units_count: int
     active_tickets_count: int
+    external_ids: dict[str, str]
 
 
 class PropertyDetail(PropertySummary, kw_only=True):

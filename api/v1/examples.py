@@ -104,6 +104,7 @@ USER: dict[str, Any] = {
     "created_at": "2022-12-01T10:00:00Z",
     "properties": [_PROPERTY],
     "active": True,
+    "external_ids": {"hr": "7-101"},
 }
 USER_DETAIL: dict[str, Any] = {
     "id": "user101",
@@ -116,6 +117,7 @@ USER_DETAIL: dict[str, Any] = {
     "properties": [_PROPERTY],
     "preferences": {"notifications": {"email": True, "sms": False}},
     "active": True,
+    "external_ids": {"hr": "7-101"},
 }
 ONE_TIME_LINK: dict[str, Any] = {
     "url": "https://api.example.com/admin/one-time-link?link=mtl_...",
@@ -130,6 +132,7 @@ ERASED_USER: dict[str, Any] = {
     "properties": [],
     "preferences": {"notifications": {"email": True, "sms": False}},
     "active": False,
+    "external_ids": {},
 }
 NEW_USER: dict[str, Any] = {
     "name": "Jane Smith",
@@ -154,8 +157,9 @@ PROPERTY: dict[str, Any] = {
     "address": ADDRESS,
     "units_count": 50,
     "active_tickets_count": 12,
+    "external_ids": {"sap": "PR-17"},
 }
-UNIT: dict[str, Any] = {"id": "unit456", "name": "Unit 101"}
+UNIT: dict[str, Any] = {"id": "unit456", "name": "Unit 101", "external_ids": {}}
 PROPERTY_DETAIL = PROPERTY | {"units": [UNIT]}
 
 EVENT_TYPE: dict[str, Any] = {

@@ -14,7 +14,7 @@ from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
-from api.v1.shapes import property_detail
+from api.v1.shapes import property_detail, unit_view
 from commands.properties import (
     NewProperty,
     NewUnit,
@@ -25,8 +25,13 @@ from commands.properties import (
 )
 from domain.errors import NotFound
 from domain.property import Property
+from domain.text import ExternalIdFilter
 from projections.properties import get_property, list_properties, list_units
 from projections.views import PropertyDetail, PropertySummary, UnitView
+
+
+class PropertyListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    external_id: ExternalIdFilter = ()
 
 
 class Properties(Resource):
@@ -39,7 +44,7 @@ class Properties(Resource):
             roles="all, for properties within their reach",
             scope="properties:read",
             may_lag=True,
-            query=PageQuery,
+            query=PropertyListQuery,
             answer=PropertySummary,
             answer_example=[examples.PROPERTY],
             is_list=True,
@@ -55,13 +60,15 @@ class Properties(Resource):
             answer_example=examples.PROPERTY_DETAIL,
             has_etag=True,
             status=201,
-            errors=("forbidden",),
+            errors=("forbidden", "conflict"),
         ),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        query = read_query(req, PageQuery)
-        page = list_properties(self.services.pool, req.context.caller, query.limit, query.offset)
+        query = read_query(req, PropertyListQuery)
+        page = list_properties(
+            self.services.pool, req.context.caller, query.limit, query.offset, query.external_id
+        )
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -89,7 +96,9 @@ class PropertyItem(Resource):
         ),
         "PATCH": Operation(
             summary="Rename a property or correct its address",
-            description="Absent fields stay as they are. The address is replaced as a whole.",
+            description="Absent fields stay as they are. The address is replaced as a whole. `external_ids`"
+            " changes the given sources only; `null` removes the id of one. An id that another property has"
+            " is refused with 409.",
             roles="manager and above",
             scope="properties:write",
             may_lag=True,
@@ -127,7 +136,7 @@ class Units(Resource):
             roles="all, for properties within their reach",
             scope="properties:read",
             may_lag=True,
-            query=PageQuery,
+            query=PropertyListQuery,
             answer=UnitView,
             answer_example=[examples.UNIT],
             is_list=True,
@@ -152,8 +161,8 @@ class Units(Resource):
             or get_property(self.services.pool, property_id) is None
         ):
             raise NotFound("property")
-        query = read_query(req, PageQuery)
-        page = list_units(self.services.pool, property_id, query.limit, query.offset)
+        query = read_query(req, PropertyListQuery)
+        page = list_units(self.services.pool, property_id, query.limit, query.offset, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
@@ -162,8 +171,7 @@ class Units(Resource):
         managed = add_unit(self.services.store, property_id, values, context)
         wait_until_shown(req, resp, self.services, managed.position)
         resp.location = f"{self.services.settings.base_url}/v1/properties/{property_id}/units"
-        unit_id = context.command_id
-        respond(resp, UnitView(id=unit_id, name=managed.units[unit_id]), status=201)
+        respond(resp, unit_view(managed, context.command_id), status=201)
 
 
 def respond_with_property(

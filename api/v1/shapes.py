@@ -113,5 +113,11 @@ def property_detail(place: Property, *, active_tickets_count: int) -> PropertyDe
         address=place.address or unknown_address,
         units_count=len(units),
         active_tickets_count=active_tickets_count,
-        units=[UnitView(id=unit_id, name=name) for unit_id, name in units[:UNITS_SHOWN]],
+        external_ids=place.external_ids,
+        units=[unit_view(place, unit_id) for unit_id, _ in units[:UNITS_SHOWN]],
     )
+
+
+def unit_view(place: Property, unit_id: str) -> UnitView:
+    external_ids = place.unit_external_ids.get(unit_id, {})
+    return UnitView(id=unit_id, name=place.units[unit_id], external_ids=external_ids)

@@ -25,7 +25,7 @@ from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_tic
 from commands.users import RESERVED_IDS
 from domain.access import Caller
 from domain.errors import Invalid
-from domain.text import Category, Id, NamedExternalId, SearchText, Tag
+from domain.text import Category, ExternalIdFilter, Id, SearchText, Tag
 from domain.ticket import Priority, Status, Ticket
 from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
@@ -53,9 +53,7 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     priority: tuple[Priority, ...] = ()
     category: tuple[Category, ...] = ()
     tag: Annotated[tuple[Tag, ...], Meta(description="Finds the tickets with any of these tags")] = ()
-    external_id: Annotated[
-        tuple[NamedExternalId, ...], Meta(description="Ids in other systems, such as sap:4711")
-    ] = ()
+    external_id: ExternalIdFilter = ()
     assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users, `me`, `none` or `inactive`")] = ()
     requester_id: Annotated[tuple[Id, ...], Meta(description="Ids of users, or `me`")] = ()
     property_id: tuple[Id, ...] = ()

@@ -3,17 +3,21 @@
 WITH page AS (
     SELECT {columns}, {active} AS active_tickets_count
       FROM read.properties p
-     WHERE %(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s)
+     WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
+       AND (%(external_id)s::text[] IS NULL OR {has_external_id})
      ORDER BY p.created_at DESC, p.id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.properties WHERE %(reach)s::text[] IS NULL OR id = ANY(%(reach)s)), p.*
+SELECT (SELECT count(*) FROM read.properties p
+         WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
+           AND (%(external_id)s::text[] IS NULL OR {has_external_id})), p.*
   FROM (VALUES (1)) one LEFT JOIN page p ON true ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: get_property
 SELECT {columns}, {active},
-       (SELECT json_agg(json_build_object('id', u.id, 'name', u.name) ORDER BY u.name, u.id)::text
-          FROM (SELECT id, name FROM read.units WHERE property_id = p.id
+       (SELECT json_agg(json_build_object('id', u.id, 'name', u.name, 'external_ids', coalesce(u.external_ids, '{{}}'))
+                        ORDER BY u.name, u.id)::text
+          FROM (SELECT id, name, external_ids FROM read.units WHERE property_id = p.id
                  ORDER BY name, id LIMIT %(units)s) u)
   FROM read.properties p
  WHERE p.id = %(id)s;
@@ -28,9 +32,11 @@ SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s);
 
 -- name: list_units
 WITH page AS (
-    SELECT {columns} FROM read.units u WHERE u.property_id = %(property_id)s
+    SELECT {columns} FROM read.units u
+     WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id})
      ORDER BY u.name, u.id
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.units WHERE property_id = %(property_id)s), u.*
+SELECT (SELECT count(*) FROM read.units u
+         WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id})), u.*
   FROM (VALUES (1)) one LEFT JOIN page u ON true ORDER BY u.name, u.id;

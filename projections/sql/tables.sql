@@ -31,6 +31,7 @@ CREATE TABLE properties (
     zip text NOT NULL,
     country text NOT NULL,
     units_count integer NOT NULL,
+    external_ids jsonb,                                     -- here and below: by source; NULL: none
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -40,6 +41,7 @@ CREATE TABLE units (
     property_id text NOT NULL,
     id text NOT NULL,
     name text NOT NULL,
+    external_ids jsonb,
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (property_id, id)
@@ -55,6 +57,7 @@ CREATE TABLE users (
     property_ids text[] NOT NULL,
     preferences jsonb NOT NULL,
     is_active boolean NOT NULL,
+    external_ids jsonb,
     search text NOT NULL,                                   -- projections/people_search.py
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
@@ -83,7 +86,7 @@ CREATE TABLE tickets (
     internal_comments_count integer NOT NULL,
     number bigint NOT NULL,                                 -- the position of ticket.opened
     tags text[],                                            -- sorted; NULL: none
-    external_ids jsonb,                                     -- by source; NULL: none
+    external_ids jsonb,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 ) WITH (

@@ -128,7 +128,7 @@ def test_list_users(site):
     answer = site.client("manager").get("/v1/users?role=staff&property_id=abc123")
 
     (user,) = answer.json()["data"]
-    assert list(user) == ["id", "name", "email", "role", "created_at", "properties", "active"]
+    assert list(user) == ["id", "name", "email", "role", "created_at", "properties", "active", "external_ids"]
     assert user["properties"] == [{"id": "abc123", "name": "Seaside Apartments"}]
     assert list(answer.json()["meta"]["pagination"]) == PAGINATION
 
@@ -147,6 +147,7 @@ def test_get_a_user(site):
         "properties",
         "preferences",
         "active",
+        "external_ids",
     ]
     assert user["phone"] == "555-123-4567"
     assert user["preferences"] == {"notifications": {"email": True, "sms": False}}
@@ -158,7 +159,8 @@ def test_list_properties(site):
 
     (listed,) = site.client("manager").get("/v1/properties").json()["data"]
 
-    assert list(listed) == ["id", "name", "address", "units_count", "active_tickets_count"]
+    fields = ["id", "name", "address", "units_count", "active_tickets_count", "external_ids"]
+    assert list(listed) == fields
     assert list(listed["address"]) == ["street", "city", "state", "zip", "country"]
     assert (listed["units_count"], listed["active_tickets_count"]) == (1, before + 1)
     site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "closed"})

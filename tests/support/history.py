@@ -107,11 +107,12 @@ class History:
         return ticket
 
     def _change_property(self, place: Property) -> Property:
+        external_ids = self._random.choice(({}, {"sap": f"{self._step}"}))
         match self._random.randrange(3):
             case 0:
-                place.change({"name": self._text()}, self._context())
+                place.change({"name": self._text(), "external_ids": external_ids}, self._context())
             case 1:
-                place.add_unit(f"unit{len(place.units)}", self._text(), self._context())
+                place.add_unit(f"unit{len(place.units)}", self._text(), self._context(), external_ids)
             case 2:
                 address = msgspec.structs.replace(OCEAN_DRIVE, street=self._text())
                 place.change({"address": address}, self._context())
@@ -122,7 +123,8 @@ class History:
             case 0 | 1:
                 user.change({"name": self._text()}, self._context())
             case 2:
-                user.change({"phone": f"+1 {self._step}"}, self._context())
+                changes = {"phone": f"+1 {self._step}", "external_ids": {"hr": f"{self._step}"}}
+                user.change(changes, self._context())
             case 3:
                 chosen = self._random.sample(self.properties, k=2)
                 user.change({"property_ids": tuple(place.id for place in chosen)}, self._context())

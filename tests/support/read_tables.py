@@ -74,13 +74,16 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
             named_at.setdefault(f"{event.originator_id}/{event.unit_id}", {"name_position": position})
     properties, users, tickets = (_fold(kind, streams.values()) for kind in KINDS)
     units = {
-        f"{building.id}/{unit_id}": name
+        f"{building.id}/{unit_id}": {
+            "name": name,
+            "external_ids": building.unit_external_ids.get(unit_id),
+        }
         for building in properties
         for unit_id, name in building.units.items()
     }
     return {
         "properties": {each.id: _property_row(each) | named_at[each.id] for each in properties},
-        "units": {key: {"name": name} | named_at[key] for key, name in units.items()},
+        "units": {key: unit | named_at[key] for key, unit in units.items()},
         "users": {user.id: _user_row(user) | named_at[user.id] for user in users},
         "tickets": {ticket.id: _ticket_row(ticket) | {"number": numbers[ticket.id]} for ticket in tickets},
         "ticket_counts": {key: {"tickets": numbers} for key, numbers in _count(tickets).items()},
@@ -134,6 +137,7 @@ def _property_row(building: Property) -> dict[str, Any]:
         "name": building.name,
         **msgspec.structs.asdict(building.address),
         "units_count": len(building.units),
+        "external_ids": building.external_ids or None,
         "created_at": building.created_at,
         "updated_at": building.updated_at,
     }
@@ -143,6 +147,7 @@ def _user_row(user: User) -> dict[str, Any]:
     row = {name: getattr(user, name) for name in ("version", "name", "email", "phone", "role", "is_active")}
     row["search"] = search_text(user.name, user.email)
     row["property_ids"] = list(user.property_ids)
+    row["external_ids"] = user.external_ids or None
     row["preferences"] = msgspec.to_builtins(user.preferences)
     return row | {"created_at": user.created_at, "updated_at": user.updated_at}
 

@@ -80,6 +80,7 @@ class TicketItem:
         detail = TicketDetail(
             **_fields(row),
             comments_count=len(shown),
+            allowed_statuses=[],
             comments=shown,
             attachments=_attachments(attachments) if attachments else [],
         )

@@ -72,7 +72,7 @@ def _change(
                 details["requester_id"] = [SAME_REQUESTER]
             return details
 
-        require_may_change(caller, _different(values.fields, ticket))
+        require_may_change(caller, ticket, _different(values.fields, ticket))
         changes = given_values(values.read(problems))
         return record_changes(ticket, _different(changes, ticket), context, external_ids)
 

@@ -99,7 +99,7 @@ def change_ticket(
     caller = context.caller
 
     def decide(ticket: Ticket) -> list[Statement]:
-        require_may_change(caller, values.fields)
+        require_may_change(caller, ticket, values.fields)
         ticket.require_version(expected_versions)
         changes = values.read(lambda given: change_problems(store, ticket, given, caller))
         return record_changes(ticket, given_values(changes), context, external_ids)

@@ -136,6 +136,7 @@ def get_ticket(
             attachments=_attachments.decode(row.attachments) if row.attachments else [],
             comments=_comments.decode(row.comments) if row.comments else [],
             comments_count=shown_comments_count(row, include_internal),
+            allowed_statuses=[],  # the API knows the caller
         ),
     )
 

@@ -109,11 +109,13 @@ class CommentView(msgspec.Struct, kw_only=True):
 
 class TicketDetail(TicketSummary, kw_only=True):
     """A ticket with its files and its newest 100 comments, the oldest of them first. `comments_count` is the
-    number of all its comments that the reader may see."""
+    number of all its comments that the reader may see. `allowed_statuses` are the other statuses that the
+    reader may set; an earlier state has none."""
 
     attachments: list[AttachmentView]
     comments: list[CommentView]
     comments_count: int
+    allowed_statuses: list[Status]
 
 
 class UserSummary(msgspec.Struct, kw_only=True):

@@ -52,6 +52,7 @@ _COMMENT: dict[str, Any] = {
     "created_at": "2023-01-15T16:00:00Z",
 }
 TICKET_DETAIL = TICKET | {"attachments": [ATTACHMENT], "comments": [_COMMENT], "comments_count": 1}
+TICKET_DETAIL["allowed_statuses"] = ["in_progress", "closed"]
 NEW_COMMENT: dict[str, Any] = {"text": _COMMENT["text"], "visibility": "public"}
 COMMENT = {
     "id": "comment123",

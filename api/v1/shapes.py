@@ -78,6 +78,7 @@ def found_ticket(pool: Pool, ticket: Ticket, comments: PastComments) -> FoundTic
             attachments=attachments,
             comments=[comment_view(each, authors) for each in comments.newest],
             comments_count=comments.count,
+            allowed_statuses=[],
         ),
     )
 

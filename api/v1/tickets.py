@@ -27,6 +27,7 @@ from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import Category, ExternalIdFilter, Id, SearchText, Tag
 from domain.ticket import Priority, Status, Ticket
+from domain.ticket_rights import allowed_statuses
 from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import list_tickets, names_of
@@ -165,6 +166,7 @@ class TicketItem(Resource):
             summary="Read a ticket with its newest comments and its attachments",
             description="`comments` has the newest 100 comments, the oldest of them first;"
             " `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others."
+            " `allowed_statuses` are the other statuses that this key may set now; none in an earlier state."
             " Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An"
             " earlier state is visible to callers who may see the ticket now, or could see it then. If the"
             " ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role"
@@ -217,7 +219,8 @@ class TicketItem(Resource):
         except Invalid:  # 404 comes before 422
             visible_row(self.services, caller, ticket_id, comments=0)
             raise
-        if query.as_of is not None or query.version is not None:
+        is_past = query.as_of is not None or query.version is not None
+        if is_past:
             row = past_row(self.services, caller, ticket_id, query)
         else:
             row = visible_row(self.services, caller, ticket_id)
@@ -225,7 +228,10 @@ class TicketItem(Resource):
         if row.version_can_be_etag and is_not_modified(req, row.version):
             resp.status = falcon.HTTP_304
             return
-        respond(resp, shown_detail(self.services, row))
+        detail = shown_detail(self.services, row)
+        if not is_past:
+            detail.allowed_statuses = allowed_statuses(caller, detail.status)
+        respond(resp, detail)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         values = read_values(req, TicketChanges)

@@ -62,7 +62,7 @@ def test_get_a_ticket_with_comments_and_attachments(site, ticket):
     answer = staff.get(f"/v1/tickets/{ticket['id']}")
 
     data = answer.json()["data"]
-    assert list(data) == [*SUMMARY, "attachments", "comments", "comments_count"]
+    assert list(data) == [*SUMMARY, "attachments", "comments", "comments_count", "allowed_statuses"]
     (comment,) = data["comments"]
     assert list(comment) == ["id", "text", "user", "created_at"]
     assert comment["user"] == {"id": "user101", "name": "Jane Smith"}

@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from domain.ticket import STATUSES
+
 ODD = ["4711", "a,b", "x:y:z", "https://erp.example/t?id=1#2", "/../..//", "ä 漢 🚰", "%2F", "i" * 255, "-1"]
 numbers = count(1)
 
@@ -221,3 +223,28 @@ def test_a_bad_put_is_refused_and_opens_nothing(site, path, body, fields):
 
     assert (answer.status_code, sorted(answer.json()["error"]["details"])) == (422, sorted(fields))
     assert ids(site.client(), "external_id=sap:new-1") == set()
+
+
+@pytest.mark.parametrize("role", ["guest", "staff", "manager", "admin"])
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_detail_has_the_statuses_that_the_caller_can_set_and_no_others(site, role, status):
+    path = f"/v1/tickets/{site.ticket('guest')['id']}"
+    client, staff = site.client(role), site.client("staff")
+    staff.patch(path, json={"status": status})
+    allowed = client.get(path).json()["data"]["allowed_statuses"]
+
+    for other in STATUSES:
+        staff.patch(path, json={"status": status})
+        if other != status:
+            expected = 200 if other in allowed else 403
+            assert client.patch(path, json={"status": other}).status_code == expected, other
+    assert status not in allowed
+    assert allowed
+
+
+def test_a_key_that_may_not_write_and_an_earlier_state_have_no_allowed_statuses(site):
+    path = f"/v1/tickets/{site.ticket('staff')['id']}"
+    reader = site.client(key=site.key(role="admin", scopes=("tickets:read",)))
+
+    assert reader.get(path).json()["data"]["allowed_statuses"] == []
+    assert site.client().get(f"{path}?version=1").json()["data"]["allowed_statuses"] == []

@@ -29,6 +29,7 @@ from cli.child_process import EndedEarly
 from cli.database import DatabaseUnavailable
 from cli.export import CannotWrite, export, proof
 from cli.history import history
+from cli.import_file import import_file
 from cli.output import note
 from cli.rebuild import rebuild
 from cli.relay import RelayStopped
@@ -67,6 +68,7 @@ app.add_typer(users.app, name="user", rich_help_panel="Manage")
 app.add_typer(properties.app, name="property", rich_help_panel="Manage")
 app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")
 app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
+app.command("import", rich_help_panel="Manage")(import_file)
 app.command(rich_help_panel="Operate")(rebuild)
 app.command(rich_help_panel="Operate")(verify)
 app.command(rich_help_panel="Operate")(export)

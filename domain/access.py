@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from domain.errors import Forbidden
 
@@ -241,13 +242,24 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden(f"A key that is restricted to properties may not {action}.")
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Who imported an event, when, and from which source. Its time and actor are then those of the source.
+    `notify`: webhooks get messages about it."""
+
+    by: Actor
+    at: datetime
+    source: str
+    notify: bool = False
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The context of one command, written into every event that it causes.
 
     `command_id` identifies the command: a repeated delivery, after a retried request or a lost COMMIT reply,
     has the same id. It is also the id of a new aggregate. `is_retry`: an earlier delivery may have been
     stored. `attempt`, if set, distinguishes the deliveries of one command, so that each records events with
-    other ids. `source_prefix` is the caller's network prefix (/24 or /48), not the address.
+    other ids. `source_prefix` is the caller's network prefix (/24 or /48), not the address. `imported` is
+    set by an import, whose `at` and `caller` are those of the source.
     """
 
     at: datetime
@@ -257,6 +269,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     is_retry: bool = False
     attempt: str | None = None
     source_prefix: str | None = None
+    imported: Imported | UnsetType = UNSET
 
 
 def system_context(at: datetime, *, auth: AuthKind, command_id: str) -> Context:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from domain.access import Actor, Context
+from domain.access import Actor, Context, Imported
 from domain.errors import PreconditionFailed
 
 
@@ -21,6 +22,9 @@ class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     rename, retype or remove one, and never reuse a `tag`. `originator_version` counts 1, 2, 3 ... per
     aggregate and is the only order; `occurred_at` never decreases within one aggregate, even if a clock is
     set back.
+
+    An event that was imported has the time and the actor of its source, and `imported` says who imported it.
+    Other events do not have this field.
 
     `personal` maps the fields with personal data to their values after the person is erased. Such a field
     is a string or None; it is encrypted in the log and in Kafka.
@@ -35,6 +39,7 @@ class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     request_id: str
     causation_id: str
     source_prefix: str | None = None
+    imported: Imported | UnsetType = UNSET
 
     @property
     def tag(self) -> str:
@@ -97,6 +102,7 @@ class Aggregate(msgspec.Struct, kw_only=True):
             request_id=context.request_id,
             causation_id=context.command_id,
             source_prefix=context.source_prefix,
+            imported=context.imported,
             **facts,
         )
         self._advance(event)

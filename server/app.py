@@ -28,6 +28,7 @@ from api.v1.event_types import AsyncApi, EventSchema, EventTypes
 from api.v1.events import Events
 from api.v1.external_tickets import TicketByExternalId
 from api.v1.history import TicketHistory
+from api.v1.imports import Imports
 from api.v1.proofs import EventProofs, Export, ExportManifest
 from api.v1.properties import Properties, PropertyItem, Units
 from api.v1.tickets import TicketItem, TicketRestoration, Tickets
@@ -69,6 +70,7 @@ ROUTES: Routes = (
     ("/v1/tickets/{ticket_id}/attachments", Attachments),
     ("/v1/tickets/{ticket_id}/attachments/{attachment_id}", AttachmentItem),
     ("/v1/attachments/{attachment_id}", AttachmentFile),
+    ("/v1/imports", Imports),
     ("/v1/users", Users),
     ("/v1/users/me", OwnUser),
     ("/v1/users/{user_id}", UserItem),

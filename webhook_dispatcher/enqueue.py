@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from commands.comments import REMOVED_TEXT, remove_file_name, replace_text
+from domain.access import Imported
 from domain.aggregate import DomainEvent
 from domain.property import Property
 from domain.ticket import (
@@ -95,6 +96,7 @@ class Enqueuer:
             Wanted(position, event)
             for position, event in events
             if isinstance(event, TicketEvent)
+            and not _is_silent(event)
             and any(
                 is_due(endpoint, position) and is_subscribed(names, name)
                 for name in event_names(event)
@@ -144,6 +146,11 @@ class Enqueuer:
             if known is not None:
                 names[missing_id] = known.name
         return names
+
+
+def _is_silent(event: DomainEvent) -> bool:
+    """Whether the event was imported without messages."""
+    return isinstance(event.imported, Imported) and not event.imported.notify
 
 
 def _replacements(event: DomainEvent, texts: Mapping[str, str]) -> list[Statement]:

@@ -41,7 +41,7 @@ def read_object(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> dict[str, A
     """
     _require_json(req)
     try:
-        return _parse(read_bytes(req, limit))
+        return parse_object(read_bytes(req, limit))
     except NotJson as error:
         raise Refused("invalid_json", str(error)) from None
 
@@ -163,7 +163,8 @@ def _too_large(limit: int) -> Refused:
     return Refused("payload_too_large", message, headers=CLOSE_CONNECTION)
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The bytes as a JSON object, as strictly as `read_object`. Raises NotJson."""
     if not raw:
         raise NotJson("The body is empty; it must be a JSON object.")
     try:

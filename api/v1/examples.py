@@ -274,3 +274,32 @@ BULK_RESULTS: list[dict[str, Any]] = [
         },
     },
 ]
+IMPORT: dict[str, Any] = {
+    "source": "sap",
+    "items": [
+        {"kind": "user", "external_id": "4711", "name": "John Doe", "email": "john.doe@example.com"},
+        {
+            "kind": "ticket",
+            "external_id": "T-1042",
+            "title": NEW_TICKET["title"],
+            "property": "abc123",
+            "requester": "4711",
+            "created_at": "2019-05-04T09:30:00Z",
+            "status": "closed",
+            "closed_at": "2019-05-06T16:00:00Z",
+            "comments": [{"author": "user101", "text": "Done.", "created_at": "2019-05-06T15:55:00Z"}],
+        },
+    ],
+}
+IMPORT_REPORT: dict[str, Any] = {
+    "created": 1,
+    "unchanged": 0,
+    "refused": [
+        {
+            "index": 0,
+            "code": "validation_error",
+            "message": "The email field must be an e-mail address.",
+            "details": {"email": ["The email field must be an e-mail address."]},
+        }
+    ],
+}

@@ -14,3 +14,10 @@ SELECT taken.source, taken.object_id
   JOIN access.external_ids AS taken USING (source, external_id)
  WHERE taken.kind = %(kind)s
  ORDER BY taken.source;
+
+-- name: known
+-- The objects that have these ids of a source.
+SELECT taken.kind, taken.external_id, taken.object_id
+  FROM unnest(%(kinds)s::text[], %(external_ids)s::text[]) AS given (kind, external_id)
+  JOIN access.external_ids AS taken USING (kind, external_id)
+ WHERE taken.source = %(source)s;

@@ -48,7 +48,7 @@ def test_an_old_status_change_folds_and_is_posted_like_the_event_of_today(step):
 
 def test_a_stored_change_to_closed_is_published_unchanged():
     """The golden event is older than `ticket.resolved`."""
-    (path,) = golden_files("ticket.status_changed")
+    path, *_ = golden_files("ticket.status_changed")
     stored = path.read_bytes()
 
     event = decode(stored)

@@ -17,7 +17,7 @@ from domain.ticket_rights import require_may_change
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement
 
-OTHER_ID = "The id of this source must be the one in the address, or absent."
+OTHER_ID = "The id of the source {} must be the one in the address, or absent."
 SAME_REQUESTER = "The requester of a ticket cannot be changed."
 
 
@@ -39,7 +39,7 @@ def put_ticket(
     context.caller.require("staff", "give tickets external ids")
     given = values.fields.get("external_ids")
     if isinstance(given, Mapping) and given.get(source, external_id) != external_id:
-        raise Invalid({f"external_ids.{source}": [OTHER_ID]})
+        raise Invalid({"external_ids": [OTHER_ID.format(source)]})
     for _ in range(MAX_DECISIONS):
         ticket_id = find_by_external_id(store, "ticket", source, external_id)
         if ticket_id is not None:

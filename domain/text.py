@@ -73,10 +73,10 @@ NamedExternalId = Annotated[
     str,
     Meta(
         max_length=306,
-        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*:[\s\S]{1,255}\Z",
+        pattern=rf"^[a-z0-9]+([_-][a-z0-9]+)*:{VISIBLE_FOR_JSON_SCHEMA[1:-1]}\Z",
         description="A source and an id in it, such as sap:4711.",
         # A comma may be part of an id, so it separates two of them only before a source.
-        extra={"separator": r",(?=\s*[a-z0-9]+(?:[_-][a-z0-9]+)*:)"},
+        extra={"separator": r",(?=\s*[a-z0-9]+(?:[_-][a-z0-9]+)*:\s*\S)"},
     ),
 ]
 ExternalIdFilter = Annotated[

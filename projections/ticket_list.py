@@ -131,6 +131,8 @@ def _compose(shape: _Shape) -> LiteralString:
     steps = []
     if shape.kind == "assignments":
         steps.append(_assignments(shape))
+    if shape.kind == "tag" and "properties" in shape.tests:
+        steps.append(_sql["rarer"])
     if shape.counted or shape.driver == "walk":
         steps.append(_fill("total", total=_total(shape)))
     if shape.deep:
@@ -228,13 +230,25 @@ def _statuses(shape: _Shape, prefix: LiteralString) -> list[list[LiteralString]]
 def _scans_of_keys(shape: _Shape, template: LiteralString, **parts: LiteralString) -> LiteralString:
     """The scan for a key; for `assignments` a second one for tickets without an assignee."""
     key = _key(shape)
-    tests = [*_tests(shape, but=key.covers), *([] if template == "count_scan" else _after(shape))]
-    if key.hides_tests and tests:
-        tests = [f"CASE WHEN {' AND '.join(tests)} THEN true ELSE false END"]
+    after = [] if template == "count_scan" else _after(shape)
+    if shape.kind == "tag" and "properties" in shape.tests:
+        by_tag = ["(SELECT is_tag FROM rarer)", TESTS["tag"], *_hidden([*_tests(shape, but=["tag"]), *after])]
+        others = _tests(shape, but=["properties"])
+        by_property = ["NOT (SELECT is_tag FROM rarer)", TESTS["properties"], *_hidden([*others, *after])]
+        scans = [_fill(template, filters=_conditions(each), **parts) for each in (by_tag, by_property)]
+        return " UNION ALL ".join(scans)
+    tests = [*_tests(shape, but=key.covers), *after]
+    if key.hides_tests:
+        tests = _hidden(tests)
     return " UNION ALL ".join(
         _fill(template, filters=_conditions([condition, *tests]), **_with_nulls(parts, condition))
         for condition in key.conditions
     )
+
+
+def _hidden(tests: Sequence[LiteralString]) -> list[LiteralString]:
+    """The tests as one that the planner does not look into."""
+    return [f"CASE WHEN {' AND '.join(tests)} THEN true ELSE false END"] if tests else []
 
 
 def _with_nulls(parts: dict[str, LiteralString], condition: LiteralString) -> dict[str, LiteralString]:

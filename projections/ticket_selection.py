@@ -184,6 +184,7 @@ class Selection(NamedTuple):
     def counted(self) -> dict[str, Any]:
         """The parameters of the sum of counts."""
         tests = self.tests
+        tags = [TAGGED + tag for tag in tests.get("tag", ())]
         ranks = tests.get("ranks", list(PRIORITY_RANK.values()))
         pairs = [
             number
@@ -193,13 +194,13 @@ class Selection(NamedTuple):
         if self.assignments:
             without = {"closed"} if "not_closed" in self.assignments else set()
             of_inactive = [number for (status, _), number in PAIRS.items() if status not in without]
-            return {"pairs": pairs, "pairs_of_inactive": of_inactive}
+            return {"pairs": pairs, "pairs_of_inactive": of_inactive, "counted_tags": tags}
         return {
             "pairs": pairs,
+            "counted_tags": tags,
             "counted_properties": tests.get("properties", [ALL]),
             "counted_assignees": [NOBODY] if "unassigned" in tests else tests.get("assignees", [ALL]),
-            "counted_categories": [TAGGED + tag for tag in tests.get("tag", ())]
-            or tests.get("category", [ALL]),
+            "counted_categories": tags or tests.get("category", [ALL]),
         }
 
 

@@ -27,6 +27,9 @@ KNOWN_TO_THE_SERVER_ONLY = {
 # Fields that a schema can check except for this reason.
 OTHER_REASONS = {
     "name": "has a unit with this name already",
+    "title": "The title field is required",  # of PUT, if no ticket has the external id
+    "external_ids": "must be the one in the address",
+    "external_id": "does not have the right form",  # a comma before a source separates two ids
     "q": "must contain a letter or a digit",  # of any script
 }
 

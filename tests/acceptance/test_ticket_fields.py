@@ -179,7 +179,7 @@ def test_a_bad_external_id_is_named(site, external_ids, field):
         assert (answer.status_code, list(answer.json()["error"]["details"])) == (422, [field]), answer.text
 
 
-@pytest.mark.parametrize("value", ["sap", "SAP:1", ":1", "sap:", "", "sap:" + "x" * 256])
+@pytest.mark.parametrize("value", ["sap", "SAP:1", ":1", "sap:", "", "sap:" + "x" * 303])
 def test_a_filter_that_names_no_external_id_is_refused(site, value):
     answer = site.client().get(f"/v1/tickets?external_id={value}")
 
@@ -209,7 +209,7 @@ def test_who_may_put_a_ticket_is_who_may_open_and_change_it(site):
         (
             "sap/new-1",
             {"title": "T", "property_id": "abc123", "external_ids": {"sap": "2"}},
-            ["external_ids.sap"],
+            ["external_ids"],
         ),
         ("SAP/new-1", {"title": "T", "property_id": "abc123"}, ["source"]),
         ("sap/%20", {"title": "T", "property_id": "abc123"}, ["id"]),

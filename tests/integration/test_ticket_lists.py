@@ -110,6 +110,7 @@ def test_a_list_reads_only_the_rows_of_its_page_from_the_table(conn, filters, of
     [
         ({"tag": ("rare",)}, 200),
         ({"tag": ("rare", "unused"), "property_id": ("p0",), "status": ("closed",)}, 400),
+        ({"tag": ("frequent", "unused"), "property_id": ("p1",), "assigned_to": ("none", "u1")}, 2_000),
         ({"tag": ("frequent",), "status": ("closed",)}, 300),
         ({"external_id": ("sap:100", "sap:2,000"), "status": ("open", "closed")}, 10),
         ({"tag": ("frequent",), "property_id": ("p0",), "sort": "updated_at"}, 300),

@@ -135,8 +135,8 @@ def project_entries(
     """Project the entries in the caller's transaction, which holds the lock of the position.
 
     Entries of aggregates in `blocked_ids` only get their audit rows. With `counted` the table `ticket_counts`
-    is kept up to date. `late_at` is the position of the read
-    tables, for entries that were parked: their names replace those that have been shown up to there.
+    is kept up to date. `late_at` is a new position of the log,
+    for entries that were parked: clients have already read the changes up to the position of the read tables.
     """
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
@@ -198,7 +198,7 @@ def _project_events(
 ) -> PastTickets:
     """Write all tables but those that are written without a search for existing rows: the past states of
     tickets, which are returned, `audit_events`, and `ticket_counts`, whose changes are added to `counts`.
-    Names get the position `late_at`, if given, instead of that of their event."""
+    Names and rows get the position `late_at`, if given, instead of that of their event."""
     past, search = PastTickets(), SearchChanges()
     plain = decrypt_events(conn, vault, [event for _, event in encrypted])
     events = [(position, event) for (position, _), event in zip(encrypted, plain, strict=True)]
@@ -217,7 +217,7 @@ def _project_events(
     if users:
         project_users.project(conn, users, user_rows)
     if tickets:
-        project_tickets.project(conn, tickets, ticket_rows, past, counts, search)
+        project_tickets.project(conn, tickets, ticket_rows, past, counts, search, late_at)
     past.write_texts(conn)
     search.put_past_texts(past.texts)
     search.write(conn)

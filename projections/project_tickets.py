@@ -78,12 +78,15 @@ def project(
     past: PastTickets,
     counts: TicketCounts,
     search: SearchChanges,
+    late_at: int | None = None,
 ) -> None:
     """Write the state of the tickets after the events. Adds their earlier states to `past`, their changes to
-    `counts`, and the texts to search for to `search`.
+    `counts`, and the texts to search for to `search`. The rows get the position `late_at`, if given, instead
+    of that of their last event.
     """
     events = [event for _, event in positioned]
     numbers = {event.originator_id: at for at, event in positioned if type(event) is TicketOpened}
+    last_positions = {event.originator_id: late_at or position for position, event in positioned}
     known = _read_tickets(existing)
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -95,6 +98,7 @@ def project(
         )
         before = counted_values(known.get(key))
         ticket = past.advance(known.get(key), changes)
+        ticket.position = last_positions[key]
         counts.change(before, counted_values(ticket))
         if is_new:
             opened.append({**_ticket_values(ticket), "number": numbers[key]})

@@ -68,8 +68,8 @@ def _project_together(conn: Connection, vault: Vault, entries: Sequence[Entry], 
     """Project the entries and delete them from `parked_events`; on an exception nothing has changed.
 
     The audit rows that were written when an entry was parked are written again: an earlier event that could
-    not be decoded may have changed the properties of the subject. Names become newer than all versions up to
-    `position`, that of the read tables.
+    not be decoded may have changed the properties of the subject. Rows and names get the new `position`,
+    so that clients read them after everything that they have read before.
     """
     with conn.transaction():
         conn.execute(_sql["delete_parked"], {"positions": [entry.position for entry in entries]})

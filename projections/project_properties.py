@@ -46,10 +46,12 @@ def project(conn: Connection, events: Sequence[PositionedEvent], existing: Curso
     """Write the state of the properties after the events."""
     known = {row.id: row for row in (PropertyRow(*values) for values in existing or ())}
     named_at = name_positions(events, _NAMING)
+    last_positions = {event.originator_id: position for position, event in events}
     rows = []
     for key, changes in by_aggregate(event for _, event in events).items():
         row = known.get(key)
         place = fold(Property, _read_property(row) if row else None, changes)
+        place.position = last_positions[key]
         units_count = (row.units_count if row else 0) + len(place.units)
         name_position = named_at.get(key) or (row.name_position if row else 0)
         rows.append(_property_values(place, units_count, name_position))

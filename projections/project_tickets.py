@@ -20,7 +20,15 @@ from domain.ticket import (
     TicketTitleChanged,
 )
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, by_aggregate, ids_with_rows, insert_rows, kinds_of, write_rows
+from projections.folding import (
+    Cursor,
+    PositionedEvent,
+    by_aggregate,
+    ids_with_rows,
+    insert_rows,
+    kinds_of,
+    write_rows,
+)
 from projections.project_comments import project_comments
 from projections.project_counts import TicketCounts, counted_values
 from projections.project_past_tickets import PRIORITY_RANK, REWORDING, PastTickets
@@ -55,24 +63,28 @@ _sql = {
 }
 
 
-def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
+def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor | None:
     """Select the rows that these events change; None when every ticket is new."""
-    ids = ids_with_rows(Ticket, by_aggregate(events))
-    reworded = [event.originator_id for event in events if type(event) in REWORDING]
+    ids = ids_with_rows(Ticket, by_aggregate(event for _, event in events))
+    reworded = [event.originator_id for _, event in events if type(event) in REWORDING]
     return conn.execute(_sql["select_tickets"], {"ids": ids, "reworded": reworded}) if ids else None
 
 
 def project(
     conn: Connection,
-    events: Sequence[DomainEvent],
+    positioned: Sequence[PositionedEvent],
     existing: Cursor | None,
     past: PastTickets,
     counts: TicketCounts,
     search: SearchChanges,
+    late_at: int | None = None,
 ) -> None:
     """Write the state of the tickets after the events. Adds their earlier states to `past`, their changes to
-    `counts`, and the texts to search for to `search`.
+    `counts`, and the texts to search for to `search`. The rows get the position `late_at`, if given, instead
+    of that of their last event.
     """
+    events = [event for _, event in positioned]
+    last_positions = {event.originator_id: late_at or position for position, event in positioned}
     known = _read_tickets(existing)
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -84,6 +96,7 @@ def project(
         )
         before = counted_values(known.get(key))
         ticket = past.advance(known.get(key), changes)
+        ticket.position = last_positions[key]
         counts.change(before, counted_values(ticket))
         (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:

@@ -40,10 +40,12 @@ def project(conn: Connection, events: Sequence[PositionedEvent], existing: Curso
     """Write the state of the users after the events."""
     known = {row.id: row for row in (UserRow(*values) for values in existing or ())}
     named_at = name_positions(events, _NAMING)
+    last_positions = {event.originator_id: position for position, event in events}
     rows = []
     for key, changes in by_aggregate(event for _, event in events).items():
         row = known.get(key)
         user = fold(User, _read_user(row) if row else None, changes)
+        user.position = last_positions[key]
         rows.append(_row_values(user, named_at.get(key) or (row.name_position if row else 0)))
     write_rows(conn, _sql["save_users"], rows)
 

@@ -23,8 +23,11 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class PropertyRow(msgspec.Struct, frozen=True):
+    """`position`, here and in UserRow and TicketRow: the position of the last event."""
+
     id: str
     version: int
+    position: int
     name: str
     street: str
     city: str
@@ -51,6 +54,7 @@ class UserRow(msgspec.Struct, frozen=True):
 
     id: str
     version: int
+    position: int
     name: str
     email: str
     phone: str | None
@@ -70,6 +74,7 @@ class UserRow(msgspec.Struct, frozen=True):
 class TicketRow(msgspec.Struct, frozen=True):
     id: str
     version: int
+    position: int
     title: str
     description: str
     status: Status

@@ -108,8 +108,12 @@ def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketS
     found, total = split_total(kind, pool.fetch(statement, parameters))
     rows = found[: query.limit]
     last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(found) > len(rows) else None
-    items = [TicketSummary(**_summary_values(row)) for row in rows]
+    items = [summary_of(row) for row in rows]
     return Page(items=items, total=total, last_key=last_key)
+
+
+def summary_of(row: NamedTicketRow) -> TicketSummary:
+    return TicketSummary(**_summary_values(row))
 
 
 def get_ticket(

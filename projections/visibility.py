@@ -84,6 +84,16 @@ class Visibility:
             self._give_up(position, before, time.monotonic() - began)
         return self._position >= position
 
+    def wait_beyond(self, position: int, seconds: float) -> int:
+        """Wait up to `seconds` until the read tables are beyond the position; return where they are.
+
+        For threads that work on no request: it does not project, and spends no time of a request.
+        """
+        self._start()
+        with self._listening(), self._changed:
+            self._changed.wait_for(lambda: self._position > position or self._closing.is_set(), seconds)
+            return self._position
+
     def close(self) -> None:
         """Stop listening."""
         self._closing.set()

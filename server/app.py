@@ -23,6 +23,7 @@ from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndp
 from api.v1.attachments import AttachmentFile, AttachmentItem, Attachments
 from api.v1.audit import AuditEvents
 from api.v1.bulk import TicketBulk
+from api.v1.changes import Changes
 from api.v1.comments import CommentItem, Comments
 from api.v1.event_types import AsyncApi, EventSchema, EventTypes
 from api.v1.events import Events
@@ -75,6 +76,7 @@ ROUTES: Routes = (
     ("/v1/properties", Properties),
     ("/v1/properties/{property_id}", PropertyItem),
     ("/v1/properties/{property_id}/units", Units),
+    ("/v1/changes", Changes),
     ("/v1/events", Events),
     ("/v1/event-types", EventTypes),
     ("/v1/event-types/{name}", EventSchema),

@@ -38,6 +38,7 @@ class Conn(TConn):  # type: ignore[misc]
     keeps_alive = False
     is_closing = False
     is_lost = False  # it can only be dropped
+    parked: Any = None  # the request that waits without a thread (server/parking.py)
 
     parser: Any
 

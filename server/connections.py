@@ -156,7 +156,7 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
     def _takes_next(self, conn: Conn) -> bool:
         """Wait for the next request up to STAY_SECONDS. Returns whether this thread handles it: the answer is
         sent, the request has arrived completely, and no other connection needs the thread."""
-        if not self._can_reuse(conn) or conn.sock.has_unsent or conn.answer or not self.alive:
+        if not self._can_reuse(conn) or conn.sock.has_unsent or conn.answer or conn.parked or not self.alive:
             return False
         self._end_answer(conn)
         self._begin_next(conn, conn.reception.rest)
@@ -199,8 +199,15 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
         is_last = not self.alive or len(self.waiting) >= self.max_keepalived
         if is_last or not conn.reception.is_complete:
             response.force_close()
-        self._write(conn, Answer(response, self.wsgi(environ, response.start_response)))
+        answer = self.run_application(req, environ, response, conn)
+        if answer is None:
+            return True
+        self._write(conn, answer)
         return not response.should_close()
+
+    def run_application(self, req: Any, environ: dict[str, Any], response: Any, conn: Conn) -> Answer | None:
+        """The answer of the application. A subclass may return None: the request is not answered yet."""
+        return Answer(response, self.wsgi(environ, response.start_response))
 
     def _write(self, conn: Conn, answer: Answer) -> None:
         """Write as much of the answer as the client takes, and keep the rest of it."""

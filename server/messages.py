@@ -33,7 +33,16 @@ class Request(message.Request):  # type: ignore[misc]
 class RequestParser(parser.RequestParser):  # type: ignore[misc]
     """Parses one complete request at a time (server/reception.py), without gunicorn's checks between them."""
 
+    _repeated: Request | None = None
+
+    def repeat(self, request: Request) -> None:
+        """Return this request once more, instead of parsing the next one."""
+        self._repeated = request
+
     def __next__(self) -> Request:
+        if self._repeated is not None:
+            self.mesg, self._repeated = self._repeated, None
+            return self.mesg
         self.req_count += 1
         self.mesg = Request(self.cfg, self.unreader, self.source_addr, self.req_count)
         return self.mesg

@@ -10,14 +10,15 @@ from typing import Any
 
 from api.http.draining import draining
 from server.answer import honour_connection_close
-from server.connections import OVERDUE_CHECK_SECONDS, ConnectionWorker
+from server.connections import OVERDUE_CHECK_SECONDS
+from server.parking import ParkingWorker
 
 POLL_SECONDS = 1.0
 DRAIN_QUIET_SECONDS = 1.5  # without a request, after which a stopping worker ends
 DRAIN_ACCEPT_SECONDS = 5.0  # in which a stopping worker accepts requests
 
 
-class Worker(ConnectionWorker):
+class Worker(ParkingWorker):
     """A worker of the API. `place` is its place in the shared metrics; the master sets it before the fork."""
 
     place: int = 0
@@ -81,6 +82,7 @@ class Worker(ConnectionWorker):
         that send more and more requests do not delay the end: after DRAIN_ACCEPT_SECONDS no further ones are
         accepted."""
         began = self.answered_at = time.monotonic()
+        self.answer_parked()
         while (now := time.monotonic()) < began + self.cfg.graceful_timeout:
             self.notify()
             is_last = now > began + DRAIN_ACCEPT_SECONDS

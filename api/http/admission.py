@@ -9,6 +9,7 @@ import falcon
 from api.http import rate_limit
 from api.http.auth import authenticate
 from api.http.errors import UNAVAILABLE, Refused
+from api.http.parking import has_waited
 from api.http.rate_limit import RateWindow
 from api.http.services import Services
 from domain.access import Caller, Scope
@@ -52,8 +53,10 @@ def recognise(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
 
 
 def _identify(pool: Pool, req: falcon.Request, resp: falcon.Response) -> tuple[Caller, RateWindow]:
-    """Authenticate the caller, count the request and set the X-RateLimit headers."""
-    caller, window, req.context.pending_position = authenticate(pool, req.env.get("HTTP_AUTHORIZATION"))
+    """Authenticate the caller, count the request, unless it has waited, and set the X-RateLimit headers."""
+    caller, window, req.context.pending_position = authenticate(
+        pool, req.env.get("HTTP_AUTHORIZATION"), counts=not has_waited(req)
+    )
     req.context.caller = caller
     rate_limit.set_headers(resp, window)
     return caller, window

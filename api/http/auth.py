@@ -64,12 +64,12 @@ class _Found(msgspec.Struct, frozen=True):
     synchronous_commit: str = ""
 
 
-def authenticate(pool: Pool, authorization: str | None) -> Authenticated:
+def authenticate(pool: Pool, authorization: str | None, *, counts: bool = True) -> Authenticated:
     """The caller of the key or token, and its rate window, in which this request is counted.
 
     One statement reads and counts, without a cache. So a revoked key, a lower role and an exhausted limit
     take effect in every worker as soon as they are committed. While the database cannot write, requests are
-    authenticated but not counted. Raises Refused with 401.
+    authenticated but not counted; nor are they without `counts`. Raises Refused with 401.
     """
     key = _bearer(authorization)
     if has_form(key, OAUTH_ACCESS):
@@ -80,17 +80,19 @@ def authenticate(pool: Pool, authorization: str | None) -> Authenticated:
     else:
         raise _unauthenticated("The API key or token is malformed. Check that it was copied completely.")
     key_digest = digest(key)
-    found = _find(pool, key_digest, statements)
+    found = _find(pool, key_digest, statements, counts)
     if found is None or not compare_digest(found.sha256, key_digest):
         raise _unauthenticated("The API key or token is unknown, expired or revoked.")
     window = RateWindow(found.limit, found.used, found.resets_at, found.checked_at)
     return Authenticated(_caller(found, kind), window, found.pending_position)
 
 
-def _find(pool: Pool, key_digest: bytes, statements: _Statements) -> _Found | None:
+def _find(pool: Pool, key_digest: bytes, statements: _Statements, counts: bool) -> _Found | None:
     """The row of a valid key or token, or None."""
     parameters = {"digest": key_digest}
     with pool.connection() as conn:
+        if not counts:
+            return next((_Found(*row) for row in conn.fetch(_sql[statements.find], parameters)), None)
         rows = read_only.run_with_fallback(
             lambda: _find_and_count(conn, parameters, statements),
             lambda: conn.fetch(_sql[statements.find], parameters),

@@ -35,6 +35,7 @@ class RequestContext:
     is_retry = False
     pending_position: int | None = None  # of a change of this caller (api/http/pending_changes.py)
     is_claimed = False
+    is_waiting = False  # without a thread; this run of the request has no answer (api/http/parking.py)
     answer_is_secret = False  # if stored for a retry, the answer is encrypted with the master key
     _command: Context | None = None
 

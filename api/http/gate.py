@@ -116,6 +116,9 @@ class Gate:
     ) -> None:
         """Run the steps after the answer. They cannot change it: a step that fails is only logged."""
         context = cast(RequestContext, req.context)
+        if context.is_waiting:  # it will be run again, and has no answer yet
+            lift_request_limit()
+            return
         for step in (self._store_answer, _close_body, _count_request, _log_request, self._note_access):
             try:
                 step(req, resp, resource, context)

@@ -14,6 +14,7 @@ from infrastructure.storage.attachment_store import AttachmentStore, make_attach
 from infrastructure.storage.disk_space import DiskSpace
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool, connect, fetch_value, make_pool
+from projections.change_watch import ChangeWatch
 from projections.visibility import Visibility
 
 
@@ -25,6 +26,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     store: EventStore
     pool: Pool
     visibility: Visibility
+    changes: ChangeWatch
     attachments: AttachmentStore
     signing_key: bytes
     access_notes: AccessNotes
@@ -37,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     def close(self) -> None:
         self.access_notes.close()
+        self.changes.close()
         self.visibility.close()
         self.store.close()
         self.pool.close()
@@ -55,12 +58,14 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
         locks = make_pool(settings.direct_url, application="ticketing-locks", min_size=0, max_size=size)
     vault = load_vault(settings)
     store = EventStore(pool, vault, lock=settings.event_log_lock, locks=locks)
+    visibility = Visibility(settings.direct_url, pool, vault)
     return Services(
         settings=settings,
         vault=vault,
         store=store,
         pool=pool,
-        visibility=Visibility(settings.direct_url, pool, vault),
+        visibility=visibility,
+        changes=ChangeWatch(pool, visibility),
         attachments=make_attachment_store(settings),
         signing_key=signing_key,
         access_notes=AccessNotes(store),

@@ -57,7 +57,10 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     unit_id: tuple[Id, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
-    updated_after: datetime | None = None
+    updated_after: Annotated[
+        datetime | None,
+        Meta(description="A filter. To keep a copy, follow GET /v1/changes: this filter misses changes."),
+    ] = None
     updated_before: datetime | None = None
     q: SearchedWords | None = None
     as_of: AS_OF = None

@@ -5,8 +5,10 @@ SELECT originator_id FROM parked_events
  GROUP BY originator_id ORDER BY min(position);
 
 -- name: lock_position
--- Makes the projector wait until the transaction ends.
-SELECT position FROM projector_position FOR UPDATE;
+-- Makes the projector wait until the transaction ends. Returns a new position of the log, which has no event: the read
+-- tables have not reached it.
+WITH locked AS MATERIALIZED (SELECT FROM projector_position FOR UPDATE)
+SELECT nextval('es.stored_events_notification_id_seq') FROM locked;
 
 -- name: select_entries
 SELECT p.position, p.originator_id, e.state

@@ -18,12 +18,14 @@ CREATE TABLE parked_events (
 );
 CREATE INDEX parked_events_originator_id_idx ON parked_events (originator_id);
 
--- `name_position`, here and below: the position of the event that gave the name. It is higher if the event was parked:
--- the position that the read tables had reached when it was projected. A ticket shows a name that is newer than its
+-- `position`, here and in users and tickets: the position of the last event, by which GET /v1/changes finds what has
+-- changed. It is a new, higher position if the event was parked: clients have already read the changes up to there.
+-- `name_position`, here and below: the position of the event that gave the name. It is higher if the event was parked. A ticket shows a name that is newer than its
 -- version if the position of its last event is not higher.
 CREATE TABLE properties (
     id text PRIMARY KEY,
     version bigint NOT NULL,
+    position bigint NOT NULL,
     name text NOT NULL,
     street text NOT NULL,
     city text NOT NULL,
@@ -48,6 +50,7 @@ CREATE TABLE units (
 CREATE TABLE users (
     id text PRIMARY KEY,
     version bigint NOT NULL,
+    position bigint NOT NULL,
     name text NOT NULL,
     email text NOT NULL,
     phone text,
@@ -68,6 +71,7 @@ ALTER TABLE users ALTER COLUMN name SET STATISTICS 0, ALTER COLUMN email SET STA
 CREATE TABLE tickets (
     id text PRIMARY KEY,
     version bigint NOT NULL,
+    position bigint NOT NULL,
     title text NOT NULL,
     description text NOT NULL,
     status text NOT NULL,

@@ -18,6 +18,7 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "version",  # cannot be combined with as_of
     "from",  # a position from 1 on, or a time that exists
     "to",  # must be later than `from`
+    "after",  # a position that the log has reached
     "created_before",  # must be later than created_after
     "updated_before",
     "url",  # must be an address that webhooks may be sent to

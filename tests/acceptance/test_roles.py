@@ -114,6 +114,7 @@ OUTSIDE_THE_MATRIX = {
     "POST /v1/properties": "test_only_an_admin_registers_properties",
     "GET /v1/attachments/{id}": "needs a signed address instead of a role: test_attachments",
     "GET /v1/audit/events": "test_a_manager_reads_events_of_their_own_properties_only in test_audit",
+    "GET /v1/changes": "test_lists_are_served_to_their_roles_only, and test_change_feed",
     "GET /v1/events": "test_the_feed_is_for_admins in test_events",
     "GET /v1/event-types": "public: test_events",
     "GET /v1/event-types/{id}": "public: test_events",
@@ -226,6 +227,7 @@ def test_own_foreign_and_absent(site, role, call):
         ("/v1/properties", ROLES),
         ("/v1/users", ("admin", "manager", "staff")),
         ("/v1/events", ("admin",)),
+        ("/v1/changes", ROLES),
         ("/v1/event-types", ROLES),
     ],
 )

@@ -64,6 +64,7 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
     """The rows of the read tables after these events, each with its position."""
     streams: dict[str, list[DomainEvent]] = {}
     named_at: dict[str, dict[str, int]] = {}
+    last_at = {event.originator_id: {"position": position} for position, event in log}
     for position, event in log:
         streams.setdefault(event.originator_id, []).append(event)
         if isinstance(event, NAMING):
@@ -77,10 +78,12 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
         for unit_id, name in building.units.items()
     }
     return {
-        "properties": {each.id: _property_row(each) | named_at[each.id] for each in properties},
+        "properties": {
+            each.id: _property_row(each) | named_at[each.id] | last_at[each.id] for each in properties
+        },
         "units": {key: {"name": name} | named_at[key] for key, name in units.items()},
-        "users": {user.id: _user_row(user) | named_at[user.id] for user in users},
-        "tickets": {ticket.id: _ticket_row(ticket) for ticket in tickets},
+        "users": {user.id: _user_row(user) | named_at[user.id] | last_at[user.id] for user in users},
+        "tickets": {ticket.id: _ticket_row(ticket) | last_at[ticket.id] for ticket in tickets},
         "ticket_counts": {key: {"tickets": numbers} for key, numbers in _count(tickets).items()},
         "comments": {
             comment.id: {"ticket_id": comment_ticket_id, **_without_id(comment)}

@@ -13,7 +13,7 @@ from projections.project_past_tickets import duration_bits
 from projections.rows import TABLES, PastTicketRow, PropertyRow, TicketRow, UserRow, shared_fields
 from projections.views import Names, PropertyDetail, TicketDetail, TicketSummary, UserDetail
 
-NEVER_STORED = {"pending", "position"}  # an aggregate has them only in memory
+NEVER_STORED = {"pending"}  # an aggregate has it only in memory
 LISTS = {"attachments"}
 COUNTS = {"comments_count", "internal_comments_count"}  # of a ticket; stored in their own tables
 
@@ -24,7 +24,11 @@ COUNTS = {"comments_count", "internal_comments_count"}  # of a ticket; stored in
         (Ticket, TicketRow, LISTS),
         # The id is ticket_id, the priority is priority_rank, the texts are in past_texts, the requester never
         # changes; lists of past tickets show no comments.
-        (Ticket, PastTicketRow, {"id", "priority", "title", "description", "requester_id", *COUNTS, *LISTS}),
+        (
+            Ticket,
+            PastTicketRow,
+            {"id", "priority", "title", "description", "requester_id", "position", *COUNTS, *LISTS},
+        ),
         (User, UserRow, {"is_erased"}),  # visible from the placeholders in other columns
         (Property, PropertyRow, {"address", "units"}),  # in several columns, and in the table units
     ],
@@ -42,14 +46,18 @@ def test_every_field_of_an_aggregate_is_a_column_or_is_stored_elsewhere(aggregat
         (
             TicketRow,
             TicketDetail,
-            {"version", "priority_rank", "is_deleted", "internal_comments_count"}
+            {"version", "position", "priority_rank", "is_deleted", "internal_comments_count"}
             | {f"{reference}_id" for reference in ("property", "unit", "requester", "assignee")},
         ),
-        (UserRow, UserDetail, {"version", "property_ids", "is_active", "search", "name_position"}),
+        (
+            UserRow,
+            UserDetail,
+            {"version", "position", "property_ids", "is_active", "search", "name_position"},
+        ),
         (
             PropertyRow,
             PropertyDetail,
-            {"version", "name_position", "created_at", "updated_at"}
+            {"version", "position", "name_position", "created_at", "updated_at"}
             | {"street", "city", "state", "zip", "country"},
         ),
     ],

@@ -169,6 +169,34 @@ class Change(msgspec.Struct, kw_only=True):
     to: Any
 
 
+class ChangeItem(msgspec.Struct, kw_only=True):
+    """`upsert`: the object is new or has changed; `gone`: it was deleted, or has left what the caller may
+    see; `reach_changed`: the caller's own role or properties have changed. One of the ids is present, except
+    with `reach_changed`. An `upsert` has the object with all its fields, unless `full` is false.
+    """
+
+    position: int
+    kind: str
+    ticket_id: str | UnsetType = UNSET
+    property_id: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    version: int | UnsetType = UNSET
+    ticket: TicketSummary | UnsetType = UNSET
+    property: PropertyRecord | UnsetType = UNSET
+    user: UserSummary | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    gained: list[str] | UnsetType = UNSET
+    lost: list[str] | UnsetType = UNSET
+
+
+class ChangesAnswer(msgspec.Struct, kw_only=True):
+    """`position` is the value of `after` for the next request. `has_more`: there are more items now."""
+
+    items: list[ChangeItem]
+    position: str
+    has_more: bool
+
+
 class CloudEvent(msgspec.Struct, kw_only=True):
     """An event. `sequence` is its position with 20 digits. `ticketversion` is its version in its aggregate:
     1, 2, 3 and so on. `id` is the same each time the event is read.
@@ -411,6 +439,15 @@ class PropertyDetail(msgspec.Struct, kw_only=True):
     units_count: int
     active_tickets_count: int
     units: list[UnitView]
+
+
+class PropertyRecord(msgspec.Struct, kw_only=True):
+    """A property without the numbers that follow from its tickets."""
+
+    id: str
+    name: str
+    address: Address
+    units_count: int
 
 
 class PropertySummary(msgspec.Struct, kw_only=True):

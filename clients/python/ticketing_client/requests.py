@@ -13,6 +13,7 @@ from ticketing_client.models import (
     AuditEntry,
     BulkOperations,
     BulkResult,
+    ChangesAnswer,
     CommentChanges,
     CommentView,
     DeliveryView,
@@ -658,6 +659,48 @@ def create_property_unit(
             name: value for name, value in {"Idempotency-Key": idempotency_key}.items() if value is not None
         },
         answer=UnitView,
+    )
+
+
+def get_changes(
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    wait: int | None = None,
+    of: list[Literal["properties", "tickets", "users"]] | None = None,
+    full: bool | None = None,
+) -> Call[ChangesAnswer]:
+    """Follow all changes, to keep a copy.
+
+    Everything that enters, changes within or leaves what the caller may see, in the order of the log and without
+    gaps. An integration keeps an exact copy with it; `updated_after` of GET /v1/tickets is only a filter, and
+    misses changes. Send the first request without `after`: it begins with all present objects. Send each further
+    one with `after` set to the `position` of the previous answer, as it is: a position of the log, at times with
+    further numbers after a full stop. A position belongs to one key and one value of `of`.
+
+    Each object is returned in its newest state, at the position of its last event; one answer has it at most
+    once. `kind` is `upsert`, or `gone` when the object was deleted or has left the caller's reach.
+    `reach_changed` says that the caller's own role or properties have changed: remove the tickets of the
+    properties in `lost`, these properties, and the people who belong to no other one. The objects of the
+    properties in `gained` follow, at the position that was sent. A guest gains no property: the guest's own
+    tickets follow.
+
+    A ticket shows the names of its property, unit and people as they were when it was read; a new name is a
+    change of the property or the person, not of the ticket. Follow them with `of`.
+
+    With `wait` the server answers as soon as there is a change, or without items after this number of seconds, at
+    most 25. The guide is docs/copies.md.
+
+
+    Scope: `tickets:read`.
+
+    Roles: all; each caller gets what they may see.
+    """
+    return Call(
+        method="GET",
+        path="/v1/changes",
+        query={"after": after, "limit": limit, "wait": wait, "of": of, "full": full},
+        answer=ChangesAnswer,
     )
 
 

@@ -73,6 +73,35 @@ def test_a_follower_gets_every_event_once_and_the_last_answer_again_after_an_int
     assert int(store.load()) == site.store.recorder.max_notification_id()
 
 
+def test_a_copy_kept_with_the_follower_has_exactly_what_the_key_may_see(site, tmp_path):
+    person = site.person()
+    store, copy = PositionFile(tmp_path / "position"), {}
+    moved, deleted, foreign = site.ticket(), site.ticket(), site.ticket(property_id="def456", unit_id=None)
+
+    def follow_to_end(client):
+        for page in follow(client, calls.get_changes(limit=2), store):
+            for item in page.items:
+                if item.kind == "upsert":
+                    copy[item.ticket_id] = item.ticket
+                elif item.kind == "gone":
+                    copy.pop(item.ticket_id, None)
+                else:
+                    for each in [each for each in copy if copy[each].property.id in item.lost]:
+                        del copy[each]
+
+    with Client(site.base_url, site.key(role="staff", user_id=person["id"])) as client:
+        follow_to_end(client)
+        assert {moved["id"], deleted["id"]} <= set(copy)
+        site.client().patch(f"/v1/tickets/{moved['id']}", json={"property_id": "def456", "unit_id": None})
+        site.client().delete(f"/v1/tickets/{deleted['id']}")
+        follow_to_end(client)
+        assert copy.keys().isdisjoint((moved["id"], deleted["id"], foreign["id"]))
+        site.client().patch(f"/v1/users/{person['id']}", json={"property_ids": ["def456"]})
+        follow_to_end(client)
+        assert copy == {one.id: one for one in client.items(calls.list_tickets(cursor=""))}
+        assert {moved["id"], foreign["id"]} <= set(copy)
+
+
 def test_an_asynchronous_follower_gets_the_next_event(site, client, tmp_path):
     store = PositionFile(tmp_path / "position")
     for _ in follow(client, calls.get_events(limit=500), store):

@@ -15,6 +15,7 @@ from ticketing_client.errors import (
     Unauthenticated,
     Unavailable,
 )
+from ticketing_client.followers import PositionFile, PositionStore, follow, follow_async
 from ticketing_client.proofs import NotAsSigned, check_export, check_proof
 from ticketing_client.retries import Retries
 from ticketing_client.webhooks import BadSignature, verify_webhook
@@ -31,6 +32,8 @@ __all__ = [
     "Invalid",
     "NotAsSigned",
     "NotFound",
+    "PositionFile",
+    "PositionStore",
     "PreconditionFailed",
     "RateLimited",
     "Retries",
@@ -41,5 +44,7 @@ __all__ = [
     "Upload",
     "check_export",
     "check_proof",
+    "follow",
+    "follow_async",
     "verify_webhook",
 ]

@@ -122,6 +122,8 @@ def _read_changed(
         items = [_user(_UserWithReferences(*row), full, visible) for row in rows]
     if len(rows) == limit:
         return items, items[-1].position
+    if end - after <= EXAMINED_ROWS:  # no position has two rows
+        return items, end
     ((examined_to,),) = conn.fetch(_examined_end(followed), {"after": after, "end": end})
     return items, end if examined_to is None else examined_to
 

@@ -67,7 +67,11 @@ class RandomChanges:
         self._roles = roles
         self._ticket_ids: list[str] = []
         self._choices = random.Random(seed)
-        self.last_position = 0
+        self._positions = [0]
+
+    @property
+    def last_position(self) -> int:
+        return max(self._positions)
 
     def make(self, number: int) -> None:
         """Make so many changes; several threads may do so at the same time."""
@@ -85,7 +89,7 @@ class RandomChanges:
                 (5, 5, 3, 2, 2, 1, 1),
             )[0]
             with suppress(Conflict, Invalid, NotFound):
-                self.last_position = max(self.last_position, change().position)
+                self._positions.append(change().position)
 
     def _open(self) -> Any:
         requester = self._user_id if self._choices.random() < 0.5 else None

@@ -168,6 +168,7 @@ class WebhookItemPage(WebhookPage):
                 SentValues(edit.changed, WebhookChanges),
                 self.command(req),
                 frozenset((edit.version,)),
+                vault=self.services.vault,
                 allow_private=self.services.settings.webhook_allow_private_addresses,
             )
 
@@ -197,6 +198,7 @@ class WebhookSwitch(WebhookPage):
             webhook_id,
             ValidValues(WebhookChanges(enabled=is_enabled)),
             self.command(req),
+            vault=self.services.vault,
             allow_private=self.services.settings.webhook_allow_private_addresses,
         )
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-on" if is_enabled else "webhook-off")

@@ -14,7 +14,7 @@ Value = Annotated[str, Meta(min_length=1, max_length=255)]
 Facts = Mapping[str, Collection[str]]  # the values of a change for each field of WebhookFilter
 
 
-class Condition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class WebhookCondition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """With `in`, a change needs one of these values. With `not`, it may have none of those."""
 
     one_of: Annotated[tuple[Value, ...], Meta(min_length=1, max_length=MOST_VALUES)] | None = msgspec.field(
@@ -37,17 +37,17 @@ class WebhookFilter(
     the ticket after the change. `changed_field` has the names in `changes`; those of comments and files are
     `comments` and `attachments`. `actor_role` is the role of who made the change."""
 
-    property_id: Condition | None = None
-    category: Condition | None = None
-    tag: Condition | None = None
-    priority: Condition | None = None
-    changed_field: Condition | None = None
-    actor_role: Condition | None = None
+    property_id: WebhookCondition | None = None
+    category: WebhookCondition | None = None
+    tag: WebhookCondition | None = None
+    priority: WebhookCondition | None = None
+    changed_field: WebhookCondition | None = None
+    actor_role: WebhookCondition | None = None
 
     def accepts(self, facts: Facts) -> bool:
         """Whether the change with these facts is sent."""
         for name in self.__struct_fields__:
-            condition: Condition | None = getattr(self, name)
+            condition: WebhookCondition | None = getattr(self, name)
             if condition is not None and not condition.accepts(facts[name]):
                 return False
         return True

@@ -84,4 +84,5 @@ def _component(header: str) -> str:
 
 
 def _words(event_name: str) -> str:
-    return "".join(word.capitalize() for word in event_name.split("."))
+    """The words of an operation id, which has no digits."""
+    return "".join(word.capitalize() for word in event_name.replace(".v2", ".second").split("."))

@@ -14,7 +14,6 @@ from commands.webhooks import SECRET_PURPOSE
 from domain.access import Caller
 from domain.times import whole_seconds
 from domain.webhook import DeliveryStatus, Payload, PayloadVersion
-from domain.webhook_filter import NO_FILTER, WebhookFilter
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, fetch_value, named_queries
 from webhook_dispatcher.enqueue import select_endpoints
@@ -44,7 +43,7 @@ class WebhookView(msgspec.Struct, kw_only=True):
     access_ended: bool
     payload_version: PayloadVersion
     payload: Payload
-    filter: WebhookFilter
+    filter: dict[str, dict[str, list[str]]]
     max_per_second: int | None
     max_in_flight: int | None
     header_names: list[str]
@@ -234,7 +233,7 @@ def _webhook(row: _EndpointRow, endpoint: Endpoint) -> WebhookRow:
         access_ended=not endpoint.has_access,
         payload_version=row.payload_version,
         payload=row.payload,
-        filter=endpoint.filter or NO_FILTER,
+        filter=msgspec.json.decode(endpoint.filter_text),
         max_per_second=row.max_per_second,
         max_in_flight=row.max_in_flight,
         header_names=row.header_names,

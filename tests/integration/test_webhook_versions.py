@@ -195,7 +195,7 @@ def random_command(rng, store, tickets):
 
 @pytest.mark.faults
 def test_random_commands_reach_the_webhooks_whose_filters_accept_them(conn, store):
-    full = bool(os.environ.get("TICKETING_FULL"))
+    full = bool(os.environ.get("FAULTS_FULL"))
     commands, filters = (10_000, 200) if full else (60, 20)
     rng = random.Random(int(os.environ.get("SEED", "1")))
     given = [random_filter(rng) for _ in range(filters)]

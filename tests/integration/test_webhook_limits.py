@@ -1,4 +1,4 @@
-"""Limits and custom headers of webhooks, and messages about failing and disabled ones, with real dispatchers."""
+"""Limits and headers of webhooks, and messages about failing and disabled ones, with real dispatchers."""
 
 import json
 
@@ -127,7 +127,7 @@ def test_the_owners_other_webhooks_hear_once_that_one_is_failing_and_that_it_was
     database, tmp_path, store, pool, receiver
 ):
     names = ("webhook.failing", "webhook.disabled")
-    failing = register(store, "http://127.0.0.1:9/", "ticket.*", *names)
+    failing = register(store, "http://127.0.0.1:1025/", "ticket.*", *names)
     register(store, receiver.url("/all-tickets"), "ticket.*")
     register(store, receiver.url("/notices"), *names)
     for _ in range(12):

@@ -21,12 +21,15 @@ import structlog
 from msgspec import UNSET, Meta, UnsetType
 
 from commands.deciding import change, create
-from commands.values import Values
+from commands.values import Values, given_values
+from commands.webhook_headers import HEADERS_PURPOSE, Headers, headers_problem
+from commands.webhook_notices import notices_of_disabling
 from domain.access import Actor, Caller, Context, system_context
 from domain.errors import Details, NotFound
 from domain.text import WebhookUrl
 from domain.web_address import web_address_problem
-from domain.webhook import DisabledReason, Webhook, WebhookEventName
+from domain.webhook import DisabledReason, Payload, PayloadVersion, Webhook, WebhookEventName
+from domain.webhook_filter import NO_FILTER, WebhookFilter
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
@@ -37,6 +40,7 @@ SECRET_PURPOSE = "webhook secret"  # noqa: S105 - the purpose of the encryption,
 NEW_SECRET_BYTES = 32
 KEY_BYTES = (16, 64)
 TEXT_LENGTHS = (8, 256)
+SETTINGS = ("payload_version", "payload", "filter", "max_per_second", "max_in_flight")
 GRACE = timedelta(hours=24)
 
 EventNames = Annotated[tuple[WebhookEventName, ...], Meta(min_length=1, max_length=20)]
@@ -48,6 +52,8 @@ Secret = Annotated[
         description="After the prefix whsec_, the key in base64. Any other text is the key in UTF-8.",
     ),
 ]
+MaxPerSecond = Annotated[int, Meta(ge=1, le=1_000, description="The most posts per second, in total")]
+MaxInFlight = Annotated[int, Meta(ge=1, le=10, description="The most posts at a time, in total")]
 
 log = structlog.get_logger()
 _sql = named_queries(Path(__file__).parent / "sql" / "webhooks.sql")
@@ -59,14 +65,27 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     url: WebhookUrl
     events: EventNames
     secret: Secret | None = None
+    payload_version: PayloadVersion = 2
+    payload: Payload = "full"
+    filter: WebhookFilter = NO_FILTER
+    max_per_second: MaxPerSecond | None = None
+    max_in_flight: MaxInFlight | None = None
+    headers: Headers = {}
 
 
 class WebhookChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PATCH. An absent field stays as it is. The secret is changed by rotating it."""
+    """The body of PATCH. An absent field stays as it is. The secret is changed by rotating it. `filter` and
+    `headers` are replaced as a whole; `null` removes a limit."""
 
     url: WebhookUrl | UnsetType = UNSET
     events: EventNames | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
+    payload_version: PayloadVersion | UnsetType = UNSET
+    payload: Payload | UnsetType = UNSET
+    filter: WebhookFilter | UnsetType = UNSET
+    max_per_second: MaxPerSecond | UnsetType | None = UNSET
+    max_in_flight: MaxInFlight | UnsetType | None = UNSET
+    headers: Headers | UnsetType = UNSET
 
 
 class NewSecret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,9 +103,19 @@ def register_webhook(
     """
     require_may_manage(context.caller)
     new = values.read(partial(_problems, allow_private=allow_private))
-    webhook = Webhook.register(context.command_id, context, url=new.url, event_names=new.events)
+    webhook = Webhook.register(
+        context.command_id,
+        context,
+        url=new.url,
+        event_names=new.events,
+        header_names=tuple(new.headers),
+        **{name: getattr(new, name) for name in SETTINGS},
+    )
+    webhook.require_payload()
     statements = [
         (_sql["insert_endpoint"], _row(webhook)),
+        *_limits(webhook),
+        *_store_headers(vault, webhook.id, new.headers),
         _insert_secret(vault, webhook.id, new.secret, context),
     ]
     return create(store, webhook, context, statements=statements)
@@ -99,9 +128,10 @@ def change_webhook(
     context: Context,
     expected_versions: frozenset[int] | None = None,
     *,
+    vault: Vault,
     allow_private: bool,
 ) -> Webhook:
-    """Change the address or the events, or switch the webhook on or off."""
+    """Change the address, the events or the settings, or switch the webhook on or off."""
 
     def decide(webhook: Webhook) -> list[Statement]:
         webhook.require_version(expected_versions)
@@ -110,11 +140,20 @@ def change_webhook(
             webhook.change_url(changes.url, context)
         if changes.events is not UNSET:
             webhook.change_event_names(changes.events, context)
+        given = given_values(changes)
+        webhook.change({name: given[name] for name in SETTINGS if name in given}, context)
+        webhook.require_payload()
+        headers: list[Statement] = []
+        if changes.headers is not UNSET:
+            webhook.replace_headers(tuple(changes.headers), context)
+            headers = _store_headers(vault, webhook.id, changes.headers)
         if changes.enabled is True:
             webhook.enable(context)
         elif changes.enabled is False:
             webhook.disable("owner", context)
-        return [_update_endpoint(webhook), (_sql["forget_failures"], {"endpoint_id": webhook.id})]
+        forget = (_sql["forget_failures"], {"endpoint_id": webhook.id})
+        notices = () if webhook.is_enabled else notices_of_disabling(webhook)
+        return [_update_endpoint(webhook), *headers, *_limits(webhook), forget, *notices]
 
     return change(
         store, webhook_id, context, partial(owned_webhook, store, context.caller, webhook_id), decide
@@ -172,7 +211,7 @@ def disable_webhook(store: EventStore, webhook_id: str, reason: DisabledReason) 
         if webhook.is_deleted or not webhook.is_enabled:
             return []
         webhook.disable(reason, context)
-        return [_update_endpoint(webhook)]
+        return [_update_endpoint(webhook), *notices_of_disabling(webhook)]
 
     with suppress(NotFound):
         webhook = change(store, webhook_id, context, partial(store.load, Webhook, webhook_id), decide)
@@ -214,12 +253,14 @@ def enabled_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webho
 
 def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
     """The errors in the address and the secret of a webhook."""
-    url, secret = fields.get("url"), fields.get("secret")
+    url, secret, headers = fields.get("url"), fields.get("secret"), fields.get("headers")
     details: Details = {}
     if url is not None and (problem := web_address_problem(url, allow_private=allow_private)):
         details["url"] = [f"The url field {problem}"]
     if secret is not None and (problem := _secret_problem(secret)):
         details["secret"] = [f"The secret field {problem}"]
+    if headers and (problem := headers_problem(headers)):
+        details["headers"] = [f"The headers field {problem}"]
     return details
 
 
@@ -250,6 +291,17 @@ def _insert_secret(vault: Vault, webhook_id: str, given: str | None, context: Co
     return _sql["insert_secret"], row
 
 
+def _store_headers(vault: Vault, webhook_id: str, headers: Mapping[str, str]) -> list[Statement]:
+    encrypted = vault.encrypt(msgspec.json.encode(headers), purpose=HEADERS_PURPOSE) if headers else None
+    return [(_sql["store_headers"], {"id": webhook_id, "sealed": encrypted})]
+
+
+def _limits(webhook: Webhook) -> list[Statement]:
+    """The statement that adds the row which dispatchers lock, for a webhook with limits."""
+    has_limits = webhook.max_per_second is not None or webhook.max_in_flight is not None
+    return [(_sql["insert_limits"], {"endpoint_id": webhook.id})] if has_limits else []
+
+
 def _update_endpoint(webhook: Webhook, *, deleted_at: datetime | None = None) -> Statement:
     return _sql["update_endpoint"], _row(webhook) | {"deleted_at": deleted_at}
 
@@ -261,6 +313,12 @@ def _row(webhook: Webhook) -> dict[str, Any]:
         "version": webhook.version,
         "url": webhook.url,
         "event_names": list(webhook.event_names),
+        "payload_version": webhook.payload_version,
+        "payload": webhook.payload,
+        "filter": msgspec.json.encode(webhook.filter).decode(),
+        "max_per_second": webhook.max_per_second,
+        "max_in_flight": webhook.max_in_flight,
+        "header_names": list(webhook.header_names),
         "owner_role": owner.role,
         "owner_auth": owner.auth,
         "owner_user_id": owner.user_id,

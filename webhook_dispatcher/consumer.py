@@ -21,8 +21,8 @@ from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect
 from infrastructure.storage.topics import events_topic
-from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
-from webhook_dispatcher.histories import sql
+from webhook_dispatcher.enqueue import Enqueuer
+from webhook_dispatcher.histories import LoggedEvent, sql
 from webhook_dispatcher.log_follower import LogFollower
 from webhook_dispatcher.membership import group_of, instance_id, leave_to_others, store_lag, take_member_id
 from webhook_dispatcher.payloads import wanted_types
@@ -45,7 +45,7 @@ class Consumer:
         self._settings = settings
         self._store = store
         self._on_enqueued = on_enqueued
-        self._enqueuer = Enqueuer(store)
+        self._enqueuer = Enqueuer(store, settings.base_url)
         self._member_id: int | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -53,7 +53,7 @@ class Consumer:
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
         # A new enqueuer: the cache of the old one may contain events of a transaction that was rolled back.
-        self._enqueuer = Enqueuer(self._store)
+        self._enqueuer = Enqueuer(self._store, self._settings.base_url)
         follow = self._follow_kafka if self._settings.kafka_bootstrap_servers else self._follow_log
         with _connect(self._settings) as conn:
             follow(conn, stop)
@@ -88,7 +88,7 @@ class Consumer:
             with conn.transaction():
                 return self._enqueuer.enqueue(conn, events)
         except Exception:
-            self._enqueuer = Enqueuer(self._store)
+            self._enqueuer = Enqueuer(self._store, self._settings.base_url)
             raise
 
     def _follow_log(self, conn: Connection, stop: threading.Event) -> None:

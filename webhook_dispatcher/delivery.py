@@ -20,6 +20,7 @@ import msgspec
 import psycopg
 import structlog
 
+from commands.webhook_headers import HEADERS_PURPOSE
 from commands.webhooks import SECRET_PURPOSE
 from infrastructure.keys.vault import Vault
 from infrastructure.process.failures import describe_error
@@ -35,12 +36,16 @@ from webhook_dispatcher.signing import key_of, sign
 POLL_SECONDS = 0.25  # how often to look for due deliveries
 SHORTEST_REST_SECONDS = 0.002  # before a batch of results is written, so that it has several
 LONGEST_REST_SECONDS = 0.01  # before the next claim or batch; otherwise twice as long as the last one took
+TIMER_SECONDS = 0.001  # after the time of a planned post, so that it is not in the future
+HIDDEN = "(hidden)"  # the value of a custom header in the stored attempts
 DEFER_SECONDS = 1.0
 STOP_SECONDS = 4.0
 AHEAD = 3  # how many deliveries are claimed for each post that a webhook gets at a time
 
 sql = named_queries(Path(__file__).parent / "sql" / "delivery.sql")
 log = structlog.get_logger()
+
+_decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Disable = Callable[[str, str], None]  # webhook id, reason
@@ -84,6 +89,9 @@ class Deliveries:
         self._tasks: set[asyncio.Task[None]] = set()
         self._keys = lru_cache(maxsize=4_096)(
             lambda encrypted: key_of(vault.decrypt(encrypted, purpose=SECRET_PURPOSE).decode())
+        )
+        self._headers = lru_cache(maxsize=4_096)(
+            lambda encrypted: _decode_headers(vault.decrypt(encrypted, purpose=HEADERS_PURPOSE))
         )
 
     def wake(self) -> None:
@@ -138,6 +146,8 @@ class Deliveries:
             for claim in claimed:
                 self._claims[claim.id] = claim
                 self._queue.add(claim, endpoints[claim.endpoint_id])
+                if claim.wait_seconds > 0:
+                    self._loop.call_later(claim.wait_seconds + TIMER_SECONDS, self._begin_next)
             self._begin_next()
         return claimed
 
@@ -157,6 +167,7 @@ class Deliveries:
 
     async def _deliver(self, claim: Claim, endpoint: Endpoint) -> None:
         """Post and record the result, also after an error: a claim without a result would stay in flight."""
+        began = time.monotonic()
         try:
             done = await self._attempt(claim, endpoint)
         except Exception as error:
@@ -165,7 +176,7 @@ class Deliveries:
             done = self._judge(claim, endpoint, {}, outcome)
         self._done.append(done)
         self._has_done.set()
-        self._queue.end(claim, has_failed=done.has_failed)
+        self._queue.end(claim, has_failed=done.has_failed, seconds=time.monotonic() - began)
         self._begin_next()
 
     async def _attempt(self, claim: Claim, endpoint: Endpoint) -> Done:
@@ -186,8 +197,10 @@ class Deliveries:
             body=claim.body,
         )
         headers = {"Content-Type": "application/json", **signature}
-        outcome = await self._poster.post(endpoint.url, claim.body, headers)
-        return self._judge(claim, endpoint, headers, outcome)
+        custom = self._headers(bytes(endpoint.encrypted_headers)) if endpoint.encrypted_headers else {}
+        outcome = await self._poster.post(endpoint.url, claim.body, {**headers, **custom})
+        shown = {**headers, **dict.fromkeys(custom, HIDDEN)}
+        return self._judge(claim, endpoint, shown, outcome)
 
     def _judge(self, claim: Claim, endpoint: Endpoint, headers: dict[str, str], outcome: Outcome) -> Done:
         return Done.of_attempt(

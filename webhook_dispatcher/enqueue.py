@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 import msgspec
 
@@ -20,12 +20,15 @@ from domain.ticket import (
     TicketFileRemoved,
 )
 from domain.user import User
+from domain.webhook import Payload
+from domain.webhook_filter import Facts
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, Statement
-from webhook_dispatcher.histories import Histories, Wanted, sql
+from webhook_dispatcher.histories import Histories, LoggedEvent, Wanted, sql
 from webhook_dispatcher.owners import Endpoint, may_receive
 from webhook_dispatcher.payloads import (
     Message,
+    TicketGroup,
     TicketStep,
     event_names,
     ids_to_name,
@@ -33,25 +36,23 @@ from webhook_dispatcher.payloads import (
     is_subscribed,
     make_message,
 )
+from webhook_dispatcher.payloads_v2 import Readable, facts_of, group_names, make_group_message
+
+Subscribed = tuple[Endpoint, frozenset[str], Callable[[Endpoint, int], bool]]  # the last: whether it is due
+PAYLOADS: tuple[Payload, ...] = get_args(Payload)
 
 _encode = msgspec.json.Encoder().encode
-
-
-class LoggedEvent(NamedTuple):
-    """An event and its position in the log."""
-
-    position: int
-    event: DomainEvent
 
 
 class Enqueuer:
     """Writes messages and deliveries in the caller's transaction. Unique keys prevent duplicates.
 
-    `store` provides names that the read tables do not have yet.
+    `store` provides names that the read tables do not have yet. Messages have addresses below `base_url`.
     """
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, base_url: str = "") -> None:
         self._store = store
+        self._base_url = base_url
         self._histories = Histories()
 
     def enqueue(self, conn: Connection, events: Sequence[LoggedEvent]) -> int:
@@ -105,21 +106,17 @@ class Enqueuer:
         ]
         if not wanted:
             return 0
+        groups = self._histories.groups(conn, wanted)
+        steps = [step for group in groups for step in group.steps]
+        shown = Readable(self._names(conn, steps), texts, _removed_files(conn, steps), self._base_url)
+        due = [(endpoint, names, is_due) for endpoint, names in subscribed]
+        versions = {(each.event.originator_id, each.event.originator_version) for each in wanted}
         messages: list[tuple[Message, list[str]]] = []
-        steps = self._histories.steps(conn, wanted)
-        shown = self._names(conn, steps)
-        removed_files = _removed_files(conn, steps)
-        for step in steps:
-            for name in event_names(step.event):
-                receivers = [
-                    endpoint.id
-                    for endpoint, names in subscribed
-                    if is_due(endpoint, step.position)
-                    and is_subscribed(names, name)
-                    and _may_receive(endpoint, step)
-                ]
-                if receivers:
-                    messages.append((make_message(step, name, shown, texts, removed_files), receivers))
+        for group in groups:
+            for step in group.steps:
+                if (step.after.id, step.after.version) in versions:
+                    messages += _messages_of_step(step, shown, due)
+            messages += _messages_of_group(group, shown, due)
         return insert(conn, messages)
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
@@ -151,6 +148,60 @@ class Enqueuer:
 def _is_silent(event: DomainEvent) -> bool:
     """Whether the event was imported without messages."""
     return isinstance(event.imported, Imported) and not event.imported.notify
+
+
+def _messages_of_step(
+    step: TicketStep, shown: Readable, subscribed: Sequence[Subscribed]
+) -> Iterator[tuple[Message, list[str]]]:
+    """The messages of version 1 about one event, with the ids of their webhooks."""
+    event_names_of_step = event_names(step.event)
+    receivers = _receivers(1, [step], event_names_of_step, subscribed)
+    for name in event_names_of_step:
+        ids = [endpoint.id for endpoint, names in receivers if is_subscribed(names, name)]
+        if ids:
+            yield make_message(step, name, shown.names, shown.texts, shown.removed_files), ids
+
+
+def _messages_of_group(
+    group: TicketGroup, shown: Readable, subscribed: Sequence[Subscribed]
+) -> Iterator[tuple[Message, list[str]]]:
+    """The messages of version 2 about the events of a request, with the ids of their webhooks."""
+    event_names_of_group = group_names(group)
+    receivers = _receivers(2, group.steps, event_names_of_group, subscribed)
+    for payload in PAYLOADS if receivers else ():
+        for name in event_names_of_group:
+            ids = [
+                endpoint.id
+                for endpoint, names in receivers
+                if endpoint.payload == payload and is_subscribed(names, name)
+            ]
+            if ids:
+                yield make_group_message(group, name, payload, shown), ids
+
+
+def _receivers(
+    payload_version: int,
+    steps: Sequence[TicketStep],
+    event_names: Sequence[str],
+    subscribed: Sequence[Subscribed],
+) -> list[tuple[Endpoint, frozenset[str]]]:
+    """The webhooks of this version that subscribe to one of the events, may receive a message about these
+    steps, and whose filters accept it."""
+    facts: Facts | None = None
+    found = []
+    for endpoint, names, is_due in subscribed:
+        if (
+            endpoint.payload_version == payload_version
+            and is_due(endpoint, steps[-1].position)
+            and any(is_subscribed(names, name) for name in event_names)
+            and all(_may_receive(endpoint, step) for step in steps)
+        ):
+            if (condition := endpoint.filter) is not None:
+                facts = facts or facts_of(steps)
+                if not condition.accepts(facts):
+                    continue
+            found.append((endpoint, names))
+    return found
 
 
 def _replacements(event: DomainEvent, texts: Mapping[str, str]) -> list[Statement]:

@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 import structlog
 
+from commands.webhook_notices import notice_of_failing
 from domain.webhook import DeliveryStatus
 from infrastructure.storage.postgres import named_queries
 from webhook_dispatcher.owners import Endpoint
@@ -121,7 +122,13 @@ async def store_results(
                 "breaker_pause": timedelta(seconds=breaker_pause_seconds),
             }
             cur = await conn.execute(sql["note_failures"], parameters)
-            failing = dict(await cur.fetchall())
+            urls = {done.endpoint_id: done.url for done in batch}
+            for endpoint_id, since, at, failures_in_row in await cur.fetchall():
+                failing[endpoint_id] = at - since
+                if failures_in_row - failures[endpoint_id] < breaker <= failures_in_row:
+                    await conn.execute(
+                        *notice_of_failing(endpoint_id, urls[endpoint_id], failures_in_row, since, at)
+                    )
     _log(attempts)
     return failing
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from domain.access import AuthKind, Caller, Role, effective_rights
+from domain.webhook_filter import WebhookFilter
 
 Verdict = Literal["allowed", "withheld", "unknown"]
 
@@ -33,6 +37,18 @@ class Endpoint(NamedTuple):
     user_role: Role | None
     user_property_ids: list[str] | None
     encrypted_secrets: list[bytes]
+    payload_version: int = 1
+    payload: str = "full"
+    filter_text: str = "{}"
+    encrypted_headers: bytes | None = None
+
+    @property
+    def filter(self) -> WebhookFilter | None:
+        """The conditions on the changes that are sent; None without any."""
+        return None if self.filter_text == "{}" else _decode_filter(self.filter_text)
+
+
+_decode_filter = lru_cache(maxsize=4_096)(msgspec.json.Decoder(WebhookFilter).decode)
 
 
 def may_receive(

@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from domain.aggregate import DomainEvent
-from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, Change, ticket_changes
+from domain.changes import EXCLUDED_FIELDS, LIST_FIELDS, Change, Changes, ticket_changes
 from domain.comments import CommentEvent
 from domain.ticket import (
     Ticket,
@@ -84,6 +84,14 @@ class TicketStep(NamedTuple):
     after: Ticket
 
 
+class TicketGroup(NamedTuple):
+    """The adjacent events that one command appended to a ticket. `number` is the number of the ticket: the
+    log position of its first event."""
+
+    steps: list[TicketStep]
+    number: int
+
+
 def event_names(event: DomainEvent) -> tuple[str, ...]:
     """The webhook events that an event of a ticket causes; a resolution causes two."""
     names = _names_of(type(event))
@@ -153,28 +161,18 @@ def make_message(
     """
     event, ticket = step.event, step.after
     webhook_id = message_id(event.event_id, name)
-    data = _ticket(ticket, names)
+    data = shown_ticket(ticket, names)
     changes = ticket_changes(step.before, ticket, event)
     if step.before is None:
         changes = {field: change for field, change in changes.items() if field not in _LATER_FIELDS}
     attachment_id = event.attachment_id if isinstance(event, TicketFileAttached) else None
     has_name = attachment_id is not None and attachment_id not in removed_files
-    data["changes"] = {
-        field: _without_name(change) if field.startswith("attachments.") and not has_name else change
-        for field, change in changes.items()
-        if change.after is None or not field.startswith("comments.")  # `data["comment"]` has the comment
-    }
-    data["actor"] = _actor(event, names)
+    data["changes"] = shown_changes(changes, has_name=has_name)
+    data["actor"] = shown_actor(event, names)
     comment_id = None
     if isinstance(event, TicketCommented | TicketCommentEdited):
         comment_id = event.comment_id
-        data["comment"] = {  # commands/comments.py replaces the text, which must follow the id
-            "id": event.comment_id,
-            "text": texts.get(event.comment_id, event.text),
-            "visibility": event.visibility,
-            "user": _reference(event.author_id, names),
-            "created_at": whole_seconds(getattr(event, "commented_at", event.occurred_at)),
-        }
+        data["comment"] = shown_comment(event, names, texts)
     payload = {
         "event": name,
         "timestamp": whole_seconds(event.occurred_at),
@@ -199,6 +197,28 @@ def make_message(
     )
 
 
+def shown_changes(changes: Changes, *, has_name: bool) -> Changes:
+    """The changes in a message: without comments that were written, and without names of removed files."""
+    return {
+        field: _without_name(change) if field.startswith("attachments.") and not has_name else change
+        for field, change in changes.items()
+        if change.after is None or not field.startswith("comments.")  # `data["comment"]` has the comment
+    }
+
+
+def shown_comment(
+    event: TicketCommented | TicketCommentEdited, names: Names, texts: Mapping[str, str]
+) -> dict[str, Any]:
+    """The comment in a message. commands/comments.py replaces the text, which must follow the id."""
+    return {
+        "id": event.comment_id,
+        "text": texts.get(event.comment_id, event.text),
+        "visibility": event.visibility,
+        "user": _reference(event.author_id, names),
+        "created_at": whole_seconds(getattr(event, "commented_at", event.occurred_at)),
+    }
+
+
 def make_test_message(webhook_id: str, event_id: str, at: datetime) -> Message:
     """The message that `POST /v1/webhooks/{id}/test` sends; it is about no ticket."""
     test_id = message_id(event_id, TEST_EVENT)
@@ -220,7 +240,7 @@ def _without_name(change: Change) -> Change:
     return Change(before, after)
 
 
-def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:
+def shown_ticket(ticket: Ticket, names: Names) -> dict[str, Any]:
     """The ticket as the API shows it."""
     unit = f"{ticket.property_id}/{ticket.unit_id}"
     return {
@@ -235,7 +255,7 @@ def _ticket(ticket: Ticket, names: Names) -> dict[str, Any]:
     }
 
 
-def _actor(event: DomainEvent, names: Names) -> dict[str, Any]:
+def shown_actor(event: DomainEvent, names: Names) -> dict[str, Any]:
     actor = event.actor
     actor_id = actor.user_id or actor.credential_id
     name = names.get(actor_id, actor_id) if actor_id else actor.auth

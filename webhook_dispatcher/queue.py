@@ -9,6 +9,11 @@ from typing import NamedTuple
 from webhook_dispatcher.owners import Endpoint
 
 FULL = 1_000_000
+SLOW_SECONDS = 0.5  # a post that takes longer
+RESERVED_SHARE = 4  # one of so many places is not for slow webhooks
+FREE_FOR_EACH = (
+    8  # a webhook may get a second place while so many are free, a third one with twice as many ...
+)
 LONGEST_WAIT_SECONDS = 1.0  # of a claimed delivery; rights and state of its webhook were read with the claim
 
 
@@ -24,6 +29,7 @@ class Claim(NamedTuple):
     requester_id: str | None
     is_internal: bool
     body: bytes
+    wait_seconds: float = 0.0  # before the post, because of the webhook's `max_per_second`
 
 
 class Item(NamedTuple):
@@ -31,11 +37,14 @@ class Item(NamedTuple):
 
     claim: Claim
     endpoint: Endpoint
-    at: float
+    at: float  # the earliest time of the post
 
 
 class Queue:
     """Claimed deliveries that wait, and the number of posts in flight. The webhooks take turns.
+
+    A webhook gets a place only while it holds at most a share of the free ones. One whose last post took long
+    gets none of the places that are reserved for the others, and few claims.
 
     After a failure nothing waits for that webhook, and nothing is claimed for it until the failure is stored:
     its next deliveries are claimed with the pauses and limits that follow from the failure.
@@ -43,26 +52,30 @@ class Queue:
 
     def __init__(self, limit: int, limit_per_endpoint: int) -> None:
         self._limit = limit
+        self._reserved = limit // RESERVED_SHARE
         self._limit_per_endpoint = limit_per_endpoint
         self._posts: Counter[str] = Counter()
+        self._slow: set[str] = set()
         self._waiting: OrderedDict[str, deque[Item]] = OrderedDict()
         self._failures: Counter[str] = Counter()  # that are not stored yet
         self._stale: list[Claim] = []
         self._is_closed = False
 
     def add(self, claim: Claim, endpoint: Endpoint) -> None:
-        item = Item(claim, endpoint, time.monotonic())
+        item = Item(claim, endpoint, time.monotonic() + claim.wait_seconds)
         self._waiting.setdefault(claim.endpoint_id, deque()).append(item)
 
     def take(self) -> Item | None:
         """The delivery to post now, or None. The caller calls `end` after the post."""
-        if self._is_closed or self._posts.total() >= self._limit:
+        free = self._limit - self._posts.total()
+        if self._is_closed or free <= 0:
             return None
-        oldest = time.monotonic() - LONGEST_WAIT_SECONDS
+        now = time.monotonic()
+        oldest = now - LONGEST_WAIT_SECONDS
         for endpoint_id, items in list(self._waiting.items()):
             while items and items[0].at < oldest:
                 self._stale.append(items.popleft().claim)
-            if items and self._posts[endpoint_id] < self._limit_per_endpoint:
+            if items and items[0].at <= now and self._has_place(endpoint_id, free):
                 item = items.popleft()
                 self._posts[endpoint_id] += 1
                 self._waiting.move_to_end(endpoint_id)
@@ -71,21 +84,39 @@ class Queue:
             self._drop_if_empty(endpoint_id)
         return None
 
-    def end(self, claim: Claim, *, has_failed: bool) -> None:
-        """Count the end of a post. After a failure the caller calls `note_stored` later."""
-        _decrement(self._posts, claim.endpoint_id)
+    def _has_place(self, endpoint_id: str, free: int) -> bool:
+        posts = self._posts[endpoint_id]
+        if posts >= self._limit_per_endpoint:
+            return False
+        if endpoint_id in self._slow:
+            free -= self._reserved
+        return free > 0 and (posts == 0 or posts * FREE_FOR_EACH < free)
+
+    def end(self, claim: Claim, *, has_failed: bool, seconds: float = 0.0) -> None:
+        """Count the end of a post that took so long. After a failure the caller calls `note_stored` later."""
+        endpoint_id = claim.endpoint_id
+        _decrement(self._posts, endpoint_id)
+        if seconds > SLOW_SECONDS:
+            self._slow.add(endpoint_id)
+        else:
+            self._slow.discard(endpoint_id)
         if has_failed:
-            self._failures[claim.endpoint_id] += 1
-            self._stale += [item.claim for item in self._waiting.pop(claim.endpoint_id, ())]
+            self._failures[endpoint_id] += 1
+            self._stale += [item.claim for item in self._waiting.pop(endpoint_id, ())]
 
     def note_stored(self, endpoint_id: str) -> None:
         """Count a failure of this webhook as stored."""
         _decrement(self._failures, endpoint_id)
 
     def busy(self) -> Counter[str]:
-        """By webhook, the number of deliveries that are posted or wait; FULL for one with new failures."""
+        """By webhook, the number of deliveries that are posted or wait; FULL for one that gets no claims now.
+        A slow one gets no claims for later posts."""
         waiting = Counter({each: len(items) for each, items in self._waiting.items()})
-        return self._posts + waiting + Counter(dict.fromkeys(self._failures, FULL))
+        busy = self._posts + waiting
+        of_slow = sum(busy[endpoint_id] for endpoint_id in self._slow)
+        ahead = FULL if of_slow >= self._limit - self._reserved else 2 * self._limit_per_endpoint
+        busy += Counter(dict.fromkeys(self._slow, ahead))
+        return busy + Counter(dict.fromkeys(self._failures, FULL))
 
     def take_stale(self) -> list[Claim]:
         """Take out the deliveries whose claim must be released because they will not be posted under it."""

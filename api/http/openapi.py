@@ -27,7 +27,7 @@ from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
 from api.http.services import Services
 from domain.access import SCOPES
-from webhook_dispatcher.payload_schemas import payload_types
+from webhook_dispatcher.payload_schemas import bodies
 
 _TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
 _PATH_SCHEMAS = {"source": "ExternalSource", "id": "ExternalId"}
@@ -74,7 +74,7 @@ def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Doc
         for method, operation in resource.operations.items()
         if isinstance(operation, Operation)
     ]
-    schemas = Schemas([operation for *_, operation in operations], payload_types().values())
+    schemas = Schemas([operation for *_, operation in operations], [body.kind for body in bodies().values()])
     paths: Document = {}
     for path, method, operation in operations:
         paths.setdefault(path, {})[method.lower()] = _operation(path, method, operation, schemas)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.http.openapi_schemas import Schemas
-from webhook_dispatcher.payload_schemas import MEANINGS, SCHEMAS_PATH, payload_types, versioned
+from webhook_dispatcher.payload_schemas import MEANINGS, SCHEMAS_PATH, bodies
 
 _DESCRIPTION = f"""\
 The post is signed as [Standard Webhooks](https://www.standardwebhooks.com) describes. It is sent at least
@@ -28,8 +28,8 @@ Document = dict[str, Any]
 
 
 def describe_webhooks(schemas: Schemas) -> Document:
-    """A description of each post by event name."""
-    return {name: _post(name, f"receive{_words(name)}", schemas) for name in payload_types()}
+    """A description of each post by the name of its schema. That of version 1 is the event name."""
+    return {_key(name): _post(name, f"receive{_words(_key(name))}", schemas) for name in bodies()}
 
 
 def describe_callbacks(schemas: Schemas) -> Document:
@@ -38,8 +38,8 @@ def describe_callbacks(schemas: Schemas) -> Document:
     oapi-codegen omits schemas to which only `webhooks` refers, and its code does not compile.
     """
     return {
-        name: {"{$request.body#/url}": _post(name, f"receiveRegistered{_words(name)}", schemas)}
-        for name in payload_types()
+        _key(name): {"{$request.body#/url}": _post(name, f"receiveRegistered{_words(_key(name))}", schemas)}
+        for name in bodies()
     }
 
 
@@ -58,20 +58,25 @@ def webhook_headers() -> Document:
 
 
 def _post(name: str, operation_id: str, schemas: Schemas) -> Document:
+    body = bodies()[name]
     described = {
         "operationId": operation_id,
-        "summary": MEANINGS.get(name, name),
-        "description": _DESCRIPTION.format(name=versioned(name)),
+        "summary": MEANINGS.get(body.event, body.event),
+        "description": _DESCRIPTION.format(name=name),
         "tags": ["webhooks"],
         "security": [],
         "parameters": [{"$ref": f"#/components/parameters/{_component(header)}"} for header in _HEADERS],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": schemas.of(payload_types()[name])}},
+            "content": {"application/json": {"schema": schemas.of(body.kind)}},
         },
         "responses": _ANSWERS,
     }
     return {"post": described}
+
+
+def _key(schema_name: str) -> str:
+    return schema_name.removesuffix(".v1")
 
 
 def _component(header: str) -> str:
@@ -79,4 +84,5 @@ def _component(header: str) -> str:
 
 
 def _words(event_name: str) -> str:
-    return "".join(word.capitalize() for word in event_name.split("."))
+    """The words of an operation id, which has no digits."""
+    return "".join(word.capitalize() for word in event_name.replace(".v2", ".second").split("."))

@@ -207,6 +207,10 @@ NEW_WEBHOOK: dict[str, Any] = {
     "url": "https://your-server.com/webhook-endpoint",
     "events": ["ticket.created", "ticket.updated", "ticket.resolved"],
     "secret": "your_webhook_secret",
+    "payload_version": 2,
+    "filter": {"priority": {"in": ["high", "urgent"]}},
+    "max_per_second": 5,
+    "headers": {"X-Environment": "production"},
 }
 REGISTERED_WEBHOOK: dict[str, Any] = {
     "id": "webhook123",
@@ -221,6 +225,12 @@ WEBHOOK = REGISTERED_WEBHOOK | {
     "failures": 0,
     "failing_since": None,
     "access_ended": False,
+    "payload_version": 2,
+    "payload": "full",
+    "filter": {"priority": {"in": ["high", "urgent"]}},
+    "max_per_second": 5,
+    "max_in_flight": None,
+    "header_names": ["X-Environment"],
 }
 _WEBHOOK_HEADERS = {
     "webhook-id": "msg_1b2c3d4e5f60718293a4b5c6d7e8f901",

@@ -189,7 +189,13 @@ class WebhookReplay(Resource):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         since = _read_since(self, req, webhook_id)
-        replayed = replay_missing(self.services.pool, self.services.store, webhook_id, since)
+        replayed = replay_missing(
+            self.services.pool,
+            self.services.store,
+            webhook_id,
+            since,
+            base_url=self.services.settings.base_url,
+        )
         respond(resp, replayed, status=202)
 
 

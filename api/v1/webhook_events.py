@@ -15,11 +15,9 @@ from api.v1.event_types import SCHEMA_JSON, answer_schema, encode_with_etag
 from api.v1.examples import WEBHOOK_EVENT
 from webhook_dispatcher.payload_schemas import (
     MEANINGS,
-    PAYLOAD_VERSION,
     SCHEMAS_PATH,
+    bodies,
     payload_schema,
-    payload_types,
-    versioned,
 )
 
 
@@ -50,7 +48,7 @@ class WebhookEvents(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         read_query(req, NoQuery)
         base_url = self.services.settings.base_url
-        respond(resp, [_webhook_event(name, base_url) for name in payload_types()])
+        respond(resp, [_webhook_event(name, base_url) for name in bodies()])
 
 
 class WebhookEventSchema(Resource):
@@ -71,19 +69,18 @@ class WebhookEventSchema(Resource):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         base_url = services.settings.base_url
-        self._schemas = {
-            versioned(name): encode_with_etag(payload_schema(name, base_url)) for name in payload_types()
-        }
+        self._schemas = {name: encode_with_etag(payload_schema(name, base_url)) for name in bodies()}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         answer_schema(req, resp, self._schemas, name)
 
 
 def _webhook_event(name: str, base_url: str) -> WebhookEvent:
+    body = bodies()[name]
     return WebhookEvent(
-        name=versioned(name),
-        event=name,
-        version=PAYLOAD_VERSION,
-        description=MEANINGS.get(name, name),
-        schema=f"{base_url}{SCHEMAS_PATH}/{versioned(name)}",
+        name=name,
+        event=body.event,
+        version=body.version,
+        description=MEANINGS.get(body.event, body.event),
+        schema=f"{base_url}{SCHEMAS_PATH}/{name}",
     )

@@ -12,7 +12,8 @@ from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.outcomes import making_change
 from infrastructure.storage.postgres import Connection, Pool, fetch_value
 from infrastructure.storage.recorder import read_log
-from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent, insert
+from webhook_dispatcher.enqueue import Enqueuer, insert
+from webhook_dispatcher.histories import LoggedEvent
 from webhook_dispatcher.payloads import make_test_message
 
 BATCH_SIZE = 500
@@ -53,12 +54,14 @@ def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
     return count
 
 
-def replay_missing(pool: Pool, store: EventStore, webhook_id: str, since: datetime) -> Replayed:
+def replay_missing(
+    pool: Pool, store: EventStore, webhook_id: str, since: datetime, *, base_url: str
+) -> Replayed:
     """Queue the events since then that have no delivery, also those from before the webhook was registered.
 
     Reads the log, so it also finds events for which no delivery was ever created.
     """
-    enqueuer = Enqueuer(store)
+    enqueuer = Enqueuer(store, base_url)
     deadline = time.monotonic() + REPLAY_SECONDS
     queued = 0
     with pool.connection() as conn:

@@ -13,7 +13,7 @@ import msgspec
 from commands.webhooks import SECRET_PURPOSE
 from domain.access import Caller
 from domain.times import whole_seconds
-from domain.webhook import DeliveryStatus
+from domain.webhook import DeliveryStatus, Payload, PayloadVersion
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, fetch_value, named_queries
 from webhook_dispatcher.enqueue import select_endpoints
@@ -28,7 +28,8 @@ class WebhookView(msgspec.Struct, kw_only=True):
     """A webhook and its state. `failures` counts the failed attempts since the last success.
     `disabled_reason` is owner, gone (the receiver answered 410) or failing (for days). `access_ended`: every
     delivery is withheld, because the key or application that registered the webhook may no longer read
-    tickets, or its person is deactivated."""
+    tickets, or its person is deactivated. `header_names` are the names of its custom headers; their values
+    are never shown."""
 
     id: str
     url: str
@@ -40,6 +41,12 @@ class WebhookView(msgspec.Struct, kw_only=True):
     failures: int
     failing_since: datetime | None
     access_ended: bool
+    payload_version: PayloadVersion
+    payload: Payload
+    filter: dict[str, dict[str, list[str]]]
+    max_per_second: int | None
+    max_in_flight: int | None
+    header_names: list[str]
 
 
 class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +107,11 @@ class _EndpointRow(NamedTuple):
     updated_at: datetime
     owner_user_id: str | None
     owner_credential_id: str | None
+    payload_version: PayloadVersion
+    payload: Payload
+    max_per_second: int | None
+    max_in_flight: int | None
+    header_names: list[str]
     failures: int
     failing_since: datetime | None
 
@@ -219,6 +231,12 @@ def _webhook(row: _EndpointRow, endpoint: Endpoint) -> WebhookRow:
         failures=row.failures,
         failing_since=row.failing_since and whole_seconds(row.failing_since),
         access_ended=not endpoint.has_access,
+        payload_version=row.payload_version,
+        payload=row.payload,
+        filter=msgspec.json.decode(endpoint.filter_text),
+        max_per_second=row.max_per_second,
+        max_in_flight=row.max_in_flight,
+        header_names=row.header_names,
     )
     return WebhookRow(version=row.version, owner_id=row.owner_user_id or row.owner_credential_id, view=view)
 

@@ -64,7 +64,11 @@ class WebhookList(Resource):
             description="Posts are signed as Standard Webhooks describes. They contain only what the owner"
             " may read at the time of delivery. Nothing is sent without the scope `tickets:read`, after the"
             " API key was revoked or has expired, after the application was revoked or its consent was"
-            " withdrawn, or while the person is deactivated. `ticket.*` means every event.",
+            " withdrawn, or while the person is deactivated. `ticket.*` means every event of a ticket."
+            " With `payload_version` 2 there is one post for each request and event name, with all changes of"
+            " the request. `filter` limits the changes that are sent, and a thin `payload` has ids and names"
+            " of fields only. The limits hold for all posts to the webhook together. The values of `headers`"
+            " are never shown again.",
             roles="manager and above",
             scope="webhooks:write",
             body=NewWebhook,
@@ -112,7 +116,7 @@ class WebhookItem(Resource):
             errors=("forbidden",),
         ),
         "PATCH": Operation(
-            summary="Change a webhook's address or events, or disable and enable it",
+            summary="Change a webhook's address, events or settings, or disable and enable it",
             description="After a change, pending deliveries are attempted immediately. A webhook is disabled"
             " when its receiver answers 410 or fails for five days. `enabled: true` enables it again.",
             roles="manager and above, for webhooks that they manage",
@@ -147,6 +151,7 @@ class WebhookItem(Resource):
             read_values(req, WebhookChanges),
             req.context.command(),
             expected_versions(req),
+            vault=self.services.vault,
             allow_private=self.services.settings.webhook_allow_private_addresses,
         )
         respond_with_webhook(resp, self.services, webhook_id)

@@ -32,7 +32,7 @@ from commands.webhooks import (
 from domain.errors import Invalid, NotFound
 from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, Webhook
 from pages.common.page_operation import PageOperation
-from pages.common.shown_form import ShownForm, Values
+from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
@@ -43,9 +43,10 @@ from pages.panel.page import (
     read_filters,
     status_of,
 )
+from pages.panel.webhook_form import SETTINGS, sent_settings, webhook_values
 
 EVENT_WORDS = {
-    name: "Everything" if name == "ticket.*" else f"Ticket {name.partition('.')[2]}"
+    name: "Everything about tickets" if name == "ticket.*" else name.capitalize().replace(".", " ")
     for name in WEBHOOK_EVENT_NAMES
 }
 DISABLED_WORDS = {
@@ -53,7 +54,7 @@ DISABLED_WORDS = {
     "gone": "disabled because it answered 410 Gone",
     "failing": "disabled because it failed for days",
 }
-NEW_WEBHOOK: Values = {"url": "", "events": ["ticket.*"], "secret": ""}
+NEW_WEBHOOK: Values = {"url": "", "events": ["ticket.*"], "secret": "", **SETTINGS}
 
 
 class DeliveryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,8 +83,9 @@ class WebhookRegistration(PanelPage):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         form = req.context.form
         try:
-            given = {"url": form.value("url"), "events": form.lines("events")}
-            values = SentValues({**given, "secret": form.text("secret") or None}, NewWebhook)
+            given, details = sent_settings(sent_values(SETTINGS, form))
+            given |= {"url": form.value("url"), "events": form.lines("events")}
+            values = SentValues({**given, "secret": form.text("secret") or None}, NewWebhook, details)
             webhook = register_webhook(
                 self.services.store,
                 values,
@@ -162,12 +164,14 @@ class WebhookItemPage(WebhookPage):
             return read_edit(self.services.store, Webhook, webhook_id, form, webhook_values)
 
         def change(edit: Edit) -> Webhook:
+            changed, details = sent_settings(edit.changed)
             return change_webhook(
                 self.services.store,
                 webhook_id,
-                SentValues(edit.changed, WebhookChanges),
+                SentValues(changed, WebhookChanges, details),
                 self.command(req),
                 frozenset((edit.version,)),
+                vault=self.services.vault,
                 allow_private=self.services.settings.webhook_allow_private_addresses,
             )
 
@@ -197,6 +201,7 @@ class WebhookSwitch(WebhookPage):
             webhook_id,
             ValidValues(WebhookChanges(enabled=is_enabled)),
             self.command(req),
+            vault=self.services.vault,
             allow_private=self.services.settings.webhook_allow_private_addresses,
         )
         self.go(resp, f"/admin/webhooks/{webhook_id}", "webhook-on" if is_enabled else "webhook-off")
@@ -292,8 +297,3 @@ def _show_secret(
         page.go(resp, f"/admin/webhooks/{webhook.id}", done)
         return
     page.show(req, resp, "webhook_secret.html", webhook=webhook, secret=secret)
-
-
-def webhook_values(webhook: Webhook) -> Values:
-    """The values of the form for the address and events."""
-    return {"url": webhook.url, "events": list(webhook.event_names)}

@@ -15,7 +15,8 @@ from infrastructure.storage.recorder import read_log
 from tests.support.arrange import comment_on_ticket
 from tests.support.webhooks import open_ticket, register, system
 from tests.unit.builders import NOON
-from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
+from webhook_dispatcher.enqueue import Enqueuer
+from webhook_dispatcher.histories import LoggedEvent
 
 TEXTS = [
     "plain",

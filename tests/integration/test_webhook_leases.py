@@ -9,7 +9,8 @@ from infrastructure.storage.event_store import decode
 from infrastructure.storage.recorder import read_log
 from tests.support.webhooks import open_ticket, register, statuses
 from webhook_dispatcher.delivery import sql
-from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
+from webhook_dispatcher.enqueue import Enqueuer
+from webhook_dispatcher.histories import LoggedEvent
 
 TICKETS = 12
 LEASE = timedelta(seconds=600)

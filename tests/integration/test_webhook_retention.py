@@ -21,7 +21,8 @@ from tests.support.webhooks import (
     statuses,
     system,
 )
-from webhook_dispatcher.enqueue import Enqueuer, LoggedEvent
+from webhook_dispatcher.enqueue import Enqueuer
+from webhook_dispatcher.histories import LoggedEvent
 from webhook_dispatcher.retention import PURGE_LOCK, purge
 
 RETENTION = timedelta(days=90)
@@ -115,8 +116,8 @@ def test_a_replay_does_not_create_deleted_deliveries_again(conn, store, pool, re
     new_webhook = register(store, receiver.url("/new"))
     missed = open_ticket(store)
 
-    replayed = replay_missing(pool, store, good.id, LONG_AGO)
-    to_new_webhook = replay_missing(pool, store, new_webhook.id, LONG_AGO)
+    replayed = replay_missing(pool, store, good.id, LONG_AGO, base_url="")
+    to_new_webhook = replay_missing(pool, store, new_webhook.id, LONG_AGO, base_url="")
 
     assert (replayed.queued, to_new_webhook.queued) == (1, 4)
     assert conn.execute(

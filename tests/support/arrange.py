@@ -48,7 +48,9 @@ def comment_on_ticket(store, ticket_id, context, *, text="On my way.", visibilit
 
 def change_webhook(store, webhook_id, context, expected_versions=None, **changes):
     values = ValidValues(webhooks.WebhookChanges(**changes))
-    return webhooks.change_webhook(store, webhook_id, values, context, expected_versions, allow_private=True)
+    return webhooks.change_webhook(
+        store, webhook_id, values, context, expected_versions, vault=VAULT, allow_private=True
+    )
 
 
 def rotate_webhook_secret(store, webhook_id, context, *, secret=None):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from commands.values import ValidValues
 from commands.webhooks import NewWebhook, register_webhook
@@ -37,8 +37,17 @@ def register(
     *event_names: str,
     secret: str | None = SECRET,
     by: Context | None = None,
+    payload_version: Literal[1, 2] = 1,
+    **more: Any,
 ) -> Webhook:
-    values = ValidValues(NewWebhook(url=url, events=event_names or ("ticket.*",), secret=secret))
+    new = NewWebhook(
+        url=url,
+        events=event_names or ("ticket.*",),
+        secret=secret,
+        payload_version=payload_version,
+        **more,
+    )
+    values = ValidValues(new)
     return register_webhook(store, values, by or system(), vault=VAULT, allow_private=True)
 
 

@@ -36,7 +36,9 @@ def test_the_example_code_accepts_our_posts_and_refuses_changed_ones(secret):
 
 
 def test_the_guide_lists_every_event():
-    assert sorted(re.findall(r"^\| `(ticket\.\S+)` \|", GUIDE, re.MULTILINE)) == sorted(WEBHOOK_EVENT_NAMES)
+    assert sorted(re.findall(r"^\| `((?:ticket|webhook)\.\S+)` \|", GUIDE, re.MULTILINE)) == sorted(
+        WEBHOOK_EVENT_NAMES
+    )
 
 
 def test_deliveries_can_be_filtered_by_every_name_and_by_no_other():

@@ -25,7 +25,8 @@ SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coa
        u.role, u.property_ids,
        ARRAY(SELECT s.sealed FROM hook.secrets s
               WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > now())
-              ORDER BY s.expires_at DESC NULLS FIRST)
+              ORDER BY s.expires_at DESC NULLS FIRST),
+       e.payload_version, e.payload, e.filter::text, e.headers_sealed
   FROM hook.endpoints e
   JOIN es.stored_events first ON first.originator_id = e.id AND first.originator_version = 1
   LEFT JOIN hook.health h ON h.endpoint_id = e.id
@@ -40,7 +41,7 @@ SELECT FROM hook.endpoints WHERE id = %(id)s FOR SHARE;
 
 -- name: select_histories
 -- The events of several tickets, for each after the version `after` and up to the version `up_to`.
-SELECT e.originator_id, e.state
+SELECT e.originator_id, e.notification_id, e.state
   FROM unnest(%(ids)s::text[], %(after)s::bigint[], %(up_to)s::bigint[]) AS w (id, after, up_to)
   JOIN es.stored_events e
     ON e.originator_id = w.id AND e.originator_version > w.after AND e.originator_version <= w.up_to

@@ -12,13 +12,15 @@ SELECT (SELECT count(*) FROM hook.endpoints
            AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)
            AND (%(credential)s::text IS NULL OR owner_credential_id = %(credential)s)),
        p.id, p.version, p.url, p.event_names, p.is_enabled, p.disabled_reason, p.created_at, p.updated_at,
-       p.owner_user_id, p.owner_credential_id, coalesce(h.failures, 0), h.failing_since
+       p.owner_user_id, p.owner_credential_id, p.payload_version, p.payload, p.max_per_second, p.max_in_flight,
+       p.header_names, coalesce(h.failures, 0), h.failing_since
   FROM (VALUES (1)) one LEFT JOIN page p ON true LEFT JOIN hook.health h ON h.endpoint_id = p.id
  ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: get_endpoint
 SELECT 1, e.id, e.version, e.url, e.event_names, e.is_enabled, e.disabled_reason, e.created_at, e.updated_at,
-       e.owner_user_id, e.owner_credential_id, coalesce(h.failures, 0), h.failing_since
+       e.owner_user_id, e.owner_credential_id, e.payload_version, e.payload, e.max_per_second, e.max_in_flight,
+       e.header_names, coalesce(h.failures, 0), h.failing_since
   FROM hook.endpoints e LEFT JOIN hook.health h ON h.endpoint_id = e.id
  WHERE e.id = %(id)s AND e.deleted_at IS NULL;
 

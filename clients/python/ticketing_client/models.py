@@ -405,9 +405,17 @@ class NewWebhook(msgspec.Struct, kw_only=True):
             "ticket.resolved",
             "ticket.restored",
             "ticket.updated",
+            "webhook.disabled",
+            "webhook.failing",
         ]
     ]
     secret: str | UnsetType | None = UNSET
+    payload_version: Literal[1, 2] | UnsetType = UNSET
+    payload: Literal["full", "thin"] | UnsetType = UNSET
+    filter: WebhookFilter | UnsetType = UNSET
+    max_per_second: int | UnsetType | None = UNSET
+    max_in_flight: int | UnsetType | None = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
 
 
 class Notifications(msgspec.Struct, kw_only=True):
@@ -575,6 +583,32 @@ class TicketAssignedV1(msgspec.Struct, kw_only=True):
     sequence: int
 
 
+class TicketAssignedV2(msgspec.Struct, kw_only=True):
+    """A ticket was assigned to a person, or its assignee was removed."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketAssignedV2Thin(msgspec.Struct, kw_only=True):
+    """A ticket was assigned to a person, or its assignee was removed."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
 class TicketChanges(msgspec.Struct, kw_only=True):
     """The body of PATCH. An absent field stays as it is; null clears it. `tags` replaces all tags, and
     `external_ids` only the ids of the given sources.
@@ -603,6 +637,32 @@ class TicketCommentedV1(msgspec.Struct, kw_only=True):
     sequence: int
 
 
+class TicketCommentedV2(msgspec.Struct, kw_only=True):
+    """A comment was added to a ticket."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketCommentedV2Thin(msgspec.Struct, kw_only=True):
+    """A comment was added to a ticket."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
 class TicketCreatedV1(msgspec.Struct, kw_only=True):
     """A ticket was opened."""
 
@@ -614,6 +674,32 @@ class TicketCreatedV1(msgspec.Struct, kw_only=True):
     sequence: int
 
 
+class TicketCreatedV2(msgspec.Struct, kw_only=True):
+    """A ticket was opened."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketCreatedV2Thin(msgspec.Struct, kw_only=True):
+    """A ticket was opened."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
 class TicketDeletedV1(msgspec.Struct, kw_only=True):
     """A ticket was deleted."""
 
@@ -623,6 +709,32 @@ class TicketDeletedV1(msgspec.Struct, kw_only=True):
     id: str
     version: int
     sequence: int
+
+
+class TicketDeletedV2(msgspec.Struct, kw_only=True):
+    """A ticket was deleted."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketDeletedV2Thin(msgspec.Struct, kw_only=True):
+    """A ticket was deleted."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
 
 
 class TicketDetail(msgspec.Struct, kw_only=True):
@@ -663,6 +775,32 @@ class TicketResolvedV1(msgspec.Struct, kw_only=True):
     sequence: int
 
 
+class TicketResolvedV2(msgspec.Struct, kw_only=True):
+    """A ticket was closed."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketResolvedV2Thin(msgspec.Struct, kw_only=True):
+    """A ticket was closed."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
 class TicketRestoredV1(msgspec.Struct, kw_only=True):
     """A deleted ticket was restored."""
 
@@ -672,6 +810,32 @@ class TicketRestoredV1(msgspec.Struct, kw_only=True):
     id: str
     version: int
     sequence: int
+
+
+class TicketRestoredV2(msgspec.Struct, kw_only=True):
+    """A deleted ticket was restored."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketRestoredV2Thin(msgspec.Struct, kw_only=True):
+    """A deleted ticket was restored."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
 
 
 class TicketSummary(msgspec.Struct, kw_only=True):
@@ -701,6 +865,32 @@ class TicketUpdatedV1(msgspec.Struct, kw_only=True):
     id: str
     version: int
     sequence: int
+
+
+class TicketUpdatedV2(msgspec.Struct, kw_only=True):
+    """A field of a ticket changed, a comment was edited or removed, or a file was attached or removed."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookTicketV2
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
+
+
+class TicketUpdatedV2Thin(msgspec.Struct, kw_only=True):
+    """A field of a ticket changed, a comment was edited or removed, or a file was attached or removed."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookThinTicket
+    id: str
+    version: int
+    sequence: int
+    from_version: int
+    payload_version: int
 
 
 class TicketValues(msgspec.Struct, kw_only=True):
@@ -799,7 +989,9 @@ class WebhookChangedTicket(msgspec.Struct, kw_only=True):
 
 
 class WebhookChanges(msgspec.Struct, kw_only=True):
-    """The body of PATCH. An absent field stays as it is. The secret is changed by rotating it."""
+    """The body of PATCH. An absent field stays as it is. The secret is changed by rotating it. `filter` and
+    `headers` are replaced as a whole; `null` removes a limit.
+    """
 
     url: str | UnsetType = UNSET
     events: (
@@ -813,11 +1005,19 @@ class WebhookChanges(msgspec.Struct, kw_only=True):
                 "ticket.resolved",
                 "ticket.restored",
                 "ticket.updated",
+                "webhook.disabled",
+                "webhook.failing",
             ]
         ]
         | UnsetType
     ) = UNSET
     enabled: bool | UnsetType = UNSET
+    payload_version: Literal[1, 2] | UnsetType = UNSET
+    payload: Literal["full", "thin"] | UnsetType = UNSET
+    filter: WebhookFilter | UnsetType = UNSET
+    max_per_second: int | UnsetType | None = UNSET
+    max_in_flight: int | UnsetType | None = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
 
 
 class WebhookComment(msgspec.Struct, kw_only=True):
@@ -830,6 +1030,24 @@ class WebhookComment(msgspec.Struct, kw_only=True):
     created_at: datetime
 
 
+class WebhookCondition(msgspec.Struct, kw_only=True):
+    """With `in`, a change needs one of these values. With `not`, it may have none of those."""
+
+    in_: list[str] | UnsetType | None = msgspec.field(name="in", default=UNSET)
+    not_: list[str] | UnsetType | None = msgspec.field(name="not", default=UNSET)
+
+
+class WebhookDisabledV1(msgspec.Struct, kw_only=True):
+    """Another webhook of the same owner was disabled."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookIsDisabled
+    id: str
+    version: int | None
+    sequence: int | None
+
+
 class WebhookEvent(msgspec.Struct, kw_only=True):
     """`name` is the last part of the schema's address. `event` is the field `event` of the body."""
 
@@ -838,6 +1056,48 @@ class WebhookEvent(msgspec.Struct, kw_only=True):
     version: int
     description: str
     schema: str
+
+
+class WebhookFailing(msgspec.Struct, kw_only=True):
+    """The webhook that is failing."""
+
+    webhook_id: str
+    url: str
+    failures: int
+    failing_since: datetime
+
+
+class WebhookFailingV1(msgspec.Struct, kw_only=True):
+    """Another webhook of the same owner failed several times in a row."""
+
+    event: str
+    timestamp: datetime
+    data: WebhookFailing
+    id: str
+    version: int | None
+    sequence: int | None
+
+
+class WebhookFilter(msgspec.Struct, kw_only=True):
+    """Conditions on a change, all of which must hold. Property, category, tags and priority are those of
+    the ticket after the change. `changed_field` has the names in `changes`; those of comments and files are
+    `comments` and `attachments`. `actor_role` is the role of who made the change.
+    """
+
+    property_id: WebhookCondition | UnsetType | None = UNSET
+    category: WebhookCondition | UnsetType | None = UNSET
+    tag: WebhookCondition | UnsetType | None = UNSET
+    priority: WebhookCondition | UnsetType | None = UNSET
+    changed_field: WebhookCondition | UnsetType | None = UNSET
+    actor_role: WebhookCondition | UnsetType | None = UNSET
+
+
+class WebhookIsDisabled(msgspec.Struct, kw_only=True):
+    """The webhook that was disabled: by its owner, because its receiver answered 410, or after failures."""
+
+    webhook_id: str
+    url: str
+    reason: str
 
 
 class WebhookReference(msgspec.Struct, kw_only=True):
@@ -864,6 +1124,19 @@ class WebhookTestV1(msgspec.Struct, kw_only=True):
     sequence: int | None
 
 
+class WebhookThinTicket(msgspec.Struct, kw_only=True):
+    """The ids of a ticket, its address, and the names of the fields that changed. `comments` and
+    `attachments` are such names too.
+    """
+
+    id: str
+    number: int
+    url: str
+    changed: list[str]
+    comment_id: str | None
+    truncated: bool | UnsetType = UNSET
+
+
 class WebhookTicket(msgspec.Struct, kw_only=True):
     """The whole ticket as of the version of the event, the changes and the actor."""
 
@@ -881,6 +1154,31 @@ class WebhookTicket(msgspec.Struct, kw_only=True):
     assigned_to: WebhookReference | None
     changes: dict[str, Change]
     actor: WebhookActor
+
+
+class WebhookTicketV2(msgspec.Struct, kw_only=True):
+    """The whole ticket as of the version of the last event, and all changes of the request."""
+
+    id: str
+    title: str
+    description: str
+    status: str
+    priority: str
+    category: str
+    created_at: datetime
+    updated_at: datetime
+    property: WebhookReference
+    unit: WebhookReference | None
+    requester: WebhookReference
+    assigned_to: WebhookReference | None
+    changes: dict[str, Change]
+    actor: WebhookActor
+    number: int
+    tags: list[str]
+    external_ids: dict[str, str]
+    comment: WebhookComment | UnsetType = UNSET
+    truncated: bool | UnsetType = UNSET
+    url: str | UnsetType = UNSET
 
 
 class WebhookTicketWithComment(msgspec.Struct, kw_only=True):
@@ -907,7 +1205,8 @@ class WebhookView(msgspec.Struct, kw_only=True):
     """A webhook and its state. `failures` counts the failed attempts since the last success.
     `disabled_reason` is owner, gone (the receiver answered 410) or failing (for days). `access_ended`: every
     delivery is withheld, because the key or application that registered the webhook may no longer read
-    tickets, or its person is deactivated.
+    tickets, or its person is deactivated. `header_names` are the names of its custom headers; their values
+    are never shown.
     """
 
     id: str
@@ -920,3 +1219,9 @@ class WebhookView(msgspec.Struct, kw_only=True):
     failures: int
     failing_since: datetime | None
     access_ended: bool
+    payload_version: int
+    payload: str
+    filter: dict[str, dict[str, list[str]]]
+    max_per_second: int | None
+    max_in_flight: int | None
+    header_names: list[str]

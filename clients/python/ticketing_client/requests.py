@@ -841,7 +841,7 @@ def list_webhooks(*, page: int | None = None, per_page: int | None = None) -> Ca
 def create_webhook(body: NewWebhook, *, idempotency_key: str | None = None) -> Call[RegisteredWebhook]:
     """Register a webhook.
 
-    Posts are signed as Standard Webhooks describes. They contain only what the owner may read at the time of delivery. Nothing is sent without the scope `tickets:read`, after the API key was revoked or has expired, after the application was revoked or its consent was withdrawn, or while the person is deactivated. `ticket.*` means every event.
+    Posts are signed as Standard Webhooks describes. They contain only what the owner may read at the time of delivery. Nothing is sent without the scope `tickets:read`, after the API key was revoked or has expired, after the application was revoked or its consent was withdrawn, or while the person is deactivated. `ticket.*` means every event of a ticket. With `payload_version` 2 there is one post for each request and event name, with all changes of the request. `filter` limits the changes that are sent, and a thin `payload` has ids and names of fields only. The limits hold for all posts to the webhook together. The values of `headers` are never shown again.
 
     Scope: `webhooks:write`.
 
@@ -871,7 +871,7 @@ def get_webhook(webhook_id: str) -> Call[WebhookView]:
 def update_webhook(
     webhook_id: str, body: WebhookChanges, *, idempotency_key: str | None = None, if_match: str | None = None
 ) -> Call[WebhookView]:
-    """Change a webhook's address or events, or disable and enable it.
+    """Change a webhook's address, events or settings, or disable and enable it.
 
     After a change, pending deliveries are attempted immediately. A webhook is disabled when its receiver answers 410 or fails for five days. `enabled: true` enables it again.
 
@@ -965,6 +965,8 @@ def list_webhook_deliveries(
             "ticket.resolved",
             "ticket.restored",
             "ticket.updated",
+            "webhook.disabled",
+            "webhook.failing",
             "webhook.test",
         ]
     ]

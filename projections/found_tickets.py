@@ -16,6 +16,7 @@ from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
+from projections.included import included_parameters
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.rows import TicketRow, columns_of
 from projections.search_query import all_of, any_of, parse_search
@@ -25,12 +26,12 @@ from projections.ticket_filters import (
     FILTERS,
     ORDER,
     PUBLIC,
-    SHOWN_NAMES,
     SORT_COLUMNS,
     Order,
     Sort,
     TicketQuery,
     filters_of,
+    shown_columns,
 )
 
 
@@ -99,13 +100,15 @@ def build_search(
         "weights": list("bd" if is_guest else "abd"),
         "limit": query.limit + 1,  # the last one shows whether there is a next page
         "offset": query.offset,
+        **included_parameters(query.include),
     }
     if query.after and query.sort == "relevance":
         value, parameters["after_id"] = query.after
         parameters |= dict(zip(_CURSOR, str(value).split("|"), strict=True))
     elif query.after:
         parameters["after_value"], parameters["after_id"] = query.after
-    shape = _Shape(names, query.sort, query.order, query.after is not None, query.count, is_guest)
+    shown = shown_columns(caller, query)
+    shape = _Shape(names, query.sort, query.order, query.after is not None, query.count, is_guest, shown)
     return _statement(shape, limits), parameters
 
 
@@ -134,6 +137,7 @@ class _Shape(NamedTuple):
     is_after: bool
     has_total: bool
     is_guest: bool
+    shown: LiteralString
 
 
 @lru_cache(maxsize=512)
@@ -171,7 +175,7 @@ def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
     extreme, first, operator = ("max", "greatest", "<=") if shape.order == "desc" else ("min", "least", ">=")
     return {
         "columns": columns_of(TicketRow, "t").as_string(None),
-        "names": SHOWN_NAMES,
+        "names": shape.shown,
         "key": key,
         "order": ORDER[shape.sort, shape.order],
         "filters": _all(names),

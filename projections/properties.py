@@ -11,6 +11,7 @@ from psycopg import sql
 from domain.access import Caller
 from domain.property import Address
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.paging import LastKey, Slice, by_shape
 from projections.project_counts import PAIRS
 from projections.rows import PropertyRow, UnitRow, columns_of, compose, shared_values, split_total
 from projections.views import Page, PropertyDetail, PropertySummary, Reference, UnitView
@@ -21,9 +22,19 @@ _sql = named_queries(Path(__file__).parent / "sql" / "properties.sql")
 _ACTIVE = sql.SQL(", ").join([sql.Literal(pair) for (status, _), pair in PAIRS.items() if status != "closed"])
 _COUNT_ACTIVE = sql.SQL(_sql["count_active_tickets"]).format(pairs=_ACTIVE)
 _COUNTED_COLUMNS = {"columns": columns_of(PropertyRow, "p"), "active": _COUNT_ACTIVE}
-_LIST_PROPERTIES = compose(_sql["list_properties"], **_COUNTED_COLUMNS)
+_LIST_PROPERTIES = by_shape(
+    _sql["list_properties"],
+    after="(p.created_at, p.id) < (%(after_value)s::timestamptz, %(after_id)s)",
+    total=_sql["count_properties"],
+    **_COUNTED_COLUMNS,
+)
 _GET_PROPERTY = compose(_sql["get_property"], **_COUNTED_COLUMNS)
-_LIST_UNITS = compose(_sql["list_units"], columns=columns_of(UnitRow, "u"))
+_LIST_UNITS = by_shape(
+    _sql["list_units"],
+    after="(u.name, u.id) > (%(after_value)s, %(after_id)s)",
+    total=_sql["count_units"],
+    columns=columns_of(UnitRow, "u"),
+)
 _units = msgspec.json.Decoder(list[UnitView])
 
 
@@ -44,16 +55,14 @@ class _PropertyWithUnits(_CountedProperty, frozen=True):
     units: str | None  # as JSON
 
 
-def list_properties(pool: Pool, caller: Caller, limit: int, offset: int) -> Page[PropertySummary]:
+def list_properties(pool: Pool, caller: Caller, part: Slice) -> Page[PropertySummary]:
     """The properties in the caller's reach, newest first."""
     reach = None if caller.property_ids is None else list(caller.property_ids)
-    parameters = {"limit": limit, "offset": offset, "reach": reach}
+    parameters = {"reach": reach, **part.parameters}
     with pool.connection() as conn:
-        rows, total = split_total(_CountedProperty, conn.execute(_LIST_PROPERTIES, parameters).fetchall())
-    properties = [
-        PropertySummary(**shared_values(row, PropertySummary), address=_address(row)) for row in rows
-    ]
-    return Page(items=properties, total=total)
+        found = conn.execute(_LIST_PROPERTIES[part.shape], parameters).fetchall()
+    rows, total = split_total(_CountedProperty, found)
+    return part.page(rows, total, key=_key, view=_summary)
 
 
 def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
@@ -80,12 +89,25 @@ def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
     return [Reference(key, names.get(key, key)) for key in sorted(property_ids)]
 
 
-def list_units(pool: Pool, property_id: str, limit: int, offset: int) -> Page[UnitView]:
+def list_units(pool: Pool, property_id: str, part: Slice) -> Page[UnitView]:
     """The units of a property by name. Does not check whether the user may see the property."""
-    parameters = {"property_id": property_id, "limit": limit, "offset": offset}
+    parameters = {"property_id": property_id, **part.parameters}
     with pool.connection() as conn:
-        rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS, parameters).fetchall())
-    return Page(items=[UnitView(id=row.id, name=row.name) for row in rows], total=total)
+        rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS[part.shape], parameters).fetchall())
+    return part.page(
+        rows,
+        total,
+        key=lambda row: (row.name, row.id),
+        view=lambda row: UnitView(id=row.id, name=row.name),
+    )
+
+
+def _key(row: PropertyRow) -> LastKey:
+    return row.created_at.isoformat(), row.id
+
+
+def _summary(row: _CountedProperty) -> PropertySummary:
+    return PropertySummary(**shared_values(row, PropertySummary), address=_address(row))
 
 
 def _address(row: PropertyRow) -> Address:

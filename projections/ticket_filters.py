@@ -11,6 +11,7 @@ import msgspec
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import id_filter, id_parameters
+from projections.included import Include, included_column
 
 Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
@@ -35,7 +36,7 @@ ORDER: dict[tuple[Sort, Order], LiteralString] = {
     for sort, (column, _) in SORT_COLUMNS.items()
     for order, (_, direction) in _SIGNS.items()
 }
-SHOWN_NAMES = _sql["shown_names"]
+_SHOWN_NAMES = _sql["shown_names"]
 PUBLIC = "BD"  # the weights of terms that are not from internal comments
 INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {INACTIVE})"
@@ -78,7 +79,8 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     without closed ones unless `status` is given.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
-    `last_key` of the page before. Without `count` the page has no total.
+    `last_key` of the page before. Without `count` the page has no total. `include` cannot be combined with
+    `as_of`.
     """
 
     status: tuple[str, ...] = ()
@@ -100,6 +102,12 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     after: tuple[str | int, str] | None = None
     count: bool = True
+    include: tuple[Include, ...] = ()
+
+
+def shown_columns(caller: Caller, query: TicketQuery) -> LiteralString:
+    """The columns of NamedTicketRow that TicketRow does not have, for the ticket `t`."""
+    return f"{_SHOWN_NAMES}, {included_column(caller, query.include)}"
 
 
 def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:

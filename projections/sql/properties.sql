@@ -3,12 +3,15 @@
 WITH page AS (
     SELECT {columns}, {active} AS active_tickets_count
       FROM read.properties p
-     WHERE %(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s)
+     WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s)) AND {after}
      ORDER BY p.created_at DESC, p.id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.properties WHERE %(reach)s::text[] IS NULL OR id = ANY(%(reach)s)), p.*
+SELECT {total}, p.*
   FROM (VALUES (1)) one LEFT JOIN page p ON true ORDER BY p.created_at DESC, p.id DESC;
+
+-- name: count_properties
+(SELECT count(*) FROM read.properties WHERE %(reach)s::text[] IS NULL OR id = ANY(%(reach)s))
 
 -- name: get_property
 SELECT {columns}, {active},
@@ -28,9 +31,12 @@ SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s);
 
 -- name: list_units
 WITH page AS (
-    SELECT {columns} FROM read.units u WHERE u.property_id = %(property_id)s
+    SELECT {columns} FROM read.units u WHERE u.property_id = %(property_id)s AND {after}
      ORDER BY u.name, u.id
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.units WHERE property_id = %(property_id)s), u.*
+SELECT {total}, u.*
   FROM (VALUES (1)) one LEFT JOIN page u ON true ORDER BY u.name, u.id;
+
+-- name: count_units
+(SELECT count(*) FROM read.units WHERE property_id = %(property_id)s)

@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEFINITION := setup.cfg pyproject.toml constraints.txt
+CLIENT := clients/python
+DEFINITION := setup.cfg pyproject.toml constraints.txt $(CLIENT)/pyproject.toml
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -40,8 +41,8 @@ faults: $(VENV)/.installed-test ## Run the tests marked `faults` with their full
 
 pins: ## Rewrite constraints.txt with the newest versions that setup.cfg allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[test,bench,lint]'
-	@{ grep '^#' constraints.txt; build/pins/bin/python -m pip freeze --exclude modern-management-ticketing; } \
+	build/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[test,bench,lint]' ./$(CLIENT)
+	@{ grep '^#' constraints.txt; build/pins/bin/python -m pip freeze --exclude modern-management-ticketing --exclude ticketing-client; } \
 	  > build/constraints.txt && mv build/constraints.txt constraints.txt
 
 clean: ## Remove .venv, caches and build output; data in TICKETING_HOME stays
@@ -51,6 +52,10 @@ clean: ## Remove .venv, caches and build output; data in TICKETING_HOME stays
 # One stamp file for each set of extras: pip runs again only when a definition has changed.
 $(VENV)/.installed: $(VENV)/.made $(DEFINITION)
 	$(BIN)/python $(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-test $(VENV)/.installed-lint: $(VENV)/.installed-%: $(VENV)/.made $(DEFINITION)
+	$(BIN)/python $(INSTALL) -e '.[$*]' -e $(CLIENT)
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.made $(DEFINITION)

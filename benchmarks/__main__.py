@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks import (
     audit,
     bad_load,
+    bulk_requests,
     costs,
     event_log,
     growth,
@@ -54,6 +55,7 @@ LIMITS: dict[str, Measure] = {
     "export": audit.compare_export,
 }
 OTHERS: dict[str, Measure] = {
+    "bulk": bulk_requests.compare_bulk,
     "webhooks": webhooks.measure_webhooks,
     "webhook_latency": webhooks.measure_latency,
 }

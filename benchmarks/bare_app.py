@@ -76,9 +76,11 @@ class TicketItem:
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         (row,) = _fetch(self._pool, "get_ticket", {"id": ticket_id})
         comments, attachments = row[16:]
+        shown = _comments(comments) if comments else []
         detail = TicketDetail(
             **_fields(row),
-            comments=_comments(comments) if comments else [],
+            comments_count=len(shown),
+            comments=shown,
             attachments=_attachments(attachments) if attachments else [],
         )
         _respond(resp, detail)
@@ -138,11 +140,15 @@ class _Server(BaseApplication):  # type: ignore[misc]
         """Make the application. Runs in each worker, after the fork."""
         dsn = self._settings.database_url or ""
         pool = make_pool(dsn, application="bare", max_size=self._settings.threads + 1)
-        app = falcon.App()
-        app.add_route("/v1/tickets", Tickets(pool))
-        app.add_route("/v1/tickets/{ticket_id}", TicketItem(pool))
-        app.add_route("/health/ready", Health())
-        return app
+        return make_app(pool)
+
+
+def make_app(pool: Pool) -> falcon.App[Any, Any]:
+    app = falcon.App()
+    app.add_route("/v1/tickets", Tickets(pool))
+    app.add_route("/v1/tickets/{ticket_id}", TicketItem(pool))
+    app.add_route("/health/ready", Health())
+    return app
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def make_report(
 ) -> Report:
     roles = list(dict.fromkeys(role for role, _ in quiet[min(quiet)]))
     tables = [_tabulate_growth(role, quiet, targets) for role in roles]
-    tables += [_tabulate_busy(size, latencies) for size, latencies in busy.items()]
-    tables += [_tabulate_rebuilds(rebuilt), _tabulate_disk(disk)]
+    largest = max(busy)  # the figures have the other sizes too
+    tables += [_tabulate_busy(largest, busy[largest]), _tabulate_rebuilds(rebuilt), _tabulate_disk(disk)]
     return Report(
         tables=tables,
         notes=[_describe_writes(size, rounds) for size, rounds in written.items()],

@@ -93,8 +93,9 @@ def demand_of(rows: list[dict[str, Any]], clients: int = COSTED) -> float:
 
 
 def delay_of(rows: list[dict[str, Any]]) -> float:
-    """Seconds that a single client waits beyond its own processor time."""
-    return max(0.0, 1 / next(row["rate"] for row in rows if row["clients"] == 1) - demand_of(rows, 1))
+    """Seconds that a single client waits beyond the demand. Then a request uses more processor time than
+    that, because batches are small and processors wake up, but the model has one demand."""
+    return max(0.0, 1 / next(row["rate"] for row in rows if row["clients"] == 1) - demand_of(rows))
 
 
 def parameters(operations: dict[str, list[dict[str, Any]]], name: str) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from api.oauth.metadata import Metadata, ResourceMetadata
 from api.oauth.token import IntrospectionEndpoint, RevocationEndpoint, TokenEndpoint
 from api.v1.attachments import AttachmentFile, AttachmentItem, Attachments
 from api.v1.audit import AuditEvents
+from api.v1.bulk import TicketBulk
 from api.v1.comments import CommentItem, Comments
 from api.v1.event_types import AsyncApi, EventSchema, EventTypes
 from api.v1.events import Events
@@ -58,6 +59,7 @@ Routes = Sequence[tuple[str, type[Resource]]]
 
 ROUTES: Routes = (
     ("/v1/tickets", Tickets),
+    ("/v1/tickets/bulk", TicketBulk),
     ("/v1/tickets/count", TicketCounts),
     ("/v1/tickets/{ticket_id}", TicketItem),
     ("/v1/tickets/{ticket_id}/restore", TicketRestoration),

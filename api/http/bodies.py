@@ -33,7 +33,7 @@ class NotJson(ValueError):
     """The body is not acceptable JSON. The message gives the reason."""
 
 
-def read_object(req: falcon.Request) -> dict[str, Any]:
+def read_object(req: falcon.Request, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """The body as a JSON object. Raises Refused with 415, 413 or 400.
 
     Stricter than Python's parser: UTF-8 only, no duplicate keys, no NaN, at most MAX_DEPTH levels of nesting.
@@ -41,7 +41,7 @@ def read_object(req: falcon.Request) -> dict[str, Any]:
     """
     _require_json(req)
     try:
-        return _parse(read_bytes(req))
+        return _parse(read_bytes(req, limit))
     except NotJson as error:
         raise Refused("invalid_json", str(error)) from None
 

@@ -65,6 +65,8 @@ def _check(
     if isinstance(info, inspect.Metadata):
         description = (info.extra_json_schema or {}).get("description", "")
         info = info.type
+    if isinstance(info, inspect.AnyType):
+        return
     allowed = list(info.types) if isinstance(info, inspect.UnionType) else [info]
     if value is None:
         if not any(isinstance(member, inspect.NoneType) for member in allowed):

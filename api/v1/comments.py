@@ -13,17 +13,16 @@ from api.http.pending_changes import wait_until_shown
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
-from api.v1.shapes import comment_view
+from api.v1.shapes import comment_view, own_comment
 from api.v1.ticket_rows import visible_row
 from commands.comments import CommentChanges, edit_comment, remove_comment
 from commands.tickets import NewComment, comment_on_ticket
 from domain.errors import NotFound
 from domain.ticket import Ticket
-from domain.times import whole_seconds
 from infrastructure.storage.comment_log import CommentPlace, find_comment
 from projections.comments import CommentQuery, find_place, get_comment, list_comments
 from projections.tickets import author_names
-from projections.views import CommentView, Reference
+from projections.views import CommentView
 
 TAKING_BACK = "the author within an hour of writing it; manager and above at any time"
 
@@ -80,17 +79,8 @@ class Comments(Resource):
         context = req.context.command()
         ticket = comment_on_ticket(self.services.store, ticket_id, values, context)
         wait_until_shown(req, resp, self.services, ticket.position)
-        sent = values.read()
-        view = CommentView(
-            id=context.command_id,
-            text=sent.text,
-            user=Reference(context.caller.principal_id, context.caller.name),
-            visibility=sent.visibility,
-            created_at=whole_seconds(ticket.updated_at),
-            edited_at=None,
-        )
         resp.location = f"{self.services.settings.base_url}/v1/tickets/{ticket_id}/comments"
-        respond(resp, view, status=201)
+        respond(resp, own_comment(values.read(), ticket, context), status=201)
 
 
 class CommentItem(Resource):

@@ -246,3 +246,22 @@ DELIVERY: dict[str, Any] = {
         }
     ],
 }
+BULK: dict[str, Any] = {
+    "operations": [
+        {"op": "create", "data": NEW_TICKET},
+        {"op": "change", "ticket_id": TICKET["id"], "if_match": 3, "data": TICKET_CHANGES},
+    ]
+}
+BULK_RESULTS: list[dict[str, Any]] = [
+    {"index": 0, "status": 201, "data": OPENED_TICKET},
+    {
+        "index": 1,
+        "status": 412,
+        "error": {
+            "code": "precondition_failed",
+            "message": 'The current version is "4". Read the object again, and repeat the change with its'
+            " ETag, in quotation marks, as If-Match.",
+            "details": {},
+        },
+    },
+]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from domain.access import Caller
+from commands.tickets import NewComment
+from domain.access import Caller, Context
 from domain.property import Address, Property
 from domain.ticket import Comment, Ticket
+from domain.times import whole_seconds
 from domain.user import User
 from infrastructure.storage.comment_log import PastComments
 from infrastructure.storage.event_store import EventStore
@@ -90,6 +92,18 @@ def comment_view(comment: Comment, authors: Mapping[str, str]) -> CommentView:
     """`authors` are the names of authors by id; an id without a name is used as the name."""
     author = Reference(comment.author_id, authors.get(comment.author_id, comment.author_id))
     return CommentView(**shown_values(comment, CommentView), user=author)
+
+
+def own_comment(sent: NewComment, ticket: Ticket, context: Context) -> CommentView:
+    """The comment that this command has added to the ticket."""
+    return CommentView(
+        id=context.command_id,
+        text=sent.text,
+        user=Reference(context.caller.principal_id, context.caller.name),
+        visibility=sent.visibility,
+        created_at=whole_seconds(ticket.updated_at),
+        edited_at=None,
+    )
 
 
 def user_detail(user: User, properties: list[Reference]) -> UserDetail:

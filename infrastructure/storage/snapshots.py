@@ -114,7 +114,7 @@ class Snapshots:
     def recall(self, kind: type[A], aggregate_id: str) -> Snapshot[A] | None:
         """A copy of the snapshot of the aggregate, which may be out of date; None without a snapshot."""
         snapshot = self._find(kind, aggregate_id)
-        return snapshot and snapshot._replace(aggregate=_copy_of(snapshot.aggregate))
+        return snapshot and snapshot._replace(aggregate=copy_of(snapshot.aggregate))
 
     def _find(self, kind: type[A], aggregate_id: str) -> Snapshot[A] | None:
         snapshot = self._snapshots.get(aggregate_id)
@@ -149,7 +149,7 @@ class Snapshots:
     def _advance(
         self, kind: type[A], aggregate_id: str, snapshot: Snapshot[A] | None, newer: list[bytes]
     ) -> A | None:
-        aggregate = None if snapshot is None else _copy_of(snapshot.aggregate)
+        aggregate = None if snapshot is None else copy_of(snapshot.aggregate)
         if newer:
             aggregate, size_bytes = self._fold(kind, aggregate_id, aggregate, newer)
             if aggregate is None:
@@ -157,7 +157,7 @@ class Snapshots:
             size_bytes += snapshot.size_bytes if snapshot else 0
             if size_bytes > MEASURED_BYTES:
                 size_bytes = len(_encode(aggregate))
-            snapshot = Snapshot(_copy_of(aggregate), newer[-1], size_bytes)
+            snapshot = Snapshot(copy_of(aggregate), newer[-1], size_bytes)
         if snapshot is not None:
             self._store(snapshot)
         return aggregate
@@ -177,7 +177,7 @@ class Snapshots:
         for event, state in zip(events, states, strict=True):
             aggregate = kind.fold(aggregate, [event])
             if aggregate is not None and event.originator_version % EVERY == 0:
-                reached.append(StoredState(_copy_of(aggregate), state))
+                reached.append(StoredState(copy_of(aggregate), state))
         if reached:
             self._stored.insert(kind, aggregate_id, reached)
         return aggregate, size_bytes
@@ -199,7 +199,7 @@ def _version_before(snapshot: Snapshot[Any] | None) -> int:
     return snapshot.aggregate.version - 1 if snapshot else 0
 
 
-def _copy_of(aggregate: Any) -> Any:
+def copy_of(aggregate: Any) -> Any:
     """A copy that shares no mutable object: fields hold immutable values, or lists and dicts of them."""
     fresh = copy.copy(aggregate)
     for name in fresh.__struct_fields__:

@@ -46,7 +46,7 @@ def test_every_process_is_a_subcommand():
 
 
 def test_the_image_runs_the_console_script():
-    scripts = re.search(r"console_scripts =\n\s+(\w+) = cli\.main:main", (ROOT / "setup.cfg").read_text())
+    scripts = re.search(r"console_scripts =\n\s+(\w+) = cli\.start:main", (ROOT / "setup.cfg").read_text())
 
     assert f'ENTRYPOINT ["{scripts.group(1)}"]' in DOCKERFILE
     assert re.search(r'^CMD \["(\w+)"\]', DOCKERFILE, re.MULTILINE).group(1) in SUBCOMMANDS

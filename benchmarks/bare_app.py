@@ -80,6 +80,7 @@ class TicketItem:
         detail = TicketDetail(
             **_fields(row),
             comments_count=len(shown),
+            allowed_statuses=[],
             comments=shown,
             attachments=_attachments(attachments) if attachments else [],
         )
@@ -116,6 +117,9 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "unit": Reference(references[2], references[3]) if references[2] else None,
         "requester": Reference(references[4], references[5]),
         "assigned_to": Reference(references[6], references[7]) if references[6] else None,
+        "number": 0,
+        "tags": (),
+        "external_ids": {},
     }
 
 

@@ -70,7 +70,9 @@ def refuse_taken_address() -> Iterator[None]:
     """Raise EmailTaken if the block saves a claim of an address that somebody has."""
     try:
         yield
-    except RowExists:
+    except RowExists as error:
+        if error.table != "email_addresses":
+            raise
         raise EmailTaken from None
 
 

@@ -6,12 +6,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from commands.deciding import change, create
+from commands.external_ids import ExternalIds, unit_key
 from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import NotFound
+from domain.external_ids import external_id_problems, merged
 from domain.property import Address, Property
-from domain.text import AddressLine, Name
+from domain.text import AddressLine, ChangedExternalIds, GivenExternalIds, Name
 from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import Statement
 
 
 class AddressBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,30 +30,35 @@ class NewProperty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: Name
     address: AddressBody
+    external_ids: GivenExternalIds = {}
 
 
 class PropertyChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PATCH. An absent field stays as it is. The address is replaced as a whole."""
+    """The body of PATCH. An absent field stays as it is. The address is replaced as a whole, and of
+    `external_ids` only the ids of the given sources."""
 
     name: Name | UnsetType = UNSET
     address: AddressBody | UnsetType = UNSET
+    external_ids: ChangedExternalIds | UnsetType = UNSET
 
 
 class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
+    external_ids: GivenExternalIds = {}
 
 
 def register_property(
     store: EventStore, values: Values[NewProperty], context: Context, *, property_id: str | None = None
 ) -> Property:
-    """Register a property. Its id is `property_id` or, by default, the command id."""
+    """Register a property. Its id is `property_id` or, by default, the command id. Raises ExternalIdTaken."""
     context.caller.require("admin", "register properties")
     context.caller.require_full_reach("register properties")  # others could not see it
     new = values.read()
-    managed = Property.register(
-        property_id or context.command_id, context, name=new.name, address=_address(new.address)
-    )
-    return create(store, managed, context)
+    facts = {"name": new.name, "address": _address(new.address), "external_ids": merged({}, new.external_ids)}
+    managed = Property.register(property_id or context.command_id, context, **facts)
+    with ExternalIds(store, context.caller, "property") as external_ids:
+        claims = external_ids.claim(managed.id, {}, managed.external_ids)
+        return create(store, managed, context, statements=claims)
 
 
 def change_property(
@@ -60,19 +68,24 @@ def change_property(
     context: Context,
     expected_versions: frozenset[int] | None = None,
 ) -> Property:
-    """Rename a property or correct its address."""
+    """Rename a property, or correct its address or its external ids. Raises ExternalIdTaken."""
 
-    def decide(managed: Property) -> None:
+    def decide(managed: Property) -> list[Statement]:
         context.caller.require("manager", "change properties")
         managed.require_version(expected_versions)
-        changes = given_values(values.read())
+        before = managed.external_ids
+        changes = given_values(values.read(lambda given: external_id_problems(before, given)))
         if "address" in changes:
             changes["address"] = _address(changes["address"])
+        if "external_ids" in changes:
+            changes["external_ids"] = merged(before, changes["external_ids"])
         managed.change(changes, context)
+        return external_ids.claim(managed.id, before, managed.external_ids)
 
-    return change(
-        store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
-    )
+    with ExternalIds(store, context.caller, "property") as external_ids:
+        return change(
+            store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
+        )
 
 
 def add_unit(
@@ -83,15 +96,20 @@ def add_unit(
     *,
     unit_id: str | None = None,
 ) -> Property:
-    """Add a unit to a property. The unit's id is `unit_id` or, by default, the command id."""
+    """Add a unit to a property. The unit's id is `unit_id` or, by default, the command id. Raises
+    ExternalIdTaken."""
+    new_id = unit_id or context.command_id
 
-    def decide(managed: Property) -> None:
+    def decide(managed: Property) -> list[Statement]:
         context.caller.require("manager", "add units")
-        managed.add_unit(unit_id or context.command_id, values.read().name, context)
+        new = values.read()
+        managed.add_unit(new_id, new.name, context, merged({}, new.external_ids))
+        return external_ids.claim(unit_key(property_id, new_id), {}, new.external_ids)
 
-    return change(
-        store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
-    )
+    with ExternalIds(store, context.caller, "unit") as external_ids:
+        return change(
+            store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
+        )
 
 
 def visible_property(store: EventStore, caller: Caller, property_id: str) -> Property:

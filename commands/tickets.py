@@ -15,22 +15,24 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from commands.deciding import change
+from commands.external_ids import ExternalIds
 from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.errors import Details, NotFound
+from domain.external_ids import external_id_problems, merged
 from domain.property import Property
-from domain.text import Category, CommentText, Description, Title
+from domain.text import Category, ChangedExternalIds, CommentText, Description, GivenExternalIds, Tags, Title
 from domain.ticket import (
     Attachment,
     Priority,
     Status,
     Ticket,
     Visibility,
-    require_may_change,
-    require_may_comment,
 )
+from domain.ticket_rights import require_may_change, require_may_comment
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.postgres import Statement
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
@@ -38,7 +40,8 @@ NOT_ASSIGNABLE = "No user with that id may work on this property."
 
 
 class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller."""
+    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller. Guests
+    may give no `tags` and no `external_ids`."""
 
     title: Title
     description: Description = ""
@@ -47,10 +50,13 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     property_id: str
     unit_id: str | None = None
     requester_id: str | UnsetType = UNSET
+    tags: Tags = ()
+    external_ids: GivenExternalIds = {}
 
 
 class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of PATCH. An absent field stays as it is; null clears it."""
+    """The body of PATCH. An absent field stays as it is; null clears it. `tags` replaces all tags, and
+    `external_ids` only the ids of the given sources."""
 
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
@@ -60,6 +66,16 @@ class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     assigned_to: str | UnsetType | None = UNSET
     unit_id: str | UnsetType | None = UNSET
     property_id: str | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    external_ids: ChangedExternalIds | UnsetType = UNSET
+
+
+class TicketValues(TicketChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT. An absent field of an existing ticket stays as it is; a new ticket, which needs
+    `title` and `property_id`, gets the defaults of POST. The requester of an existing ticket cannot be
+    changed."""
+
+    requester_id: str | UnsetType = UNSET
 
 
 class NewComment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,19 +94,31 @@ def change_ticket(
 ) -> Ticket:
     """Change the given fields; record no event for a field that already has the given value.
 
-    `expected_versions` are the versions of If-Match; None allows every version.
+    `expected_versions` are the versions of If-Match; None allows every version. Raises ExternalIdTaken.
     """
     caller = context.caller
 
-    def decide(ticket: Ticket) -> None:
-        require_may_change(caller, values.fields)
+    def decide(ticket: Ticket) -> list[Statement]:
+        require_may_change(caller, ticket, values.fields)
         ticket.require_version(expected_versions)
-        changes = given_values(values.read(lambda given: _change_problems(store, ticket, given, caller)))
-        if "assigned_to" in changes:
-            changes["assignee_id"] = changes.pop("assigned_to")
-        ticket.change(changes, context)
+        changes = values.read(lambda given: change_problems(store, ticket, given, caller))
+        return record_changes(ticket, given_values(changes), context, external_ids)
 
-    return change(store, ticket_id, context, lambda: visible_ticket(store, caller, ticket_id), decide)
+    with ExternalIds(store, caller, "ticket") as external_ids:
+        return change(store, ticket_id, context, lambda: visible_ticket(store, caller, ticket_id), decide)
+
+
+def record_changes(
+    ticket: Ticket, changes: Mapping[str, Any], context: Context, external_ids: ExternalIds
+) -> list[Statement]:
+    """Record the changes, which have the names of TicketChanges. Returns the statements that commit with
+    them."""
+    wanted = {"assignee_id" if name == "assigned_to" else name: value for name, value in changes.items()}
+    before = ticket.external_ids
+    if "external_ids" in wanted:
+        wanted["external_ids"] = merged(before, wanted["external_ids"])
+    ticket.change(wanted, context)
+    return external_ids.claim(ticket.id, before, ticket.external_ids)
 
 
 def delete_ticket(
@@ -167,23 +195,28 @@ def place_problems(place: Property | None, caller: Caller, unit_id: str | None) 
     return {}
 
 
-def _change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any], caller: Caller) -> Details:
-    """The reasons why the ticket cannot get the property, unit or assignee in the given fields."""
+def change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any], caller: Caller) -> Details:
+    """The reasons why the ticket cannot get the property, unit, assignee or ids in the given fields."""
     property_id = given.get("property_id", ticket.property_id)
     unit_id = given.get("unit_id", ticket.unit_id)
     assignee_id = given.get("assigned_to", ticket.assignee_id)
     details: Details = {}
     if (property_id, unit_id) != (ticket.property_id, ticket.unit_id):
         details = place_problems(store.find(Property, property_id), caller, unit_id)
-    if (
-        assignee_id is not None
-        and (property_id, assignee_id) != (ticket.property_id, ticket.assignee_id)
-        and "property_id" not in details
-    ):
-        assignee = store.find(User, assignee_id)
-        if assignee is None or not assignee.may_work_on(property_id):
-            details["assigned_to"] = [NOT_ASSIGNABLE]
-    return details
+    is_new = (property_id, assignee_id) != (ticket.property_id, ticket.assignee_id)
+    if is_new and "property_id" not in details:
+        details |= assignee_problems(store, property_id, assignee_id)
+    return details | external_id_problems(ticket.external_ids, given)
+
+
+def assignee_problems(store: EventStore, property_id: str, assignee_id: str | None) -> Details:
+    """The reason why a ticket of the property cannot be assigned to this person; None is nobody."""
+    if assignee_id is None:
+        return {}
+    assignee = store.find(User, assignee_id)
+    if assignee is None or not assignee.may_work_on(property_id):
+        return {"assigned_to": [NOT_ASSIGNABLE]}
+    return {}
 
 
 def _may_see(caller: Caller, ticket: Ticket) -> bool:

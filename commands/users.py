@@ -15,12 +15,14 @@ from msgspec import UNSET, Meta, UnsetType
 from commands.activity import change_activity, require_other_person
 from commands.deciding import Change, change, create
 from commands.email_addresses import change_address, claim_address, refuse_taken_address
+from commands.external_ids import ExternalIds
 from commands.link_statements import void_link
 from commands.values import Values, given_values
 from domain.access import ROLES, Caller, Context, Role, rights_of_person
 from domain.errors import Details, Invalid, NotFound
+from domain.external_ids import external_id_problems, merged
 from domain.property import Property
-from domain.text import Email, Name, Phone
+from domain.text import ChangedExternalIds, Email, GivenExternalIds, Name, Phone
 from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 
@@ -51,11 +53,12 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     phone: Phone | None = None
     property_ids: PropertyIds = ()
     preferences: PreferencesBody = PreferencesBody()
+    external_ids: GivenExternalIds = {}
 
 
 class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of PATCH. An absent field stays as it is; null clears it. Lists and preferences are replaced
-    as a whole. `active` false deactivates the person."""
+    as a whole, of `external_ids` only the ids of the given sources. `active` false deactivates the person."""
 
     name: Name | UnsetType = UNSET
     email: Email | UnsetType = UNSET
@@ -64,6 +67,7 @@ class UserChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     property_ids: PropertyIds | UnsetType = UNSET
     preferences: PreferencesBody | UnsetType = UNSET
     active: bool | UnsetType = UNSET
+    external_ids: ChangedExternalIds | UnsetType = UNSET
 
 
 def register_user(
@@ -71,7 +75,7 @@ def register_user(
 ) -> User:
     """Register a person, whose role and properties lie within the caller's own.
 
-    The id of the person is `user_id` or, by default, the command id. Raises EmailTaken.
+    The id of the person is `user_id` or, by default, the command id. Raises EmailTaken and ExternalIdTaken.
     """
     caller, user_id = context.caller, user_id or context.command_id
 
@@ -86,8 +90,9 @@ def register_user(
     if role := _wanted_role(values):
         caller.require_rights(rights_of_person(role, ()), "register this person")
     user = User.register(user_id, context, **_facts(values.read(problems)))
-    with refuse_taken_address():
-        return create(store, user, context, statements=claim_address(store, user))
+    with refuse_taken_address(), ExternalIds(store, caller, "user") as external_ids:
+        claims = external_ids.claim(user.id, {}, user.external_ids)
+        return create(store, user, context, statements=[*claim_address(store, user), *claims])
 
 
 def change_user(
@@ -99,15 +104,16 @@ def change_user(
 ) -> User:
     """Change the given fields; record no event for a field that already has the given value.
 
-    Raises EmailTaken, and LastAdmin for the deactivation of the last active admin.
+    Raises EmailTaken, ExternalIdTaken, and LastAdmin for the deactivation of the last active admin.
     """
     caller = context.caller
 
     def decide(user: User) -> Change:
         def problems(fields: Mapping[str, Any]) -> Details:
+            details = external_id_problems(user.external_ids, fields)
             if "property_ids" not in fields:
-                return {}
-            return property_problems(store, caller, fields["property_ids"], user.property_ids)
+                return details
+            return details | property_problems(store, caller, fields["property_ids"], user.property_ids)
 
         caller.require("manager", "change users")
         caller.require_rights(user.rights, "change this person")
@@ -116,17 +122,20 @@ def change_user(
         if values.fields.get("active") is False:
             require_other_person(caller, user)
         user.require_version(expected_versions)
-        return _record_changes(store, user, values.read(problems), context)
+        return _record_changes(store, user, values.read(problems), context, external_ids)
 
-    with refuse_taken_address():
+    with refuse_taken_address(), ExternalIds(store, caller, "user") as external_ids:
         return change(store, user_id, context, lambda: visible_user(store, caller, user_id), decide)
 
 
-def _record_changes(store: EventStore, user: User, changes: UserChanges, context: Context) -> Change:
+def _record_changes(
+    store: EventStore, user: User, changes: UserChanges, context: Context, external_ids: ExternalIds
+) -> Change:
     """Record the changes. Returns the statements that commit with them."""
-    email, rights, was_active = user.email, user.rights, user.is_active
-    user.change(_facts(changes), context)
+    email, rights, was_active, ids = user.email, user.rights, user.is_active, user.external_ids
+    user.change(_facts(changes, ids), context)
     statements = change_address(store, user, email)
+    statements += external_ids.claim(user.id, ids, user.external_ids)
     if user.rights != rights:
         statements += void_link(user.id)
     if changes.active is not UNSET:
@@ -168,9 +177,11 @@ def _wanted_role(values: Values[Any]) -> Role | None:
     return next((role for role in ROLES if role == wanted), None)
 
 
-def _facts(values: NewUser | UserChanges) -> dict[str, Any]:
-    """The given values as the fields of a User."""
+def _facts(values: NewUser | UserChanges, present_ids: Mapping[str, str] = {}) -> dict[str, Any]:
+    """The given values as the fields of a User with the external ids `present_ids`."""
     facts = given_values(values)
+    if "external_ids" in facts:
+        facts["external_ids"] = merged(present_ids, facts["external_ids"])
     facts.pop("active", None)
     if "preferences" in facts:
         facts["preferences"] = msgspec.convert(facts["preferences"], Preferences, from_attributes=True)

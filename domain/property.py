@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -26,6 +27,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 class PropertyRegistered(DomainEvent, frozen=True, tag="property.registered"):
     name: str
     address: Address
+    external_ids: dict[str, str] = {}
 
 
 class PropertyRenamed(DomainEvent, frozen=True, tag="property.renamed"):
@@ -36,31 +38,49 @@ class PropertyAddressChanged(DomainEvent, frozen=True, tag="property.address_cha
     address: Address
 
 
+class PropertyExternalIdsChanged(DomainEvent, frozen=True, tag="property.external_ids_changed"):
+    """The property has these ids in other systems, by source, and no others."""
+
+    external_ids: dict[str, str]
+
+
 class UnitAdded(DomainEvent, frozen=True, tag="property.unit_added"):
     unit_id: str
     name: str
+    external_ids: dict[str, str] = {}
 
 
-PropertyEvent = PropertyRegistered | PropertyRenamed | PropertyAddressChanged | UnitAdded
+PropertyEvent = (
+    PropertyRegistered | PropertyRenamed | PropertyAddressChanged | PropertyExternalIdsChanged | UnitAdded
+)
 
 
 class Property(Aggregate):
     """`units` maps each unit's id to its name. Ids are unique within their property, and so are new names,
-    without regard to case; old logs may contain a name twice."""
+    without regard to case; old logs may contain a name twice. `unit_external_ids` has the external ids of the
+    units that have some, by unit."""
 
     kind: ClassVar[str] = "property"
     first_event: ClassVar[type[DomainEvent]] = PropertyRegistered
-    field_changes: ClassVar[tuple[type[DomainEvent], ...]] = (PropertyRenamed, PropertyAddressChanged)
+    field_changes: ClassVar[tuple[type[DomainEvent], ...]] = (
+        PropertyRenamed,
+        PropertyAddressChanged,
+        PropertyExternalIdsChanged,
+    )
     name: str = ""
     address: Address | None = None
     units: dict[str, str] = {}
+    external_ids: dict[str, str] = {}
+    unit_external_ids: dict[str, dict[str, str]] = {}
 
     @classmethod
     def register(cls, property_id: str, context: Context, **facts: Any) -> Property:
         """A new property; `facts` are the own fields of PropertyRegistered."""
         return cls.begin(property_id, context, **facts)
 
-    def add_unit(self, unit_id: str, name: str, context: Context) -> None:
+    def add_unit(
+        self, unit_id: str, name: str, context: Context, external_ids: Mapping[str, str] = {}
+    ) -> None:
         """Add a unit. Raises Conflict for an id that is in use, Invalid for a name that is."""
         if unit_id in self.units:
             raise Conflict(f"The property has a unit {unit_id} already.")
@@ -69,10 +89,12 @@ class Property(Aggregate):
         wanted = fold_case(name)
         if any(fold_case(present) == wanted for present in self.units.values()):
             raise Invalid({"name": [NAME_TAKEN]})
-        self.record(UnitAdded, context, unit_id=unit_id, name=name)
+        self.record(UnitAdded, context, unit_id=unit_id, name=name, external_ids=dict(external_ids))
 
     def apply(self, event: PropertyEvent) -> None:
         if isinstance(event, UnitAdded):
             self.units[event.unit_id] = event.name
+            if event.external_ids:
+                self.unit_external_ids[event.unit_id] = event.external_ids
         else:
             self.copy_fields(event)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from domain.external_ids import SOURCES_PER_OBJECT
+
 _ID = r"^[A-Za-z0-9_-]{1,64}\Z"
 Id = Annotated[str, Meta(pattern=_ID, description="An id: 1 to 64 letters, digits, hyphens or underscores.")]
 # White space and controls, one by one, because `\s` matches other characters in JSON Schema than in Python.
@@ -30,6 +32,7 @@ def _email_pattern(refused: str) -> str:
     return rf"^[^@{refused}]+@[^@.{refused}]+(\.[^@.{refused}]+)+\Z"
 
 
+SLUG = r"^[a-z0-9]+([_-][a-z0-9]+)*\Z"
 EMAIL = _email_pattern(_HIDDEN + _UNDRAWN_BEYOND_FFFF)
 EMAIL_FOR_JSON_SCHEMA = _email_pattern(_HIDDEN)
 
@@ -41,9 +44,43 @@ Category = Annotated[
     Meta(
         min_length=1,
         max_length=50,
-        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*\Z",
+        pattern=SLUG,
         description="A lower-case slug, such as plumbing or pest-control.",
     ),
+]
+Tag = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=50,
+        pattern=SLUG,
+        description="A lower-case slug, such as urgent or after-hours.",
+    ),
+]
+Tags = Annotated[tuple[Tag, ...], Meta(max_length=50)]
+# Of keys of an object, which have no description of their own in a schema.
+ExternalSource = Annotated[str, Meta(min_length=1, max_length=50, pattern=SLUG)]
+ExternalId = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
+_EXTERNAL_IDS = "The ids in other systems, by source: a lower-case slug that names the other system."
+GivenExternalIds = Annotated[
+    dict[ExternalSource, ExternalId], Meta(max_length=SOURCES_PER_OBJECT, description=_EXTERNAL_IDS)
+]
+ChangedExternalIds = Annotated[
+    dict[ExternalSource, ExternalId | None],
+    Meta(max_length=2 * SOURCES_PER_OBJECT, description=f"{_EXTERNAL_IDS} null removes the id of a source."),
+]
+NamedExternalId = Annotated[
+    str,
+    Meta(
+        max_length=306,
+        pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*:[\s\S]{1,255}\Z",
+        description="A source and an id in it, such as sap:4711.",
+        # A comma may be part of an id, so it separates two of them only before a source.
+        extra={"separator": r",(?=\s*[a-z0-9]+(?:[_-][a-z0-9]+)*:)"},
+    ),
+]
+ExternalIdFilter = Annotated[
+    tuple[NamedExternalId, ...], Meta(description="Ids in other systems, such as sap:4711")
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=VISIBLE)]
 Email = Annotated[

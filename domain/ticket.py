@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
-from domain.access import Caller, Context
+from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
-from domain.errors import Conflict, Forbidden, NotFound
+from domain.errors import Conflict, NotFound
 
 Status = Literal["open", "in_progress", "closed"]
 ActiveStatus = Literal["open", "in_progress"]
@@ -31,6 +31,8 @@ class TicketOpened(DomainEvent, frozen=True, tag="ticket.opened"):
     property_id: str
     unit_id: str | None
     requester_id: str
+    tags: tuple[str, ...] = ()
+    external_ids: dict[str, str] = {}
 
 
 class TicketTitleChanged(DomainEvent, frozen=True, tag="ticket.title_changed"):
@@ -47,6 +49,18 @@ class TicketCategoryChanged(DomainEvent, frozen=True, tag="ticket.category_chang
 
 class TicketPriorityChanged(DomainEvent, frozen=True, tag="ticket.priority_changed"):
     priority: Priority
+
+
+class TicketTagsChanged(DomainEvent, frozen=True, tag="ticket.tags_changed"):
+    """The ticket has these tags and no others."""
+
+    tags: tuple[str, ...]
+
+
+class TicketExternalIdsChanged(DomainEvent, frozen=True, tag="ticket.external_ids_changed"):
+    """The ticket has these ids in other systems, by source, and no others."""
+
+    external_ids: dict[str, str]
 
 
 class TicketStatusChanged(DomainEvent, frozen=True, tag="ticket.status_changed"):
@@ -136,6 +150,8 @@ TicketEvent = (
     | TicketDescriptionChanged
     | TicketCategoryChanged
     | TicketPriorityChanged
+    | TicketTagsChanged
+    | TicketExternalIdsChanged
     | TicketStatusChanged
     | TicketResolved
     | TicketReopened
@@ -176,7 +192,7 @@ class Attachment(msgspec.Struct, frozen=True):
 
 class Ticket(Aggregate):
     """It has the number of its comments, but not the comments: those could have any size. domain/comments.py
-    finds them in the events."""
+    finds them in the events. `tags` is sorted and without duplicates."""
 
     kind: ClassVar[str] = "ticket"
     first_event: ClassVar[type[DomainEvent]] = TicketOpened
@@ -185,6 +201,8 @@ class Ticket(Aggregate):
         TicketDescriptionChanged,
         TicketCategoryChanged,
         TicketPriorityChanged,
+        TicketTagsChanged,
+        TicketExternalIdsChanged,
         TicketMoved,
     )
     has_stored_snapshots: ClassVar[bool] = True
@@ -201,15 +219,17 @@ class Ticket(Aggregate):
     comments_count: int = 0
     internal_comments_count: int = 0
     attachments: tuple[Attachment, ...] = ()
+    tags: tuple[str, ...] = ()
+    external_ids: dict[str, str] = {}
 
     @classmethod
     def open(cls, ticket_id: str, context: Context, **facts: Any) -> Ticket:
         """A new ticket; `facts` are the own fields of TicketOpened."""
-        return cls.begin(ticket_id, context, **facts)
+        return cls.begin(ticket_id, context, **_with_sorted_tags(facts))
 
     def change(self, values: Mapping[str, Any], context: Context) -> None:
         """Record an event for each change that `values` makes; see Aggregate.change."""
-        super().change(values, context)
+        super().change(_with_sorted_tags(values), context)
         if "assignee_id" in values:
             self._assign(values["assignee_id"], context)
         if "status" in values:
@@ -331,19 +351,8 @@ def _attachment(event: TicketFileAttached) -> Attachment:
     return Attachment(event.attachment_id, *facts, event.occurred_at, event.actor.principal_id)
 
 
-def require_may_change(caller: Caller, values: Mapping[str, object]) -> None:
-    """Raise Forbidden unless the caller's role allows these changes.
-
-    Guests close and reopen; staff change everything except the property; managers and above change
-    everything. `values` maps field names to wanted values, which may be invalid.
-    """
-    if caller.role == "guest" and (values.keys() - {"status"} or values.get("status") == "in_progress"):
-        raise Forbidden("The role guest may only close and reopen a ticket.")
-    if "property_id" in values:
-        caller.require("manager", "move a ticket to another property")
-
-
-def require_may_comment(caller: Caller, visibility: object) -> None:
-    """Raise Forbidden when the caller's role does not allow comments of this visibility."""
-    if visibility == "internal":
-        caller.require("staff", "write internal comments")
+def _with_sorted_tags(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `tags`, if given, sorted and without duplicates."""
+    if "tags" not in values:
+        return dict(values)
+    return {**values, "tags": tuple(sorted(set(values["tags"])))}

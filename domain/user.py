@@ -42,6 +42,7 @@ class UserRegistered(DomainEvent, frozen=True, tag="user.registered"):
     role: Role
     property_ids: tuple[str, ...]
     preferences: Preferences
+    external_ids: dict[str, str] = {}
 
 
 class UserNameChanged(DomainEvent, frozen=True, tag="user.name_changed"):
@@ -69,6 +70,12 @@ class UserPropertiesChanged(DomainEvent, frozen=True, tag="user.properties_chang
 
 class UserPreferencesChanged(DomainEvent, frozen=True, tag="user.preferences_changed"):
     preferences: Preferences
+
+
+class UserExternalIdsChanged(DomainEvent, frozen=True, tag="user.external_ids_changed"):
+    """The person has these ids in other systems, by source, and no others. They are not encrypted."""
+
+    external_ids: dict[str, str]
 
 
 class UserDeactivated(DomainEvent, frozen=True, tag="user.deactivated"):
@@ -104,6 +111,7 @@ UserEvent = (
     | UserRoleChanged
     | UserPropertiesChanged
     | UserPreferencesChanged
+    | UserExternalIdsChanged
     | UserDeactivated
     | UserReactivated
     | UserErased
@@ -134,6 +142,7 @@ class User(Aggregate):
         UserPhoneChanged,
         UserRoleChanged,
         UserPreferencesChanged,
+        UserExternalIdsChanged,
     )
     name: str = ""
     email: str = ""
@@ -141,6 +150,7 @@ class User(Aggregate):
     role: Role = "guest"
     property_ids: tuple[str, ...] = ()
     preferences: Preferences = Preferences()
+    external_ids: dict[str, str] = {}
     is_active: bool = True
     is_erased: bool = False
 
@@ -198,7 +208,7 @@ class User(Aggregate):
             self.is_erased, self.is_active = True, False
             self.name, self.email, self.phone = ERASED_NAME, ERASED_EMAIL, None
             self.role, self.property_ids = "guest", ()
-            self.preferences = Preferences()
+            self.preferences, self.external_ids = Preferences(), {}
         else:
             self.copy_fields(event)
 

@@ -141,12 +141,10 @@ def project_entries(
     audited = [(entry.position, _decode(entry)) for entry in entries]
     audit_rows = project_audit.select_rows(conn, audited) if history else None
     projected = [
-        (late_at or position, event)
-        for entry, (position, event) in zip(entries, audited, strict=True)
-        if entry.aggregate_id not in blocked_ids
+        event for entry, event in zip(entries, audited, strict=True) if entry.aggregate_id not in blocked_ids
     ]
     counts = TicketCounts()
-    past = _project_events(conn, vault, projected, counts)
+    past = _project_events(conn, vault, projected, counts, late_at)
     if counted:
         counts.write(conn)
     if history:
@@ -192,19 +190,25 @@ def _claim(conn: Connection, batch: Batch, *, wait: bool) -> tuple[set[str], boo
 
 
 def _project_events(
-    conn: Connection, vault: Vault, encrypted: Sequence[PositionedEvent], counts: TicketCounts
+    conn: Connection,
+    vault: Vault,
+    encrypted: Sequence[PositionedEvent],
+    counts: TicketCounts,
+    late_at: int | None = None,
 ) -> PastTickets:
     """Write all tables but those that are written without a search for existing rows: the past states of
-    tickets, which are returned, `audit_events`, and `ticket_counts`, whose changes are added to `counts`."""
+    tickets, which are returned, `audit_events`, and `ticket_counts`, whose changes are added to `counts`.
+    Names get the position `late_at`, if given, instead of that of their event."""
     past, search = PastTickets(), SearchChanges()
     plain = decrypt_events(conn, vault, [event for _, event in encrypted])
     events = [(position, event) for (position, _), event in zip(encrypted, plain, strict=True)]
     for _, event in events:
         if type(event) not in PROJECTED and type(event) not in AUDITED_ONLY:
             raise CannotProject(f"no projector handles {event.tag}")
-    properties = [each for each in events if type(each[1]) in project_properties.KINDS]
-    users = [each for each in events if type(each[1]) in project_users.KINDS]
-    tickets = [event for _, event in events if type(event) in project_tickets.KINDS]
+    named = [(late_at, event) for _, event in events] if late_at else events
+    properties = [each for each in named if type(each[1]) in project_properties.KINDS]
+    users = [each for each in named if type(each[1]) in project_users.KINDS]
+    tickets = [each for each in events if type(each[1]) in project_tickets.KINDS]
     property_rows = project_properties.select_rows(conn, properties)
     user_rows = project_users.select_rows(conn, users)
     ticket_rows = project_tickets.select_rows(conn, tickets)

@@ -1,4 +1,4 @@
-"""Fragments of SQL for filters by one or several ids."""
+"""Fragments of SQL for filters by one or several ids, or by external ids."""
 
 from __future__ import annotations
 
@@ -19,3 +19,16 @@ def id_parameters(name: str, ids: Sequence[str | int]) -> dict[str, Any]:
     if len(ids) == 1:
         return {name: ids[0]}
     return {f"{name}_any": list(ids)} if ids else {}
+
+
+def external_id_filter(column: LiteralString, kind: LiteralString) -> LiteralString:
+    """The fragment of the filter `external_id` by items such as "sap:4711".
+
+    The column has the ids under which commands/external_ids.py claims external ids for objects of this kind.
+    """
+    return (
+        f"{column} = ANY(ARRAY(SELECT x.object_id FROM unnest(%(external_id)s::text[]) AS e (name)"
+        f" CROSS JOIN LATERAL (SELECT object_id FROM access.external_ids WHERE kind = '{kind}'"
+        " AND source = split_part(e.name, ':', 1)"
+        " AND external_id = substr(e.name, strpos(e.name, ':') + 1) LIMIT 1) x))"
+    )

@@ -19,7 +19,7 @@ from infrastructure.storage.postgres import named_queries
 from projections.included import included_parameters
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.rows import TicketRow, columns_of
-from projections.search_query import all_of, any_of, parse_search
+from projections.search_query import all_of, any_of, parse_search, ticket_number
 from projections.search_terms import quote
 from projections.ticket_filters import (
     AFTER,
@@ -54,9 +54,10 @@ _FILTERS = FILTERS | {"priority": "t.priority_rank = ANY(%(priority)s)"}
 # The filters by columns that documents have.
 _OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
 # The filters by terms of documents, and the signs before these terms.
-_IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#"}
+_IN_TERMS = {"reach": "@", "property_id": "@", "property_id_any": "@", "category": "#", "tag": ":"}
 # The filters whose tickets an index finds, the most selective ones first.
 _ANCHORS = (
+    "external_id",
     *("requester", "requester_id", "requester_id_any"),
     *("unit_id", "unit_id_any", "assigned_to", "assigned_to_any"),
 )
@@ -101,19 +102,28 @@ def build_search(
         "limit": query.limit + 1,  # the last one shows whether there is a next page
         "offset": query.offset,
         **included_parameters(query.include),
+        "number": ticket_number(query.q or ""),
     }
     if query.after and query.sort == "relevance":
         value, parameters["after_id"] = query.after
         parameters |= dict(zip(_CURSOR, str(value).split("|"), strict=True))
     elif query.after:
         parameters["after_value"], parameters["after_id"] = query.after
-    shown = shown_columns(caller, query)
-    shape = _Shape(names, query.sort, query.order, query.after is not None, query.count, is_guest, shown)
+    shape = _Shape(
+        names=names,
+        sort=query.sort,
+        order=query.order,
+        is_after=query.after is not None,
+        has_total=query.count,
+        is_guest=is_guest,
+        has_number=parameters["number"] is not None,
+        shown=shown_columns(caller, query),
+    )
     return _statement(shape, limits), parameters
 
 
 def _indexed(query: str, filters: dict[str, Any]) -> str:
-    """The query for the index of words, which also has the properties and categories of tickets."""
+    """The query for the index of words, which also has the properties, categories and tags of tickets."""
     conditions = [query]
     for name, sign in _IN_TERMS.items():
         if name in filters:
@@ -137,6 +147,7 @@ class _Shape(NamedTuple):
     is_after: bool
     has_total: bool
     is_guest: bool
+    has_number: bool
     shown: LiteralString
 
 
@@ -156,7 +167,8 @@ def _statement(shape: _Shape, limits: Limits) -> LiteralString:
         offset="0",
         after=_sql["between_ends"] if shape.is_after else "",
         ends=_sql["ends_of_cursor" if shape.is_after else "ends_of_page"],
-        score=_sql["score"],
+        score=_sql["score_with_number" if shape.has_number else "score"],
+        score_of_words=_sql["score"],
         after_score=_AFTER_SCORE[shape.order] if shape.is_after else "",
         order_by_score=_ORDER_BY_SCORE[shape.order],
         is_older_needed=is_older_needed if shape.order == "desc" else "true",
@@ -179,8 +191,9 @@ def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
         "key": key,
         "order": ORDER[shape.sort, shape.order],
         "filters": _all(names),
-        "parts": _sql["parts"],
-        "matches": _sql["matches"],
+        "parts": _sql["parts_and_number" if shape.has_number else "parts"],
+        "parts_with_words": _sql["parts"],
+        "matches": _sql["matches_with_number" if shape.has_number else "matches"],
         "anchor": _FILTERS[anchor] if anchor else "false",
         "at_most": "" if shape.is_guest else f"LIMIT {limits.near + 1}",
         "is_near": "true" if shape.is_guest else near,

@@ -1,8 +1,9 @@
 """Keeps the table `ticket_counts`: the numbers of tickets from which lists sum their totals.
 
 Each ticket that is not deleted counts in six rows: in those of its property, of its assignee, of both, and of
-neither, and by category in those of its property and of all properties. The other combinations have no rows,
-because every row costs time at each change of a ticket, and a ticket may have a category of its own.
+neither, and by category and by each of its tags in those of its property and of all properties. The other
+combinations have no rows, because every row costs time at each change of a ticket, and a ticket may have a
+category of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from projections.rows import TicketCountRow, columns_of, compose
 
 ALL = "*"  # the id or category of rows that count every value; no id contains it
 NOBODY = ""  # the assignee of tickets without one
+TAGGED = ":"  # before a tag in the place of a category; no category contains it
 # A row has one number for each pair of status and priority. The numbers of the pairs begin with 1.
 PAIRS = {pair: number for number, pair in enumerate(product(STATUSES, PRIORITIES), start=1)}
 _sql = {
@@ -25,7 +27,7 @@ _sql = {
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_counts.sql").items()
 }
 _Key = tuple[str, str, str]  # property, assignee, category
-Counted = tuple[str, str, str, int]  # property, assignee, category, number of the pair
+Counted = tuple[str, str, str, tuple[str, ...], int]  # property, assignee, category, tags, number of the pair
 
 
 def counted_values(ticket: Ticket | None) -> Counted | None:
@@ -33,7 +35,7 @@ def counted_values(ticket: Ticket | None) -> Counted | None:
     if ticket is None or ticket.is_deleted:
         return None
     pair = PAIRS[ticket.status, ticket.priority]
-    return ticket.property_id, ticket.assignee_id or NOBODY, ticket.category, pair
+    return ticket.property_id, ticket.assignee_id or NOBODY, ticket.category, ticket.tags, pair
 
 
 class TicketCounts:
@@ -58,12 +60,11 @@ class TicketCounts:
 
     def _add(self, counted: Counted | None, change: int) -> None:
         if counted is not None:
-            property_id, assignee_id, category, pair = counted
-            for key in _keys(property_id, assignee_id, category):
+            property_id, assignee_id, category, tags, pair = counted
+            for key in _keys(property_id, assignee_id, category, tags):
                 self._changes.setdefault(key, [0] * len(PAIRS))[pair - 1] += change
 
 
-def _keys(property_id: str, assignee_id: str, category: str) -> Iterator[_Key]:
+def _keys(property_id: str, assignee_id: str, category: str, tags: tuple[str, ...]) -> Iterator[_Key]:
     yield from product((property_id, ALL), (assignee_id, ALL), (ALL,))
-    yield property_id, ALL, category
-    yield ALL, ALL, category
+    yield from product((property_id, ALL), (ALL,), (category, *(TAGGED + tag for tag in tags)))

@@ -18,7 +18,8 @@ LONGEST_BITS = 32  # of `duration_bits`; also of all longer durations
 _SECOND = timedelta(seconds=1)
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(PRIORITIES, start=1)}
 # Every event writes a row, so the values are copied by position, which is faster.
-_copied_values = attrgetter(*shared_fields(Ticket, PastTicketRow))
+_NULLABLE = ("tags", "external_ids")
+_copied_values = attrgetter(*(n for n in shared_fields(Ticket, PastTicketRow) if n not in _NULLABLE))
 _sql = {
     name: compose(statement, tickets=columns_of(PastTicketRow), texts=columns_of(PastTextRow))
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_past_tickets.sql").items()
@@ -69,7 +70,8 @@ class PastTickets:
 def _ticket_row(ticket: Ticket, ended_at: datetime) -> PastTicketRow:
     values = _copied_values(ticket)
     bits = duration_bits(ended_at - (ticket.updated_at or ended_at))
-    return PastTicketRow(ticket.id, PRIORITY_RANK[ticket.priority], bits, ended_at, *values)
+    lists = list(ticket.tags) or None, ticket.external_ids or None
+    return PastTicketRow(ticket.id, PRIORITY_RANK[ticket.priority], bits, ended_at, *lists, *values)
 
 
 def duration_bits(duration: timedelta) -> int:

@@ -60,13 +60,19 @@ def project(conn: Connection, events: Sequence[PositionedEvent], existing: Curso
 
 def _read_property(row: PropertyRow) -> Property:
     """The stored property without its units, which `units_count` counts."""
-    return Property(address=Address(**shared_values(row, Address)), **shared_values(row, Property))
+    values = shared_values(row, Property) | {"external_ids": row.external_ids or {}}
+    return Property(address=Address(**shared_values(row, Address)), **values)
 
 
 def _property_values(place: Property, units_count: int, name_position: int) -> dict[str, Any]:
     address = asdict(place.address) if place.address else {}
-    counted = {"units_count": units_count, "name_position": name_position}
-    return {**shared_values(place, PropertyRow), **address, **counted}
+    others = {"units_count": units_count, "name_position": name_position}
+    return {
+        **shared_values(place, PropertyRow),
+        **address,
+        **others,
+        "external_ids": place.external_ids or None,
+    }
 
 
 def _unit_row(position: int, event: UnitAdded) -> UnitRow:
@@ -74,6 +80,7 @@ def _unit_row(position: int, event: UnitAdded) -> UnitRow:
         property_id=event.originator_id,
         id=event.unit_id,
         name=event.name,
+        external_ids=event.external_ids or None,
         name_position=position,
         created_at=event.occurred_at,
     )

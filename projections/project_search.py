@@ -38,7 +38,7 @@ _COPIED = shared_fields(TicketRow, SearchDocumentRow)
 _CHANGING = tuple(name for name in _COPIED if name != "created_at")
 # The values of a ticket that its document has too: as columns (`priority` as `priority_rank`), and as terms.
 copied_values = attrgetter(*shared_fields(Ticket, SearchDocumentRow), "priority")
-values_in_terms = attrgetter("property_id", "category")
+values_in_terms = attrgetter("property_id", "category", "tags")
 _sql = {
     name: compose(
         statement,

@@ -17,10 +17,19 @@ from domain.ticket import (
     TicketEvent,
     TicketFileAttached,
     TicketFileRemoved,
+    TicketOpened,
     TicketTitleChanged,
 )
 from infrastructure.storage.postgres import Connection, named_queries
-from projections.folding import Cursor, by_aggregate, ids_with_rows, insert_rows, kinds_of, write_rows
+from projections.folding import (
+    Cursor,
+    PositionedEvent,
+    by_aggregate,
+    ids_with_rows,
+    insert_rows,
+    kinds_of,
+    write_rows,
+)
 from projections.project_comments import project_comments
 from projections.project_counts import TicketCounts, counted_values
 from projections.project_past_tickets import PRIORITY_RANK, REWORDING, PastTickets
@@ -41,8 +50,8 @@ _FILE_KINDS = kinds_of(TicketFileAttached | TicketFileRemoved)
 _TEXTS = ("title", "description")
 _COPIED = shared_fields(Ticket, TicketRow)
 _KEPT = tuple(name for name in _COPIED if name not in _TEXTS)
-_STORED = (*_COPIED, "priority_rank")
-_CHANGES = tuple(n for n in _STORED if n not in {"id", "requester_id", "created_at", *_TEXTS})
+_STORED = (*_COPIED, "priority_rank", "number")
+_CHANGES = tuple(n for n in _STORED if n not in {"id", "number", "requester_id", "created_at", *_TEXTS})
 _sql = {
     name: compose(
         statement,
@@ -55,16 +64,16 @@ _sql = {
 }
 
 
-def select_rows(conn: Connection, events: Sequence[DomainEvent]) -> Cursor | None:
+def select_rows(conn: Connection, events: Sequence[PositionedEvent]) -> Cursor | None:
     """Select the rows that these events change; None when every ticket is new."""
-    ids = ids_with_rows(Ticket, by_aggregate(events))
-    reworded = [event.originator_id for event in events if type(event) in REWORDING]
+    ids = ids_with_rows(Ticket, by_aggregate(event for _, event in events))
+    reworded = [event.originator_id for _, event in events if type(event) in REWORDING]
     return conn.execute(_sql["select_tickets"], {"ids": ids, "reworded": reworded}) if ids else None
 
 
 def project(
     conn: Connection,
-    events: Sequence[DomainEvent],
+    positioned: Sequence[PositionedEvent],
     existing: Cursor | None,
     past: PastTickets,
     counts: TicketCounts,
@@ -73,6 +82,8 @@ def project(
     """Write the state of the tickets after the events. Adds their earlier states to `past`, their changes to
     `counts`, and the texts to search for to `search`.
     """
+    events = [event for _, event in positioned]
+    numbers = {event.originator_id: at for at, event in positioned if type(event) is TicketOpened}
     known = _read_tickets(existing)
     opened: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -85,10 +96,11 @@ def project(
         before = counted_values(known.get(key))
         ticket = past.advance(known.get(key), changes)
         counts.change(before, counted_values(ticket))
-        (opened if is_new else changed).append(_ticket_values(ticket))
         if is_new:
+            opened.append({**_ticket_values(ticket), "number": numbers[key]})
             search.put_texts(ticket, is_new=True)
             continue
+        changed.append(_ticket_values(ticket))
         if copied_values(ticket) != copied:
             search.copy_columns(key)
         if values_in_terms(ticket) != in_terms:
@@ -105,12 +117,22 @@ def project(
 
 def _read_tickets(existing: Cursor | None) -> dict[str, Ticket]:
     """The stored tickets by id, with the columns of select_tickets: no comments or attachments, few texts."""
-    tickets = (Ticket(**dict(zip((*_KEPT, *_TEXTS), row, strict=True))) for row in existing or ())
-    return {ticket.id: ticket for ticket in tickets}
+    tickets: dict[str, Ticket] = {}
+    for row in existing or ():
+        values = dict(zip((*_KEPT, *_TEXTS), row, strict=True))
+        values["tags"] = tuple(values["tags"] or ())
+        values["external_ids"] = values["external_ids"] or {}
+        tickets[values["id"]] = Ticket(**values)
+    return tickets
 
 
 def _ticket_values(ticket: Ticket) -> dict[str, Any]:
-    return {**shared_values(ticket, TicketRow), "priority_rank": PRIORITY_RANK[ticket.priority]}
+    return {
+        **shared_values(ticket, TicketRow),
+        "tags": list(ticket.tags) or None,
+        "external_ids": ticket.external_ids or None,
+        "priority_rank": PRIORITY_RANK[ticket.priority],
+    }
 
 
 def _changed_texts(events: Sequence[DomainEvent]) -> dict[str, str]:

@@ -50,9 +50,10 @@ def project(conn: Connection, events: Sequence[PositionedEvent], existing: Curso
 
 def _row_values(user: User, name_position: int) -> dict[str, Any]:
     added = {"search": search_text(user.name, user.email), "name_position": name_position}
-    return {**shared_values(user, UserRow), **added}
+    return {**shared_values(user, UserRow), **added, "external_ids": user.external_ids or None}
 
 
 def _read_user(row: UserRow) -> User:
     values = shared_values(row, User)
-    return User(**{**values, "property_ids": tuple(row.property_ids), "preferences": row.read_preferences()})
+    values |= {"property_ids": tuple(row.property_ids), "preferences": row.read_preferences()}
+    return User(**{**values, "external_ids": row.external_ids or {}})

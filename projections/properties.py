@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from psycopg import sql
@@ -11,6 +12,7 @@ from psycopg import sql
 from domain.access import Caller
 from domain.property import Address
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.filters import external_id_filter
 from projections.paging import LastKey, Slice, by_shape
 from projections.project_counts import PAIRS
 from projections.rows import PropertyRow, UnitRow, columns_of, compose, shared_values, split_total
@@ -26,6 +28,7 @@ _LIST_PROPERTIES = by_shape(
     _sql["list_properties"],
     after="(p.created_at, p.id) < (%(after_value)s::timestamptz, %(after_id)s)",
     total=_sql["count_properties"],
+    has_external_id=sql.SQL(external_id_filter("p.id", "property")),
     **_COUNTED_COLUMNS,
 )
 _GET_PROPERTY = compose(_sql["get_property"], **_COUNTED_COLUMNS)
@@ -33,6 +36,7 @@ _LIST_UNITS = by_shape(
     _sql["list_units"],
     after="(u.name, u.id) > (%(after_value)s, %(after_id)s)",
     total=_sql["count_units"],
+    has_external_id=sql.SQL(external_id_filter("u.property_id || '/' || u.id", "unit")),
     columns=columns_of(UnitRow, "u"),
 )
 _units = msgspec.json.Decoder(list[UnitView])
@@ -55,14 +59,17 @@ class _PropertyWithUnits(_CountedProperty, frozen=True):
     units: str | None  # as JSON
 
 
-def list_properties(pool: Pool, caller: Caller, part: Slice) -> Page[PropertySummary]:
-    """The properties in the caller's reach, newest first."""
+def list_properties(
+    pool: Pool, caller: Caller, part: Slice, external_id: Sequence[str] = ()
+) -> Page[PropertySummary]:
+    """The properties in the caller's reach, newest first; with `external_id` those that have one of these
+    ids, such as "sap:4711"."""
     reach = None if caller.property_ids is None else list(caller.property_ids)
-    parameters = {"reach": reach, **part.parameters}
+    parameters = {"reach": reach, "external_id": list(external_id) or None, **part.parameters}
     with pool.connection() as conn:
         found = conn.execute(_LIST_PROPERTIES[part.shape], parameters).fetchall()
     rows, total = split_total(_CountedProperty, found)
-    return part.page(rows, total, key=_key, view=_summary)
+    return part.page(rows, total, key=_key, view=lambda row: PropertySummary(**_summary_values(row)))
 
 
 def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
@@ -73,8 +80,7 @@ def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
         return None
     row = _PropertyWithUnits(*found)
     detail = PropertyDetail(
-        **shared_values(row, PropertySummary),
-        address=_address(row),
+        **_summary_values(row),
         units=_units.decode(row.units) if row.units else [],
     )
     return FoundProperty(version=row.version, detail=detail)
@@ -89,16 +95,17 @@ def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
     return [Reference(key, names.get(key, key)) for key in sorted(property_ids)]
 
 
-def list_units(pool: Pool, property_id: str, part: Slice) -> Page[UnitView]:
-    """The units of a property by name. Does not check whether the user may see the property."""
-    parameters = {"property_id": property_id, **part.parameters}
+def list_units(pool: Pool, property_id: str, part: Slice, external_id: Sequence[str] = ()) -> Page[UnitView]:
+    """The units of a property by name; with `external_id` those that have one of these ids. Does not check
+    whether the user may see the property."""
+    parameters = {"property_id": property_id, "external_id": list(external_id) or None, **part.parameters}
     with pool.connection() as conn:
         rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS[part.shape], parameters).fetchall())
     return part.page(
         rows,
         total,
         key=lambda row: (row.name, row.id),
-        view=lambda row: UnitView(id=row.id, name=row.name),
+        view=lambda row: UnitView(id=row.id, name=row.name, external_ids=row.external_ids or {}),
     )
 
 
@@ -106,8 +113,10 @@ def _key(row: PropertyRow) -> LastKey:
     return row.created_at.isoformat(), row.id
 
 
-def _summary(row: _CountedProperty) -> PropertySummary:
-    return PropertySummary(**shared_values(row, PropertySummary), address=_address(row))
+def _summary_values(row: _CountedProperty) -> dict[str, Any]:
+    """The fields of PropertySummary."""
+    others = {"address": _address(row), "external_ids": row.external_ids or {}}
+    return shared_values(row, PropertySummary) | others
 
 
 def _address(row: PropertyRow) -> Address:

@@ -32,6 +32,7 @@ class PropertyRow(msgspec.Struct, frozen=True):
     zip: str
     country: str
     units_count: int
+    external_ids: dict[str, str] | None
     name_position: int
     created_at: datetime
     updated_at: datetime
@@ -41,6 +42,7 @@ class UnitRow(msgspec.Struct, frozen=True):
     property_id: str
     id: str
     name: str
+    external_ids: dict[str, str] | None
     name_position: int
     created_at: datetime
 
@@ -58,6 +60,7 @@ class UserRow(msgspec.Struct, frozen=True):
     property_ids: list[str]
     preferences: dict[str, Any]
     is_active: bool
+    external_ids: dict[str, str] | None
     search: str
     name_position: int
     created_at: datetime
@@ -68,6 +71,9 @@ class UserRow(msgspec.Struct, frozen=True):
 
 
 class TicketRow(msgspec.Struct, frozen=True):
+    """`number` is the position of the event that opened the ticket. A ticket without tags or
+    external ids has None, which takes no space and has no entry in an index."""
+
     id: str
     version: int
     title: str
@@ -83,12 +89,15 @@ class TicketRow(msgspec.Struct, frozen=True):
     is_deleted: bool
     comments_count: int
     internal_comments_count: int
+    number: int
+    tags: list[str] | None
+    external_ids: dict[str, str] | None
     created_at: datetime
     updated_at: datetime
 
 
 class TicketCountRow(msgspec.Struct, frozen=True):
-    """The numbers of tickets of a property, assignee and category, by pair of status and priority.
+    """The numbers of tickets of a property, assignee and category or tag, by pair of status and priority.
 
     projections/project_counts.py says which rows exist.
     """
@@ -102,13 +111,16 @@ class TicketCountRow(msgspec.Struct, frozen=True):
 class PastTicketRow(msgspec.Struct, frozen=True):
     """A ticket at an earlier version, which was in force from `updated_at` until `ended_at`.
 
-    The fields after `ended_at` are those of the aggregate; project_past_tickets.py copies them by position.
+    The fields after `external_ids` are those of the aggregate; project_past_tickets.py copies them by
+    position.
     """
 
     ticket_id: str
     priority_rank: int
     duration_bits: int
     ended_at: datetime
+    tags: list[str] | None
+    external_ids: dict[str, str] | None
     version: int
     status: Status
     category: str

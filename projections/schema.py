@@ -9,15 +9,20 @@ from typing import Literal
 from psycopg import sql
 
 from infrastructure.storage.postgres import Connection, named_queries
+from projections.project_counts import PAIRS
 from projections.rows import TABLES, TicketCountRow, columns_of
 
 _SQL = Path(__file__).parent / "sql"
 _counting = named_queries(_SQL / "ticket_counts.sql")
+_PAIRS = sql.SQL(", ").join(
+    sql.SQL("coalesce(sum(n) FILTER (WHERE status = {} AND priority = {}), 0)").format(status, priority)
+    for status, priority in PAIRS
+)
 
 
 def counted_tickets(*table: str) -> sql.Composed:
     """A sub-select with the rows that `ticket_counts` must have, counted from that table of tickets."""
-    return sql.SQL(_counting["count_tickets"]).format(tickets=sql.Identifier(*table))
+    return sql.SQL(_counting["count_tickets"]).format(tickets=sql.Identifier(*table), pairs=_PAIRS)
 
 
 def fill_counts() -> str:

@@ -32,6 +32,7 @@ _PHRASE = re.compile(rf"(?<!\w)(?P<minus>(?<!\S)-)?[{QUOTES}](?P<text>[^{QUOTES}
 # A minus excludes a word if a space is before it and a letter after it: `-wombat`, not ` - ` and not `-5`.
 _EXCLUDED = re.compile(r"(?<!\S)-(?=[^\W\d_])\S+")
 _ENGLISH_WORD = re.compile(r"[a-z]+")
+_TICKET_NUMBER = re.compile(r"#?\s*([0-9]{1,18})")
 
 
 class SearchQuery(NamedTuple):
@@ -91,6 +92,12 @@ def parse_search(text: str, *, weight: str = "") -> SearchQuery:
     return SearchQuery(
         list(dict.fromkeys(required))[:MOST_CONDITIONS], list(dict.fromkeys(excluded))[:MOST_CONDITIONS]
     )
+
+
+def ticket_number(text: str) -> int | None:
+    """The number of a ticket, if the text is nothing else, such as 1042 or #1042."""
+    found = _TICKET_NUMBER.fullmatch(normalise(text).strip())
+    return int(found[1]) if found else None
 
 
 def _conditions(text: str, lexemes: _Lexemes) -> Iterator[str]:

@@ -50,6 +50,7 @@ from projections.ticket_selection import (
 DEEP = 1_000  # rows before a page that is read from the nearer end of the list
 FEW = 2_000  # tickets that are gathered and sorted faster than a walk finds the page
 FEW_FOR_DEEP = 20_000  # the same for a deep page
+PROBE_FOR_DEEP = 50_000  # the same as PROBE_BY_ID for a deep page of a tag, which may have very many tickets
 PROBE = 10_000  # entries of an index that a walk reads before all tickets are gathered
 PROBE_BY_ID = 5_000  # the same for a walk that looks up each ticket
 EVERYTHING = 2**62
@@ -113,6 +114,8 @@ def build_present_list(caller: Caller, query: TicketQuery) -> tuple[LiteralStrin
 
 def _limits_of_walk(shape: _Shape) -> dict[str, int]:
     """How many tickets are gathered rather than walked to, and how far the walk goes."""
+    if shape.kind == "tag" and shape.deep:
+        return {"few": FEW_FOR_DEEP, "probe": PROBE_FOR_DEEP}
     if not _is_covered(shape):
         return {"few": EVERYTHING if shape.deep else FEW, "probe": PROBE_BY_ID}
     is_best = shape.deep or shape.kind == "priority"  # gathering many would read the table
@@ -127,7 +130,7 @@ def _choose(selection: Selection, sort: Sort) -> tuple[Kind, Literal["ordered", 
             return ("priority", "walk") if tests == {"ranks"} else (kind, "ordered")
         in_index = {"updated_after", "updated_before"} | ({"ranks"} if sort == "priority" else set())
         return kind, "ordered" if tests <= in_index else "walk"
-    if sort != "created_at" or kind == "unit":
+    if sort != "created_at" or kind in ("ticket", "unit", "tag"):
         return kind, "walk"
     if keys == 1:
         return kind, "ordered"
@@ -140,6 +143,8 @@ def _compose(shape: _Shape) -> LiteralString:
     steps = []
     if shape.kind == "assignments":
         steps.append(_assignments(shape))
+    if shape.kind == "tag" and "properties" in shape.tests:
+        steps.append(_sql["rarer"])
     if shape.counted or shape.driver == "walk":
         steps.append(_fill("total", total=_total(shape)))
     if shape.deep:
@@ -237,11 +242,25 @@ def _statuses(shape: _Shape, prefix: LiteralString) -> list[list[LiteralString]]
 def _scans_of_keys(shape: _Shape, template: LiteralString, **parts: LiteralString) -> LiteralString:
     """The scan for a key; for `assignments` a second one for tickets without an assignee."""
     key = _key(shape)
-    tests = [*_tests(shape, but=key.covers), *([] if template == "count_scan" else _after(shape))]
+    after = [] if template == "count_scan" else _after(shape)
+    if shape.kind == "tag" and "properties" in shape.tests:
+        by_tag = ["(SELECT is_tag FROM rarer)", TESTS["tag"], *_hidden([*_tests(shape, but=["tag"]), *after])]
+        others = _tests(shape, but=["properties"])
+        by_property = ["NOT (SELECT is_tag FROM rarer)", TESTS["properties"], *_hidden([*others, *after])]
+        scans = [_fill(template, filters=_conditions(each), **parts) for each in (by_tag, by_property)]
+        return " UNION ALL ".join(scans)
+    tests = [*_tests(shape, but=key.covers), *after]
+    if key.hides_tests:
+        tests = _hidden(tests)
     return " UNION ALL ".join(
         _fill(template, filters=_conditions([condition, *tests]), **_with_nulls(parts, condition))
         for condition in key.conditions
     )
+
+
+def _hidden(tests: Sequence[LiteralString]) -> list[LiteralString]:
+    """The tests as one that the planner does not look into."""
+    return [f"CASE WHEN {' AND '.join(tests)} THEN true ELSE false END"] if tests else []
 
 
 def _with_nulls(parts: dict[str, LiteralString], condition: LiteralString) -> dict[str, LiteralString]:

@@ -13,7 +13,7 @@ from domain.errors import Invalid
 from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, compose
-from projections.search_query import parse_search
+from projections.search_query import parse_search, ticket_number
 from projections.ticket_filters import FILTERS, PUBLIC, Sort, TicketQuery, filters_of, shown_columns
 from projections.ticket_list import build_present_list
 from projections.ticket_list_as_of import FEW, Shape, compose_list_as_of
@@ -66,6 +66,7 @@ def build_list(caller: Caller, query: TicketQuery, *, few: int = FEW) -> tuple[L
     if search is not None:
         parameters |= search._asdict()
         parameters |= {"all_required": search.all_required, "any_required": search.any_required}
+        parameters["number"] = ticket_number(query.q or "")
         parameters["visibilities"] = ["public"] if caller.role == "guest" else ["public", "internal"]
     parameters["as_of"] = query.as_of
     if query.after:

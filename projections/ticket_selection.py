@@ -7,7 +7,7 @@ from typing import Any, Literal, LiteralString, NamedTuple
 
 from domain.access import Caller
 from domain.ticket import STATUSES
-from projections.project_counts import ALL, NOBODY, PAIRS
+from projections.project_counts import ALL, NOBODY, PAIRS, TAGGED
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.ticket_filters import FILTERS, INACTIVE, TicketQuery, any_of, filters_of
 
@@ -16,21 +16,35 @@ MAX_STREAMS = 400  # the beginning of each is read, which takes some microsecond
 _TIMES = ("created_after", "created_before", "updated_after", "updated_before")
 
 # The columns that an index begins with, before the order.
-Kind = Literal["unit", "requester", "assignee", "unassigned", "assignments", "property", "status", "priority"]
+Kind = Literal[
+    "ticket",
+    "unit",
+    "requester",
+    "assignee",
+    "tag",
+    "unassigned",
+    "assignments",
+    "property",
+    "status",
+    "priority",
+]
 
 
 class Key(NamedTuple):
     """How an index is searched: `rows` is the FROM item with its keys, `conditions` find the tickets of a
     key, and `covers` has the tests that need not be repeated then. `alone` is the condition for a single key,
-    if the index has all its tickets in the order of the list within each status."""
+    if the index has all its tickets in the order of the list within each status. With `hides_tests` the
+    planner does not see the other tests, for which it would use another index."""
 
     rows: LiteralString
     conditions: tuple[LiteralString, ...]
     covers: frozenset[str]
     alone: LiteralString | None = None
+    hides_tests: bool = False
 
 
 _STATUS: LiteralString = "unnest(%(statuses)s::text[]) AS b (status)"
+_ONE: LiteralString = "(VALUES (1)) k (one)"
 
 
 def _entity(column: LiteralString, name: LiteralString) -> Key:
@@ -43,9 +57,11 @@ def _entity(column: LiteralString, name: LiteralString) -> Key:
 
 
 KEYS: dict[Kind, Key] = {
+    "ticket": Key(_ONE, (FILTERS["external_id"],), frozenset(["external_id"]), hides_tests=True),
     "unit": Key("unnest(%(units)s::text[]) AS k (id)", ("t.unit_id = k.id",), frozenset(["units"])),
     "requester": _entity("requester_id", "requesters"),
     "assignee": _entity("assignee_id", "assignees"),
+    "tag": Key(_ONE, (FILTERS["tag"],), frozenset(["tag"]), hides_tests=True),
     "unassigned": Key(
         _STATUS,
         ("t.assignee_id IS NULL AND t.status = b.status",),
@@ -75,6 +91,8 @@ _PARTS: dict[str, tuple[LiteralString, tuple[LiteralString, ...]]] = {
     "statuses": ("t.status = ANY(%(statuses)s)", ("status",)),
     "ranks": ("t.priority_rank = ANY(%(ranks)s::smallint[])", ("priority_rank",)),
     "category": (FILTERS["category"], ("category",)),
+    "tag": (FILTERS["tag"], ("tags",)),
+    "external_id": (FILTERS["external_id"], ("id",)),
     "unassigned": (FILTERS["unassigned"], ("assignee_id",)),
     "inactive": (FILTERS["inactive"], _OF_ASSIGNEE),
     "inactive_not_closed": (FILTERS["inactive_not_closed"], _OF_ASSIGNEE),
@@ -123,12 +141,16 @@ class Selection(NamedTuple):
     def kind(self) -> Kind:
         """The index that finds the fewest tickets, as far as the filters tell."""
         tests = self.tests
+        if "external_id" in tests:
+            return "ticket"
         if "units" in tests:
             return "unit"
         if "requesters" in tests:
             return "requester"
         if "assignees" in tests:
             return "assignee"
+        if "tag" in tests:
+            return "tag"
         if "unassigned" in tests and ("properties" not in tests or len(tests["properties"]) > FEW_PROPERTIES):
             return "unassigned"
         if self.assignments:
@@ -154,12 +176,15 @@ class Selection(NamedTuple):
     def is_counted(self) -> bool:
         """Whether the rows of `ticket_counts` contain the total."""
         by_assignee = self.assignments or {"assignees", "unassigned"} & self.tests.keys()
-        uncounted = {"units", "requesters", *_TIMES} | ({"category"} if by_assignee else set())
-        return not uncounted & self.tests.keys()
+        if {"external_id", "units", "requesters", *_TIMES} & self.tests.keys():
+            return False
+        groups = ("category" in self.tests) + ("tag" in self.tests) + bool(by_assignee)
+        return groups <= 1 and len(self.tests.get("tag", ())) <= 1  # a ticket may have several of the tags
 
     def counted(self) -> dict[str, Any]:
         """The parameters of the sum of counts."""
         tests = self.tests
+        tags = [TAGGED + tag for tag in tests.get("tag", ())]
         ranks = tests.get("ranks", list(PRIORITY_RANK.values()))
         pairs = [
             number
@@ -169,12 +194,13 @@ class Selection(NamedTuple):
         if self.assignments:
             without = {"closed"} if "not_closed" in self.assignments else set()
             of_inactive = [number for (status, _), number in PAIRS.items() if status not in without]
-            return {"pairs": pairs, "pairs_of_inactive": of_inactive}
+            return {"pairs": pairs, "pairs_of_inactive": of_inactive, "counted_tags": tags}
         return {
             "pairs": pairs,
+            "counted_tags": tags,
             "counted_properties": tests.get("properties", [ALL]),
             "counted_assignees": [NOBODY] if "unassigned" in tests else tests.get("assignees", [ALL]),
-            "counted_categories": tests.get("category", [ALL]),
+            "counted_categories": tags or tests.get("category", [ALL]),
         }
 
 

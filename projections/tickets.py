@@ -148,6 +148,7 @@ def get_ticket(
             attachments=_attachments.decode(row.attachments) if row.attachments else [],
             comments=_comments.decode(row.comments) if row.comments else [],
             comments_count=shown_comments_count(row, include_internal),
+            allowed_statuses=[],  # the API knows the caller
         ),
     )
 
@@ -171,24 +172,32 @@ def get_attachment(pool: Pool, attachment_id: str) -> AttachmentRow | None:
     )
 
 
-def names_of(
-    pool: Pool, *, property_id: str, unit_id: str | None, requester_id: str, assignee_id: str | None
-) -> Names:
-    """The current names of a ticket's ids. An id without a known name is used as the name."""
+def names_of(pool: Pool, ticket: Ticket) -> Names:
+    """The number of a stored ticket, and the current names of its ids. An id without a known name is used as
+    the name."""
+    property_id, unit_id = ticket.property_id, ticket.unit_id
+    requester_id, assignee_id = ticket.requester_id, ticket.assignee_id
     parameters = {
+        "ticket_id": ticket.id,
         "property_id": property_id,
         "unit_id": unit_id,
         "requester_id": requester_id,
         "assignee_id": assignee_id,
     }
     (names,) = pool.fetch(_sql["names_of"], parameters)
-    property_name, unit_name, requester_name, assignee_name = names
+    number, property_name, unit_name, requester_name, assignee_name = names
     return Names(
+        number=number,
         property=Reference(property_id, property_name or property_id),
         unit=Reference(unit_id, unit_name or unit_id) if unit_id else None,
         requester=Reference(requester_id, requester_name or requester_id),
         assigned_to=Reference(assignee_id, assignee_name or assignee_id) if assignee_id else None,
     )
+
+
+def numbers_of(pool: Pool, ticket_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of stored tickets, by id."""
+    return dict(pool.fetch(_sql["numbers_of"], {"ids": list(ticket_ids)})) if ticket_ids else {}
 
 
 def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
@@ -217,6 +226,8 @@ def _summary_values(row: NamedTicketRow) -> dict[str, Any]:
     values["unit"] = _reference(row.unit_id, row.unit_name)
     values["requester"] = Reference(row.requester_id, row.requester_name)
     values["assigned_to"] = _reference(row.assignee_id, row.assignee_name)
+    values["tags"] = tuple(row.tags or ())
+    values["external_ids"] = row.external_ids or {}
     return values
 
 

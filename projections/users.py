@@ -11,6 +11,7 @@ from psycopg import sql as composing
 
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.filters import external_id_filter
 from projections.paging import LastKey, Slice, by_shape
 from projections.people_search import search_patterns
 from projections.rows import UserRow, columns_of, compose, split_total
@@ -25,6 +26,7 @@ _FILTERS: dict[str, LiteralString] = {
     "role": "u.role = ANY(%(role)s)",
     "property_id": "u.property_ids && %(property_id)s",
     "active": "u.is_active = %(active)s",
+    "external_id": external_id_filter("u.id", "user"),
     "q": "u.search LIKE ALL (%(q)s)",
 }
 
@@ -36,6 +38,7 @@ class UserQuery(Slice, frozen=True, kw_only=True):
     role: tuple[str, ...] = ()
     property_id: tuple[str, ...] = ()
     active: bool | None = None
+    external_id: tuple[str, ...] = ()
     q: str | None = None
 
 
@@ -60,6 +63,7 @@ def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary
 
     def view(row: _UserWithProperties) -> UserSummary:
         shown = {"properties": _visible(caller, row.properties), "active": row.is_active}
+        shown |= {"external_ids": row.external_ids or {}}
         return UserSummary(**shown_values(row, UserSummary) | shown)
 
     return query.page(rows, total, key=_key, view=view)
@@ -73,6 +77,7 @@ def get_user(pool: Pool, user_id: str) -> FoundUser | None:
     row = _UserWithProperties(*found)
     properties = _references.decode(row.properties) if row.properties else []
     others = {"properties": properties, "preferences": row.read_preferences(), "active": row.is_active}
+    others["external_ids"] = row.external_ids or {}
     detail = UserDetail(**shown_values(row, UserDetail) | others)
     return FoundUser(version=row.version, property_ids=tuple(row.property_ids), detail=detail)
 
@@ -90,6 +95,8 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         given["property_id"] = [each for each in query.property_id if caller.reaches(each)]
     if query.active is not None:
         given["active"] = query.active
+    if query.external_id:
+        given["external_id"] = list(query.external_id)
     if query.q is not None:
         given["q"] = search_patterns(query.q)
     return tuple(given), {**given, "self": caller.principal_id, **query.parameters}

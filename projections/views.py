@@ -57,8 +57,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Names(NamedTuple):
-    """The references of a ticket: the fields of TicketFields with the same names."""
+    """What an answer has beyond the fields of a ticket: the fields of TicketFields with the same names."""
 
+    number: int
     property: Reference
     unit: Reference | None
     requester: Reference
@@ -136,6 +137,9 @@ class TicketFields(msgspec.Struct, kw_only=True):
     unit: Reference | None
     requester: Reference
     assigned_to: Reference | None
+    number: int
+    tags: tuple[str, ...]
+    external_ids: dict[str, str]
 
 
 class TicketSummary(TicketFields, kw_only=True):
@@ -150,11 +154,13 @@ class TicketSummary(TicketFields, kw_only=True):
 
 class TicketDetail(TicketFields, kw_only=True):
     """A ticket with its files and its newest 100 comments, the oldest of them first. `comments_count` is the
-    number of all its comments that the reader may see. `history` is present if `include` names it."""
+    number of all its comments that the reader may see. `allowed_statuses` are the other statuses that the
+    reader may set; an earlier state has none. `history` is present if `include` names it."""
 
     attachments: list[AttachmentView]
     comments: list[CommentView]
     comments_count: int
+    allowed_statuses: list[Status]
     history: list[HistoryEntry] | UnsetType = UNSET
 
 
@@ -166,6 +172,7 @@ class UserSummary(msgspec.Struct, kw_only=True):
     created_at: datetime
     properties: list[Reference]
     active: bool
+    external_ids: dict[str, str]
 
 
 class UserDetail(msgspec.Struct, kw_only=True):
@@ -181,11 +188,13 @@ class UserDetail(msgspec.Struct, kw_only=True):
     properties: list[Reference]
     preferences: Preferences | None
     active: bool
+    external_ids: dict[str, str]
 
 
 class UnitView(msgspec.Struct, kw_only=True):
     id: str
     name: str
+    external_ids: dict[str, str]
 
 
 class PropertySummary(msgspec.Struct, kw_only=True):
@@ -194,6 +203,7 @@ class PropertySummary(msgspec.Struct, kw_only=True):
     address: Address
     units_count: int
     active_tickets_count: int
+    external_ids: dict[str, str]
 
 
 class PropertyDetail(PropertySummary, kw_only=True):

@@ -26,6 +26,7 @@ from api.v1.bulk import TicketBulk
 from api.v1.comments import CommentItem, Comments
 from api.v1.event_types import AsyncApi, EventSchema, EventTypes
 from api.v1.events import Events
+from api.v1.external_tickets import TicketByExternalId
 from api.v1.history import TicketHistory
 from api.v1.proofs import EventProofs, Export, ExportManifest
 from api.v1.properties import Properties, PropertyItem, Units
@@ -63,6 +64,7 @@ ROUTES: Routes = (
     ("/v1/tickets/count", TicketCounts),
     ("/v1/tickets/{ticket_id}", TicketItem),
     ("/v1/tickets/{ticket_id}/restore", TicketRestoration),
+    ("/v1/tickets/by-external-id/{source}/{id:path}", TicketByExternalId),
     ("/v1/tickets/{ticket_id}/history", TicketHistory),
     ("/v1/tickets/{ticket_id}/comments", Comments),
     ("/v1/tickets/{ticket_id}/comments/{comment_id}", CommentItem),

@@ -14,8 +14,9 @@ from server.messages import RequestParser
 from server.reception import Reception
 
 RECEIVE_BYTES = 65_536
-# A request that changes one object, such as `PATCH /v1/tickets/123` or `POST /v1/tickets/123/comments`.
-_CHANGE = re.compile(rb"(?!GET|HEAD)[A-Z]+ (/[^/? ]+/[^/? ]+/[^/? ]+)")
+# A request that changes one object, such as `PATCH /v1/tickets/123`, `POST /v1/tickets/123/comments` or
+# `PUT /v1/tickets/by-external-id/sap/4711`.
+_CHANGE = re.compile(rb"(?!GET|HEAD)[A-Z]+ (/[^/? ]+/[^/? ]+/(?:by-external-id/[^/? ]+/)?[^/? ]+)")
 _CREDENTIAL = re.compile(rb"\n(?:authorization|cookie):([^\r\n]*)", re.IGNORECASE)
 
 

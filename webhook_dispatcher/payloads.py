@@ -45,8 +45,12 @@ CHANGE_MESSAGES = (TicketCommentEdited, TicketCommentRemoved, TicketFileRemoved)
 
 # Fields of Ticket that a message shows as a reference with a name, or omits.
 _REFERENCES = frozenset(("property_id", "unit_id", "requester_id", "assignee_id", "is_deleted"))
+# Fields that tickets did not have when version 1 of the payload was defined. Only their changes are listed.
+_LATER_FIELDS = frozenset(("tags", "external_ids"))
 PLAIN_FIELDS = tuple(
-    field for field in Ticket.__struct_fields__ if field not in EXCLUDED_FIELDS | LIST_FIELDS | _REFERENCES
+    field
+    for field in Ticket.__struct_fields__
+    if field not in EXCLUDED_FIELDS | LIST_FIELDS | _REFERENCES | _LATER_FIELDS
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -151,6 +155,8 @@ def make_message(
     webhook_id = message_id(event.event_id, name)
     data = _ticket(ticket, names)
     changes = ticket_changes(step.before, ticket, event)
+    if step.before is None:
+        changes = {field: change for field, change in changes.items() if field not in _LATER_FIELDS}
     attachment_id = event.attachment_id if isinstance(event, TicketFileAttached) else None
     has_name = attachment_id is not None and attachment_id not in removed_files
     data["changes"] = {

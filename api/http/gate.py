@@ -29,8 +29,12 @@ from infrastructure.process.logs import write_info
 from infrastructure.process.metrics import count_request
 from infrastructure.storage.outcomes import forget_changes
 
-# All paths of the application match this; paths with `//`, a trailing slash or `..` do not.
-_PATH = re.compile(r"(?:/\.well-known)?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
+# All paths of the application match this; paths with `//`, a trailing slash or `..` do not. Only the id of
+# another system may have any characters.
+_PATH = re.compile(
+    r"(?:/\.well-known)?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+|/v1/tickets/by-external-id/[^/]+/.+",
+    re.ASCII | re.DOTALL,
+)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _REQUEST_ID = _ID
 FULL_DISK_RETRY_SECONDS = 5

@@ -30,6 +30,7 @@ from domain.access import SCOPES
 from webhook_dispatcher.payload_schemas import payload_types
 
 _TEMPLATE_FIELD = re.compile(r"\{(\w+)\}")
+_PATH_SCHEMAS = {"source": "ExternalSource", "id": "ExternalId"}
 _NUMBER_OR_TIME = {
     "type": "string",
     "pattern": "^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2}))$",
@@ -68,7 +69,7 @@ def answer_cached(req: falcon.Request, resp: falcon.Response, data: bytes, etag:
 def describe(routes: Sequence[tuple[str, type[Resource]]], base_url: str) -> Document:
     """The OpenAPI document of these routes."""
     operations = [
-        (path, method, operation)
+        (path.replace(":path}", "}"), method, operation)  # how Falcon marks an id with slashes
         for path, resource in routes
         for method, operation in resource.operations.items()
         if isinstance(operation, Operation)
@@ -175,7 +176,7 @@ def _parameters(path: str, method: str, operation: Operation, schemas: Schemas) 
 
 
 def _path_schema(name: str) -> Document:
-    kind = "Id" if name.endswith("_id") else "DottedName"
+    kind = _PATH_SCHEMAS.get(name, "Id" if name.endswith("_id") else "DottedName")
     return {"$ref": f"#/components/schemas/{kind}"}
 
 
@@ -209,6 +210,8 @@ def _query_parameters(schema: Mapping[str, Any]) -> list[Document]:
 
 def _responses(path: str, method: str, operation: Operation, schemas: Schemas) -> Document:
     responses: Document = {str(operation.status): _success(operation, schemas)}
+    if operation.may_create:
+        responses["201"] = _success(msgspec.structs.replace(operation, status=201), schemas)
     if operation.answers_not_modified:
         responses["304"] = {"description": "Your copy is current.", "headers": _headers(operation)}
     statuses = sorted({STATUS_OF[code] for code in _codes(path, method, operation)})

@@ -7,6 +7,7 @@ from typing import Any
 
 from api.http.errors import STATUS_OF
 from api.http.scopes import SCOPE_LABELS
+from domain.text import VISIBLE_FOR_JSON_SCHEMA
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
@@ -115,6 +116,19 @@ COMMON_SCHEMAS: dict[str, Any] = {
         "type": "string",
         "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
         "description": "Words joined by dots",
+    },
+    "ExternalSource": {
+        "type": "string",
+        "pattern": "^[a-z0-9]+([_-][a-z0-9]+)*$",
+        "maxLength": 50,
+        "description": "A lower-case slug that names another system",
+    },
+    "ExternalId": {
+        "type": "string",
+        "pattern": VISIBLE_FOR_JSON_SCHEMA,
+        "minLength": 1,
+        "maxLength": 255,
+        "description": "The id in the other system",
     },
     "Error": {
         "type": "object",

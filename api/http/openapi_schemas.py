@@ -97,7 +97,8 @@ def add_text_patterns(schema: Schema, components: Mapping[str, Any]) -> None:
     """Add patterns for the checks of text that msgspec does not describe: no NUL, not only white space."""
     if "$ref" in schema:
         schema = components[schema["$ref"].rpartition("/")[2]]
-    if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format"}:
+    is_text = schema.get("type") == "string" or "pattern" in schema  # the names of properties have no type
+    if is_text and not schema.keys() & {"enum", "const", "format"}:
         pattern = schema.get("pattern", _NOT_BLANK if schema.get("minLength") else _NO_NUL)
         schema["pattern"] = (_FOR_JSON_SCHEMA.get(pattern) or pattern).replace("\\Z", "$").replace("\\z", "$")
     for inner in _inner(schema):
@@ -111,6 +112,7 @@ def _inner(schema: Schema) -> list[Schema]:
         *schema.get("anyOf", ()),
         *schema.get("prefixItems", ()),
         schema.get("items"),
+        schema.get("propertyNames"),
         schema.get("additionalProperties"),
     ]
     return [inner for inner in candidates if isinstance(inner, dict)]
@@ -121,7 +123,7 @@ def _describe_defaults(schema: Schema) -> None:
     required."""
     for field in schema.get("properties", {}).values():
         default = field.pop("default", None)
-        if "$ref" not in field and default not in (None, "", []):
+        if "$ref" not in field and default not in (None, "", [], {}):
             text = default if isinstance(default, str) else msgspec.json.encode(default).decode()
             field["description"] = f"{field.get('description', '')} Default: {text}.".lstrip()
 

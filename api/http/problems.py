@@ -87,6 +87,8 @@ def _check(
             _check(value, inner, path, noun, found, choices)
         case inspect.VarTupleType() | inspect.ListType() as items if isinstance(value, list):
             _check_items(value, items, path, noun, found, choices)
+        case inspect.DictType() as members if isinstance(value, dict):
+            _check_members(value, members, path, noun, found)
         case plain:
             if message := _problem(value, plain, description, choices):
                 found[path] = [f"{label} {message}."]
@@ -115,6 +117,20 @@ def _check_items(
         found[path] = list(messages)
 
 
+def _check_members(
+    value: dict[str, Any], info: inspect.DictType, path: str, noun: str, found: Details
+) -> None:
+    """Add the problems of the names and values of an object without fixed fields, each under its name."""
+    for name, item in value.items():
+        member = f"{path}.{_printable(name)}"
+        if problem := _problem(name, info.key_type, "", ()):
+            found[member] = [f"The name {_printable(name)} in the {path} {noun} {problem}."]
+        else:
+            _check(item, info.value_type, member, noun, found)
+    if info.max_length is not None and len(value) > info.max_length:
+        found[path] = [f"The {path} {noun} may not have more than {info.max_length} members."]
+
+
 def _without_metadata(info: Any) -> Any:
     return info.type if isinstance(info, inspect.Metadata) else info
 
@@ -137,7 +153,7 @@ def _problem(value: Any, info: Any, description: str, choices: tuple[str, ...]) 
         case inspect.DateType():
             return None if _is_date(value) else _A_DATE
         case inspect.StructType() | inspect.DictType():
-            return None if isinstance(value, dict) else "must be an object"
+            return "must be an object"
         case inspect.VarTupleType() | inspect.ListType():
             return "must be a list"
         case _:

@@ -31,9 +31,9 @@ class NoQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def read_query(req: falcon.Request, kind: type[T]) -> T:
     """The query string as a `kind`, a closed struct. Raises Invalid, which names every bad parameter.
 
-    A `tuple[...]` is read from a list separated by commas, or from a parameter that is repeated; every other
-    parameter may be given once. A `datetime` is read from an RFC 3339 time. A field that is either an int or
-    a datetime accepts both.
+    A `tuple[...]` is read from a list separated by commas, or by the `separator` in the Meta of its items, or
+    from a parameter that is repeated; every other parameter may be given once. A `datetime` is read from an
+    RFC 3339 time. A field that is either an int or a datetime accepts both.
     """
     return parse_query(req.query_string, kind)
 
@@ -48,7 +48,7 @@ def parse_query(query_string: str, kind: type[T]) -> T:
     for name, text in _decode(query_string, found):
         if name not in conversions:
             found[name] = [unknown_message(name, "parameter")]
-        elif name in given and conversions[name] is not _list:
+        elif name in given and not isinstance(conversions[name], _ItemsOf):
             found[name] = [f"The {name} parameter takes one value, but is given more than once."]
         else:
             _convert(name, text, conversions[name], given, found)
@@ -126,7 +126,7 @@ def _convert(
     except ValueError as error:
         found[name] = [str(error).format(name)]
     else:
-        given[name] = given.get(name, []) + value if convert is _list else value
+        given[name] = given.get(name, []) + value if isinstance(convert, _ItemsOf) else value
 
 
 @cache
@@ -143,8 +143,10 @@ def _conversion(info: Any) -> Callable[[str], Any]:
         members = [member for member in info.types if not isinstance(member, inspect.NoneType)]
         return _position_or_time if len(members) > 1 else _conversion(members[0])
     match info:
+        case inspect.VarTupleType(item_type=inspect.Metadata(extra={"separator": separator})):
+            return _ItemsOf(separator)
         case inspect.VarTupleType():
-            return _list
+            return _ItemsOf(",")
         case inspect.IntType():
             return _whole_number
         case inspect.BoolType():
@@ -155,11 +157,17 @@ def _conversion(info: Any) -> Callable[[str], Any]:
             return str
 
 
-def _list(text: str) -> list[str]:
-    items = [item.strip() for item in text.split(",")]
-    if "" in items:
-        raise ValueError("The {} parameter is empty, or has an empty item between its commas.")
-    return items
+class _ItemsOf:
+    """Converts a text to the items between the separators, which a regular expression matches."""
+
+    def __init__(self, separator: str) -> None:
+        self._separator = re.compile(separator)
+
+    def __call__(self, text: str) -> list[str]:
+        items = [item.strip() for item in self._separator.split(text)]
+        if "" in items:
+            raise ValueError("The {} parameter is empty, or has an empty item between its commas.")
+        return items
 
 
 def _whole_number(text: str) -> int:

@@ -45,7 +45,8 @@ class Operation(Verb, frozen=True, kw_only=True):
     one item if `is_list`; None means null. It is used only for JSON. `other_media_types` are answers that a
     parameter or the header Accept selects. With `has_etag` answers have an ETag; with `answers_not_modified`
     the operation also supports If-None-Match. With `may_lag` the answer of a read comes from the read tables,
-    and a write waits for them; both may have the header Pending-Position. With `registers_url` the server
+    and a write waits for them; both may have the header Pending-Position. With `may_create` the status of an
+    answer is 201 instead of `status` if the operation created an object. With `registers_url` the server
     posts webhook messages to the `url` in the body. `errors` are the codes of api.http.errors.STATUS_OF in
     addition to those of every operation.
     """
@@ -67,6 +68,7 @@ class Operation(Verb, frozen=True, kw_only=True):
     has_etag: bool = False
     answers_not_modified: bool = False
     may_lag: bool = False
+    may_create: bool = False
     takes_if_match: bool = False
     registers_url: bool = False
     status: int = 200

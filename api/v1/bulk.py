@@ -35,7 +35,7 @@ from domain.access import Context
 from domain.errors import Details, DomainError, Invalid
 from domain.text import Id
 from domain.ticket import Ticket
-from projections.tickets import names_of
+from projections.tickets import names_of, numbers_of
 from projections.views import Names
 
 MOST_OPERATIONS = 100
@@ -180,9 +180,13 @@ class _Shown:
         self._operations = operations
         self._contexts = contexts
         self._names: dict[tuple[str | None, ...], Names] = {}
+        self._numbers: dict[str, int] = {}
 
     def results(self, outcomes: Outcomes, stops_at: int | None) -> list[BulkResult]:
         """`stops_at` is the index of the operation because of which nothing was applied, or None."""
+        if stops_at is None:
+            ids = {one.id for one in outcomes.results if isinstance(one, Ticket)}
+            self._numbers = numbers_of(self._pool, list(ids))
         return [
             self._failed(index, result)
             if isinstance(result, DomainError)
@@ -203,16 +207,10 @@ class _Shown:
         return BulkResult(index=index, status=_STATUS[kind], data=data)
 
     def _names_of(self, ticket: Ticket) -> Names:
-        ids = {
-            "property_id": ticket.property_id,
-            "unit_id": ticket.unit_id,
-            "requester_id": ticket.requester_id,
-            "assignee_id": ticket.assignee_id,
-        }
-        key = tuple(ids.values())
+        key = ticket.property_id, ticket.unit_id, ticket.requester_id, ticket.assignee_id
         if key not in self._names:
-            self._names[key] = names_of(self._pool, **ids)  # type: ignore[arg-type]
-        return self._names[key]
+            self._names[key] = names_of(self._pool, ticket)
+        return self._names[key]._replace(number=self._numbers[ticket.id])
 
     def _failed(self, index: int, refusal: DomainError) -> BulkResult:
         details = shorten_details(refusal.details) if refusal.details else {}

@@ -29,8 +29,12 @@ TICKET: dict[str, Any] = {
     "unit": {"id": "unit456", "name": "Unit 101"},
     "requester": {"id": "user789", "name": "John Doe"},
     "assigned_to": _JANE,
+    "number": 1042,
+    "tags": ["leak", "urgent"],
+    "external_ids": {"sap": "4711"},
 }
-OPENED_TICKET = TICKET | {"assigned_to": None}
+OPENED_TICKET = TICKET | {"assigned_to": None, "tags": [], "external_ids": {}}
+TICKET_VALUES: dict[str, Any] = NEW_TICKET | {"status": "in_progress", "tags": ["leak", "urgent"]}
 TICKET_CHANGES: dict[str, Any] = {"status": "in_progress", "assigned_to": "user101"}
 CHANGED_TICKET = TICKET | {"status": "in_progress", "updated_at": "2023-01-15T16:30:00Z"}
 ATTACHMENT: dict[str, Any] = {
@@ -48,6 +52,7 @@ _COMMENT: dict[str, Any] = {
     "created_at": "2023-01-15T16:00:00Z",
 }
 TICKET_DETAIL = TICKET | {"attachments": [ATTACHMENT], "comments": [_COMMENT], "comments_count": 1}
+TICKET_DETAIL["allowed_statuses"] = ["in_progress", "closed"]
 NEW_COMMENT: dict[str, Any] = {"text": _COMMENT["text"], "visibility": "public"}
 COMMENT = {
     "id": "comment123",
@@ -100,6 +105,7 @@ USER: dict[str, Any] = {
     "created_at": "2022-12-01T10:00:00Z",
     "properties": [_PROPERTY],
     "active": True,
+    "external_ids": {"hr": "7-101"},
 }
 USER_DETAIL: dict[str, Any] = {
     "id": "user101",
@@ -112,6 +118,7 @@ USER_DETAIL: dict[str, Any] = {
     "properties": [_PROPERTY],
     "preferences": {"notifications": {"email": True, "sms": False}},
     "active": True,
+    "external_ids": {"hr": "7-101"},
 }
 ONE_TIME_LINK: dict[str, Any] = {
     "url": "https://api.example.com/admin/one-time-link?link=mtl_...",
@@ -126,6 +133,7 @@ ERASED_USER: dict[str, Any] = {
     "properties": [],
     "preferences": {"notifications": {"email": True, "sms": False}},
     "active": False,
+    "external_ids": {},
 }
 NEW_USER: dict[str, Any] = {
     "name": "Jane Smith",
@@ -150,8 +158,9 @@ PROPERTY: dict[str, Any] = {
     "address": ADDRESS,
     "units_count": 50,
     "active_tickets_count": 12,
+    "external_ids": {"sap": "PR-17"},
 }
-UNIT: dict[str, Any] = {"id": "unit456", "name": "Unit 101"}
+UNIT: dict[str, Any] = {"id": "unit456", "name": "Unit 101", "external_ids": {}}
 PROPERTY_DETAIL = PROPERTY | {"units": [UNIT]}
 
 EVENT_TYPE: dict[str, Any] = {

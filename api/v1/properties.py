@@ -14,7 +14,7 @@ from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
-from api.v1.shapes import property_detail
+from api.v1.shapes import property_detail, unit_view
 from commands.properties import (
     NewProperty,
     NewUnit,
@@ -25,6 +25,7 @@ from commands.properties import (
 )
 from domain.errors import NotFound
 from domain.property import Property
+from domain.text import ExternalIdFilter
 from projections.properties import get_property, list_properties, list_units
 from projections.views import PropertyDetail, PropertySummary, UnitView
 
@@ -32,9 +33,13 @@ from projections.views import PropertyDetail, PropertySummary, UnitView
 class PropertyListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The newest property comes first."""
 
+    external_id: ExternalIdFilter = ()
+
 
 class UnitListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The units are in the order of their names."""
+
+    external_id: ExternalIdFilter = ()
 
 
 class Properties(Resource):
@@ -63,14 +68,14 @@ class Properties(Resource):
             answer_example=examples.PROPERTY_DETAIL,
             has_etag=True,
             status=201,
-            errors=("forbidden",),
+            errors=("forbidden", "conflict"),
         ),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query = read_query(req, PropertyListQuery)
         part = slice_of(query, self.services.signing_key)
-        page = list_properties(self.services.pool, req.context.caller, part)
+        page = list_properties(self.services.pool, req.context.caller, part, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -99,7 +104,9 @@ class PropertyItem(Resource):
         ),
         "PATCH": Operation(
             summary="Rename a property or correct its address",
-            description="Absent fields stay as they are. The address is replaced as a whole.",
+            description="Absent fields stay as they are. The address is replaced as a whole. `external_ids`"
+            " changes the given sources only; `null` removes the id of one. An id that another property has"
+            " is refused with 409.",
             roles="manager and above",
             scope="properties:write",
             may_lag=True,
@@ -162,7 +169,8 @@ class Units(Resource):
         ):
             raise NotFound("property")
         query = read_query(req, UnitListQuery)
-        page = list_units(self.services.pool, property_id, slice_of(query, self.services.signing_key))
+        part = slice_of(query, self.services.signing_key)
+        page = list_units(self.services.pool, property_id, part, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
@@ -171,8 +179,7 @@ class Units(Resource):
         managed = add_unit(self.services.store, property_id, values, context)
         wait_until_shown(req, resp, self.services, managed.position)
         resp.location = f"{self.services.settings.base_url}/v1/properties/{property_id}/units"
-        unit_id = context.command_id
-        respond(resp, UnitView(id=unit_id, name=managed.units[unit_id]), status=201)
+        respond(resp, unit_view(managed, context.command_id), status=201)
 
 
 def respond_with_property(

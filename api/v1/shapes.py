@@ -36,9 +36,9 @@ def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
 
 
 def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
-    """The names in a new ticket, from the aggregates that the command has read.
+    """The number of a new ticket, and its names from the aggregates that the command has read.
 
-    None unless this process has cached all of those aggregates.
+    None unless this process has cached all of those aggregates, and the ticket has its first event only.
     """
     place = store.recall(Property, ticket.property_id)
     if ticket.requester_id == caller.principal_id:
@@ -47,10 +47,11 @@ def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | No
         requester_name = requester.aggregate.name
     else:
         return None
-    if place is None or ticket.assignee_id is not None:
+    if place is None or ticket.version != 1:
         return None
     unit_id = ticket.unit_id
     return Names(
+        number=ticket.position,
         property=Reference(ticket.property_id, place.aggregate.name),
         unit=None if unit_id is None else Reference(unit_id, place.aggregate.units.get(unit_id, unit_id)),
         requester=Reference(ticket.requester_id, requester_name),
@@ -60,13 +61,7 @@ def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | No
 
 def found_ticket(pool: Pool, ticket: Ticket, comments: PastComments) -> FoundTicket:
     """The ticket as the read tables show it once they have reached its version."""
-    names = names_of(
-        pool,
-        property_id=ticket.property_id,
-        unit_id=ticket.unit_id,
-        requester_id=ticket.requester_id,
-        assignee_id=ticket.assignee_id,
-    )
+    names = names_of(pool, ticket)
     authors = author_names(pool, list({comment.author_id for comment in comments.newest}))
     attachments = [
         AttachmentView(**shown_values(file, AttachmentView), url="", size=file.size_bytes)
@@ -84,6 +79,7 @@ def found_ticket(pool: Pool, ticket: Ticket, comments: PastComments) -> FoundTic
             attachments=attachments,
             comments=[comment_view(each, authors) for each in comments.newest],
             comments_count=comments.count,
+            allowed_statuses=[],
         ),
     )
 
@@ -119,5 +115,11 @@ def property_detail(place: Property, *, active_tickets_count: int) -> PropertyDe
         address=place.address or unknown_address,
         units_count=len(units),
         active_tickets_count=active_tickets_count,
-        units=[UnitView(id=unit_id, name=name) for unit_id, name in units[:UNITS_SHOWN]],
+        external_ids=place.external_ids,
+        units=[unit_view(place, unit_id) for unit_id, _ in units[:UNITS_SHOWN]],
     )
+
+
+def unit_view(place: Property, unit_id: str) -> UnitView:
+    external_ids = place.unit_external_ids.get(unit_id, {})
+    return UnitView(id=unit_id, name=place.units[unit_id], external_ids=external_ids)

@@ -40,8 +40,9 @@ from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_tic
 from commands.users import RESERVED_IDS
 from domain.access import Caller
 from domain.errors import Invalid
-from domain.text import Category, Id, SearchText
+from domain.text import Category, ExternalIdFilter, Id, SearchText, Tag
 from domain.ticket import Priority, Status, Ticket
+from domain.ticket_rights import allowed_statuses
 from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import FoundTicket, list_tickets, names_of
@@ -54,8 +55,9 @@ SearchedWords = Annotated[
         " visible comments together, in any order. Case and accents make no difference. The beginning of a"
         " word is enough: `plumb` finds plumbing. `-word` excludes the tickets with a word that begins so."
         ' `"no water"` finds exactly these words, one after the other. Other punctuation separates words.'
-        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. A text"
-        " without a letter or digit is refused."
+        " `B-12`, `B12` and `B 12` are the same, and so are the spellings of a telephone number. `1042` and"
+        " `#1042` alone also find the ticket with that `number`. A text without a letter or digit is"
+        " refused."
     ),
 ]
 
@@ -66,6 +68,8 @@ class TicketListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_field
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
     category: tuple[Category, ...] = ()
+    tag: Annotated[tuple[Tag, ...], Meta(description="Finds the tickets with any of these tags")] = ()
+    external_id: ExternalIdFilter = ()
     assigned_to: Annotated[tuple[Id, ...], Meta(description="Ids of users, `me`, `none` or `inactive`")] = ()
     requester_id: Annotated[tuple[Id, ...], Meta(description="Ids of users, or `me`")] = ()
     property_id: tuple[Id, ...] = ()
@@ -103,7 +107,8 @@ class Tickets(Resource):
             " refused. `q` searches title, description and visible comments. For a list of any length start"
             " with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as"
             " they were at that moment: filters and order apply to their state then. The names of properties,"
-            " units and users are current. With `fields` answers lack fields that the schema requires.\n\n"
+            " units and users are current. `external_id` finds the tickets that have the ids now, also with"
+            " `as_of`. With `fields` answers lack fields that the schema requires.\n\n"
             f"{ticket_csv.DESCRIPTION}",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
@@ -117,8 +122,10 @@ class Tickets(Resource):
         ),
         "POST": Operation(
             summary="Open a ticket",
-            description="Only managers and admins may give `requester_id`; by default it is the caller.",
-            roles="all, for properties within reach",
+            description="Only managers and admins may give `requester_id`; by default it is the caller."
+            " `tags` are sorted and without duplicates in answers. An external id that another ticket has is"
+            " refused with 409.",
+            roles="all, for properties within reach; guests may give no tags and no external ids",
             scope="tickets:write",
             may_lag=True,
             body=NewTicket,
@@ -127,7 +134,7 @@ class Tickets(Resource):
             answer_example=examples.OPENED_TICKET,
             has_etag=True,
             status=201,
-            errors=("forbidden",),
+            errors=("forbidden", "conflict"),
         ),
     }
 
@@ -197,6 +204,7 @@ class TicketItem(Resource):
             summary="Read a ticket with its newest comments and its attachments",
             description="`comments` has the newest 100 comments, the oldest of them first;"
             " `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others."
+            " `allowed_statuses` are the other statuses that this key may set now; none in an earlier state."
             " Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An"
             " earlier state is visible to callers who may see the ticket now, or could see it then. If the"
             " ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role"
@@ -216,9 +224,10 @@ class TicketItem(Resource):
         ),
         "PATCH": Operation(
             summary="Change a ticket",
-            description="Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. Every"
-            " status may follow every other. A request that changes nothing is answered with 200 and creates"
-            " no new version.",
+            description="Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. `tags`"
+            " replaces all tags; `external_ids` changes the given sources only, and `null` removes the id of"
+            " one. Every status may follow every other. A request that changes nothing is"
+            " answered with 200 and creates no new version.",
             roles="staff and above; to move a ticket to another property, manager and above; guests may only"
             " close and reopen",
             scope="tickets:write",
@@ -253,6 +262,7 @@ class TicketItem(Resource):
             row = past_row(self.services, caller, ticket_id, query)
         else:
             row = visible_row(self.services, caller, ticket_id)
+            row.detail.allowed_statuses = allowed_statuses(caller, row.detail.status)
         if "history" in query.include:
             row.detail.history = newest_history(self.services, caller, ticket_id)
             shown = self._select(row, query)
@@ -324,12 +334,6 @@ def respond_with_ticket(
 ) -> None:
     """Wait until the read tables show the change, and answer with the ticket as the command saved it."""
     wait_until_shown(req, resp, services, ticket.position)
-    names = names or names_of(
-        services.pool,
-        property_id=ticket.property_id,
-        unit_id=ticket.unit_id,
-        requester_id=ticket.requester_id,
-        assignee_id=ticket.assignee_id,
-    )
+    names = names or names_of(services.pool, ticket)
     resp.etag = etag(ticket.version)
     respond(resp, ticket_summary(ticket, names), status=status)

@@ -23,13 +23,14 @@ from commands.one_time_links import issue_link, link_url
 from commands.users import NewUser, UserChanges, change_user, register_user
 from domain.access import Caller, Role
 from domain.errors import NotFound
-from domain.text import Id, SearchText
+from domain.text import ExternalIdFilter, Id, SearchText
 from domain.times import whole_seconds
 from domain.user import User
 from projections.properties import property_names
 from projections.users import UserQuery, get_user, list_users
 from projections.views import UserDetail, UserSummary
 
+EXTERNAL_IDS = "`external_ids` are not encrypted in the log: use ids that name nobody."
 PREFERENCES = "`preferences.notifications` is only stored: this system sends no e-mail or text messages."
 
 
@@ -37,6 +38,7 @@ class UserListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=
     role: tuple[Role, ...] = ()
     property_id: tuple[Id, ...] = ()
     active: bool | None = None
+    external_id: ExternalIdFilter = ()
     q: SearchText | None = None
 
 
@@ -61,7 +63,8 @@ class Users(Resource):
         ),
         "POST": Operation(
             summary="Register a user",
-            description=f"The e-mail address must be unique, without regard to case. {PREFERENCES}",
+            description="The e-mail address must be unique, without regard to case. So must the id of each"
+            f" source in `external_ids`. {EXTERNAL_IDS} {PREFERENCES}",
             roles="manager and above, for people whose role and properties do not exceed the caller's",
             scope="users:write",
             may_lag=True,
@@ -116,7 +119,8 @@ class UserItem(Resource):
             f" `preferences` are replaced as a whole. {PREFERENCES} `active: false` deactivates a person who"
             " leaves: they cannot sign in, their keys and tokens are refused with 401, and no ticket can be"
             " assigned to them; their name stays. `active: true` reverses that. Nobody can deactivate"
-            " themselves (403) or the last active admin (409). A taken e-mail address is 409 too.",
+            " themselves (403) or the last active admin (409). A taken e-mail address or external id"
+            f" is 409 too. `external_ids` changes the given sources only. {EXTERNAL_IDS}",
             roles="manager and above, for people whose role and properties, before and after the change, do"
             " not exceed the caller's",
             scope="users:write",

@@ -57,3 +57,6 @@ UPDATE hook.messages
    SET body = convert_to(
            privacy.scrub(convert_from(body, 'UTF8'), %(literals)s::text[], %(replacements)s::text[]), 'UTF8')
  WHERE position(convert_to(%(user_id)s, 'UTF8') IN body) > 0;
+
+-- name: leave_external_ids
+DELETE FROM access.external_ids WHERE kind = 'user' AND object_id = %(user_id)s;

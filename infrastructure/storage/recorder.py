@@ -106,7 +106,11 @@ class WatermarkMissing(Exception):
 
 
 class RowExists(IntegrityError):
-    """A row of the statements that commit with the events exists already. Nothing was stored."""
+    """A row of the statements that commit with the events exists already in `table`. Nothing was stored."""
+
+    def __init__(self, message: str, table: str) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class OutOfDate(Exception):
@@ -193,8 +197,9 @@ class WatermarkRecorder(ApplicationRecorder):
                         conn.execute("SELECT es.stored_events_lock()")
                     return _insert(conn, stored_events, unless_changed)
         except psycopg.errors.UniqueViolation as error:
-            kind = IntegrityError if error.diag.schema_name == "es" else RowExists
-            raise kind(str(error)) from error
+            if error.diag.schema_name == "es":
+                raise IntegrityError(str(error)) from error
+            raise RowExists(str(error), error.diag.table_name or "") from error
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""

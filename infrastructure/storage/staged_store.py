@@ -60,6 +60,11 @@ class StagedStore(EventStore):
             for snapshot in unless_changed:  # the oldest one, so that no decision is out of date
                 self._conditions.setdefault(snapshot.aggregate.id, snapshot)
 
+    @property
+    def staged(self) -> Sequence[Statement]:
+        """The statements that `commit` will run, in order."""
+        return self._statements
+
     def serialize_after_collision(self, aggregate_id: str) -> AbstractContextManager[None]:
         """Take no lock: commands that hold some while they wait for others could wait for ever."""
         return nullcontext()

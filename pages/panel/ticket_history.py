@@ -123,7 +123,7 @@ def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> li
             changes=[
                 _change(field, change, names)
                 for field, change in entry.changes.items()
-                if entry.version > 1 or change.after not in (False, "", None)
+                if entry.version > 1 or change.after
             ],
         )
         for entry in entries
@@ -166,5 +166,9 @@ def _member(value: Any) -> str | None:
 def _value(value: Any, names: dict[str, str]) -> str | None:
     if value is None or isinstance(value, bool):
         return None if value is None else "yes" if value else "no"
+    if isinstance(value, dict):
+        value = [f"{source}: {external_id}" for source, external_id in value.items()]
+    if isinstance(value, list | tuple):
+        return ", ".join(value) or None
     text = str(value)
     return names.get(text, text.replace("_", " ") if text == "in_progress" else text)

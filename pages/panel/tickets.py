@@ -55,10 +55,10 @@ from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import FoundTicket, list_tickets
 from projections.views import CommentView
 
-NEW_TICKET = first_values(NewTicket, omitted=("requester_id",))
+NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_ids"))
 NEW_COMMENT = first_values(NewComment)
 # The fields of TicketChanges that the form of a ticket does not contain.
-NOT_IN_FORM = frozenset(("title", "description", "category", "property_id"))
+NOT_IN_FORM = frozenset(("title", "description", "category", "property_id", "tags", "external_ids"))
 
 
 class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

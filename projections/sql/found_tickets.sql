@@ -123,6 +123,11 @@ CASE WHEN cardinality(%(required)s::text[]) = 0 THEN 0
 coalesce((SELECT d.search @@ %(q)s::tsquery FROM read.search_documents d WHERE d.ticket_id = t.id),
          t.id IN (SELECT id FROM parts))
 
+-- name: matches_with_number
+-- The ticket with the number may have a document that does not match.
+(coalesce((SELECT d.search @@ %(q)s::tsquery FROM read.search_documents d WHERE d.ticket_id = t.id), false)
+ OR t.id IN (SELECT id FROM parts))
+
 -- name: count_found
 -- `start` is the first value of the order.
 SELECT n.number + d.number + p.number AS number, {first}(d.start, p.start) AS start
@@ -173,3 +178,17 @@ SELECT t.id, t.created_at, t.updated_at, t.priority_rank
          WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s)) m
   JOIN read.tickets t ON t.id = m.ticket_id
  WHERE {filters}
+
+-- name: parts_and_number
+-- With the ticket that has the number in the search, unless its document matches. UNION, because a part may match too.
+{parts_with_words}
+UNION
+SELECT t.id, t.created_at, t.updated_at, t.priority_rank
+  FROM es.stored_events e
+  JOIN read.tickets t ON t.id = e.originator_id
+ WHERE e.notification_id = %(number)s AND e.originator_version = 1 AND {filters}
+   AND NOT EXISTS (SELECT FROM read.search_documents d WHERE d.ticket_id = t.id AND d.search @@ %(q)s::tsquery)
+
+-- name: score_with_number
+CASE WHEN t.id = (SELECT originator_id FROM es.stored_events WHERE notification_id = %(number)s) THEN 1000000000
+     ELSE {score_of_words} END

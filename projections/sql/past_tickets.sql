@@ -27,7 +27,7 @@ WITH {found} replaced AS MATERIALIZED (
       ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s::bigint + %(limit)s)
      ORDER BY key {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s
 ), worded AS (
-    SELECT t.*, g.key, g.id, n.requester_id, n.comments_count, n.internal_comments_count,
+    SELECT t.*, g.key, g.id, n.requester_id, n.comments_count, n.internal_comments_count, n.number,
            coalesce(x.title, n.title) AS title, coalesce(x.description, n.description) AS description
       FROM page g
       JOIN read.tickets n ON n.id = g.id

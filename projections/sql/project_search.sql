@@ -43,7 +43,8 @@ SELECT t.ticket_id, {copied_k},
                       ORDER BY p.visibility DESC, p.part_id)
           FROM search_parts p
          WHERE p.ticket_id = t.ticket_id AND p.ended_at = 'infinity')
-       || array_to_tsvector(ARRAY['@' || k.property_id, '#' || k.category])
+       || array_to_tsvector(ARRAY['@' || k.property_id, '#' || k.category]
+                            || ARRAY(SELECT ':' || tag FROM unnest(k.tags) AS tag))
   FROM sizes t
   JOIN tickets k ON k.id = t.ticket_id
  WHERE t.fits

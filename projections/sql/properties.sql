@@ -3,7 +3,8 @@
 WITH page AS (
     SELECT {columns}, {active} AS active_tickets_count
       FROM read.properties p
-     WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s)) AND {after}
+     WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
+       AND (%(external_id)s::text[] IS NULL OR {has_external_id}) AND {after}
      ORDER BY p.created_at DESC, p.id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
@@ -11,12 +12,15 @@ SELECT {total}, p.*
   FROM (VALUES (1)) one LEFT JOIN page p ON true ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: count_properties
-(SELECT count(*) FROM read.properties WHERE %(reach)s::text[] IS NULL OR id = ANY(%(reach)s))
+(SELECT count(*) FROM read.properties p
+  WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
+    AND (%(external_id)s::text[] IS NULL OR {has_external_id}))
 
 -- name: get_property
 SELECT {columns}, {active},
-       (SELECT json_agg(json_build_object('id', u.id, 'name', u.name) ORDER BY u.name, u.id)::text
-          FROM (SELECT id, name FROM read.units WHERE property_id = p.id
+       (SELECT json_agg(json_build_object('id', u.id, 'name', u.name, 'external_ids', coalesce(u.external_ids, '{{}}'))
+                        ORDER BY u.name, u.id)::text
+          FROM (SELECT id, name, external_ids FROM read.units WHERE property_id = p.id
                  ORDER BY name, id LIMIT %(units)s) u)
   FROM read.properties p
  WHERE p.id = %(id)s;
@@ -31,7 +35,8 @@ SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s);
 
 -- name: list_units
 WITH page AS (
-    SELECT {columns} FROM read.units u WHERE u.property_id = %(property_id)s AND {after}
+    SELECT {columns} FROM read.units u
+     WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id}) AND {after}
      ORDER BY u.name, u.id
      LIMIT %(limit)s OFFSET %(offset)s
 )
@@ -39,4 +44,5 @@ SELECT {total}, u.*
   FROM (VALUES (1)) one LEFT JOIN page u ON true ORDER BY u.name, u.id;
 
 -- name: count_units
-(SELECT count(*) FROM read.units WHERE property_id = %(property_id)s)
+(SELECT count(*) FROM read.units u
+  WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id}))

@@ -19,6 +19,9 @@ CREATE INDEX tickets_assignee_id_idx ON tickets (assignee_id, status, created_at
 CREATE INDEX tickets_requester_id_idx ON tickets (requester_id, status, created_at, id)
     INCLUDE (property_id) WHERE NOT is_deleted;
 CREATE INDEX tickets_unit_id_idx ON tickets (unit_id, property_id) WHERE NOT is_deleted AND unit_id IS NOT NULL;
+-- Frequent tags are found by a walk, and counted in ticket_counts. As for search_documents, new entries wait in a list.
+CREATE INDEX tickets_tags_idx ON tickets USING gin (tags)
+    WITH (fastupdate = on, gin_pending_list_limit = 256) WHERE NOT is_deleted AND tags IS NOT NULL;
 CREATE INDEX tickets_deleted_idx ON tickets (requester_id, id) WHERE is_deleted;
 
 -- Not unique and without the version: equal keys are stored once, and a ticket has few states.

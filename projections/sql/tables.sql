@@ -31,6 +31,7 @@ CREATE TABLE properties (
     zip text NOT NULL,
     country text NOT NULL,
     units_count integer NOT NULL,
+    external_ids jsonb,                                     -- here and below: by source; NULL: none
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -40,6 +41,7 @@ CREATE TABLE units (
     property_id text NOT NULL,
     id text NOT NULL,
     name text NOT NULL,
+    external_ids jsonb,
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (property_id, id)
@@ -55,6 +57,7 @@ CREATE TABLE users (
     property_ids text[] NOT NULL,
     preferences jsonb NOT NULL,
     is_active boolean NOT NULL,
+    external_ids jsonb,
     search text NOT NULL,                                   -- projections/people_search.py
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
@@ -81,6 +84,9 @@ CREATE TABLE tickets (
     is_deleted boolean NOT NULL,
     comments_count integer NOT NULL,
     internal_comments_count integer NOT NULL,
+    number bigint NOT NULL,                                 -- the position of ticket.opened
+    tags text[],                                            -- sorted; NULL: none
+    external_ids jsonb,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 ) WITH (
@@ -93,11 +99,12 @@ CREATE TABLE tickets (
 ALTER TABLE tickets ALTER COLUMN status SET STATISTICS 0, ALTER COLUMN priority SET STATISTICS 0,
                     ALTER COLUMN priority_rank SET STATISTICS 0, ALTER COLUMN category SET STATISTICS 0,
                     ALTER COLUMN property_id SET STATISTICS 0, ALTER COLUMN unit_id SET STATISTICS 0,
-                    ALTER COLUMN requester_id SET STATISTICS 0, ALTER COLUMN assignee_id SET STATISTICS 0;
+                    ALTER COLUMN requester_id SET STATISTICS 0, ALTER COLUMN assignee_id SET STATISTICS 0,
+                    ALTER COLUMN tags SET STATISTICS 0;
 
 -- How many tickets that are not deleted there are (projections/project_counts.py). '*' as a property, assignee or
--- category counts all of them, '' as an assignee the unassigned tickets. `tickets` has a number for each pair of status
--- and priority. Its rows are filled with the indexes of readers, and their size never changes.
+-- category counts all of them, '' as an assignee the unassigned tickets. ':urgent' as a category counts the tickets with
+-- the tag urgent. `tickets` has a number for each pair of status and priority. Its rows are filled with the indexes of readers, and their size never changes.
 CREATE TABLE ticket_counts (
     property_id text NOT NULL,
     assignee_id text NOT NULL,
@@ -126,7 +133,9 @@ CREATE TABLE past_tickets (
     category text NOT NULL,
     property_id text NOT NULL,
     unit_id text,
-    assignee_id text
+    assignee_id text,
+    tags text[],
+    external_ids jsonb
 );
 
 -- The title and description that a ticket had before, until `ended_at`.
@@ -177,9 +186,9 @@ CREATE TABLE search_parts (
 -- No statistics: their samples would contain words of comments after these were removed.
 ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
 
--- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property and
--- its category are terms too (`@abc123`, `#plumbing`), so that the index of words also answers these filters. A ticket
--- with many or long parts has no row.
+-- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property, its
+-- category and its tags are terms too (`@abc123`, `#plumbing`, `:urgent`), so that the index of words also answers these
+-- filters. A ticket with many or long parts has no row.
 -- Counting the matches of a frequent word reads all their rows. So rows are small: the terms are stored apart from them
 -- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes
 -- them so long. The columns of fixed length come first, because those are read fastest. No index contains the copies

@@ -17,6 +17,18 @@ total AS MATERIALIZED (SELECT {total} AS n)
   WHERE c.property_id = ANY(%(counted_properties)s) AND c.assignee_id = ANY(%(counted_assignees)s)
     AND c.category = ANY(%(counted_categories)s))
 
+-- name: rarer
+-- Whether fewer tickets have the tags than are in the properties: by which of the two they are gathered.
+rarer AS MATERIALIZED (
+    SELECT coalesce(sum(n) FILTER (WHERE c.property_id = '*'), 0)
+           <= coalesce(sum(n) FILTER (WHERE c.property_id <> '*'), 0) AS is_tag
+      FROM (SELECT * FROM read.ticket_counts
+             WHERE property_id = '*' AND assignee_id = '*' AND category = ANY(%(counted_tags)s)
+             UNION ALL
+            SELECT * FROM read.ticket_counts
+             WHERE property_id = ANY(%(properties)s) AND assignee_id = '*' AND category = '*') c
+     CROSS JOIN LATERAL unnest(c.tickets) AS n)
+
 -- name: assignments
 -- The counts of each pair of a property and an assignee that the filter finds.
 assignments AS MATERIALIZED (

@@ -4,9 +4,10 @@
 found AS MATERIALIZED (SELECT ARRAY({ids}) AS ids),
 
 -- name: find_as_of
--- The tickets whose parts at the time fulfil every required condition and no excluded one. All required conditions are
--- fulfilled within a document, unless a part without document fulfils one of them. The parts of a candidate are looked up
--- one by one (LATERAL with OFFSET): a generic plan takes all tickets for candidates, and would read all parts.
+-- The tickets whose parts at the time fulfil every required condition and no excluded one, and the ticket whose number
+-- is the search. All required conditions are fulfilled within a document, unless a part without document fulfils one of
+-- them. The parts of a candidate are looked up one by one (LATERAL with OFFSET): a generic plan takes all tickets for
+-- candidates, and would read all parts.
 WITH conditions AS (
     SELECT * FROM unnest(%(required)s::text[]::tsquery[] || %(excluded)s::text[]::tsquery[])
                   WITH ORDINALITY AS c (condition, number)
@@ -38,6 +39,8 @@ WITH conditions AS (
  SELECT ticket_id FROM candidates WHERE cardinality(%(required)s::text[]) = 0)
 EXCEPT
 SELECT ticket_id FROM matches WHERE number > cardinality(%(required)s::text[])
+UNION
+SELECT originator_id FROM es.stored_events WHERE notification_id = %(number)s::bigint AND originator_version = 1
 
 -- name: in_force
 -- Of the texts of a ticket, those that ended first after the time were in force.

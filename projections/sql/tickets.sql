@@ -42,8 +42,13 @@ SELECT {columns}
   FROM read.attachments a JOIN read.tickets t ON t.id = a.ticket_id
  WHERE a.id = %(id)s AND NOT t.is_deleted;
 
+-- name: numbers_of
+SELECT originator_id, notification_id FROM es.stored_events WHERE originator_id = ANY(%(ids)s) AND originator_version = 1;
+
 -- name: names_of
-SELECT (SELECT name FROM read.properties WHERE id = %(property_id)s),
+-- The number of a ticket, and its names.
+SELECT (SELECT notification_id FROM es.stored_events WHERE originator_id = %(ticket_id)s AND originator_version = 1),
+       (SELECT name FROM read.properties WHERE id = %(property_id)s),
        (SELECT name FROM read.units WHERE property_id = %(property_id)s AND id = %(unit_id)s),
        coalesce((SELECT name FROM read.users WHERE id = %(requester_id)s),
                 (SELECT name FROM access.services WHERE id = %(requester_id)s)),

@@ -28,7 +28,8 @@ CLOSED = {
     "oauth_client.registered": {"scopes", "property_ids", "client_kind", "grant_types", "role", "origins"},
     "oauth_grant.given": {"scopes"},
     "property.unit_added": set(),
-    "ticket.opened": {"category", "priority"},
+    "ticket.opened": {"category", "priority", "tags"},
+    "ticket.tags_changed": {"tags"},
     "ticket.category_changed": {"category"},
     "ticket.file_attached": {"sha256", "content_type"},
     "user.registered": {"phone", "property_ids", "role", "preferences"},
@@ -66,15 +67,17 @@ def fill(site: Site, receiver: Receiver) -> Filled:
     receiver.answers["/garbage"] = _garbage
     hooks = [_webhook(admin, receiver, path) for path in ("/" + IN_ADDRESSES, "/garbage")]
     places = [_property(admin, mark, "registered"), _property(admin, mark, "changed")]
-    unit = admin.post(f"/v1/properties/{places[0]}/units", json={"name": mark("unit")}).json()["data"]["id"]
+    unit = {"name": mark("unit"), "external_ids": {"sap": text("id of a unit")}}
+    unit = admin.post(f"/v1/properties/{places[0]}/units", json=unit).json()["data"]["id"]
     people = [_person(admin, mark, f"person{n}", places) for n in range(2)]
     opened = {"title": mark("title"), "description": mark("description"), "priority": "critical"}
     tickets = [
-        site.ticket("admin", **opened, property_id=places[0], unit_id=unit),
+        site.ticket("admin", **opened, property_id=places[0], unit_id=unit, external_ids={"sap": mark("id")}),
         site.ticket("admin", title="Plain", description="Plain", property_id=places[1], unit_id=None),
     ]
     for ticket, person in zip(tickets, people, strict=True):
         changes = {"title": mark("new title"), "description": mark("new description"), "assigned_to": person}
+        changes["external_ids"] = {"crm": text(f"id of {ticket['id']}")}
         assert admin.patch(f"/v1/tickets/{ticket['id']}", json=changes).status_code == 200
     path = f"/v1/tickets/{tickets[0]['id']}"
     assert admin.post(f"{path}/comments", json={"text": mark("comment")}).status_code == 201
@@ -150,6 +153,7 @@ def _webhook(admin: Any, receiver: Receiver, path: str) -> str:
 
 def _property(admin: Any, mark: Any, what: str) -> str:
     body = {"name": mark(f"property {what}"), "address": {n: mark(f"{n} {what}") for n in ADDRESS_LINES}}
+    body["external_ids"] = {"sap": text(f"id of property {what}")}
     plain = {"name": "Plain", "address": dict.fromkeys(ADDRESS_LINES, "Plain")}
     made = admin.post("/v1/properties", json=plain if what == "changed" else body).json()["data"]
     if what == "changed":
@@ -159,7 +163,8 @@ def _property(admin: Any, mark: Any, what: str) -> str:
 
 def _person(admin: Any, mark: Any, what: str, places: list[str]) -> str:
     body = {"name": mark(what), "email": EMAIL.format(what), "role": "staff", "property_ids": places}
-    plain = body | {"name": "Plain", "email": f"{what}@example.com"}
+    body["external_ids"] = {"hr": text(f"id of {what}")}
+    plain = body | {"name": "Plain", "email": f"{what}@example.com", "external_ids": {}}
     made = admin.post("/v1/users", json=body if what == "person0" else plain).json()["data"]
     assert admin.patch(f"/v1/users/{made['id']}", json=body).status_code == 200
     return str(made["id"])

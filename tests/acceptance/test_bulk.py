@@ -186,3 +186,32 @@ def test_refused_operations_are_in_the_audit_trail(site):
     send(site, change(ABSENT, title="New"), by="staff")
     address = f"/v1/audit/events?action=access.denied&actor={PEOPLE['staff'][0]}"
     eventually(lambda: [e for e in site.client().get(address).json()["data"] if "bulk" in str(e)])
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_an_external_id_is_refused_to_the_operation_that_gives_it_a_second_time(site, atomic):
+    number = int(atomic)
+    holder = site.ticket(external_ids={"sap": f"taken-{number}"})
+    results = send(
+        site,
+        create(external_ids={"sap": f"new-{number}"}),
+        create(external_ids={"sap": f"new-{number}"}),
+        create(external_ids={"sap": f"taken-{number}"}, tags=["late"]),
+        atomic=atomic,
+    )
+
+    first = 424 if atomic else 201
+    assert [one["status"] for one in results] == [first, 409, 409]
+    assert [list(one["error"]["details"]) for one in results[1:]] == [["external_ids.sap"]] * 2
+    assert holder["id"] in results[2]["error"]["message"]
+    swapped = send(
+        site,
+        change(holder["id"], external_ids={"sap": None}),
+        create(external_ids={"sap": f"taken-{number}"}),
+        atomic=True,
+    )
+    assert [one["status"] for one in swapped] == [200, 201]
+    numbers = [
+        site.client().get(f"/v1/tickets/{one['data']['id']}").json()["data"]["number"] for one in swapped
+    ]
+    assert numbers == [one["data"]["number"] for one in swapped]

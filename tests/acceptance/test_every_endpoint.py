@@ -33,6 +33,7 @@ TYPES_OF = {
     inspect.VarTupleType: list,
     inspect.ListType: list,
     inspect.StructType: dict,
+    inspect.DictType: dict,
 }
 
 
@@ -48,7 +49,7 @@ def address(site):
         known = {"{user_id}": "user101", "{property_id}": "abc123"}
         if "{ticket_id}" in path:
             known["{ticket_id}"] = site.ticket()["id"]
-        path = re.sub(r"{[a-z_]+}", lambda found: known.get(found[0], ABSENT), path)
+        path = re.sub(r"{[a-z_:]+}", lambda found: known.get(found[0], ABSENT), path)
         return path, ABSENT not in path
 
     return fill

@@ -124,7 +124,7 @@ def test_a_version_gives_the_ticket_as_of_that_version(site, ticket):
     data = first.json()["data"]
     assert (data["status"], data["assigned_to"], data["comments"]) == ("open", None, [])
     assert third["assigned_to"] == {"id": "user101", "name": "Jane Smith"}
-    assert newest == now
+    assert newest == now | {"allowed_statuses": []}
     guest = site.client("guest").get(f"/v1/tickets/{ticket}?version=4").json()["data"]
     assert guest["comments"] == []
 

@@ -60,6 +60,29 @@ def test_fifty_clients_change_one_ticket_many_times_each(site):
     assert site.client().get(f"/v1/tickets/{ticket_id}").json()["data"]["title"] == recorded[-1]
 
 
+def test_fifty_clients_that_put_one_external_id_open_one_ticket(site):
+    together = Barrier(CLIENTS, timeout=60)
+
+    def put(number):
+        with site.client() as client:
+            together.wait()
+            body = {"title": f"Client {number}", "property_id": "abc123", "tags": ["sap"]}
+            return client.put("/v1/tickets/by-external-id/sap/one/two%203", json=body)
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        answers = list(clients.map(put, range(CLIENTS)))
+
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses[201] == 1, statuses
+    assert statuses.keys() <= {200, 201, 409}, statuses
+    assert statuses[200] > CLIENTS / 2
+    tickets = {answer.json()["data"]["id"] for answer in answers if answer.status_code != 409}
+    assert len(tickets) == 1
+    found = site.client().get("/v1/tickets?external_id=sap:one/two%203").json()
+    assert [ticket["id"] for ticket in found["data"]] == list(tickets)
+    assert found["data"][0]["external_ids"] == {"sap": "one/two 3"}
+
+
 def test_of_several_changes_with_the_same_if_match_one_succeeds(site):
     ticket_id = site.ticket()["id"]
     rounds, rivals = 10, 8

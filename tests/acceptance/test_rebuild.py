@@ -101,7 +101,7 @@ class Traffic:
             self.wrong.append("stale list")
 
     def _read(self, client):
-        for path in ("/v1/tickets?per_page=20", "/v1/users", "/v1/properties", "/v1/tickets/t1"):
+        for path in ("/v1/tickets?per_page=20", "/v1/users", "/v1/properties", "/v1/tickets/t2"):
             answer = client.get(path)
             if answer.status_code != 200:
                 self.wrong.append(answer.text)
@@ -130,7 +130,7 @@ DAMAGE = {
         "",
         "missing",
     ),
-    "INSERT INTO read.units VALUES ('p0', 'x', 'X', 1, now())": ("units", "x", "should not be there"),
+    "INSERT INTO read.units VALUES ('p0', 'x', 'X', NULL, 1, now())": ("units", "x", "should not be there"),
     "UPDATE read.ticket_counts SET tickets[1] = -1"
     " WHERE (property_id, assignee_id, category) = ('p0', '*', '*')": (
         "ticket_counts",

@@ -19,6 +19,9 @@ SUMMARY = [
     "unit",
     "requester",
     "assigned_to",
+    "number",
+    "tags",
+    "external_ids",
 ]
 PAGINATION = ["total", "count", "per_page", "current_page", "total_pages", "links"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -59,7 +62,7 @@ def test_get_a_ticket_with_comments_and_attachments(site, ticket):
     answer = staff.get(f"/v1/tickets/{ticket['id']}")
 
     data = answer.json()["data"]
-    assert list(data) == [*SUMMARY, "attachments", "comments", "comments_count"]
+    assert list(data) == [*SUMMARY, "attachments", "comments", "comments_count", "allowed_statuses"]
     (comment,) = data["comments"]
     assert list(comment) == ["id", "text", "user", "created_at"]
     assert comment["user"] == {"id": "user101", "name": "Jane Smith"}
@@ -125,7 +128,7 @@ def test_list_users(site):
     answer = site.client("manager").get("/v1/users?role=staff&property_id=abc123")
 
     (user,) = answer.json()["data"]
-    assert list(user) == ["id", "name", "email", "role", "created_at", "properties", "active"]
+    assert list(user) == ["id", "name", "email", "role", "created_at", "properties", "active", "external_ids"]
     assert user["properties"] == [{"id": "abc123", "name": "Seaside Apartments"}]
     assert list(answer.json()["meta"]["pagination"]) == PAGINATION
 
@@ -144,6 +147,7 @@ def test_get_a_user(site):
         "properties",
         "preferences",
         "active",
+        "external_ids",
     ]
     assert user["phone"] == "555-123-4567"
     assert user["preferences"] == {"notifications": {"email": True, "sms": False}}
@@ -155,7 +159,8 @@ def test_list_properties(site):
 
     (listed,) = site.client("manager").get("/v1/properties").json()["data"]
 
-    assert list(listed) == ["id", "name", "address", "units_count", "active_tickets_count"]
+    fields = ["id", "name", "address", "units_count", "active_tickets_count", "external_ids"]
+    assert list(listed) == fields
     assert list(listed["address"]) == ["street", "city", "state", "zip", "country"]
     assert (listed["units_count"], listed["active_tickets_count"]) == (1, before + 1)
     site.client().patch(f"/v1/tickets/{ticket['id']}", json={"status": "closed"})

@@ -56,6 +56,10 @@ LISTS = [
         {"q": "leak", "requester_id": ("guest", "u-caller")},
         lambda words, row: "leak" in words and row.requester_id in ("guest", "u-caller"),
     ),
+    (
+        {"q": "leak", "tag": ("urgent", "vip")},
+        lambda words, row: "leak" in words and not {"urgent", "vip"}.isdisjoint(row.tags or ()),
+    ),
     ({"q": "quokka"}, lambda words, row: False),
 ]
 
@@ -85,6 +89,7 @@ def _open(tickets, chance, number):
         priority=chance.choice(["low", "medium", "high", "critical"]),
         category="plumbing",
     )
+    tickets.change(ticket, tags=tuple(chance.sample(("urgent", "vip", "warranty"), k=chance.randrange(3))))
     if number % 4 == 0:
         tickets.comment(ticket, chance.choice(WORDS), chance.choice(["public", "internal"]))
     if number % 5 == 0:
@@ -167,6 +172,23 @@ def test_a_search_finds_the_same_in_every_way_by_page_and_by_cursor(site, by, wa
             assert [row.id for rows, _ in pages for row in rows[:15]] == expected, query
             assert {total for _, total in pages} == {len(expected)}
             assert _walk(site, by, WAYS[way], 7, **query) == expected, query
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_number_finds_its_ticket_once_and_the_tickets_that_contain_it(site, way):
+    """The first ticket has a document, the second is too long for one."""
+    positions = "SELECT id, number FROM read.tickets WHERE title <> '' AND NOT is_deleted ORDER BY created_at"
+    for ticket_id, number in (*site.fetch(positions, {})[:2], (None, 99_999)):
+        for sort in ("created_at", "updated_at", "priority", "relevance"):
+            for by in (ADMIN, replace(ADMIN, property_ids=frozenset(["nowhere"]))):
+                visible = [ticket_id] if ticket_id and by is ADMIN else []
+                for q in (f"{number}", f" #{number}"):
+                    query = {"q": q, "sort": sort, "order": "desc"}
+                    rows, total = _page(site, by, WAYS[way], **query, limit=10)
+                    past = list_tickets(site, by, TicketQuery(q=q, as_of=NOON + timedelta(days=1)))
+
+                    assert ([row.id for row in rows], total) == (visible, len(visible)), query
+                    assert ([one.id for one in past.items], past.total) == (visible, len(visible))
 
 
 @pytest.mark.parametrize("offset", [2**15 - 1, 2**31 - 1, MAX_OFFSET])

@@ -40,14 +40,16 @@ class Filters:
             "assigned_to": ["none"],
             "property_id": chance.choice((["p0"], ["p1", "p2"])),
             "requester_id": chance.choice((["u1"], ["u0", "key-1", "nobody"])),
+            "tag": chance.choice((["urgent"], ["vip", "unused"])),
         }
         names = chance.sample(list(chosen), k=chance.choice((0, 0, 1, 1, 2)))
         self.fields = {name: tuple(chosen[name]) for name in names}
 
     def match(self, ticket):
-        values = {"assigned_to": ticket.assignee_id or "none"}
+        values = {"assigned_to": (ticket.assignee_id or "none",), "tag": ticket.tags}
         return all(
-            values.get(name, getattr(ticket, name, None)) in items for name, items in self.fields.items()
+            not set(items).isdisjoint(values.get(name, (getattr(ticket, name, None),)))
+            for name, items in self.fields.items()
         )
 
 
@@ -95,6 +97,7 @@ def test_a_list_as_of_any_moment_is_the_fold_of_the_events_up_to_it(pool, store,
             assert [row.id for row in rows] == [ticket.id for ticket in wanted], query
             for row, ticket in zip(rows, wanted, strict=True):
                 state = {name: getattr(row, name) for name in STATE}
+                assert (tuple(row.tags or ()), row.external_ids or {}) == (ticket.tags, ticket.external_ids)
                 assert state == {name: getattr(ticket, name) for name in STATE}
             found += len(rows)
     assert found > LISTS

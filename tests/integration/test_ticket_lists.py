@@ -31,10 +31,17 @@ SELECT t.*
            'category', CASE WHEN i < 50 THEN 'locks' WHEN i %% 3 = 0 THEN 'plumbing' ELSE 'general' END,
            'property_id', CASE WHEN i %% 5 > 0 THEN 'p0' ELSE 'p' || i / 4000 END,
            'unit_id', CASE WHEN i %% 4 > 0 THEN 'unit' || i %% 3 END,
+           'number', i,
            'requester_id', 'u' || i %% 4, 'assignee_id', CASE WHEN i %% 7 > 0 THEN 'u' || i %% 3 END,
+           'tags', CASE WHEN i %% 150 = 0 THEN jsonb '["frequent", "rare"]'
+                        WHEN i %% 2 = 0 THEN jsonb '["frequent"]' END,
            'is_deleted', i %% 41 = 0, 'comments_count', 0, 'internal_comments_count', 0,
            'created_at', timestamptz '2026-01-01 12:00Z' + i / 2 * interval '10 ms',
            'updated_at', timestamptz '2026-01-01 12:00Z' + i * i %% 6000 * interval '10 ms')) t
+"""
+CLAIM = """
+INSERT INTO access.external_ids
+VALUES ('ticket', 'sap', '100', 't100'), ('ticket', 'sap', '2,000', 't2000'), ('user', 'crm', '100', 't7')
 """
 # Lists whose pages and totals must come from indexes alone, apart from the rows of the page.
 FROM_INDEXES = [
@@ -59,6 +66,7 @@ FROM_INDEXES = [
 def conn(postgres, template):
     with cloned_database(postgres, template) as dsn, connect(dsn, application="tests") as conn:
         conn.execute(FILL, {"n": TICKETS})
+        conn.execute(CLAIM)
         conn.execute(f"SET search_path TO {LIVE}")
         conn.execute(fill_counts())
         conn.execute("VACUUM tickets")  # without ANALYZE: no list may need statistics
@@ -95,6 +103,33 @@ def test_a_list_reads_only_the_rows_of_its_page_from_the_table(conn, filters, of
         is_page = node["Node Type"] == "Index Scan" and node["Index Name"] == "tickets_pkey"
         assert is_page or (node["Node Type"], node["Heap Fetches"]) == ("Index Only Scan", 0), node
         assert not is_page or node["Actual Loops"] <= 11 * 8, node
+
+
+@pytest.mark.parametrize(
+    ("filters", "most"),
+    [
+        ({"tag": ("rare",)}, 200),
+        ({"tag": ("rare", "unused"), "property_id": ("p0",), "status": ("closed",)}, 400),
+        ({"tag": ("frequent", "unused"), "property_id": ("p1",), "assigned_to": ("none", "u1")}, 2_000),
+        ({"tag": ("frequent",), "status": ("closed",)}, 300),
+        ({"external_id": ("sap:100", "sap:2,000"), "status": ("open", "closed")}, 10),
+        ({"tag": ("frequent",), "property_id": ("p0",), "sort": "updated_at"}, 300),
+    ],
+    ids=str,
+)
+def test_a_list_by_tag_or_external_id_reads_the_few_tickets_that_match_or_walks_to_those_of_a_frequent_tag(
+    conn, filters, most
+):
+    statement, parameters = build_list(caller(), TicketQuery(**filters))
+    plan = conn.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone()[0]
+
+    read = sum(
+        node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        for node in nodes_of(plan[0]["Plan"])
+        if node.get("Relation Name") == "tickets"
+    )
+
+    assert 0 < read <= most
 
 
 def nodes_of(plan):

@@ -16,6 +16,7 @@ from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
 
+TAGS = ("urgent", "vip", "warranty")
 WORDS = ("leak", "ceiling", "heater", "broken", "window", "mouse", "kitchen", "élan", "noise", "lift")
 
 
@@ -62,6 +63,9 @@ class History:
     def _text(self) -> str:
         return " ".join(self._random.choices(WORDS, k=3)) + f" {self._step}"
 
+    def _tags(self) -> tuple[str, ...]:
+        return tuple(self._random.sample(TAGS, k=self._random.choice((0, 0, 1, 2))))
+
     def _register_property(self) -> Property:
         place = Property.register(
             f"p{len(self.properties)}", self._context(), name=self._text(), address=OCEAN_DRIVE
@@ -96,16 +100,19 @@ class History:
             property_id=place.id,
             unit_id=self._random.choice((None, *place.units)),
             requester_id=self._random.choice((*(user.id for user in self.users), "key-1", "nobody")),
+            tags=self._tags(),
+            external_ids=self._random.choice(({}, {"sap": f"{self._step}"})),
         )
         self.tickets.append(ticket)
         return ticket
 
     def _change_property(self, place: Property) -> Property:
+        external_ids = self._random.choice(({}, {"sap": f"{self._step}"}))
         match self._random.randrange(3):
             case 0:
-                place.change({"name": self._text()}, self._context())
+                place.change({"name": self._text(), "external_ids": external_ids}, self._context())
             case 1:
-                place.add_unit(f"unit{len(place.units)}", self._text(), self._context())
+                place.add_unit(f"unit{len(place.units)}", self._text(), self._context(), external_ids)
             case 2:
                 address = msgspec.structs.replace(OCEAN_DRIVE, street=self._text())
                 place.change({"address": address}, self._context())
@@ -116,7 +123,8 @@ class History:
             case 0 | 1:
                 user.change({"name": self._text()}, self._context())
             case 2:
-                user.change({"phone": f"+1 {self._step}"}, self._context())
+                changes = {"phone": f"+1 {self._step}", "external_ids": {"hr": f"{self._step}"}}
+                user.change(changes, self._context())
             case 3:
                 chosen = self._random.sample(self.properties, k=2)
                 user.change({"property_ids": tuple(place.id for place in chosen)}, self._context())
@@ -124,7 +132,7 @@ class History:
 
     def _change_ticket(self, ticket: Ticket) -> Ticket:
         at = self._context()
-        match self._random.randrange(13):
+        match self._random.randrange(14):
             case 0:
                 ticket.change({"title": self._text()}, at)
             case 1:
@@ -155,6 +163,9 @@ class History:
             case 12:
                 if ticket.attachments:
                     ticket.remove_file(self._random.choice(ticket.attachments), at)
+            case 13:
+                external_ids = self._random.choice(({}, {"sap": f"{self._step}", "crm": "ä,1"}))
+                ticket.change({"tags": self._tags(), "external_ids": external_ids}, at)
             case 9:
                 ticket.delete(at)
             case 10:

@@ -64,23 +64,28 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
     """The rows of the read tables after these events, each with its position."""
     streams: dict[str, list[DomainEvent]] = {}
     named_at: dict[str, dict[str, int]] = {}
+    numbers: dict[str, int] = {}
     for position, event in log:
         streams.setdefault(event.originator_id, []).append(event)
+        numbers.setdefault(event.originator_id, position)
         if isinstance(event, NAMING):
             named_at[event.originator_id] = {"name_position": position}
         elif isinstance(event, UnitAdded):
             named_at.setdefault(f"{event.originator_id}/{event.unit_id}", {"name_position": position})
     properties, users, tickets = (_fold(kind, streams.values()) for kind in KINDS)
     units = {
-        f"{building.id}/{unit_id}": name
+        f"{building.id}/{unit_id}": {
+            "name": name,
+            "external_ids": building.unit_external_ids.get(unit_id),
+        }
         for building in properties
         for unit_id, name in building.units.items()
     }
     return {
         "properties": {each.id: _property_row(each) | named_at[each.id] for each in properties},
-        "units": {key: {"name": name} | named_at[key] for key, name in units.items()},
+        "units": {key: unit | named_at[key] for key, unit in units.items()},
         "users": {user.id: _user_row(user) | named_at[user.id] for user in users},
-        "tickets": {ticket.id: _ticket_row(ticket) for ticket in tickets},
+        "tickets": {ticket.id: _ticket_row(ticket) | {"number": numbers[ticket.id]} for ticket in tickets},
         "ticket_counts": {key: {"tickets": numbers} for key, numbers in _count(tickets).items()},
         "comments": {
             comment.id: {"ticket_id": comment_ticket_id, **_without_id(comment)}
@@ -110,7 +115,8 @@ def _fold(kind: Any, streams: Iterable[list[DomainEvent]]) -> list[Any]:
 
 
 def _count(tickets: list[Ticket]) -> dict[str, list[int]]:
-    """For each property, assignee and category, "*" for all, the number of tickets by status and priority."""
+    """For each property, assignee and category or tag, "*" for all, the number of tickets by status and
+    priority."""
     counts: dict[str, list[int]] = {}
     for ticket in tickets:
         place, assignee, category = ticket.property_id, ticket.assignee_id or "", ticket.category
@@ -118,6 +124,7 @@ def _count(tickets: list[Ticket]) -> dict[str, list[int]]:
         for key in (
             *(f"{place}/{assignee}/*", f"{place}/*/*", f"*/{assignee}/*", "*/*/*"),
             *(f"{place}/*/{category}", f"*/*/{category}"),
+            *(f"{each}/*/:{tag}" for tag in ticket.tags for each in (place, "*")),
         ):
             if not ticket.is_deleted:
                 counts.setdefault(key, [0] * len(STATUSES) * len(PRIORITIES))[pair] += 1
@@ -130,6 +137,7 @@ def _property_row(building: Property) -> dict[str, Any]:
         "name": building.name,
         **msgspec.structs.asdict(building.address),
         "units_count": len(building.units),
+        "external_ids": building.external_ids or None,
         "created_at": building.created_at,
         "updated_at": building.updated_at,
     }
@@ -139,14 +147,16 @@ def _user_row(user: User) -> dict[str, Any]:
     row = {name: getattr(user, name) for name in ("version", "name", "email", "phone", "role", "is_active")}
     row["search"] = search_text(user.name, user.email)
     row["property_ids"] = list(user.property_ids)
+    row["external_ids"] = user.external_ids or None
     row["preferences"] = msgspec.to_builtins(user.preferences)
     return row | {"created_at": user.created_at, "updated_at": user.updated_at}
 
 
 def _ticket_row(ticket: Ticket) -> dict[str, Any]:
     copied = [name for name in COMPARED["tickets"] if name in Ticket.__struct_fields__]
+    others = {"tags": list(ticket.tags) or None, "external_ids": ticket.external_ids or None}
     rank = PRIORITIES.index(ticket.priority) + 1
-    return {name: getattr(ticket, name) for name in copied} | {"priority_rank": rank}
+    return {name: getattr(ticket, name) for name in copied} | others | {"priority_rank": rank}
 
 
 def _without_id(part: msgspec.Struct) -> dict[str, Any]:

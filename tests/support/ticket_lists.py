@@ -16,6 +16,7 @@ from projections.ticket_filters import FILTERS, ORDER, TicketQuery, filters_of
 from projections.ticket_query import NamedTicketRow, build_list
 from tests.unit.builders import NOON
 
+TAGS = ("frequent", "rare", "unused")
 CATEGORIES = ("general", "plumbing", "locks", "unused")
 
 
@@ -38,6 +39,8 @@ def random_query(chance: random.Random) -> TicketQuery:
         "status": STATUSES,
         "priority": PRIORITIES,
         "category": CATEGORIES,
+        "tag": TAGS,
+        "external_id": ("sap:100", "sap:2,000", "sap:3000", "crm:100"),
         "assigned_to": ("u0", "u1", "u2", "nobody", "none", "inactive"),
         "property_id": ("p0", "p1", "p2", "nowhere"),
         "requester_id": ("u0", "u1", "u2"),

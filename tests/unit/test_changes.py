@@ -19,6 +19,8 @@ ATTRIBUTES = {  # of Ticket, by the name that the change has
     "requester_id": "requester_id",
     "assigned_to": "assignee_id",
     "deleted": "is_deleted",
+    "tags": "tags",
+    "external_ids": "external_ids",
 }
 
 

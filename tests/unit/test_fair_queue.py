@@ -52,3 +52,10 @@ def test_changes_of_one_object_are_a_group_and_reads_of_one_key_are_another():
     assert groups[0] == groups[1]
     assert groups[3] == groups[4]
     assert len(set(groups)) == 5
+
+
+def test_changes_of_different_external_ids_are_different_groups():
+    head = b"PUT /v1/tickets/by-external-id/sap/%b HTTP/1.1\r\nAuthorization: Bearer k1\r\n\r\n"
+
+    assert group_of(head % b"1") == group_of(head % b"1")
+    assert group_of(head % b"1") != group_of(head % b"2")

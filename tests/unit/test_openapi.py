@@ -99,7 +99,7 @@ def test_the_document_is_valid_openapi(document):
 
 
 def test_every_served_address_is_described(document):
-    assert {path for path, _ in ROUTES} <= document["paths"].keys()
+    assert {path.replace(":path}", "}") for path, _ in ROUTES} <= document["paths"].keys()
 
 
 def test_every_operation_has_its_own_id_in_camel_case():

@@ -26,7 +26,8 @@ COUNTS = {"comments_count", "internal_comments_count"}  # of a ticket; stored in
         # changes; lists of past tickets show no comments.
         (Ticket, PastTicketRow, {"id", "priority", "title", "description", "requester_id", *COUNTS, *LISTS}),
         (User, UserRow, {"is_erased"}),  # visible from the placeholders in other columns
-        (Property, PropertyRow, {"address", "units"}),  # in several columns, and in the table units
+        # In several columns, and in the table units.
+        (Property, PropertyRow, {"address", "units", "unit_external_ids"}),
     ],
     ids=["tickets", "past_tickets", "users", "properties"],
 )

@@ -102,6 +102,8 @@ OTHER = {
     "assignee_id": "u2",
     "property_id": "p2",
     "unit_id": "unit9",
+    "tags": ("urgent",),
+    "external_ids": {"sap": "4711"},
 }
 
 
@@ -127,10 +129,21 @@ def test_the_changes_of_one_command_are_recorded_in_the_same_order_every_time():
         "description_changed",
         "category_changed",
         "priority_changed",
+        "tags_changed",
+        "external_ids_changed",
         "moved",
         "assigned",
         "resolved",
     ]
+
+
+def test_tags_are_sorted_and_without_duplicates_so_that_their_order_makes_no_change():
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS, tags=("vip", "urgent", "vip"))
+    ticket.collect_events()
+
+    ticket.change({"tags": ("urgent", "vip", "urgent")}, context())
+
+    assert (ticket.tags, ticket.pending) == (("urgent", "vip"), [])
 
 
 def test_moving_to_a_unit_keeps_the_property():

@@ -119,6 +119,13 @@ def test_a_guest_may_only_close_and_reopen(store, changes):
         change_ticket(store, ticket.id, context(GUEST), **changes)
 
 
+def test_a_guest_may_not_set_tags(store):
+    with pytest.raises(Forbidden):
+        open_ticket(store, leak(tags=("vip",)), context(GUEST))
+
+    assert open_ticket(store, leak(tags=("vip",)), context(STAFF)).tags == ("vip",)
+
+
 def test_only_managers_move_tickets_between_properties(store):
     ticket = open_ticket(store, leak(), context())
 

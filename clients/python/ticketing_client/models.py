@@ -303,6 +303,7 @@ class NewProperty(msgspec.Struct, kw_only=True):
 
     name: str
     address: AddressBody
+    external_ids: dict[str, str] | UnsetType = UNSET
 
 
 class NewSecret(msgspec.Struct, kw_only=True):
@@ -312,7 +313,9 @@ class NewSecret(msgspec.Struct, kw_only=True):
 
 
 class NewTicket(msgspec.Struct, kw_only=True):
-    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller."""
+    """The body of POST. Only managers and admins may give `requester_id`; by default it is the caller. Guests
+    may give no `tags` and no `external_ids`.
+    """
 
     title: str
     description: str | UnsetType = UNSET
@@ -321,10 +324,13 @@ class NewTicket(msgspec.Struct, kw_only=True):
     property_id: str
     unit_id: str | UnsetType | None = UNSET
     requester_id: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    external_ids: dict[str, str] | UnsetType = UNSET
 
 
 class NewUnit(msgspec.Struct, kw_only=True):
     name: str
+    external_ids: dict[str, str] | UnsetType = UNSET
 
 
 class NewUser(msgspec.Struct, kw_only=True):
@@ -336,6 +342,7 @@ class NewUser(msgspec.Struct, kw_only=True):
     phone: str | UnsetType | None = UNSET
     property_ids: list[str] | UnsetType = UNSET
     preferences: PreferencesBody | UnsetType = UNSET
+    external_ids: dict[str, str] | UnsetType = UNSET
 
 
 class NewWebhook(msgspec.Struct, kw_only=True):
@@ -396,10 +403,13 @@ class ProofStep(msgspec.Struct, kw_only=True):
 
 
 class PropertyChanges(msgspec.Struct, kw_only=True):
-    """The body of PATCH. An absent field stays as it is. The address is replaced as a whole."""
+    """The body of PATCH. An absent field stays as it is. The address is replaced as a whole, and of
+    `external_ids` only the ids of the given sources.
+    """
 
     name: str | UnsetType = UNSET
     address: AddressBody | UnsetType = UNSET
+    external_ids: dict[str, str | None] | UnsetType = UNSET
 
 
 class PropertyDetail(msgspec.Struct, kw_only=True):
@@ -410,6 +420,7 @@ class PropertyDetail(msgspec.Struct, kw_only=True):
     address: Address
     units_count: int
     active_tickets_count: int
+    external_ids: dict[str, str]
     units: list[UnitView]
 
 
@@ -419,6 +430,7 @@ class PropertySummary(msgspec.Struct, kw_only=True):
     address: Address
     units_count: int
     active_tickets_count: int
+    external_ids: dict[str, str]
 
 
 class Readiness(msgspec.Struct, kw_only=True):
@@ -500,7 +512,9 @@ class TicketAssignedV1(msgspec.Struct, kw_only=True):
 
 
 class TicketChanges(msgspec.Struct, kw_only=True):
-    """The body of PATCH. An absent field stays as it is; null clears it."""
+    """The body of PATCH. An absent field stays as it is; null clears it. `tags` replaces all tags, and
+    `external_ids` only the ids of the given sources.
+    """
 
     title: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
@@ -510,6 +524,8 @@ class TicketChanges(msgspec.Struct, kw_only=True):
     assigned_to: str | UnsetType | None = UNSET
     unit_id: str | UnsetType | None = UNSET
     property_id: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    external_ids: dict[str, str | None] | UnsetType = UNSET
 
 
 class TicketCommentedV1(msgspec.Struct, kw_only=True):
@@ -551,7 +567,8 @@ class TicketDeletedV1(msgspec.Struct, kw_only=True):
 
 class TicketDetail(msgspec.Struct, kw_only=True):
     """A ticket with its files and its newest 100 comments, the oldest of them first. `comments_count` is the
-    number of all its comments that the reader may see. `history` is present if `include` names it.
+    number of all its comments that the reader may see. `allowed_statuses` are the other statuses that the
+    reader may set; an earlier state has none. `history` is present if `include` names it.
     """
 
     id: str
@@ -566,9 +583,13 @@ class TicketDetail(msgspec.Struct, kw_only=True):
     unit: Reference | None
     requester: Reference
     assigned_to: Reference | None
+    number: int
+    tags: list[str]
+    external_ids: dict[str, str]
     attachments: list[AttachmentView]
     comments: list[CommentView]
     comments_count: int
+    allowed_statuses: list[str]
     history: list[HistoryEntry] | UnsetType = UNSET
 
 
@@ -611,6 +632,9 @@ class TicketSummary(msgspec.Struct, kw_only=True):
     unit: Reference | None
     requester: Reference
     assigned_to: Reference | None
+    number: int
+    tags: list[str]
+    external_ids: dict[str, str]
     attachments: list[AttachmentView] | UnsetType = UNSET
     comments: list[CommentView] | UnsetType = UNSET
     comments_count: int | UnsetType = UNSET
@@ -628,14 +652,34 @@ class TicketUpdatedV1(msgspec.Struct, kw_only=True):
     sequence: int
 
 
+class TicketValues(msgspec.Struct, kw_only=True):
+    """The body of PUT. An absent field of an existing ticket stays as it is; a new ticket, which needs
+    `title` and `property_id`, gets the defaults of POST. The requester of an existing ticket cannot be
+    changed.
+    """
+
+    title: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    status: Literal["closed", "in_progress", "open"] | UnsetType = UNSET
+    priority: Literal["critical", "high", "low", "medium"] | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    assigned_to: str | UnsetType | None = UNSET
+    unit_id: str | UnsetType | None = UNSET
+    property_id: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    external_ids: dict[str, str | None] | UnsetType = UNSET
+    requester_id: str | UnsetType = UNSET
+
+
 class UnitView(msgspec.Struct, kw_only=True):
     id: str
     name: str
+    external_ids: dict[str, str]
 
 
 class UserChanges(msgspec.Struct, kw_only=True):
     """The body of PATCH. An absent field stays as it is; null clears it. Lists and preferences are replaced
-    as a whole. `active` false deactivates the person.
+    as a whole, of `external_ids` only the ids of the given sources. `active` false deactivates the person.
     """
 
     name: str | UnsetType = UNSET
@@ -645,6 +689,7 @@ class UserChanges(msgspec.Struct, kw_only=True):
     property_ids: list[str] | UnsetType = UNSET
     preferences: PreferencesBody | UnsetType = UNSET
     active: bool | UnsetType = UNSET
+    external_ids: dict[str, str | None] | UnsetType = UNSET
 
 
 class UserDetail(msgspec.Struct, kw_only=True):
@@ -660,6 +705,7 @@ class UserDetail(msgspec.Struct, kw_only=True):
     properties: list[Reference]
     preferences: Preferences | None
     active: bool
+    external_ids: dict[str, str]
 
 
 class UserSummary(msgspec.Struct, kw_only=True):
@@ -670,6 +716,7 @@ class UserSummary(msgspec.Struct, kw_only=True):
     created_at: datetime
     properties: list[Reference]
     active: bool
+    external_ids: dict[str, str]
 
 
 class WebhookActor(msgspec.Struct, kw_only=True):

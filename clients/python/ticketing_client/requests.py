@@ -41,6 +41,7 @@ from ticketing_client.models import (
     TicketCount,
     TicketDetail,
     TicketSummary,
+    TicketValues,
     UnitView,
     UserChanges,
     UserDetail,
@@ -59,6 +60,8 @@ def list_tickets(
     status: list[Literal["closed", "in_progress", "open"]] | None = None,
     priority: list[Literal["critical", "high", "low", "medium"]] | None = None,
     category: list[str] | None = None,
+    tag: list[str] | None = None,
+    external_id: list[str] | None = None,
     assigned_to: list[str] | None = None,
     requester_id: list[str] | None = None,
     property_id: list[str] | None = None,
@@ -76,9 +79,9 @@ def list_tickets(
 ) -> Call[list[TicketSummary]]:
     """List tickets.
 
-    Filters with a list take several values, separated by commas or in repeated parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's user, `requester_id=me` those that this user requested, and `assigned_to=inactive` those whose assignee is deactivated or erased, or has lost access to the property; closed ones only if `status` says so. An id that does not exist matches nothing; a value that no ticket can have is refused. `q` searches title, description and visible comments. For a list of any length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and order apply to their state then. The names of properties, units and users are current. With `fields` answers lack fields that the schema requires.
+    Filters with a list take several values, separated by commas or in repeated parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's user, `requester_id=me` those that this user requested, and `assigned_to=inactive` those whose assignee is deactivated or erased, or has lost access to the property; closed ones only if `status` says so. An id that does not exist matches nothing; a value that no ticket can have is refused. `q` searches title, description and visible comments. For a list of any length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and order apply to their state then. The names of properties, units and users are current. `external_id` finds the tickets that have the ids now, also with `as_of`. With `fields` answers lack fields that the schema requires.
 
-    With `Accept: text/csv` the answer is the whole list as a CSV file, however long it is, in UTF-8 with a byte order mark. Its columns are `id`, `title`, `description`, `status`, `priority`, `category`, `created_at`, `updated_at`, `property_id`, `property_name`, `unit_id`, `unit_name`, `requester_id`, `requester_name`, `assigned_to_id`, `assigned_to_name`; `fields` selects among them. A text that begins with a character that spreadsheet programs take for the start of a formula gets an apostrophe before it. `page`, `per_page`, `cursor` and `include` are refused. A transfer that ends without the last chunk is incomplete.
+    With `Accept: text/csv` the answer is the whole list as a CSV file, however long it is, in UTF-8 with a byte order mark. Its columns are `id`, `title`, `description`, `status`, `priority`, `category`, `created_at`, `updated_at`, `property_id`, `property_name`, `unit_id`, `unit_name`, `requester_id`, `requester_name`, `assigned_to_id`, `assigned_to_name`, `number`, `tags`, `external_ids`; `fields` selects among them. A text that begins with a character that spreadsheet programs take for the start of a formula gets an apostrophe before it. `page`, `per_page`, `cursor` and `include` are refused. A transfer that ends without the last chunk is incomplete.
 
     Scope: `tickets:read`.
 
@@ -94,6 +97,8 @@ def list_tickets(
             "status": status,
             "priority": priority,
             "category": category,
+            "tag": tag,
+            "external_id": external_id,
             "assigned_to": assigned_to,
             "requester_id": requester_id,
             "property_id": property_id,
@@ -116,11 +121,11 @@ def list_tickets(
 def create_ticket(body: NewTicket, *, idempotency_key: str | None = None) -> Call[TicketSummary]:
     """Open a ticket.
 
-    Only managers and admins may give `requester_id`; by default it is the caller.
+    Only managers and admins may give `requester_id`; by default it is the caller. `tags` are sorted and without duplicates in answers. An external id that another ticket has is refused with 409.
 
     Scope: `tickets:write`.
 
-    Roles: all, for properties within reach.
+    Roles: all, for properties within reach; guests may give no tags and no external ids.
     """
     return Call(
         method="POST",
@@ -158,6 +163,8 @@ def count_tickets(
     status: list[Literal["closed", "in_progress", "open"]] | None = None,
     priority: list[Literal["critical", "high", "low", "medium"]] | None = None,
     category: list[str] | None = None,
+    tag: list[str] | None = None,
+    external_id: list[str] | None = None,
     assigned_to: list[str] | None = None,
     requester_id: list[str] | None = None,
     property_id: list[str] | None = None,
@@ -184,6 +191,8 @@ def count_tickets(
             "status": status,
             "priority": priority,
             "category": category,
+            "tag": tag,
+            "external_id": external_id,
             "assigned_to": assigned_to,
             "requester_id": requester_id,
             "property_id": property_id,
@@ -210,7 +219,7 @@ def get_ticket(
 ) -> Call[TicketDetail]:
     """Read a ticket with its newest comments and its attachments.
 
-    `comments` has the newest 100 comments, the oldest of them first; `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others. Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An earlier state is visible to callers who may see the ticket now, or could see it then. If the ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role staff or above. Names are current. Comments and files that were removed since, and former texts of comments, are shown only to staff and above, with the scope `audit:read`. The answer is 404 for a time before the ticket was opened or while it was deleted, and for a version that does not exist. With `fields` the answer lacks fields that the schema requires.
+    `comments` has the newest 100 comments, the oldest of them first; `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others. `allowed_statuses` are the other statuses that this key may set now; none in an earlier state. Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An earlier state is visible to callers who may see the ticket now, or could see it then. If the ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role staff or above. Names are current. Comments and files that were removed since, and former texts of comments, are shown only to staff and above, with the scope `audit:read`. The answer is 404 for a time before the ticket was opened or while it was deleted, and for a version that does not exist. With `fields` the answer lacks fields that the schema requires.
 
     Scope: `tickets:read`.
 
@@ -232,7 +241,7 @@ def update_ticket(
 ) -> Call[TicketSummary]:
     """Change a ticket.
 
-    Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. Every status may follow every other. A request that changes nothing is answered with 200 and creates no new version.
+    Absent fields stay as they are; `null` clears `assigned_to` and `unit_id`. `tags` replaces all tags; `external_ids` changes the given sources only, and `null` removes the id of one. Every status may follow every other. A request that changes nothing is answered with 200 and creates no new version.
 
     Scope: `tickets:write`.
 
@@ -283,6 +292,23 @@ def restore_ticket(ticket_id: str, *, idempotency_key: str | None = None) -> Cal
         headers={
             name: value for name, value in {"Idempotency-Key": idempotency_key}.items() if value is not None
         },
+        answer=TicketSummary,
+    )
+
+
+def put_ticket_by_external_id(source: str, id: str, body: TicketValues) -> Call[TicketSummary]:
+    """Create or change a ticket by its external id.
+
+    Changes the ticket with this id of the source (200), or opens one that has it (201). The same request may be sent again: it changes nothing then. Absent fields stay as they are; a new ticket needs `title` and `property_id`, and its other fields have the defaults of POST. `id` may contain any characters, each percent-encoded. The answer is 409 if the ticket is deleted or outside of your reach.
+
+    Scope: `tickets:write`.
+
+    Roles: staff and above, for properties within reach; to name a requester or to move a ticket to another property, manager and above.
+    """
+    return Call(
+        method="PUT",
+        path=f"/v1/tickets/by-external-id/{quote(source, safe='')}/{quote(id, safe='')}",
+        body=body,
         answer=TicketSummary,
     )
 
@@ -479,6 +505,7 @@ def list_users(
     role: list[Literal["admin", "guest", "manager", "staff"]] | None = None,
     property_id: list[str] | None = None,
     active: bool | None = None,
+    external_id: list[str] | None = None,
     q: str | None = None,
 ) -> Call[list[UserSummary]]:
     """List users.
@@ -499,6 +526,7 @@ def list_users(
             "role": role,
             "property_id": property_id,
             "active": active,
+            "external_id": external_id,
             "q": q,
         },
         answer=list[UserSummary],
@@ -508,7 +536,7 @@ def list_users(
 def create_user(body: NewUser, *, idempotency_key: str | None = None) -> Call[UserDetail]:
     """Register a user.
 
-    The e-mail address must be unique, without regard to case. `preferences.notifications` is only stored: this system sends no e-mail or text messages.
+    The e-mail address must be unique, without regard to case. So must the id of each source in `external_ids`. `external_ids` are not encrypted in the log: use ids that name nobody. `preferences.notifications` is only stored: this system sends no e-mail or text messages.
 
     Scope: `users:write`.
 
@@ -568,7 +596,7 @@ def update_user(
 ) -> Call[UserDetail]:
     """Change a user.
 
-    Absent fields stay as they are; `null` clears the phone. `property_ids` and `preferences` are replaced as a whole. `preferences.notifications` is only stored: this system sends no e-mail or text messages. `active: false` deactivates a person who leaves: they cannot sign in, their keys and tokens are refused with 401, and no ticket can be assigned to them; their name stays. `active: true` reverses that. Nobody can deactivate themselves (403) or the last active admin (409). A taken e-mail address is 409 too.
+    Absent fields stay as they are; `null` clears the phone. `property_ids` and `preferences` are replaced as a whole. `preferences.notifications` is only stored: this system sends no e-mail or text messages. `active: false` deactivates a person who leaves: they cannot sign in, their keys and tokens are refused with 401, and no ticket can be assigned to them; their name stays. `active: true` reverses that. Nobody can deactivate themselves (403) or the last active admin (409). A taken e-mail address or external id is 409 too. `external_ids` changes the given sources only. `external_ids` are not encrypted in the log: use ids that name nobody.
 
     Scope: `users:write`.
 
@@ -626,7 +654,11 @@ def erase_user(user_id: str, *, idempotency_key: str | None = None) -> Call[User
 
 
 def list_properties(
-    *, page: int | None = None, per_page: int | None = None, cursor: str | None = None
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    cursor: str | None = None,
+    external_id: list[str] | None = None,
 ) -> Call[list[PropertySummary]]:
     """List properties.
 
@@ -639,7 +671,7 @@ def list_properties(
     return Call(
         method="GET",
         path="/v1/properties",
-        query={"page": page, "per_page": per_page, "cursor": cursor},
+        query={"page": page, "per_page": per_page, "cursor": cursor, "external_id": external_id},
         answer=list[PropertySummary],
     )
 
@@ -690,7 +722,7 @@ def update_property(
 ) -> Call[PropertyDetail]:
     """Rename a property or correct its address.
 
-    Absent fields stay as they are. The address is replaced as a whole.
+    Absent fields stay as they are. The address is replaced as a whole. `external_ids` changes the given sources only; `null` removes the id of one. An id that another property has is refused with 409.
 
     Scope: `properties:write`.
 
@@ -710,7 +742,12 @@ def update_property(
 
 
 def list_property_units(
-    property_id: str, *, page: int | None = None, per_page: int | None = None, cursor: str | None = None
+    property_id: str,
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    cursor: str | None = None,
+    external_id: list[str] | None = None,
 ) -> Call[list[UnitView]]:
     """List the units of a property, by name.
 
@@ -721,7 +758,7 @@ def list_property_units(
     return Call(
         method="GET",
         path=f"/v1/properties/{quote(property_id, safe='')}/units",
-        query={"page": page, "per_page": per_page, "cursor": cursor},
+        query={"page": page, "per_page": per_page, "cursor": cursor, "external_id": external_id},
         answer=list[UnitView],
     )
 

@@ -103,11 +103,12 @@ def bulky_ticket(ticket_id):
     return ticket
 
 
-def included(pool, store, reader, **query):
+def included(pool, store, reader):
+    """The oldest tickets with all that a list includes, by id."""
     page = list_tickets(
         pool,
         reader,
-        TicketQuery(limit=100, include=ALL, **query),
+        TicketQuery(limit=100, include=ALL, order="asc"),
         lambda ticket_id, version: store.at_version(Ticket, ticket_id, version),
     )
     return {ticket.id: ticket for ticket in page.items}

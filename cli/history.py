@@ -17,7 +17,8 @@ from cli.output import ANY_WIDTH, print_result
 from domain.changes import Change
 from domain.ticket import Ticket
 from infrastructure.settings import load_settings
-from projections.history import HistoryEntry, HistoryQuery, ticket_history
+from projections.history import HistoryQuery, ticket_history
+from projections.views import HistoryEntry
 
 SHOWN_CHARACTERS = 200  # of one value; --json prints all of it
 _NAME_WIDTH = 12

@@ -16,12 +16,12 @@ from domain.times import whole_seconds
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.filters import id_filter, id_parameters
-from projections.history import ActorView, AuthView, actor_of, auth_of
+from projections.history_entries import actor_of, auth_of
 from projections.project_audit import key_of, subject_of
 from projections.rows import compose
 from projections.ticket_filters import Order
 from projections.tickets import author_names
-from projections.views import Page
+from projections.views import ActorView, AuthView, Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
 _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from infrastructure.storage.comment_log import CommentPlace
 from infrastructure.storage.postgres import Pool, named_queries
+from projections.included import VISIBLE
 from projections.rows import CommentRow, columns_of, compose
-from projections.tickets import VISIBLE
 from projections.views import CommentView, Page, Reference, shown_values
 
 _sql = {

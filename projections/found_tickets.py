@@ -16,6 +16,7 @@ from domain.access import Caller
 from domain.errors import Invalid
 from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
+from projections.included import included_parameters
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.rows import TicketRow, columns_of
 from projections.search_query import all_of, any_of, parse_search, ticket_number
@@ -25,12 +26,12 @@ from projections.ticket_filters import (
     FILTERS,
     ORDER,
     PUBLIC,
-    SHOWN_NAMES,
     SORT_COLUMNS,
     Order,
     Sort,
     TicketQuery,
     filters_of,
+    shown_columns,
 )
 
 
@@ -100,6 +101,7 @@ def build_search(
         "weights": list("bd" if is_guest else "abd"),
         "limit": query.limit + 1,  # the last one shows whether there is a next page
         "offset": query.offset,
+        **included_parameters(query.include),
         "number": ticket_number(query.q or ""),
     }
     if query.after and query.sort == "relevance":
@@ -107,8 +109,16 @@ def build_search(
         parameters |= dict(zip(_CURSOR, str(value).split("|"), strict=True))
     elif query.after:
         parameters["after_value"], parameters["after_id"] = query.after
-    has_number = parameters["number"] is not None
-    shape = _Shape(names, query.sort, query.order, query.after is not None, query.count, is_guest, has_number)
+    shape = _Shape(
+        names=names,
+        sort=query.sort,
+        order=query.order,
+        is_after=query.after is not None,
+        has_total=query.count,
+        is_guest=is_guest,
+        has_number=parameters["number"] is not None,
+        shown=shown_columns(caller, query),
+    )
     return _statement(shape, limits), parameters
 
 
@@ -138,6 +148,7 @@ class _Shape(NamedTuple):
     has_total: bool
     is_guest: bool
     has_number: bool
+    shown: LiteralString
 
 
 @lru_cache(maxsize=512)
@@ -176,7 +187,7 @@ def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
     extreme, first, operator = ("max", "greatest", "<=") if shape.order == "desc" else ("min", "least", ">=")
     return {
         "columns": columns_of(TicketRow, "t").as_string(None),
-        "names": SHOWN_NAMES,
+        "names": shape.shown,
         "key": key,
         "order": ORDER[shape.sort, shape.order],
         "filters": _all(names),

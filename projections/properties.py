@@ -13,6 +13,7 @@ from domain.access import Caller
 from domain.property import Address
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.filters import external_id_filter
+from projections.paging import LastKey, Slice, by_shape
 from projections.project_counts import PAIRS
 from projections.rows import PropertyRow, UnitRow, columns_of, compose, shared_values, split_total
 from projections.views import Page, PropertyDetail, PropertySummary, Reference, UnitView
@@ -23,12 +24,20 @@ _sql = named_queries(Path(__file__).parent / "sql" / "properties.sql")
 _ACTIVE = sql.SQL(", ").join([sql.Literal(pair) for (status, _), pair in PAIRS.items() if status != "closed"])
 _COUNT_ACTIVE = sql.SQL(_sql["count_active_tickets"]).format(pairs=_ACTIVE)
 _COUNTED_COLUMNS = {"columns": columns_of(PropertyRow, "p"), "active": _COUNT_ACTIVE}
-_HAS_EXTERNAL_ID = sql.SQL(external_id_filter("p.id", "property"))
-_UNIT_HAS_EXTERNAL_ID = sql.SQL(external_id_filter("u.property_id || '/' || u.id", "unit"))
-_LIST_PROPERTIES = compose(_sql["list_properties"], has_external_id=_HAS_EXTERNAL_ID, **_COUNTED_COLUMNS)
+_LIST_PROPERTIES = by_shape(
+    _sql["list_properties"],
+    after="(p.created_at, p.id) < (%(after_value)s::timestamptz, %(after_id)s)",
+    total=_sql["count_properties"],
+    has_external_id=sql.SQL(external_id_filter("p.id", "property")),
+    **_COUNTED_COLUMNS,
+)
 _GET_PROPERTY = compose(_sql["get_property"], **_COUNTED_COLUMNS)
-_LIST_UNITS = compose(
-    _sql["list_units"], columns=columns_of(UnitRow, "u"), has_external_id=_UNIT_HAS_EXTERNAL_ID
+_LIST_UNITS = by_shape(
+    _sql["list_units"],
+    after="(u.name, u.id) > (%(after_value)s, %(after_id)s)",
+    total=_sql["count_units"],
+    has_external_id=sql.SQL(external_id_filter("u.property_id || '/' || u.id", "unit")),
+    columns=columns_of(UnitRow, "u"),
 )
 _units = msgspec.json.Decoder(list[UnitView])
 
@@ -51,15 +60,16 @@ class _PropertyWithUnits(_CountedProperty, frozen=True):
 
 
 def list_properties(
-    pool: Pool, caller: Caller, limit: int, offset: int, external_id: Sequence[str] = ()
+    pool: Pool, caller: Caller, part: Slice, external_id: Sequence[str] = ()
 ) -> Page[PropertySummary]:
     """The properties in the caller's reach, newest first; with `external_id` those that have one of these
     ids, such as "sap:4711"."""
     reach = None if caller.property_ids is None else list(caller.property_ids)
-    parameters = {"limit": limit, "offset": offset, "reach": reach, "external_id": list(external_id) or None}
+    parameters = {"reach": reach, "external_id": list(external_id) or None, **part.parameters}
     with pool.connection() as conn:
-        rows, total = split_total(_CountedProperty, conn.execute(_LIST_PROPERTIES, parameters).fetchall())
-    return Page(items=[PropertySummary(**_summary_values(row)) for row in rows], total=total)
+        found = conn.execute(_LIST_PROPERTIES[part.shape], parameters).fetchall()
+    rows, total = split_total(_CountedProperty, found)
+    return part.page(rows, total, key=_key, view=lambda row: PropertySummary(**_summary_values(row)))
 
 
 def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
@@ -85,21 +95,22 @@ def property_names(pool: Pool, property_ids: Sequence[str]) -> list[Reference]:
     return [Reference(key, names.get(key, key)) for key in sorted(property_ids)]
 
 
-def list_units(
-    pool: Pool, property_id: str, limit: int, offset: int, external_id: Sequence[str] = ()
-) -> Page[UnitView]:
+def list_units(pool: Pool, property_id: str, part: Slice, external_id: Sequence[str] = ()) -> Page[UnitView]:
     """The units of a property by name; with `external_id` those that have one of these ids. Does not check
     whether the user may see the property."""
-    parameters = {
-        "property_id": property_id,
-        "external_id": list(external_id) or None,
-        "limit": limit,
-        "offset": offset,
-    }
+    parameters = {"property_id": property_id, "external_id": list(external_id) or None, **part.parameters}
     with pool.connection() as conn:
-        rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS, parameters).fetchall())
-    units = [UnitView(id=row.id, name=row.name, external_ids=row.external_ids or {}) for row in rows]
-    return Page(items=units, total=total)
+        rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS[part.shape], parameters).fetchall())
+    return part.page(
+        rows,
+        total,
+        key=lambda row: (row.name, row.id),
+        view=lambda row: UnitView(id=row.id, name=row.name, external_ids=row.external_ids or {}),
+    )
+
+
+def _key(row: PropertyRow) -> LastKey:
+    return row.created_at.isoformat(), row.id
 
 
 def _summary_values(row: _CountedProperty) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from domain.access import Caller
 from infrastructure.storage.postgres import named_queries
 from projections.filters import external_id_filter, id_filter, id_parameters
+from projections.included import Include, included_column
 
 Sort = Literal["created_at", "updated_at", "priority", "relevance"]
 Order = Literal["asc", "desc"]
@@ -80,7 +81,8 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     without closed ones unless `status` is given.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
-    `last_key` of the page before. Without `count` the page has no total.
+    `last_key` of the page before. Without `count` the page has no total. `include` cannot be combined with
+    `as_of`.
     """
 
     status: tuple[str, ...] = ()
@@ -104,6 +106,12 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     after: tuple[str | int, str] | None = None
     count: bool = True
+    include: tuple[Include, ...] = ()
+
+
+def shown_columns(caller: Caller, query: TicketQuery) -> LiteralString:
+    """The columns of NamedTicketRow that TicketRow does not have, for the ticket `t`."""
+    return f"{SHOWN_NAMES}, {included_column(caller, query.include)}"
 
 
 def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:

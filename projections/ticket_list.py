@@ -23,8 +23,17 @@ from psycopg import sql
 from domain.access import Caller
 from domain.ticket import STATUSES
 from infrastructure.storage.postgres import named_queries
+from projections.included import included_parameters
 from projections.rows import TicketRow, columns_of, compose
-from projections.ticket_filters import AFTER, ORDER, SHOWN_NAMES, SORT_COLUMNS, Order, Sort, TicketQuery
+from projections.ticket_filters import (
+    AFTER,
+    ORDER,
+    SORT_COLUMNS,
+    Order,
+    Sort,
+    TicketQuery,
+    shown_columns,
+)
 from projections.ticket_selection import (
     ASSIGNMENTS,
     COLUMNS,
@@ -70,6 +79,7 @@ class _Shape(NamedTuple):
     after: bool
     counted: bool
     deep: bool
+    shown: LiteralString
 
 
 def build_present_list(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
@@ -88,6 +98,7 @@ def build_present_list(caller: Caller, query: TicketQuery) -> tuple[LiteralStrin
         after=query.after is not None,
         counted=query.count,
         deep=deep,
+        shown=shown_columns(caller, query),
     )
     parameters: dict[str, Any] = {**selection.tests, "statuses": selection.statuses, **selection.counted()}
     if query.after:
@@ -96,6 +107,7 @@ def build_present_list(caller: Caller, query: TicketQuery) -> tuple[LiteralStrin
         "limit": query.limit + 1,
         "offset": query.offset,
         **_limits_of_walk(shape),
+        **included_parameters(query.include),
     }
     return _compose(shape), parameters
 
@@ -143,7 +155,7 @@ def _compose(shape: _Shape) -> LiteralString:
         steps=", ".join(steps),
         shown_total="(SELECT n FROM total)" if shape.counted else "NULL::bigint",
         columns=columns_of(TicketRow, "t"),
-        names=SHOWN_NAMES,
+        names=shape.shown,
         order=ORDER[shape.sort, shape.order],
     )
 

@@ -54,14 +54,14 @@ def compose_list_as_of(
     shape: Shape,
     filters: Sequence[LiteralString],
     *,
-    shown_names: LiteralString,
+    shown: LiteralString,
     kept: bool,
     by_requester: bool,
     found: sql.Composable,
 ) -> LiteralString:
     """The statement as text.
 
-    `shown_names` are the expressions for the names of a row. `kept`: tickets that are deleted now are left
+    `shown` are the expressions for the names of a row. `kept`: tickets that are deleted now are left
     out. `by_requester`: one of the filters is by requester. `found` are the common table expressions that
     the filters use.
     """
@@ -83,7 +83,7 @@ def compose_list_as_of(
         order=sql.SQL("ASC" if shape.order == "asc" else "DESC"),
         total=sql.SQL(_sql["total_as_of"] if shape.has_total else "NULL::bigint"),
         columns=columns_of(TicketRow, "t"),
-        names=sql.SQL(shown_names),
+        names=sql.SQL(shown),
         state_n=_STATE_OF_PRESENT,
         **parts,
     )

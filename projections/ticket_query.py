@@ -14,7 +14,7 @@ from domain.text import NO_WORDS
 from infrastructure.storage.postgres import named_queries
 from projections.rows import TicketRow, compose
 from projections.search_query import parse_search, ticket_number
-from projections.ticket_filters import FILTERS, PUBLIC, SHOWN_NAMES, Sort, TicketQuery, filters_of
+from projections.ticket_filters import FILTERS, PUBLIC, Sort, TicketQuery, filters_of, shown_columns
 from projections.ticket_list import build_present_list
 from projections.ticket_list_as_of import FEW, Shape, compose_list_as_of
 
@@ -29,12 +29,14 @@ _BY_REQUESTER = frozenset(("requester", "requester_id", "requester_id_any"))
 
 
 class NamedTicketRow(TicketRow, frozen=True):
-    """A ticket with the names that it shows, in the order of the statement shown_names."""
+    """A ticket with the names that it shows, in the order of the statement shown_names, and with what is
+    included (projections/included.py)."""
 
     property_name: str
     unit_name: str | None
     requester_name: str
     assignee_name: str | None
+    included: str | None
 
 
 class RankedTicketRow(NamedTicketRow, frozen=True):
@@ -72,16 +74,18 @@ def build_list(caller: Caller, query: TicketQuery, *, few: int = FEW) -> tuple[L
     parameters["limit"] = query.limit + 1  # the last one shows whether there is a next page
     parameters["offset"] = query.offset
     shape = Shape(query.sort, query.order, query.after is not None, query.count, few)
-    return _statement_as_of(names, shape, caller.is_auditor), parameters
+    return _statement_as_of(names, shape, shown_columns(caller, query), caller.is_auditor), parameters
 
 
 @lru_cache(maxsize=512)
-def _statement_as_of(names: tuple[str, ...], shape: Shape, is_auditor: bool) -> LiteralString:
+def _statement_as_of(
+    names: tuple[str, ...], shape: Shape, shown: LiteralString, is_auditor: bool
+) -> LiteralString:
     """The statement as of an earlier time. Only auditors see the past of a ticket that is deleted now."""
     return compose_list_as_of(
         shape,
         [FILTERS[name] for name in names],
-        shown_names=SHOWN_NAMES,
+        shown=shown,
         kept=not is_auditor,
         by_requester=not _BY_REQUESTER.isdisjoint(names),
         found=sql.SQL(_FOUND if "q" in names else ""),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 from msgspec.structs import replace
-from psycopg import sql
 
 from domain.access import Caller
 from domain.ticket import Ticket
 from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.found_tickets import build_search
+from projections.included import COMMENTS_SHOWN, FILES, FindState, comments_column, read_included
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_filters import TicketQuery
 from projections.ticket_query import NamedTicketRow, RankedTicketRow, build_list, sort_key
@@ -25,6 +25,7 @@ from projections.views import (
     Page,
     Reference,
     TicketDetail,
+    TicketFields,
     TicketSummary,
     shown_values,
 )
@@ -32,16 +33,14 @@ from projections.views import (
 _sql = named_queries(Path(__file__).parent / "sql" / "tickets.sql")
 _LIST_ATTACHMENTS = compose(_sql["list_attachments"], columns=columns_of(AttachmentRow, "a"))
 _GET_ATTACHMENT = compose(_sql["get_attachment"], columns=columns_of(AttachmentRow, "a"))
-COMMENTS_SHOWN = 100  # the newest ones, in the detail of a ticket
-VISIBLE = {True: sql.SQL("true"), False: sql.SQL("visibility = 'public'")}  # by `include_internal`
 _GET_TICKET = {
     (include_internal, limit): compose(
         _sql["get_ticket"],
         columns=columns_of(TicketRow, "t"),
-        visible=visible,
-        limit=sql.Literal(limit),
+        comments=comments_column(include_internal=include_internal, limit=limit),
+        files=FILES,
     )
-    for include_internal, visible in VISIBLE.items()
+    for include_internal in (False, True)
     for limit in (0, COMMENTS_SHOWN)
 }
 _comments = msgspec.json.Decoder(list[CommentView])
@@ -88,6 +87,10 @@ class FoundTicket(msgspec.Struct, frozen=True, kw_only=True):
         return not self.names_changed and not self.detail.attachments
 
 
+def _no_state(ticket_id: str, version: int) -> Ticket | None:
+    raise LookupError("A list that includes the history needs the states of its tickets.")
+
+
 class _TicketInLog(NamedTicketRow, frozen=True):
     """The columns of get_ticket: the row with its names, the ticket's last event in the log, and its lists as
     JSON."""
@@ -100,20 +103,30 @@ class _TicketInLog(NamedTicketRow, frozen=True):
     attachments: str | None
 
 
-def list_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
-    """The tickets in the caller's reach that match, without the deleted ones."""
-    build = build_search if query.q is not None and query.as_of is None else build_list
-    statement, parameters = build(caller, query)
+def list_tickets(
+    pool: Pool, caller: Caller, query: TicketQuery, find_state: FindState = _no_state
+) -> Page[TicketSummary]:
+    """The tickets in the caller's reach that match, without the deleted ones. For `find_state`, which lists
+    that include the history need, see projections/included.py."""
+    statement, parameters = _build(caller, query)
     kind = RankedTicketRow if query.sort == "relevance" else NamedTicketRow
     found, total = split_total(kind, pool.fetch(statement, parameters))
     rows = found[: query.limit]
     last_key = (sort_key(query.sort, rows[-1]), rows[-1].id) if len(found) > len(rows) else None
-    items = [summary_of(row) for row in rows]
+    items = [_summary(caller, row, find_state) for row in rows]
     return Page(items=items, total=total, last_key=last_key)
 
 
 def summary_of(row: NamedTicketRow) -> TicketSummary:
+    """The ticket as lists show it, without what is only included on request."""
     return TicketSummary(**_summary_values(row))
+
+
+def count_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> int:
+    """The number of tickets that a list with these filters has."""
+    statement, parameters = _build(caller, query)
+    ((total, *_),) = pool.fetch(statement, {**parameters, "limit": 0})  # an empty page is one row
+    return int(total)
 
 
 def get_ticket(
@@ -199,9 +212,21 @@ def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
 
 
+def _build(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
+    build = build_search if query.q is not None and query.as_of is None else build_list
+    return build(caller, query)
+
+
+def _summary(caller: Caller, row: NamedTicketRow, find_state: FindState) -> TicketSummary:
+    included = read_included(row.id, row.included, is_auditor=caller.is_auditor, find_state=find_state)
+    if "comments" in included:
+        included["comments_count"] = shown_comments_count(row, caller.role != "guest")
+    return TicketSummary(**_summary_values(row), **included)
+
+
 def _summary_values(row: NamedTicketRow) -> dict[str, Any]:
-    """The fields of TicketSummary."""
-    values = shown_values(row, TicketSummary)
+    """The fields of TicketFields."""
+    values = shown_values(row, TicketFields)
     values["property"] = Reference(row.property_id, row.property_name)
     values["unit"] = _reference(row.unit_id, row.unit_name)
     values["requester"] = Reference(row.requester_id, row.requester_name)

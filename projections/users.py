@@ -12,6 +12,7 @@ from psycopg import sql as composing
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.filters import external_id_filter
+from projections.paging import LastKey, Slice, by_shape
 from projections.people_search import search_patterns
 from projections.rows import UserRow, columns_of, compose, split_total
 from projections.views import Page, Reference, UserDetail, UserSummary, shown_values
@@ -30,7 +31,7 @@ _FILTERS: dict[str, LiteralString] = {
 }
 
 
-class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
+class UserQuery(Slice, frozen=True, kw_only=True):
     """One page of users, newest first. Each word of `q` is the beginning of a word of the name or the e-mail
     address."""
 
@@ -39,8 +40,6 @@ class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
     active: bool | None = None
     external_id: tuple[str, ...] = ()
     q: str | None = None
-    limit: int = 10
-    offset: int = 0
 
 
 class FoundUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +58,15 @@ def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary
     """The people of the properties in the caller's reach, and the caller; a guest sees only themselves."""
     names, parameters = _filters(caller, query)
     with pool.connection() as conn:
-        found = conn.execute(_list_statement(names), parameters).fetchall()
+        found = conn.execute(_list_statements(names)[query.shape], parameters).fetchall()
     rows, total = split_total(_UserWithProperties, found)
-    users = [
-        UserSummary(
-            **shown_values(row, UserSummary)
-            | {"properties": _visible(caller, row.properties), "active": row.is_active}
-            | {"external_ids": row.external_ids or {}}
-        )
-        for row in rows
-    ]
-    return Page(items=users, total=total)
+
+    def view(row: _UserWithProperties) -> UserSummary:
+        shown = {"properties": _visible(caller, row.properties), "active": row.is_active}
+        shown |= {"external_ids": row.external_ids or {}}
+        return UserSummary(**shown_values(row, UserSummary) | shown)
+
+    return query.page(rows, total, key=_key, view=view)
 
 
 def get_user(pool: Pool, user_id: str) -> FoundUser | None:
@@ -102,15 +99,23 @@ def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[st
         given["external_id"] = list(query.external_id)
     if query.q is not None:
         given["q"] = search_patterns(query.q)
-    parameters = {**given, "self": caller.principal_id, "limit": query.limit, "offset": query.offset}
-    return tuple(given), parameters
+    return tuple(given), {**given, "self": caller.principal_id, **query.parameters}
 
 
 @lru_cache(maxsize=64)
-def _list_statement(names: tuple[str, ...]) -> LiteralString:
+def _list_statements(names: tuple[str, ...]) -> dict[tuple[bool, bool], LiteralString]:
     fragments = [composing.SQL(_FILTERS[name]) for name in names] or [composing.SQL("true")]
-    filters = composing.SQL(" AND ").join(fragments)
-    return compose(_sql["list_users"], columns=columns_of(UserRow, "u"), filters=filters)
+    return by_shape(
+        _sql["list_users"],
+        after="(u.created_at, u.id) < (%(after_value)s::timestamptz, %(after_id)s)",
+        total=_sql["count_users"],
+        columns=columns_of(UserRow, "u"),
+        filters=composing.SQL(" AND ").join(fragments),
+    )
+
+
+def _key(row: UserRow) -> LastKey:
+    return row.created_at.isoformat(), row.id
 
 
 def _visible(caller: Caller, references: str | None) -> list[Reference]:

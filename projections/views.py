@@ -14,7 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_args
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.access import Role
+from domain.access import AuthKind, Role
+from domain.changes import Change
 from domain.property import Address
 from domain.ticket import Priority, Status, Visibility
 from domain.times import whole_seconds
@@ -56,31 +57,13 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Names(NamedTuple):
-    """What an answer has beyond the fields of a ticket: the fields of TicketSummary with the same names."""
+    """What an answer has beyond the fields of a ticket: the fields of TicketFields with the same names."""
 
     number: int
     property: Reference
     unit: Reference | None
     requester: Reference
     assigned_to: Reference | None
-
-
-class TicketSummary(msgspec.Struct, kw_only=True):
-    id: str
-    title: str
-    description: str
-    status: Status
-    priority: Priority
-    category: str
-    created_at: datetime
-    updated_at: datetime
-    property: Reference
-    unit: Reference | None
-    requester: Reference
-    assigned_to: Reference | None
-    number: int
-    tags: tuple[str, ...]
-    external_ids: dict[str, str]
 
 
 class AttachmentView(msgspec.Struct, kw_only=True):
@@ -107,15 +90,78 @@ class CommentView(msgspec.Struct, kw_only=True):
     edited_at: datetime | UnsetType | None = UNSET
 
 
-class TicketDetail(TicketSummary, kw_only=True):
+class ActorView(msgspec.Struct, kw_only=True):
+    """`user` is null for a key without a user, for an operator and for the system. `role` is the role of the
+    actor at that time."""
+
+    user: Reference | None
+    role: Role
+
+
+class AuthView(msgspec.Struct, kw_only=True):
+    """How the actor was authenticated, and the id of the key if there was one."""
+
+    kind: AuthKind
+    key_id: str | None
+
+
+class HistoryEntry(msgspec.Struct, kw_only=True):
+    """One event. `exact_time` is `time` to the microsecond; the order is that of `version`.
+
+    `address_prefix` is the network from which the request came. Names are the current ones.
+    """
+
+    version: int
+    time: datetime
+    exact_time: datetime
+    action: str
+    actor: ActorView
+    auth: AuthView
+    request_id: str
+    address_prefix: str | None
+    changes: dict[str, Change]
+
+
+class TicketFields(msgspec.Struct, kw_only=True):
+    """The fields that every ticket in an answer has."""
+
+    id: str
+    title: str
+    description: str
+    status: Status
+    priority: Priority
+    category: str
+    created_at: datetime
+    updated_at: datetime
+    property: Reference
+    unit: Reference | None
+    requester: Reference
+    assigned_to: Reference | None
+    number: int
+    tags: tuple[str, ...]
+    external_ids: dict[str, str]
+
+
+class TicketSummary(TicketFields, kw_only=True):
+    """A ticket. A list has the further fields if `include` names them: the newest comments and events, the
+    oldest of them first. `comments_count` comes with the comments."""
+
+    attachments: list[AttachmentView] | UnsetType = UNSET
+    comments: list[CommentView] | UnsetType = UNSET
+    comments_count: int | UnsetType = UNSET
+    history: list[HistoryEntry] | UnsetType = UNSET
+
+
+class TicketDetail(TicketFields, kw_only=True):
     """A ticket with its files and its newest 100 comments, the oldest of them first. `comments_count` is the
     number of all its comments that the reader may see. `allowed_statuses` are the other statuses that the
-    reader may set; an earlier state has none."""
+    reader may set; an earlier state has none. `history` is present if `include` names it."""
 
     attachments: list[AttachmentView]
     comments: list[CommentView]
     comments_count: int
     allowed_statuses: list[Status]
+    history: list[HistoryEntry] | UnsetType = UNSET
 
 
 class UserSummary(msgspec.Struct, kw_only=True):

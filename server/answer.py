@@ -18,6 +18,11 @@ class Answer:
         self._body = body
         self._pieces: Iterator[bytes] = iter(body)
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether only the end of the connection tells the client that the answer is complete (HTTP/1.0)."""
+        return not self.response.chunked and self.response.response_length is None
+
     def write(self, client: ClientSocket) -> bool:
         """Write pieces until the client takes no more at once; return whether the answer is complete."""
         is_file = isinstance(self._body, FileWrapper)

@@ -32,6 +32,7 @@ from api.v1.history import TicketHistory
 from api.v1.imports import Imports
 from api.v1.proofs import EventProofs, Export, ExportManifest
 from api.v1.properties import Properties, PropertyItem, Units
+from api.v1.ticket_counts import TicketCounts
 from api.v1.tickets import TicketItem, TicketRestoration, Tickets
 from api.v1.users import OwnUser, UserErasure, UserItem, UserLink, Users
 from api.v1.webhook_deliveries import (
@@ -62,6 +63,7 @@ Routes = Sequence[tuple[str, type[Resource]]]
 ROUTES: Routes = (
     ("/v1/tickets", Tickets),
     ("/v1/tickets/bulk", TicketBulk),
+    ("/v1/tickets/count", TicketCounts),
     ("/v1/tickets/{ticket_id}", TicketItem),
     ("/v1/tickets/{ticket_id}/restore", TicketRestoration),
     ("/v1/tickets/by-external-id/{source}/{id:path}", TicketByExternalId),

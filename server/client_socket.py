@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from errno import EPIPE
@@ -103,6 +104,10 @@ class ClientSocket(socket.socket):
         if self._unsent_bytes > MEMORY_BYTES:
             self._move_to_file()
         return not self._unsent
+
+    def reset_on_close(self) -> None:
+        """Make `close` reset the connection, which tells the client that the answer is incomplete."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     @property
     def has_unsent(self) -> bool:

@@ -220,6 +220,9 @@ class ConnectionWorker(ThreadWorker):  # type: ignore[misc]
             if not answer.response.headers_sent:
                 raise
             log.exception("answer_failed")  # the client notices that it is incomplete
+            if answer.ends_with_connection:
+                conn.sock.reset_on_close()
+                conn.is_lost = True
             raise StopIteration from None
         finally:
             conn.answer = None if is_complete else answer

@@ -245,12 +245,13 @@ def _success(operation: Operation, schemas: Schemas) -> Document:
         described["content"] = {name: {"schema": _content_schema(name)} for name in names}
         return described
     content: Document = {"schema": schemas.envelope(operation)}
+    others = {name: {"schema": _content_schema(name)} for name in operation.other_media_types}
     if operation.answer_example is not None:
         example: Document = {"status": "success", "data": operation.answer_example}
         if operation.is_list:
             example["meta"] = COMMON_SCHEMAS["Meta"]["examples"][0]
         content["example"] = example
-    described["content"] = {JSON: content}
+    described["content"] = {JSON: content, **others}
     return described
 
 

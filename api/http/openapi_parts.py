@@ -196,7 +196,11 @@ HEADERS: dict[str, Any] = {
         "description": "When the hour ends, in seconds since 1970",
         "schema": _COUNT,
     },
-    "ETag": {"description": 'The version, such as "7"', "schema": _TEXT},
+    "ETag": {
+        "description": 'The version, such as "7"; for answers that can also change for other reasons, the'
+        ' version and a digest, such as "7-0f3b9a61c2d4e587"',
+        "schema": _TEXT,
+    },
     "Location": {
         "description": "The address of the new object",
         "schema": {"type": "string", "format": "uri"},

@@ -17,21 +17,20 @@ from api.http.bodies import respond
 from api.http.queries import pairs_of
 from api.http.services import Services
 from domain.errors import Invalid
+from projections.paging import LastKey, Slice
 from projections.views import Page
 
 MAX_PER_PAGE = 100
 MAX_OFFSET = 2**62  # statements add the limit to it, and bigint ends at 2**63
 MAX_NUMBER = 10**18 - 1
 _MAC_BYTES = 16
-_UNBOUND_FIELDS = frozenset(("page", "per_page", "cursor"))
+_UNBOUND_FIELDS = frozenset(("page", "per_page", "cursor", "fields", "include"))  # may change between pages
 
-LastKey = tuple[str | int, str]
 PerPage = Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Items per page; at most 100 are returned")]
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of a list with page numbers. A subclass adds filters, and `cursor: str | None = None` if
-    the list supports cursors too."""
+    """The parameters of a list with page numbers. A subclass adds filters."""
 
     page: Annotated[int, Meta(ge=1, le=MAX_NUMBER, description="Page number")] = 1
     per_page: PerPage = 10
@@ -43,6 +42,18 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def offset(self) -> int:
         return min((self.page - 1) * self.limit, MAX_OFFSET)
+
+
+class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a list with page numbers and cursors. Each list has a subclass with its filters."""
+
+    cursor: Annotated[
+        str | None,
+        Meta(
+            description="Empty for the first page, then `next_cursor` of the page before. The answers have no"
+            " totals, and new items do not shift the pages."
+        ),
+    ] = None
 
 
 class CursorQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +87,16 @@ def respond_with_page(
             cursor = encode_cursor(page.last_key, services.signing_key, bound_to=binding_of(query))
         pagination = cursor_meta(req, base_url, per_page=query.limit, count=count, next_cursor=cursor)
     respond(resp, page.items, meta={"pagination": pagination})
+
+
+def slice_of(query: ListQuery, signing_key: bytes) -> Slice:
+    """The part of the list that the query asks for. Raises Invalid for a bad cursor."""
+    return Slice(
+        limit=query.limit,
+        offset=query.offset,
+        after=read_cursor(query, signing_key),
+        count=query.cursor is None,
+    )
 
 
 def read_cursor(query: PageQuery | CursorQuery, signing_key: bytes) -> LastKey | None:
@@ -121,9 +142,17 @@ def cursor_meta(
 
 
 def binding_of(query: PageQuery | CursorQuery) -> bytes:
-    """The filters, sort and order of the query. A cursor is valid only for the same ones."""
-    fields = {name: getattr(query, name) for name in query.__struct_fields__ if name not in _UNBOUND_FIELDS}
-    return msgspec.json.encode(fields, order="deterministic")
+    """The list, and the filters, sort and order of the query. A cursor is valid only for the same ones.
+
+    Parameters that have their default are left out, so that a new parameter does not change the binding.
+    """
+    defaults = type(query)()
+    given = {
+        name: getattr(query, name)
+        for name in query.__struct_fields__
+        if name not in _UNBOUND_FIELDS and getattr(query, name) != getattr(defaults, name)
+    }
+    return msgspec.json.encode((type(query).__name__, given), order="deterministic")
 
 
 def encode_cursor(last_key: LastKey, signing_key: bytes, *, bound_to: bytes) -> str:

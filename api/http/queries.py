@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -67,6 +67,16 @@ def convert_query(query: object, kind: type[T], **others: Any) -> T:
         name for name in cast(Any, kind).__struct_fields__ if name not in others and hasattr(query, name)
     ]
     return kind(**{name: getattr(query, name) for name in names}, **others)
+
+
+def without_parameters(kind: type[T], name: str, omitted: Collection[str]) -> type[Any]:
+    """A closed struct with the parameters of `kind`, which all have defaults, except these."""
+    fields = [
+        (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(cast(Any, kind))
+        if field.name not in omitted
+    ]
+    return msgspec.defstruct(name, fields, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def pairs_of(query_string: str) -> list[tuple[str, str]]:

@@ -43,12 +43,12 @@ class Operation(Verb, frozen=True, kw_only=True):
     needs `scope` or `or_scope`; if both are None, every credential is accepted. `body` and `query` are closed
     structs, decoded by `read_values` and `read_query`. `answer` is the type of the envelope's `data`, or of
     one item if `is_list`; None means null. It is used only for JSON. `other_media_types` are answers that a
-    parameter selects. With `has_etag` answers have an ETag; with `answers_not_modified` the operation also
-    supports If-None-Match. With `may_lag` the answer of a read comes from the read tables, and a write waits
-    for them; both may have the header Pending-Position. With `may_create` the status of an answer is 201
-    instead of `status` if the operation created an object. With `registers_url` the server posts webhook
-    messages to the `url` in the body. `errors` are the codes of api.http.errors.STATUS_OF in addition to
-    those of every operation.
+    parameter or the header Accept selects. With `has_etag` answers have an ETag; with `answers_not_modified`
+    the operation also supports If-None-Match. With `may_lag` the answer of a read comes from the read tables,
+    and a write waits for them; both may have the header Pending-Position. With `may_create` the status of an
+    answer is 201 instead of `status` if the operation created an object. With `registers_url` the server
+    posts webhook messages to the `url` in the body. `errors` are the codes of api.http.errors.STATUS_OF in
+    addition to those of every operation.
     """
 
     operation_id: str = ""

@@ -19,7 +19,7 @@ from msgspec import Meta
 from api.http import file_urls
 from api.http.bodies import MEMORY_BYTES, read_file, require_plain, respond
 from api.http.errors import Refused
-from api.http.etags import expected_versions
+from api.http.etags import expected_versions, is_not_modified
 from api.http.file_names import clean_file_name, disposition_of
 from api.http.pending_changes import wait_until_shown
 from api.http.problems import required_message, unknown_message
@@ -173,6 +173,8 @@ class AttachmentFile(Resource):
             public=True,
             query=FileAddress,
             media_type="application/octet-stream",
+            has_etag=True,
+            answers_not_modified=True,
             errors=("not_found", "unavailable"),
         )
     }
@@ -189,6 +191,11 @@ class AttachmentFile(Resource):
         row = get_attachment(self.services.pool, attachment_id)
         if row is None:
             raise _file_not_found()
+        tag = f'"{row.sha256}"'
+        resp.etag = tag
+        if is_not_modified(req, tag):
+            resp.status = falcon.HTTP_304
+            return
         try:
             file = self.services.attachments.open(attachment_id)
         except NoSuchFile:

@@ -8,7 +8,7 @@ import falcon
 
 from api.http.bodies import read_values, respond
 from api.http.etags import etag, expected_versions
-from api.http.paging import PageQuery, read_cursor, respond_with_page
+from api.http.paging import ListQuery, read_cursor, respond_with_page
 from api.http.pending_changes import wait_until_shown
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
@@ -27,10 +27,8 @@ from projections.views import CommentView
 TAKING_BACK = "the author within an hour of writing it; manager and above at any time"
 
 
-class CommentListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CommentListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The oldest comment comes first."""
-
-    cursor: str | None = None
 
 
 class Comments(Resource):

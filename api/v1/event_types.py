@@ -69,6 +69,8 @@ class EventSchema(Resource):
             public=True,
             query=NoQuery,
             media_type=SCHEMA_JSON,
+            has_etag=True,
+            answers_not_modified=True,
         )
     }
 

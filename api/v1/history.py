@@ -6,23 +6,20 @@ from typing import ClassVar
 
 import falcon
 
-from api.http.paging import PageQuery, read_cursor, respond_with_page
+from api.http.paging import ListQuery, read_cursor, respond_with_page
 from api.http.queries import read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
-from domain.access import Caller
-from domain.errors import NotFound
-from domain.ticket import Ticket
-from infrastructure.storage.event_store import EventStore
-from projections.history import HistoryEntry, HistoryQuery, ticket_history
+from api.v1.ticket_rows import readable_ticket
+from projections.history import HistoryQuery, ticket_history
 from projections.ticket_filters import Order
+from projections.views import HistoryEntry
 
 
-class HistoryPageQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HistoryPageQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`order` is the order of the versions: `asc` begins with the opening of the ticket."""
 
     order: Order = "asc"
-    cursor: str | None = None
 
 
 class TicketHistory(Resource):
@@ -58,15 +55,3 @@ class TicketHistory(Resource):
             self.services.pool, self.services.store, ticket, wanted, is_auditor=caller.is_auditor
         )
         respond_with_page(req, resp, page, query, self.services)
-
-
-def readable_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
-    """The ticket, if the caller may read its history. Guests may not, because it contains internal
-    comments."""
-    ticket = store.load(Ticket, ticket_id)
-    if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):
-        raise NotFound("ticket")
-    if ticket.is_deleted and not caller.is_auditor:
-        raise NotFound("ticket")
-    caller.require("staff", "read the history of tickets")
-    return ticket

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import falcon
 import msgspec
@@ -17,7 +17,8 @@ from domain.access import Caller
 from domain.errors import Invalid, NotFound
 from domain.ticket import Ticket
 from infrastructure.storage.comment_log import past_comments
-from projections.tickets import COMMENTS_SHOWN, FoundTicket
+from projections.included import COMMENTS_SHOWN
+from projections.tickets import FoundTicket
 
 AS_OF = Annotated[
     datetime | None,
@@ -34,10 +35,17 @@ class MomentQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     as_of: AS_OF = None
     version: Annotated[int, Meta(ge=1, description="An earlier version")] | None = None
 
+    @property
+    def is_past(self) -> bool:
+        return self.as_of is not None or self.version is not None
 
-def read_moment(req: falcon.Request) -> MomentQuery:
+
+M = TypeVar("M", bound=MomentQuery)
+
+
+def read_moment(req: falcon.Request, kind: type[M]) -> M:
     """The query, with `as_of` as the last moment that it includes. Raises Invalid."""
-    query = read_query(req, MomentQuery)
+    query = read_query(req, kind)
     if query.as_of is None:
         return query
     if query.version is not None:

@@ -10,7 +10,7 @@ import falcon
 import msgspec
 from msgspec import Meta
 
-from api.http.bodies import respond
+from api.http.etags import respond_if_modified
 from api.http.paging import MAX_NUMBER
 from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
@@ -173,6 +173,8 @@ class EventProofs(Resource):
             scope="audit:read",
             query=NoQuery,
             answer=EventProof,
+            has_etag=True,
+            answers_not_modified=True,
             is_recorded=True,
             errors=("forbidden", "not_found", "conflict"),
         )
@@ -182,7 +184,8 @@ class EventProofs(Resource):
         require_auditor(req.context.caller)
         read_query(req, NoQuery)
         with self.services.pool.connection() as conn:
-            respond(resp, prove(conn, event_id))
+            proof = prove(conn, event_id)
+        respond_if_modified(req, resp, proof)
 
 
 def require_auditor(caller: Caller) -> None:

@@ -7,8 +7,8 @@ from typing import ClassVar
 import falcon
 
 from api.http.bodies import read_values, respond
-from api.http.etags import etag, expected_versions
-from api.http.paging import PageQuery, respond_with_page
+from api.http.etags import etag, expected_versions, respond_if_modified
+from api.http.paging import ListQuery, respond_with_page, slice_of
 from api.http.pending_changes import wait_until_shown
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
@@ -30,7 +30,15 @@ from projections.properties import get_property, list_properties, list_units
 from projections.views import PropertyDetail, PropertySummary, UnitView
 
 
-class PropertyListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PropertyListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The newest property comes first."""
+
+    external_id: ExternalIdFilter = ()
+
+
+class UnitListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The units are in the order of their names."""
+
     external_id: ExternalIdFilter = ()
 
 
@@ -66,9 +74,8 @@ class Properties(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query = read_query(req, PropertyListQuery)
-        page = list_properties(
-            self.services.pool, req.context.caller, query.limit, query.offset, query.external_id
-        )
+        part = slice_of(query, self.services.signing_key)
+        page = list_properties(self.services.pool, req.context.caller, part, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -93,6 +100,7 @@ class PropertyItem(Resource):
             answer=PropertyDetail,
             answer_example=examples.PROPERTY_DETAIL,
             has_etag=True,
+            answers_not_modified=True,
         ),
         "PATCH": Operation(
             summary="Rename a property or correct its address",
@@ -117,8 +125,7 @@ class PropertyItem(Resource):
         if row is None or not req.context.caller.reaches(property_id):
             raise NotFound("property")
         read_query(req, NoQuery)
-        resp.etag = etag(row.version)
-        respond(resp, row.detail)
+        respond_if_modified(req, resp, row.detail, version=row.version)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         values = read_values(req, PropertyChanges)
@@ -136,7 +143,7 @@ class Units(Resource):
             roles="all, for properties within their reach",
             scope="properties:read",
             may_lag=True,
-            query=PropertyListQuery,
+            query=UnitListQuery,
             answer=UnitView,
             answer_example=[examples.UNIT],
             is_list=True,
@@ -161,8 +168,9 @@ class Units(Resource):
             or get_property(self.services.pool, property_id) is None
         ):
             raise NotFound("property")
-        query = read_query(req, PropertyListQuery)
-        page = list_units(self.services.pool, property_id, query.limit, query.offset, query.external_id)
+        query = read_query(req, UnitListQuery)
+        part = slice_of(query, self.services.signing_key)
+        page = list_units(self.services.pool, property_id, part, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:

@@ -21,6 +21,7 @@ from projections.views import (
     PropertyDetail,
     Reference,
     TicketDetail,
+    TicketFields,
     TicketSummary,
     UnitView,
     UserDetail,
@@ -31,7 +32,7 @@ UNITS_SHOWN = 1_000
 
 
 def ticket_summary(ticket: Ticket, names: Names) -> TicketSummary:
-    return TicketSummary(**shown_values(ticket, TicketSummary), **names._asdict())
+    return TicketSummary(**shown_values(ticket, TicketFields), **names._asdict())
 
 
 def known_names(store: EventStore, caller: Caller, ticket: Ticket) -> Names | None:
@@ -73,7 +74,7 @@ def found_ticket(pool: Pool, ticket: Ticket, comments: PastComments) -> FoundTic
         is_current=True,
         log_position=ticket.position,
         detail=TicketDetail(
-            **shown_values(ticket, TicketSummary),
+            **shown_values(ticket, TicketFields),
             **names._asdict(),
             attachments=attachments,
             comments=[comment_view(each, authors) for each in comments.newest],

@@ -10,8 +10,11 @@ from domain.access import Caller
 from domain.errors import NotFound
 from domain.ticket import Ticket
 from infrastructure.storage.comment_log import past_comments
-from projections.tickets import COMMENTS_SHOWN, FoundTicket, NotYetProjected, get_ticket
-from projections.views import TicketDetail
+from infrastructure.storage.event_store import EventStore
+from projections.history import HistoryQuery, ticket_history
+from projections.included import COMMENTS_SHOWN, ENTRIES_SHOWN
+from projections.tickets import FoundTicket, NotYetProjected, get_ticket
+from projections.views import AttachmentView, CommentView, HistoryEntry, TicketDetail, TicketSummary
 
 
 def visible_row(
@@ -30,12 +33,46 @@ def visible_row(
 
 def shown_detail(services: Services, row: FoundTicket) -> TicketDetail:
     """The detail as the API shows it, with the addresses of its files."""
-    detail = row.detail
-    for comment in detail.comments:
+    _show(services, row.detail.attachments, row.detail.comments)
+    return row.detail
+
+
+def shown_summary(services: Services, ticket: TicketSummary) -> TicketSummary:
+    """A ticket of a list as the API shows it, with what is included."""
+    _show(services, ticket.attachments or [], ticket.comments or [])
+    return ticket
+
+
+def newest_history(services: Services, caller: Caller, ticket_id: str) -> list[HistoryEntry]:
+    """The newest entries of the history of a ticket that the caller may see, the oldest first. Raises
+    Forbidden for guests."""
+    ticket = readable_ticket(services.store, caller, ticket_id)
+    query = HistoryQuery(order="desc", limit=ENTRIES_SHOWN)
+    page = ticket_history(services.pool, services.store, ticket, query, is_auditor=caller.is_auditor)
+    return page.items[::-1]
+
+
+def readable_ticket(store: EventStore, caller: Caller, ticket_id: str) -> Ticket:
+    """The ticket, if the caller may read its history."""
+    ticket = store.load(Ticket, ticket_id)
+    if not caller.may_see_ticket(ticket.property_id, ticket.requester_id):
+        raise NotFound("ticket")
+    if ticket.is_deleted and not caller.is_auditor:
+        raise NotFound("ticket")
+    require_history_reader(caller)
+    return ticket
+
+
+def require_history_reader(caller: Caller) -> None:
+    """Raise Forbidden for guests, because histories contain internal comments."""
+    caller.require("staff", "read the history of tickets")
+
+
+def _show(services: Services, files: list[AttachmentView], comments: list[CommentView]) -> None:
+    for comment in comments:
         comment.visibility = comment.edited_at = UNSET
-    for attachment in detail.attachments:
-        attachment.url = services.file_url(attachment.id)
-    return detail
+    for file in files:
+        file.url = services.file_url(file.id)
 
 
 def _current_row(

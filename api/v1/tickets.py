@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
 import falcon
 from msgspec import Meta
 
 from api.http.bodies import read_values, respond
-from api.http.etags import etag, expected_versions, is_not_modified
+from api.http.etags import etag, expected_versions, is_not_modified, respond_if_modified
 from api.http.moments import moment_of, require_span
-from api.http.paging import PageQuery, read_cursor, respond_with_page
+from api.http.paging import ListQuery, read_cursor, respond_with_page
 from api.http.pending_changes import wait_until_shown
 from api.http.queries import convert_query, read_query
 from api.http.resource import Operation, Resource
+from api.http.selected_fields import select_fields
 from api.http.services import Services
-from api.v1 import examples
-from api.v1.past_tickets import AS_OF, MomentQuery, past_row, read_moment
+from api.v1 import examples, ticket_csv
+from api.v1.past_tickets import AS_OF, past_row, read_moment
 from api.v1.shapes import known_names, ticket_summary
-from api.v1.ticket_rows import shown_detail, visible_row
+from api.v1.ticket_parts import (
+    ListIncludes,
+    SummaryFields,
+    TicketItemQuery,
+    require_included,
+    shown_by,
+)
+from api.v1.ticket_rows import (
+    newest_history,
+    require_history_reader,
+    shown_detail,
+    shown_summary,
+    visible_row,
+)
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, change_ticket, delete_ticket, restore_ticket
 from commands.users import RESERVED_IDS
@@ -30,8 +45,8 @@ from domain.ticket import Priority, Status, Ticket
 from domain.ticket_rights import allowed_statuses
 from projections.found_tickets import LIMITS
 from projections.ticket_filters import Order, Sort, TicketQuery
-from projections.tickets import list_tickets, names_of
-from projections.views import Names, TicketDetail, TicketSummary
+from projections.tickets import FoundTicket, list_tickets, names_of
+from projections.views import Names, Page, TicketDetail, TicketSummary
 
 SearchedWords = Annotated[
     SearchText,
@@ -47,7 +62,7 @@ SearchedWords = Annotated[
 ]
 
 
-class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TicketListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The filters and the order of a list. Filters combine with AND, the items of one filter with OR."""
 
     status: tuple[Status, ...] = ()
@@ -77,7 +92,8 @@ class TicketListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
         ),
     ] = "created_at"
     order: Order = "desc"
-    cursor: str | None = None
+    fields: SummaryFields = ()
+    include: ListIncludes = ()
 
 
 class Tickets(Resource):
@@ -95,14 +111,17 @@ class Tickets(Resource):
             " with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as"
             " they were at that moment: filters and order apply to their state then. The names of properties,"
             " units and users are current. `external_id` finds the tickets that have the ids now, also with"
-            " `as_of`.",
+            " `as_of`. With `fields` answers lack fields that the schema requires.\n\n"
+            f"{ticket_csv.DESCRIPTION}",
             roles="all; guests see the tickets that they requested, others the tickets of their properties",
             scope="tickets:read",
             may_lag=True,
             query=TicketListQuery,
             answer=TicketSummary,
             answer_example=[examples.TICKET],
+            other_media_types=(ticket_csv.CSV,),
             is_list=True,
+            errors=("forbidden",),
         ),
         "POST": Operation(
             summary="Open a ticket",
@@ -124,9 +143,20 @@ class Tickets(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query, caller = read_query(req, TicketListQuery), req.context.caller
-        require_span("created_after", query.created_after, "created_before", query.created_before)
-        require_span("updated_after", query.updated_after, "updated_before", query.updated_before)
-        page = list_tickets(self.services.pool, caller, self._ticket_query(query, caller))
+        after = read_cursor(query, self.services.signing_key)
+        wanted = to_ticket_query(query, caller, after=after, count=query.cursor is None)
+        require_included(query.fields, query.include)
+        if query.include and query.as_of is not None:
+            raise Invalid({"include": ["The include parameter cannot be combined with as_of."]})
+        if "history" in query.include:
+            require_history_reader(caller)
+        resp.append_header("Vary", "Accept")
+        if ticket_csv.prefers_csv(req):
+            ticket_csv.respond_with_csv(req, resp, wanted, query.fields, partial(self._list, caller))
+            return
+        page = self._list(caller, wanted)
+        shown = [shown_summary(self.services, ticket) for ticket in page.items]
+        page.items = [select_fields(ticket, query.fields, shown_by(query.include)) for ticket in shown]
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -137,16 +167,24 @@ class Tickets(Resource):
         names = known_names(self.services.store, context.caller, ticket)
         respond_with_ticket(req, resp, self.services, ticket, names, status=201)
 
-    def _ticket_query(self, query: TicketListQuery, caller: Caller) -> TicketQuery:
-        return convert_query(
-            query,
-            TicketQuery,
-            assigned_to=_with_own_id("assigned_to", query.assigned_to, caller),
-            requester_id=_with_own_id("requester_id", query.requester_id, caller),
-            as_of=None if query.as_of is None else moment_of(query.as_of),
-            after=read_cursor(query, self.services.signing_key),
-            count=query.cursor is None,
+    def _list(self, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
+        return list_tickets(
+            self.services.pool, caller, query, partial(self.services.store.at_version, Ticket)
         )
+
+
+def to_ticket_query(query: Any, caller: Caller, **others: Any) -> TicketQuery:
+    """The query of the caller for a TicketListQuery or TicketCountQuery."""
+    require_span("created_after", query.created_after, "created_before", query.created_before)
+    require_span("updated_after", query.updated_after, "updated_before", query.updated_before)
+    return convert_query(
+        query,
+        TicketQuery,
+        assigned_to=_with_own_id("assigned_to", query.assigned_to, caller),
+        requester_id=_with_own_id("requester_id", query.requester_id, caller),
+        as_of=None if query.as_of is None else moment_of(query.as_of),
+        **others,
+    )
 
 
 def _with_own_id(name: str, items: tuple[str, ...], caller: Caller) -> tuple[str, ...]:
@@ -176,15 +214,16 @@ class TicketItem(Resource):
             " staff or above. Names are current. Comments and files that were removed since, and former"
             " texts of comments, are shown only to staff and above, with the scope `audit:read`. The answer"
             " is 404 for a time before the ticket was opened or while it was deleted, and for a version that"
-            " does not exist.",
+            " does not exist. With `fields` the answer lacks fields that the schema requires.",
             roles="all who may see the ticket; guests see no internal comments",
             scope="tickets:read",
             may_lag=True,
-            query=MomentQuery,
+            query=TicketItemQuery,
             answer=TicketDetail,
             answer_example=examples.TICKET_DETAIL,
             has_etag=True,
             answers_not_modified=True,
+            errors=("forbidden",),
         ),
         "PATCH": Operation(
             summary="Change a ticket",
@@ -218,23 +257,30 @@ class TicketItem(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         caller = req.context.caller
         try:
-            query = read_moment(req)
+            query = _read_item_query(req)
         except Invalid:  # 404 comes before 422
             visible_row(self.services, caller, ticket_id, comments=0)
             raise
-        is_past = query.as_of is not None or query.version is not None
-        if is_past:
+        if query.is_past:
             row = past_row(self.services, caller, ticket_id, query)
         else:
             row = visible_row(self.services, caller, ticket_id)
-        resp.etag = etag(row.version)
-        if row.version_can_be_etag and is_not_modified(req, row.version):
+            row.detail.allowed_statuses = allowed_statuses(caller, row.detail.status)
+        if "history" in query.include:
+            row.detail.history = newest_history(self.services, caller, ticket_id)
+            shown = self._select(row, query)
+            respond_if_modified(req, resp, shown, version=row.version)
+            return
+        tag = etag(row.version)
+        resp.etag = tag
+        if row.version_can_be_etag and is_not_modified(req, tag):
             resp.status = falcon.HTTP_304
             return
+        respond(resp, self._select(row, query))
+
+    def _select(self, row: FoundTicket, query: TicketItemQuery) -> Any:
         detail = shown_detail(self.services, row)
-        if not is_past:
-            detail.allowed_statuses = allowed_statuses(caller, detail.status)
-        respond(resp, detail)
+        return select_fields(detail, query.fields, shown_by(query.include))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         values = read_values(req, TicketChanges)
@@ -269,6 +315,15 @@ class TicketRestoration(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         ticket = restore_ticket(self.services.store, ticket_id, req.context.command())
         respond_with_ticket(req, resp, self.services, ticket)
+
+
+def _read_item_query(req: falcon.Request) -> TicketItemQuery:
+    query = read_moment(req, TicketItemQuery)
+    require_included(query.fields, ("attachments", "comments", *query.include))
+    if query.is_past and "history" in query.include:
+        message = "The include parameter cannot have history together with as_of or version."
+        raise Invalid({"include": [message]})
+    return query
 
 
 def respond_with_ticket(

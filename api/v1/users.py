@@ -10,8 +10,8 @@ import msgspec
 
 from api.http.bodies import read_values, respond
 from api.http.errors import Refused
-from api.http.etags import etag, expected_versions
-from api.http.paging import PageQuery, respond_with_page
+from api.http.etags import etag, expected_versions, respond_if_modified
+from api.http.paging import ListQuery, respond_with_page, slice_of
 from api.http.pending_changes import wait_until_shown
 from api.http.queries import NoQuery, convert_query, read_query
 from api.http.resource import Operation, Resource
@@ -34,7 +34,7 @@ EXTERNAL_IDS = "`external_ids` are not encrypted in the log: use ids that name n
 PREFERENCES = "`preferences.notifications` is only stored: this system sends no e-mail or text messages."
 
 
-class UserListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UserListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: tuple[Role, ...] = ()
     property_id: tuple[Id, ...] = ()
     active: bool | None = None
@@ -84,7 +84,10 @@ class Users(Resource):
         query = read_query(req, UserListQuery)
         if query.q is not None:
             caller.require("manager", "search for users")
-        page = list_users(self.services.pool, caller, convert_query(query, UserQuery))
+        part = slice_of(query, self.services.signing_key)
+        page = list_users(
+            self.services.pool, caller, convert_query(query, UserQuery, after=part.after, count=part.count)
+        )
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -108,6 +111,7 @@ class UserItem(Resource):
             answer=UserDetail,
             answer_example=examples.USER_DETAIL,
             has_etag=True,
+            answers_not_modified=True,
         ),
         "PATCH": Operation(
             summary="Change a user",
@@ -137,8 +141,7 @@ class UserItem(Resource):
         if row is None or not caller.may_see_user(user_id, row.property_ids):
             raise NotFound("user")
         read_query(req, NoQuery)
-        resp.etag = etag(row.version)
-        respond(resp, visible_detail(caller, row.detail))
+        respond_if_modified(req, resp, visible_detail(caller, row.detail), version=row.version)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         values = read_values(req, UserChanges)
@@ -163,6 +166,7 @@ class OwnUser(Resource):
             answer=UserDetail,
             answer_example=examples.USER_DETAIL,
             has_etag=True,
+            answers_not_modified=True,
             errors=("not_found",),
         )
     }
@@ -173,8 +177,7 @@ class OwnUser(Resource):
         if row is None:
             raise Refused("not_found", "This key belongs to no user.")
         read_query(req, NoQuery)
-        resp.etag = etag(row.version)
-        respond(resp, visible_detail(caller, row.detail))
+        respond_if_modified(req, resp, visible_detail(caller, row.detail), version=row.version)
 
 
 class OneTimeLink(msgspec.Struct, frozen=True, kw_only=True):

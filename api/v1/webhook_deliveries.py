@@ -9,7 +9,8 @@ import falcon
 import msgspec
 
 from api.http.bodies import read_values, respond
-from api.http.paging import PageQuery, respond_with_page
+from api.http.etags import respond_if_modified
+from api.http.paging import ListQuery, respond_with_page, slice_of
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.v1 import examples
@@ -18,12 +19,11 @@ from api.v1.webhook_views import DeliveryView, get_delivery, list_deliveries
 from commands.webhooks import enabled_webhook, owned_webhook
 from domain.errors import Invalid, NotFound
 from domain.webhook import DeliveryStatus, MessageName
-from projections.views import Page
 
 _ROLES = "manager and above, for webhooks that they manage"
 
 
-class DeliveryQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeliveryQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status: tuple[DeliveryStatus, ...] = ()
     event: tuple[MessageName, ...] = ()
 
@@ -76,15 +76,9 @@ class WebhookDeliveries(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         owned_webhook(self.services.store, req.context.caller, webhook_id)
         query = read_query(req, DeliveryQuery)
-        total, items = list_deliveries(
-            self.services.pool,
-            webhook_id,
-            statuses=query.status,
-            names=query.event,
-            limit=query.limit,
-            offset=query.offset,
-        )
-        respond_with_page(req, resp, Page(items=items, total=total), query, self.services)
+        part = slice_of(query, self.services.signing_key)
+        page = list_deliveries(self.services.pool, webhook_id, part, statuses=query.status, names=query.event)
+        respond_with_page(req, resp, page, query, self.services)
 
 
 class WebhookDelivery(Resource):
@@ -98,6 +92,8 @@ class WebhookDelivery(Resource):
             query=NoQuery,
             answer=DeliveryView,
             answer_example=examples.DELIVERY,
+            has_etag=True,
+            answers_not_modified=True,
             errors=("forbidden",),
         )
     }
@@ -106,7 +102,7 @@ class WebhookDelivery(Resource):
         owned_webhook(self.services.store, req.context.caller, webhook_id)
         delivery = _require_found(get_delivery(self.services.pool, webhook_id, delivery_id))
         read_query(req, NoQuery)
-        respond(resp, delivery)
+        respond_if_modified(req, resp, delivery)
 
 
 class WebhookRedelivery(Resource):

@@ -63,6 +63,8 @@ class WebhookEventSchema(Resource):
             public=True,
             query=NoQuery,
             media_type=SCHEMA_JSON,
+            has_etag=True,
+            answers_not_modified=True,
         )
     }
 

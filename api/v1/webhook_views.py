@@ -16,12 +16,22 @@ from domain.times import whole_seconds
 from domain.webhook import DeliveryStatus, Payload, PayloadVersion
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.postgres import Pool, fetch_value, named_queries
+from projections.paging import Slice, by_shape
+from projections.views import Page
 from webhook_dispatcher.enqueue import select_endpoints
 from webhook_dispatcher.owners import Endpoint, may_receive
 
 ATTEMPTS_SHOWN = 50
 
 sql = named_queries(Path(__file__).parent / "sql" / "webhooks.sql")
+_LIST_ENDPOINTS = by_shape(
+    sql["list_endpoints"],
+    after="(created_at, id) < (%(after_value)s::timestamptz, %(after_id)s)",
+    total=sql["count_endpoints"],
+)
+_LIST_DELIVERIES = by_shape(
+    sql["list_deliveries"], after="d.id < %(after_value)s::bigint", total=sql["count_deliveries"]
+)
 
 
 class WebhookView(msgspec.Struct, kw_only=True):
@@ -96,7 +106,7 @@ class DeliveryView(msgspec.Struct, kw_only=True):
 class _EndpointRow(NamedTuple):
     """A row of list_endpoints and get_endpoint; `total` counts the webhooks that match."""
 
-    total: int
+    total: int | None
     id: str
     version: int
     url: str
@@ -119,7 +129,7 @@ class _EndpointRow(NamedTuple):
 class _DeliveryRow(NamedTuple):
     """A row of list_deliveries and get_delivery; `total` counts the deliveries that match."""
 
-    total: int
+    total: int | None
     id: int
     message_id: str
     status: DeliveryStatus
@@ -148,8 +158,8 @@ class _Attempt(msgspec.Struct):
 _attempts = msgspec.json.Decoder(list[_Attempt])
 
 
-def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[int, list[WebhookRow]]:
-    """Count and list the webhooks that the caller manages, newest first.
+def list_webhooks(pool: Pool, caller: Caller, part: Slice) -> Page[WebhookView]:
+    """The webhooks that the caller manages, newest first.
 
     An admin with full reach manages all webhooks, other callers those that they registered. A key that may
     read less than its person manages only those that it registered itself.
@@ -158,14 +168,18 @@ def list_webhooks(pool: Pool, caller: Caller, limit: int, offset: int) -> tuple[
     parameters = {
         "owner": None if sees_all else caller.principal_id,
         "credential": None if caller.reads_all_tickets_of_owner else caller.credential_id,
-        "limit": limit,
-        "offset": offset,
+        **part.parameters,
     }
     with pool.connection() as conn:
-        rows = [_EndpointRow(*row) for row in conn.execute(sql["list_endpoints"], parameters)]
+        rows = [_EndpointRow(*row) for row in conn.execute(_LIST_ENDPOINTS[part.shape], parameters)]
         listed = [row for row in rows if row.id is not None]
         endpoints = {each.id: each for each in select_endpoints(conn, [row.id for row in listed])}
-    return rows[0].total, [_webhook(row, endpoints[row.id]) for row in listed]
+    return part.page(
+        listed,
+        rows[0].total,
+        key=lambda row: (row.created_at.isoformat(), row.id),
+        view=lambda row: _webhook(row, endpoints[row.id]).view,
+    )
 
 
 def get_webhook(pool: Pool, webhook_id: str) -> WebhookRow | None:
@@ -185,27 +199,25 @@ def get_new_secret(pool: Pool, vault: Vault, webhook_id: str, command_id: str) -
 
 
 def list_deliveries(
-    pool: Pool,
-    webhook_id: str,
-    *,
-    statuses: Sequence[str],
-    names: Sequence[str],
-    limit: int,
-    offset: int,
-) -> tuple[int, list[DeliveryView]]:
-    """Count and list the deliveries of a webhook that match, newest first."""
+    pool: Pool, webhook_id: str, part: Slice, *, statuses: Sequence[str], names: Sequence[str]
+) -> Page[DeliveryView]:
+    """The deliveries of a webhook that match, newest first."""
     parameters = {
         "endpoint_id": webhook_id,
         "statuses": list(statuses) or None,
         "names": list(names) or None,
-        "limit": limit,
-        "offset": offset,
         "attempts": ATTEMPTS_SHOWN,
+        **part.parameters,
     }
     with pool.connection() as conn:
-        rows = [_DeliveryRow(*row) for row in conn.execute(sql["list_deliveries"], parameters)]
+        rows = [_DeliveryRow(*row) for row in conn.execute(_LIST_DELIVERIES[part.shape], parameters)]
         endpoints = select_endpoints(conn, [webhook_id])
-    return rows[0].total, [_delivery(row, endpoints) for row in rows if row.id is not None]
+    return part.page(
+        [row for row in rows if row.id is not None],
+        rows[0].total,
+        key=lambda row: (row.id, ""),
+        view=lambda row: _delivery(row, endpoints),
+    )
 
 
 def get_delivery(pool: Pool, webhook_id: str, delivery_id: str) -> DeliveryView | None:

@@ -10,13 +10,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.http.bodies import read_values, respond
-from api.http.etags import etag, expected_versions
-from api.http.paging import PageQuery, respond_with_page
+from api.http.etags import etag, expected_versions, respond_if_modified
+from api.http.paging import ListQuery, respond_with_page, slice_of
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
 from api.http.services import Services
 from api.v1 import examples
-from api.v1.webhook_views import WebhookView, get_new_secret, get_webhook, list_webhooks
+from api.v1.webhook_views import WebhookRow, WebhookView, get_new_secret, get_webhook, list_webhooks
 from commands.webhooks import (
     NewSecret,
     NewWebhook,
@@ -31,7 +31,6 @@ from commands.webhooks import (
 from domain.errors import NotFound
 from domain.times import whole_seconds
 from domain.webhook import Webhook
-from projections.views import Page
 
 
 class RegisteredWebhook(msgspec.Struct, kw_only=True):
@@ -44,6 +43,10 @@ class RegisteredWebhook(msgspec.Struct, kw_only=True):
     secret: str | UnsetType = UNSET
 
 
+class WebhookListQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The newest webhook comes first."""
+
+
 class WebhookList(Resource):
     """Lists and registers webhooks."""
 
@@ -53,7 +56,7 @@ class WebhookList(Resource):
             roles="admin, for all; manager, for those that they registered. A key that may read less than"
             " its user lists only those that it registered itself",
             scope="webhooks:read",
-            query=PageQuery,
+            query=WebhookListQuery,
             answer=WebhookView,
             answer_example=[examples.WEBHOOK],
             is_list=True,
@@ -84,9 +87,9 @@ class WebhookList(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         require_may_manage(req.context.caller)
-        query = read_query(req, PageQuery)
-        total, rows = list_webhooks(self.services.pool, req.context.caller, query.limit, query.offset)
-        page = Page(items=[row.view for row in rows], total=total)
+        query = read_query(req, WebhookListQuery)
+        part = slice_of(query, self.services.signing_key)
+        page = list_webhooks(self.services.pool, req.context.caller, part)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -113,6 +116,7 @@ class WebhookItem(Resource):
             answer=WebhookView,
             answer_example=examples.WEBHOOK,
             has_etag=True,
+            answers_not_modified=True,
             errors=("forbidden",),
         ),
         "PATCH": Operation(
@@ -142,7 +146,8 @@ class WebhookItem(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         owned_webhook(self.services.store, req.context.caller, webhook_id)
         read_query(req, NoQuery)
-        respond_with_webhook(resp, self.services, webhook_id)
+        row = shown_webhook(self.services, webhook_id)
+        respond_if_modified(req, resp, row.view, version=row.version)
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         change_webhook(
@@ -154,7 +159,9 @@ class WebhookItem(Resource):
             vault=self.services.vault,
             allow_private=self.services.settings.webhook_allow_private_addresses,
         )
-        respond_with_webhook(resp, self.services, webhook_id)
+        row = shown_webhook(self.services, webhook_id)
+        resp.etag = etag(row.version)
+        respond(resp, row.view)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         delete_webhook(self.services.store, webhook_id, req.context.command(), expected_versions(req))
@@ -189,12 +196,11 @@ class WebhookSecret(Resource):
         respond_with_secret(req, resp, self.services, webhook)
 
 
-def respond_with_webhook(resp: falcon.Response, services: Services, webhook_id: str) -> None:
+def shown_webhook(services: Services, webhook_id: str) -> WebhookRow:
     row = get_webhook(services.pool, webhook_id)
     if row is None:  # deleted since the command
         raise NotFound("webhook")
-    resp.etag = etag(row.version)
-    respond(resp, row.view)
+    return row
 
 
 def respond_with_secret(

@@ -31,6 +31,7 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
+from projections.paging import Slice
 from projections.properties import FoundProperty, get_property, list_properties, list_units
 
 _ADDRESS = ("street", "city", "state", "zip", "country")
@@ -43,7 +44,8 @@ class PropertyList(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query = read_filters(req, ListQuery)
-        page = list_properties(self.services.pool, req.context.caller, query.limit, query.offset)
+        part = Slice(limit=query.limit, offset=query.offset)
+        page = list_properties(self.services.pool, req.context.caller, part)
         self.show(req, resp, "properties.html", properties=page.items, pages=pages_of(req, query, page.total))
 
 
@@ -90,7 +92,8 @@ class PropertyPage(PanelPage):
         Pass a form that was refused; the default is the form with the current values.
         """
         query = read_filters(req, ListQuery)
-        units = list_units(self.services.pool, row.detail.id, query.limit, query.offset)
+        part = Slice(limit=query.limit, offset=query.offset)
+        units = list_units(self.services.pool, row.detail.id, part)
         if place is None:
             managed = self.services.store.load(Property, row.detail.id)
             place = ShownForm(place_values(managed), version=managed.version)

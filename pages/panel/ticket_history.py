@@ -9,17 +9,17 @@ import falcon
 import msgspec
 from msgspec import Meta
 
-from api.v1.history import readable_ticket
 from api.v1.past_tickets import MomentQuery, past_row
+from api.v1.ticket_rows import readable_ticket
 from domain.changes import Change
 from domain.errors import NotFound
 from domain.property import Property
 from domain.ticket import Ticket
 from pages.common.page_operation import PageOperation
 from pages.panel.page import ListQuery, PanelPage, page_of, pages_of, read_filters
-from projections.history import HistoryEntry, HistoryQuery, ticket_history
+from projections.history import HistoryQuery, ticket_history
 from projections.tickets import author_names
-from projections.views import TicketDetail
+from projections.views import HistoryEntry, TicketDetail
 
 _ACTIONS = {
     "ticket.opened": "opened the ticket",

@@ -44,6 +44,7 @@ from pages.panel.page import (
     status_of,
 )
 from pages.panel.webhook_form import SETTINGS, sent_settings, webhook_values
+from projections.paging import Slice
 
 EVENT_WORDS = {
     name: "Everything about tickets" if name == "ticket.*" else name.capitalize().replace(".", " ")
@@ -66,9 +67,9 @@ class WebhookList(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query = read_filters(req, ListQuery)
-        total, rows = list_webhooks(self.services.pool, req.context.caller, query.limit, query.offset)
-        webhooks = [row.view for row in rows]
-        self.show(req, resp, "webhooks.html", webhooks=webhooks, pages=pages_of(req, query, total))
+        part = Slice(limit=query.limit, offset=query.offset)
+        page = list_webhooks(self.services.pool, req.context.caller, part)
+        self.show(req, resp, "webhooks.html", webhooks=page.items, pages=pages_of(req, query, page.total))
 
 
 class WebhookRegistration(PanelPage):
@@ -122,14 +123,8 @@ class WebhookPage(PanelPage):
         """Show the webhook, its deliveries, and the form for its address and events."""
         view = row.view
         filters = read_filters(req, DeliveryFilters)
-        total, deliveries = list_deliveries(
-            self.services.pool,
-            view.id,
-            statuses=filters.status,
-            names=(),
-            limit=filters.limit,
-            offset=filters.offset,
-        )
+        part = Slice(limit=filters.limit, offset=filters.offset)
+        page = list_deliveries(self.services.pool, view.id, part, statuses=filters.status, names=())
         self.show(
             req,
             resp,
@@ -139,9 +134,9 @@ class WebhookPage(PanelPage):
             form=form,
             names=EVENT_WORDS,
             why=DISABLED_WORDS.get(view.disabled_reason or ""),
-            deliveries=deliveries,
+            deliveries=page.items,
             chosen=",".join(filters.status),
-            pages=pages_of(req, filters, total),
+            pages=pages_of(req, filters, page.total),
         )
 
 

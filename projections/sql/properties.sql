@@ -4,14 +4,17 @@ WITH page AS (
     SELECT {columns}, {active} AS active_tickets_count
       FROM read.properties p
      WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
-       AND (%(external_id)s::text[] IS NULL OR {has_external_id})
+       AND (%(external_id)s::text[] IS NULL OR {has_external_id}) AND {after}
      ORDER BY p.created_at DESC, p.id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.properties p
-         WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
-           AND (%(external_id)s::text[] IS NULL OR {has_external_id})), p.*
+SELECT {total}, p.*
   FROM (VALUES (1)) one LEFT JOIN page p ON true ORDER BY p.created_at DESC, p.id DESC;
+
+-- name: count_properties
+(SELECT count(*) FROM read.properties p
+  WHERE (%(reach)s::text[] IS NULL OR p.id = ANY(%(reach)s))
+    AND (%(external_id)s::text[] IS NULL OR {has_external_id}))
 
 -- name: get_property
 SELECT {columns}, {active},
@@ -33,10 +36,13 @@ SELECT id, name FROM read.properties WHERE id = ANY(%(ids)s);
 -- name: list_units
 WITH page AS (
     SELECT {columns} FROM read.units u
-     WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id})
+     WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id}) AND {after}
      ORDER BY u.name, u.id
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.units u
-         WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id})), u.*
+SELECT {total}, u.*
   FROM (VALUES (1)) one LEFT JOIN page u ON true ORDER BY u.name, u.id;
+
+-- name: count_units
+(SELECT count(*) FROM read.units u
+  WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id}))

@@ -17,23 +17,14 @@ t.assignee_id IS NOT NULL AND NOT EXISTS (
 
 -- name: get_ticket
 -- The ticket's row in the read tables, the newest version in the log, and the newest comments, the oldest first.
--- Because of the comparison of rows the planner follows the index backwards, also without statistics, and does not
--- read and sort all comments. The limit and the filter are parts of the text, so that the statement is planned once.
 -- `names_changed`: a name in the answer is newer than the ticket's last event.
 SELECT {columns},
        coalesce(p.name, t.property_id), coalesce(n.name, t.unit_id),
        coalesce(q.name, (SELECT name FROM access.services WHERE id = t.requester_id), t.requester_id),
-       coalesce(a.name, t.assignee_id),
+       coalesce(a.name, t.assignee_id), NULL::text,
        coalesce(greatest(p.name_position, n.name_position, q.name_position, a.name_position, c.name_position)
                 >= e.notification_id, false),
-       e.originator_version, e.notification_id, e.topic, c.comments,
-       (SELECT json_agg(json_build_object(
-                   'id', a.id, 'filename', a.filename, 'url', '', 'size', a.size_bytes,
-                   'content_type', a.content_type,
-                   'created_at', to_char(a.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-                   ORDER BY a.ticket_version)::text
-          FROM read.attachments a
-         WHERE a.ticket_id = t.id)
+       e.originator_version, e.notification_id, e.topic, c.comments::text, ({files})::text
   FROM (SELECT originator_version, notification_id, topic FROM es.stored_events
          WHERE originator_id = %(id)s ORDER BY originator_version DESC LIMIT 1) e
   LEFT JOIN read.tickets t ON t.id = %(id)s
@@ -41,20 +32,7 @@ SELECT {columns},
   LEFT JOIN read.units n ON n.property_id = t.property_id AND n.id = t.unit_id
   LEFT JOIN read.users q ON q.id = t.requester_id
   LEFT JOIN read.users a ON a.id = t.assignee_id
-  LEFT JOIN LATERAL (
-       SELECT json_agg(json_build_object(
-                  'id', c.id, 'text', c.text, 'visibility', c.visibility,
-                  'user', json_build_object('id', c.author_id, 'name', coalesce(u.name, k.name, c.author_id)),
-                  'created_at', to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                  'edited_at', to_char(c.edited_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-                  ORDER BY c.ticket_version)::text AS comments,
-              max(u.name_position) AS name_position
-         FROM (SELECT * FROM read.comments
-                WHERE (ticket_id, ticket_version) > (t.id, 0)
-                  AND (ticket_id, ticket_version) <= (t.id, 9223372036854775807) AND {visible}
-                ORDER BY ticket_id DESC, ticket_version DESC LIMIT {limit}) c
-         LEFT JOIN read.users u ON u.id = c.author_id
-         LEFT JOIN access.services k ON k.id = c.author_id) c ON true;
+  LEFT JOIN LATERAL ({comments}) c ON true;
 
 -- name: list_attachments
 SELECT {columns} FROM read.attachments a WHERE a.ticket_id = %(ticket_id)s ORDER BY a.ticket_version;

@@ -3,15 +3,18 @@
 WITH page AS (
     SELECT {columns}
       FROM read.users u
-     WHERE {filters}
+     WHERE {filters} AND {after}
      ORDER BY u.created_at DESC, u.id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM read.users u WHERE {filters}),
+SELECT {total},
        u.*,
        (SELECT json_agg(json_build_object('id', i.id, 'name', coalesce(p.name, i.id)) ORDER BY i.id)::text
           FROM unnest(u.property_ids) AS i (id) LEFT JOIN read.properties p ON p.id = i.id)
   FROM (VALUES (1)) one LEFT JOIN page u ON true ORDER BY u.created_at DESC, u.id DESC;
+
+-- name: count_users
+(SELECT count(*) FROM read.users u WHERE {filters})
 
 -- name: get_user
 SELECT {columns},

@@ -45,6 +45,16 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
     takes half a second and 100 MB. It does not change patterns that have alternatives.
     """
     _keep_patterns(raw_schema)
+    _remove_fields(raw_schema)
+
+
+def _remove_fields(schema: dict[str, Any]) -> None:
+    """Remove the parameter `fields`: answers with it lack fields that the schema requires. It could not
+    say that without making all fields optional in generated clients."""
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            parameters = operation.get("parameters", [])
+            operation["parameters"] = [one for one in parameters if one.get("name") != "fields"]
 
 
 def _keep_patterns(part: Any) -> None:

@@ -108,9 +108,9 @@ def _expected(pool, by, query, passes):
     """The ids of the tickets that the query finds in the order of a list, from all texts."""
     rows = pool.fetch(_TEXTS, {"all": by.role != "guest"})
     found = []
-    names = [name for name in NamedTicketRow.__struct_fields__ if not name.endswith("_name")]
+    names = [name for name in NamedTicketRow.__struct_fields__ if name not in _NOT_COMPARED]
     for *values, text in rows:
-        row = NamedTicketRow(**dict(zip(names, values, strict=True)), **_NO_NAMES)
+        row = NamedTicketRow(**dict(zip(names, values, strict=True)), **_NOT_COMPARED)
         visible = by.role == "admin" or row.property_id in by.property_ids
         if visible and (by.role != "guest" or row.requester_id == "guest") and passes(text.split(), row):
             found.append(row)
@@ -124,7 +124,13 @@ _TEXTS = """
                 WHERE c.ticket_id = t.id AND (%(all)s OR visibility = 'public')), ' ')
       FROM read.tickets t WHERE NOT is_deleted
 """
-_NO_NAMES = {"property_name": "", "unit_name": None, "requester_name": "", "assignee_name": None}
+_NOT_COMPARED = {
+    "property_name": "",
+    "unit_name": None,
+    "requester_name": "",
+    "assignee_name": None,
+    "included": None,
+}
 
 
 def _page(pool, by, limits, **query):

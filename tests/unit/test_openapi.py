@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_origin
 
 import msgspec
 import pytest
@@ -182,7 +182,11 @@ def test_answers_have_the_common_envelope(document):
             "/v1/tickets/{ticket_id}",
             {"200", "400", "401", "404", "412", "422", "429", "500", "503"},
         ),
-        ("get", "/v1/users/{user_id}", {"200", "400", "401", "403", "404", "422", "429", "500", "503"}),
+        (
+            "get",
+            "/v1/users/{user_id}",
+            {"200", "304", "400", "401", "403", "404", "422", "429", "500", "503"},
+        ),
         ("get", "/health/live", {"200", "400", "422", "500"}),
     ],
 )
@@ -198,8 +202,34 @@ def test_304_is_described_only_where_it_can_be_answered(document):
         if "304" in one["responses"]
     }
 
-    assert described == {"/v1/tickets/{ticket_id}"}
-    assert "#/components/parameters/IfNoneMatch" not in parameters(document, "get", "/v1/users/{user_id}")
+    assert "/v1/tickets/{ticket_id}" in described
+    assert "/v1/tickets" not in described
+    assert "#/components/parameters/IfNoneMatch" not in parameters(document, "get", "/v1/users")
+
+
+def test_every_single_resource_can_answer_304():
+    """The others are no resources: counts, positions of a stream, states of this process."""
+    others = {"/v1/tickets/count", "/v1/events", "/v1/audit/export", "/v1/audit/export/manifest"}
+    others |= {"/health/live", "/health/ready", "/metrics"}
+    single = {
+        path: operation
+        for path, resource in ROUTES
+        if (operation := resource.operations.get("GET")) is not None
+        and not operation.is_list
+        and get_origin(operation.answer) is not list
+    }
+
+    assert others <= single.keys()
+    assert {path for path, one in single.items() if not one.answers_not_modified} == others
+
+
+def test_every_list_with_pages_has_cursors_and_lists_of_ids():
+    lists = [one.query for _, resource in ROUTES for one in resource.operations.values() if one.is_list]
+    fields = [field for query in lists for field in msgspec.structs.fields(query)]
+
+    assert len(lists) >= 9
+    assert [query for query in lists if not hasattr(query, "cursor")] == []
+    assert [one.name for one in fields if one.name.endswith("_id") and one.default != ()] == []
 
 
 def test_every_array_has_a_type_for_its_items(document):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,21 +10,10 @@ import ticketing_client
 from ticketing_client import BadSignature, Call, Client, Retries, verify_webhook
 from ticketing_client.retries import Attempts
 
-from tests.unit.test_openapi_schemas import DOCUMENT
+from tests.clients.python_client import DOCUMENT, FOLDER, generator
 from webhook_dispatcher.signing import key_of, sign
 
-FOLDER = Path("clients") / "python"
 SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "your_webhook_secret")
-
-
-def load_generator():
-    spec = importlib.util.spec_from_file_location("generate", FOLDER / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generator = load_generator()
 
 
 def test_the_client_is_generated_from_the_present_document():

@@ -11,7 +11,7 @@ from domain.user import User
 from projections.comparison import KEYS
 from projections.project_past_tickets import duration_bits
 from projections.rows import TABLES, PastTicketRow, PropertyRow, TicketRow, UserRow, shared_fields
-from projections.views import Names, PropertyDetail, TicketDetail, TicketSummary, UserDetail
+from projections.views import Names, PropertyDetail, TicketDetail, TicketFields, UserDetail
 
 NEVER_STORED = {"pending"}  # an aggregate has it only in memory
 LISTS = {"attachments"}
@@ -69,9 +69,9 @@ def test_every_column_is_shown_under_its_name_or_listed_as_not_shown(row, view, 
 
 
 def test_every_field_of_a_ticket_in_a_list_is_a_column_or_a_reference():
-    fields = {field.name for field in msgspec.structs.fields(TicketSummary)}
+    fields = {field.name for field in msgspec.structs.fields(TicketFields)}
 
-    assert fields == set(shared_fields(TicketRow, TicketSummary)) | set(Names._fields)
+    assert fields == set(shared_fields(TicketRow, TicketFields)) | set(Names._fields)
 
 
 def test_the_columns_that_a_past_ticket_copies_come_last_and_in_the_order_of_the_copy():

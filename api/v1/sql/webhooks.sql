@@ -4,18 +4,22 @@ WITH page AS (
      WHERE deleted_at IS NULL
        AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)
        AND (%(credential)s::text IS NULL OR owner_credential_id = %(credential)s)
+       AND {after}
      ORDER BY created_at DESC, id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM hook.endpoints
-         WHERE deleted_at IS NULL
-           AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)
-           AND (%(credential)s::text IS NULL OR owner_credential_id = %(credential)s)),
+SELECT {total},
        p.id, p.version, p.url, p.event_names, p.is_enabled, p.disabled_reason, p.created_at, p.updated_at,
        p.owner_user_id, p.owner_credential_id, p.payload_version, p.payload, p.max_per_second, p.max_in_flight,
        p.header_names, coalesce(h.failures, 0), h.failing_since
   FROM (VALUES (1)) one LEFT JOIN page p ON true LEFT JOIN hook.health h ON h.endpoint_id = p.id
  ORDER BY p.created_at DESC, p.id DESC;
+
+-- name: count_endpoints
+(SELECT count(*) FROM hook.endpoints
+  WHERE deleted_at IS NULL
+    AND (%(owner)s::text IS NULL OR coalesce(owner_user_id, owner_credential_id) = %(owner)s)
+    AND (%(credential)s::text IS NULL OR owner_credential_id = %(credential)s))
 
 -- name: get_endpoint
 SELECT 1, e.id, e.version, e.url, e.event_names, e.is_enabled, e.disabled_reason, e.created_at, e.updated_at,
@@ -34,13 +38,11 @@ WITH page AS (
      WHERE d.endpoint_id = %(endpoint_id)s
        AND (%(statuses)s::text[] IS NULL OR d.status = ANY(%(statuses)s))
        AND (%(names)s::text[] IS NULL OR m.name = ANY(%(names)s))
+       AND {after}
      ORDER BY d.id DESC
      LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT (SELECT count(*) FROM hook.deliveries d JOIN hook.messages m ON m.id = d.message_id
-         WHERE d.endpoint_id = %(endpoint_id)s
-           AND (%(statuses)s::text[] IS NULL OR d.status = ANY(%(statuses)s))
-           AND (%(names)s::text[] IS NULL OR m.name = ANY(%(names)s))),
+SELECT {total},
        p.id, p.message_id, p.status, p.created_at, greatest(p.next_at, p.leased_until), p.finished_at, m.name, m.body,
        m.property_id, m.requester_id, m.is_internal,
        (SELECT json_agg(json_build_object('number', a.number, 'at', a.at, 'url', a.url, 'headers', a.headers,
@@ -50,6 +52,12 @@ SELECT (SELECT count(*) FROM hook.deliveries d JOIN hook.messages m ON m.id = d.
                  ORDER BY number DESC LIMIT %(attempts)s) a)
   FROM (VALUES (1)) one LEFT JOIN page p ON true LEFT JOIN hook.messages m ON m.id = p.message_id
  ORDER BY p.id DESC;
+
+-- name: count_deliveries
+(SELECT count(*) FROM hook.deliveries d JOIN hook.messages m ON m.id = d.message_id
+  WHERE d.endpoint_id = %(endpoint_id)s
+    AND (%(statuses)s::text[] IS NULL OR d.status = ANY(%(statuses)s))
+    AND (%(names)s::text[] IS NULL OR m.name = ANY(%(names)s)))
 
 -- name: get_delivery
 SELECT 1, p.id, p.message_id, p.status, p.created_at, greatest(p.next_at, p.leased_until), p.finished_at, m.name, m.body,

@@ -663,6 +663,10 @@ class TicketCommentedV2Thin(msgspec.Struct, kw_only=True):
     payload_version: int
 
 
+class TicketCount(msgspec.Struct, kw_only=True):
+    count: int
+
+
 class TicketCreatedV1(msgspec.Struct, kw_only=True):
     """A ticket was opened."""
 
@@ -740,7 +744,7 @@ class TicketDeletedV2Thin(msgspec.Struct, kw_only=True):
 class TicketDetail(msgspec.Struct, kw_only=True):
     """A ticket with its files and its newest 100 comments, the oldest of them first. `comments_count` is the
     number of all its comments that the reader may see. `allowed_statuses` are the other statuses that the
-    reader may set; an earlier state has none.
+    reader may set; an earlier state has none. `history` is present if `include` names it.
     """
 
     id: str
@@ -762,6 +766,7 @@ class TicketDetail(msgspec.Struct, kw_only=True):
     comments: list[CommentView]
     comments_count: int
     allowed_statuses: list[str]
+    history: list[HistoryEntry] | UnsetType = UNSET
 
 
 class TicketResolvedV1(msgspec.Struct, kw_only=True):
@@ -839,6 +844,10 @@ class TicketRestoredV2Thin(msgspec.Struct, kw_only=True):
 
 
 class TicketSummary(msgspec.Struct, kw_only=True):
+    """A ticket. A list has the further fields if `include` names them: the newest comments and events, the
+    oldest of them first. `comments_count` comes with the comments.
+    """
+
     id: str
     title: str
     description: str
@@ -854,6 +863,10 @@ class TicketSummary(msgspec.Struct, kw_only=True):
     number: int
     tags: list[str]
     external_ids: dict[str, str]
+    attachments: list[AttachmentView] | UnsetType = UNSET
+    comments: list[CommentView] | UnsetType = UNSET
+    comments_count: int | UnsetType = UNSET
+    history: list[HistoryEntry] | UnsetType = UNSET
 
 
 class TicketUpdatedV1(msgspec.Struct, kw_only=True):

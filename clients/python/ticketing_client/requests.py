@@ -41,6 +41,7 @@ from ticketing_client.models import (
     Replayed,
     Since,
     TicketChanges,
+    TicketCount,
     TicketDetail,
     TicketSummary,
     TicketValues,
@@ -58,6 +59,7 @@ def list_tickets(
     *,
     page: int | None = None,
     per_page: int | None = None,
+    cursor: str | None = None,
     status: list[Literal["closed", "in_progress", "open"]] | None = None,
     priority: list[Literal["critical", "high", "low", "medium"]] | None = None,
     category: list[str] | None = None,
@@ -75,11 +77,14 @@ def list_tickets(
     as_of: datetime | None = None,
     sort: Literal["created_at", "priority", "relevance", "updated_at"] | None = None,
     order: Literal["asc", "desc"] | None = None,
-    cursor: str | None = None,
+    fields: list[str] | None = None,
+    include: list[Literal["attachments", "comments", "history"]] | None = None,
 ) -> Call[list[TicketSummary]]:
     """List tickets.
 
-    Filters with a list take several values, separated by commas or in repeated parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's user, `requester_id=me` those that this user requested, and `assigned_to=inactive` those whose assignee is deactivated or erased, or has lost access to the property; closed ones only if `status` says so. An id that does not exist matches nothing; a value that no ticket can have is refused. `q` searches title, description and visible comments. For a list of any length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and order apply to their state then. The names of properties, units and users are current. `external_id` finds the tickets that have the ids now, also with `as_of`.
+    Filters with a list take several values, separated by commas or in repeated parameters. `assigned_to=none` finds unassigned tickets, `assigned_to=me` those of the key's user, `requester_id=me` those that this user requested, and `assigned_to=inactive` those whose assignee is deactivated or erased, or has lost access to the property; closed ones only if `status` says so. An id that does not exist matches nothing; a value that no ticket can have is refused. `q` searches title, description and visible comments. For a list of any length start with an empty `cursor=` and follow `links.next`. With `as_of` the list shows the tickets as they were at that moment: filters and order apply to their state then. The names of properties, units and users are current. `external_id` finds the tickets that have the ids now, also with `as_of`. With `fields` answers lack fields that the schema requires.
+
+    With `Accept: text/csv` the answer is the whole list as a CSV file, however long it is, in UTF-8 with a byte order mark. Its columns are `id`, `title`, `description`, `status`, `priority`, `category`, `created_at`, `updated_at`, `property_id`, `property_name`, `unit_id`, `unit_name`, `requester_id`, `requester_name`, `assigned_to_id`, `assigned_to_name`, `number`, `tags`, `external_ids`; `fields` selects among them. A text that begins with a character that spreadsheet programs take for the start of a formula gets an apostrophe before it. `page`, `per_page`, `cursor` and `include` are refused. A transfer that ends without the last chunk is incomplete.
 
     Scope: `tickets:read`.
 
@@ -91,6 +96,7 @@ def list_tickets(
         query={
             "page": page,
             "per_page": per_page,
+            "cursor": cursor,
             "status": status,
             "priority": priority,
             "category": category,
@@ -108,7 +114,8 @@ def list_tickets(
             "as_of": as_of,
             "sort": sort,
             "order": order,
-            "cursor": cursor,
+            "fields": fields,
+            "include": include,
         },
         answer=list[TicketSummary],
     )
@@ -154,16 +161,68 @@ def bulk_tickets(body: BulkOperations, *, idempotency_key: str | None = None) ->
     )
 
 
+def count_tickets(
+    *,
+    status: list[Literal["closed", "in_progress", "open"]] | None = None,
+    priority: list[Literal["critical", "high", "low", "medium"]] | None = None,
+    category: list[str] | None = None,
+    tag: list[str] | None = None,
+    external_id: list[str] | None = None,
+    assigned_to: list[str] | None = None,
+    requester_id: list[str] | None = None,
+    property_id: list[str] | None = None,
+    unit_id: list[str] | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    updated_after: datetime | None = None,
+    updated_before: datetime | None = None,
+    q: str | None = None,
+    as_of: datetime | None = None,
+) -> Call[TicketCount]:
+    """Count tickets.
+
+    Takes the filters of the list of tickets, and returns how many tickets it has.
+
+    Scope: `tickets:read`.
+
+    Roles: all; guests count the tickets that they requested, others the tickets of their properties.
+    """
+    return Call(
+        method="GET",
+        path="/v1/tickets/count",
+        query={
+            "status": status,
+            "priority": priority,
+            "category": category,
+            "tag": tag,
+            "external_id": external_id,
+            "assigned_to": assigned_to,
+            "requester_id": requester_id,
+            "property_id": property_id,
+            "unit_id": unit_id,
+            "created_after": created_after,
+            "created_before": created_before,
+            "updated_after": updated_after,
+            "updated_before": updated_before,
+            "q": q,
+            "as_of": as_of,
+        },
+        answer=TicketCount,
+    )
+
+
 def get_ticket(
     ticket_id: str,
     *,
     as_of: datetime | None = None,
     version: int | None = None,
+    fields: list[str] | None = None,
+    include: list[Literal["attachments", "comments", "history"]] | None = None,
     if_none_match: str | None = None,
 ) -> Call[TicketDetail]:
     """Read a ticket with its newest comments and its attachments.
 
-    `comments` has the newest 100 comments, the oldest of them first; `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others. `allowed_statuses` are the other statuses that this key may set now; none in an earlier state. Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An earlier state is visible to callers who may see the ticket now, or could see it then. If the ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role staff or above. Names are current. Comments and files that were removed since, and former texts of comments, are shown only to staff and above, with the scope `audit:read`. The answer is 404 for a time before the ticket was opened or while it was deleted, and for a version that does not exist.
+    `comments` has the newest 100 comments, the oldest of them first; `comments_count` is the number of all. GET /v1/tickets/{ticket_id}/comments lists the others. `allowed_statuses` are the other statuses that this key may set now; none in an earlier state. Returns the current ticket or, with `as_of` or `version`, an earlier state of it. An earlier state is visible to callers who may see the ticket now, or could see it then. If the ticket is deleted now, reading an earlier state requires the scope `audit:read` and the role staff or above. Names are current. Comments and files that were removed since, and former texts of comments, are shown only to staff and above, with the scope `audit:read`. The answer is 404 for a time before the ticket was opened or while it was deleted, and for a version that does not exist. With `fields` the answer lacks fields that the schema requires.
 
     Scope: `tickets:read`.
 
@@ -172,7 +231,7 @@ def get_ticket(
     return Call(
         method="GET",
         path=f"/v1/tickets/{quote(ticket_id, safe='')}",
-        query={"as_of": as_of, "version": version},
+        query={"as_of": as_of, "version": version, "fields": fields, "include": include},
         headers={
             name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
         },
@@ -262,8 +321,8 @@ def list_ticket_history(
     *,
     page: int | None = None,
     per_page: int | None = None,
-    order: Literal["asc", "desc"] | None = None,
     cursor: str | None = None,
+    order: Literal["asc", "desc"] | None = None,
 ) -> Call[list[HistoryEntry]]:
     """Read the history of a ticket.
 
@@ -276,7 +335,7 @@ def list_ticket_history(
     return Call(
         method="GET",
         path=f"/v1/tickets/{quote(ticket_id, safe='')}/history",
-        query={"page": page, "per_page": per_page, "order": order, "cursor": cursor},
+        query={"page": page, "per_page": per_page, "cursor": cursor, "order": order},
         answer=list[HistoryEntry],
     )
 
@@ -421,7 +480,9 @@ def delete_ticket_attachment(
     )
 
 
-def download_attachment(attachment_id: str, expires: str, signature: str) -> Call[bytes]:
+def download_attachment(
+    attachment_id: str, expires: str, signature: str, *, if_none_match: str | None = None
+) -> Call[bytes]:
     """Download a file by its signed address.
 
     The address is part of the ticket and is valid for 15 to 30 minutes. No key is needed. The answer asks browsers to save the file, not to show it.
@@ -432,6 +493,9 @@ def download_attachment(attachment_id: str, expires: str, signature: str) -> Cal
         method="GET",
         path=f"/v1/attachments/{quote(attachment_id, safe='')}",
         query={"expires": expires, "signature": signature},
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
         answer=bytes,
     )
 
@@ -460,6 +524,7 @@ def list_users(
     *,
     page: int | None = None,
     per_page: int | None = None,
+    cursor: str | None = None,
     role: list[Literal["admin", "guest", "manager", "staff"]] | None = None,
     property_id: list[str] | None = None,
     active: bool | None = None,
@@ -480,6 +545,7 @@ def list_users(
         query={
             "page": page,
             "per_page": per_page,
+            "cursor": cursor,
             "role": role,
             "property_id": property_id,
             "active": active,
@@ -510,7 +576,7 @@ def create_user(body: NewUser, *, idempotency_key: str | None = None) -> Call[Us
     )
 
 
-def get_current_user() -> Call[UserDetail]:
+def get_current_user(*, if_none_match: str | None = None) -> Call[UserDetail]:
     """Read the user of the key.
 
     Returns the person for whom the key or token acts, with phone and preferences. A key that belongs to no person gets 404.
@@ -519,10 +585,17 @@ def get_current_user() -> Call[UserDetail]:
 
     Roles: all.
     """
-    return Call(method="GET", path="/v1/users/me", answer=UserDetail)
+    return Call(
+        method="GET",
+        path="/v1/users/me",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=UserDetail,
+    )
 
 
-def get_user(user_id: str) -> Call[UserDetail]:
+def get_user(user_id: str, *, if_none_match: str | None = None) -> Call[UserDetail]:
     """Read a user.
 
     `phone` and `preferences` are null if staff read another person.
@@ -531,7 +604,14 @@ def get_user(user_id: str) -> Call[UserDetail]:
 
     Roles: all, for themselves; staff and above, for the people of their properties.
     """
-    return Call(method="GET", path=f"/v1/users/{quote(user_id, safe='')}", answer=UserDetail)
+    return Call(
+        method="GET",
+        path=f"/v1/users/{quote(user_id, safe='')}",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=UserDetail,
+    )
 
 
 def update_user(
@@ -597,7 +677,11 @@ def erase_user(user_id: str, *, idempotency_key: str | None = None) -> Call[User
 
 
 def list_properties(
-    *, page: int | None = None, per_page: int | None = None, external_id: list[str] | None = None
+    *,
+    page: int | None = None,
+    per_page: int | None = None,
+    cursor: str | None = None,
+    external_id: list[str] | None = None,
 ) -> Call[list[PropertySummary]]:
     """List properties.
 
@@ -610,7 +694,7 @@ def list_properties(
     return Call(
         method="GET",
         path="/v1/properties",
-        query={"page": page, "per_page": per_page, "external_id": external_id},
+        query={"page": page, "per_page": per_page, "cursor": cursor, "external_id": external_id},
         answer=list[PropertySummary],
     )
 
@@ -633,7 +717,7 @@ def create_property(body: NewProperty, *, idempotency_key: str | None = None) ->
     )
 
 
-def get_property(property_id: str) -> Call[PropertyDetail]:
+def get_property(property_id: str, *, if_none_match: str | None = None) -> Call[PropertyDetail]:
     """Read a property with its units.
 
     `units` contains at most the first 1,000 units by name. The list of units contains all.
@@ -642,7 +726,14 @@ def get_property(property_id: str) -> Call[PropertyDetail]:
 
     Roles: all, for properties within their reach.
     """
-    return Call(method="GET", path=f"/v1/properties/{quote(property_id, safe='')}", answer=PropertyDetail)
+    return Call(
+        method="GET",
+        path=f"/v1/properties/{quote(property_id, safe='')}",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=PropertyDetail,
+    )
 
 
 def update_property(
@@ -678,6 +769,7 @@ def list_property_units(
     *,
     page: int | None = None,
     per_page: int | None = None,
+    cursor: str | None = None,
     external_id: list[str] | None = None,
 ) -> Call[list[UnitView]]:
     """List the units of a property, by name.
@@ -689,7 +781,7 @@ def list_property_units(
     return Call(
         method="GET",
         path=f"/v1/properties/{quote(property_id, safe='')}/units",
-        query={"page": page, "per_page": per_page, "external_id": external_id},
+        query={"page": page, "per_page": per_page, "cursor": cursor, "external_id": external_id},
         answer=list[UnitView],
     )
 
@@ -793,14 +885,21 @@ def list_event_types() -> Call[list[EventType]]:
     return Call(method="GET", path="/v1/event-types", answer=list[EventType])
 
 
-def get_event_type_schema(name: str) -> Call[bytes]:
+def get_event_type_schema(name: str, *, if_none_match: str | None = None) -> Call[bytes]:
     """Read the JSON Schema of a type of events.
 
     For example `ticket.opened.v1`. The schema may later get further optional fields and values of enumerations. Ignore fields and values that you do not know.
 
     No key needed.
     """
-    return Call(method="GET", path=f"/v1/event-types/{quote(name, safe='')}", answer=bytes)
+    return Call(
+        method="GET",
+        path=f"/v1/event-types/{quote(name, safe='')}",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=bytes,
+    )
 
 
 def list_webhook_events() -> Call[list[WebhookEvent]]:
@@ -813,17 +912,26 @@ def list_webhook_events() -> Call[list[WebhookEvent]]:
     return Call(method="GET", path="/v1/webhook-events", answer=list[WebhookEvent])
 
 
-def get_webhook_event_schema(name: str) -> Call[bytes]:
+def get_webhook_event_schema(name: str, *, if_none_match: str | None = None) -> Call[bytes]:
     """Read the JSON Schema of the body of a webhook event.
 
     For example `ticket.created.v1`. The schema may later get further fields. Ignore fields that you do not know.
 
     No key needed.
     """
-    return Call(method="GET", path=f"/v1/webhook-events/{quote(name, safe='')}", answer=bytes)
+    return Call(
+        method="GET",
+        path=f"/v1/webhook-events/{quote(name, safe='')}",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=bytes,
+    )
 
 
-def list_webhooks(*, page: int | None = None, per_page: int | None = None) -> Call[list[WebhookView]]:
+def list_webhooks(
+    *, page: int | None = None, per_page: int | None = None, cursor: str | None = None
+) -> Call[list[WebhookView]]:
     """List webhooks.
 
     Scope: `webhooks:read`.
@@ -833,7 +941,7 @@ def list_webhooks(*, page: int | None = None, per_page: int | None = None) -> Ca
     return Call(
         method="GET",
         path="/v1/webhooks",
-        query={"page": page, "per_page": per_page},
+        query={"page": page, "per_page": per_page, "cursor": cursor},
         answer=list[WebhookView],
     )
 
@@ -858,14 +966,21 @@ def create_webhook(body: NewWebhook, *, idempotency_key: str | None = None) -> C
     )
 
 
-def get_webhook(webhook_id: str) -> Call[WebhookView]:
+def get_webhook(webhook_id: str, *, if_none_match: str | None = None) -> Call[WebhookView]:
     """Read a webhook and its state.
 
     Scope: `webhooks:read`.
 
     Roles: manager and above, for webhooks that they manage.
     """
-    return Call(method="GET", path=f"/v1/webhooks/{quote(webhook_id, safe='')}", answer=WebhookView)
+    return Call(
+        method="GET",
+        path=f"/v1/webhooks/{quote(webhook_id, safe='')}",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=WebhookView,
+    )
 
 
 def update_webhook(
@@ -955,6 +1070,7 @@ def list_webhook_deliveries(
     *,
     page: int | None = None,
     per_page: int | None = None,
+    cursor: str | None = None,
     status: list[Literal["dead", "delivered", "pending", "withheld"]] | None = None,
     event: list[
         Literal[
@@ -983,12 +1099,14 @@ def list_webhook_deliveries(
     return Call(
         method="GET",
         path=f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries",
-        query={"page": page, "per_page": per_page, "status": status, "event": event},
+        query={"page": page, "per_page": per_page, "cursor": cursor, "status": status, "event": event},
         answer=list[DeliveryView],
     )
 
 
-def get_webhook_delivery(webhook_id: str, delivery_id: str) -> Call[DeliveryView]:
+def get_webhook_delivery(
+    webhook_id: str, delivery_id: str, *, if_none_match: str | None = None
+) -> Call[DeliveryView]:
     """Read a delivery with its attempts.
 
     Scope: `webhooks:read`.
@@ -998,6 +1116,9 @@ def get_webhook_delivery(webhook_id: str, delivery_id: str) -> Call[DeliveryView
     return Call(
         method="GET",
         path=f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries/{quote(delivery_id, safe='')}",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
         answer=DeliveryView,
     )
 
@@ -1160,7 +1281,7 @@ def get_audit_export_manifest(
     )
 
 
-def get_audit_event_proof(event_id: str) -> Call[EventProof]:
+def get_audit_event_proof(event_id: str, *, if_none_match: str | None = None) -> Call[EventProof]:
     """Prove that an event is in the signed log.
 
     Returns the hash of the event, the hashes on the path to the root of its block, and the chain from there to a checkpoint that the notary has signed. A new event is signed within minutes; until then the answer is 404 or 409.
@@ -1169,7 +1290,14 @@ def get_audit_event_proof(event_id: str) -> Call[EventProof]:
 
     Roles: admin, with a key that is not restricted to properties.
     """
-    return Call(method="GET", path=f"/v1/audit/events/{quote(event_id, safe='')}/proof", answer=EventProof)
+    return Call(
+        method="GET",
+        path=f"/v1/audit/events/{quote(event_id, safe='')}/proof",
+        headers={
+            name: value for name, value in {"If-None-Match": if_none_match}.items() if value is not None
+        },
+        answer=EventProof,
+    )
 
 
 def get_health_live() -> Call[Liveness]:

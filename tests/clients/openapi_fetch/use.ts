@@ -7,7 +7,7 @@ type ApiError = components["schemas"]["Error"];
 const variable = (name: string): string => process.env[name] ?? "";
 const propertyId = variable("PROPERTY_ID");
 const expected: string[] = JSON.parse(variable("TICKET_IDS"));
-const api = createClient<paths>({
+const api = createClient<paths, "application/json">({
   baseUrl: variable("BASE_URL"),
   headers: { Authorization: `Bearer ${variable("API_KEY")}` },
 });

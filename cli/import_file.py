@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import msgspec
 import typer
 
-from api.http.import_files import FileFormat, Line, read_lines
 from cli.database import Database, open_database, operator_context
 from cli.output import Progress, note, print_table
 from commands.import_items import Importer, Item
@@ -21,6 +20,9 @@ from domain.errors import Details, DomainError, Invalid
 from domain.text import ExternalSource
 from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.settings import load_settings
+
+if TYPE_CHECKING:
+    from api.http.import_files import FileFormat, Line
 
 BATCH_LINES = 500  # in one commit
 LISTED = 20  # refused lines, without --report
@@ -83,6 +85,8 @@ def _import(
 ) -> tuple[Counter[str], list[_Refused]]:
     """Import the file in batches, and wait until the API shows it. Returns counts, and the first refused
     lines."""
+    from api.http.import_files import read_lines  # here: it loads metrics, which `api` must share first
+
     counts: Counter[str] = Counter()
     listed: list[_Refused] = []
     last, size = 0, file.stat().st_size

@@ -71,7 +71,7 @@ class Property(Aggregate):
     address: Address | None = None
     units: dict[str, str] = {}
     external_ids: dict[str, str] = {}
-    unit_external_ids: dict[str, dict[str, str]] = {}
+    unit_external_ids: dict[str, tuple[tuple[str, str], ...]] = {}
 
     @classmethod
     def register(cls, property_id: str, context: Context, **facts: Any) -> Property:
@@ -95,6 +95,6 @@ class Property(Aggregate):
         if isinstance(event, UnitAdded):
             self.units[event.unit_id] = event.name
             if event.external_ids:
-                self.unit_external_ids[event.unit_id] = event.external_ids
+                self.unit_external_ids[event.unit_id] = tuple(event.external_ids.items())
         else:
             self.copy_fields(event)

@@ -16,7 +16,7 @@ from domain.property import Address
 from infrastructure.storage.postgres import PooledConnection, named_queries
 from projections.change_scope import LEAVING, Followed, Scope
 from projections.rows import PropertyRow, TicketRow, UserRow, columns_of, compose, shared_values
-from projections.ticket_filters import SHOWN_NAMES
+from projections.ticket_filters import SHOWN_COLUMNS
 from projections.ticket_query import NamedTicketRow
 from projections.tickets import summary_of
 from projections.views import Reference, TicketSummary, UserSummary, shown_values
@@ -132,7 +132,7 @@ def _read_changed(
 def _changed(followed: Followed, visible: LiteralString, full: bool) -> LiteralString:
     selected: sql.Composable
     if followed == "tickets" and full:
-        selected = sql.SQL("{}, {}").format(columns_of(TicketRow, "t"), sql.SQL(SHOWN_NAMES))
+        selected = sql.SQL("{}, {}").format(columns_of(TicketRow, "t"), sql.SQL(SHOWN_COLUMNS))
     elif followed == "tickets":
         selected = sql.SQL("t.position, t.id, t.version, t.is_deleted")
     elif followed == "properties":

@@ -36,7 +36,9 @@ ORDER: dict[tuple[Sort, Order], LiteralString] = {
     for sort, (column, _) in SORT_COLUMNS.items()
     for order, (_, direction) in _SIGNS.items()
 }
-SHOWN_NAMES = _sql["shown_names"]
+_SHOWN_NAMES = _sql["shown_names"]
+# The columns of NamedTicketRow that TicketRow does not have, without anything included.
+SHOWN_COLUMNS: LiteralString = f"{_SHOWN_NAMES}, NULL::text"
 PUBLIC = "BD"  # the weights of terms that are not from internal comments
 INACTIVE: LiteralString = f"({_sql['has_inactive_assignee']})"
 _INACTIVE_NOT_CLOSED: LiteralString = f"(t.status <> 'closed' AND {INACTIVE})"
@@ -111,7 +113,7 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def shown_columns(caller: Caller, query: TicketQuery) -> LiteralString:
     """The columns of NamedTicketRow that TicketRow does not have, for the ticket `t`."""
-    return f"{SHOWN_NAMES}, {included_column(caller, query.include)}"
+    return f"{_SHOWN_NAMES}, {included_column(caller, query.include)}"
 
 
 def filters_of(caller: Caller, query: TicketQuery) -> dict[str, Any]:

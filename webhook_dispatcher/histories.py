@@ -141,13 +141,15 @@ def _add_wanted(
 
 
 def _split(steps: list[TicketStep]) -> Iterator[list[TicketStep]]:
-    """The steps of one command, such that no part has two comments or two files, or an internal comment and
-    something else: a message is about one comment or file at most, and for the same readers."""
+    """The steps of one command, such that no part has two comments or two files, an internal comment and
+    something else, or two properties: a message is about one comment or file at most, and for the same
+    readers."""
     part: list[TicketStep] = []
     for step in steps:
         if part and (
             (_has_own_part(step) and any(_has_own_part(each) for each in part))
             or is_internal(step.event) != is_internal(part[0].event)
+            or step.after.property_id != part[0].after.property_id
         ):
             yield part
             part = []

@@ -141,9 +141,9 @@ def _problem(value: Any, info: Any, description: str, choices: tuple[str, ...]) 
         case inspect.StrType():
             return _text_problem(value, info, description)
         case inspect.LiteralType():
-            if value in info.values and isinstance(value, str):
+            if any(value == one and type(value) is type(one) for one in info.values):  # True is not 1
                 return None
-            return "must be one of: " + ", ".join(choices)
+            return "must be one of: " + ", ".join(map(str, choices))
         case inspect.IntType() | inspect.FloatType():
             return _number_problem(value, info)
         case inspect.BoolType():

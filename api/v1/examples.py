@@ -208,7 +208,7 @@ NEW_WEBHOOK: dict[str, Any] = {
     "events": ["ticket.created", "ticket.updated", "ticket.resolved"],
     "secret": "your_webhook_secret",
     "payload_version": 2,
-    "filter": {"priority": {"in": ["high", "urgent"]}},
+    "filter": {"priority": {"in": ["high", "critical"]}},
     "max_per_second": 5,
     "headers": {"X-Environment": "production"},
 }
@@ -227,7 +227,7 @@ WEBHOOK = REGISTERED_WEBHOOK | {
     "access_ended": False,
     "payload_version": 2,
     "payload": "full",
-    "filter": {"priority": {"in": ["high", "urgent"]}},
+    "filter": {"priority": {"in": ["high", "critical"]}},
     "max_per_second": 5,
     "max_in_flight": None,
     "header_names": ["X-Environment"],

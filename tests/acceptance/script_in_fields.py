@@ -36,7 +36,10 @@ CLOSED = {
     "user.phone_changed": {"phone"},
     "user.properties_changed": {"property_ids"},
     "user.preferences_changed": {"preferences"},
-    "webhook.registered": {"event_names"},
+    "webhook.registered": {"event_names", "header_names", "payload", "filter"},
+    "webhook.headers_changed": {"header_names"},
+    "webhook.filter_changed": {"filter"},
+    "webhook.payload_changed": {"payload"},
     "webhook.event_names_changed": {"event_names"},
 }
 

@@ -36,7 +36,7 @@ def test_old_changes_of_the_status_are_projected_like_those_of_today(store, data
     rows = stored_rows(conn)
     assert rows == folded_rows(conn)
     old, today = rows["tickets"]["old"], rows["tickets"]["today"]
-    assert old | {"number": today["number"]} == today
+    assert old | {"number": today["number"], "position": today["position"]} == today
     assert rows["tickets"]["old"]["status"] == "closed"
     assert rows["ticket_counts"]["p1/*/*"]["tickets"][:8] == [0] * 8
     past = "SELECT version, status FROM read.past_tickets WHERE ticket_id = %s ORDER BY version"

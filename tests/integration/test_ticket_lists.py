@@ -24,7 +24,7 @@ INSERT INTO read.tickets
 SELECT t.*
   FROM (SELECT i, 1 + CASE WHEN i < 30 THEN 3 ELSE i * i %% 3 END AS rank FROM generate_series(1, %(n)s) i) s
  CROSS JOIN LATERAL jsonb_populate_record(NULL::read.tickets, jsonb_build_object(
-           'id', 't' || i, 'version', 1, 'title', 'T', 'description', '',
+           'id', 't' || i, 'version', 1, 'position', i, 'title', 'T', 'description', '',
            'status', CASE WHEN i %% 97 = 0 OR i > %(n)s - 400 THEN (ARRAY['open', 'in_progress'])[1 + i %% 2]
                           ELSE 'closed' END,
            'priority', (ARRAY['low', 'medium', 'high', 'critical'])[rank], 'priority_rank', rank,
@@ -72,8 +72,8 @@ def conn(postgres, template):
         conn.execute("VACUUM tickets")  # without ANALYZE: no list may need statistics
         conn.execute(
             "INSERT INTO users (id, version, name, email, role, property_ids, preferences, is_active, search,"
-            "                   name_position, created_at, updated_at)"
-            " SELECT 'u' || i, 1, '', '', 'staff', ARRAY['p0'], '{}', i <> 2, '', 1, now(), now()"
+            "                   name_position, position, created_at, updated_at)"
+            " SELECT 'u' || i, 1, '', '', 'staff', ARRAY['p0'], '{}', i <> 2, '', 1, 1, now(), now()"
             " FROM generate_series(0, 3) i"
         )
         yield conn

@@ -181,7 +181,11 @@ def _user(row: _UserWithReferences, full: bool, visible: Scope) -> ChangeItem:
             known = _references.decode(row.properties) if row.properties else []
             reach = visible.property_ids
             shown = [each for each in known if reach is None or each.id in reach]
-            others = {"properties": shown, "active": row.is_active}
+            others = {
+                "properties": shown,
+                "active": row.is_active,
+                "external_ids": row.external_ids or {},
+            }
             change.user = UserSummary(**shown_values(row, UserSummary) | others)
     return change
 

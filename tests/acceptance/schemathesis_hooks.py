@@ -22,6 +22,7 @@ KNOWN_TO_THE_SERVER_ONLY = {
     "created_before",  # must be later than created_after
     "updated_before",
     "url",  # must be an address that webhooks may be sent to
+    "headers",  # the names must be those of headers, and the values printable
     "as_of",  # must not be in the future, see below
 }
 

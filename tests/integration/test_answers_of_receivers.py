@@ -44,7 +44,7 @@ def raw_receiver(content):
                 connection, _ = listening.accept()
             except OSError:
                 return
-            with connection, suppress(ConnectionError):
+            with connection, suppress(OSError):
                 requests.append(connection.recv(65_536))
                 connection.sendall(content)
                 connection.shutdown(socket.SHUT_WR)
@@ -137,7 +137,7 @@ def closing_receiver():
     answered = []
 
     def serve(connection):
-        with connection, suppress(ConnectionError):
+        with connection, suppress(OSError):
             answered.append(connection.recv(65_536))
             connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
             connection.recv(1)

@@ -30,7 +30,11 @@ _writes_info = True  # the level that configure_logs sets
 
 
 def configure_logs(level: str) -> None:
-    """Configure structlog and the standard library's logging for this process, for existing loggers too."""
+    """Configure structlog and the standard library's logging for this process, for existing loggers too.
+
+    Loggers are not cached: a cached logger would keep the level and the processors of its first line, and a
+    command sets its level twice (cli/main.py, then the command).
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -41,7 +45,7 @@ def configure_logs(level: str) -> None:
         ],
         wrapper_class=_make_safe_logger(structlog.make_filtering_bound_logger(level)),
         logger_factory=_LineLogger,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
     global _writes_info
     _writes_info = logging.getLevelNamesMapping()[level] <= logging.INFO

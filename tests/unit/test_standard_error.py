@@ -11,6 +11,7 @@ import tty
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from infrastructure.process import standard_error
 from infrastructure.process.logs import LineHandler, configure_logs
@@ -163,3 +164,18 @@ def test_printing_to_a_full_disk_does_not_raise():
 
     assert output.lost == 2
     assert not stream.isatty()
+
+
+def test_a_level_applies_to_loggers_that_were_used_before(read_entries):
+    configure_logs("WARNING")
+    logger = structlog.get_logger()
+    logger.warning("first")
+    logger.info("below the level")
+
+    configure_logs("INFO")
+    logger.info("second")
+    with capture_logs() as captured:
+        logger.info("third")
+
+    assert [entry["event"] for entry in read_entries()] == ["first", "second"]
+    assert [entry["event"] for entry in captured] == ["third"]

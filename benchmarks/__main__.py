@@ -22,6 +22,7 @@ from benchmarks import (
     long_tickets,
     memory,
     peers,
+    projector,
     relay,
     renames,
     report,
@@ -56,7 +57,6 @@ LIMITS: dict[str, Measure] = {
 }
 OTHERS: dict[str, Measure] = {
     "bulk": bulk_requests.compare_bulk,
-    "webhooks": webhooks.measure_webhooks,
     "webhook_latency": webhooks.measure_latency,
 }
 PARTS: dict[str, Callable[[Bench], Report]] = {
@@ -66,6 +66,8 @@ PARTS: dict[str, Callable[[Bench], Report]] = {
     "memory": memory.measure_memory,
     "bad_load": bad_load.measure_bad_load,
     "renames": renames.measure_renames,
+    "projector": projector.measure_projector,
+    "webhooks": webhooks.measure_webhooks,
     **{name: partial(_compare, measure) for name, measure in (LIMITS | OTHERS).items()},
 }
 GROUPS = {"limits": tuple(LIMITS)}

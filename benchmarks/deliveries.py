@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.http_client import HttpClient
 from benchmarks.receivers import Receiver, running_receiver
+from benchmarks.report import Report, Table
 from benchmarks.tickets import FIELDS, benchmark_context
 from commands.values import ValidValues
 from commands.webhooks import NewWebhook, delete_webhook, register_webhook
@@ -58,19 +57,23 @@ class Result(NamedTuple):
     milliseconds: dict[str, float]
 
 
-CASES = (Case(500, 20), Case(1_500, 1))
+# Deliveries a second of the Svix server 1.100 (Rust, PostgreSQL, Redis) on the machine of the measurements.
+SVIX = {Case(500, 20): 3_780, Case(1_500, 1): 870}
+CASES = tuple(SVIX)
 
 
-def measure_deliveries(dsn: str, clients: int, rounds: int, console: Console) -> None:
-    """Print a table: the deliveries per second of each case, and where the processor time goes."""
+def measure_deliveries(dsn: str, clients: int, rounds: int) -> Report:
+    """The deliveries per second of each case, and where the processor time goes."""
     key = _prepare(dsn)
+    found: dict[Case, tuple[list[Result], float]] = {}
     for case in CASES:
         with running_receiver() as receiver:
             with registered(dsn, receiver, case.webhooks), running_system(dsn) as base_url:
                 run = Run(dsn, base_url, key, receiver, clients)
                 run.measure(Case(WARM_UP_TICKETS, case.webhooks))
                 results = [run.measure(case) for _ in range(rounds)]
-            show(console, case, results, post_without_work(receiver, POSTER_POSTS))
+            found[case] = results, post_without_work(receiver, POSTER_POSTS)
+    return _make_report(found)
 
 
 class Run:
@@ -174,24 +177,41 @@ def running_system(dsn: str) -> AbstractContextManager[str]:
     return running_api(dsn, workers=WORKERS, others=OTHERS, forked=False, **allowed)
 
 
-def show(console: Console, case: Case, results: list[Result], limit: float) -> None:
-    rates = [result.deliveries_per_second for result in results]
-    console.print(
-        f"{case}: {statistics.median(rates):,.0f} deliveries/s"
-        f" (lowest {min(rates):,.0f}, highest {max(rates):,.0f}); tickets stored after"
-        f" {statistics.median(result.tickets_seconds for result in results):.2f} s, last delivery after"
-        f" {statistics.median(result.last_delivery_seconds for result in results):.2f} s;"
-        f" a poster without work: {limit:,.0f}/s"
+def _make_report(found: dict[Case, tuple[list[Result], float]]) -> Report:
+    rows = []
+    for case, (results, limit) in found.items():
+        rates = [result.deliveries_per_second for result in results]
+        stored, last = (
+            statistics.median(getattr(result, name) for result in results)
+            for name in ("tickets_seconds", "last_delivery_seconds")
+        )
+        shown = [f"{rate:,.0f}" for rate in (statistics.median(rates), min(rates), max(rates))]
+        verdict = "reached" if statistics.median(rates) >= SVIX[case] else "missed"
+        shown[0] += f" (>= {SVIX[case]:,}), {verdict}"
+        rows.append([str(case), *shown, f"{stored:.2f}", f"{last:.2f}", f"{limit:,.0f}"])
+    columns = (
+        "case", "deliveries/s", "lowest", "highest", "tickets stored after s", "last delivery after s",
+        "a poster without work, posts/s",
+    )  # fmt: skip
+    figures = {str(case): [result._asdict() for result in results] for case, (results, _) in found.items()}
+    return Report(
+        tables=[
+            Table("Deliveries of new tickets, medians", columns, rows),
+            _tabulate_costs({case: results for case, (results, _) in found.items()}),
+        ],
+        figures={"deliveries": figures},
     )
-    table = Table("process", "processor time of a delivery, ms")
-    parts = {
-        name: statistics.median(result.milliseconds.get(name, 0.0) for result in results)
-        for name in results[0].milliseconds
-    }
-    for name, milliseconds in parts.items():
-        table.add_row(name, f"{milliseconds:.3f}")
-    table.add_row("all", f"{sum(parts.values()):.3f}")
-    console.print(table)
+
+
+def _tabulate_costs(found: dict[Case, list[Result]]) -> Table:
+    names = sorted({name for results in found.values() for name in results[0].milliseconds})
+    columns = [
+        [statistics.median(result.milliseconds.get(name, 0.0) for result in results) for name in names]
+        for results in found.values()
+    ]
+    rows = [[name, *(f"{each:.3f}" for each in row)] for name, *row in zip(names, *columns, strict=True)]
+    rows.append(["all", *(f"{sum(column):.3f}" for column in columns)])
+    return Table("Milliseconds of processor time per delivery", ("process", *map(str, found)), rows)
 
 
 def _prepare(dsn: str) -> str:

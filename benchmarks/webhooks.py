@@ -13,10 +13,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from benchmarks.bench import Bench
 from benchmarks.comparison import Comparison
 from benchmarks.deliveries import measure_deliveries, register
 from benchmarks.http_client import HttpClient
 from benchmarks.receivers import Receiver, running_receiver
+from benchmarks.report import Report
 from benchmarks.tickets import FIELDS, benchmark_context
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
@@ -30,10 +32,10 @@ EVENTS, EVENTS_PER_SECOND = 200, 10.0
 POSTS_SECONDS, POSTS_PER_SECOND = 10.0, 100.0
 
 
-def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> list[Comparison]:
-    """Print rates and latencies. There is no comparison, because a dispatcher has no plain baseline."""
-    console = Console()
-    measure_deliveries(dsn, clients, rounds, console)
+def measure_webhooks(bench: Bench) -> Report:
+    """Deliveries a second, and the p99 of others while one receiver hangs."""
+    dsn = bench.create_database("bench_webhooks")
+    report = measure_deliveries(dsn, bench.options.clients, bench.options.rounds)
     with make_pool(dsn, application="benchmarks", max_size=4) as pool, running_receiver() as receiver:
         store = EventStore(pool, VAULT)
         for number in range(ENDPOINTS):
@@ -41,11 +43,11 @@ def measure_webhooks(dsn: str, clients: int, rounds: int, seconds: float) -> lis
         healthy = _measure_p99(dsn, store, receiver)
         receiver.hang("/0")
         hanging = _measure_p99(dsn, store, receiver)
-        console.print(
-            f"p99 of {ENDPOINTS - 1} receivers: {healthy * 1e3:,.0f} ms; while another hangs:"
-            f" {hanging * 1e3:,.0f} ms, {hanging / healthy:.2f} times"
-        )
-    return []
+    note = (
+        f"p99 of {ENDPOINTS - 1} receivers: {healthy * 1e3:,.0f} ms; while another hangs:"
+        f" {hanging * 1e3:,.0f} ms, {hanging / healthy:.2f} times"
+    )
+    return msgspec.structs.replace(report, notes=[note])
 
 
 def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: str) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from benchmarks import (
     audit,
     bad_load,
     bulk_requests,
+    change_feed,
     costs,
     event_log,
     growth,
@@ -67,6 +68,7 @@ PARTS: dict[str, Callable[[Bench], Report]] = {
     "bad_load": bad_load.measure_bad_load,
     "renames": renames.measure_renames,
     "projector": projector.measure_projector,
+    "changes": change_feed.measure_changes,
     "webhooks": webhooks.measure_webhooks,
     **{name: partial(_compare, measure) for name, measure in (LIMITS | OTHERS).items()},
 }
@@ -127,7 +129,9 @@ def _parse_options() -> tuple[list[str], Options]:
     parser.add_argument("--clients", type=int, default=defaults.clients)
     parser.add_argument("--rounds", type=int, default=defaults.rounds)
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each side in each round")
-    parser.add_argument("--sizes", type=_sizes, default=defaults.sizes, help="tickets: growth; 10000,1000000")
+    parser.add_argument(
+        "--sizes", type=_sizes, default=defaults.sizes, help="tickets: growth, changes; 10000,1000000"
+    )
     parser.add_argument("--tickets", type=int, default=defaults.tickets, help="of the property: renames")
     parser.add_argument("--requests", type=int, default=defaults.requests, help="memory; up to 1000000")
     parser.add_argument(

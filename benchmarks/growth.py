@@ -45,7 +45,7 @@ class Site(msgspec.Struct, frozen=True):
 def measure_growth(bench: Bench) -> Report:
     """The sizes are measured in turns for the growth, then each with and without writes."""
     sizes = sorted(bench.options.sizes)
-    loaded = {size: _load(bench, size) for size in sizes}
+    loaded = {size: load_tickets(bench, size) for size in sizes}
     quiet = _measure_quiet(bench, loaded)
     busy, written = {}, {}
     for size in sizes:
@@ -55,7 +55,7 @@ def measure_growth(bench: Bench) -> Report:
     return make_report(quiet, busy, written, disk, rebuilt, TARGETS)
 
 
-def _load(bench: Bench, size: int) -> str:
+def load_tickets(bench: Bench, size: int) -> str:
     """The address of a database with that many tickets of demo data. It is loaded once and kept; a small
     one is copied for the run. `migrate` refills read tables of an earlier version."""
     kept = f"bench_growth_{size}"

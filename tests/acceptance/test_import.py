@@ -7,8 +7,10 @@ import os
 import random
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infrastructure.storage.event_store import decode
@@ -16,7 +18,11 @@ from infrastructure.storage.postgres import connect
 from tests.support.commands import environment, ticketing
 from tests.support.forks import TicketingProcess
 
-TICKETS = 100_000 if os.environ.get("FAULTS_FULL") == "1" else 1_500
+IS_FULL = os.environ.get("FAULTS_FULL") == "1"
+TICKETS = 100_000 if IS_FULL else 1_500
+FEW, MANY = (10_000, 100_000) if IS_FULL else (1_000, 4_000)  # lines of the files whose memory is compared
+LIMIT_SECONDS = 1_800 if IS_FULL else 120  # of a command
+MOST_GROWTH = 1.2  # of the memory: the collector of garbage moves it by a tenth
 EXAMPLE = re.findall(r"^{.*}$", Path("docs/import.md").read_text(), re.MULTILINE)
 COMMENT = {"text": "Wet.", "author": "user789", "created_at": "2019-06-01T00:00:00Z"}
 ADDRESS = {"street": "1 Hill", "city": "Beachtown", "state": "CA", "zip": "90210", "country": "USA"}
@@ -206,8 +212,7 @@ def test_only_an_unrestricted_admin_imports(site):
 
 @pytest.mark.faults
 def test_a_killed_import_is_completed_by_the_next_and_a_third_changes_nothing(site, settings, tmp_path):
-    file = tmp_path / "many.ndjson"
-    file.write_text("".join(f"{json.dumps(ticket(n, comments=[COMMENT]))}\n" for n in range(TICKETS)))
+    file = write_tickets(tmp_path, TICKETS)
     arguments = ("import", str(file), "--source", "many")
     process = TicketingProcess(*arguments, environ=settings, stdout=tmp_path / "output")
     before, deadline = count_events(site), time.monotonic() + 60
@@ -216,11 +221,41 @@ def test_a_killed_import_is_completed_by_the_next_and_a_third_changes_nothing(si
     process.kill()
     process.wait(60)
 
-    done = ticketing(*arguments, environ=settings)
+    done = ticketing(*arguments, environ=settings, limit_seconds=LIMIT_SECONDS)
     assert done.returncode == 0, done.stderr
     complete = count_events(site)
     assert complete == before + 2 * TICKETS
     assert site.client().get("/v1/tickets?external_id=many:T0").json()["meta"]["pagination"]["total"] == 1
-    again = ticketing(*arguments, environ=settings)
+    again = ticketing(*arguments, environ=settings, limit_seconds=LIMIT_SECONDS)
     assert f"{TICKETS} existed already" in again.stderr
     assert count_events(site) == complete
+
+
+def test_the_memory_of_an_import_does_not_depend_on_the_length_of_the_file(site, settings, tmp_path):
+    peaks = {}
+    for count in (FEW, MANY):
+        file = write_tickets(tmp_path, count)
+        arguments = ("import", str(file), "--source", f"memory-{count}")
+        process = TicketingProcess(*arguments, environ=settings, stdout=tmp_path / "output")
+        peaks[count] = peak_memory(process, LIMIT_SECONDS)
+        assert process.returncode == 0, (tmp_path / "output").read_text()
+    print(f"{peaks[MANY] / peaks[FEW]:.3f} of the memory with {MANY:,} tickets: {peaks}")
+    assert peaks[MANY] <= MOST_GROWTH * peaks[FEW]
+
+
+def write_tickets(folder, count):
+    file = folder / f"{count}.ndjson"
+    file.write_text("".join(f"{json.dumps(ticket(n, comments=[COMMENT]))}\n" for n in range(count)))
+    return file
+
+
+def peak_memory(process, limit_seconds):
+    """Wait for the end of the process; returns the most bytes that it had for itself."""
+    watched, peak = psutil.Process(process.pid), 0
+    deadline = time.monotonic() + limit_seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(psutil.Error):
+            peak = max(peak, watched.memory_full_info().uss)
+        time.sleep(0.02)
+    process.wait(1)
+    return peak

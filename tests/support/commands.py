@@ -38,7 +38,10 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def ticketing(
-    *arguments: str | bytes, environ: Mapping[str, str], given: str = ""
+    *arguments: str | bytes,
+    environ: Mapping[str, str],
+    given: str = "",
+    limit_seconds: float = COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run one command until it ends, with `given` on its standard input."""
     with tempfile.TemporaryDirectory(prefix="ticketing-command-") as folder:
@@ -46,7 +49,7 @@ def ticketing(
         stdin.write_text(given)
         process = TicketingProcess(*arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr)
         try:
-            code = process.wait(COMMAND_SECONDS)
+            code = process.wait(limit_seconds)
         finally:
             process.kill()
         return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())

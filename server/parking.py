@@ -2,6 +2,7 @@
 
 The main thread keeps such a connection in the poller, where it costs nothing. One thread runs the requests
 again: when hundreds are woken together, they take turns there, and the threads for other requests stay free.
+After each the thread rests as long as it took, so that others get the processors in between.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from server.connection import RECEIVE_BYTES, Conn
 from server.connections import ConnectionWorker
 from server.thread_pool import ThreadPool
 
+LONGEST_REST_SECONDS = 0.02  # after a request that was woken
 MOST_REST_BYTES = 65_536  # of the next request, received during the wait
 
 
@@ -106,4 +108,10 @@ class ParkingWorker(ConnectionWorker):
             parked.until = time.monotonic()
         self._stop_watching(conn)
         conn.parser.repeat(parked.request)
-        self._submit(self._woken_threads, self.handle, conn)
+        self._submit(self._woken_threads, self.handle if is_last else self._handle_and_rest, conn)
+
+    def _handle_and_rest(self, conn: Conn) -> bool:
+        began = time.monotonic()
+        keeps_alive = self.handle(conn)
+        time.sleep(min(time.monotonic() - began, LONGEST_REST_SECONDS))
+        return keeps_alive

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import tempfile
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO, ClassVar, cast
+from typing import Annotated, ClassVar
 
 import falcon
 import msgspec
-from falcon.errors import DelimiterError
-from falcon.media import MultipartFormHandler
-from falcon.media.multipart import BodyPart
 from msgspec import Meta
 
 from api.http import file_urls
-from api.http.bodies import MEMORY_BYTES, read_file, require_plain, respond
+from api.http.bodies import respond
 from api.http.errors import Refused
 from api.http.etags import expected_versions, is_not_modified
-from api.http.file_names import clean_file_name, disposition_of
+from api.http.file_names import disposition_of
 from api.http.pending_changes import wait_until_shown
 from api.http.problems import required_message, unknown_message
 from api.http.queries import NoQuery, read_query
 from api.http.resource import MULTIPART, Operation, Resource
 from api.http.services import Services
+from api.http.uploads import Parts, Upload, read_parts, store_upload
 from api.v1 import examples
 from api.v1.ticket_rows import visible_row
 from commands.comments import remove_file
@@ -34,14 +28,12 @@ from commands.tickets import attach_file, visible_ticket
 from domain.errors import Details, Invalid
 from domain.ticket import Attachment
 from domain.times import whole_seconds
-from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile, TooLarge, disk_errors
+from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile
 from projections.rows import AttachmentRow
 from projections.tickets import get_attachment, list_attachments
 from projections.views import AttachmentView
 
 FORM_BYTES = ATTACHMENT_BYTES + 65_536  # a file of the largest size, and the rest of the form
-_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)
-_UNKNOWN_TYPE = "application/octet-stream"
 
 
 class FileUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,13 +90,13 @@ class Attachments(Resource):
         respond(resp, [self._view(file, file.created_at) for file in files])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        form = _Form(req)
+        parts = read_parts(req, "file", FORM_BYTES)
         context = req.context.command()
         ticket = visible_ticket(self.services.store, context.caller, ticket_id)
-        upload = form.require_file()
+        upload = _only_file(parts)
         if not context.is_retry:
             ticket.require_room_for_a_file()
-        attachment = self._store(context.command_id, upload, context.at)
+        attachment = store_upload(self.services.attachments, context.command_id, upload, context.at)
         ticket = attach_file(self.services.store, ticket_id, attachment, context)
         wait_until_shown(req, resp, self.services, ticket.position)
         delete_removed_files(self.services.pool, self.services.attachments)
@@ -120,18 +112,6 @@ class Attachments(Resource):
             size=file.size_bytes,
             content_type=file.content_type,
             created_at=created_at,
-        )
-
-    def _store(self, attachment_id: str, upload: _Upload, at: datetime) -> Attachment:
-        """Store the file before its event. A crash in between leaves a file without an event; a retry writes
-        the file again under the same id."""
-        try:
-            stored = self.services.attachments.put(attachment_id, upload.stream)
-        except TooLarge:
-            message = f"The file may not be larger than {ATTACHMENT_BYTES:,} bytes."
-            raise Refused("payload_too_large", message) from None
-        return Attachment(
-            attachment_id, upload.filename, upload.content_type, stored.size_bytes, stored.sha256, at
         )
 
 
@@ -210,65 +190,19 @@ class AttachmentFile(Resource):
             resp.set_stream(file.stream, file.size_bytes)
 
 
-class _Upload(msgspec.Struct, frozen=True):
-    filename: str
-    content_type: str
-    stream: BinaryIO
-
-
-class _Form:
-    """A multipart body, read completely. Raises Refused with 415, 413 or 400 if it cannot be read.
-
-    Only `require_file` checks its content, because 404 comes before 422.
-    """
-
-    def __init__(self, req: falcon.Request) -> None:
-        content_type = req.content_type or ""
-        if content_type.partition(";")[0].strip().lower() != MULTIPART:
-            message = "Send the file as multipart/form-data, in a part named file."
-            raise Refused("unsupported_media_type", message)
-        require_plain(req)
-        body: Any = read_file(req, FORM_BYTES)
-        length = body.seek(0, os.SEEK_END)
-        body.seek(0)
-        self._upload: _Upload | None = None
-        self._details: Details = {}
-        try:
-            for part in MultipartFormHandler().deserialize(body, content_type, length):
-                self._take(part)
-        except (UnicodeDecodeError, DelimiterError):
-            raise Refused("bad_request", "The form is incomplete, or its headers are not UTF-8.") from None
-
-    def require_file(self) -> _Upload:
-        """The part named `file`. Raises Invalid unless it is the only part and has a filename."""
-        details = self._details
-        if self._upload is None:
-            details = {"file": [required_message("file", "field")], **details}
-        elif not self._upload.filename:
-            details = {"file": ["The file field must have a filename."], **details}
-        if details or self._upload is None:
-            raise Invalid(details)
-        return self._upload
-
-    def _take(self, part: BodyPart) -> None:
-        """Copy the part, because its stream ends when the next part is read."""
-        if part.name == "file" and self._upload is None:
-            file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - `put` reads it
-            copy = cast(BinaryIO, file)
-            with disk_errors():
-                shutil.copyfileobj(part.stream, copy)
-                copy.seek(0)
-            self._upload = _Upload(clean_file_name(part.filename or ""), _media_type(part.content_type), copy)
-        elif part.name == "file":
-            self._details["file"] = ["The file field is given more than once."]
-        else:
-            name = (part.name or "")[:64]
-            self._details[name] = [unknown_message(name, "field")]
-
-
-def _media_type(given: str) -> str:
-    media_type = given.partition(";")[0].strip().lower()
-    return media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN_TYPE
+def _only_file(parts: Parts) -> Upload:
+    """The part named `file`. Raises Invalid unless it is the only part and has a filename. It is checked only
+    now, because 404 comes before 422."""
+    details: Details = {name: [unknown_message(name, "field")] for name, _ in parts.fields}
+    if not parts.files:
+        details = {"file": [required_message("file", "field")], **details}
+    elif len(parts.files) > 1:
+        details["file"] = ["The file field is given more than once."]
+    elif not parts.files[0].filename:
+        details = {"file": ["The file field must have a filename."], **details}
+    if details:
+        raise Invalid(details)
+    return parts.files[0]
 
 
 def _file_not_found() -> Refused:

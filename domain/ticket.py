@@ -255,12 +255,12 @@ class Ticket(Aggregate):
     def remove_comment(self, comment: Comment, context: Context) -> None:
         self.record(TicketCommentRemoved, context, **_facts(comment))
 
-    def require_room_for_a_file(self) -> None:
-        if len(self.attachments) >= ATTACHMENTS_PER_TICKET:
+    def require_room_for_files(self, number: int = 1) -> None:
+        if len(self.attachments) + number > ATTACHMENTS_PER_TICKET:
             raise Conflict(f"A ticket holds at most {ATTACHMENTS_PER_TICKET} attachments.")
 
     def attach(self, attachment: Attachment, context: Context) -> None:
-        self.require_room_for_a_file()
+        self.require_room_for_files()
         self.record(
             TicketFileAttached,
             context,

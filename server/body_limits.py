@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from api.http.resource import MAX_BODY_BYTES, Operation, Resource
+from api.http.resource import MAX_BODY_BYTES, Resource
 
 
 class BodyLimits:
@@ -16,7 +16,7 @@ class BodyLimits:
             (_pattern(method, path), operation.max_body_bytes)
             for path, resource in routes
             for method, operation in resource.operations.items()
-            if isinstance(operation, Operation) and operation.max_body_bytes > MAX_BODY_BYTES
+            if operation.max_body_bytes > MAX_BODY_BYTES
         ]
 
     def of(self, head: bytes) -> int:

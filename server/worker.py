@@ -26,10 +26,10 @@ class Worker(ParkingWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        from server.app import ROUTES  # here, because they define metrics, which must be shared first
+        from server.app import PAGES, ROUTES  # here, because they define metrics, which must be shared first
         from server.body_limits import BodyLimits
 
-        self.body_limit = BodyLimits(ROUTES).of
+        self.body_limit = BodyLimits((*ROUTES, *PAGES)).of
         self.wsgi: Any = honour_connection_close(self.wsgi)
 
     def init_signals(self) -> None:

@@ -10,6 +10,7 @@ from typing import IO
 from msgspec.structs import replace
 
 from api.http.errors import RenderFailure
+from api.http.uploads import Upload
 from domain.access import Caller, Context
 from domain.ip_addresses import network_prefix, parse_ip
 from infrastructure.ids import derive_id, new_id
@@ -30,6 +31,7 @@ class RequestContext:
     subject_id: str | None = None  # the first id in the path
     body: bytes | None = None
     body_file: IO[bytes] | None = None
+    uploads: Sequence[Upload] = ()  # of a form of the panel
     remote_addr: str | None = None
     command_id: str | None = None  # from the idempotency claim
     is_retry = False

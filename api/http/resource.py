@@ -34,6 +34,7 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     public: bool = False
     changes_nothing: bool = False
     is_recorded: bool = False
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 class Operation(Verb, frozen=True, kw_only=True):
@@ -60,7 +61,6 @@ class Operation(Verb, frozen=True, kw_only=True):
     body: type[msgspec.Struct] | None = None
     body_media_type: str = JSON
     other_media_types: tuple[str, ...] = ()
-    max_body_bytes: int = MAX_BODY_BYTES
     body_example: Any = None
     answer: Any = None
     answer_example: Any = None

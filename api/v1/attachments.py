@@ -95,7 +95,7 @@ class Attachments(Resource):
         ticket = visible_ticket(self.services.store, context.caller, ticket_id)
         upload = _only_file(parts)
         if not context.is_retry:
-            ticket.require_room_for_a_file()
+            ticket.require_room_for_files()
         attachment = store_upload(self.services.attachments, context.command_id, upload, context.at)
         ticket = attach_file(self.services.store, ticket_id, attachment, context)
         wait_until_shown(req, resp, self.services, ticket.position)

@@ -21,3 +21,4 @@ class PageOperation(Verb, frozen=True, kw_only=True):
     least_role: Role = "guest"
     form_page: str = ""
     keeps_form: bool = False
+    file_field: str = ""

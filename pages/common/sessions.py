@@ -13,10 +13,11 @@ import falcon
 import msgspec
 
 from api.http import read_only
-from api.http.forms import read_form
+from api.http.forms import Form, read_form
 from api.http.rate_limit import count_action
 from api.http.redirects import redirect
 from api.http.services import Services
+from api.http.uploads import is_multipart, read_parts
 from commands.sign_in import ABSOLUTE, IDLE
 from domain.access import Caller, Role, effective_rights
 from infrastructure.keys.tokens import FORM, SESSION, digest, has_form, make_token
@@ -164,7 +165,7 @@ def _admit_form(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
     """Set `req.context.form`. For a form from an earlier session, ask whether to send it again instead."""
-    session, form = req.context.session, read_form(req)
+    session, form = req.context.session, _read_form(req, operation)
     if operation.keeps_form and not has_token(form, session.csrf_token):
         unsent = unsent_form(req, services, form)
         if unsent is not None:
@@ -174,6 +175,15 @@ def _admit_form(
     require_own_form(req, services, form, session.csrf_token)
     req.context.form = form
     count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
+
+
+def _read_form(req: falcon.Request, operation: PageOperation) -> Form:
+    """The fields of the form; sets `req.context.uploads` to its files, without fields left empty."""
+    if not operation.file_field or not is_multipart(req):
+        return read_form(req)
+    parts = read_parts(req, operation.file_field, operation.max_body_bytes)
+    req.context.uploads = [upload for upload in parts.files if upload.filename]
+    return Form(parts.fields)
 
 
 class _Row(NamedTuple):

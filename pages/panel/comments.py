@@ -1,4 +1,4 @@
-"""/admin/tickets/{id}/comments and .../attachments: all comments, and the forms to add, edit and remove."""
+"""/admin/tickets/{id}/comments: all comments, and the forms to add, edit and remove one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import falcon
 
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
-from commands.comments import CommentChanges, edit_comment, remove_comment, remove_file
-from commands.removed_files import delete_removed_files
+from commands.comments import CommentChanges, edit_comment, remove_comment
 from commands.tickets import NewComment, comment_on_ticket, visible_ticket
 from domain.errors import NotFound
 from infrastructure.storage.comment_log import CommentPlace
@@ -139,29 +138,3 @@ class CommentRemoval(CommentPage):
             locate=lambda: self.place(ticket_id, comment_id),
         )
         self.go(resp, f"/admin/tickets/{ticket_id}", "comment-removed", after=ticket)
-
-
-class FileRemoval(PanelPage):
-    operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("staff", "Ask before a file is removed"),
-        "POST": page_of("staff", "Remove a file"),
-    }
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, attachment_id: str) -> None:
-        caller = req.context.caller
-        file = visible_ticket(self.services.store, caller, ticket_id).find_file(attachment_id)
-        caller.require_may_take_back(file.author_id, file.created_at, datetime.now(UTC), "file")
-        self.ask(
-            req,
-            resp,
-            title="Remove this file?",
-            name=file.filename,
-            consequence="Its content is deleted. Its name stays in the history, for auditors.",
-            action="Remove file",
-            back=f"/admin/tickets/{ticket_id}",
-        )
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str, attachment_id: str) -> None:
-        ticket = remove_file(self.services.store, ticket_id, attachment_id, self.command(req))
-        self.go(resp, f"/admin/tickets/{ticket_id}", "file-removed", after=ticket)
-        delete_removed_files(self.services.pool, self.services.attachments)

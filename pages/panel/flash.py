@@ -21,6 +21,8 @@ TEXTS = {
     "comment-added": "Your comment is added.",
     "comment-edited": "The comment is saved.",
     "comment-removed": "The comment is removed.",
+    "file-added": "The file is attached.",
+    "files-added": "The files are attached.",
     "file-removed": "The file is removed.",
     "key-revoked": "The key is revoked. Requests with it are refused.",
     "client-revoked": "The application is revoked. All its tokens are refused.",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from api.http.resource import Resource
 from pages.panel.checks import Checks
 from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
-from pages.panel.comments import CommentEditing, CommentRemoval, FileRemoval, TicketComments
+from pages.panel.comments import CommentEditing, CommentRemoval, TicketComments
+from pages.panel.files import FileRemoval, FileUpload
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.overview import Overview
 from pages.panel.own_password import OwnPassword
@@ -47,6 +48,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/tickets/{ticket_id}/comments", TicketComments),
     ("/admin/tickets/{ticket_id}/comments/{comment_id}", CommentEditing),
     ("/admin/tickets/{ticket_id}/comments/{comment_id}/remove", CommentRemoval),
+    ("/admin/tickets/{ticket_id}/attachments", FileUpload),
     ("/admin/tickets/{ticket_id}/attachments/{attachment_id}/remove", FileRemoval),
     ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
     ("/admin/tickets/{ticket_id}/delete", TicketDeletion),

@@ -57,6 +57,7 @@ from projections.views import CommentView
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_ids"))
 NEW_COMMENT = first_values(NewComment)
+NEW_FILES: FormValues = {"files": ""}
 # The fields of TicketChanges that the form of a ticket does not contain.
 NOT_IN_FORM = frozenset(("title", "description", "category", "property_id", "tags", "external_ids"))
 
@@ -176,8 +177,9 @@ class TicketPage(PanelPage):
         status: int = 200,
         work: ShownForm | None = None,
         comment: ShownForm | None = None,
+        attaching: ShownForm | None = None,
     ) -> None:
-        """Show the ticket with its two forms. `work` and `comment` are refused forms to show again."""
+        """Show the ticket with its forms. `work`, `comment`, `attaching`: refused forms to show again."""
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
         ticket = self.services.store.load(Ticket, row.detail.id)
@@ -198,6 +200,7 @@ class TicketPage(PanelPage):
             removable=self._removable_files(req, ticket),
             may_take_back=may_take_back(req),
             commenting=comment or ShownForm(NEW_COMMENT),
+            attaching=attaching or ShownForm(NEW_FILES),
         )
 
     def _removable_files(self, req: falcon.Request, ticket: Ticket) -> set[str]:

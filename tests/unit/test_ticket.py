@@ -181,7 +181,7 @@ def test_the_twenty_first_attachment_is_refused():
         ticket.attach(Attachment(f"a{number}", "a.txt", "text/plain", 1, "00", NOON), context())
 
     with pytest.raises(Conflict):
-        ticket.require_room_for_a_file()
+        ticket.require_room_for_files()
 
 
 def test_the_ten_thousandth_comment_is_the_last():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from commands.deciding import MAX_DECISIONS, TOO_MANY_CHANGES
 from domain.errors import Conflict, DomainError
@@ -46,6 +46,16 @@ def run_commands(store: EventStore, commands: Sequence[Command], *, is_atomic: b
     if is_atomic:
         raise Conflict(TOO_MANY_CHANGES)
     return _run(store, commands)
+
+
+def run_all(store: EventStore, commands: Sequence[Command]) -> Ticket:
+    """Run the commands in order, all or none, and return the ticket of the last one. Raises the error of a
+    refused one."""
+    results = run_commands(store, commands, is_atomic=True).results
+    for result in results:
+        if isinstance(result, DomainError):
+            raise result
+    return cast(Ticket, results[-1])
 
 
 def _run(store: EventStore, commands: Sequence[Command]) -> Outcomes:

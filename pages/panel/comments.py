@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import falcon
 
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.comments import CommentChanges, edit_comment, remove_comment
-from commands.tickets import NewComment, comment_on_ticket, visible_ticket
+from commands.several import Command, run_all
+from commands.tickets import NewComment, TicketChanges, change_ticket, comment_on_ticket, visible_ticket
+from domain.access import Context
 from domain.errors import NotFound
+from domain.ticket import Ticket
 from infrastructure.storage.comment_log import CommentPlace
+from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, first_values
 from pages.panel.page import (
@@ -25,17 +30,21 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
+from pages.panel.ticket_actions import changes_of
 from pages.panel.tickets import NEW_COMMENT, TicketPage, may_take_back
 from projections.comments import CommentQuery, find_place, get_comment, list_comments
 from projections.views import CommentView
 
+FORM_PAGE = "/admin/tickets/{ticket_id}"
 COMMENT_CHANGES = first_values(CommentChanges)
 
 
 class TicketComments(TicketPage):
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": page_of("staff", "Read all comments of a ticket"),
-        "POST": page_of("staff", "Comment on a ticket", form_page="/admin/tickets/{ticket_id}"),
+        "POST": page_of(
+            "staff", "Comment on a ticket, or do its next step", form_page="/admin/tickets/{ticket_id}"
+        ),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
@@ -53,17 +62,37 @@ class TicketComments(TicketPage):
         )
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        form = req.context.form
-        given = {"text": form.prose("text"), "visibility": form.value("visibility")}
         try:
-            values = SentValues(given, NewComment)
-            ticket = comment_on_ticket(self.services.store, ticket_id, values, self.command(req))
+            ticket = self._work(req, ticket_id)
         except REFUSALS as refusal:
             row = visible_row(self.services, req.context.caller, ticket_id)
-            again = refused_form(NEW_COMMENT, form, refusal)
+            again = refused_form(NEW_COMMENT, req.context.form, refusal)
             self.show_ticket(req, resp, row, status=status_of(refusal), comment=again)
             return
-        self.go(resp, f"/admin/tickets/{ticket_id}", "comment-added", after=ticket)
+        done = "ticket-saved" if req.context.form.value("action") else "comment-added"
+        self.go(resp, f"/admin/tickets/{ticket_id}", done, after=ticket)
+
+    def _work(self, req: falcon.Request, ticket_id: str) -> Ticket:
+        """Comment, or do what one of the other buttons says; with a text, that and the comment in one
+        commit."""
+        form, store, context = req.context.form, self.services.store, self.command(req)
+        given = {"text": form.prose("text"), "visibility": form.value("visibility")}
+        if not form.value("action"):
+            return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)
+        ticket = visible_ticket(store, context.caller, ticket_id)
+        changes = changes_of(form.value("action"), ticket, context.caller)
+        commands: list[Command] = [partial(_change, ticket_id, changes, req.context.command(0))]
+        if form.text("text"):
+            commands.append(partial(_comment, ticket_id, given, req.context.command(1)))
+        return run_all(store, commands)
+
+
+def _change(ticket_id: str, changes: dict[str, Any], context: Context, store: EventStore) -> Ticket:
+    return change_ticket(store, ticket_id, SentValues(changes, TicketChanges), context)
+
+
+def _comment(ticket_id: str, given: dict[str, Any], context: Context, store: EventStore) -> Ticket:
+    return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)
 
 
 class CommentPage(PanelPage):

@@ -17,7 +17,7 @@ from api.http.uploads import Upload, store_upload
 from api.v1.ticket_rows import visible_row
 from commands.comments import remove_file
 from commands.removed_files import delete_removed_files
-from commands.several import Command, run_commands
+from commands.several import Command, run_all
 from commands.tickets import attach_file, visible_ticket
 from domain.access import Context
 from domain.errors import DomainError, Invalid
@@ -72,12 +72,7 @@ class FileUpload(TicketPage):
             partial(_attach_file, ticket_id, file, context)
             for file, context in zip(files, contexts, strict=True)
         ]
-        outcomes = run_commands(self.services.store, commands, is_atomic=True)
-        for result in outcomes.results:
-            if isinstance(result, DomainError):
-                raise result
-            ticket = result
-        return ticket
+        return run_all(self.services.store, commands)
 
     def _show_refused(
         self, req: falcon.Request, resp: falcon.Response, ticket_id: str, refusal: DomainError

@@ -44,6 +44,7 @@ from pages.panel.page import (
     status_of,
     typed_filters,
 )
+from pages.panel.ticket_actions import Action, offered_actions
 from projections.choices import (
     Choices,
     assignee_choices,
@@ -200,8 +201,14 @@ class TicketPage(PanelPage):
             removable=self._removable_files(req, ticket),
             may_take_back=may_take_back(req),
             commenting=comment or ShownForm(NEW_COMMENT),
+            actions=self._actions(req, row),
             attaching=attaching or ShownForm(NEW_FILES),
         )
+
+    def _actions(self, req: falcon.Request, row: FoundTicket) -> list[Action]:
+        assignee = row.detail.assigned_to
+        assignee_id = None if assignee is None else assignee.id
+        return offered_actions(row.detail.status, assignee_id, req.context.caller)
 
     def _removable_files(self, req: falcon.Request, ticket: Ticket) -> set[str]:
         """The ids of the files that the caller may remove."""

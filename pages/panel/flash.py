@@ -16,6 +16,8 @@ from pages.common.sessions import cookie_name, set_page_cookie, unset_page_cooki
 TEXTS = {
     "ticket-opened": "The ticket is open.",
     "ticket-saved": "The ticket is saved.",
+    "tickets-changed": "The tickets are changed.",
+    "nothing-chosen": "Nothing was changed. Tick tickets, and choose what to change.",
     "ticket-deleted": "The ticket is deleted. An administrator can restore it.",
     "ticket-restored": "The ticket is restored.",
     "comment-added": "Your comment is added.",

@@ -174,10 +174,12 @@ class PanelPage(Page):
                 raise
             return done
 
-    def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | None = None) -> None:
-        """Redirect (See Other) with the message `done`, once the read tables contain `after`."""
-        if after is not None and not self.services.visibility.wait_for(after.position):
-            flash.set_pending(resp, self.services, after.position)
+    def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | int = 0) -> None:
+        """Redirect (See Other) with the message `done`, once the read tables contain `after`, an aggregate or
+        a position."""
+        position = after if isinstance(after, int) else after.position
+        if position and not self.services.visibility.wait_for(position):
+            flash.set_pending(resp, self.services, position)
         flash.set_message(resp, self.services, done)
         redirect(resp, path)
 

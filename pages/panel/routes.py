@@ -21,6 +21,7 @@ from pages.panel.person_access import (
     PersonReactivation,
 )
 from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
+from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
 from pages.panel.tickets import (
     TicketDeletion,
@@ -44,6 +45,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin", Overview),
     ("/admin/tickets", TicketList),
     ("/admin/tickets/new", TicketOpening),
+    ("/admin/tickets/change", TicketBulk),
     ("/admin/tickets/{ticket_id}", TicketItem),
     ("/admin/tickets/{ticket_id}/comments", TicketComments),
     ("/admin/tickets/{ticket_id}/comments/{comment_id}", CommentEditing),

@@ -54,10 +54,12 @@ from projections.choices import (
 )
 from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import FoundTicket, list_tickets
-from projections.views import CommentView
+from projections.views import CommentView, Reference
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_ids"))
 NEW_COMMENT = first_values(NewComment)
+# The form that changes several tickets. An empty field changes nothing.
+SEVERAL: FormValues = {"set_status": "", "set_priority": "", "set_assigned_to": "", "add_tag": ""}
 NEW_FILES: FormValues = {"files": ""}
 # The fields of TicketChanges that the form of a ticket does not contain.
 NOT_IN_FORM = frozenset(("title", "description", "category", "property_id", "tags", "external_ids"))
@@ -94,8 +96,18 @@ class TicketList(PanelPage):
             tickets=page.items,
             pages=pages_of(req, filters, page.total),
             filters=typed_filters(req, TicketFilters),
+            several=ShownForm(SEVERAL),
+            address=req.relative_uri,
+            statuses=STATUSES,
+            priorities=PRIORITIES,
+            assignees=self._assignees(caller, filters.property_id),
             **choices,
         )
+
+    def _assignees(self, caller: Caller, property_text: str | None) -> list[Reference]:
+        """The people to whom the tickets of the chosen property may be assigned."""
+        chosen = resolve_property(self.services.pool, caller, property_text)
+        return assignee_choices(self.services.pool, caller, chosen[0]).items if chosen else []
 
     def _query(self, caller: Caller, filters: TicketFilters) -> TicketQuery:
         return convert_query(

@@ -20,6 +20,7 @@ from tests.support.browser import forms_of
 TEMPLATES = Path(__file__).parents[2] / "pages" / "panel" / "templates"
 # Every template with more than one form, and its page. A test compares this with the templates.
 SEVERAL_FORMS = {
+    "tickets.html": "/admin/tickets",
     "ticket.html": "/admin/tickets/{ticket_id}",
     "ticket_history.html": "/admin/tickets/{deleted_id}/history",
     "property.html": "/admin/properties/{property_id}",

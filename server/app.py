@@ -49,9 +49,10 @@ from pages import one_time_link
 from pages.applications import Applications
 from pages.common import unsent
 from pages.common.context import Request
-from pages.common.rendering import STYLE_PATH, Style
+from pages.common.rendering import ICON_PATH, STYLE_PATH, Icon, Style
 from pages.consent import Authorize
 from pages.docs import Docs, DocsStyle
+from pages.home import Home
 from pages.panel.routes import PANEL
 from pages.sign_in import SignInPage, SignOut
 
@@ -108,10 +109,12 @@ ROUTES: Routes = (
 
 # Pages for browsers, and the OAuth 2.0 endpoints. The OpenAPI document does not contain them.
 PAGES: Routes = (
+    ("/", Home),
     ("/admin/sign-in", SignInPage),
     ("/admin/sign-out", SignOut),
     (one_time_link.PATH, one_time_link.OneTimeLinkPage),
     (STYLE_PATH, Style),
+    (ICON_PATH, Icon),
     ("/oauth/authorize", Authorize),
     ("/oauth/applications", Applications),
     ("/oauth/token", TokenEndpoint),

@@ -81,7 +81,7 @@ class Gate:
                 context.render_failure = render
                 break
         cors.allow_origin(self._origins, req, resp)
-        if not resp.complete and not _PATH.fullmatch(req.path):
+        if not resp.complete and req.path != "/" and not _PATH.fullmatch(req.path):
             self._redirect_without_slash(req, resp)
 
     def process_resource(

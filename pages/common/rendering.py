@@ -18,7 +18,7 @@ from api.http.services import Services
 from pages.common.filters import FILTERS
 
 _HERE = Path(__file__).parent
-STYLE_PATH = "/web/site.css"
+STYLE_PATH, ICON_PATH = "/web/site.css", "/web/icon.svg"
 _TITLES = {
     400: "That did not work",
     403: "Not allowed",
@@ -80,21 +80,39 @@ def render_failure(
     )
 
 
-class Style(Resource):
-    """Serves the style sheet of all pages."""
+class StaticFile(Resource):
+    """Serves a file of the pages. A subclass sets `filename`, and its media type in `operations`."""
 
-    operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="The style sheet of the pages", public=True, media_type="text/css")
-    }
+    filename: ClassVar[str]
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._data = (_HERE / "static" / "site.css").read_bytes()
+        self._data = (_HERE / "static" / self.filename).read_bytes()
         self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.content_type = "text/css; charset=utf-8"
+        resp.content_type = self.operations["GET"].media_type
         answer_cached(req, resp, self._data, self._etag)
+
+
+class Style(StaticFile):
+    """Serves the style sheet of all pages."""
+
+    filename = "site.css"
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="The style sheet of the pages", public=True, media_type="text/css; charset=utf-8"
+        )
+    }
+
+
+class Icon(StaticFile):
+    """Serves the icon that browsers show beside the title of a page."""
+
+    filename = "icon.svg"
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(summary="The icon of the pages", public=True, media_type="image/svg+xml")
+    }
 
 
 @cache

@@ -382,3 +382,8 @@ def test_a_verification_shows_its_findings_in_the_log(panel):
     page = browsers["admin"].open("/admin/checks").text
     assert "a-gap" in page
     assert "CannotProject" in page or "ValidationError" in page, "the error of the parked event"
+
+
+def test_the_root_leads_to_the_panel(site):
+    answer = Browser(site.base_url).open("/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin")

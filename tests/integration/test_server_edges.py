@@ -157,7 +157,6 @@ def test_headers_with_underscores_do_not_reach_the_application(address, name):
         "/health/live%20",
         "/health\\live",
         "/%2fhealth/live",
-        "/",
     ],
 )
 def test_other_spellings_of_a_path_are_404(address, path):

@@ -219,6 +219,12 @@ def test_the_style_sheet_is_served(desk):
     assert "--paper" in answer.text
 
 
+def test_the_icon_is_served(desk):
+    answer = desk.simulate_get(pages.ICON_PATH)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.text.startswith("<svg")
+
+
 def test_the_forms_of_a_person_are_limited_by_the_hour(page, monkeypatch):
     monkeypatch.setattr(sessions, "FORMS_AN_HOUR", 3)
     page.sign_in()

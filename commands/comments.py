@@ -18,11 +18,14 @@ from domain.access import Context
 from domain.errors import NotFound
 from domain.text import CommentText
 from domain.ticket import Comment, Ticket
+from domain.webhook_bodies import LARGEST_BODY_BYTES, SHORT_TEXT_CHARACTERS, shortened
 from infrastructure.storage.comment_log import CommentPlace, find_comment
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement, named_queries
 
 REMOVED_TEXT = "(removed)"  # in stored webhook messages, instead of the text of a removed comment
+
+_STRING = r'"(?:[^"\\]|\\.)*"'  # the pattern of a JSON string
 
 _sql = named_queries(Path(__file__).parent / "sql" / "comments.sql")
 _encode = msgspec.json.Encoder().encode
@@ -100,9 +103,17 @@ def remove_file(
 
 def replace_text(comment_id: str, text: str) -> list[Statement]:
     """Statements that replace the text of a comment in the stored webhook messages about it, and delete the
-    answers to them, which may repeat it."""
+    answers to them, which may repeat it. A message of version 2 that becomes too large gets a short text and
+    `truncated`."""
     before = rf'"comment":\{{"id":"{comment_id}","text":'
-    return _replace_string(comment_id, before, _encode(text).decode())
+    short = shortened(text, SHORT_TEXT_CHARACTERS)
+    cut = {
+        "part_id": comment_id,
+        "largest": LARGEST_BODY_BYTES,
+        "pattern": rf'"truncated":(?:true|false)(,"url":{_STRING},{before}){_STRING}',
+        "replacement": rf'"truncated":true\1{_escaped(_encode(short).decode())}',
+    }
+    return [*_replace_string(comment_id, before, _encode(text).decode()), (_sql["cut_string"], cut)]
 
 
 def remove_file_name(attachment_id: str) -> list[Statement]:
@@ -117,10 +128,15 @@ def _replace_string(part_id: str, before: str, replacement: str) -> list[Stateme
     file."""
     parameters = {
         "part_id": part_id,
-        "pattern": rf'({before})"(?:[^"\\]|\\.)*"',
-        "replacement": r"\1" + replacement.replace("\\", r"\\"),
+        "pattern": f"({before}){_STRING}",
+        "replacement": rf"\1{_escaped(replacement)}",
     }
     return [(_sql[name], parameters) for name in ("delete_answers", "replace_string")]
+
+
+def _escaped(replacement: str) -> str:
+    """The text as PostgreSQL's regexp_replace expects it."""
+    return replacement.replace("\\", r"\\")
 
 
 def _own_comment(

@@ -96,7 +96,6 @@ class WebhookThinTicket(msgspec.Struct, frozen=True):
     url: str
     changed: list[str]
     comment_id: str | None
-    truncated: bool | UnsetType = UNSET
 
 
 _ticket_types = get_type_hints(Ticket)
@@ -135,15 +134,22 @@ WebhookTicketWithComment: type[msgspec.Struct] = msgspec.defstruct(
     kw_only=True,
     namespace={"__doc__": "The whole ticket as of the version of the event, and the comment."},
 )
+_TRUNCATED = "Whether the body would have been larger than 20 kB, so that texts were cut and values left out"
+_ABSENT = "Absent only if the body is truncated"
 WebhookTicketV2: type[msgspec.Struct] = msgspec.defstruct(
     "WebhookTicketV2",
     [
         ("number", int),
-        ("tags", list[str]),
-        ("external_ids", Annotated[dict[str, str], Meta(description="Ids in other systems, by source")]),
+        ("truncated", Annotated[bool, Meta(description=_TRUNCATED)]),
+        ("url", Annotated[str, Meta(description="The address of the whole ticket")]),
+        ("tags", Annotated[list[str], Meta(description=_ABSENT)] | UnsetType, UNSET),
+        (
+            "external_ids",
+            Annotated[dict[str, str], Meta(description=f"Ids in other systems, by source. {_ABSENT}")]
+            | UnsetType,
+            UNSET,
+        ),
         ("comment", WebhookComment | UnsetType, UNSET),
-        ("truncated", Annotated[bool, Meta(description="Texts were shortened")] | UnsetType, UNSET),
-        ("url", Annotated[str, Meta(description="The whole ticket, if it is truncated")] | UnsetType, UNSET),
     ],
     bases=(WebhookTicket,),
     kw_only=True,

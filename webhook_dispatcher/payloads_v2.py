@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from domain.comments import CommentEvent
 from domain.ticket import TicketCommented, TicketCommentEdited, TicketFileAttached
 from domain.times import whole_seconds
 from domain.webhook import Payload
+from domain.webhook_bodies import LARGEST_BODY_BYTES, SHORT_TEXT_BYTES, shortened
 from webhook_dispatcher.payloads import (
     UPDATED,
     Message,
@@ -27,7 +29,6 @@ from webhook_dispatcher.payloads import (
     shown_ticket,
 )
 
-LARGEST_BODY_BYTES = 20_000
 SHORTENED_CHARACTERS = (4_000, 1_000, 200, 40)  # each is tried until the body is small enough
 
 _encode = msgspec.json.Encoder().encode
@@ -92,6 +93,8 @@ def make_group_message(group: TicketGroup, name: str, payload: Payload, shown: R
             "external_ids": ticket.external_ids,
             "changes": shown_changes(changes, has_name=has_name),
             "actor": shown_actor(last, shown.names),
+            "truncated": False,
+            "url": url,
         }
         if comment is not None:
             message["data"]["comment"] = shown_comment(comment, shown.names, shown.texts)
@@ -107,7 +110,7 @@ def make_group_message(group: TicketGroup, name: str, payload: Payload, shown: R
         is_internal=any(is_internal(step.event) for step in group.steps),
         comment_id=comment.comment_id if comment and payload == "full" else None,
         attachment_id=file.attachment_id if file and payload == "full" else None,
-        body=_fitting(message, url),
+        body=_encode(message) if payload == "thin" else _fitting(message),
     )
 
 
@@ -126,24 +129,73 @@ def _field_names(changes: Changes) -> list[str]:
     return list(dict.fromkeys(name.partition(".")[0] for name in changes))
 
 
-def _fitting(message: dict[str, Any], url: str) -> bytes:
-    """The body. One above the limit has shortened texts, `truncated` and the address of the whole ticket."""
+def _fitting(message: dict[str, Any]) -> bytes:
+    """The body of a full message. One above the limit is shortened, step by step until it is small enough:
+    texts are cut; the values of changed tags and external ids become null; external ids are left out; tags
+    are left out; names become ids. Names are not cut: erasing a person replaces whole names only."""
     body = _encode(message)
-    if len(body) <= LARGEST_BODY_BYTES:
+    reserved = _reserved_bytes(message["data"].get("comment"))
+    if len(body) + reserved <= LARGEST_BODY_BYTES:
         return body
     plain = msgspec.json.decode(body)
-    for most in SHORTENED_CHARACTERS:
-        data = _shorten(plain["data"], most)
-        data |= {"truncated": True, "url": url}
-        body = _encode({**plain, "data": data})
-        if len(body) <= LARGEST_BODY_BYTES:
+    data = plain["data"]
+    data["truncated"] = True
+    for shorten in _STEPS:
+        shorten(data)
+        body = _encode(plain)
+        if len(body) + reserved <= LARGEST_BODY_BYTES:
             break
     return body
 
 
-def _shorten(value: Any, most: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= most else value[: most - 1] + "…"
-    if isinstance(value, dict):
-        return {name: _shorten(item, most) for name, item in value.items()}
-    return [_shorten(item, most) for item in value] if isinstance(value, list) else value
+def _reserved_bytes(comment: Mapping[str, Any] | None) -> int:
+    """What is kept free for a later text of the comment (commands/comments.py)."""
+    return max(0, SHORT_TEXT_BYTES - len(_encode(comment["text"]))) if comment else 0
+
+
+def _cut_texts(data: dict[str, Any], most: int) -> None:
+    """Cut the title, the description, the text of the comment, names of files, and the same in changes."""
+    changes: dict[str, Any] = data["changes"]
+    _cut(data, ("title", "description"), most)
+    _cut(data.get("comment"), ("text",), most)
+    for name, change in changes.items():
+        if name in ("title", "description"):
+            _cut(change, ("from", "to"), most)
+        elif name.startswith("attachments."):
+            _cut(change["from"], ("filename",), most)
+            _cut(change["to"], ("filename",), most)
+
+
+def _cut(fields: dict[str, Any] | None, names: Sequence[str], most: int) -> None:
+    for name in names if fields else ():
+        if fields and fields[name] is not None:
+            fields[name] = shortened(fields[name], most)
+
+
+def _remove_changed_lists(data: dict[str, Any]) -> None:
+    for name in {"tags", "external_ids"} & data["changes"].keys():
+        data["changes"][name] = {"from": None, "to": None}
+
+
+def _remove_external_ids(data: dict[str, Any]) -> None:
+    del data["external_ids"]
+
+
+def _remove_tags(data: dict[str, Any]) -> None:
+    del data["tags"]
+
+
+def _replace_names(data: dict[str, Any]) -> None:
+    references = [data[name] for name in ("property", "unit", "requester", "assigned_to", "actor")]
+    for reference in (*references, data.get("comment", {}).get("user")):
+        if reference is not None and reference["id"] is not None:
+            reference["name"] = reference["id"]
+
+
+_STEPS: tuple[Callable[[dict[str, Any]], None], ...] = (
+    *(partial(_cut_texts, most=most) for most in SHORTENED_CHARACTERS),
+    _remove_changed_lists,
+    _remove_external_ids,
+    _remove_tags,
+    _replace_names,
+)

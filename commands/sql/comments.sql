@@ -13,5 +13,10 @@ UPDATE hook.messages
    SET body = convert_to(regexp_replace(convert_from(body, 'UTF8'), %(pattern)s, %(replacement)s), 'UTF8')
  WHERE comment_id = %(part_id)s OR attachment_id = %(part_id)s;
 
+-- name: cut_string
+UPDATE hook.messages
+   SET body = convert_to(regexp_replace(convert_from(body, 'UTF8'), %(pattern)s, %(replacement)s), 'UTF8')
+ WHERE comment_id = %(part_id)s AND octet_length(body) > %(largest)s;
+
 -- name: note_removed_file
 INSERT INTO access.removed_files (attachment_id) VALUES (%(attachment_id)s) ON CONFLICT DO NOTHING;

@@ -7,10 +7,13 @@ import random
 import msgspec
 import pytest
 
+from commands.comments import CommentChanges, edit_comment
+from commands.values import ValidValues
 from domain.access import ROLES, Caller, Context
 from domain.ticket import Attachment
 from domain.webhook_filter import WebhookFilter
 from infrastructure.ids import new_id
+from infrastructure.storage.comment_log import CommentPlace
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.recorder import read_log
 from tests.support.arrange import change_webhook, comment_on_ticket
@@ -48,6 +51,11 @@ def bodies(conn, webhook):
     for (body,) in rows:
         assert problems_of(body) == []
     return [json.loads(body) for (body,) in rows]
+
+
+def edit(store, ticket, comment_id, text):
+    values = ValidValues(CommentChanges(text=text))
+    edit_comment(store, ticket.id, comment_id, values, system(), locate=lambda: CommentPlace())
 
 
 def change(store, ticket, values):
@@ -121,6 +129,26 @@ def test_a_large_body_is_shortened_and_names_the_address_of_the_whole(conn, stor
         assert body["data"]["truncated"] is True
         assert body["data"]["url"] == f"https://api.example.com/v1/tickets/{ticket.id}"
         assert body["data"]["title"] in ("Flood", "Water leak in bathroom")
+
+
+@pytest.mark.parametrize("letter", ["x", "漏", "\x01", "\\", '"'])
+def test_the_body_of_an_edited_comment_stays_below_the_limit(conn, store, letter):
+    webhook = register(store, URL, payload_version=2)
+    ticket = open_ticket(store, description="x" * 6_000)
+    comment_on_ticket(store, ticket.id, context := system(), text="first")
+    enqueue(conn, store)
+
+    edit(store, ticket, context.command_id, letter * 60_000)
+    stored = bodies(conn, webhook)[1]
+    enqueue(conn, store)
+    _, commented, updated = bodies(conn, webhook)
+    edit(store, ticket, context.command_id, "now short")
+
+    assert stored["data"]["comment"]["text"] == letter * 199 + "…"
+    for body in (stored, commented, updated):
+        assert body["data"]["truncated"] is True
+        assert len(msgspec.json.encode(body)) <= 20_000
+    assert [each["data"]["comment"]["text"] for each in bodies(conn, webhook)[1:]] == ["now short"] * 2
 
 
 def test_two_files_of_one_request_are_two_messages(conn, store):

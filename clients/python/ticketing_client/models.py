@@ -1147,7 +1147,6 @@ class WebhookThinTicket(msgspec.Struct, kw_only=True):
     url: str
     changed: list[str]
     comment_id: str | None
-    truncated: bool | UnsetType = UNSET
 
 
 class WebhookTicket(msgspec.Struct, kw_only=True):
@@ -1187,11 +1186,11 @@ class WebhookTicketV2(msgspec.Struct, kw_only=True):
     changes: dict[str, Change]
     actor: WebhookActor
     number: int
-    tags: list[str]
-    external_ids: dict[str, str]
+    truncated: bool
+    url: str
+    tags: list[str] | UnsetType = UNSET
+    external_ids: dict[str, str] | UnsetType = UNSET
     comment: WebhookComment | UnsetType = UNSET
-    truncated: bool | UnsetType = UNSET
-    url: str | UnsetType = UNSET
 
 
 class WebhookTicketWithComment(msgspec.Struct, kw_only=True):

@@ -29,7 +29,7 @@ from domain.errors import Details, NotFound
 from domain.text import WebhookUrl
 from domain.web_address import web_address_problem
 from domain.webhook import DisabledReason, Payload, PayloadVersion, Webhook, WebhookEventName
-from domain.webhook_filter import NO_FILTER, WebhookFilter
+from domain.webhook_filter import NO_FILTER, WebhookFilter, filter_problems
 from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.event_store import EventStore
@@ -252,7 +252,7 @@ def enabled_webhook(store: EventStore, caller: Caller, webhook_id: str) -> Webho
 
 
 def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
-    """The errors in the address and the secret of a webhook."""
+    """The errors in the address, the secret, the headers and the filter of a webhook."""
     url, secret, headers = fields.get("url"), fields.get("secret"), fields.get("headers")
     details: Details = {}
     if url is not None and (problem := web_address_problem(url, allow_private=allow_private)):
@@ -261,6 +261,8 @@ def _problems(fields: Mapping[str, Any], *, allow_private: bool) -> Details:
         details["secret"] = [f"The secret field {problem}"]
     if headers and (problem := headers_problem(headers)):
         details["headers"] = [f"The headers field {problem}"]
+    if "filter" in fields:
+        details |= filter_problems(msgspec.convert(fields["filter"], WebhookFilter))
     return details
 
 

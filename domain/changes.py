@@ -31,6 +31,8 @@ _FIELDS = {
     for field in Ticket.__struct_fields__
     if field not in EXCLUDED_FIELDS | LIST_FIELDS
 }
+# The names that `changes` can have, without the ids of comments and files.
+CHANGE_NAMES = (*_FIELDS, "comments", *sorted(LIST_FIELDS))
 
 
 class Change(msgspec.Struct, frozen=True):

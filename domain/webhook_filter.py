@@ -8,10 +8,21 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from domain.access import ROLES
+from domain.changes import CHANGE_NAMES
+from domain.errors import Details
+from domain.ticket import PRIORITIES
+
 MOST_VALUES = 100
 
 Value = Annotated[str, Meta(min_length=1, max_length=255)]
 Facts = Mapping[str, Collection[str]]  # the values of a change for each field of WebhookFilter
+# The fields whose values are known. Stored filters may have others, so their types do not say this.
+_POSSIBLE: Mapping[str, Collection[str]] = {
+    "priority": PRIORITIES,
+    "changed_field": CHANGE_NAMES,
+    "actor_role": ROLES,
+}
 
 
 class WebhookCondition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -54,3 +65,17 @@ class WebhookFilter(
 
 
 NO_FILTER = WebhookFilter()
+
+
+def filter_problems(given: WebhookFilter) -> Details:
+    """The conditions with values that no change can have, by their names in a body."""
+    details: Details = {}
+    for name, possible in _POSSIBLE.items():
+        condition: WebhookCondition | None = getattr(given, name)
+        if condition is None:
+            continue
+        for part, values in (("in", condition.one_of), ("not", condition.none_of)):
+            if not set(values or ()) <= set(possible):
+                path = f"filter.{name}.{part}"
+                details[path] = [f"The {path} field must be one of: {', '.join(possible)}."]
+    return details

@@ -53,7 +53,7 @@ def sent_settings(values: Mapping[str, str | list[str]]) -> tuple[dict[str, Any]
 
 
 def _filter_text(webhook: Webhook) -> str:
-    """One condition on each line, such as `priority in high, urgent`."""
+    """One condition on each line, such as `priority in high, critical`."""
     lines = []
     for name in webhook.filter.__struct_fields__:
         condition = getattr(webhook.filter, name)

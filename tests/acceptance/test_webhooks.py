@@ -140,6 +140,79 @@ def test_invalid_values_are_named(site, change, field):
     assert list(refused.json()["error"]["details"]) == [field]
 
 
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"filter": {"priority": {"in": ["high", "urgent"]}}}, "filter.priority.in"),
+        ({"filter": {"priority": {"not": ["High"]}}}, "filter.priority.not"),
+        ({"filter": {"actor_role": {"in": ["owner"]}}}, "filter.actor_role.in"),
+        ({"filter": {"changed_field": {"in": ["assignee_id"]}}}, "filter.changed_field.in"),
+        ({"filter": {"changed_field": {"not": ["comments.1"]}}}, "filter.changed_field.not"),
+        ({"filter": {"priority": {"in": []}}}, "filter.priority.in"),
+        ({"filter": {"priority": {"is": ["high"]}}}, "filter.priority.is"),
+        ({"filter": {"colour": {"in": ["red"]}}}, "filter.colour"),
+        ({"payload_version": 1, "payload": "thin"}, "payload"),
+        ({"payload_version": 3}, "payload_version"),
+        ({"payload": "slim"}, "payload"),
+        ({"max_per_second": 0}, "max_per_second"),
+        ({"max_in_flight": 11}, "max_in_flight"),
+        ({"headers": {"Host": "x"}}, "headers"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_and_named(site, settings, field):
+    path = f"/v1/webhooks/{register(site, 'https://example.com/settings', 'ticket.restored')['id']}"
+    before = site.client().get(path).json()
+
+    refused = site.client().post("/v1/webhooks", json={**WEBHOOK, **settings})
+    unchanged = site.client().patch(path, json=settings)
+
+    for answered in (refused, unchanged):
+        assert answered.status_code == 422, answered.text
+        assert list(answered.json()["error"]["details"]) == [field]
+    assert site.client().get(path).json() == before
+
+
+@pytest.mark.parametrize("payload_version", [1, 2])
+def test_filters_limits_and_headers_hold_for_both_versions(site, receiver, payload_version):
+    settings = {
+        "payload_version": payload_version,
+        "filter": {
+            "property_id": {"not": ["no such property"]},
+            "category": {"in": ["roof", "plumbing"]},
+            "tag": {"not": ["any tag"]},
+            "priority": {"in": ["low"]},
+            "changed_field": {"in": ["title", "assigned_to", "deleted", "comments", "attachments"]},
+            "actor_role": {"not": ["guest"]},
+        },
+        "max_per_second": 1_000,
+        "max_in_flight": 1,
+    }
+    made = register(site, receiver.url(), "ticket.created", **settings, headers={"X-Environment": "test"})
+    changed = site.client().patch(f"/v1/webhooks/{made['id']}", json=settings)
+    site.ticket(priority="high")
+    wanted = site.ticket(priority="low")["id"]
+
+    eventually(lambda: receiver.posts)
+    assert changed.status_code == 200, changed.text
+    shown = changed.json()["data"]
+    assert {name: shown[name] for name in settings} == settings
+    assert [json.loads(post.body)["data"]["id"] for post in receiver.posts] == [wanted]
+    assert receiver.posts[0].headers["x-environment"] == "test"
+    assert json.loads(receiver.posts[0].body).get("payload_version", 1) == payload_version
+
+
+def test_a_thin_webhook_cannot_go_back_to_version_1(site):
+    path = (
+        f"/v1/webhooks/{register(site, 'https://example.com/thin', 'ticket.restored', payload='thin')['id']}"
+    )
+
+    refused = site.client().patch(path, json={"payload_version": 1})
+    changed = site.client().patch(path, json={"payload_version": 1, "payload": "full"})
+
+    assert (refused.status_code, list(refused.json()["error"]["details"])) == (422, ["payload"])
+    assert (changed.status_code, changed.json()["data"]["payload_version"]) == (200, 1)
+
+
 def test_webhooks_are_visible_to_their_owner_and_admins_only(site):
     mine = register(site, "https://example.com/mine", role="manager")["id"]
     admins = register(site, "https://example.com/admins")["id"]

@@ -6,12 +6,13 @@ from copy import copy
 
 import pytest
 
+from domain.changes import CHANGE_NAMES
 from domain.comments import CommentEvent
 from domain.ticket import Attachment, Ticket
 from tests.support.webhook_bodies import problems_of
 from tests.unit.builders import NOON, TICKET_FIELDS, context
 from webhook_dispatcher.payloads import TicketGroup, TicketStep
-from webhook_dispatcher.payloads_v2 import Readable, group_names, make_group_message
+from webhook_dispatcher.payloads_v2 import Readable, facts_of, group_names, make_group_message
 
 LETTERS = ["x", "é", "漏", "🚿", "\x01", '"', "\\", "\u2028", "\n"]
 BASE_URL = "https://tickets.properties.example.com"
@@ -135,3 +136,16 @@ def test_names_of_changed_fields_stay_when_the_values_are_left_out():
     assert data["truncated"] is True
     assert data["changes"]["external_ids"] == {"from": None, "to": None}
     assert data["changes"]["priority"] == {"from": None, "to": "high"}
+
+
+def test_a_filter_accepts_exactly_the_names_that_changes_can_have():
+    found = set()
+    for seed in range(60):
+        for group in random_groups(random.Random(seed)):
+            found |= set(facts_of(group.steps)["changed_field"])
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
+    first = steps_of(ticket)
+    ticket.delete(context())
+    found |= set(facts_of(steps_of(ticket, first[-1].after))["changed_field"])
+
+    assert found == set(CHANGE_NAMES)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,6 @@ from domain.ticket import (
     TicketFileRemoved,
 )
 from domain.user import User
-from domain.webhook import Payload
 from domain.webhook_filter import Facts
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, Statement
@@ -36,12 +35,28 @@ from webhook_dispatcher.payloads import (
     is_subscribed,
     make_message,
 )
-from webhook_dispatcher.payloads_v2 import Readable, facts_of, group_names, make_group_message
+from webhook_dispatcher.payloads_v2 import (
+    PAYLOADS,
+    Readable,
+    facts_of,
+    group_names,
+    make_group_message,
+    other_ids_of_group,
+    other_ids_of_step,
+)
 
 Subscribed = tuple[Endpoint, frozenset[str], Callable[[Endpoint, int], bool]]  # the last: whether it is due
-PAYLOADS: tuple[Payload, ...] = get_args(Payload)
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Addressed(NamedTuple):
+    """A message with the ids of its webhooks. `other_ids` are those of the messages about the same event in
+    other payload versions and payloads."""
+
+    message: Message
+    endpoint_ids: list[str]
+    other_ids: list[str]
 
 
 class Enqueuer:
@@ -111,13 +126,15 @@ class Enqueuer:
         shown = Readable(self._names(conn, steps), texts, _removed_files(conn, steps), self._base_url)
         due = [(endpoint, names, is_due) for endpoint, names in subscribed]
         versions = {(each.event.originator_id, each.event.originator_version) for each in wanted}
-        messages: list[tuple[Message, list[str]]] = []
+        messages: list[Addressed] = []
         for group in groups:
             for step in group.steps:
                 if (step.after.id, step.after.version) in versions:
-                    messages += _messages_of_step(step, shown, due)
+                    messages += _messages_of_step(group, step, shown, due)
             messages += _messages_of_group(group, shown, due)
-        return insert(conn, messages)
+        changed = {endpoint.id for endpoint in endpoints if endpoint.was_changed}
+        sent = _sent_otherwise(conn, messages, changed)
+        return insert(conn, [(message, ids) for message, ids in _without(messages, sent) if ids])
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
         """The current names by id, from the read tables, or else from the aggregates."""
@@ -151,20 +168,21 @@ def _is_silent(event: DomainEvent) -> bool:
 
 
 def _messages_of_step(
-    step: TicketStep, shown: Readable, subscribed: Sequence[Subscribed]
-) -> Iterator[tuple[Message, list[str]]]:
+    group: TicketGroup, step: TicketStep, shown: Readable, subscribed: Sequence[Subscribed]
+) -> Iterator[Addressed]:
     """The messages of version 1 about one event, with the ids of their webhooks."""
     event_names_of_step = event_names(step.event)
     receivers = _receivers(1, [step], event_names_of_step, subscribed)
     for name in event_names_of_step:
         ids = [endpoint.id for endpoint, names in receivers if is_subscribed(names, name)]
         if ids:
-            yield make_message(step, name, shown.names, shown.texts, shown.removed_files), ids
+            message = make_message(step, name, shown.names, shown.texts, shown.removed_files)
+            yield Addressed(message, ids, other_ids_of_step(group, name))
 
 
 def _messages_of_group(
     group: TicketGroup, shown: Readable, subscribed: Sequence[Subscribed]
-) -> Iterator[tuple[Message, list[str]]]:
+) -> Iterator[Addressed]:
     """The messages of version 2 about the events of a request, with the ids of their webhooks."""
     event_names_of_group = group_names(group)
     receivers = _receivers(2, group.steps, event_names_of_group, subscribed)
@@ -176,7 +194,37 @@ def _messages_of_group(
                 if endpoint.payload == payload and is_subscribed(names, name)
             ]
             if ids:
-                yield make_group_message(group, name, payload, shown), ids
+                message = make_group_message(group, name, payload, shown)
+                yield Addressed(message, ids, other_ids_of_group(group, name, payload))
+
+
+def _sent_otherwise(
+    conn: Connection, messages: Sequence[Addressed], changed: Collection[str]
+) -> set[tuple[str, str]]:
+    """The pairs (webhook, message) of deliveries about the same events that exist in another payload version
+    or payload. They are from before a change of the webhook, so only `changed` webhooks are looked up."""
+    pairs = [
+        (endpoint_id, other_id)
+        for each in messages
+        for endpoint_id in each.endpoint_ids
+        if endpoint_id in changed
+        for other_id in each.other_ids
+    ]
+    if not pairs:
+        return set()
+    parameters = {"endpoint_ids": [one for one, _ in pairs], "message_ids": [other for _, other in pairs]}
+    return set(conn.execute(sql["select_existing"], parameters).fetchall())
+
+
+def _without(
+    messages: Sequence[Addressed], sent: Container[tuple[str, str]]
+) -> Iterator[tuple[Message, list[str]]]:
+    """The messages with those webhooks that have no delivery of them in another form."""
+    for message, endpoint_ids, other_ids in messages:
+        yield (
+            message,
+            [each for each in endpoint_ids if not any((each, other) in sent for other in other_ids)],
+        )
 
 
 def _receivers(

@@ -41,6 +41,7 @@ class Endpoint(NamedTuple):
     payload: str = "full"
     filter_text: str = "{}"
     encrypted_headers: bytes | None = None
+    was_changed: bool = False
 
     @property
     def filter(self) -> WebhookFilter | None:

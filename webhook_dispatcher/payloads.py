@@ -129,7 +129,7 @@ def is_subscribed(subscribed: frozenset[str], name: str) -> bool:
 
 
 def message_id(event_id: str, name: str) -> str:
-    """The webhook-id, which is the same for every endpoint, attempt and replay."""
+    """The webhook-id, which is the same for every attempt and replay, and every webhook with this payload."""
     return f"msg_{uuid5(NAMESPACE_URL, f'{event_id}/{name}').hex}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -31,6 +31,8 @@ from webhook_dispatcher.payloads import (
 
 SHORTENED_CHARACTERS = (4_000, 1_000, 200, 40)  # each is tried until the body is small enough
 
+PAYLOADS: tuple[Payload, ...] = get_args(Payload)
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,6 +49,24 @@ def group_names(group: TicketGroup) -> tuple[str, ...]:
     """The webhook events of a request. Opening a ticket is not also a change of it."""
     names = dict.fromkeys(name for step in group.steps for name in event_names(step.event))
     return tuple(name for name in names if name != UPDATED or "ticket.created" not in names)
+
+
+def other_ids_of_step(group: TicketGroup, name: str) -> list[str]:
+    """The ids of the messages of version 2 that tell what the message of version 1 about one step tells."""
+    name = name if name in group_names(group) else "ticket.created"
+    return [_group_message_id(group, name, payload) for payload in PAYLOADS]
+
+
+def other_ids_of_group(group: TicketGroup, name: str, payload: Payload) -> list[str]:
+    """The ids of the messages, with another payload or of version 1, about the same event. Of those of
+    version 1 it is the last: if that was sent, the earlier ones were."""
+    last = next(step.event for step in reversed(group.steps) if name in event_names(step.event))
+    others = [_group_message_id(group, name, other) for other in PAYLOADS if other != payload]
+    return [message_id(last.event_id, name), *others]
+
+
+def _group_message_id(group: TicketGroup, name: str, payload: Payload) -> str:
+    return message_id(group.steps[0].event.event_id, f"{name}/2/{payload}")
 
 
 def facts_of(steps: Sequence[TicketStep]) -> dict[str, Sequence[str]]:
@@ -73,7 +93,7 @@ def make_group_message(group: TicketGroup, name: str, payload: Payload, shown: R
         "event": name,
         "timestamp": whole_seconds(last.occurred_at),
         "data": {},
-        "id": message_id(first.event_id, f"{name}/2/{payload}"),
+        "id": _group_message_id(group, name, payload),
         "from_version": first.originator_version - 1,
         "version": last.originator_version,
         "sequence": group.steps[-1].position,

@@ -99,6 +99,53 @@ def test_webhooks_keep_version_1_until_they_are_changed(conn, store):
     assert len(bodies(conn, new)) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"payload_version": 1}, {"payload_version": 2}),
+        ({"payload_version": 1}, {"payload_version": 2, "payload": "thin"}),
+        ({"payload_version": 2}, {"payload": "thin"}),
+        ({"payload_version": 2, "payload": "thin"}, {"payload": "full"}),
+        ({"payload_version": 2}, {"payload_version": 1}),
+        ({"payload_version": 2, "payload": "thin"}, {"payload_version": 1, "payload": "full"}),
+    ],
+)
+def test_events_that_were_sent_are_not_sent_again_after_a_change_of_the_payload(conn, store, before, after):
+    webhook = register(store, URL, **before)
+    ticket = open_ticket(store)
+    change(store, ticket, SIX_FIELDS)
+    comment_on_ticket(store, ticket.id, system(), text="On my way.")
+    enqueue(conn, store)
+    sent = bodies(conn, webhook)
+    change_webhook(store, webhook.id, system(), **after)
+    events = [LoggedEvent(row.position, decode(row.state)) for row in read_log(conn, 0, 100_000)]
+
+    again = Enqueuer(store, "https://api.example.com").enqueue(conn, events)  # as from a topic that is reread
+    replayed = Enqueuer(store, "https://api.example.com").enqueue_for(conn, events, webhook.id)
+
+    assert (again, replayed) == (0, 0)
+    assert bodies(conn, webhook) == sent
+    comment_on_ticket(store, ticket.id, system(), text="Done.")
+    enqueue(conn, store)
+    assert len(bodies(conn, webhook)) == len(sent) + 1
+
+
+def test_a_replay_after_a_change_of_the_payload_sends_what_was_missed(conn, store):
+    webhook = register(store, URL)
+    ticket = open_ticket(store)
+    enqueue(conn, store)
+    change_webhook(store, webhook.id, system(), enabled=False)
+    change(store, ticket, SIX_FIELDS)
+    enqueue(conn, store)
+    change_webhook(store, webhook.id, system(), enabled=True, payload_version=2)
+    events = [LoggedEvent(row.position, decode(row.state)) for row in read_log(conn, 0, 100_000)]
+
+    Enqueuer(store, "https://api.example.com").enqueue_for(conn, events, webhook.id)
+
+    found = [(each["event"], each.get("payload_version", 1)) for each in bodies(conn, webhook)]
+    assert found == [("ticket.created", 1), ("ticket.assigned", 2), ("ticket.updated", 2)]
+
+
 def test_a_thin_body_has_ids_and_the_names_of_fields_only(conn, store):
     webhook = register(store, URL, payload_version=2, payload="thin")
     ticket = open_ticket(store, title="Secret" * 40)

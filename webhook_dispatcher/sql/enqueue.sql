@@ -26,7 +26,7 @@ SELECT e.id, e.url, e.event_names, first.notification_id, e.purged_position, coa
        ARRAY(SELECT s.sealed FROM hook.secrets s
               WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > now())
               ORDER BY s.expires_at DESC NULLS FIRST),
-       e.payload_version, e.payload, e.filter::text, e.headers_sealed
+       e.payload_version, e.payload, e.filter::text, e.headers_sealed, e.version > 1
   FROM hook.endpoints e
   JOIN es.stored_events first ON first.originator_id = e.id AND first.originator_version = 1
   LEFT JOIN hook.health h ON h.endpoint_id = e.id
@@ -92,6 +92,11 @@ SELECT e.id, m.id, m.aggregate_id, m.version
   FROM json_to_recordset(%(messages)s::json) AS m (id text, aggregate_id text, version bigint, endpoint_ids text[])
  CROSS JOIN LATERAL unnest(m.endpoint_ids) AS e (id)
     ON CONFLICT (endpoint_id, message_id) DO NOTHING;
+
+-- name: select_existing
+SELECT d.endpoint_id, d.message_id
+  FROM unnest(%(endpoint_ids)s::text[], %(message_ids)s::text[]) AS w (endpoint_id, message_id)
+  JOIN hook.deliveries d USING (endpoint_id, message_id);
 
 -- name: lock_position
 SELECT position FROM hook.position FOR UPDATE SKIP LOCKED;

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 
 import msgspec
 import pytest
@@ -16,7 +17,14 @@ from infrastructure.ids import new_id
 from infrastructure.storage.comment_log import CommentPlace
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.recorder import read_log
-from tests.support.arrange import change_webhook, comment_on_ticket
+from tests.golden.webhook_bodies import NAMES, make_ticket, stored_bodies
+from tests.support.arrange import (
+    add_unit,
+    change_webhook,
+    comment_on_ticket,
+    register_property,
+    register_user,
+)
 from tests.support.webhook_bodies import problems_of
 from tests.support.webhooks import open_ticket, register, system
 from tests.unit.builders import NOON
@@ -97,6 +105,29 @@ def test_webhooks_keep_version_1_until_they_are_changed(conn, store):
     assert len(bodies(conn, old)) == 6
     assert list(bodies(conn, old)[0]) == ["event", "timestamp", "data", "id", "version", "sequence"]
     assert len(bodies(conn, new)) == 1
+
+
+def test_a_webhook_with_version_1_gets_byte_for_byte_the_bodies_from_before_version_2(conn, store):
+    webhook = register(store, URL, payload_version=1)
+    register(store, URL, payload_version=2)
+    register_property(store, "p1", system(), name=NAMES["p1"])
+    add_unit(store, "p1", "u101", system(), name=NAMES["p1/u101"])
+    for user_id in ("user1", "user2"):
+        register_user(store, user_id, system(), name=NAMES[user_id])
+    store.save(make_ticket())
+
+    enqueue(conn, store)
+
+    rows = conn.execute(
+        "SELECT m.body FROM hook.deliveries d JOIN hook.messages m ON m.id = d.message_id"
+        " WHERE d.endpoint_id = %s",
+        [webhook.id],
+    ).fetchall()
+    assert len(rows) == len(stored_bodies())
+    sent = {re.sub(rb'"sequence":\d+', b"", body) for (body,) in rows}
+    for body in stored_bodies():  # the texts of edited comments and the names of removed files are replaced
+        if b'"comment":' not in body and b'"attachments.' not in body:
+            assert re.sub(rb'"sequence":\d+', b"", body) in sent
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The size of webhook bodies of payload version 2, for random large tickets."""
+"""Webhook bodies: the bytes of version 1, and the size of version 2 for random large tickets."""
 
 import json
 import random
@@ -9,6 +9,7 @@ import pytest
 from domain.changes import CHANGE_NAMES
 from domain.comments import CommentEvent
 from domain.ticket import Attachment, Ticket
+from tests.golden.webhook_bodies import stored_bodies, version_1_bodies
 from tests.support.webhook_bodies import problems_of
 from tests.unit.builders import NOON, TICKET_FIELDS, context
 from webhook_dispatcher.payloads import TicketGroup, TicketStep
@@ -80,6 +81,10 @@ def texts_of(group):
         if isinstance(step.event, CommentEvent):
             texts["text"] = step.event.text
     return texts, ticket
+
+
+def test_bodies_of_version_1_are_byte_for_byte_those_from_before_version_2():
+    assert version_1_bodies() == stored_bodies()
 
 
 def data_of(group):

@@ -35,7 +35,8 @@ class ShownForm:
         self.command_id = command_id or new_id()
         self.errors: Details = {}
         for name, messages in (errors or {}).items():
-            field = name if name in self._values else ""  # "": shown above the fields
+            root = name.partition(".")[0]  # of a value inside a field
+            field = next((each for each in (name, root) if each in self._values), "")  # "": above the fields
             self.errors[field] = [*self.errors.get(field, []), *messages]
 
     def value(self, name: str) -> str:

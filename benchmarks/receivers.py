@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 
 class Receiver:
-    """An HTTP server in a separate process that answers 204 and records arrivals."""
+    """An HTTP server in a separate process that answers 204 and records arrivals. Paths can be slow."""
 
     def __init__(self, pipe: Any, port: int) -> None:
         self._pipe = pipe
@@ -49,6 +49,10 @@ class Receiver:
     def hang(self, path: str) -> None:
         """Never answer requests for this path again."""
         self._ask("hang", path)
+
+    def delay(self, path: str, seconds: float) -> None:
+        """Answer later requests for this path after that time."""
+        self._ask("delay", f"{seconds} {path}")
 
     def count(self) -> int:
         """The number of arrivals since the last call of `take`; cheap for the receiver."""
@@ -84,8 +88,8 @@ class Receiver:
     def _fetch(self) -> None:
         self._arrivals += self._ask("take", "")
 
-    def _ask(self, action: str, path: str) -> Any:
-        self._pipe.send((action, path))
+    def _ask(self, action: str, parameter: str) -> Any:
+        self._pipe.send((action, parameter))
         return self._pipe.recv()
 
 
@@ -112,10 +116,15 @@ class _Posts:
     def __init__(self) -> None:
         self.raw: list[tuple[bytes, bytes, float]] = []
         self.hanging: set[bytes] = set()
+        self.delays: dict[bytes, float] = {}  # seconds by path
 
-    def answer(self, action: str, path: str) -> object:
+    def answer(self, action: str, parameter: str) -> object:
         if action == "hang":
-            self.hanging.add(path.encode())
+            self.hanging.add(parameter.encode())
+            return None
+        if action == "delay":
+            seconds, path = parameter.split(" ", 1)
+            self.delays[path.encode()] = float(seconds)
             return None
         if action == "count":
             return len(self.raw)
@@ -146,7 +155,9 @@ class _Connection(asyncio.Protocol):
         path = data.split(b" ", 2)[1]
         self._posts.raw.append((path, data[head_end + len(_HEAD_END) : end], time.monotonic()))
         self._received = data[end:]
-        if path not in self._posts.hanging:
+        if path in self._posts.delays:
+            asyncio.get_running_loop().call_later(self._posts.delays[path], self._transport.write, _ANSWER)
+        elif path not in self._posts.hanging:
             self._transport.write(_ANSWER)
 
 

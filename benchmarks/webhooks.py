@@ -1,4 +1,4 @@
-"""Measures deliveries per second, the effect of a hanging receiver on others, and the latency of webhooks."""
+"""Measures deliveries per second, the effect of slow receivers on others, and the latency of webhooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from benchmarks.http_client import HttpClient
 from benchmarks.receivers import Receiver, running_receiver
 from benchmarks.report import Report
 from benchmarks.tickets import FIELDS, benchmark_context
+from commands.webhooks import delete_webhook
 from domain.ticket import Ticket
 from infrastructure.ids import new_id
 from infrastructure.storage.event_store import EventStore
@@ -28,26 +29,46 @@ from tests.support.commands import TICKETING, environment
 from tests.support.vault import VAULT
 
 ENDPOINTS = 20
+SLOW_SECONDS = 2.0  # of the answers of as many others
 EVENTS, EVENTS_PER_SECOND = 200, 10.0
 POSTS_SECONDS, POSTS_PER_SECOND = 10.0, 100.0
 
 
 def measure_webhooks(bench: Bench) -> Report:
-    """Deliveries a second, and the p99 of others while one receiver hangs."""
+    """Deliveries a second, and the p99 of others while receivers are slow or hang."""
     dsn = bench.create_database("bench_webhooks")
     report = measure_deliveries(dsn, bench.options.clients, bench.options.rounds)
     with make_pool(dsn, application="benchmarks", max_size=4) as pool, running_receiver() as receiver:
         store = EventStore(pool, VAULT)
-        for number in range(ENDPOINTS):
-            register(store, receiver.url(f"/{number}"))
-        healthy = _measure_p99(dsn, store, receiver)
-        receiver.hang("/0")
-        hanging = _measure_p99(dsn, store, receiver)
-    note = (
-        f"p99 of {ENDPOINTS - 1} receivers: {healthy * 1e3:,.0f} ms; while another hangs:"
-        f" {hanging * 1e3:,.0f} ms, {hanging / healthy:.2f} times"
+        others = [f"/{number}" for number in range(ENDPOINTS)]
+        more = [f"/more{number}" for number in range(ENDPOINTS)]
+        for path in others:
+            register(store, receiver.url(path))
+        alone = _measure_p99(dsn, store, receiver, others)
+        added = [register(store, receiver.url(path)) for path in more]
+        beside_fast = _measure_p99(dsn, store, receiver, others)
+        for path in more:
+            receiver.delay(path, SLOW_SECONDS)
+        beside_slow = _measure_p99(dsn, store, receiver, others)
+        for webhook_id in added:
+            delete_webhook(store, webhook_id, benchmark_context())
+        receiver.hang(others[0])
+        beside_hanging = _measure_p99(dsn, store, receiver, others[1:])
+    notes = (
+        f"p99 of {ENDPOINTS} receivers alone: {alone * 1e3:,.0f} ms",
+        f"the same beside {len(more)} more: {beside_fast * 1e3:,.0f} ms, {beside_fast / alone:.2f} times",
+        f"the same while those {len(more)} answer after {SLOW_SECONDS:g} s: {beside_slow * 1e3:,.0f} ms,"
+        f" {beside_slow / alone:.2f} times",
+        f"p99 of {ENDPOINTS - 1} receivers while another hangs: {beside_hanging * 1e3:,.0f} ms,"
+        f" {beside_hanging / alone:.2f} times",
     )
-    return msgspec.structs.replace(report, notes=[note])
+    figures = {
+        "p99_alone": alone,
+        "p99_beside_fast": beside_fast,
+        "p99_beside_slow": beside_slow,
+        "p99_beside_hanging": beside_hanging,
+    }
+    return msgspec.structs.replace(report, notes=notes, figures=report.figures | figures)
 
 
 def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: str) -> tuple[float, float]:
@@ -75,18 +96,19 @@ def measure_post_to_received(base_url: str, key: str, receiver: Receiver, path: 
     return _percentiles([arrivals[ticket_id] - at for ticket_id, at in sent.items()])
 
 
-def _measure_p99(dsn: str, store: EventStore, receiver: Receiver) -> float:
+def _measure_p99(dsn: str, store: EventStore, receiver: Receiver, paths: Sequence[str]) -> float:
+    """The p99 from a commit to the arrival at these paths, in seconds."""
     sent = {}
     with _running_dispatcher(dsn):
-        receiver.wait_for("/1", {_open_ticket(store).id})  # returns when the dispatcher has started
+        receiver.wait_for(paths[0], {_open_ticket(store).id})  # returns when the dispatcher has started
         receiver.take()
         began = time.monotonic()
         for number in range(EVENTS):
             time.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
             sent[_open_ticket(store).id] = time.monotonic()
         delays = []
-        for number in range(1, ENDPOINTS):
-            arrivals = receiver.wait_for(f"/{number}", set(sent))
+        for path in paths:
+            arrivals = receiver.wait_for(path, set(sent))
             delays += [arrivals[ticket_id] - at for ticket_id, at in sent.items()]
         receiver.take()
     return _percentiles(delays)[1]

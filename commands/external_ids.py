@@ -52,9 +52,8 @@ class ExternalIds:
             source: after[source] for source in sorted(after) if before.get(source) != after[source]
         }
         if isinstance(self._store, StagedStore) and (holders := self._holders()):
-            raise taken(
-                self._store, self._caller, self._kind, holders
-            )  # `commit` could not tell whose id it is
+            # `commit` could not tell whose id it is
+            raise taken(self._store, self._caller, self._kind, holders, self._claimed)
         return [
             (_sql[name], {"kind": self._kind, "source": source, "external_id": external_id, "id": object_id})
             for name, ids in (("leave", left), ("claim", self._claimed))
@@ -73,7 +72,7 @@ class ExternalIds:
     def _taken(self) -> Conflict:
         """The error that names the ids that other objects have."""
         if holders := self._holders():
-            return taken(self._store, self._caller, self._kind, holders)
+            return taken(self._store, self._caller, self._kind, holders, self._claimed)
         return Conflict(RELEASED)
 
     def _holders(self) -> dict[str, str]:
@@ -97,14 +96,15 @@ class ExternalIds:
         return holders
 
 
-def taken(store: EventStore, caller: Caller, kind: Kind, holders: Mapping[str, str]) -> ExternalIdTaken:
-    """The error for the ids of the sources in `holders`, which maps a source to the object that has its id.
-    Names an object only if the caller may see it."""
+def taken(
+    store: EventStore, caller: Caller, kind: Kind, holders: Mapping[str, str], claimed: Mapping[str, str]
+) -> ExternalIdTaken:
+    """The error for claimed ids that other objects have. Both mappings are by source. `holders` has the
+    objects. Names an object only if the caller may see it."""
     details = {
         f"external_ids.{source}": [
-            f"The {kind} {object_id} has this external id."
-            if _may_see(store, caller, kind, object_id)
-            else f"Another {kind} has this external id."
+            (f"The {kind} {object_id}" if _may_see(store, caller, kind, object_id) else f"Another {kind}")
+            + f' has the external id "{claimed[source]}" of {source}.'
         ]
         for source, object_id in holders.items()
     }

@@ -47,6 +47,12 @@ class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     external_ids: GivenExternalIds = {}
 
 
+class UnitChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PATCH. Only the ids of the given sources change."""
+
+    external_ids: ChangedExternalIds | UnsetType = UNSET
+
+
 def register_property(
     store: EventStore, values: Values[NewProperty], context: Context, *, property_id: str | None = None
 ) -> Property:
@@ -105,6 +111,25 @@ def add_unit(
         new = values.read()
         managed.add_unit(new_id, new.name, context, merged({}, new.external_ids))
         return external_ids.claim(unit_key(property_id, new_id), {}, new.external_ids)
+
+    with ExternalIds(store, context.caller, "unit") as external_ids:
+        return change(
+            store, property_id, context, lambda: visible_property(store, context.caller, property_id), decide
+        )
+
+
+def change_unit(
+    store: EventStore, property_id: str, unit_id: str, values: Values[UnitChanges], context: Context
+) -> Property:
+    """Change the external ids of a unit. Raises ExternalIdTaken, and NotFound for an unknown unit."""
+
+    def decide(managed: Property) -> list[Statement]:
+        context.caller.require("manager", "change units")
+        before = managed.external_ids_of_unit(unit_id)
+        changes = given_values(values.read(lambda given: external_id_problems(before, given)))
+        after = merged(before, changes.get("external_ids", {}))
+        managed.change_unit(unit_id, after, context)
+        return external_ids.claim(unit_key(property_id, unit_id), before, after)
 
     with ExternalIds(store, context.caller, "unit") as external_ids:
         return change(

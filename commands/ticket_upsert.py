@@ -43,7 +43,7 @@ def put_ticket(
     for _ in range(MAX_DECISIONS):
         ticket_id = find_by_external_id(store, "ticket", source, external_id)
         if ticket_id is not None:
-            return _change(store, source, ticket_id, values, context)
+            return _change(store, source, external_id, ticket_id, values, context)
         try:
             ticket = open_ticket(store, values, context, own_ids={source: external_id})
         except ExternalIdTaken as refusal:
@@ -55,7 +55,12 @@ def put_ticket(
 
 
 def _change(
-    store: EventStore, source: str, ticket_id: str, values: Values[TicketValues], context: Context
+    store: EventStore,
+    source: str,
+    external_id: str,
+    ticket_id: str,
+    values: Values[TicketValues],
+    context: Context,
 ) -> PutTicket:
     caller = context.caller
 
@@ -63,7 +68,7 @@ def _change(
         try:
             return visible_ticket(store, caller, ticket_id)
         except NotFound:
-            raise taken(store, caller, "ticket", {source: ticket_id}) from None
+            raise taken(store, caller, "ticket", {source: ticket_id}, claimed={source: external_id}) from None
 
     def decide(ticket: Ticket) -> list[Statement]:
         def problems(given: Mapping[str, Any]) -> Details:

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
-from domain.errors import Conflict, Invalid
+from domain.errors import Conflict, Invalid, NotFound
 from domain.text import fold_case
 
 UNITS_PER_PROPERTY = 10_000
@@ -50,8 +50,20 @@ class UnitAdded(DomainEvent, frozen=True, tag="property.unit_added"):
     external_ids: dict[str, str] = {}
 
 
+class UnitExternalIdsChanged(DomainEvent, frozen=True, tag="property.unit_external_ids_changed"):
+    """The unit has these ids in other systems, by source, and no others."""
+
+    unit_id: str
+    external_ids: dict[str, str]
+
+
 PropertyEvent = (
-    PropertyRegistered | PropertyRenamed | PropertyAddressChanged | PropertyExternalIdsChanged | UnitAdded
+    PropertyRegistered
+    | PropertyRenamed
+    | PropertyAddressChanged
+    | PropertyExternalIdsChanged
+    | UnitAdded
+    | UnitExternalIdsChanged
 )
 
 
@@ -91,10 +103,27 @@ class Property(Aggregate):
             raise Invalid({"name": [NAME_TAKEN]})
         self.record(UnitAdded, context, unit_id=unit_id, name=name, external_ids=dict(external_ids))
 
+    def change_unit(self, unit_id: str, external_ids: Mapping[str, str], context: Context) -> None:
+        """Replace the external ids of a unit. Raises NotFound for an unknown one."""
+        if unit_id not in self.units:
+            raise NotFound("unit")
+        if external_ids != self.external_ids_of_unit(unit_id):
+            self.record(UnitExternalIdsChanged, context, unit_id=unit_id, external_ids=dict(external_ids))
+
+    def external_ids_of_unit(self, unit_id: str) -> dict[str, str]:
+        return dict(self.unit_external_ids.get(unit_id, ()))
+
     def apply(self, event: PropertyEvent) -> None:
         if isinstance(event, UnitAdded):
             self.units[event.unit_id] = event.name
-            if event.external_ids:
-                self.unit_external_ids[event.unit_id] = tuple(event.external_ids.items())
+            self._set_unit_external_ids(event)
+        elif isinstance(event, UnitExternalIdsChanged):
+            self._set_unit_external_ids(event)
         else:
             self.copy_fields(event)
+
+    def _set_unit_external_ids(self, event: UnitAdded | UnitExternalIdsChanged) -> None:
+        if event.external_ids:
+            self.unit_external_ids[event.unit_id] = tuple(event.external_ids.items())
+        else:
+            self.unit_external_ids.pop(event.unit_id, None)

@@ -33,6 +33,7 @@ class PropertyRecord(msgspec.Struct, kw_only=True):
     name: str
     address: Address
     units_count: int
+    external_ids: dict[str, str]
 
 
 class ChangeItem(msgspec.Struct, kw_only=True):
@@ -168,8 +169,8 @@ def _ticket(row: Sequence[Any], full: bool) -> ChangeItem:
 def _property(row: PropertyRow, full: bool) -> ChangeItem:
     change = ChangeItem(position=row.position, kind="upsert", property_id=row.id, version=row.version)
     if full:
-        address = Address(**shared_values(row, Address))
-        change.property = PropertyRecord(**shared_values(row, PropertyRecord), address=address)
+        others = {"address": Address(**shared_values(row, Address)), "external_ids": row.external_ids or {}}
+        change.property = PropertyRecord(**shared_values(row, PropertyRecord) | others)
     return change
 
 

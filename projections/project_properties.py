@@ -8,7 +8,15 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from domain.property import Address, Property, PropertyEvent, PropertyRegistered, PropertyRenamed, UnitAdded
+from domain.property import (
+    Address,
+    Property,
+    PropertyEvent,
+    PropertyRegistered,
+    PropertyRenamed,
+    UnitAdded,
+    UnitExternalIdsChanged,
+)
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import (
     Cursor,
@@ -58,6 +66,12 @@ def project(conn: Connection, events: Sequence[PositionedEvent], existing: Curso
     write_rows(conn, _sql["save_properties"], rows)
     units = [_unit_row(position, event) for position, event in events if isinstance(event, UnitAdded)]
     write_rows(conn, _sql["add_units"], units)
+    changed = {
+        (event.originator_id, event.unit_id): _unit_change(event)
+        for _, event in events
+        if isinstance(event, UnitExternalIdsChanged)
+    }
+    write_rows(conn, _sql["change_units"], list(changed.values()))
 
 
 def _read_property(row: PropertyRow) -> Property:
@@ -74,6 +88,14 @@ def _property_values(place: Property, units_count: int, name_position: int) -> d
         **address,
         **others,
         "external_ids": place.external_ids or None,
+    }
+
+
+def _unit_change(event: UnitExternalIdsChanged) -> dict[str, Any]:
+    return {
+        "property_id": event.originator_id,
+        "id": event.unit_id,
+        "external_ids": event.external_ids or None,
     }
 
 

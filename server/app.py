@@ -31,7 +31,7 @@ from api.v1.external_tickets import TicketByExternalId
 from api.v1.history import TicketHistory
 from api.v1.imports import Imports
 from api.v1.proofs import EventProofs, Export, ExportManifest
-from api.v1.properties import Properties, PropertyItem, Units
+from api.v1.properties import Properties, PropertyItem, UnitItem, Units
 from api.v1.ticket_counts import TicketCounts
 from api.v1.tickets import TicketItem, TicketRestoration, Tickets
 from api.v1.users import OwnUser, UserErasure, UserItem, UserLink, Users
@@ -83,6 +83,7 @@ ROUTES: Routes = (
     ("/v1/properties", Properties),
     ("/v1/properties/{property_id}", PropertyItem),
     ("/v1/properties/{property_id}/units", Units),
+    ("/v1/properties/{property_id}/units/{unit_id}", UnitItem),
     ("/v1/changes", Changes),
     ("/v1/events", Events),
     ("/v1/event-types", EventTypes),

@@ -19,8 +19,10 @@ from commands.properties import (
     NewProperty,
     NewUnit,
     PropertyChanges,
+    UnitChanges,
     add_unit,
     change_property,
+    change_unit,
     register_property,
 )
 from domain.errors import NotFound
@@ -180,6 +182,32 @@ class Units(Resource):
         wait_until_shown(req, resp, self.services, managed.position)
         resp.location = f"{self.services.settings.base_url}/v1/properties/{property_id}/units"
         respond(resp, unit_view(managed, context.command_id), status=201)
+
+
+class UnitItem(Resource):
+    """One unit of a property."""
+
+    operations: ClassVar[dict[str, Operation]] = {
+        "PATCH": Operation(
+            summary="Change the external ids of a unit",
+            description="Changes the given sources only; `null` removes the id of one. An id that another"
+            " unit has is refused with 409.",
+            roles="manager and above",
+            scope="properties:write",
+            may_lag=True,
+            body=UnitChanges,
+            body_example={"external_ids": {"sap": "101"}},
+            answer=UnitView,
+            answer_example=examples.UNIT | {"external_ids": {"sap": "101"}},
+            errors=("forbidden", "conflict"),
+        ),
+    }
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, property_id: str, unit_id: str) -> None:
+        values = read_values(req, UnitChanges)
+        managed = change_unit(self.services.store, property_id, unit_id, values, req.context.command())
+        wait_until_shown(req, resp, self.services, managed.position)
+        respond(resp, unit_view(managed, unit_id))
 
 
 def respond_with_property(

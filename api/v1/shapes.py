@@ -121,5 +121,4 @@ def property_detail(place: Property, *, active_tickets_count: int) -> PropertyDe
 
 
 def unit_view(place: Property, unit_id: str) -> UnitView:
-    external_ids = dict(place.unit_external_ids.get(unit_id, ()))
-    return UnitView(id=unit_id, name=place.units[unit_id], external_ids=external_ids)
+    return UnitView(id=unit_id, name=place.units[unit_id], external_ids=place.external_ids_of_unit(unit_id))

@@ -14,3 +14,9 @@ INSERT INTO units ({units})
 SELECT {units}
   FROM json_populate_recordset(NULL::units, %(rows)s::json)
     ON CONFLICT DO NOTHING;
+
+-- name: change_units
+UPDATE units u
+   SET external_ids = changed.external_ids
+  FROM json_populate_recordset(NULL::units, %(rows)s::json) AS changed
+ WHERE u.property_id = changed.property_id AND u.id = changed.id;

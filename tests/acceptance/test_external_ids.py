@@ -70,6 +70,44 @@ def test_external_ids_are_merged_by_source_and_free_again_when_they_are_removed(
     assert change(own, **{f"s{n}": "1" for n in range(20)}).status_code == 422
 
 
+def test_the_ids_of_a_unit_are_changed_and_shown_everywhere(site):
+    admin, one, two = site.client(), str(uuid4()), str(uuid4())
+    own, other = (make_unit(site, external_ids={"sap": each}).json()["data"] for each in (one, two))
+
+    def change(unit_id, client=admin, **external_ids):
+        address = f"/v1/properties/abc123/units/{unit_id}"
+        return client.patch(address, json={"external_ids": external_ids})
+
+    refused = change(own["id"], sap=two)
+    assert (refused.status_code, list(refused.json()["error"]["details"])) == (409, ["external_ids.sap"])
+    assert f'"{two}" of sap' in refused.json()["error"]["message"]
+    changed = change(other["id"], sap=None, crm=two)
+    assert changed.json()["data"] == other | {"external_ids": {"crm": two}}
+    assert change(own["id"], sap=two).status_code == 200
+    units = admin.get("/v1/properties/abc123").json()["data"]["units"]
+    assert {"crm": two} in [unit["external_ids"] for unit in units]
+    assert ids(admin, f"/v1/properties/abc123/units?external_id=sap:{two}") == [own["id"]]
+    assert ids(admin, f"/v1/properties/abc123/units?external_id=sap:{one}") == []
+    assert change("nowhere", sap="1").status_code == 404
+    assert change(own["id"], **{f"s{n}": "1" for n in range(20)}).status_code == 422
+    assert change(own["id"], site.client("staff"), sap="1").status_code == 403
+
+
+def test_the_feed_of_changes_shows_properties_and_people_with_their_external_ids(site):
+    admin, external_ids = site.client(), {"sap": str(uuid4())}
+    place = make_property(site, external_ids=external_ids).json()["data"]
+    person = make_user(site, external_ids=external_ids).json()["data"]
+    after, found = 0, {}
+    has_more = True
+    while has_more:
+        page = admin.get(f"/v1/changes?of=properties,users&after={after}").json()["data"]
+        after, has_more = page["position"], page["has_more"]
+        found |= {item.get("property_id") or item.get("user_id"): item for item in page["items"]}
+
+    assert found[place["id"]]["property"]["external_ids"] == external_ids
+    assert found[person["id"]]["user"]["external_ids"] == external_ids
+
+
 def test_the_units_of_a_property_have_their_external_ids_in_its_detail(site):
     unit = make_unit(site, external_ids={"sap": str(uuid4())}).json()["data"]
 

@@ -73,6 +73,7 @@ CALLS = [
     Call("PATCH", "/v1/properties/{id}", "property", (200, 200, 403, 403), {"name": "Seaside Apartments"}),
     Call("POST", "/v1/properties/{id}/units", "property", (201, 201, 403, 403), {"name": "Unit"}),
     Call("GET", "/v1/properties/{id}/units", "property", (200, 200, 200, 200)),
+    Call("PATCH", "/v1/properties/{id}/units/{unit}", "property", (200, 200, 403, 403), {"external_ids": {}}),
     Call("POST", "/v1/tickets", "property", (201, 201, 201, 201), LEAK | {"unit_id": None}, "property_id"),
     Call("POST", "/v1/tickets", "requester", (201, 201, 403, 201), LEAK | {"unit_id": None}, "requester_id"),
     Call("GET", "/v1/webhooks/{id}", "webhook", (200, 200, 403, 403)),
@@ -190,6 +191,7 @@ def perform(site, call, role, target):
     path = call.path.replace("{id}", target)
     if "{delivery}" in path:
         path = path.replace("{delivery}", send_test(site, target))
+    path = path.replace("{unit}", "unit456")
     if "{comment}" in path:
         path = path.replace("{comment}", add_by_guest(site, target, "comments", json={"text": "Hello"}))
     if "{file}" in path:
@@ -303,6 +305,7 @@ def test_phone_and_preferences_are_visible_to_the_person_and_managers(site):
         ("GET", "/v1/properties", "properties:read"),
         ("POST", "/v1/properties", "properties:write"),
         ("POST", "/v1/properties/x/units", "properties:write"),
+        ("PATCH", "/v1/properties/x/units/y", "properties:write"),
         ("GET", "/v1/webhooks", "webhooks:read"),
         ("POST", "/v1/webhooks", "webhooks:write"),
         ("POST", "/v1/webhooks/x/replay", "webhooks:write"),

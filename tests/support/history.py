@@ -108,7 +108,9 @@ class History:
 
     def _change_property(self, place: Property) -> Property:
         external_ids = self._random.choice(({}, {"sap": f"{self._step}"}))
-        match self._random.randrange(3):
+        match self._random.randrange(4):
+            case 3:
+                place.change_unit(self._random.choice((*place.units,)), external_ids, self._context())
             case 0:
                 place.change({"name": self._text(), "external_ids": external_ids}, self._context())
             case 1:

@@ -77,7 +77,7 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
     units = {
         f"{building.id}/{unit_id}": {
             "name": name,
-            "external_ids": dict(building.unit_external_ids.get(unit_id, ())) or None,
+            "external_ids": building.external_ids_of_unit(unit_id) or None,
         }
         for building in properties
         for unit_id, name in building.units.items()

@@ -485,6 +485,7 @@ class PropertyRecord(msgspec.Struct, kw_only=True):
     name: str
     address: Address
     units_count: int
+    external_ids: dict[str, str]
 
 
 class PropertySummary(msgspec.Struct, kw_only=True):
@@ -923,6 +924,12 @@ class TicketValues(msgspec.Struct, kw_only=True):
     tags: list[str] | UnsetType = UNSET
     external_ids: dict[str, str | None] | UnsetType = UNSET
     requester_id: str | UnsetType = UNSET
+
+
+class UnitChanges(msgspec.Struct, kw_only=True):
+    """The body of PATCH. Only the ids of the given sources change."""
+
+    external_ids: dict[str, str | None] | UnsetType = UNSET
 
 
 class UnitView(msgspec.Struct, kw_only=True):

@@ -45,6 +45,7 @@ from ticketing_client.models import (
     TicketDetail,
     TicketSummary,
     TicketValues,
+    UnitChanges,
     UnitView,
     UserChanges,
     UserDetail,
@@ -798,6 +799,28 @@ def create_property_unit(
     return Call(
         method="POST",
         path=f"/v1/properties/{quote(property_id, safe='')}/units",
+        body=body,
+        headers={
+            name: value for name, value in {"Idempotency-Key": idempotency_key}.items() if value is not None
+        },
+        answer=UnitView,
+    )
+
+
+def update_property_unit(
+    property_id: str, unit_id: str, body: UnitChanges, *, idempotency_key: str | None = None
+) -> Call[UnitView]:
+    """Change the external ids of a unit.
+
+    Changes the given sources only; `null` removes the id of one. An id that another unit has is refused with 409.
+
+    Scope: `properties:write`.
+
+    Roles: manager and above.
+    """
+    return Call(
+        method="PATCH",
+        path=f"/v1/properties/{quote(property_id, safe='')}/units/{quote(unit_id, safe='')}",
         body=body,
         headers={
             name: value for name, value in {"Idempotency-Key": idempotency_key}.items() if value is not None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec import UNSET
 from rich.console import Console
 from rich.text import Text
 
@@ -18,7 +19,7 @@ from domain.changes import Change
 from domain.ticket import Ticket
 from infrastructure.settings import load_settings
 from projections.history import HistoryQuery, ticket_history
-from projections.views import HistoryEntry
+from projections.views import ActorView, AuthView, HistoryEntry, ImportView
 
 SHOWN_CHARACTERS = 200  # of one value; --json prints all of it
 _NAME_WIDTH = 12
@@ -65,16 +66,26 @@ def _format_entry(entry: HistoryEntry) -> Iterator[Text]:
         (entry.action, "bold"),
     )
     yield Text(f"      by {_escape(_format_origin(entry))}", style="dim")
+    if entry.imported is not UNSET:
+        yield Text(f"      {_escape(_format_import(entry.imported))}", style="dim")
     for name, change in entry.changes.items():
         yield _format_change(name, change)
 
 
 def _format_origin(entry: HistoryEntry) -> str:
-    user = entry.actor.user
-    who = entry.auth.kind if user is None else f"{user.name} ({user.id})"
+    who = _format_actor(entry.actor, entry.auth)
     key = f", {entry.auth.kind} {entry.auth.key_id}" if entry.auth.key_id else ""
     origin = f", from {entry.address_prefix}" if entry.address_prefix else ""
     return f"{who} as {entry.actor.role}{key}{origin}, request {entry.request_id}"
+
+
+def _format_import(imported: ImportView) -> str:
+    who = _format_actor(imported.by, imported.auth)
+    return f"imported from {imported.source} by {who} as {imported.by.role}, {imported.at:%Y-%m-%d %H:%M:%SZ}"
+
+
+def _format_actor(actor: ActorView, auth: AuthView) -> str:
+    return auth.kind if actor.user is None else f"{actor.user.name} ({actor.user.id})"
 
 
 def _format_change(name: str, change: Change) -> Text:

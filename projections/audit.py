@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from psycopg import sql as composing
 
 from domain.access import Caller
@@ -16,12 +17,12 @@ from domain.times import whole_seconds
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.filters import id_filter, id_parameters
-from projections.history_entries import actor_of, auth_of
+from projections.history_entries import actor_of, auth_of, import_of, people_in
 from projections.project_audit import key_of, subject_of
 from projections.rows import compose
 from projections.ticket_filters import Order
 from projections.tickets import author_names
-from projections.views import ActorView, AuthView, Page
+from projections.views import ActorView, AuthView, ImportView, Page
 
 _sql = named_queries(Path(__file__).parent / "sql" / "audit.sql")
 _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))
@@ -51,7 +52,8 @@ class AuditEntry(msgspec.Struct, kw_only=True):
     """One event of the log. `position` is its place in the log, `version` its place in its aggregate.
 
     `subject_id` is the object that it concerns, `property_ids` are the properties within the reader's reach
-    that it concerns, and `facts` are its own fields.
+    that it concerns, and `facts` are its own fields. `imported` is present if the event was imported: `time`
+    and `actor` are then those of the other system.
     """
 
     id: str
@@ -67,6 +69,7 @@ class AuditEntry(msgspec.Struct, kw_only=True):
     request_id: str
     address_prefix: str | None
     facts: dict[str, Any]
+    imported: ImportView | UnsetType = UNSET
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +106,7 @@ def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: Audi
     rows = [_Found(*row) for row in found[: query.limit]]
     events = store.decrypt([decode(bytes(row.state)) for row in rows])
     pairs = [pair for pair in zip(rows, events, strict=True) if _has_ids(pair[1], query)]
-    names = author_names(pool, list({e.actor.user_id for e in events if e.actor.user_id is not None}))
+    names = author_names(pool, people_in(events))
     entries = [_entry(caller, row, event, names) for row, event in pairs]
     last_key = (rows[-1].position, "") if len(found) > len(rows) else None
     return Page(items=entries, total=None, last_key=last_key)
@@ -158,6 +161,7 @@ def _entry(caller: Caller, row: _Found, event: DomainEvent, names: dict[str, str
         request_id=event.request_id,
         address_prefix=event.source_prefix,
         facts=_facts(caller, event),
+        imported=import_of(event, names),
     )
 
 

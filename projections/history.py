@@ -11,7 +11,7 @@ from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool
 from projections.comments import text_versions
-from projections.history_entries import Present, Step, hide_removed, view_entries
+from projections.history_entries import Present, Step, hide_removed, people_in, view_entries
 from projections.ticket_filters import Order
 from projections.tickets import author_names
 from projections.views import HistoryEntry, Page
@@ -43,7 +43,7 @@ def ticket_history(
     steps = _steps(store, ticket, first, last, is_auditor) if first <= last else []
     if not is_auditor:
         hide_removed(steps, _present(pool, ticket, steps))
-    names = author_names(pool, list({e.actor.user_id for e, _ in steps if e.actor.user_id is not None}))
+    names = author_names(pool, people_in([event for event, _ in steps]))
     entries = view_entries(steps if query.order == "asc" else steps[::-1], names)
     is_last = last >= ticket.version if query.order == "asc" else first <= 1
     last_key = (entries[-1].version, ticket.id) if entries and not is_last else None

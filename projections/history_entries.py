@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC
 from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
+
+from domain.access import Actor, Imported
 from domain.aggregate import DomainEvent
 from domain.changes import Change, Changes
 from domain.times import whole_seconds
-from projections.views import ActorView, AuthView, HistoryEntry, Reference
+from projections.views import ActorView, AuthView, HistoryEntry, ImportView, Reference
 
 Step = tuple[DomainEvent, Changes]
 
@@ -35,6 +38,7 @@ def view_entries(steps: Iterable[Step], names: Mapping[str, str]) -> list[Histor
             request_id=event.request_id,
             address_prefix=event.source_prefix,
             changes=changes,
+            imported=import_of(event, names),
         )
         for event, changes in steps
     ]
@@ -51,15 +55,43 @@ def hide_removed(steps: Iterable[Step], present: Present) -> None:
                 changes[name] = _without(change, "filename")
 
 
+def people_in(events: Collection[DomainEvent]) -> list[str]:
+    """The ids of the people who caused or imported the events."""
+    people = {event.actor.user_id for event in events}
+    people |= {event.imported.by.user_id for event in events if isinstance(event.imported, Imported)}
+    return [each for each in people if each is not None]
+
+
 def actor_of(event: DomainEvent, names: Mapping[str, str]) -> ActorView:
     """The actor of the event, with the current name."""
-    user_id = event.actor.user_id
-    user = None if user_id is None else Reference(user_id, names.get(user_id, user_id))
-    return ActorView(user=user, role=event.actor.role)
+    return _actor_view(event.actor, names)
 
 
 def auth_of(event: DomainEvent) -> AuthView:
-    return AuthView(kind=event.actor.auth, key_id=event.actor.credential_id)
+    return _auth_view(event.actor)
+
+
+def import_of(event: DomainEvent, names: Mapping[str, str]) -> ImportView | UnsetType:
+    """Who imported the event; UNSET for one that was not imported."""
+    imported = event.imported
+    if not isinstance(imported, Imported):
+        return UNSET
+    return ImportView(
+        by=_actor_view(imported.by, names),
+        auth=_auth_view(imported.by),
+        at=whole_seconds(imported.at),
+        source=imported.source,
+    )
+
+
+def _actor_view(actor: Actor, names: Mapping[str, str]) -> ActorView:
+    user_id = actor.user_id
+    user = None if user_id is None else Reference(user_id, names.get(user_id, user_id))
+    return ActorView(user=user, role=actor.role)
+
+
+def _auth_view(actor: Actor) -> AuthView:
+    return AuthView(kind=actor.auth, key_id=actor.credential_id)
 
 
 def _without(change: Change, field: str) -> Change:

@@ -105,10 +105,20 @@ class AuthView(msgspec.Struct, kw_only=True):
     key_id: str | None
 
 
+class ImportView(msgspec.Struct, kw_only=True):
+    """Who imported the event, when, and from which other system."""
+
+    by: ActorView
+    auth: AuthView
+    at: datetime
+    source: str
+
+
 class HistoryEntry(msgspec.Struct, kw_only=True):
     """One event. `exact_time` is `time` to the microsecond; the order is that of `version`.
 
-    `address_prefix` is the network from which the request came. Names are the current ones.
+    `address_prefix` is the network from which the request came. Names are the current ones. `imported` is
+    present if the event was imported: `time` and `actor` are then those of the other system.
     """
 
     version: int
@@ -120,6 +130,7 @@ class HistoryEntry(msgspec.Struct, kw_only=True):
     request_id: str
     address_prefix: str | None
     changes: dict[str, Change]
+    imported: ImportView | UnsetType = UNSET
 
 
 class TicketFields(msgspec.Struct, kw_only=True):

@@ -33,7 +33,8 @@ class TicketHistory(Resource):
             " all changes, applied in order, result in the ticket. An added comment or file has a separate"
             " name, `comments.ID` or `attachments.ID`. The scope `audit:read` is required for the history of"
             " a deleted ticket, and for the texts of edited and removed comments and the names of removed"
-            " files; without it they are null.",
+            " files; without it they are null. An imported event has `imported`: who imported it, when, and"
+            " from which other system; its time and actor are those of the other system.",
             roles="staff and above, for tickets of their properties",
             scope="audit:read",
             or_scope="tickets:read",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import falcon
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from api.v1.past_tickets import MomentQuery, past_row
 from api.v1.ticket_rows import readable_ticket
@@ -19,7 +19,7 @@ from pages.common.page_operation import PageOperation
 from pages.panel.page import ListQuery, PanelPage, page_of, pages_of, read_filters
 from projections.history import HistoryQuery, ticket_history
 from projections.tickets import author_names
-from projections.views import HistoryEntry, TicketDetail
+from projections.views import ActorView, AuthView, HistoryEntry, TicketDetail
 
 _ACTIONS = {
     "ticket.opened": "opened the ticket",
@@ -65,6 +65,7 @@ class ShownEntry(msgspec.Struct, frozen=True):
     did: str
     how: str
     changes: list[ShownChange]
+    imported: str | None
 
 
 class TicketHistoryPage(PanelPage):
@@ -117,7 +118,7 @@ def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> li
     return [
         ShownEntry(
             entry=entry,
-            who=entry.actor.user.name if entry.actor.user else entry.auth.key_id or "Operator",
+            who=_who(entry.actor, entry.auth),
             did=_action(entry.action),
             how=_AUTH[entry.auth.kind],
             changes=[
@@ -125,9 +126,21 @@ def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> li
                 for field, change in entry.changes.items()
                 if entry.version > 1 or change.after
             ],
+            imported=_imported(entry),
         )
         for entry in entries
     ]
+
+
+def _who(actor: ActorView, auth: AuthView) -> str:
+    return actor.user.name if actor.user else auth.key_id or "Operator"
+
+
+def _imported(entry: HistoryEntry) -> str | None:
+    """Who imported the event, in words; None if it was not imported."""
+    if entry.imported is UNSET:
+        return None
+    return f"Imported from {entry.imported.source} by {_who(entry.imported.by, entry.imported.auth)}"
 
 
 def _action(event_type: str) -> str:

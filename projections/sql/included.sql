@@ -40,13 +40,13 @@ SELECT json_agg(json_build_object(
 -- name: history
 -- The newest events of the ticket that have at most so many bytes together, with the texts that they replaced; its state
 -- before them, or before earlier events that are few, from a stored snapshot; and what is needed to show them: the
--- present names of actors, the versions that have present texts of comments, the ids of files, and the replaced texts.
+-- present names of actors and importers, the versions that have present texts of comments, the ids of files, and the replaced texts.
 SELECT json_build_object(
            'first', f.version, 'before', s.state, 'events', e.events,
            'names', (SELECT json_object_agg(n.id, n.name)
                        FROM (SELECT a.id, coalesce((SELECT name FROM read.users WHERE id = a.id),
                                                    (SELECT name FROM access.services WHERE id = a.id)) AS name
-                               FROM unnest(e.actors) AS a (id)) n
+                               FROM (SELECT DISTINCT unnest(e.people)) AS a (id)) n
                       WHERE n.name IS NOT NULL),
            'files', (SELECT json_agg(a.id) FROM read.attachments a WHERE a.ticket_id = t.id),
            'texts', (SELECT json_agg(c.text_version) FROM read.comments c
@@ -79,7 +79,8 @@ SELECT json_build_object(
          ORDER BY c.originator_version DESC LIMIT 1) s ON true
  CROSS JOIN LATERAL (
         SELECT json_agg(v.event ORDER BY v.version) AS events,
-               array_agg(DISTINCT v.event -> 'actor' ->> 'user_id') AS actors,
+               array_agg(DISTINCT v.event -> 'actor' ->> 'user_id')
+                   || array_agg(DISTINCT v.event -> 'imported' -> 'by' ->> 'user_id') AS people,
                array_agg((v.event ->> 'replaced_version')::bigint) FILTER (WHERE v.version >= f.version) AS replaced
           FROM (SELECT originator_version AS version, convert_from(state, 'UTF8')::json AS event
                   FROM es.stored_events

@@ -15,6 +15,7 @@ import pytest
 
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import connect
+from tests.acceptance.site import PEOPLE
 from tests.support.commands import environment, ticketing
 from tests.support.forks import TicketingProcess
 
@@ -86,6 +87,28 @@ def test_the_example_of_the_document_is_imported_with_times_and_authors(site, ru
     again = run(EXAMPLE)
     assert (again.returncode, "4 existed already" in again.stderr) == (0, True)
     assert count_events(site) == before
+
+
+def test_histories_and_the_audit_trail_show_who_imported_an_event_and_when(site, browser, settings):
+    body = {"source": "old", "items": [ticket("seen")]}
+    assert site.client().post("/v1/imports", json=body).status_code == 200
+    importer_id, importer, _ = PEOPLE["admin"]
+    (found,) = site.client().get("/v1/tickets?external_id=old:Tseen&include=history").json()["data"]
+    site.client().patch(f"/v1/tickets/{found['id']}", json={"title": "Changed"})
+    opened, changed = site.client().get(f"/v1/tickets/{found['id']}/history").json()["data"]
+    imported = opened["imported"]
+    assert (imported["source"], imported["auth"]["kind"]) == ("old", "api_key")
+    assert imported["by"] == {"user": {"id": importer_id, "name": importer}, "role": "admin"}
+    assert (opened["time"], imported["at"] > "2026") == ("2019-05-04T09:30:00Z", True)
+    assert opened["actor"]["user"]["id"] == "user789"
+    assert "imported" not in changed
+    assert found["history"] == [opened]
+    audited = site.client().get(f"/v1/audit/events?ticket_id={found['id']}&order=asc").json()["data"]
+    assert [event.get("imported") for event in audited] == [imported, None]
+    told = ticketing("history", found["id"], environ=settings).stdout
+    assert told.count(f"imported from old by {importer} ({importer_id}) as admin") == 1
+    page = browser.open(f"/admin/tickets/{found['id']}/history").text
+    assert page.count(f"Imported from old by {importer}") == 1
 
 
 def test_a_closed_ticket_has_its_status_assignee_and_tags(site, run):

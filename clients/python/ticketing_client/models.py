@@ -100,7 +100,8 @@ class AuditEntry(msgspec.Struct, kw_only=True):
     """One event of the log. `position` is its place in the log, `version` its place in its aggregate.
 
     `subject_id` is the object that it concerns, `property_ids` are the properties within the reader's reach
-    that it concerns, and `facts` are its own fields.
+    that it concerns, and `facts` are its own fields. `imported` is present if the event was imported: `time`
+    and `actor` are then those of the other system.
     """
 
     id: str
@@ -116,6 +117,7 @@ class AuditEntry(msgspec.Struct, kw_only=True):
     request_id: str
     address_prefix: str | None
     facts: dict[str, Any]
+    imported: ImportView | UnsetType = UNSET
 
 
 class AuthView(msgspec.Struct, kw_only=True):
@@ -301,7 +303,8 @@ class FileUpload(msgspec.Struct, kw_only=True):
 class HistoryEntry(msgspec.Struct, kw_only=True):
     """One event. `exact_time` is `time` to the microsecond; the order is that of `version`.
 
-    `address_prefix` is the network from which the request came. Names are the current ones.
+    `address_prefix` is the network from which the request came. Names are the current ones. `imported` is
+    present if the event was imported: `time` and `actor` are then those of the other system.
     """
 
     version: int
@@ -313,6 +316,7 @@ class HistoryEntry(msgspec.Struct, kw_only=True):
     request_id: str
     address_prefix: str | None
     changes: dict[str, Change]
+    imported: ImportView | UnsetType = UNSET
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
@@ -321,6 +325,15 @@ class ImportReport(msgspec.Struct, kw_only=True):
     created: int
     unchanged: int
     refused: list[RefusedItem]
+
+
+class ImportView(msgspec.Struct, kw_only=True):
+    """Who imported the event, when, and from which other system."""
+
+    by: ActorView
+    auth: AuthView
+    at: datetime
+    source: str
 
 
 class Liveness(msgspec.Struct, kw_only=True):

@@ -327,7 +327,7 @@ def list_ticket_history(
 ) -> Call[list[HistoryEntry]]:
     """Read the history of a ticket.
 
-    One entry for each event, by version, read from the log: who caused it, with which key, in which request, and what it changed. Before the opening every field counts as null, so all changes, applied in order, result in the ticket. An added comment or file has a separate name, `comments.ID` or `attachments.ID`. The scope `audit:read` is required for the history of a deleted ticket, and for the texts of edited and removed comments and the names of removed files; without it they are null.
+    One entry for each event, by version, read from the log: who caused it, with which key, in which request, and what it changed. Before the opening every field counts as null, so all changes, applied in order, result in the ticket. An added comment or file has a separate name, `comments.ID` or `attachments.ID`. The scope `audit:read` is required for the history of a deleted ticket, and for the texts of edited and removed comments and the names of removed files; without it they are null. An imported event has `imported`: who imported it, when, and from which other system; its time and actor are those of the other system.
 
     Scope: `audit:read` or `tickets:read`.
 

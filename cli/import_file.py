@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from api.http.import_files import FileFormat, Line
 
 BATCH_LINES = 500  # in one commit
+BATCH_BYTES = 4_194_304
 LISTED = 20  # refused lines, without --report
 
 _encode = msgspec.json.Encoder().encode
@@ -92,24 +92,28 @@ def _import(
     last, size = 0, file.stat().st_size
     file_format: FileFormat = "csv" if file.suffix == ".csv" else "ndjson"
     with file.open("rb") as stream, Progress("Importing") as progress:
-        read = 0
-
-        def lines() -> Iterator[bytes]:
-            nonlocal read
-            for line in stream:
-                read += len(line)
-                yield line
-
-        found = read_lines(lines(), file_format)
-        while batch := list(islice(found, BATCH_LINES)):
+        for batch in _batches(read_lines(stream, file_format), stream.tell):
             position, refused = _import_batch(database, batch, importer, counts)
             last = max(last, position)
             for one in refused:
                 report.write(f"{_encode(one).decode()}\n")
             listed += refused[: LISTED - len(listed)]
-            progress.show(read, size)
+            progress.show(stream.tell(), size)
     database.wait_until_shown(last)
     return counts, listed
+
+
+def _batches(lines: Iterable[Line], tell: Callable[[], int]) -> Iterator[list[Line]]:
+    """Groups of lines, of at most BATCH_LINES. A group ends when BATCH_BYTES of the file have been read."""
+    batch: list[Line] = []
+    begun = 0
+    for line in lines:
+        batch.append(line)
+        if len(batch) == BATCH_LINES or tell() - begun >= BATCH_BYTES:
+            yield batch
+            batch, begun = [], tell()
+    if batch:
+        yield batch
 
 
 def _import_batch(

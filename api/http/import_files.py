@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 from api.http.bodies import NotJson, parse_object
+from api.http.import_csv import CsvRows
+from api.http.import_lines import split_lines
 from api.http.sent_values import SentValues
 from commands.import_items import KINDS, Item, Kind
 from domain.errors import Details, DomainError, Invalid
 
 FileFormat = Literal["ndjson", "csv"]
-MOST_BYTES = 1_048_576  # of a line
 _LISTS = {"tags": " ", "properties": " "}  # columns of CSV with several values, and what separates them
 
 
@@ -24,13 +23,14 @@ class Line(NamedTuple):
     item: Item | DomainError
 
 
-def read_lines(lines: Iterable[bytes], file_format: FileFormat) -> Iterator[Line]:
+def read_lines(stream: BinaryIO, file_format: FileFormat) -> Iterator[Line]:
     """Yield the lines that are not empty. Raises Invalid for a CSV file without a header.
 
     In CSV the header names the fields; a cell without text is an absent field. Tags and properties are
-    separated by spaces. Tickets in CSV have no comments.
+    separated by spaces. Tickets in CSV have no comments. A line that cannot be read is refused, and the next
+    is read.
     """
-    return _read_csv(lines) if file_format == "csv" else _read_ndjson(lines)
+    return _read_csv(stream) if file_format == "csv" else _read_ndjson(stream)
 
 
 def read_item(given: Mapping[str, Any]) -> Item:
@@ -42,15 +42,15 @@ def read_item(given: Mapping[str, Any]) -> Item:
     return Item(kind, SentValues(fields, KINDS[kind]))
 
 
-def _read_ndjson(lines: Iterable[bytes]) -> Iterator[Line]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield Line(number, _read_json(line))
+def _read_ndjson(stream: BinaryIO) -> Iterator[Line]:
+    for line in split_lines(stream):
+        if line.problem is not None:
+            yield Line(line.number, Invalid({"line": [line.problem]}))
+        elif line.content.strip():
+            yield Line(line.number, _read_json(line.content))
 
 
 def _read_json(line: bytes) -> Item | DomainError:
-    if len(line) > MOST_BYTES:
-        return Invalid({"line": [f"A line may not have more than {MOST_BYTES:,} bytes."]})
     try:
         return read_item(parse_object(line))
     except NotJson as error:
@@ -59,30 +59,16 @@ def _read_json(line: bytes) -> Item | DomainError:
         return refusal
 
 
-def _read_csv(lines: Iterable[bytes]) -> Iterator[Line]:
-    reader = csv.reader(_decode(lines), strict=True)
-    header: list[str] | None = None
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except (csv.Error, UnicodeDecodeError) as error:
-            yield Line(
-                max(reader.line_num, 1), Invalid({"line": [f"The line is not CSV in UTF-8: {error}."]})
-            )
-            continue
-        if not any(row):
-            continue
-        if header is None:
-            header = _read_header(row)
+def _read_csv(stream: BinaryIO) -> Iterator[Line]:
+    rows = CsvRows(stream)
+    for row in rows:
+        if not rows.names:
+            if row.problems:
+                raise Invalid(row.problems)
+            rows.names = _read_header(row.cells)
         else:
-            yield Line(reader.line_num, _read_row(header, row))
-
-
-def _decode(lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        yield line.decode("utf-8-sig" if number == 0 else "utf-8")
+            item = Invalid(row.problems) if row.problems else _read_row(rows.names, row.cells)
+            yield Line(row.number, item)
 
 
 def _read_header(row: list[str]) -> list[str]:
@@ -98,18 +84,19 @@ def _read_header(row: list[str]) -> list[str]:
     return names
 
 
-def _read_row(header: list[str], row: list[str]) -> Item | DomainError:
+def _read_row(header: Sequence[str], row: list[str]) -> Item | DomainError:
     if len(row) != len(header):
-        return Invalid({"line": [f"The line has {len(row)} cells; the header has {len(header)}."]})
+        first_missing = header[len(row)] if len(row) < len(header) else "line"
+        return Invalid({first_missing: [f"The line has {len(row)} cells; the header has {len(header)}."]})
     fields: dict[str, Any] = {name: cell for name, cell in zip(header, row, strict=True) if cell.strip()}
     for name, separator in _LISTS.items():
         if name in fields:
             fields[name] = [part for part in fields[name].split(separator) if part]
     try:
         if "address" in fields:
-            fields["address"] = json.loads(fields["address"])
+            fields["address"] = parse_object(fields["address"].encode())
         return read_item(fields)
-    except json.JSONDecodeError:
+    except NotJson:
         return Invalid({"address": ["The address must be a JSON object."]})
     except DomainError as refusal:
         return refusal

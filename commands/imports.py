@@ -7,11 +7,14 @@ events of a batch are appended in one commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
+import psycopg
 
 from commands.deciding import MAX_DECISIONS, TOO_MANY_CHANGES
 from commands.email_addresses import EmailTaken, claim_address
@@ -36,7 +39,7 @@ from domain.user import Preferences, User
 from infrastructure.ids import derive_id, new_id
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from infrastructure.storage.postgres import Statement, named_queries
-from infrastructure.storage.recorder import OutOfDate, RowExists
+from infrastructure.storage.recorder import RowExists
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -57,45 +60,56 @@ def import_items(
     store: EventStore, items: Sequence[Item], importer: Importer
 ) -> tuple[list[Result | DomainError], int]:
     """Import the items in order, in one commit. Returns the result of each, and the position of the last
-    event; a refused item does not affect the others."""
+    event; a refused item does not affect the others.
+
+    What an item names is read from the log, as other commands read it. If others change what the items
+    change, the items are decided again; in the end each is imported in a commit of its own.
+    """
     for _ in range(MAX_DECISIONS):
         batch = _Batch(store, importer, items)
         results = [batch.take(item) for item in items]
         try:
             return results, batch.save()
-        except (VersionConflict, OutOfDate):
+        except VersionConflict:
             continue
+        except (RowExists, psycopg.errors.LockNotAvailable):
+            break
+    outcomes = [_import_one(store, item, importer) for item in items]
+    return [result for result, _ in outcomes], max((position for _, position in outcomes), default=0)
+
+
+def _import_one(store: EventStore, item: Item, importer: Importer) -> tuple[Result | DomainError, int]:
+    """Import an item in a commit of its own. After a collision it takes turns with the other commands."""
+    refusal: DomainError = Conflict(TOO_MANY_CHANGES)
+    collided: str | None = None
+    for _ in range(MAX_DECISIONS):
+        try:
+            with store.serialize_after_collision(collided) if collided else nullcontext():
+                batch = _Batch(store, importer, [item])
+                result = batch.take(item)
+                return result, batch.save()
+        except VersionConflict:
+            (collided,) = batch.changed
+            store.note_collision(collided)
         except RowExists as error:
-            if len(items) > 1:
-                return _import_one_by_one(store, items, importer)
             if error.table == "email_addresses":
-                return [EmailTaken()], 0
-    raise Conflict(TOO_MANY_CHANGES)
-
-
-def _import_one_by_one(
-    store: EventStore, items: Sequence[Item], importer: Importer
-) -> tuple[list[Result | DomainError], int]:
-    """Import each item in a commit of its own, to find the one that cannot be stored."""
-    results: list[Result | DomainError] = []
-    last = 0
-    for item in items:
-        (result,), position = import_items(store, [item], importer)
-        results.append(result)
-        last = max(last, position)
-    return results, last
+                refusal = EmailTaken()
+        except psycopg.errors.LockNotAvailable:
+            break
+    return refusal, 0
 
 
 class _Batch:
-    """The objects of one commit."""
+    """The objects of one commit. `changed` are the aggregates that it creates or changes, by id."""
 
     def __init__(self, store: EventStore, importer: Importer, items: Sequence[Item]) -> None:
         self._store = store
         self._importer = importer
         self._known = _known_ids(store, importer.source, items)
         self._aggregates: dict[str, Aggregate] = {}
-        self._changed: dict[str, Aggregate] = {}
-        self._claims: list[Statement] = []
+        self.changed: dict[str, Aggregate] = {}
+        self._claims: dict[tuple[Kind, str], Statement] = {}
+        self._addresses: list[Statement] = []
 
     def take(self, item: Item) -> Result | DomainError:
         """Create the object unless it exists."""
@@ -116,8 +130,10 @@ class _Batch:
 
     def save(self) -> int:
         """Append all events. Returns the position of the last one."""
-        self._store.save(*self._changed.values(), statements=self._claims)
-        return max((aggregate.position for aggregate in self._changed.values()), default=0)
+        # In one order, so that two imports do not wait for each other.
+        claims = [claim for _, claim in sorted(self._claims.items(), key=itemgetter(0))]
+        self._store.save(*self.changed.values(), statements=[*claims, *self._addresses])
+        return max((aggregate.position for aggregate in self.changed.values()), default=0)
 
     def _create_property(self, values: Values[ImportedProperty]) -> None:
         new = values.read(self._problems)
@@ -151,7 +167,7 @@ class _Batch:
             preferences=Preferences(),
             external_ids=self._own_id(new.external_id),
         )
-        self._claims += claim_address(self._store, user)
+        self._addresses += claim_address(self._store, user)
         self._add("user", new.external_id, user.id, user)
 
     def _create_ticket(self, values: Values[ImportedTicket]) -> None:
@@ -277,7 +293,7 @@ class _Batch:
         )
 
     def _add(self, kind: Kind, external_id: str, object_id: str, aggregate: Aggregate) -> None:
-        self._aggregates[aggregate.id] = self._changed[aggregate.id] = aggregate
+        self._aggregates[aggregate.id] = self.changed[aggregate.id] = aggregate
         self._known[kind, external_id] = object_id
         claim = {
             "kind": kind,
@@ -285,7 +301,7 @@ class _Batch:
             "external_id": external_id,
             "id": object_id,
         }
-        self._claims.append((_sql["claim"], claim))
+        self._claims[kind, external_id] = (_sql["claim"], claim)
 
 
 def _known_ids(store: EventStore, source: str, items: Iterable[Item]) -> dict[tuple[str, str], str]:

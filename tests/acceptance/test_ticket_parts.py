@@ -12,6 +12,7 @@ import requests
 
 from infrastructure.storage.postgres import connect
 from projections.schema import LIVE, fill_counts
+from projections.views import TicketDetail, TicketSummary
 from tests.acceptance.site import Site
 from tests.support.postgres import cloned_database
 
@@ -82,6 +83,13 @@ def test_fields_leave_out_the_others_except_the_id(site, ticket):
     assert list(listed) == ["id", "title", "status", "property"]
     assert detail == {"id": ticket, "comments_count": 2}
     assert past == {"id": ticket, "status": "open"}
+
+
+@pytest.mark.parametrize(("path", "view"), [("", TicketSummary), ("/{}", TicketDetail)])
+def test_the_refusal_of_an_unknown_field_lists_those_that_exist(site, ticket, path, view):
+    answer = site.client().get(f"/v1/tickets{path.format(ticket)}?fields=title,titel")
+    (message,) = answer.json()["error"]["details"]["fields"]
+    assert message.endswith(f"It must be one of {', '.join(view.__struct_fields__)}.")
 
 
 def test_a_list_includes_files_comments_and_history_as_the_ticket_shows_them(site, ticket):

@@ -21,6 +21,7 @@ from infrastructure.process.failures import describe_error
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.log_triggers import WatermarkMissing, verify_triggers
 from infrastructure.storage.postgres import (
     Connection,
     MigrationFailed,
@@ -31,7 +32,6 @@ from infrastructure.storage.postgres import (
     migrate,
     pending_migrations,
 )
-from infrastructure.storage.recorder import WatermarkMissing, verify_triggers
 from infrastructure.storage.roles import APPLICATION, grant_to_application, store_settings_for_pooler
 from infrastructure.storage.server_checks import (
     direct_connection,

@@ -18,17 +18,12 @@ from commands.deciding import change
 from commands.external_ids import ExternalIds
 from commands.values import Values, given_values
 from domain.access import Caller, Context
+from domain.attachment import Attachment
 from domain.errors import Details, NotFound
 from domain.external_ids import external_id_problems, merged
 from domain.property import Property
 from domain.text import Category, ChangedExternalIds, CommentText, Description, GivenExternalIds, Tags, Title
-from domain.ticket import (
-    Attachment,
-    Priority,
-    Status,
-    Ticket,
-    Visibility,
-)
+from domain.ticket import Priority, Status, Ticket, Visibility
 from domain.ticket_rights import require_may_change, require_may_comment
 from domain.user import User
 from infrastructure.storage.event_store import EventStore

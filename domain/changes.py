@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from domain.aggregate import DomainEvent
+from domain.attachment import Attachment
 from domain.comments import CommentEvent
-from domain.ticket import Attachment, Ticket, TicketCommented, TicketCommentEdited, TicketCommentRemoved
+from domain.ticket import Ticket, TicketCommented, TicketCommentEdited, TicketCommentRemoved
 
 # Fields of Ticket that are not listed as changes: they identify the ticket, or follow from the event itself.
 EXCLUDED_FIELDS = frozenset(

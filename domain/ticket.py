@@ -10,6 +10,7 @@ import msgspec
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
+from domain.attachment import Attachment
 from domain.errors import Conflict, NotFound
 
 Status = Literal["open", "in_progress", "closed"]
@@ -178,16 +179,6 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     text_version: int
     edited_at: datetime | None = None
-
-
-class Attachment(msgspec.Struct, frozen=True):
-    id: str
-    filename: str
-    content_type: str
-    size_bytes: int
-    sha256: str
-    created_at: datetime
-    author_id: str = ""
 
 
 class Ticket(Aggregate):

@@ -25,8 +25,8 @@ from api.v1.ticket_rows import visible_row
 from commands.comments import remove_file
 from commands.removed_files import delete_removed_files
 from commands.tickets import attach_file, visible_ticket
+from domain.attachment import Attachment
 from domain.errors import Details, Invalid
-from domain.ticket import Attachment
 from domain.times import whole_seconds
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, NoSuchFile
 from projections.rows import AttachmentRow

@@ -85,10 +85,6 @@ SELECT least(es.stored_events_watermark(), coalesce(max(notification_id), 0)) FR
 # Two int4 keys: a different key space from the bigint keys of the watermark.
 _LOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_lock(17747, hashtext(%b))"
 _UNLOCK_AGGREGATE: LiteralString = "SELECT pg_advisory_unlock(17747, hashtext(%b))"
-_COUNT_TRIGGERS: LiteralString = (
-    "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'es.stored_events'::regclass"
-    "   AND tgname IN ('stored_events_enter', 'stored_events_append_only') AND tgenabled = 'A'"
-)
 
 
 class StoredRow(NamedTuple):
@@ -101,10 +97,6 @@ class StoredRow(NamedTuple):
     state: bytes
 
 
-class WatermarkMissing(Exception):
-    """A trigger that makes the log append-only and safe to follow is absent or disabled."""
-
-
 class RowExists(IntegrityError):
     """A row of the statements that commit with the events exists already in `table`. Nothing was stored."""
 
@@ -115,16 +107,6 @@ class RowExists(IntegrityError):
 
 class OutOfDate(Exception):
     """An aggregate that the decision relied on has changed. Nothing was stored: load and decide again."""
-
-
-def verify_triggers(conn: Connection) -> None:
-    """Raise WatermarkMissing unless both triggers of the log are enabled for every kind of session."""
-    if fetch_value(conn, _COUNT_TRIGGERS, default=0) != 2:
-        raise WatermarkMissing(
-            "A trigger of es.stored_events is disabled; readers would miss events. Its owner must run:"
-            " ALTER TABLE es.stored_events ENABLE ALWAYS TRIGGER stored_events_enter,"
-            " ENABLE ALWAYS TRIGGER stored_events_append_only"
-        )
 
 
 class WatermarkRecorder(ApplicationRecorder):

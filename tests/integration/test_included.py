@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from msgspec.structs import asdict, replace
 
-from domain.ticket import Attachment, Ticket
+from domain.attachment import Attachment
+from domain.ticket import Ticket
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import connect, make_pool
 from projections.history import HistoryQuery, ticket_history

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from commands import ticket_opening, tickets
 from commands.values import ValidValues
+from domain.attachment import Attachment
 from domain.errors import DomainError
-from domain.ticket import PRIORITIES, STATUSES, Attachment
+from domain.ticket import PRIORITIES, STATUSES
 from domain.user import Notifications, Preferences
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import make_pool

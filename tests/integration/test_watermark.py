@@ -15,8 +15,9 @@ import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
 from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.log_triggers import WatermarkMissing, verify_triggers
 from infrastructure.storage.postgres import connect
-from infrastructure.storage.recorder import WatermarkMissing, WatermarkRecorder, read_log, verify_triggers
+from infrastructure.storage.recorder import WatermarkRecorder, read_log
 from tests.support.log_writers import INSERT, Follower, read_without_watermark, write
 
 FULL = os.environ.get("FAULTS_FULL") == "1"

@@ -8,7 +8,7 @@ import pytest
 from commands.comments import REMOVED_TEXT, CommentChanges, edit_comment, remove_comment, remove_file
 from commands.tickets import attach_file
 from commands.values import ValidValues
-from domain.ticket import Attachment
+from domain.attachment import Attachment
 from infrastructure.storage.comment_log import CommentPlace
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.recorder import read_log

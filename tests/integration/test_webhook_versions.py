@@ -11,7 +11,7 @@ import pytest
 from commands.comments import CommentChanges, edit_comment
 from commands.values import ValidValues
 from domain.access import ROLES, Caller, Context
-from domain.ticket import Attachment
+from domain.attachment import Attachment
 from domain.webhook_filter import WebhookFilter
 from infrastructure.ids import new_id
 from infrastructure.storage.comment_log import CommentPlace

@@ -9,9 +9,10 @@ import msgspec
 
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
+from domain.attachment import Attachment
 from domain.comments import CommentReader
 from domain.property import Property
-from domain.ticket import PRIORITIES, STATUSES, Attachment, Comment, Ticket, TicketStatusChanged
+from domain.ticket import PRIORITIES, STATUSES, Comment, Ticket, TicketStatusChanged
 from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context

@@ -8,9 +8,9 @@ from commands.comments import CommentChanges, edit_comment, remove_comment, remo
 from commands.tickets import attach_file
 from commands.values import ValidValues
 from domain.access import TIME_TO_TAKE_BACK
+from domain.attachment import Attachment
 from domain.errors import Forbidden, NotFound, PreconditionFailed
 from domain.ticket import (
-    Attachment,
     Ticket,
     TicketCommented,
     TicketCommentEdited,

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from domain.attachment import Attachment
 from domain.errors import Conflict, PreconditionFailed
 from domain.ticket import (
     ATTACHMENTS_PER_TICKET,
     COMMENTS_PER_TICKET,
-    Attachment,
     Ticket,
     TicketAssigned,
     TicketMoved,

@@ -8,9 +8,10 @@ from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, attach_file, delete_ticket, restore_ticket
 from commands.values import ValidValues
 from domain.aggregate import own_fields
+from domain.attachment import Attachment
 from domain.changes import PUBLIC_NAMES
 from domain.errors import Forbidden, Invalid, NotFound, PreconditionFailed
-from domain.ticket import Attachment, Ticket, TicketOpened
+from domain.ticket import Ticket, TicketOpened
 from infrastructure.storage.event_store import EventStore, VersionConflict
 from tests.support.arrange import add_unit, change_ticket, comment_on_ticket, register_property, register_user
 from tests.unit.builders import NOON, caller, context

@@ -109,13 +109,13 @@ class History:
 
     def _change_property(self, place: Property) -> Property:
         external_ids = self._random.choice(({}, {"sap": f"{self._step}"}))
-        match self._random.randrange(4):
-            case 3:
-                place.change_unit(self._random.choice((*place.units,)), external_ids, self._context())
+        match self._random.randrange(3):
             case 0:
                 place.change({"name": self._text(), "external_ids": external_ids}, self._context())
             case 1:
-                place.add_unit(f"unit{len(place.units)}", self._text(), self._context(), external_ids)
+                name, at = self._text(), self._context()
+                place.add_unit(f"unit{len(place.units)}", name, at, external_ids)
+                place.change_unit("unit0", external_ids, at)
             case 2:
                 address = msgspec.structs.replace(OCEAN_DRIVE, street=self._text())
                 place.change({"address": address}, self._context())

@@ -72,6 +72,8 @@ def fill(site: Site, receiver: Receiver) -> Filled:
     places = [_property(admin, mark, "registered"), _property(admin, mark, "changed")]
     unit = {"name": mark("unit"), "external_ids": {"sap": text("id of a unit")}}
     unit = admin.post(f"/v1/properties/{places[0]}/units", json=unit).json()["data"]["id"]
+    changes = {"external_ids": {"crm": text("other id of a unit")}}
+    assert admin.patch(f"/v1/properties/{places[0]}/units/{unit}", json=changes).status_code == 200
     people = [_person(admin, mark, f"person{n}", places) for n in range(2)]
     opened = {"title": mark("title"), "description": mark("description"), "priority": "critical"}
     tickets = [

@@ -19,7 +19,7 @@ from api.http.bodies import MEMORY_BYTES, read_file, require_plain
 from api.http.errors import Refused
 from api.http.file_names import clean_file_name
 from api.http.resource import MULTIPART
-from domain.ticket import Attachment
+from domain.attachment import Attachment
 from infrastructure.storage.attachment_store import (
     ATTACHMENT_BYTES,
     AttachmentStore,

@@ -20,8 +20,9 @@ from commands.removed_files import delete_removed_files
 from commands.several import Command, run_all
 from commands.tickets import attach_file, visible_ticket
 from domain.access import Context
+from domain.attachment import Attachment
 from domain.errors import DomainError, Invalid
-from domain.ticket import Attachment, Ticket
+from domain.ticket import Ticket
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES
 from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation

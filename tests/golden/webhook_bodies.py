@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from domain.access import Caller, Context
-from domain.ticket import Attachment, Comment, Ticket
+from domain.attachment import Attachment
+from domain.ticket import Comment, Ticket
 from webhook_dispatcher.payloads import TicketStep, event_names, make_message
 
 FILE = Path(__file__).parent / "webhook_bodies_v1.ndjson"

@@ -6,9 +6,10 @@ from copy import copy
 
 import pytest
 
+from domain.attachment import Attachment
 from domain.changes import CHANGE_NAMES
 from domain.comments import CommentEvent
-from domain.ticket import Attachment, Ticket
+from domain.ticket import Ticket
 from tests.golden.webhook_bodies import stored_bodies, version_1_bodies
 from tests.support.webhook_bodies import problems_of
 from tests.unit.builders import NOON, TICKET_FIELDS, context

@@ -98,13 +98,13 @@ def _measure_lags(bench: Bench) -> dict[str, tuple[float, list[float]]]:
     vacuum(dsn)
     keys = [issue_key(dsn, "admin") for _ in range(bench.options.clients)]
     found: dict[str, tuple[float, list[float]]] = {}
-    with (
-        running_system(dsn) as base_url,
-        Clients(len(keys), prepare, base_url, keys, open_tickets(dsn)) as clients,
-    ):
-        for name in WRITES:
+    with running_system(dsn) as base_url:
+        for name in WRITES:  # with new connections, because the server closes idle ones
             bench.console.log(f"lag: {name}")
-            with _watching_lag(dsn) as lags:
+            with (
+                Clients(len(keys), prepare, base_url, keys, open_tickets(dsn)) as clients,
+                _watching_lag(dsn) as lags,
+            ):
                 rate = clients.measure_rate(name, bench.options.seconds * bench.options.rounds)
             found[name] = rate, lags
     return found

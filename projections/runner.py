@@ -16,12 +16,12 @@ from projections.project_past_tickets import PastTickets
 from projections.schema import LIVE
 
 BATCH_SIZE = 500
-BACKLOG_BATCH_SIZE = 2_000  # after a full batch: fewer batches change the same rows
+BACKLOG_BATCH_SIZE = 4_000  # after a full batch: fewer batches change the same rows
 LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
 LONGEST_REST_SECONDS = 0.004  # between two batches; writers wait until the read tables show their event
-SLOW_BATCH_SECONDS = 0.2  # the next batch is smaller
+SLOW_BATCH_SECONDS = 0.4  # the next batch is smaller
 STATEMENT_LIMIT = "60s"
 
 log = structlog.get_logger()

@@ -13,13 +13,14 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psutil
 
 from domain.public_ips import is_public
 
-LOOK_UP_THREADS = 16
+LOOK_UP_THREADS = 64  # names that are not answered, before one more delays others
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 LookUp = Callable[..., list[Any]]
@@ -78,26 +79,53 @@ class _GuardedSocket(socket.socket):
 
 
 class GuardedResolver:
-    """Looks a name up once for each connection, in separate threads: an unreachable name server must not
-    delay other work."""
+    """Looks names up in separate threads: an unreachable name server must not delay other work.
+
+    Connections to the same name that are opened at the same time share one look-up, so a name that is not
+    answered takes one thread, whatever number of posts wait for it.
+    """
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         self._threads = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
+        self._running: dict[tuple[str, int], asyncio.Future[list[AddressInfo]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         """The addresses of a host. Raises AddressRefused if posts may not go to one of them, and OSError."""
-        loop = asyncio.get_running_loop()
-        found: list[AddressInfo] = await loop.run_in_executor(
-            self._threads,
-            lambda: self._guard.look_up(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM),
-        )
+        found = _as_number(host, port) or await self._look_up(host, port)
         for *_, address in found:
             self._guard.require_public(address[0])
         return found
 
+    async def _look_up(self, host: str, port: int) -> list[AddressInfo]:
+        key = (host, port)
+        running = self._running.get(key)
+        if running is None:
+            running = asyncio.get_running_loop().run_in_executor(
+                self._threads,
+                lambda: self._guard.look_up(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM),
+            )
+            self._running[key] = running
+            running.add_done_callback(partial(self._forget, key))
+        return await asyncio.shield(running)  # a post that is given up must not end it for others
+
+    def _forget(self, key: tuple[str, int], done: asyncio.Future[list[AddressInfo]]) -> None:
+        self._running.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # otherwise asyncio reports an error that no post has waited for
+
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _as_number(host: str, port: int) -> list[AddressInfo]:
+    """The address if the host is one, in any notation, and not a name: it needs no name server."""
+    try:
+        return socket.getaddrinfo(
+            host, port, socket.AF_UNSPEC, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except (OSError, UnicodeError):
+        return []
 
 
 def _own_addresses() -> frozenset[str]:

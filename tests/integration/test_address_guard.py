@@ -8,7 +8,7 @@ import pytest
 
 from domain.web_address import web_address_problem
 from tests.support.receivers import answer, running_receiver
-from webhook_dispatcher.address_guard import AddressGuard, refusal
+from webhook_dispatcher.address_guard import AddressGuard, GuardedResolver, refusal
 from webhook_dispatcher.poster import Poster
 
 # fmt: off
@@ -126,6 +126,36 @@ def test_a_name_is_looked_up_once_for_each_connection(canary):
 
     assert look_up.calls == 1
     assert canary.connections == 0
+
+
+def test_names_that_are_not_answered_delay_no_others():
+    """Also if many posts wait for each: they share one look-up."""
+    answered, names = threading.Event(), [f"slow-{number}.example" for number in range(20)]
+    asked = []
+
+    def look_up(host, port, family=0, kind=0):
+        asked.append(host)
+        if host in names and not answered.wait(20):
+            raise OSError("no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def resolve_all():
+        resolver = GuardedResolver(AddressGuard(allow_private=True, look_up=look_up))
+        waiting = [asyncio.create_task(resolver.resolve(name, 80)) for name in names * 10]
+        await asyncio.sleep(0)
+        given_up = waiting.pop()
+        given_up.cancel()
+        (found,) = await asyncio.wait_for(resolver.resolve("fast.example", 80), 5)
+        (number,) = await asyncio.wait_for(resolver.resolve("127.1", 80), 5)
+        answered.set()
+        others = await asyncio.gather(*waiting)
+        await resolver.close()
+        return found, number, others
+
+    found, number, others = asyncio.run(resolve_all())
+    assert (found[4], number[4]) == (("127.0.0.1", 80), ("127.0.0.1", 80))
+    assert len(others) == 199
+    assert sorted(asked) == sorted([*names, "fast.example"])
 
 
 def name_server(rounds):

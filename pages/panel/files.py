@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import ClassVar
 
 import falcon
 from msgspec.structs import replace
 
 from api.http.forms import Form
-from api.http.uploads import Upload, store_upload
 from api.v1.ticket_rows import visible_row
 from commands.comments import remove_file
 from commands.removed_files import delete_removed_files
-from commands.several import Command, run_all
-from commands.tickets import attach_file, visible_ticket
-from domain.access import Context
-from domain.attachment import Attachment
+from commands.several import run_all
+from commands.tickets import visible_ticket
 from domain.errors import DomainError, Invalid
 from domain.ticket import Ticket
-from infrastructure.storage.attachment_store import ATTACHMENT_BYTES
-from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation
 from pages.panel.page import REFUSALS, PanelPage, page_of, refused_form, status_of
+from pages.panel.sent_files import FILE_FIELD, FORM_BYTES, attach_each, read_files
 from pages.panel.tickets import NEW_FILES, TicketPage
 
-FORM_BYTES = 4 * ATTACHMENT_BYTES + 65_536  # of all files of one form
 NO_FILE = "Choose a file, or several."
 
 
@@ -40,14 +31,14 @@ class FileUpload(TicketPage):
         "POST": replace(
             page_of("staff", "Attach files to a ticket", form_page="/admin/tickets/{ticket_id}"),
             keeps_form=False,
-            file_field="files",
+            file_field=FILE_FIELD,
             max_body_bytes=FORM_BYTES,
         )
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         try:
-            attached = self._attach(req, ticket_id, req.context.uploads)
+            attached = self._attach(req, ticket_id)
         except REFUSALS as refusal:
             self._show_refused(req, resp, ticket_id, refusal)
             return
@@ -55,25 +46,16 @@ class FileUpload(TicketPage):
         self.go(resp, f"/admin/tickets/{ticket_id}", done, after=attached)
         delete_removed_files(self.services.pool, self.services.attachments)
 
-    def _attach(self, req: falcon.Request, ticket_id: str, uploads: Sequence[Upload]) -> Ticket:
-        ticket = visible_ticket(self.services.store, req.context.caller, ticket_id)
-        _require_acceptable(uploads)
-        # Other files, sent with the same form after the browser's back button, are another command.
-        digests = [("files", f"{upload.filename} {_digest(upload)}") for upload in uploads]
-        req.context.form = Form([*req.context.form.pairs(), *digests])
+    def _attach(self, req: falcon.Request, ticket_id: str) -> Ticket:
+        store, uploads = self.services.store, read_files(req)
+        ticket = visible_ticket(store, req.context.caller, ticket_id)
+        if not uploads:
+            raise Invalid({FILE_FIELD: [NO_FILE]})
         self.command(req)
         contexts = [req.context.command(item) for item in range(len(uploads))]
-        if self.services.store.done_before(Ticket, ticket_id, contexts[0]) is None:
+        if store.done_before(Ticket, ticket_id, contexts[0]) is None:
             ticket.require_room_for_files(len(uploads))
-        files = [
-            store_upload(self.services.attachments, context.command_id, upload, context.at)
-            for context, upload in zip(contexts, uploads, strict=True)
-        ]
-        commands: list[Command] = [
-            partial(_attach_file, ticket_id, file, context)
-            for file, context in zip(files, contexts, strict=True)
-        ]
-        return run_all(self.services.store, commands)
+        return run_all(store, attach_each(self.services.attachments, ticket_id, uploads, contexts))
 
     def _show_refused(
         self, req: falcon.Request, resp: falcon.Response, ticket_id: str, refusal: DomainError
@@ -81,31 +63,6 @@ class FileUpload(TicketPage):
         row = visible_row(self.services, req.context.caller, ticket_id)
         form = refused_form(NEW_FILES, Form([]), refusal)
         self.show_ticket(req, resp, row, status=status_of(refusal), attaching=form)
-
-
-def _require_acceptable(uploads: Sequence[Upload]) -> None:
-    """Raise Invalid without files, or with one that is too large, before any is stored."""
-    if not uploads:
-        raise Invalid({"files": [NO_FILE]})
-    large = [upload.filename for upload in uploads if _size(upload) > ATTACHMENT_BYTES]
-    if large:
-        raise Invalid({"files": [f"{name} is larger than 25 MB. No file was attached." for name in large]})
-
-
-def _size(upload: Upload) -> int:
-    size = upload.stream.seek(0, os.SEEK_END)
-    upload.stream.seek(0)
-    return size
-
-
-def _attach_file(ticket_id: str, file: Attachment, context: Context, store: EventStore) -> Ticket:
-    return attach_file(store, ticket_id, file, context)
-
-
-def _digest(upload: Upload) -> str:
-    digest = hashlib.file_digest(upload.stream, "sha256").hexdigest()  # type: ignore[arg-type]
-    upload.stream.seek(0)
-    return digest
 
 
 class FileRemoval(PanelPage):

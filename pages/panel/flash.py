@@ -23,6 +23,8 @@ TEXTS = {
     "comment-added": "Your comment is added.",
     "comment-edited": "The comment is saved.",
     "comment-removed": "The comment is removed.",
+    "problem-reported": "Thank you. Your report is sent.",
+    "answer-sent": "Your answer is sent.",
     "file-added": "The file is attached.",
     "files-added": "The files are attached.",
     "file-removed": "The file is removed.",

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import falcon
 
+from api.http.redirects import redirect
 from pages.common.page_operation import PageOperation
+from pages.panel.own_tickets import PATH as OWN_TICKETS
 from pages.panel.page import PanelPage, page_of
 from projections.overview import opened_by_day, system_state, ticket_counts
 from projections.ticket_filters import TicketQuery
@@ -20,10 +22,13 @@ SHOWN_TICKETS = 6
 class Overview(PanelPage):
     """The active tickets and, for admins, the lag of the followers of the log."""
 
-    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "Show the overview")}
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("guest", "Show the overview")}
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller, pool = req.context.caller, self.services.pool
+        if not caller.is_at_least("staff"):
+            redirect(resp, OWN_TICKETS)
+            return
         urgent = TicketQuery(
             status=("open", "in_progress"), sort="priority", limit=SHOWN_TICKETS, count=False
         )

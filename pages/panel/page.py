@@ -55,6 +55,9 @@ SECTIONS = (
     Section("/admin/checks", "Checks", "checks", "admin"),
 )
 
+# Tenants have these only.
+OWN_SECTIONS = (Section("/admin/my", "My reports", "tickets", "guest"),)
+
 
 class ListQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The query of a list, as in the API but with longer pages. A subclass adds filters."""
@@ -98,7 +101,7 @@ class PanelPage(Page):
         caller = req.context.caller
         given = {
             "viewer": caller,
-            "sections": [section for section in SECTIONS if caller.is_at_least(section.least_role)],
+            "sections": [one for one in SECTIONS if caller.is_at_least(one.least_role)] or OWN_SECTIONS,
             "done": flash.take_message(req, resp, self.services),
             "may_lag": req.context.may_lag,
             "blank": ShownForm,

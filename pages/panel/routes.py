@@ -12,6 +12,7 @@ from pages.panel.files import FileRemoval, FileUpload
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.overview import Overview
 from pages.panel.own_password import OwnPassword
+from pages.panel.own_tickets import OwnTicket, OwnTickets, Report
 from pages.panel.people import People, PersonItem, PersonRegistration
 from pages.panel.person_access import (
     PersonDeactivation,
@@ -43,6 +44,9 @@ from pages.panel.webhooks import (
 
 PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin", Overview),
+    ("/admin/my", OwnTickets),
+    ("/admin/my/new", Report),
+    ("/admin/my/{ticket_id}", OwnTicket),
     ("/admin/tickets", TicketList),
     ("/admin/tickets/new", TicketOpening),
     ("/admin/tickets/change", TicketBulk),

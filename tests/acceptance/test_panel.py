@@ -82,6 +82,9 @@ def test_each_page_is_served_to_its_roles_only(panel, path, role):
 
     answer = browsers[role].open(path.format(**ids))
 
+    if (role, path) == ("guest", "/admin"):
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/my")
+        return
     allowed = 404 if role != "admin" and path.startswith(ADMINS_OWN) else 200
     assert answer.status_code == (allowed if RANK[role] >= RANK[least] else 403), answer.text
     assert answer.headers["Content-Security-Policy"] == POLICY

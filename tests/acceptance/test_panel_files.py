@@ -94,7 +94,14 @@ def test_of_files_of_which_one_is_too_large_none_is_attached(upload, names):
 
 def test_of_more_files_than_a_ticket_holds_none_is_attached(upload, names):
     answer = upload(*[(f"{number}.txt", b"x", "text/plain") for number in range(ATTACHMENTS_PER_TICKET + 1)])
-    assert (answer.status_code, names()) == (409, [])
+    assert (answer.status_code, names()) == (422, [])
+    assert "A ticket holds at most 20 files. No file was attached." in answer.text
+
+
+def test_files_beyond_the_room_that_a_ticket_has_left_are_not_attached(upload, names):
+    assert upload(*[(f"{number}.txt", b"x", "text/plain") for number in range(18)]).status_code == 303
+    answer = upload(PHOTO, NOTE, ("third.txt", b"x", "text/plain"))
+    assert (answer.status_code, len(names())) == (409, 18)
     assert "at most 20 attachments" in answer.text
 
 

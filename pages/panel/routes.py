@@ -24,6 +24,7 @@ from pages.panel.person_access import (
 from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
 from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
+from pages.panel.ticket_texts import TicketTexts
 from pages.panel.tickets import (
     TicketDeletion,
     TicketItem,
@@ -51,6 +52,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/tickets/new", TicketOpening),
     ("/admin/tickets/change", TicketBulk),
     ("/admin/tickets/{ticket_id}", TicketItem),
+    ("/admin/tickets/{ticket_id}/edit", TicketTexts),
     ("/admin/tickets/{ticket_id}/comments", TicketComments),
     ("/admin/tickets/{ticket_id}/comments/{comment_id}", CommentEditing),
     ("/admin/tickets/{ticket_id}/comments/{comment_id}/remove", CommentRemoval),

@@ -58,6 +58,21 @@ WORK = {
         "medium",
         {"priority": "low", "status": "open"},
     ),
+    "texts of a ticket": Work(
+        "/admin/tickets/{ticket_id}/edit",
+        "/v1/tickets/{ticket_id}",
+        {"description": "Two\nlines", "tags": ["roof", "wet"]},
+        {"title": "My title"},
+        {"description": "Theirs,\nof two lines", "category": "roofing", "tags": ["wet"]},
+        {
+            "title": "My title",
+            "description": "Theirs,\nof two lines",
+            "category": "roofing",
+            "tags": ["wet"],
+        },
+        "Another title of mine",
+        {"title": "Their title", "description": "And text"},
+    ),
     "property": Work(
         "/admin/properties/{property_id}",
         "/v1/properties/{property_id}",
@@ -372,3 +387,13 @@ def test_a_switch_form_without_a_value_does_not_disable_the_webhook(site, ids, a
 
     assert admin.send(f"{path}/switch", {"csrf_token": token}).status_code == 422
     assert site.client().get(f"/v1/webhooks/{webhook_id}").json()["data"]["enabled"] is True
+
+
+def test_the_lines_and_tags_of_a_ticket_are_saved_as_they_were_typed(site, admin):
+    ticket = site.ticket("guest")
+    path = f"/admin/tickets/{ticket['id']}/edit"
+    form = work_form(admin.open(path))
+    answer = admin.send(path, form.with_typed(description="First\r\n\r\nthird", tags="roof\r\nwet\r\nroof"))
+    assert answer.status_code == 303
+    now = site.client().get(f"/v1/tickets/{ticket['id']}").json()["data"]
+    assert (now["description"], now["tags"]) == ("First\n\nthird", ["roof", "wet"])

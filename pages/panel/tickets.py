@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 import falcon
@@ -26,7 +26,7 @@ from commands.values import Values
 from domain.access import Caller
 from domain.changes import PUBLIC_NAMES
 from domain.errors import Details, Invalid
-from domain.text import Id, SearchText
+from domain.text import Category, Id, SearchText, Tag, is_id
 from domain.ticket import PRIORITIES, STATUSES, Priority, Status, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
@@ -60,16 +60,24 @@ NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_
 NEW_COMMENT = first_values(NewComment)
 # The form that changes several tickets. An empty field changes nothing.
 SEVERAL: FormValues = {"set_status": "", "set_priority": "", "set_assigned_to": "", "add_tag": ""}
+UNKNOWN_PERSON = "No person has this id or e-mail address."
 NEW_FILES: FormValues = {"files": ""}
 # The fields of TicketChanges that the form of a ticket does not contain.
 NOT_IN_FORM = frozenset(("title", "description", "category", "property_id", "tags", "external_ids"))
 
 
 class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`requester` is an id or e-mail address. Both days of a span belong to it (UTC)."""
+
     status: tuple[Status, ...] = ()
     priority: tuple[Priority, ...] = ()
     assigned_to: tuple[Id, ...] = ()
     property_id: str | None = None
+    category: tuple[Category, ...] = ()
+    tag: tuple[Tag, ...] = ()
+    requester: str | None = None
+    opened_from: date | None = None
+    opened_to: date | None = None
     q: SearchText | None = None
     sort: Sort = "created_at"
     order: Order = "desc"
@@ -115,7 +123,24 @@ class TicketList(PanelPage):
             TicketQuery,
             assigned_to=tuple(caller.principal_id if to == "me" else to for to in filters.assigned_to),
             property_id=resolve_property(self.services.pool, caller, filters.property_id),
+            requester_id=self._requester(filters.requester),
+            created_after=filters.opened_from and _start_of(filters.opened_from),
+            created_before=filters.opened_to and _start_of(filters.opened_to + timedelta(days=1)),
         )
+
+    def _requester(self, text: str | None) -> tuple[str, ...]:
+        """The id of the person; an id that does not exist matches nothing. Raises Invalid for another
+        text."""
+        if not text:
+            return ()
+        found = find_person(self.services.pool, text, hash_address(self.services.store, text)) or text
+        if not is_id(found):
+            raise Invalid({"requester": [UNKNOWN_PERSON]})
+        return (found,)
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
 
 
 class TicketOpening(PanelPage):

@@ -1,0 +1,98 @@
+"""The filters of the panel's list of tickets."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.site import PEOPLE
+from tests.support.chromium import (
+    DESKTOP,
+    PHONE,
+    find_accessibility_problems,
+    new_page,
+    running_chromium,
+    save_screenshot_if_enabled,
+)
+
+
+@pytest.fixture(scope="module")
+def staff(site):
+    give_passwords(site)
+    return browser_of(site, "staff")
+
+
+@pytest.fixture(scope="module")
+def tickets(site):
+    """The ids of a roofing ticket with a tag, and of one of another requester."""
+    tagged = site.ticket("guest", title="Filtered roof", category="roofing")["id"]
+    site.client().patch(f"/v1/tickets/{tagged}", json={"tags": ["urgent-roof"]})
+    other = site.ticket("admin", title="Filtered door", requester_id=PEOPLE["staff"][0])["id"]
+    return tagged, other
+
+
+def found(staff, query):
+    answer = staff.open(f"/admin/tickets?{query}")
+    assert answer.status_code == 200, answer.text
+    return set(re.findall(r'<th scope="row"><a href="/admin/tickets/([^"]+)"', answer.text))
+
+
+def today(days=0):
+    return (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
+
+
+def test_each_filter_finds_its_tickets(staff, tickets):
+    tagged, other = tickets
+    both = {tagged, other}
+    expected = {
+        "category=roofing": {tagged},
+        "tag=urgent-roof": {tagged},
+        f"requester={PEOPLE['staff'][0]}": {other},
+        f"requester={PEOPLE['staff'][0]}@example.com": {other},
+        "requester=nobody-known": set(),
+        f"opened_from={today()}": both,
+        f"opened_from={today(-1)}&opened_to={today()}": both,
+        f"opened_to={today(-1)}": set(),
+        f"opened_from={today(1)}": set(),
+        "category=roofing&tag=other": set(),
+    }
+    assert {query: found(staff, query) & both for query in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("opened_from=yesterday", "opened_from"),
+        ("opened_to=2026-13-01", "opened_to"),
+        ("requester=no%20such%20person", "requester"),
+        ("category=%20x%00", "category"),
+    ],
+)
+def test_a_bad_filter_is_refused_at_its_field_and_kept(staff, query, field):
+    answer = staff.open(f"/admin/tickets?{query}")
+    assert answer.status_code in (400, 422)
+    if answer.status_code == 422:
+        assert f'id="{field}-error"' in answer.text
+        assert '<details class="more" open>' in answer.text
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_further_filters_are_folded_until_one_is_used(site, staff, tickets, size):
+    with running_chromium() as chromium:
+        page = new_page(chromium, site.base_url, viewport=size)
+        page.context.add_cookies(
+            [{"name": one.name, "value": one.value, "url": site.base_url} for one in staff.http.cookies]
+        )
+        page.goto("/admin/tickets")
+        assert not page.get_by_label("Tag", exact=True).is_visible()
+        page.get_by_text("More filters").click()
+        page.get_by_label("Tag", exact=True).fill("urgent-roof")
+        page.get_by_role("button", name="Find").click()
+        page.get_by_role("link", name="Filtered roof").wait_for()
+        assert page.get_by_label("Tag", exact=True).input_value() == "urgent-roof"
+        assert find_accessibility_problems(page) == []
+        save_screenshot_if_enabled(page, f"tickets-filters-{size['width']}")
+        page.context.close()

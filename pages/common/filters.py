@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 
 from projections.views import Reference
 
+_AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_LONGEST_AGE = 30 * 86_400  # seconds
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
@@ -17,6 +19,18 @@ def moment(at: datetime) -> Markup:
     at = at.astimezone(UTC)
     text = f"{at.day} {at:%b %Y, %H:%M} UTC"
     return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
+
+
+def age(at: datetime, now: datetime | None = None) -> Markup:
+    """How long ago a time was, such as `3 h ago`; after a month, its day. The exact time is in the markup."""
+    at = at.astimezone(UTC)
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    text = next((f"{seconds // unit:.0f} {name} ago" for unit, name in _AGES if seconds >= unit), "just now")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        f"{at.day} {at:%b %Y, %H:%M} UTC",
+        day(at) if seconds >= _LONGEST_AGE else text,
+    )
 
 
 def day(at: date) -> str:
@@ -61,6 +75,7 @@ def labelled(values: Iterable[str]) -> list[tuple[str, str]]:
 FILTERS = {
     "moment": moment,
     "day": day,
+    "age": age,
     "number": number,
     "words": words,
     "size": size,

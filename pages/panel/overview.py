@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 import falcon
+from msgspec.structs import replace
 
 from api.http.redirects import redirect
 from pages.common.page_operation import PageOperation
@@ -32,6 +33,7 @@ class Overview(PanelPage):
         urgent = TicketQuery(
             status=("open", "in_progress"), sort="priority", limit=SHOWN_TICKETS, count=False
         )
+        mine = replace(urgent, assigned_to=(caller.principal_id,))
         days = opened_by_day(pool, caller, datetime.now(UTC), SHOWN_DAYS)
         self.show(
             req,
@@ -41,6 +43,7 @@ class Overview(PanelPage):
             days=days,
             most=max(1, *(day.tickets for day in days)),
             urgent=list_tickets(pool, caller, urgent).items,
+            mine=list_tickets(pool, caller, mine).items,
             system=system_state(pool) if caller.is_at_least("admin") else None,
             has_kafka=self.services.settings.kafka_bootstrap_servers is not None,
         )

@@ -257,6 +257,13 @@ def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
     )
 
 
+def address_with(req: falcon.Request, **changes: str) -> str:
+    """The address of this list from its first page on, with these parameters instead of those that were
+    sent."""
+    others = [pair for pair in _given(req) if pair[0] not in ("page", *changes)]
+    return f"{req.path}?{urlencode([*others, *changes.items()])}"
+
+
 def _id_of(form: Form) -> str:
     """The id of the command with these values.
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 import falcon
+import msgspec
 
 from api.http.forms import Form
 from api.http.queries import convert_query
@@ -38,6 +39,7 @@ from pages.panel.page import (
     REFUSALS,
     ListQuery,
     PanelPage,
+    address_with,
     page_of,
     pages_of,
     read_filters,
@@ -83,6 +85,13 @@ class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=
     order: Order = "desc"
 
 
+class Heading(msgspec.Struct, frozen=True):
+    """The link of a column's heading, and the order of the list by this column, as aria-sort names it."""
+
+    address: str
+    order: str
+
+
 class TicketList(PanelPage):
     operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "Find tickets")}
 
@@ -106,11 +115,19 @@ class TicketList(PanelPage):
             filters=typed_filters(req, TicketFilters),
             several=ShownForm(SEVERAL),
             address=req.relative_uri,
+            headings={name: self._heading(req, filters, name) for name in ("priority", "created_at")},
             statuses=STATUSES,
             priorities=PRIORITIES,
             assignees=self._assignees(caller, filters.property_id),
             **choices,
         )
+
+    def _heading(self, req: falcon.Request, filters: TicketFilters, sort: Sort) -> Heading:
+        """The link of a column's heading: orders by it or, if the list has this order, in reverse."""
+        is_current = filters.sort == sort
+        reverse: Order = "asc" if is_current and filters.order == "desc" else "desc"
+        order = {"asc": "ascending", "desc": "descending"}[filters.order] if is_current else ""
+        return Heading(address_with(req, sort=sort, order=reverse), order)
 
     def _assignees(self, caller: Caller, property_text: str | None) -> list[Reference]:
         """The people to whom the tickets of the chosen property may be assigned."""

@@ -96,3 +96,39 @@ def test_further_filters_are_folded_until_one_is_used(site, staff, tickets, size
         assert find_accessibility_problems(page) == []
         save_screenshot_if_enabled(page, f"tickets-filters-{size['width']}")
         page.context.close()
+
+
+def test_the_headings_order_the_list_by_their_column_and_then_in_reverse(staff, tickets):
+    def heading(page, label):
+        cell = re.search(rf'<th scope="col"( aria-sort="\w+")?><a href="([^"]+)">{label}</a>', page)
+        return cell[1], cell[2].replace("&amp;", "&")
+
+    page = staff.open("/admin/tickets?q=filtered&page=1").text
+    assert heading(page, "Opened") == (
+        ' aria-sort="descending"',
+        "/admin/tickets?q=filtered&sort=created_at&order=asc",
+    )
+    state, link = heading(page, "Priority")
+    assert (state, link) == (None, "/admin/tickets?q=filtered&sort=priority&order=desc")
+    ordered = staff.open(link).text
+    assert heading(ordered, "Priority") == (
+        ' aria-sort="descending"',
+        "/admin/tickets?q=filtered&sort=priority&order=asc",
+    )
+
+
+def test_each_view_is_a_list(staff, tickets):
+    page = staff.open("/admin/tickets").text
+    views = re.search(r'<nav class="views".*?</nav>', page, re.DOTALL)[0]
+    links = re.findall(r'href="([^"]+)">([^<]+)<', views)
+    assert [name for _, name in links] == ["Mine", "Unassigned", "Oldest critical", "All"]
+    assert {staff.open(link.replace("&amp;", "&")).status_code for link, _ in links} == {200}
+
+
+def test_the_overview_shows_the_own_tickets(site, staff, tickets):
+    mine = site.ticket("guest", title="Overview of mine")["id"]
+    site.client("staff").patch(f"/v1/tickets/{mine}", json={"assigned_to": PEOPLE["staff"][0]})
+    page = staff.open("/admin").text
+    section = re.search(r'<h2 id="mine">.*?</section>', page, re.DOTALL)[0]
+    assert "Overview of mine" in section
+    assert "Filtered door" not in section

@@ -163,11 +163,11 @@ def test_a_second_relay_stands_by_until_the_first_has_ended(settings, store):
         assert "relay_leads" not in other.output
 
         leader.process.terminate()
-        assert leader.wait_for_end() == 0
+        assert leader.wait_for_end() == 0, leader.output[-3_000:]
         append(store, history.grow(20))
         other.wait_for("relay_published")
         other.process.terminate()
-        assert other.wait_for_end() == 0
+        assert other.wait_for_end() == 0, other.output[-3_000:]
 
     assert verdict(settings) == Verdict()
 

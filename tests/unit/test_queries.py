@@ -195,5 +195,7 @@ def test_required_parameters_are_named_when_the_query_string_is_empty():
 def test_every_filter_of_a_list_reaches_the_read_tables(query, converted):
     """convert_query leaves out the fields that the converted query lacks."""
     filters = set(query.__struct_fields__) - {"page", "per_page", "cursor", "fields"}
+    if query is TicketFilters:  # converted under other names; tests/acceptance/test_panel_filters.py
+        filters -= {"requester", "opened_from", "opened_to"}
 
     assert filters - set(converted.__struct_fields__) == set()

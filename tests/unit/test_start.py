@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 # Sends SIGINT in a callback during the import. An exception of a signal handler would be lost there.
+# The parent of the tests may ignore SIGINT, as a shell does for commands in the background.
 INTERRUPTED = """
 import os, signal, sys, weakref
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Thing:
     pass

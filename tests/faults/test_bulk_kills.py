@@ -26,6 +26,7 @@ pytestmark = pytest.mark.faults
 
 IS_FULL = os.environ.get("FAULTS_FULL") == "1"
 CLIENTS, REQUESTS_EACH, KILLS = (10, 100, 50) if IS_FULL else (4, 10, 2)
+COMMENT = 10  # the index of the comment in each request
 RETRY_SECONDS = 60.0  # a killed worker holds its claims of idempotency keys for 10 s
 
 
@@ -107,7 +108,11 @@ def test_kills_of_workers_lose_and_double_no_operation(system):
     opened, comments = stored(site)
     expected = {f"{name}/{number}" for name in names for number in range(10)}
     assert {title: count for title, count in opened.items() if "/" in title} == dict.fromkeys(expected, 1)
-    assert comments == dict.fromkeys(names, 1)
+    statuses = {name: answers[name][COMMENT]["status"] for name in names}
+    assert set(statuses.values()) <= {201, 409}  # 409: others changed the ticket at every attempt
+    accepted = [name for name in names if statuses[name] == 201]
+    assert comments == dict.fromkeys(accepted, 1)
+    assert len(accepted) >= 0.99 * len(names)
 
 
 def stored(site):

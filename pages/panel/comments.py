@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import falcon
 
@@ -12,12 +12,10 @@ from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.comments import CommentChanges, edit_comment, remove_comment
 from commands.several import Command, run_all
-from commands.tickets import NewComment, TicketChanges, change_ticket, comment_on_ticket, visible_ticket
-from domain.access import Context
+from commands.tickets import NewComment, comment_on_ticket, visible_ticket
 from domain.errors import NotFound
 from domain.ticket import Ticket
 from infrastructure.storage.comment_log import CommentPlace
-from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, first_values
 from pages.panel.page import (
@@ -30,7 +28,7 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
-from pages.panel.ticket_actions import changes_of
+from pages.panel.ticket_actions import change_step, changes_of, comment_step
 from pages.panel.tickets import NEW_COMMENT, TicketPage, may_take_back
 from projections.comments import CommentQuery, find_place, get_comment, list_comments
 from projections.views import CommentView
@@ -81,18 +79,10 @@ class TicketComments(TicketPage):
             return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)
         ticket = visible_ticket(store, context.caller, ticket_id)
         changes = changes_of(form.value("action"), ticket, context.caller)
-        commands: list[Command] = [partial(_change, ticket_id, changes, req.context.command(0))]
+        commands: list[Command] = [partial(change_step, ticket_id, changes, req.context.command(0))]
         if form.text("text"):
-            commands.append(partial(_comment, ticket_id, given, req.context.command(1)))
+            commands.append(partial(comment_step, ticket_id, given, req.context.command(1)))
         return run_all(store, commands)
-
-
-def _change(ticket_id: str, changes: dict[str, Any], context: Context, store: EventStore) -> Ticket:
-    return change_ticket(store, ticket_id, SentValues(changes, TicketChanges), context)
-
-
-def _comment(ticket_id: str, given: dict[str, Any], context: Context, store: EventStore) -> Ticket:
-    return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)
 
 
 class CommentPage(PanelPage):

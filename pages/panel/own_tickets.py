@@ -15,9 +15,6 @@ from commands.ticket_opening import open_ticket
 from commands.tickets import (
     NewComment,
     NewTicket,
-    TicketChanges,
-    change_ticket,
-    comment_on_ticket,
     visible_ticket,
 )
 from domain.access import Caller, Context
@@ -39,6 +36,7 @@ from pages.panel.page import (
     status_of,
 )
 from pages.panel.sent_files import FILE_FIELD, FORM_BYTES, attach_each, read_files
+from pages.panel.ticket_actions import change_step, comment_step
 from projections.choices import property_choices, unit_choices
 from projections.ticket_filters import TicketQuery
 from projections.tickets import FoundTicket, list_tickets
@@ -143,11 +141,11 @@ class OwnTicket(PanelPage):
         contexts = [req.context.command(item) for item in range(len(uploads) + 2)]
         commands: list[Command] = []
         if status := ACTIONS.get(form.value("action")):
-            commands.append(partial(_set_status, ticket_id, status, contexts[0]))
+            commands.append(partial(change_step, ticket_id, {"status": status}, contexts[0]))
         if form.text("text"):
             values = {"text": form.prose("text")}
             SentValues(values, NewComment).read(lambda _: {})  # before a file is stored
-            commands.append(partial(_comment, ticket_id, values, contexts[1]))
+            commands.append(partial(comment_step, ticket_id, values, contexts[1]))
         if uploads:
             if store.done_before(Ticket, ticket_id, contexts[2]) is None:
                 ticket.require_room_for_files(len(uploads))
@@ -180,11 +178,3 @@ class OwnTicket(PanelPage):
 
 def _open(given: dict[str, Any], context: Context, store: EventStore) -> Ticket:
     return open_ticket(store, SentValues(given, NewTicket), context)
-
-
-def _set_status(ticket_id: str, status: Status, context: Context, store: EventStore) -> Ticket:
-    return change_ticket(store, ticket_id, SentValues({"status": status}, TicketChanges), context)
-
-
-def _comment(ticket_id: str, given: dict[str, Any], context: Context, store: EventStore) -> Ticket:
-    return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)

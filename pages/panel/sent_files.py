@@ -22,7 +22,6 @@ from infrastructure.storage.event_store import EventStore
 
 FILE_FIELD = "files"
 FORM_BYTES = 4 * ATTACHMENT_BYTES + 65_536  # of all files of one form
-HINT = "25 MB each, 20 for a ticket."
 
 
 def read_files(req: falcon.Request) -> Sequence[Upload]:

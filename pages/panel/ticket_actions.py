@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 
-from domain.access import Caller
+from api.http.sent_values import SentValues
+from commands.tickets import NewComment, TicketChanges, change_ticket, comment_on_ticket
+from domain.access import Caller, Context
 from domain.errors import Invalid
 from domain.ticket import Status, Ticket
+from infrastructure.storage.event_store import EventStore
 
 UNKNOWN_ACTION = "This button does not exist. Open the page again."
 
@@ -54,3 +57,13 @@ def changes_of(name: str, ticket: Ticket, caller: Caller) -> dict[str, Any]:
     if action.takes or (action.takes_if_free and ticket.assignee_id is None):
         changes["assigned_to"] = caller.principal_id
     return changes
+
+
+def change_step(ticket_id: str, changes: dict[str, Any], context: Context, store: EventStore) -> Ticket:
+    """A command for run_all, with its first three arguments given: change the ticket."""
+    return change_ticket(store, ticket_id, SentValues(changes, TicketChanges), context)
+
+
+def comment_step(ticket_id: str, given: dict[str, Any], context: Context, store: EventStore) -> Ticket:
+    """A command for run_all, with its first three arguments given: comment on the ticket."""
+    return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)

@@ -68,15 +68,13 @@ def test_each_filter_finds_its_tickets(staff, tickets):
         ("opened_from=yesterday", "opened_from"),
         ("opened_to=2026-13-01", "opened_to"),
         ("requester=no%20such%20person", "requester"),
-        ("category=%20x%00", "category"),
     ],
 )
 def test_a_bad_filter_is_refused_at_its_field_and_kept(staff, query, field):
     answer = staff.open(f"/admin/tickets?{query}")
-    assert answer.status_code in (400, 422)
-    if answer.status_code == 422:
-        assert f'id="{field}-error"' in answer.text
-        assert '<details class="more" open>' in answer.text
+    assert answer.status_code == 422
+    assert f'id="{field}-error"' in answer.text
+    assert '<details class="more" open>' in answer.text
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])

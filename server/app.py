@@ -49,7 +49,7 @@ from pages import one_time_link
 from pages.applications import Applications
 from pages.common import unsent
 from pages.common.context import Request
-from pages.common.rendering import ICON_PATH, STYLE_PATH, Icon, Style
+from pages.common.static_files import ICON_PATH, SCRIPT_PATH, STYLE_PATH, Icon, Script, Style
 from pages.consent import Authorize
 from pages.docs import Docs, DocsStyle
 from pages.home import Home
@@ -115,6 +115,7 @@ PAGES: Routes = (
     ("/admin/sign-out", SignOut),
     (one_time_link.PATH, one_time_link.OneTimeLinkPage),
     (STYLE_PATH, Style),
+    (SCRIPT_PATH, Script),
     (ICON_PATH, Icon),
     ("/oauth/authorize", Authorize),
     ("/oauth/applications", Applications),

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import falcon
 import jinja2
 
 from api.http.errors import Failure
-from api.http.openapi import answer_cached
-from api.http.resource import Operation, Resource
-from api.http.services import Services
 from pages.common.filters import FILTERS
 
 _HERE = Path(__file__).parent
-STYLE_PATH, ICON_PATH = "/web/site.css", "/web/icon.svg"
 _TITLES = {
     400: "That did not work",
     403: "Not allowed",
@@ -50,11 +45,11 @@ def render(
 
 
 def set_headers(resp: falcon.Response, *, form_targets: Sequence[str] = ()) -> None:
-    """Set headers that restrict the page to styles, images and forms of this site."""
+    """Set headers that restrict the page to styles, scripts, images and forms of this site."""
     targets = " ".join(("'self'", *form_targets))
     policy = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
-        f"form-action {targets}"
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' blob:; "
+        f"base-uri 'none'; frame-ancestors 'none'; form-action {targets}"
     )
     resp.set_header("Content-Security-Policy", policy)
     resp.set_header("X-Frame-Options", "DENY")
@@ -78,41 +73,6 @@ def render_failure(
         request_id=failure.request_id,
         unsent=unsent,
     )
-
-
-class StaticFile(Resource):
-    """Serves a file of the pages. A subclass sets `filename`, and its media type in `operations`."""
-
-    filename: ClassVar[str]
-
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
-        self._data = (_HERE / "static" / self.filename).read_bytes()
-        self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.content_type = self.operations["GET"].media_type
-        answer_cached(req, resp, self._data, self._etag)
-
-
-class Style(StaticFile):
-    """Serves the style sheet of all pages."""
-
-    filename = "site.css"
-    operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(
-            summary="The style sheet of the pages", public=True, media_type="text/css; charset=utf-8"
-        )
-    }
-
-
-class Icon(StaticFile):
-    """Serves the icon that browsers show beside the title of a page."""
-
-    filename = "icon.svg"
-    operations: ClassVar[dict[str, Operation]] = {
-        "GET": Operation(summary="The icon of the pages", public=True, media_type="image/svg+xml")
-    }
 
 
 @cache

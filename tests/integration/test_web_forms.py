@@ -1,10 +1,12 @@
 """Forms and pages: which forms are accepted, and what a page may do in the browser."""
 
+import gzip
+import re
+
 import pytest
 
 from api.http.error_size import MAX_BODY_BYTES
-from pages.common import rendering as pages
-from pages.common import sessions
+from pages.common import sessions, static_files
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.pages import FORM, Page
 from tests.support.postgres import cloned_database
@@ -157,7 +159,7 @@ def test_a_refusal_is_a_page_with_escaped_text(page):
     assert answer.status_code == 403
     assert "&lt;b&gt;No.&lt;/b&gt;" in answer.text
     assert "Max &lt;script&gt;" in answer.text
-    assert "<script" not in answer.text
+    assert "<script>" not in answer.text
 
 
 def test_unknown_paths_under_admin_are_answered_with_a_page(page):
@@ -191,14 +193,16 @@ def test_other_spellings_of_a_path_are_404(page, path):
 
 
 @pytest.mark.parametrize("path", ["/admin/sign-in", "/admin/nothing"])
-def test_a_page_may_only_load_its_own_styles_and_images_and_send_forms_to_this_site(page, path):
+def test_a_page_may_only_load_its_own_styles_scripts_and_images_and_send_forms_to_this_site(page, path):
     answer = page.open(path)
 
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy == {
         "default-src": "'none'",
         "style-src": "'self'",
-        "img-src": "'self'",
+        "script-src": "'self'",
+        "connect-src": "'self'",
+        "img-src": "'self' blob:",
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
         "form-action": "'self'",
@@ -208,11 +212,35 @@ def test_a_page_may_only_load_its_own_styles_and_images_and_send_forms_to_this_s
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "same-origin"
     assert "style=" not in answer.text
-    assert "<script" not in answer.text
+    assert re.findall("<script[^>]*>.*?</script>", answer.text) == [
+        '<script src="/web/site.js" defer></script>'
+    ]
+
+
+def test_the_script_is_served_with_the_files_in_order(desk):
+    answer = desk.simulate_get(static_files.SCRIPT_PATH)
+
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "content-encoding" not in answer.headers
+    assert answer.text.startswith("var htmx=")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [("gzip, deflate, br", True), ("br, GZIP;q=0.5", True), ("gzip;q=0, br", False), ("identity", False)],
+)
+def test_the_script_is_compressed_for_browsers_that_accept_it(desk, accepted, is_compressed):
+    plain = desk.simulate_get(static_files.SCRIPT_PATH)
+    answer = desk.simulate_get(static_files.SCRIPT_PATH, headers={"Accept-Encoding": accepted})
+
+    assert (answer.headers.get("content-encoding") == "gzip") == is_compressed
+    assert (gzip.decompress(answer.content) if is_compressed else answer.content) == plain.content
+    assert (answer.headers["etag"] != plain.headers["etag"]) == is_compressed
+    assert answer.headers["vary"] == "Accept-Encoding"
 
 
 def test_the_style_sheet_is_served(desk):
-    answer = desk.simulate_get(pages.STYLE_PATH)
+    answer = desk.simulate_get(static_files.STYLE_PATH)
 
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
     assert answer.headers["etag"]
@@ -220,7 +248,7 @@ def test_the_style_sheet_is_served(desk):
 
 
 def test_the_icon_is_served(desk):
-    answer = desk.simulate_get(pages.ICON_PATH)
+    answer = desk.simulate_get(static_files.ICON_PATH)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
     assert answer.text.startswith("<svg")
 

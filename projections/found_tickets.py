@@ -7,7 +7,7 @@ one person or unit are compared one by one. The statement counts, and decides by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
@@ -20,7 +20,7 @@ from projections.included import included_parameters
 from projections.project_past_tickets import PRIORITY_RANK
 from projections.rows import TicketRow, columns_of
 from projections.search_query import all_of, any_of, parse_search, ticket_number
-from projections.search_terms import quote
+from projections.search_terms import quote_any
 from projections.ticket_filters import (
     AFTER,
     FILTERS,
@@ -50,6 +50,7 @@ class Limits(NamedTuple):
 
 LIMITS = Limits()
 _sql = named_queries(Path(__file__).parent / "sql" / "found_tickets.sql")
+_TERMS = named_queries(Path(__file__).parent / "sql" / "ticket_terms.sql")
 _FILTERS = FILTERS | {"priority": "t.priority_rank = ANY(%(priority)s)"}
 # The filters by columns that documents have.
 _OF_DOCUMENTS = {"status", "priority", "created_after", "created_before"}
@@ -78,15 +79,19 @@ _PLACE = re.compile(r"(?<!%)\{([a-z_]+)\}")
 
 
 def build_search(
-    caller: Caller, query: TicketQuery, limits: Limits = LIMITS
+    caller: Caller,
+    query: TicketQuery,
+    limits: Limits = LIMITS,
+    names: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[LiteralString, dict[str, Any]]:
-    """The statement and its parameters, as build_list returns them, for a query with `q`, without `as_of`."""
+    """The statement and its parameters, as build_list returns them, for a query with `q`, without `as_of`.
+    With `names`, as find_names returns them, words also match names."""
     is_guest = caller.role == "guest"
-    search = parse_search(query.q or "", weight=PUBLIC if is_guest else "")
+    search = parse_search(query.q or "", weight=PUBLIC if is_guest else "", names=names)
     if not search.has_words:
         raise Invalid({"q": [NO_WORDS]})
     filters = filters_of(caller, query)
-    names = tuple(filters)
+    filtered = tuple(filters)
     if query.priority:
         filters["priority"] = [PRIORITY_RANK[priority] for priority in filters["priority"]]
     parameters = {
@@ -110,13 +115,14 @@ def build_search(
     elif query.after:
         parameters["after_value"], parameters["after_id"] = query.after
     shape = _Shape(
-        names=names,
+        names=filtered,
         sort=query.sort,
         order=query.order,
         is_after=query.after is not None,
         has_total=query.count,
         is_guest=is_guest,
         has_number=parameters["number"] is not None,
+        has_names=names is not None,
         shown=shown_columns(caller, query),
     )
     return _statement(shape, limits), parameters
@@ -129,13 +135,8 @@ def _indexed(query: str, filters: dict[str, Any]) -> str:
         if name in filters:
             given = filters[name]
             values = [given] if isinstance(given, str) else given
-            conditions.append(any_of([_quoted(sign + value) for value in values or [""]]))
+            conditions.append(any_of([quote_any(sign + value) for value in values or [""]]))
     return all_of(conditions)
-
-
-def _quoted(term: str) -> str:
-    """The term in the text of a tsquery, whatever its characters are."""
-    return quote(term.replace("\\", "\\\\").replace("'", "''"))
 
 
 class _Shape(NamedTuple):
@@ -148,6 +149,7 @@ class _Shape(NamedTuple):
     has_total: bool
     is_guest: bool
     has_number: bool
+    has_names: bool
     shown: LiteralString
 
 
@@ -193,6 +195,9 @@ def _parts(shape: _Shape, limits: Limits) -> dict[str, LiteralString]:
         "filters": _all(names),
         "parts": _sql["parts_and_number" if shape.has_number else "parts"],
         "parts_with_words": _sql["parts"],
+        "of_parts": _sql["parts_with_names" if shape.has_names else "parts_with_text"],
+        "parts_with_text": _sql["parts_with_text"],
+        "terms": _TERMS["terms_of_tickets"],
         "matches": _sql["matches_with_number" if shape.has_number else "matches"],
         "anchor": _FILTERS[anchor] if anchor else "false",
         "at_most": "" if shape.is_guest else f"LIMIT {limits.near + 1}",

@@ -28,6 +28,7 @@ from projections.folding import (
     name_positions,
     write_rows,
 )
+from projections.name_words import search_text
 from projections.rows import PropertyRow, UnitRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(PropertyEvent)
@@ -83,9 +84,11 @@ def _read_property(row: PropertyRow) -> Property:
 def _property_values(place: Property, units_count: int, name_position: int) -> dict[str, Any]:
     address = asdict(place.address) if place.address else {}
     others = {"units_count": units_count, "name_position": name_position}
+    words = search_text(place.name, place.address.street if place.address else "")
     return {
         **shared_values(place, PropertyRow),
         **address,
+        "search": words,
         **others,
         "external_ids": place.external_ids or None,
     }
@@ -105,6 +108,7 @@ def _unit_row(position: int, event: UnitAdded) -> UnitRow:
         id=event.unit_id,
         name=event.name,
         external_ids=event.external_ids or None,
+        search=search_text(event.name),
         name_position=position,
         created_at=event.occurred_at,
     )

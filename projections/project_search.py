@@ -13,6 +13,8 @@ from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 
+from psycopg import sql
+
 from domain.ticket import Ticket, Visibility
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import write_rows
@@ -38,13 +40,15 @@ _COPIED = shared_fields(TicketRow, SearchDocumentRow)
 _CHANGING = tuple(name for name in _COPIED if name != "created_at")
 # The values of a ticket that its document has too: as columns (`priority` as `priority_rank`), and as terms.
 copied_values = attrgetter(*shared_fields(Ticket, SearchDocumentRow), "priority")
-values_in_terms = attrgetter("property_id", "category", "tags")
+values_in_terms = attrgetter("property_id", "unit_id", "assignee_id", "category", "tags")
+_TERMS = named_queries(Path(__file__).parent / "sql" / "ticket_terms.sql")
 _sql = {
     name: compose(
         statement,
         parts=columns_of(SearchPartRow),
         copied=columns(_COPIED),
-        copied_k=columns(_COPIED, "k"),
+        copied_t=columns(_COPIED, "t"),
+        terms=sql.SQL(_TERMS["terms_of_tickets"]),
         changes=assignments(_CHANGING, "excluded"),
         changes_k=assignments(_CHANGING, "k"),
     )

@@ -18,7 +18,7 @@ from projections.folding import (
     name_positions,
     write_rows,
 )
-from projections.people_search import search_text
+from projections.name_words import search_text
 from projections.rows import UserRow, assignments, columns_of, compose, shared_values
 
 KINDS = kinds_of(UserEvent)

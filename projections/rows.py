@@ -23,7 +23,8 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class PropertyRow(msgspec.Struct, frozen=True):
-    """`position`, here and in UserRow and TicketRow: the position of the last event."""
+    """`position`, here and in UserRow and TicketRow: the position of the last event. `search`, here and in
+    UnitRow and UserRow: the words by which it is found (projections/name_words.py)."""
 
     id: str
     version: int
@@ -36,6 +37,7 @@ class PropertyRow(msgspec.Struct, frozen=True):
     country: str
     units_count: int
     external_ids: dict[str, str] | None
+    search: str
     name_position: int
     created_at: datetime
     updated_at: datetime
@@ -46,13 +48,13 @@ class UnitRow(msgspec.Struct, frozen=True):
     id: str
     name: str
     external_ids: dict[str, str] | None
+    search: str
     name_position: int
     created_at: datetime
 
 
 class UserRow(msgspec.Struct, frozen=True):
-    """`preferences` is decoded JSON; `read_preferences` converts it. `search` has the words by which the
-    person is found (projections/people_search.py)."""
+    """`preferences` is decoded JSON; `read_preferences` converts it."""
 
     id: str
     version: int
@@ -181,7 +183,8 @@ class SearchPartRow(msgspec.Struct, frozen=True):
 class SearchDocumentRow(msgspec.Struct, frozen=True):
     """The terms of all current parts of a ticket, as a tsvector. Internal comments have the weight A.
 
-    The terms include the property and the category. The other columns are those of the ticket.
+    The terms include the ids of the property, unit and people, the category and the tags. The other columns
+    are those of the ticket.
     """
 
     created_at: datetime

@@ -40,7 +40,8 @@ _TABLES = (_SQL / "tables.sql").read_text()
 _FOR_READERS = (_SQL / "readers.sql").read_text() + fill_counts()
 # The tables also depend on how a text is split into terms.
 _RULES = "".join(
-    (Path(__file__).parent / name).read_text() for name in ("search_terms.py", "project_search.py")
+    (Path(__file__).parent / name).read_text()
+    for name in ("name_words.py", "search_terms.py", "project_search.py", "sql/ticket_terms.sql")
 )
 _FINGERPRINT = "read tables sha256:" + hashlib.sha256((_TABLES + _FOR_READERS + _RULES).encode()).hexdigest()
 _COLUMNS = {f"{table}.{name}" for table, row in TABLES.items() for name in row.__struct_fields__}

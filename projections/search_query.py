@@ -6,7 +6,7 @@ docs/search.md describes the syntax. A text without a word has no conditions, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from projections.search_terms import (
@@ -62,10 +62,12 @@ class SearchQuery(NamedTuple):
 
 
 class _Lexemes:
-    """Writes lexemes, with a weight if only terms of that weight may match."""
+    """Writes lexemes, with a weight if only terms of that weight may match. `names` has the conditions that
+    match a word by a name."""
 
-    def __init__(self, weight: str) -> None:
+    def __init__(self, weight: str, names: Mapping[str, Sequence[str]]) -> None:
         self._weight = weight
+        self.names = names
 
     def exact(self, term: str) -> str:
         term = quote(term[:LONGEST_TERM])
@@ -75,9 +77,15 @@ class _Lexemes:
         return f"{quote(term[:LONGEST_TERM])}:*{self._weight}"
 
 
-def parse_search(text: str, *, weight: str = "") -> SearchQuery:
-    """The conditions that the text means. With `weight`, only terms of that weight in a tsvector match."""
-    lexemes = _Lexemes(weight)
+def parse_search(
+    text: str, *, weight: str = "", names: Mapping[str, Sequence[str]] | None = None
+) -> SearchQuery:
+    """The conditions that the text means. With `weight`, only terms of that weight in a tsvector match.
+
+    `names` has further conditions of words (projections/name_search.py), each of which is enough. They do not
+    apply to phrases and telephone numbers.
+    """
+    lexemes = _Lexemes(weight, names or {})
     required: list[str] = []
     excluded: list[str] = []
     text = normalise(text)
@@ -92,6 +100,12 @@ def parse_search(text: str, *, weight: str = "") -> SearchQuery:
     return SearchQuery(
         list(dict.fromkeys(required))[:MOST_CONDITIONS], list(dict.fromkeys(excluded))[:MOST_CONDITIONS]
     )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of the search that may mean names, each once: all but those of phrases."""
+    text = normalise(text)
+    return list(dict.fromkeys(text[unit.start : unit.end] for unit in units_of(_PHRASE.sub(" ", text))))
 
 
 def ticket_number(text: str) -> int | None:
@@ -109,14 +123,20 @@ def _conditions(text: str, lexemes: _Lexemes) -> Iterator[str]:
         digits = "".join(number.groups)
         if inside == overlapping and SHORTEST_NUMBER <= len(digits) <= LONGEST_NUMBER:
             forms = sorted(forms_of_number(digits, number.is_international))
-            separate = all_of([_condition(unit, lexemes) for unit in inside])
+            separate = all_of([_condition(unit, text, lexemes) for unit in inside])
             yield any_of(list(dict.fromkeys([*map(lexemes.beginning, forms), separate])))
             units = [unit for unit in units if unit not in inside]
     for unit in units:
-        yield _condition(unit, lexemes)
+        yield _condition(unit, text, lexemes)
 
 
-def _condition(unit: Unit, lexemes: _Lexemes) -> str:
+def _condition(unit: Unit, text: str, lexemes: _Lexemes) -> str:
+    """The condition for a unit of the text: its words, or a name."""
+    names = lexemes.names.get(text[unit.start : unit.end], ())
+    return any_of([_condition_for_words(unit, lexemes), *names])
+
+
+def _condition_for_words(unit: Unit, lexemes: _Lexemes) -> str:
     if unit.is_run:
         run = unit.parts[0]
         return _sequence(_located_terms([unit]), lexemes) if len(run) > 1 else lexemes.beginning(run)

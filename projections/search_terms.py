@@ -204,6 +204,11 @@ def quote(term: str) -> str:
     return f"'{term}'"
 
 
+def quote_any(term: str) -> str:
+    """The term in the text of a tsquery, whatever its characters are."""
+    return quote(term.replace("\\", "\\\\").replace("'", "''"))
+
+
 def build_vector(*texts: str, has_title: bool = False) -> tuple[str, int]:
     """The text of a tsvector with the terms of all texts, and the number of their positions.
 

@@ -80,7 +80,8 @@ FILTERS: dict[str, LiteralString] = {
 class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One page of tickets. Filters combine with AND, the items of one filter with OR. The item "none" of
     `assigned_to` finds the unassigned, and "inactive" those whose assignee can no longer work on them,
-    without closed ones unless `status` is given.
+    without closed ones unless `status` is given. With `finds_names`, a word of `q` also finds tickets by the
+    name of their property, unit, requester, assignee or category.
 
     With `as_of`, the tickets, filters, sort and order refer to the state at that moment. `after` is the
     `last_key` of the page before. Without `count` the page has no total. `include` cannot be combined with
@@ -101,6 +102,7 @@ class TicketQuery(msgspec.Struct, frozen=True, kw_only=True):
     updated_after: datetime | None = None
     updated_before: datetime | None = None
     q: str | None = None
+    finds_names: bool = False
     as_of: datetime | None = None
     sort: Sort = "created_at"
     order: Order = "desc"

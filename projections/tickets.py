@@ -15,6 +15,7 @@ from domain.times import whole_seconds
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.found_tickets import build_search
 from projections.included import COMMENTS_SHOWN, FILES, FindState, comments_column, read_included
+from projections.name_search import find_names
 from projections.rows import AttachmentRow, TicketRow, columns_of, compose, split_total
 from projections.ticket_filters import TicketQuery
 from projections.ticket_query import NamedTicketRow, RankedTicketRow, build_list, sort_key
@@ -108,7 +109,7 @@ def list_tickets(
 ) -> Page[TicketSummary]:
     """The tickets in the caller's reach that match, without the deleted ones. For `find_state`, which lists
     that include the history need, see projections/included.py."""
-    statement, parameters = _build(caller, query)
+    statement, parameters = _build(pool, caller, query)
     kind = RankedTicketRow if query.sort == "relevance" else NamedTicketRow
     found, total = split_total(kind, pool.fetch(statement, parameters))
     rows = found[: query.limit]
@@ -124,7 +125,7 @@ def summary_of(row: NamedTicketRow) -> TicketSummary:
 
 def count_tickets(pool: Pool, caller: Caller, query: TicketQuery) -> int:
     """The number of tickets that a list with these filters has."""
-    statement, parameters = _build(caller, query)
+    statement, parameters = _build(pool, caller, query)
     ((total, *_),) = pool.fetch(statement, {**parameters, "limit": 0})  # an empty page is one row
     return int(total)
 
@@ -212,9 +213,10 @@ def author_names(pool: Pool, author_ids: Sequence[str]) -> dict[str, str]:
     return dict(pool.fetch(_sql["author_names"], {"ids": list(author_ids)}))
 
 
-def _build(caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
-    build = build_search if query.q is not None and query.as_of is None else build_list
-    return build(caller, query)
+def _build(pool: Pool, caller: Caller, query: TicketQuery) -> tuple[LiteralString, dict[str, Any]]:
+    if query.q is None or query.as_of is not None:
+        return build_list(caller, query)
+    return build_search(caller, query, names=find_names(pool, caller, query.q) if query.finds_names else None)
 
 
 def _summary(caller: Caller, row: NamedTicketRow, find_state: FindState) -> TicketSummary:

@@ -12,8 +12,8 @@ from psycopg import sql as composing
 from domain.access import Caller
 from infrastructure.storage.postgres import Pool, named_queries
 from projections.filters import external_id_filter
+from projections.name_words import search_patterns
 from projections.paging import LastKey, Slice, by_shape
-from projections.people_search import search_patterns
 from projections.rows import UserRow, columns_of, compose, split_total
 from projections.views import Page, Reference, UserDetail, UserSummary, shown_values
 

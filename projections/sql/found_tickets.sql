@@ -163,8 +163,7 @@ SELECT t.id, t.created_at, t.updated_at, t.priority_rank
 SELECT t.id, t.created_at, t.updated_at, t.priority_rank
   FROM ((SELECT p.ticket_id
            FROM unnest(%(required)s::text[]::tsquery[]) WITH ORDINALITY AS r (condition, number)
-           JOIN read.search_parts p ON p.search @@ r.condition
-          WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s)
+           JOIN ({of_parts}) p ON p.search @@ r.condition
           GROUP BY p.ticket_id
          HAVING count(DISTINCT r.number) = cardinality(%(required)s::text[])
          UNION ALL
@@ -174,8 +173,7 @@ SELECT t.id, t.created_at, t.updated_at, t.priority_rank
         EXCEPT
         SELECT p.ticket_id
           FROM unnest(%(excluded)s::text[]::tsquery[]) AS r (condition)
-          JOIN read.search_parts p ON p.search @@ r.condition
-         WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s)) m
+          JOIN ({of_parts}) p ON p.search @@ r.condition) m
   JOIN read.tickets t ON t.id = m.ticket_id
  WHERE {filters}
 
@@ -192,3 +190,17 @@ SELECT t.id, t.created_at, t.updated_at, t.priority_rank
 -- name: score_with_number
 CASE WHEN t.id = (SELECT originator_id FROM es.stored_events WHERE notification_id = %(number)s) THEN 1000000000
      ELSE {score_of_words} END
+
+-- name: parts_with_text
+SELECT p.ticket_id, p.search
+  FROM read.search_parts p
+ WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.visibility = ANY(%(visibilities)s)
+
+-- name: parts_with_names
+-- With the terms that a document would have. Computed for all tickets without a document: they are few.
+{parts_with_text}
+ UNION ALL
+SELECT t.id, {terms}
+  FROM read.search_parts p
+  JOIN read.tickets t ON t.id = p.ticket_id
+ WHERE NOT p.in_document AND p.ended_at = 'infinity' AND p.part_id = ''

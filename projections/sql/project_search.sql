@@ -38,16 +38,15 @@ WITH sizes AS MATERIALIZED (
     DELETE FROM search_documents d USING sizes t WHERE d.ticket_id = t.ticket_id AND NOT t.fits
 )
 INSERT INTO search_documents AS d (ticket_id, {copied}, search)
-SELECT t.ticket_id, {copied_k},
+SELECT t.id, {copied_t},
        (SELECT joined(CASE p.visibility WHEN 'internal' THEN setweight(p.search, 'A') ELSE p.search END
                       ORDER BY p.visibility DESC, p.part_id)
           FROM search_parts p
-         WHERE p.ticket_id = t.ticket_id AND p.ended_at = 'infinity')
-       || array_to_tsvector(ARRAY['@' || k.property_id, '#' || k.category]
-                            || ARRAY(SELECT ':' || tag FROM unnest(k.tags) AS tag))
-  FROM sizes t
-  JOIN tickets k ON k.id = t.ticket_id
- WHERE t.fits
+         WHERE p.ticket_id = t.id AND p.ended_at = 'infinity')
+       || {terms}
+  FROM sizes s
+  JOIN tickets t ON t.id = s.ticket_id
+ WHERE s.fits
     ON CONFLICT (ticket_id) DO UPDATE SET {changes}, search = excluded.search;
 
 -- name: copy_to_documents

@@ -34,6 +34,7 @@ CREATE TABLE properties (
     country text NOT NULL,
     units_count integer NOT NULL,
     external_ids jsonb,                                     -- here and below: by source; NULL: none
+    search text NOT NULL,                                   -- here and below: projections/name_words.py
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -44,6 +45,7 @@ CREATE TABLE units (
     id text NOT NULL,
     name text NOT NULL,
     external_ids jsonb,
+    search text NOT NULL,
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (property_id, id)
@@ -61,7 +63,7 @@ CREATE TABLE users (
     preferences jsonb NOT NULL,
     is_active boolean NOT NULL,
     external_ids jsonb,
-    search text NOT NULL,                                   -- projections/people_search.py
+    search text NOT NULL,
     name_position bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
@@ -190,9 +192,9 @@ CREATE TABLE search_parts (
 -- No statistics: their samples would contain words of comments after these were removed.
 ALTER TABLE search_parts ALTER COLUMN search SET STATISTICS 0;
 
--- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property, its
--- category and its tags are terms too (`@abc123`, `#plumbing`, `:urgent`), so that the index of words also answers these
--- filters. A ticket with many or long parts has no row.
+-- The terms of all current parts of a ticket together. Those of internal comments have the weight A. Its property,
+-- unit, requester, assignee, category and tags are terms too (the statement terms_of_tickets), so that the index of words
+-- also answers these filters and finds the tickets of a name, which is stored elsewhere. A ticket with many or long parts has no row.
 -- Counting the matches of a frequent word reads all their rows. So rows are small: the terms are stored apart from them
 -- (TOAST), which PostgreSQL does only for rows of more than 2 kB. `padding`, which is compressed to 35 bytes, makes
 -- them so long. The columns of fixed length come first, because those are read fastest. No index contains the copies

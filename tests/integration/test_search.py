@@ -15,10 +15,11 @@ from projections.project_search import MOST_PARTS, MOST_WORDS
 from projections.rebuild import rebuild
 from projections.schema import create_read_schema
 from projections.verification import verify
+from tests.support.arrange import add_unit, change_property, register_user
 from tests.support.postgres import drop_database
 from tests.support.searching import ADMIN, Tickets
 from tests.support.vault import VAULT
-from tests.unit.builders import NOON, caller
+from tests.unit.builders import NOON, caller, context
 
 GUEST = caller("guest", user_id="guest", reach=("p1",))
 LONG_TEXT = "and so on " * (MOST_WORDS // 3 + 1)
@@ -68,6 +69,28 @@ def test_a_public_word_is_found_by_guests_although_internal_comments_contain_it_
     tickets.comment(ticket, "numbat")
 
     assert tickets.search("numbat", GUEST) == [ticket]
+
+
+def test_a_word_also_finds_tickets_by_their_unit_property_people_and_category(tickets, ticket):
+    change_property(tickets.store, "p1", context(ADMIN), name="Château Quartz")
+    add_unit(tickets.store, "p1", "u7", context(ADMIN), name="B-101")
+    for user_id, name in (("ann", "Ann O'Neill"), ("guest", "Zoë Smith")):
+        register_user(tickets.store, user_id, context(ADMIN), name=name, property_ids=["p1"])
+    tickets.change(ticket, unit_id="u7", assigned_to="ann", category="pest-control")
+    other = tickets.open("quokka", by=ADMIN)
+
+    def find(q, by=ADMIN):
+        return tickets.search(q, by, finds_names=True)
+
+    assert find("quokka b101") == find("101 boiler") == find("quokka b") == [ticket]
+    assert find("chateau quokka") == [ticket, other]
+    assert find("oneill") == find("ann zoe") == find("smi wombat") == find("pest") == [ticket]
+    assert find("quokka -smith") == [other]
+    assert find("nobody quokka") == find('"zoe smith"') == []
+    assert find("quokka smith", caller("manager", reach=("p2",))) == []
+    assert tickets.search("smith") == tickets.search("b101") == []
+    tickets.change(ticket, unit_id=None, assigned_to=None)
+    assert find("b101") == find("oneill") == []
 
 
 def test_a_search_as_of_a_time_considers_the_texts_of_that_time(tickets, ticket):

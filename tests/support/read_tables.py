@@ -16,7 +16,7 @@ from domain.user import User, UserErased, UserEvent, UserNameChanged, UserRegist
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection
-from projections.people_search import search_text
+from projections.name_words import search_text
 from projections.rows import TABLES
 from tests.support.vault import VAULT
 
@@ -79,6 +79,7 @@ def rows_of(log: Sequence[tuple[int, DomainEvent]]) -> Rows:
         f"{building.id}/{unit_id}": {
             "name": name,
             "external_ids": building.external_ids_of_unit(unit_id) or None,
+            "search": search_text(name),
         }
         for building in properties
         for unit_id, name in building.units.items()
@@ -145,6 +146,7 @@ def _property_row(building: Property) -> dict[str, Any]:
         **msgspec.structs.asdict(building.address),
         "units_count": len(building.units),
         "external_ids": building.external_ids or None,
+        "search": search_text(building.name, building.address.street),
         "created_at": building.created_at,
         "updated_at": building.updated_at,
     }

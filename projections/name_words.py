@@ -1,4 +1,4 @@
-"""The words by which people are found: those of the name and of the e-mail address.
+"""The words by which people, properties and units are found: those of their names and addresses.
 
 Words are compared without case and accents. A word of a query finds the words that begin with it. In scripts
 without spaces between words, such as Chinese, it finds the characters anywhere in a name.
@@ -23,10 +23,13 @@ _PLAIN = str.maketrans(
 )
 
 
-def search_text(name: str, email: str) -> str:
-    """The words of a person, each after a space. A name such as O'Brien is there in parts and as one word. A
-    name in a script without spaces is there from each of its characters on."""
-    words = [*_words(name), *_words(_JOINERS.sub("", name)), *_words(email)]
+def search_text(name: str, address: str = "") -> str:
+    """The words of a name and of an e-mail or street address, each after a space.
+
+    A name such as O'Brien is there in parts and as one word. A name in a script without spaces is there from
+    each of its characters on.
+    """
+    words = [*_words(name), *_words(_JOINERS.sub("", name)), *_words(address)]
     beginnings = (text for word in words for text in _beginnings(word))
     return "".join(f" {text}" for text in dict.fromkeys(beginnings))
 
@@ -37,10 +40,15 @@ def search_patterns(query: str) -> list[str]:
     Words are letters and digits only, so that they contain no wildcards. Raises Invalid for a query without
     words, which could match nobody.
     """
-    words = list(dict.fromkeys(_words(query)))
-    if not words:
+    patterns = patterns_of(query)
+    if not patterns:
         raise Invalid({"q": [NO_WORDS]})
-    return [f"% {word}%" for word in words]
+    return patterns
+
+
+def patterns_of(text: str) -> list[str]:
+    """The patterns as of search_patterns; none without words."""
+    return [f"% {word}%" for word in dict.fromkeys(_words(text))]
 
 
 def _beginnings(word: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import Invalid
-from projections.people_search import search_patterns, search_text
+from projections.name_words import search_patterns, search_text
 
 PEOPLE = {
     "zoe": ("Zoë Ångström-Núñez", "z.angstrom@nordic.example"),

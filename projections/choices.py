@@ -73,6 +73,11 @@ def find_person(pool: Pool, text: str, address_hmac: bytes) -> str | None:
     return _first_id(rows)
 
 
+def find_ticket_number(pool: Pool, ticket_id: str) -> int | None:
+    """The number of the ticket with that id, or None."""
+    return next((number for (number,) in _fetch(pool, "find_ticket_number", {"id": ticket_id})), None)
+
+
 def _choices(pool: Pool, statement: str, parameters: dict[str, Any]) -> Choices:
     rows = _fetch(pool, statement, {**parameters, "limit": MOST_CHOICES + 1})
     return Choices([Reference(*row) for row in rows[:MOST_CHOICES]], is_cut=len(rows) > MOST_CHOICES)

@@ -60,3 +60,12 @@ UPDATE hook.messages
 
 -- name: leave_external_ids
 DELETE FROM access.external_ids WHERE kind = 'user' AND object_id = %(user_id)s;
+
+-- name: delete_saved_views
+DELETE FROM access.saved_views WHERE user_id = %(user_id)s;
+
+-- Lists that others have saved may search for the person.
+-- name: scrub_saved_views
+UPDATE access.saved_views
+   SET filters = privacy.scrub(filters, %(literals)s::text[], %(replacements)s::text[])
+ WHERE filters <> privacy.scrub(filters, %(literals)s::text[], %(replacements)s::text[]);

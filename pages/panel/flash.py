@@ -7,16 +7,21 @@ that the read tables did not show in time, so that later pages wait for it or sa
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import falcon
 
 from api.http.services import Services
+from domain.access import Role
+from domain.text import is_id
 from pages.common.sessions import cookie_name, set_page_cookie, unset_page_cookie
 
 TEXTS = {
     "ticket-opened": "The ticket is open.",
     "ticket-saved": "The ticket is saved.",
     "tickets-changed": "The tickets are changed.",
+    "view-saved": "The view is saved.",
+    "view-removed": "The view is removed.",
     "nothing-chosen": "Nothing was changed. Tick tickets, and choose what to change.",
     "ticket-deleted": "The ticket is deleted. An administrator can restore it.",
     "ticket-restored": "The ticket is restored.",
@@ -51,22 +56,36 @@ TEXTS = {
 }
 
 
+# The addresses of the forms that undo an action, and who may use them.
+UNDO: dict[str, tuple[Role, str]] = {"ticket-deleted": ("admin", "/admin/tickets/{}/restore")}
 _POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-def set_message(resp: falcon.Response, services: Services, name: str) -> None:
-    """Show TEXTS[name] on the next page."""
+class Message(NamedTuple):
+    """`undo` is the address of the form that undoes the action; empty without one."""
+
+    text: str
+    undo: str
+
+
+def set_message(resp: falcon.Response, services: Services, name: str, subject_id: str = "") -> None:
+    """Show TEXTS[name] on the next page, with a button to undo the action on the subject if UNDO has one."""
     assert name in TEXTS
-    set_page_cookie(resp, services.settings, _cookie(services), name, seconds=60)
+    set_page_cookie(resp, services.settings, _cookie(services), f"{name}.{subject_id}", seconds=60)
 
 
-def take_message(req: falcon.Request, resp: falcon.Response, services: Services) -> str | None:
+def take_message(req: falcon.Request, resp: falcon.Response, services: Services) -> Message | None:
     """Return the message for this page, if any, and delete the cookie: it is shown once."""
     values = req.get_cookie_values(_cookie(services))
     if not values:
         return None
     unset_page_cookie(resp, services.settings, _cookie(services))
-    return TEXTS.get(values[0])
+    name, _, subject_id = values[0].partition(".")
+    if name not in TEXTS:
+        return None
+    least_role, undo = UNDO.get(name, ("admin", ""))
+    may_undo = is_id(subject_id) and req.context.caller.is_at_least(least_role)
+    return Message(TEXTS[name], undo.format(subject_id) if may_undo else "")
 
 
 def set_pending(resp: falcon.Response, services: Services, position: int) -> None:

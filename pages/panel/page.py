@@ -177,13 +177,21 @@ class PanelPage(Page):
                 raise
             return done
 
-    def go(self, resp: falcon.Response, path: str, done: str, *, after: Aggregate | int = 0) -> None:
+    def go(
+        self,
+        resp: falcon.Response,
+        path: str,
+        done: str,
+        *,
+        after: Aggregate | int = 0,
+        subject_id: str = "",
+    ) -> None:
         """Redirect (See Other) with the message `done`, once the read tables contain `after`, an aggregate or
-        a position."""
+        a position. The message offers to undo the action on the subject, if flash.UNDO knows how."""
         position = after if isinstance(after, int) else after.position
         if position and not self.services.visibility.wait_for(position):
             flash.set_pending(resp, self.services, position)
-        flash.set_message(resp, self.services, done)
+        flash.set_message(resp, self.services, done, subject_id)
         redirect(resp, path)
 
     def command(self, req: falcon.Request) -> Context:

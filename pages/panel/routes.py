@@ -8,6 +8,7 @@ from api.http.resource import Resource
 from pages.panel.checks import Checks
 from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
 from pages.panel.comments import CommentEditing, CommentRemoval, TicketComments
+from pages.panel.deleted_tickets import DeletedTickets
 from pages.panel.files import FileRemoval, FileUpload
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.overview import Overview
@@ -22,13 +23,14 @@ from pages.panel.person_access import (
     PersonReactivation,
 )
 from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
+from pages.panel.saved_views import SavedViews
 from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
+from pages.panel.ticket_list import TicketCsv, TicketList
 from pages.panel.ticket_texts import TicketTexts
 from pages.panel.tickets import (
     TicketDeletion,
     TicketItem,
-    TicketList,
     TicketOpening,
     TicketRestoring,
 )
@@ -49,6 +51,9 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/my/new", Report),
     ("/admin/my/{ticket_id}", OwnTicket),
     ("/admin/tickets", TicketList),
+    ("/admin/tickets/csv", TicketCsv),
+    ("/admin/tickets/deleted", DeletedTickets),
+    ("/admin/views", SavedViews),
     ("/admin/tickets/new", TicketOpening),
     ("/admin/tickets/change", TicketBulk),
     ("/admin/tickets/{ticket_id}", TicketItem),

@@ -20,7 +20,7 @@ from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation
 from pages.common.sessions import local_path
 from pages.panel.page import PanelPage, page_of
-from pages.panel.tickets import SEVERAL
+from pages.panel.ticket_list import SEVERAL
 
 LIST_PATH = "/admin/tickets"
 MOST_TICKETS = 100  # the longest page of the list

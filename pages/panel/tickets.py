@@ -1,16 +1,14 @@
-"""/admin/tickets: the list of tickets, one ticket, and the forms that change it."""
+"""/admin/tickets/{id}: one ticket, and the forms that open, change, delete and restore it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import falcon
-import msgspec
 
 from api.http.forms import Form
-from api.http.queries import convert_query
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.email_addresses import hash_address
@@ -24,27 +22,20 @@ from commands.tickets import (
     restore_ticket,
 )
 from commands.values import Values
-from domain.access import Caller
 from domain.changes import PUBLIC_NAMES
-from domain.errors import Details, Invalid
-from domain.text import Category, Id, SearchText, Tag, is_id
-from domain.ticket import PRIORITIES, STATUSES, Priority, Status, Ticket
+from domain.errors import Details
+from domain.ticket import PRIORITIES, STATUSES, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, first_values, or_none, sent_values
 from pages.common.shown_form import Values as FormValues
-from pages.panel.choosing import chosen_property, chosen_unit, resolve_property
+from pages.panel.choosing import chosen_property, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
-    ListQuery,
     PanelPage,
-    address_with,
     page_of,
-    pages_of,
-    read_filters,
     status_of,
-    typed_filters,
 )
 from pages.panel.ticket_actions import Action, offered_actions
 from projections.choices import (
@@ -54,110 +45,14 @@ from projections.choices import (
     property_choices,
     unit_choices,
 )
-from projections.ticket_filters import Order, Sort, TicketQuery
-from projections.tickets import FoundTicket, list_tickets
-from projections.views import CommentView, Reference
+from projections.tickets import FoundTicket
+from projections.views import CommentView
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_ids"))
 NEW_COMMENT = first_values(NewComment)
-# The form that changes several tickets. An empty field changes nothing.
-SEVERAL: FormValues = {"set_status": "", "set_priority": "", "set_assigned_to": "", "add_tag": ""}
-UNKNOWN_PERSON = "No person has this id or e-mail address."
 NEW_FILES: FormValues = {"files": ""}
 # The fields of TicketChanges that the form of a ticket does not contain.
 NOT_IN_FORM = frozenset(("title", "description", "category", "property_id", "tags", "external_ids"))
-
-
-class TicketFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`requester` is an id or e-mail address. Both days of a span belong to it (UTC)."""
-
-    status: tuple[Status, ...] = ()
-    priority: tuple[Priority, ...] = ()
-    assigned_to: tuple[Id, ...] = ()
-    property_id: str | None = None
-    category: tuple[Category, ...] = ()
-    tag: tuple[Tag, ...] = ()
-    requester: str | None = None
-    opened_from: date | None = None
-    opened_to: date | None = None
-    q: SearchText | None = None
-    sort: Sort = "created_at"
-    order: Order = "desc"
-
-
-class Heading(msgspec.Struct, frozen=True):
-    """The link of a column's heading, and the order of the list by this column, as aria-sort names it."""
-
-    address: str
-    order: str
-
-
-class TicketList(PanelPage):
-    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("staff", "Find tickets")}
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller, pool = req.context.caller, self.services.pool
-        choices: dict[str, Any] = {"properties": property_choices(pool, caller)}
-        try:
-            filters = read_filters(req, TicketFilters)
-            page = list_tickets(pool, caller, self._query(caller, filters))
-        except Invalid as refusal:
-            self.show_refused_filters(
-                req, resp, "tickets.html", TicketFilters, refusal, tickets=[], **choices
-            )
-            return
-        self.show(
-            req,
-            resp,
-            "tickets.html",
-            tickets=page.items,
-            pages=pages_of(req, filters, page.total),
-            filters=typed_filters(req, TicketFilters),
-            several=ShownForm(SEVERAL),
-            address=req.relative_uri,
-            headings={name: self._heading(req, filters, name) for name in ("priority", "created_at")},
-            statuses=STATUSES,
-            priorities=PRIORITIES,
-            assignees=self._assignees(caller, filters.property_id),
-            **choices,
-        )
-
-    def _heading(self, req: falcon.Request, filters: TicketFilters, sort: Sort) -> Heading:
-        """The link of a column's heading: orders by it or, if the list has this order, in reverse."""
-        is_current = filters.sort == sort
-        reverse: Order = "asc" if is_current and filters.order == "desc" else "desc"
-        order = {"asc": "ascending", "desc": "descending"}[filters.order] if is_current else ""
-        return Heading(address_with(req, sort=sort, order=reverse), order)
-
-    def _assignees(self, caller: Caller, property_text: str | None) -> list[Reference]:
-        """The people to whom the tickets of the chosen property may be assigned."""
-        chosen = resolve_property(self.services.pool, caller, property_text)
-        return assignee_choices(self.services.pool, caller, chosen[0]).items if chosen else []
-
-    def _query(self, caller: Caller, filters: TicketFilters) -> TicketQuery:
-        return convert_query(
-            filters,
-            TicketQuery,
-            assigned_to=tuple(caller.principal_id if to == "me" else to for to in filters.assigned_to),
-            property_id=resolve_property(self.services.pool, caller, filters.property_id),
-            requester_id=self._requester(filters.requester),
-            created_after=filters.opened_from and _start_of(filters.opened_from),
-            created_before=filters.opened_to and _start_of(filters.opened_to + timedelta(days=1)),
-        )
-
-    def _requester(self, text: str | None) -> tuple[str, ...]:
-        """The id of the person; an id that does not exist matches nothing. Raises Invalid for another
-        text."""
-        if not text:
-            return ()
-        found = find_person(self.services.pool, text, hash_address(self.services.store, text)) or text
-        if not is_id(found):
-            raise Invalid({"requester": [UNKNOWN_PERSON]})
-        return (found,)
-
-
-def _start_of(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC)
 
 
 class TicketOpening(PanelPage):
@@ -352,7 +247,7 @@ class TicketDeletion(PanelPage):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         ticket = delete_ticket(self.services.store, ticket_id, self.command(req))
-        self.go(resp, "/admin/tickets", "ticket-deleted", after=ticket)
+        self.go(resp, "/admin/tickets", "ticket-deleted", after=ticket, subject_id=ticket_id)
 
 
 class TicketRestoring(PanelPage):

@@ -40,3 +40,6 @@ SELECT coalesce(min(id) FILTER (WHERE id = %(text)s), min(id)) FROM read.users
  WHERE id = %(text)s
     OR id = ANY((SELECT user_ids FROM privacy.email_addresses WHERE address_hmac = %(address_hmac)s)::text[])
 HAVING count(*) = 1 OR bool_or(id = %(text)s);
+
+-- name: find_ticket_number
+SELECT number FROM read.tickets WHERE id = %(id)s;

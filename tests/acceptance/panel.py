@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from falcon import MEDIA_HTML
+from playwright.sync_api import Page
 from requests import Response
 
+from pages.panel.routes import PANEL
 from tests.acceptance.site import PEOPLE, Site
 from tests.support.browser import PASSWORD, Browser, forms_of, give_password
 from tests.support.oauth import make_app
@@ -94,3 +97,16 @@ def _create_webhook(site: Site) -> dict[str, str]:
     webhook_id = site.client("admin").post("/v1/webhooks", json=body).json()["data"]["id"]
     sent = site.client("admin").post(f"/v1/webhooks/{webhook_id}/test").json()["data"]
     return {"webhook_id": webhook_id, "delivery_id": sent["id"]}
+
+
+def signed_in(page: Page, site: Site, browser: Browser) -> Page:
+    """The page of Chromium, with the session of that browser."""
+    cookies = [{"name": one.name, "value": one.value, "url": site.base_url} for one in browser.http.cookies]
+    page.context.add_cookies(cookies)
+    return page
+
+
+def panel_paths() -> list[str]:
+    """The paths of the pages of the panel, without those of files."""
+    operations = ((path, resource.operations.get("GET")) for path, resource in PANEL)
+    return [path for path, operation in operations if operation and operation.media_type == MEDIA_HTML]

@@ -37,7 +37,7 @@ def tickets(site):
 def found(staff, query):
     answer = staff.open(f"/admin/tickets?{query}")
     assert answer.status_code == 200, answer.text
-    return set(re.findall(r'<th scope="row"><a href="/admin/tickets/([^"]+)"', answer.text))
+    return set(re.findall(r'<th scope="row" class="title"><a href="/admin/tickets/([^"]+)"', answer.text))
 
 
 def today(days=0):
@@ -78,7 +78,7 @@ def test_a_bad_filter_is_refused_at_its_field_and_kept(staff, query, field):
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_further_filters_are_folded_until_one_is_used(site, staff, tickets, size):
+def test_filters_are_folded_and_those_in_force_are_shown_above_the_list(site, staff, tickets, size):
     with running_chromium() as chromium:
         page = new_page(chromium, site.base_url, viewport=size)
         page.context.add_cookies(
@@ -86,9 +86,10 @@ def test_further_filters_are_folded_until_one_is_used(site, staff, tickets, size
         )
         page.goto("/admin/tickets")
         assert not page.get_by_label("Tag", exact=True).is_visible()
-        page.get_by_text("More filters").click()
+        page.get_by_text("Filters", exact=True).click()
         page.get_by_label("Tag", exact=True).fill("urgent-roof")
-        page.get_by_role("button", name="Find").click()
+        page.get_by_label("Category", exact=True).focus()
+        page.get_by_role("link", name="Tag Urgent roof (remove)").wait_for()
         page.get_by_role("link", name="Filtered roof").wait_for()
         assert page.get_by_label("Tag", exact=True).input_value() == "urgent-roof"
         assert find_accessibility_problems(page) == []
@@ -98,7 +99,9 @@ def test_further_filters_are_folded_until_one_is_used(site, staff, tickets, size
 
 def test_the_headings_order_the_list_by_their_column_and_then_in_reverse(staff, tickets):
     def heading(page, label):
-        cell = re.search(rf'<th scope="col"( aria-sort="\w+")?><a href="([^"]+)">{label}</a>', page)
+        cell = re.search(
+            rf'<th scope="col" class="\w+"( aria-sort="\w+")?><a href="([^"]+)">{label}</a>', page
+        )
         return cell[1], cell[2].replace("&amp;", "&")
 
     page = staff.open("/admin/tickets?q=filtered&page=1").text
@@ -118,8 +121,8 @@ def test_the_headings_order_the_list_by_their_column_and_then_in_reverse(staff, 
 def test_each_view_is_a_list(staff, tickets):
     page = staff.open("/admin/tickets").text
     views = re.search(r'<nav class="views".*?</nav>', page, re.DOTALL)[0]
-    links = re.findall(r'href="([^"]+)">([^<]+)<', views)
-    assert [name for _, name in links] == ["Mine", "Unassigned", "Oldest critical", "All"]
+    links = re.findall(r'href="([^"]+)"[^>]*>([^<]+)<', views)
+    assert [name for _, name in links] == ["All", "Mine", "Unassigned", "Oldest critical"]
     assert {staff.open(link.replace("&amp;", "&")).status_code for link, _ in links} == {200}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin
 
@@ -127,3 +128,8 @@ def give_password(store: EventStore, user_id: str, password: str = PASSWORD) -> 
     from commands.passwords import change_password
 
     change_password(store, user_id, password, operator())
+
+
+def without_own_script(page: str) -> str:
+    """The page without the elements that load the script of this site."""
+    return re.sub(r'<script src="/(?:web/site|docs/script)\.js" defer></script>', "", page)

@@ -32,15 +32,20 @@ Wake = Callable[[], object]
 
 
 class Interest(NamedTuple):
-    """What a waiting request follows: the objects in the scope, and the rights of its person."""
+    """What a waiting request follows: the objects in the scope, and one subject, mostly the rights of its
+    person."""
 
-    scope: Scope
+    scope: Scope | None
     of: Sequence[Followed]
-    user_key: int | None
+    subject_key: int | None
 
     @classmethod
     def of_caller(cls, scope: Scope, of: Sequence[Followed], user_id: str | None) -> Interest:
         return cls(scope, of, None if user_id is None else key_of(user_id))
+
+    @classmethod
+    def of_subject(cls, subject_id: str) -> Interest:
+        return cls(None, (), key_of(subject_id))
 
 
 class Concerned:
@@ -60,9 +65,10 @@ class Concerned:
 
     def includes(self, interest: Interest) -> bool:
         """Whether the request may have something to answer; false only if it certainly has not."""
-        if self._is_everything or interest.user_key in self._subjects:
+        if self._is_everything or interest.subject_key in self._subjects:
             return True
-        return any(self._includes(interest.scope, followed) for followed in interest.of)
+        scope = interest.scope
+        return scope is not None and any(self._includes(scope, followed) for followed in interest.of)
 
     def _includes(self, scope: Scope, followed: Followed) -> bool:
         property_ids = self._properties.get(followed)
@@ -71,6 +77,12 @@ class Concerned:
         if followed == "tickets" and scope.requester_id is not None:
             return scope.requester_id in self._requesters
         return scope.property_ids is None or not scope.property_ids.isdisjoint(property_ids)
+
+
+def shown_position(pool: Pool) -> int:
+    """The position of the log up to which the read tables are filled."""
+    ((position,),) = pool.fetch(_sql["shown_position"])
+    return int(position)
 
 
 class ChangeWatch:

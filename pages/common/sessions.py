@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import falcon
@@ -62,7 +62,7 @@ def admit(
     below the least role, Refused with 403 for a form that was not sent from our pages, and with 429 above the
     limit.
     """
-    session = find_session(req, services)
+    session = find_session(req, services, extends=not operation.is_background)
     is_form = req.method not in _SAFE_METHODS
     if session is None:
         resp.complete = True
@@ -105,10 +105,11 @@ def ask_to_sign_in(
     )
 
 
-def find_session(req: falcon.Request, services: Services) -> WebSession | None:
-    """The session of the request's cookie, with the current rights of its user; None without a valid one."""
+def find_session(req: falcon.Request, services: Services, *, extends: bool = True) -> WebSession | None:
+    """The session of the request's cookie, with the current rights of its user; None without a valid one.
+    Unless it `extends` the session, the time of its last use stays."""
     secret = _secret(req, cookie_name(services.settings), SESSION)
-    return _find(services.pool, secret) if secret else None
+    return _find(services.pool, secret, extends=extends) if secret else None
 
 
 def set_session(resp: falcon.Response, services: Services, secret: str) -> None:
@@ -199,14 +200,18 @@ class _Row(NamedTuple):
     synchronous_commit: str
 
 
-def _find(pool: Pool, secret: str) -> WebSession | None:
+def _find(pool: Pool, secret: str, *, extends: bool) -> WebSession | None:
     secret_sha256 = digest(secret)
     parameters = {"digest": secret_sha256, "idle": IDLE, "absolute": ABSOLUTE}
     with pool.connection() as conn:
-        found = read_only.run_with_fallback(
-            lambda: conn.execute(_sql["use_session"], parameters).fetchone(),
-            lambda: conn.execute(_sql["find_session"], parameters).fetchone(),
-        )
+
+        def find() -> Any:
+            return conn.execute(_sql["find_session"], parameters).fetchone()
+
+        def use() -> Any:
+            return conn.execute(_sql["use_session"], parameters).fetchone()
+
+        found = read_only.run_with_fallback(use, find) if extends else find()
     row = None if found is None else _Row(*found)
     if row is None or not compare_digest(row.secret_sha256, secret_sha256):
         return None

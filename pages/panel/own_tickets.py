@@ -25,6 +25,7 @@ from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm
 from pages.common.shown_form import Values as FormValues
+from pages.panel.news import news_address
 from pages.panel.page import (
     REFUSALS,
     ListQuery,
@@ -162,6 +163,7 @@ class OwnTicket(PanelPage):
         form: ShownForm,
         refusal: DomainError | None = None,
     ) -> None:
+        news = news_address(row, req.context.caller)
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
         self.show(
@@ -173,6 +175,7 @@ class OwnTicket(PanelPage):
             comments=[one for one in row.detail.comments if one.visibility == "public"],
             may_close="closed" in allowed_statuses(req.context.caller, row.detail.status),
             form=form,
+            news=news,
         )
 
 

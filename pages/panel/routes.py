@@ -11,6 +11,7 @@ from pages.panel.comments import CommentEditing, CommentRemoval, TicketComments
 from pages.panel.deleted_tickets import DeletedTickets
 from pages.panel.files import FileRemoval, FileUpload
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
+from pages.panel.news import ListNews, TicketNews
 from pages.panel.overview import Overview
 from pages.panel.own_password import OwnPassword
 from pages.panel.own_tickets import OwnTicket, OwnTickets, Report
@@ -52,6 +53,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/my/{ticket_id}", OwnTicket),
     ("/admin/tickets", TicketList),
     ("/admin/tickets/csv", TicketCsv),
+    ("/admin/tickets/news", ListNews),
     ("/admin/tickets/deleted", DeletedTickets),
     ("/admin/views", SavedViews),
     ("/admin/tickets/new", TicketOpening),
@@ -63,6 +65,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/tickets/{ticket_id}/comments/{comment_id}/remove", CommentRemoval),
     ("/admin/tickets/{ticket_id}/attachments", FileUpload),
     ("/admin/tickets/{ticket_id}/attachments/{attachment_id}/remove", FileRemoval),
+    ("/admin/tickets/{ticket_id}/news", TicketNews),
     ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
     ("/admin/tickets/{ticket_id}/delete", TicketDeletion),
     ("/admin/tickets/{ticket_id}/restore", TicketRestoring),

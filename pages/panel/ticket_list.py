@@ -32,6 +32,7 @@ from pages.panel.page import (
     typed_filters,
 )
 from pages.panel.saved_views import VIEW_NAME, kept_filters, query_of, views_of
+from projections.change_watch import shown_position
 from projections.choices import (
     Choices,
     assignee_choices,
@@ -101,6 +102,7 @@ class TicketList(PanelPage):
             "saving": ShownForm(VIEW_NAME),
             "query": query_of(kept_filters(req.query_string)),
             "units": Choices([], is_cut=False),
+            "position": shown_position(pool),
         }
         try:
             filters = read_filters(req, TicketFilters)

@@ -31,6 +31,7 @@ from pages.common.shown_form import ShownForm, first_values, or_none, sent_value
 from pages.common.shown_form import Values as FormValues
 from pages.panel.choosing import chosen_property, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
+from pages.panel.news import news_address
 from pages.panel.page import (
     REFUSALS,
     PanelPage,
@@ -130,6 +131,7 @@ class TicketPage(PanelPage):
         attaching: ShownForm | None = None,
     ) -> None:
         """Show the ticket with its forms. `work`, `comment`, `attaching`: refused forms to show again."""
+        news = news_address(row, req.context.caller)
         for attachment in row.detail.attachments:
             attachment.url = self.services.file_url(attachment.id)
         ticket = self.services.store.load(Ticket, row.detail.id)
@@ -152,6 +154,7 @@ class TicketPage(PanelPage):
             commenting=comment or ShownForm(NEW_COMMENT),
             actions=self._actions(req, row),
             attaching=attaching or ShownForm(NEW_FILES),
+            news=news,
         )
 
     def _actions(self, req: falcon.Request, row: FoundTicket) -> list[Action]:

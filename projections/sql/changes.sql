@@ -69,3 +69,6 @@ SELECT split_part(a.action, '.', 1), a.property_ids, a.subject_key, t.requester_
  WHERE a.position > %(after)s AND a.position <= %(end)s
    AND split_part(a.action, '.', 1) IN ('ticket', 'property', 'user')
  LIMIT %(limit)s;
+
+-- name: shown_position
+SELECT position FROM read.projector_position;

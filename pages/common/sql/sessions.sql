@@ -1,4 +1,4 @@
--- The same as use_session, for a database that cannot write.
+-- The same as use_session, for a database that cannot write, and for requests that do not extend the session.
 -- name: find_session
 SELECT session.id, session.secret_sha256, session.started_at, person.id, person.name, person.role,
        person.property_ids, ''::text

@@ -22,6 +22,7 @@ from benchmarks import (
     http_requests,
     long_tickets,
     memory,
+    pages,
     peers,
     projector,
     relay,
@@ -69,6 +70,7 @@ PARTS: dict[str, Callable[[Bench], Report]] = {
     "renames": renames.measure_renames,
     "projector": projector.measure_projector,
     "changes": change_feed.measure_changes,
+    "pages": pages.measure_pages,
     "webhooks": webhooks.measure_webhooks,
     **{name: partial(_compare, measure) for name, measure in (LIMITS | OTHERS).items()},
 }

@@ -94,11 +94,16 @@ def running_system(dsn: str, **options: Any) -> AbstractContextManager[str]:
     return running_api(dsn, **defaults | options)
 
 
-def run_ticketing(dsn: str, *arguments: str) -> str:
+def run_ticketing(dsn: str, *arguments: str, standard_input: str = "") -> str:
     """Run a `ticketing` command in a process of its own, and return what it printed."""
     settings = environment(DATABASE_URL=dsn, TICKETING_HOME=str(HOME.resolve()))
     done = subprocess.run(
-        [TICKETING, *arguments], env=settings, capture_output=True, text=True, timeout=_COMMAND_SECONDS
+        [TICKETING, *arguments],
+        env=settings,
+        input=standard_input,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
     )
     if done.returncode != 0:
         raise SystemExit(f"ticketing {' '.join(arguments)}: {done.stderr}")

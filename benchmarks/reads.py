@@ -95,14 +95,23 @@ def find_readers(dsn: str) -> list[Reader]:
     """An admin, a manager, a member of the staff and a guest, each with a new key. The manager and the member
     of the staff have about MANAGED and STAFFED properties; of several, the one who sees most tickets."""
     readers = [Reader("admin", issue_key(dsn, "admin"), 0)]
+    for role, (user_id, properties) in find_people(dsn).items():
+        readers.append(Reader(role, issue_key(dsn, role, user_id), properties))
+    return readers
+
+
+def find_people(dsn: str) -> dict[str, tuple[str, int]]:
+    """The ids of the manager, the member of the staff and the guest of find_readers, each with the number of
+    their properties."""
+    people = {}
     for role, properties in (("manager", MANAGED), ("staff", STAFFED), ("guest", 1)):
         with connect(dsn, application="benchmarks", limit_seconds=600) as conn:
             statement = _GUEST if role == "guest" else _EMPLOYEE
             found = conn.execute(statement, {"role": role, "properties": properties}).fetchone()
         if found is None:
             raise SystemExit(f"The data has no {role}.")
-        readers.append(Reader(role, issue_key(dsn, role, found[0]), found[1]))
-    return readers
+        people[role] = found[0], found[1]
+    return people
 
 
 def find_reads(client: HttpClient) -> list[Read]:

@@ -1,12 +1,13 @@
 """One-time links: a person opens the link and sets a password, without signing in.
 
 A link is shown once, to the manager or admin who asks for it; only its SHA-256 is stored. It is valid for a
-day and for one use, and only until its person gets a newer link, a new password, another role or other
-properties, or is deactivated or erased, or until the issuer is deactivated.
+day, an invitation for a week, and for one use, and only until its person gets a newer link, a new password,
+another role or other properties, or is deactivated or erased, or until the issuer is deactivated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,11 +15,11 @@ import msgspec
 
 from commands.deciding import change
 from commands.link_statements import sql
-from commands.passwords import save_password
+from commands.passwords import has_password, save_password
 from commands.shown_once import require_no_answer_yet, with_new_attempt
 from commands.users import visible_user
 from domain.access import SCOPES, Caller, Context
-from domain.errors import DomainError, Forbidden
+from domain.errors import Conflict, DomainError, Forbidden
 from domain.user import User
 from infrastructure.keys.tokens import ONE_TIME_LINK, digest, has_form, make_token
 from infrastructure.storage.event_store import EventStore
@@ -26,6 +27,7 @@ from infrastructure.storage.postgres import Statement
 
 LINK_PATH = "/admin/one-time-link"
 LIFETIME = timedelta(hours=24)
+INVITATION_LIFETIME = timedelta(days=7)
 _REMEDY = "ask for a new link."
 
 
@@ -35,6 +37,13 @@ class IssuedLink(NamedTuple):
     secret: str
     expires_at: datetime
     user: User
+
+
+class HasPassword(Conflict):
+    """An invitation is for the first password only: it is valid for longer than a link for a new one."""
+
+    def __init__(self) -> None:
+        super().__init__("This person has a password already. Make a one-time link instead.")
 
 
 class LinkInvalid(DomainError):
@@ -53,10 +62,35 @@ def issue_link(store: EventStore, user_id: str, context: Context) -> IssuedLink:
     sign in as the person. Nobody makes a link for themselves, because it would replace the current password.
     Raises SecretWasShown for a repeat of the command, UserIsDeactivated and UserIsErased.
     """
+    return _issue(store, user_id, context, f"link_{context.command_id}", LIFETIME)
+
+
+def issue_invitation(store: EventStore, user_id: str, context: Context) -> IssuedLink:
+    """Make a link with which a person sets their first password, instead of an earlier link.
+
+    The same rights are needed and the same errors raised as in `issue_link`, and HasPassword.
+    """
+
+    def require_no_password() -> None:
+        if has_password(store, user_id):
+            raise HasPassword
+
+    link_id = f"invitation_{context.command_id}"
+    return _issue(store, user_id, context, link_id, INVITATION_LIFETIME, require_no_password)
+
+
+def _issue(
+    store: EventStore,
+    user_id: str,
+    context: Context,
+    link_id: str,
+    lifetime: timedelta,
+    require: Callable[[], None] = lambda: None,
+) -> IssuedLink:
+    """Make a link. `require` is called after the checks of the caller, and may refuse."""
     caller = context.caller
     context = with_new_attempt(context)
-    secret, link_id = make_token(ONE_TIME_LINK), f"link_{context.command_id}"
-    expires_at = context.at + LIFETIME
+    secret, expires_at = make_token(ONE_TIME_LINK), context.at + lifetime
 
     def decide(user: User) -> list[Statement]:
         caller.require("manager", "make one-time links")
@@ -65,6 +99,7 @@ def issue_link(store: EventStore, user_id: str, context: Context) -> IssuedLink:
         if user.id == caller.user_id:
             raise Forbidden("You may not make a one-time link for yourself. Change your password instead.")
         require_no_answer_yet(store, User, user.id, context, _REMEDY)
+        require()
         user.issue_link(link_id, expires_at, context)
         row = {
             "user_id": user.id,

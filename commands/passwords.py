@@ -74,6 +74,11 @@ def save_password(
     return change(store, user.id, context, find, decide)
 
 
+def has_password(store: EventStore, user_id: str) -> bool:
+    """Whether the person has ever set a password, or an admin for them."""
+    return bool(store.select(_sql["find_hash"], {"user_id": user_id}))
+
+
 def _permitted_user(store: EventStore, caller: Caller, user_id: str) -> User:
     """The person. Raises Forbidden if the person's rights exceed those of the caller, who could otherwise
     sign in as that person."""

@@ -8,7 +8,8 @@ import falcon
 
 from api.http.errors import Refused
 from api.http.forms import read_form
-from commands.one_time_links import LINK_PATH, find_person, use_link
+from commands.one_time_links import LINK_PATH, LinkInvalid, find_person, use_link
+from commands.passwords import has_password
 from domain.access import Caller
 from domain.errors import Invalid
 from domain.user import User
@@ -36,7 +37,11 @@ class OneTimeLinkPage(Page):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         secret = req.get_param("link") or ""
-        person = find_person(self.services.store, secret)
+        try:
+            person = find_person(self.services.store, secret)
+        except LinkInvalid as error:
+            _show_invalid(req, resp, error)
+            return
         self._show(req, resp, person, secret, ShownForm(NEW_PASSWORD))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -47,10 +52,13 @@ class OneTimeLinkPage(Page):
             raise Refused("forbidden", message)
         require_own_form(req, self.services, form, token)
         secret = form.value("link")
-        person = find_person(self.services.store, secret)
         req.context.caller = _HOLDER
         try:
+            person = find_person(self.services.store, secret)
             use_link(self.services.store, secret, require_same(form), req.context.command())
+        except LinkInvalid as error:
+            _show_invalid(req, resp, error)
+            return
         except (Invalid, HashingBusy) as error:
             refusal = BUSY if isinstance(error, HashingBusy) else error
             self._show(req, resp, person, secret, ShownForm(NEW_PASSWORD, errors=refusal.details), 422)
@@ -74,6 +82,13 @@ class OneTimeLinkPage(Page):
             session=None,
             csrf_token=sessions.form_token(req, resp, self.services),
             person=person,
+            is_first=not has_password(self.services.store, person.id),
             link=secret,
             form=form,
         )
+
+
+def _show_invalid(req: falcon.Request, resp: falcon.Response, error: LinkInvalid) -> None:
+    """Show what the person can do now, without revealing why the link is not valid."""
+    req.context.error_code = error.code
+    pages.render(req, resp, "one_time_link_invalid.html", status=404, session=None)

@@ -36,6 +36,7 @@ TEXTS = {
     "key-revoked": "The key is revoked. Requests with it are refused.",
     "client-revoked": "The application is revoked. All its tokens are refused.",
     "user-registered": "The person is registered.",
+    "invitation-was-shown": "The link was shown before. If it was lost, make a new one here.",
     "user-saved": "The changes are saved.",
     "user-erased": "The person is erased.",
     "user-deactivated": "The person is deactivated. Sign-ins, keys and tokens are refused.",

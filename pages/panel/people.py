@@ -7,18 +7,22 @@ from functools import partial
 from typing import Any, ClassVar
 
 import falcon
+import msgspec
 
 from api.http.queries import convert_query
 from api.http.sent_values import SentValues
+from commands.passwords import has_password
 from commands.users import NewUser, UserChanges, change_user, register_user
 from domain.access import ROLES, Caller, Role, at_least, rights_of_person
 from domain.errors import Details, Invalid, NotFound
 from domain.text import SearchText
 from domain.user import User
+from infrastructure.ids import derive_id
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.choosing import as_chosen, chosen_properties, resolve_property
 from pages.panel.editing import Edit, read_edit, refused_edit
+from pages.panel.invitations import invite
 from pages.panel.page import (
     REFUSALS,
     ListQuery,
@@ -85,13 +89,17 @@ class PersonRegistration(PanelPage):
         self.show(req, resp, "person_new.html", form=ShownForm(NEW_PERSON), **choices(self, req))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        form, details = req.context.form, Details()
+        form, details, context = req.context.form, Details(), self.command(req)
         values = sent_values({**NEW_PERSON, "role": ""}, form)
         try:
             new = SentValues(_fields(self, req, values, details), NewUser, details)
-            user = register_user(self.services.store, new, self.command(req))
+            user = register_user(self.services.store, new, context)
         except REFUSALS as refusal:
             self.show_refused(req, resp, "person_new.html", NEW_PERSON, refusal, **choices(self, req))
+            return
+        if form.value("next") == "invite":
+            context = msgspec.structs.replace(context, command_id=derive_id(context.command_id, "invitation"))
+            invite(self, req, resp, user.id, context)
             return
         self.go(resp, f"/admin/users/{user.id}", "user-registered", after=user)
 
@@ -150,7 +158,12 @@ class PersonItem(PersonPage):
 
     def _given(self, req: falcon.Request, row: FoundUser, user: User) -> dict[str, Any]:
         may_change = _may_change(req.context.caller, row)
-        return {**choices(self, req), "may_change": may_change, "is_erased": user.is_erased}
+        return {
+            **choices(self, req),
+            "may_change": may_change,
+            "is_erased": user.is_erased,
+            "has_password": has_password(self.services.store, user.id),
+        }
 
     def _change(self, req: falcon.Request, user_id: str, edit: Edit) -> User:
         details: Details = {}

@@ -8,7 +8,7 @@ import falcon
 
 from api.http.redirects import redirect
 from commands.erasure import erase_user
-from commands.one_time_links import issue_link, link_url
+from commands.one_time_links import issue_link
 from commands.passwords import change_password
 from commands.users import UserChanges, change_user
 from commands.values import ValidValues
@@ -18,6 +18,7 @@ from pages.common.passwords import BUSY, require_same
 from pages.common.shown_form import ShownForm, Values
 from pages.panel import own_password
 from pages.panel.editing import details_of
+from pages.panel.invitations import invite, show_link
 from pages.panel.page import REFUSALS, page_of, status_of
 from pages.panel.people import PersonPage
 
@@ -80,8 +81,31 @@ class PersonLink(PersonPage):
     def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         person = self.visible(req, user_id).detail
         issued = issue_link(self.services.store, user_id, self.command(req))
-        url = link_url(self.services.settings.base_url, issued.secret)
-        self.show(req, resp, "person_link.html", person=person, url=url, expires_at=issued.expires_at)
+        show_link(self, req, resp, issued, "person_link.html", person.name)
+
+
+class PersonInvitation(PersonPage):
+    operations: ClassVar[dict[str, PageOperation]] = {
+        "GET": page_of("manager", "Ask before an invitation link is made"),
+        "POST": page_of("manager", "Make an invitation link"),
+    }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        person = self.visible(req, user_id).detail
+        self.ask(
+            req,
+            resp,
+            title="Make an invitation link?",
+            name=person.name,
+            consequence="The person opens the link and chooses their first password. The link is shown once,"
+            " on the next page. It is valid for 7 days and for one use, and makes earlier links invalid.",
+            action="Make invitation link",
+            back=f"/admin/users/{user_id}",
+        )
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
+        self.visible(req, user_id)
+        invite(self, req, resp, user_id, self.command(req))
 
 
 class PersonDeactivation(PersonPage):

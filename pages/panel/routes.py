@@ -19,6 +19,7 @@ from pages.panel.people import People, PersonItem, PersonRegistration
 from pages.panel.person_access import (
     PersonDeactivation,
     PersonErasure,
+    PersonInvitation,
     PersonLink,
     PersonPassword,
     PersonReactivation,
@@ -78,6 +79,7 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/users/{user_id}", PersonItem),
     ("/admin/users/{user_id}/password", PersonPassword),
     ("/admin/users/{user_id}/one-time-link", PersonLink),
+    ("/admin/users/{user_id}/invitation", PersonInvitation),
     ("/admin/users/{user_id}/deactivate", PersonDeactivation),
     ("/admin/users/{user_id}/reactivate", PersonReactivation),
     ("/admin/users/{user_id}/erase", PersonErasure),

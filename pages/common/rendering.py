@@ -12,6 +12,8 @@ import jinja2
 
 from api.http.errors import Failure
 from pages.common.filters import FILTERS
+from pages.common.problems import add_summaries
+from pages.common.shown_form import ShownForm
 
 _HERE = Path(__file__).parent
 _TITLES = {
@@ -32,15 +34,21 @@ def render(
     form_targets: Sequence[str] = (),
     **values: Any,
 ) -> None:
-    """Answer with a page. The template also gets `session`, which is None without a signed-in user.
+    """Answer with a page. The template also gets `session`, which is None without a signed-in user, and
+    `outcome`, with which the title begins.
 
     `form_targets` are other origins to which an answer to a form of this page may redirect, because browsers
     apply form-action to redirects too.
     """
     values.setdefault("session", getattr(req.context, "session", None))
+    values.setdefault("outcome", "")
+    forms = [value for value in values.values() if isinstance(value, ShownForm)]
+    if values.get("complaint") or any(form.errors for form in forms):
+        values["outcome"] = "Error: "
+    page = _environment().get_template(template).render(path=req.path, **values)
     resp.status = status
     resp.content_type = falcon.MEDIA_HTML
-    resp.data = _environment().get_template(template).render(path=req.path, **values).encode()
+    resp.data = add_summaries(page, forms, _environment().get_template("problems.html")).encode()
     set_headers(resp, form_targets=form_targets)
 
 

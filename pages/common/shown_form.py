@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from types import NoneType
 from typing import Any, get_args
 
 import msgspec
+from markupsafe import Markup
 
 from api.http.forms import Form
 from domain.errors import Details
 from infrastructure.ids import new_id
+
+_FIELD = re.compile(r"\b[Tt]he [\w.-]+ (?:field|parameter)\b")  # how the API names a field in a message
 
 Values = dict[str, str | list[str]]  # by field; a list for fields with several values
 
@@ -19,7 +23,7 @@ class ShownForm:
     """One form of a page, with the values of all its fields.
 
     A page with several forms has one object for each. Its methods raise KeyError for other fields, so that no
-    form can show the values of another.
+    form can show the values of another. `labels` has the labels of the fields that the page has shown so far.
     """
 
     def __init__(
@@ -33,11 +37,23 @@ class ShownForm:
         self._values = values or {}
         self.version = version
         self.command_id = command_id or new_id()
+        self.labels: dict[str, str] = {}
+        self.mark = Markup("<!-- problems {} -->").format(new_id())  # see pages/common/problems.py
         self.errors: Details = {}
         for name, messages in (errors or {}).items():
             root = name.partition(".")[0]  # of a value inside a field
             field = next((each for each in (name, root) if each in self._values), "")  # "": above the fields
             self.errors[field] = [*self.errors.get(field, []), *messages]
+
+    def labelled(self, name: str, label: str) -> str:
+        """The label, after noting it for the messages about the field."""
+        self.labels[name] = label
+        return label
+
+    def messages(self, name: str) -> list[str]:
+        """The errors of the field, with its label where the API has its name."""
+        label = self.labels.get(name, "This field")
+        return [_FIELD.sub(lambda _: label, message) for message in self.errors.get(name, [])]
 
     def value(self, name: str) -> str:
         """The field's value; the values of a list are on separate lines."""

@@ -98,11 +98,12 @@ class PanelPage(Page):
 
         Each form with fields is a ShownForm among `values`. `blank` makes one for a form with only a button.
         """
-        caller = req.context.caller
+        caller, done = req.context.caller, flash.take_message(req, resp, self.services)
         given = {
             "viewer": caller,
             "sections": [one for one in SECTIONS if caller.is_at_least(one.least_role)] or OWN_SECTIONS,
-            "done": flash.take_message(req, resp, self.services),
+            "done": done,
+            "outcome": _outcome(req, done, values.get("pages")),
             "may_lag": req.context.may_lag,
             "blank": ShownForm,
         }
@@ -239,12 +240,7 @@ def typed_filters(
     values: Values = {
         field.name: ",".join(given.values(field.name)) for field in msgspec.structs.fields(kind)
     }
-    errors = details_of(refusal) if refusal else {}
-    shown = {
-        name: [message.replace(f"The {name} parameter", "This field") for message in messages]
-        for name, messages in errors.items()
-    }
-    return ShownForm(values, errors=shown)
+    return ShownForm(values, errors=details_of(refusal) if refusal else {})
 
 
 def pages_of(req: falcon.Request, query: PageQuery, total: int | None) -> Pages:
@@ -270,6 +266,15 @@ def address_with(req: falcon.Request, **changes: str) -> str:
     sent."""
     others = [pair for pair in _given(req) if pair[0] not in ("page", *changes)]
     return f"{req.path}?{urlencode([*others, *changes.items()])}"
+
+
+def _outcome(req: falcon.Request, done: str | None, found: Pages | None) -> str:
+    """The beginning of the page's title: what was done, or how much the filters of a list have found."""
+    if done:
+        return f"{done.partition('.')[0]}: "
+    if found is None or not _given(req):
+        return ""
+    return f"({found.total:,} {'result' if found.total == 1 else 'results'}) "
 
 
 def _id_of(form: Form) -> str:

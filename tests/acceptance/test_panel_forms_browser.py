@@ -157,7 +157,11 @@ def test_a_rate_limit_that_is_not_a_number_is_refused(page):
     page.get_by_label("Requests an hour").fill("5e")
     page.get_by_role("button", name="Create key").click()
 
-    assert page.get_by_text("Enter a whole number, or nothing for no limit.").is_visible()
+    assert (
+        page.locator("#rate_limit-error")
+        .get_by_text("Enter a whole number, or nothing for no limit.")
+        .is_visible()
+    )
 
 
 def test_a_person_gets_access_by_a_link_and_loses_it_without_script(chromium, ready):

@@ -15,26 +15,36 @@ _UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def moment(at: datetime) -> Markup:
-    """A time to the minute, with the exact time in the markup."""
+    """A time to the minute. With script it is in the reader's zone (static/scripts/10-times.js)."""
     at = at.astimezone(UTC)
-    text = f"{at.day} {at:%b %Y, %H:%M} UTC"
-    return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
+    return _time(at, "moment", f"{at.day} {at:%b %Y, %H:%M} UTC")
 
 
 def age(at: datetime, now: datetime | None = None) -> Markup:
-    """How long ago a time was, such as `3 h ago`; after a month, its day. The exact time is in the markup."""
-    at = at.astimezone(UTC)
+    """How long ago a time was, such as `3 h ago`; after a month, its day. With script it stays up to date."""
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    if seconds >= _LONGEST_AGE:
+        return _time(at, "age", _day(at.astimezone(UTC)))
     text = next((f"{seconds // unit:.0f} {name} ago" for unit, name in _AGES if seconds >= unit), "just now")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        f"{at.day} {at:%b %Y, %H:%M} UTC",
-        day(at) if seconds >= _LONGEST_AGE else text,
-    )
+    return _time(at, "age", text)
 
 
 def day(at: date) -> str:
+    """The day of a time, or a day without a time as plain text."""
+    return _time(at, "day", _day(at.astimezone(UTC))) if isinstance(at, datetime) else _day(at)
+
+
+def _day(at: date) -> str:
     return f"{at.day} {at:%b %Y}"
+
+
+def _time(at: datetime, shown: str, text: str) -> Markup:
+    """The element of a time that is shown as a `moment`, `age` or `day`, with the exact time in UTC as its
+    title."""
+    at = at.astimezone(UTC)
+    exact = f"{at.day} {at:%B %Y, %H:%M} UTC"
+    element = Markup('<time datetime="{}" title="{}" data-shown="{}">{}</time>')
+    return element.format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), exact, shown, text)
 
 
 def number(count: float) -> str:

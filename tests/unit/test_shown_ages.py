@@ -26,4 +26,4 @@ def test_an_age_is_shown_in_its_largest_unit_with_the_exact_time(ago, text):
     at = NOW - ago
     shown = age(at, NOW)
     assert f">{text}</time>" in shown
-    assert f'datetime="{at:%Y-%m-%dT%H:%M:%SZ}" title="{at.day} {at:%b %Y, %H:%M} UTC"' in shown
+    assert f'datetime="{at:%Y-%m-%dT%H:%M:%SZ}" title="{at.day} {at:%B %Y, %H:%M} UTC"' in shown

@@ -47,7 +47,7 @@ from api.v1.webhook_events import WebhookEvents, WebhookEventSchema
 from api.v1.webhooks import WebhookItem, WebhookList, WebhookSecret
 from pages import one_time_link
 from pages.applications import Applications
-from pages.common import unsent
+from pages.common import rendering, unsent
 from pages.common.context import Request
 from pages.common.static_files import ICON_PATH, SCRIPT_PATH, STYLE_PATH, Icon, Script, Style
 from pages.consent import Authorize
@@ -133,7 +133,7 @@ def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, A
     document = describe(routes, services.settings.base_url)
     page_failure = partial(unsent.render_failure, services)
     failures = dict.fromkeys(PAGE_PATHS, page_failure) | {"/oauth/": token.render_failure}
-    gate = Gate(services, failures, PAGE_PATHS)
+    gate = Gate(services, failures, PAGE_PATHS, partial(rendering.render_failure, is_api=True))
     app = falcon.App(middleware=[gate], request_type=Request)
     add_error_handlers(app)
     app.add_sink(gate.refuse_address, "/")

@@ -24,7 +24,8 @@ class RequestContext:
     """
 
     caller: Caller
-    render_failure: RenderFailure | None = None
+    render_failure: RenderFailure | None = None  # of the pages and OAuth endpoints
+    render_for_browser: RenderFailure | None = None  # of other addresses that a browser opens
     request_id = ""
     started_at = 0.0
     error_code: str | None = None

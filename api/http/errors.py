@@ -104,8 +104,8 @@ def fail(
 ) -> None:
     """Replace the contents of `resp` by this error.
 
-    Uses the envelope, unless the gate has set another `render_failure` for the path. Long messages and
-    details are cut (api/http/error_size.py).
+    Uses the envelope, unless the gate has set another `render_failure` for the path or `render_for_browser`.
+    Long messages and details are cut (api/http/error_size.py).
     """
     message = shorten_text(message)
     details = shorten_details(details) if details else None
@@ -120,6 +120,7 @@ def fail(
     for name, value in headers.items():
         resp.set_header(name, value)
     render: RenderFailure | None = getattr(req.context, "render_failure", None)
+    render = render or getattr(req.context, "render_for_browser", None)
     if render is not None:
         failure = Failure(
             status=STATUS_OF[code], code=code, message=message, details=details, request_id=request_id

@@ -48,12 +48,17 @@ log = structlog.get_logger()
 class Gate:
     """The only Falcon middleware.
 
-    `failures` maps path prefixes to the functions that render errors below them; all other errors have the
-    envelope of the API reference. `pages` are the path prefixes of the pages for people.
+    `failures` maps path prefixes to the functions that render errors below them. All other errors have the
+    envelope of the API reference; those of addresses that a browser opens are rendered by `for_browsers`, if
+    given. `pages` are the path prefixes of the pages for people.
     """
 
     def __init__(
-        self, services: Services, failures: Mapping[str, RenderFailure], pages: tuple[str, ...] = ()
+        self,
+        services: Services,
+        failures: Mapping[str, RenderFailure],
+        pages: tuple[str, ...] = (),
+        for_browsers: RenderFailure | None = None,
     ) -> None:
         self._services = services
         self._headers = _HEADERS | (_HTTPS_ONLY if services.settings.base_url.startswith("https://") else {})
@@ -61,6 +66,7 @@ class Gate:
         self._origins = cors.AllowedOrigins(services.pool, services.settings.cors_origins)
         self._failures = failures
         self._pages = pages
+        self._for_browsers = for_browsers
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         context = cast(RequestContext, req.context)
@@ -80,6 +86,8 @@ class Gate:
             if req.path.startswith(prefix):
                 context.render_failure = render
                 break
+        else:
+            context.render_for_browser = self._for_browsers if _prefers_html(req) else None
         cors.allow_origin(self._origins, req, resp)
         if not resp.complete and req.path != "/" and not _PATH.fullmatch(req.path):
             self._redirect_without_slash(req, resp)
@@ -172,6 +180,13 @@ class Gate:
             self.refuse_address(req, resp)
         redirect(resp, f"{path}?{req.query_string}" if req.query_string else path)
         resp.complete = True
+
+
+def _prefers_html(req: falcon.Request) -> bool:
+    """Whether a browser opens the address: it names HTML, and prefers it to the JSON of the API."""
+    if req.method not in ("GET", "HEAD") or "html" not in (req.get_header("Accept") or ""):
+        return False
+    return req.client_prefers(("application/json", "text/html")) == "text/html"
 
 
 def _require_known_parameters(req: falcon.Request, operation: Operation) -> None:

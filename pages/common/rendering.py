@@ -17,10 +17,12 @@ from pages.common.shown_form import ShownForm
 
 _HERE = Path(__file__).parent
 _TITLES = {
-    400: "That did not work",
+    401: "An API key is needed",
     403: "Not allowed",
     404: "Not found",
+    405: "Not possible at this address",
     429: "Too many attempts",
+    500: "Something went wrong",
     503: "Temporarily unavailable",
 }
 
@@ -67,9 +69,12 @@ def set_headers(resp: falcon.Response, *, form_targets: Sequence[str] = ()) -> N
 
 
 def render_failure(
-    req: falcon.Request, resp: falcon.Response, failure: Failure, *, unsent: Any = None
+    req: falcon.Request, resp: falcon.Response, failure: Failure, *, unsent: Any = None, is_api: bool = False
 ) -> None:
-    """Answer an error with a page. It contains the form `unsent`, if given (pages/common/unsent.py)."""
+    """Answer an error with a page. It contains the form `unsent`, if given (pages/common/unsent.py).
+
+    With `is_api` the address is one of the API, and the page refers to its documentation.
+    """
     messages = [message for field in (failure.details or {}).values() for message in field]
     render(
         req,
@@ -79,6 +84,8 @@ def render_failure(
         title=_TITLES.get(failure.status, "That did not work"),
         messages=messages or [failure.message],
         request_id=failure.request_id,
+        needs_key=is_api and failure.status == 401,
+        is_api=is_api,
         unsent=unsent,
     )
 

@@ -229,8 +229,8 @@ def test_a_request_id_of_the_client_is_used_when_it_is_valid(client, given, is_u
     assert answer.json["error"]["request_id"] == answer.headers["x-request-id"]
 
 
-def test_every_answer_is_json_that_may_not_be_cached(client):
-    for accept in ("application/json", "application/xml", "text/html"):
+def test_every_answer_to_a_program_is_json_that_may_not_be_cached(client):
+    for accept in ("application/json", "application/xml", "*/*"):
         answer = client.simulate_get("/v1/nothing", headers={"Accept": accept})
 
         assert answer.headers["content-type"] == "application/json"

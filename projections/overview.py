@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ _PAIRS = {
     "in_progress": [number for (status, _), number in PAIRS.items() if status == "in_progress"],
     "critical": [PAIRS["open", "critical"], PAIRS["in_progress", "critical"]],
 }
+LARGE_LAG = 100  # events; a lag of a few events is normal
 _sql = named_queries(Path(__file__).parent / "sql" / "overview.sql")
 
 
@@ -29,13 +30,6 @@ class TicketCounts(msgspec.Struct, frozen=True):
     in_progress: int
     critical: int
     unassigned: int
-
-
-class DayCount(msgspec.Struct, frozen=True):
-    """How many tickets were opened on a day (UTC)."""
-
-    day: date
-    tickets: int
 
 
 class SystemState(msgspec.Struct, frozen=True):
@@ -70,6 +64,19 @@ class SystemState(msgspec.Struct, frozen=True):
         """The number of events, or records of Kafka, without webhook deliveries; None if it is unknown."""
         return self.behind_kafka if has_kafka else max(0, self.log_end - self.dispatched)
 
+    def problems(self, has_kafka: bool) -> list[str]:
+        """What is wrong, in words; empty if nothing is."""
+        dispatcher_lag = self.dispatcher_lag(has_kafka)
+        found = {
+            "The projector lags.": self.projector_lag >= LARGE_LAG,
+            "Events are parked.": self.parked > 0,
+            "The relay to Kafka lags.": has_kafka and self.relay_lag >= LARGE_LAG,
+            "The webhook dispatcher does not report.": dispatcher_lag is None,
+            "The webhook dispatcher lags.": (dispatcher_lag or 0) >= LARGE_LAG,
+            "Webhooks are failing.": self.failing_webhooks > 0,
+        }
+        return [problem for problem, is_present in found.items() if is_present]
+
 
 class ParkedEvent(msgspec.Struct, frozen=True):
     """An event that could not be projected, or a later one of the same aggregate."""
@@ -87,14 +94,6 @@ def ticket_counts(pool: Pool, caller: Caller) -> TicketCounts:
     return TicketCounts(*row)
 
 
-def opened_by_day(pool: Pool, caller: Caller, today: datetime, days: int) -> list[DayCount]:
-    """One entry per day, oldest first: the `days` before today, and today."""
-    parameters = {"reach": _reach(caller), "today": today, "days": days}
-    with pool.connection() as conn:
-        rows = conn.execute(_sql["count_opened_by_day"], parameters).fetchall()
-    return [DayCount(*row) for row in rows]
-
-
 def system_state(pool: Pool) -> SystemState:
     with pool.connection() as conn:
         (row,) = conn.execute(_sql["read_system"]).fetchall()
@@ -107,7 +106,3 @@ def list_parked(pool: Pool, limit: int, offset: int) -> Page[ParkedEvent]:
         rows = conn.execute(_sql["list_parked"], {"limit": limit, "offset": offset}).fetchall()
     events, total = split_total(ParkedEvent, rows)
     return Page(items=events, total=total)
-
-
-def _reach(caller: Caller) -> list[str] | None:
-    return None if caller.property_ids is None else list(caller.property_ids)

@@ -47,6 +47,12 @@ def _time(at: datetime, shown: str, text: str) -> Markup:
     return element.format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), exact, shown, text)
 
 
+def duration(seconds: float) -> str:
+    """A duration in the largest unit that fits, such as `3.4 h`."""
+    unit, name = next((pair for pair in _AGES if seconds >= pair[0]), (1, "s"))
+    return f"{seconds / unit:.0f} {name}" if unit <= 60 else f"{seconds / unit:.1f} {name}"
+
+
 def number(count: float) -> str:
     return f"{count:,.0f}"
 
@@ -86,6 +92,7 @@ FILTERS = {
     "moment": moment,
     "day": day,
     "age": age,
+    "duration": duration,
     "number": number,
     "words": words,
     "size": size,

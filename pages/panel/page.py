@@ -52,6 +52,7 @@ SECTIONS = (
     Section("/admin/webhooks", "Webhooks", "webhooks", "manager"),
     Section("/admin/keys", "API keys", "keys", "admin"),
     Section("/admin/clients", "Applications", "apps", "admin"),
+    Section("/admin/health", "Health", "health", "admin"),
     Section("/admin/checks", "Checks", "checks", "admin"),
 )
 

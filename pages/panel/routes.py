@@ -10,6 +10,7 @@ from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation
 from pages.panel.comments import CommentEditing, CommentRemoval, TicketComments
 from pages.panel.deleted_tickets import DeletedTickets
 from pages.panel.files import FileRemoval, FileUpload
+from pages.panel.health import Health
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.news import ListNews, TicketNews
 from pages.panel.overview import Overview
@@ -99,5 +100,6 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/webhooks/{webhook_id}/delete", WebhookDeletion),
     ("/admin/webhooks/{webhook_id}/test", WebhookTest),
     ("/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", DeliveryPage),
+    ("/admin/health", Health),
     ("/admin/checks", Checks),
 )

@@ -8,16 +8,6 @@ SELECT coalesce(sum(n) FILTER (WHERE assignee_id = '*' AND pair = ANY(%(open)s))
           FROM read.ticket_counts c CROSS JOIN unnest(%(open)s::integer[] || %(in_progress)s::integer[]) AS pair
          WHERE c.property_id = ANY(%(properties)s) AND c.assignee_id IN ('*', '') AND c.category = '*') counted;
 
--- name: count_opened_by_day
--- `reach` holds the ids of the caller's properties; NULL: the caller reaches every property.
-SELECT (day AT TIME ZONE 'UTC')::date,
-       (SELECT count(*) FROM read.tickets
-         WHERE NOT is_deleted AND created_at >= day AND created_at < day + interval '1 day'
-           AND (%(reach)s::text[] IS NULL OR property_id = ANY(%(reach)s)))
-  FROM generate_series(date_trunc('day', %(today)s::timestamptz, 'UTC') - %(days)s * interval '1 day',
-                       date_trunc('day', %(today)s::timestamptz, 'UTC'), interval '1 day') AS day
- ORDER BY day;
-
 -- name: read_system
 -- Sequence gaps after the last event do not count as lag; events that an unfinished append holds back do.
 SELECT (SELECT coalesce(max(notification_id), 0) FROM es.stored_events),

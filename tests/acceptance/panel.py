@@ -44,8 +44,9 @@ def send_sign_in_form(browser: Browser, answer: Response, password: str = PASSWO
 
 
 def followers_of(browser: Browser) -> dict[str, str]:
-    """Return what the overview shows about each follower of the log; empty for callers who see nothing."""
-    page = browser.open("/admin").text
+    """Return what the page of the system's health shows about each follower of the log; empty for callers who
+    may not see it."""
+    page = browser.open("/admin/health").text
     names = ("Projector", "Relay to Kafka", "Webhook dispatcher")
     shown = {name: re.search(rf"<dt>{name}</dt><dd>\s*<span[^>]*>([^<]*)</span>", page) for name in names}
     return {name: found[1] if found else "" for name, found in shown.items()}

@@ -219,7 +219,7 @@ def test_a_comment_of_the_maximum_length_fits_into_a_form(panel):
     assert send(browsers["admin"], f"{path}/comments", comment, path).status_code == 303
 
 
-def test_the_overview_shows_admins_the_lag_of_each_follower(panel):
+def test_the_page_of_the_health_shows_admins_the_lag_of_each_follower(panel):
     site, browsers, _ = panel
     events = site.store.recorder.max_notification_id()
     eventually(lambda: followers_of(browsers["admin"])["Projector"] == "Up to date")

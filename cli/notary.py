@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import typer
 
 from cli.database import address_of_process, database_address
 from cli.output import note, print_result
 from cli.stopping import log_failure, make_stop_event
+from cli.watching import start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
-from infrastructure.process.stalls import watch_stalls
-from infrastructure.process.threads import start_watched
 from infrastructure.settings import load_settings
 from infrastructure.storage.postgres import connect
 from notary.follower import run_notary, sign_log
@@ -36,7 +33,7 @@ def notary(context: typer.Context) -> None:
         address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
             stop = make_stop_event()
-            start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+            start_watches(settings.direct_url, bool(settings.kafka_bootstrap_servers), stop)
             run_notary(settings, load_vault(settings), stop)
 
 

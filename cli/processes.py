@@ -3,16 +3,13 @@ others."""
 
 from __future__ import annotations
 
-from functools import partial
-
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_local_host
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
+from cli.watching import start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
-from infrastructure.process.stalls import watch_stalls
-from infrastructure.process.threads import start_watched
 from infrastructure.settings import load_settings
 from projections.runner import Projector
 
@@ -47,7 +44,7 @@ def projector() -> None:
     dsn = address_of_process(settings)
     stop = make_stop_event()
     with log_failure("projector"):
-        start_watched(partial(watch_stalls, dsn, stop), name="stalls")
+        start_watches(dsn, bool(settings.kafka_bootstrap_servers), stop)
         Projector(dsn, load_vault(settings)).run(stop)
 
 
@@ -62,5 +59,5 @@ def webhook_dispatcher() -> None:
 
     stop = make_stop_event()
     with log_failure("webhook_dispatcher"):
-        start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+        start_watches(settings.direct_url, bool(settings.kafka_bootstrap_servers), stop)
         run_dispatcher(settings, stop)

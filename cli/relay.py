@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -12,9 +11,8 @@ import typer
 from cli.database import address_of_process
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
+from cli.watching import start_watches
 from infrastructure.process.logs import configure_logs
-from infrastructure.process.stalls import watch_stalls
-from infrastructure.process.threads import start_watched
 from infrastructure.settings import BadSettings, Settings, load_settings
 
 app = typer.Typer(
@@ -38,7 +36,7 @@ def relay(context: typer.Context) -> None:
             from event_stream.relay import run_relay  # here, because only this command needs a Kafka client
 
             stop = make_stop_event()
-            start_watched(partial(watch_stalls, settings.direct_url, stop), name="stalls")
+            start_watches(settings.direct_url, bool(settings.kafka_bootstrap_servers), stop)
             run_relay(settings, stop)
 
 

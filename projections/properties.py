@@ -39,6 +39,7 @@ _LIST_UNITS = by_shape(
     has_external_id=sql.SQL(external_id_filter("u.property_id || '/' || u.id", "unit")),
     columns=columns_of(UnitRow, "u"),
 )
+_GET_UNIT = compose(_sql["get_unit"], columns=columns_of(UnitRow, "u"))
 _units = msgspec.json.Decoder(list[UnitView])
 
 
@@ -105,8 +106,24 @@ def list_units(pool: Pool, property_id: str, part: Slice, external_id: Sequence[
         rows,
         total,
         key=lambda row: (row.name, row.id),
-        view=lambda row: UnitView(id=row.id, name=row.name, external_ids=row.external_ids or {}),
+        view=_unit_view,
     )
+
+
+def get_unit(pool: Pool, property_id: str, unit_id: str) -> UnitView | None:
+    """Does not check whether the user may see the property."""
+    rows = pool.fetch(_GET_UNIT, {"property_id": property_id, "id": unit_id})
+    return next((_unit_view(UnitRow(*row)) for row in rows), None)
+
+
+def count_active_tickets(pool: Pool, property_id: str, unit_ids: Sequence[str]) -> dict[str, int]:
+    """How many tickets of each of these units are not closed; units without such tickets are left out."""
+    parameters = {"property_id": property_id, "ids": list(unit_ids)}
+    return dict(pool.fetch(_sql["count_active_of_units"], parameters))
+
+
+def _unit_view(row: UnitRow) -> UnitView:
+    return UnitView(id=row.id, name=row.name, external_ids=row.external_ids or {})
 
 
 def _key(row: PropertyRow) -> LastKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, LiteralString
@@ -80,6 +81,13 @@ def get_user(pool: Pool, user_id: str) -> FoundUser | None:
     others["external_ids"] = row.external_ids or {}
     detail = UserDetail(**shown_values(row, UserDetail) | others)
     return FoundUser(version=row.version, property_ids=tuple(row.property_ids), detail=detail)
+
+
+def visible_users(pool: Pool, caller: Caller, user_ids: Collection[str]) -> frozenset[str]:
+    """The ids of those people that exist and that the caller, staff or above, may see."""
+    reach = None if caller.property_ids is None else list(caller.property_ids)
+    parameters = {"ids": list(user_ids), "reach": reach, "self": caller.user_id}
+    return frozenset(user_id for (user_id,) in pool.fetch(_sql["visible_users"], parameters))
 
 
 def _filters(caller: Caller, query: UserQuery) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -23,6 +23,8 @@ from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.choosing import as_chosen, chosen_properties, resolve_property
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.invitations import invite
+from pages.panel.object_history import newest_events
+from pages.panel.openable import openable_names
 from pages.panel.page import (
     REFUSALS,
     ListQuery,
@@ -34,8 +36,12 @@ from pages.panel.page import (
     typed_filters,
 )
 from projections.choices import Choices, find_properties, property_choices
+from projections.ticket_filters import TicketQuery
+from projections.tickets import list_tickets
 from projections.users import FoundUser, UserQuery, get_user, list_users
+from projections.views import Page, TicketSummary
 
+SHOWN_TICKETS = 10
 NEW_PERSON: Values = {
     "name": "",
     "email": "",
@@ -158,12 +164,23 @@ class PersonItem(PersonPage):
 
     def _given(self, req: falcon.Request, row: FoundUser, user: User) -> dict[str, Any]:
         may_change = _may_change(req.context.caller, row)
+        caller, user_id = req.context.caller, row.detail.id
+        assigned = self._tickets(caller, TicketQuery(assigned_to=(user_id,), limit=SHOWN_TICKETS))
+        requested = self._tickets(caller, TicketQuery(requester_id=(user_id,), limit=SHOWN_TICKETS))
         return {
             **choices(self, req),
             "may_change": may_change,
             "is_erased": user.is_erased,
             "has_password": has_password(self.services.store, user.id),
+            "assigned": assigned,
+            "requested": requested,
+            "openable": openable_names(self.services.pool, caller, [*assigned.items, *requested.items]),
+            "reached": [place for place in row.detail.properties if caller.reaches(place.id)],
+            "events": newest_events(self.services, user_id),
         }
+
+    def _tickets(self, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
+        return list_tickets(self.services.pool, caller, query)
 
     def _change(self, req: falcon.Request, user_id: str, edit: Edit) -> User:
         details: Details = {}

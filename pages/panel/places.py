@@ -16,12 +16,16 @@ from commands.properties import (
     change_property,
     register_property,
 )
+from domain.access import Caller
 from domain.errors import Details, DomainError, Invalid, NotFound
 from domain.property import Property
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.editing import Edit, read_edit, refused_edit
+from pages.panel.object_history import events_of_unit, newest_events
+from pages.panel.openable import openable_names
 from pages.panel.page import (
+    PER_PAGE,
     REFUSALS,
     ListQuery,
     PanelPage,
@@ -32,11 +36,23 @@ from pages.panel.page import (
     status_of,
 )
 from projections.paging import Slice
-from projections.properties import FoundProperty, get_property, list_properties, list_units
+from projections.properties import (
+    FoundProperty,
+    count_active_tickets,
+    get_property,
+    get_unit,
+    list_properties,
+    list_units,
+)
+from projections.ticket_filters import TicketQuery
+from projections.tickets import list_tickets
+from projections.users import UserQuery, list_users
+from projections.views import Page, TicketSummary, UserSummary
 
 _ADDRESS = ("street", "city", "state", "zip", "country")
 NEW_PROPERTY: Values = dict.fromkeys(("name", *_ADDRESS), "")
 NEW_UNIT: Values = {"unit_name": ""}
+SHOWN_PEOPLE = 8
 
 
 class PropertyList(PanelPage):
@@ -93,7 +109,9 @@ class PropertyPage(PanelPage):
         """
         query = read_filters(req, ListQuery)
         part = Slice(limit=query.limit, offset=query.offset)
-        units = list_units(self.services.pool, row.detail.id, part)
+        pool, property_id = self.services.pool, row.detail.id
+        units = list_units(pool, property_id, part)
+        tickets = self.tickets(req.context.caller, TicketQuery(property_id=(property_id,), limit=PER_PAGE))
         if place is None:
             managed = self.services.store.load(Property, row.detail.id)
             place = ShownForm(place_values(managed), version=managed.version)
@@ -104,9 +122,47 @@ class PropertyPage(PanelPage):
             status=status,
             property=row.detail,
             units=units.items,
+            active=count_active_tickets(pool, property_id, [unit.id for unit in units.items]),
             pages=pages_of(req, query, units.total),
+            tickets=tickets,
+            openable=openable_names(pool, req.context.caller, tickets.items),
+            staff=self._people(req.context.caller, property_id, ("manager", "staff")),
+            tenants=self._people(req.context.caller, property_id, ("guest",)),
+            events=newest_events(self.services, property_id),
             place=place,
             adding=adding or ShownForm(NEW_UNIT),
+        )
+
+    def tickets(self, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
+        return list_tickets(self.services.pool, caller, query)
+
+    def _people(self, caller: Caller, property_id: str, roles: tuple[str, ...]) -> Page[UserSummary]:
+        """The newest active people of the property with these roles."""
+        query = UserQuery(property_id=(property_id,), role=roles, active=True, limit=SHOWN_PEOPLE)
+        return list_users(self.services.pool, caller, query)
+
+
+class UnitItem(PropertyPage):
+    operations: ClassVar[dict[str, PageOperation]] = {"GET": page_of("manager", "Show a unit")}
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str, unit_id: str) -> None:
+        row, pool = self.visible(req, property_id), self.services.pool
+        unit = get_unit(pool, property_id, unit_id)
+        if unit is None:
+            raise NotFound("unit")
+        query = TicketQuery(property_id=(property_id,), unit_id=(unit_id,), limit=PER_PAGE)
+        tickets = self.tickets(req.context.caller, query)
+        self.show(
+            req,
+            resp,
+            "unit.html",
+            property=row.detail,
+            unit=unit,
+            tickets=tickets,
+            active=count_active_tickets(pool, property_id, [unit_id]).get(unit_id, 0),
+            openable=openable_names(pool, req.context.caller, tickets.items),
+            requesters=list({one.requester.id: one.requester for one in tickets.items}.values()),
+            events=events_of_unit(self.services, property_id, unit_id),
         )
 
 

@@ -11,6 +11,7 @@ from pages.panel.comments import CommentEditing, CommentRemoval, TicketComments
 from pages.panel.deleted_tickets import DeletedTickets
 from pages.panel.files import FileRemoval, FileUpload
 from pages.panel.health import Health
+from pages.panel.history_pages import PersonHistory, PropertyHistory
 from pages.panel.keys import KeyCreation, KeyList, KeyRevocation
 from pages.panel.news import ListNews, TicketNews
 from pages.panel.overview import Overview
@@ -25,7 +26,13 @@ from pages.panel.person_access import (
     PersonPassword,
     PersonReactivation,
 )
-from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
+from pages.panel.places import (
+    PropertyItem,
+    PropertyList,
+    PropertyRegistration,
+    UnitAddition,
+    UnitItem,
+)
 from pages.panel.saved_views import SavedViews
 from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
@@ -74,10 +81,13 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/properties", PropertyList),
     ("/admin/properties/new", PropertyRegistration),
     ("/admin/properties/{property_id}", PropertyItem),
+    ("/admin/properties/{property_id}/history", PropertyHistory),
     ("/admin/properties/{property_id}/units", UnitAddition),
+    ("/admin/properties/{property_id}/units/{unit_id}", UnitItem),
     ("/admin/users", People),
     ("/admin/users/new", PersonRegistration),
     ("/admin/users/{user_id}", PersonItem),
+    ("/admin/users/{user_id}/history", PersonHistory),
     ("/admin/users/{user_id}/password", PersonPassword),
     ("/admin/users/{user_id}/one-time-link", PersonLink),
     ("/admin/users/{user_id}/invitation", PersonInvitation),

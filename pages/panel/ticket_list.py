@@ -22,6 +22,7 @@ from pages.common.page_operation import PageOperation
 from pages.common.rendering import set_headers
 from pages.common.shown_form import ShownForm, Values
 from pages.panel.choosing import resolve_property
+from pages.panel.openable import openable_names
 from pages.panel.page import (
     ListQuery,
     PanelPage,
@@ -120,6 +121,7 @@ class TicketList(PanelPage):
             resp,
             "tickets.html",
             tickets=page.items,
+            openable=openable_names(pool, caller, page.items),
             pages=pages_of(req, filters, page.total),
             filters=typed_filters(req, TicketFilters),
             chips=self._chips(req, filters, shown["properties"].items),

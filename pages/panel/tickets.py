@@ -32,6 +32,7 @@ from pages.common.shown_form import Values as FormValues
 from pages.panel.choosing import chosen_property, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.news import news_address
+from pages.panel.openable import openable_names
 from pages.panel.page import (
     REFUSALS,
     PanelPage,
@@ -143,6 +144,7 @@ class TicketPage(PanelPage):
             "ticket.html",
             status=status,
             ticket=row.detail,
+            openable=openable_names(self.services.pool, req.context.caller, [row.detail]),
             version=row.version,
             statuses=STATUSES,
             priorities=PRIORITIES,

@@ -43,6 +43,16 @@ WITH page AS (
 SELECT {total}, u.*
   FROM (VALUES (1)) one LEFT JOIN page u ON true ORDER BY u.name, u.id;
 
+-- name: get_unit
+SELECT {columns} FROM read.units u WHERE u.property_id = %(property_id)s AND u.id = %(id)s;
+
+-- name: count_active_of_units
+SELECT unit_id, count(*)
+  FROM read.tickets
+ WHERE NOT is_deleted AND property_id = %(property_id)s AND unit_id = ANY(%(ids)s)
+   AND status IN ('open', 'in_progress')
+ GROUP BY unit_id;
+
 -- name: count_units
 (SELECT count(*) FROM read.units u
   WHERE u.property_id = %(property_id)s AND (%(external_id)s::text[] IS NULL OR {has_external_id}))

@@ -16,6 +16,11 @@ SELECT {total},
 -- name: count_users
 (SELECT count(*) FROM read.users u WHERE {filters})
 
+-- name: visible_users
+-- Those of the people whom a caller of staff or above may see, as Caller.may_see_user decides.
+SELECT id FROM read.users
+ WHERE id = ANY(%(ids)s) AND (%(reach)s::text[] IS NULL OR property_ids && %(reach)s OR id = %(self)s);
+
 -- name: get_user
 SELECT {columns},
        (SELECT json_agg(json_build_object('id', i.id, 'name', coalesce(p.name, i.id)) ORDER BY i.id)::text

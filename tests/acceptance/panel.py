@@ -72,6 +72,7 @@ def create_objects(site: Site) -> dict[str, str]:
         "user_id": "user101",
         "link": _one_time_link(site),
         "property_id": "abc123",
+        "unit_id": "unit456",
         "key_id": key_id,
         "client_id": make_app(site.store, name="To look at").client_id,
         **_create_webhook(site),

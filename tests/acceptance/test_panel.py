@@ -52,7 +52,7 @@ def panel(site):
         ((delivery_id,),) = conn.execute("SELECT id FROM hook.deliveries").fetchall()
     ids = {"ticket_id": ticket_id, "key_id": key_id, "client_id": client_id, "webhook_id": webhook_id}
     ids |= {"delivery_id": str(delivery_id), **comment_with_file(site, ticket_id)}
-    return site, browsers, {**ids, "user_id": "user101", "property_id": "abc123"}
+    return site, browsers, {**ids, "user_id": "user101", "property_id": "abc123", "unit_id": "unit456"}
 
 
 CLIENT = {

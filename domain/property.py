@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,6 +13,7 @@ from domain.errors import Conflict, Invalid, NotFound
 from domain.text import fold_case
 
 UNITS_PER_PROPERTY = 10_000
+TOO_MANY_UNITS = f"A property holds at most {UNITS_PER_PROPERTY} units."
 NAME_TAKEN = "The property has a unit with this name already."
 
 
@@ -97,11 +98,21 @@ class Property(Aggregate):
         if unit_id in self.units:
             raise Conflict(f"The property has a unit {unit_id} already.")
         if len(self.units) >= UNITS_PER_PROPERTY:
-            raise Conflict(f"A property holds at most {UNITS_PER_PROPERTY} units.")
+            raise Conflict(TOO_MANY_UNITS)
         wanted = fold_case(name)
         if any(fold_case(present) == wanted for present in self.units.values()):
             raise Invalid({"name": [NAME_TAKEN]})
         self.record(UnitAdded, context, unit_id=unit_id, name=name, external_ids=dict(external_ids))
+
+    def add_units(self, units: Iterable[tuple[str, str]], context: Context) -> None:
+        """Add units, pairs of id and name, in this order, except those whose name the property has already,
+        and those beyond UNITS_PER_PROPERTY."""
+        taken = {fold_case(name) for name in self.units.values()}
+        for unit_id, name in units:
+            folded = fold_case(name)
+            if folded not in taken and len(self.units) < UNITS_PER_PROPERTY:
+                taken.add(folded)
+                self.record(UnitAdded, context, unit_id=unit_id, name=name)
 
     def change_unit(self, unit_id: str, external_ids: Mapping[str, str], context: Context) -> None:
         """Replace the external ids of a unit. Raises NotFound for an unknown one."""

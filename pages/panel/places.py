@@ -10,17 +10,17 @@ from msgspec.structs import asdict
 from api.http.sent_values import SentValues
 from commands.properties import (
     NewProperty,
-    NewUnit,
     PropertyChanges,
-    add_unit,
     change_property,
     register_property,
 )
+from commands.unit_list import Line, ListedUnit, UnitsOfList, add_units
 from domain.access import Caller
 from domain.errors import Details, DomainError, Invalid, NotFound
 from domain.property import Property
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
+from pages.panel import flash
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.object_history import events_of_unit, newest_events
 from pages.panel.openable import openable_names
@@ -51,8 +51,9 @@ from projections.views import Page, TicketSummary, UserSummary
 
 _ADDRESS = ("street", "city", "state", "zip", "country")
 NEW_PROPERTY: Values = dict.fromkeys(("name", *_ADDRESS), "")
-NEW_UNIT: Values = {"unit_name": ""}
+NEW_UNITS: Values = {"unit_names": ""}
 SHOWN_PEOPLE = 8
+SHOWN_REFUSED = 20  # lines of a list of units
 
 
 class PropertyList(PanelPage):
@@ -102,10 +103,12 @@ class PropertyPage(PanelPage):
         status: int = 200,
         place: ShownForm | None = None,
         adding: ShownForm | None = None,
+        listed: UnitsOfList | None = None,
     ) -> None:
-        """Show the property with its two forms: `place` (name and address) and `adding` (a new unit).
+        """Show the property with its two forms: `place` (name and address) and `adding` (new units).
 
-        Pass a form that was refused; the default is the form with the current values.
+        Pass a form that was refused; the default is the form with the current values. `listed` is the outcome
+        of a list of units.
         """
         query = read_filters(req, ListQuery)
         part = Slice(limit=query.limit, offset=query.offset)
@@ -130,7 +133,9 @@ class PropertyPage(PanelPage):
             tenants=self._people(req.context.caller, property_id, ("guest",)),
             events=newest_events(self.services, property_id),
             place=place,
-            adding=adding or ShownForm(NEW_UNIT),
+            listed=listed,
+            shown_refused=SHOWN_REFUSED,
+            adding=adding or ShownForm(NEW_UNITS),
         )
 
     def tickets(self, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
@@ -196,22 +201,54 @@ class PropertyItem(PropertyPage):
 
 
 class UnitAddition(PropertyPage):
+    """Adds the units of a list, one on each line. The answer shows what has become of the lines, and the form
+    with those that were refused."""
+
     operations: ClassVar[dict[str, PageOperation]] = {
-        "POST": page_of("manager", "Add a unit", form_page="/admin/properties/{property_id}")
+        "POST": page_of("manager", "Add units", form_page="/admin/properties/{property_id}")
     }
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         row = self.visible(req, property_id)
+        names = req.context.form.value("unit_names").splitlines()
+        lines = [Line(name.strip(), SentValues({"name": name}, ListedUnit)) for name in names if name.strip()]
         try:
-            values = SentValues({"name": req.context.form.value("unit_name")}, NewUnit)
-            managed = add_unit(self.services.store, property_id, values, self.command(req))
+            listed = add_units(self.services.store, property_id, lines, self.command(req))
         except REFUSALS as refusal:
             if isinstance(refusal, Invalid):
-                refusal = Invalid({"unit_name": refusal.details["name"]})
-            again = refused_form(NEW_UNIT, req.context.form, refusal)
+                refusal = Invalid({"unit_names": refusal.details["lines"]})
+            again = refused_form(NEW_UNITS, req.context.form, refusal)
             self.show_property(req, resp, row, status=status_of(refusal), adding=again)
             return
-        self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=managed)
+        if (listed.added, len(lines)) == (1, 1):
+            self.go(resp, f"/admin/properties/{property_id}", "unit-added", after=listed.managed)
+            return
+        self._show_outcome(req, resp, listed)
+
+    def _show_outcome(self, req: falcon.Request, resp: falcon.Response, listed: UnitsOfList) -> None:
+        """Show the property once the read tables contain the units, or say that they may lack them."""
+        property_id, position = listed.managed.id, listed.managed.position
+        if not self.services.visibility.wait_for(position):
+            flash.set_pending(resp, self.services, position)
+            req.context.may_lag = True
+        self.show_property(
+            req,
+            resp,
+            self.visible(req, property_id),
+            status=422 if listed.refused else 200,
+            adding=_form_of_refused(listed),
+            listed=listed,
+        )
+
+
+def _form_of_refused(listed: UnitsOfList) -> ShownForm:
+    """The form with the refused lines."""
+    if not listed.refused:
+        return ShownForm(NEW_UNITS)
+    number = len(listed.refused)
+    message = f"{'This line was' if number == 1 else f'These {number:,} lines were'} refused."
+    text = "\n".join(line.text for line in listed.refused)
+    return ShownForm({"unit_names": text}, errors={"unit_names": [message]})
 
 
 def place_values(managed: Property) -> Values:

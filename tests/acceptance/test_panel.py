@@ -334,7 +334,7 @@ def test_missing_or_invalid_fields_are_not_a_server_error(panel, path):
     _, browsers, ids = panel
     token = hidden(browsers["admin"].open("/admin/users/new").text)["csrf_token"]
     names = ("name", "title", "text", "scopes", "property_ids", "rate_limit", "expires_at", "version", "user")
-    odd = {"csrf_token": token, **dict.fromkeys((*names, "command_id", "unit_name", "password"), "é" * 300)}
+    odd = {"csrf_token": token, **dict.fromkeys((*names, "command_id", "unit_names", "password"), "é" * 300)}
 
     long = {**odd, **dict.fromkeys(("version", "rate_limit"), "9" * 6_000)}
     for fields in ({"csrf_token": token}, odd, long):

@@ -84,10 +84,10 @@ def test_saving_after_a_refused_unit_does_not_change_the_property(page, ready):
     before = version_of(ready, "/v1/properties/abc123")
     page.goto("/admin/properties/abc123")
 
-    page.get_by_role("button", name="Add unit").click()
+    page.get_by_role("button", name="Add units").click()
     labels = ("Name", "Street", "Postal code", "City", "State", "Country")
     shown = [page.get_by_label(label, exact=True).input_value() for label in labels]
-    error = page.locator("#unit_name-error").inner_text()
+    error = page.locator("#unit_names-error").inner_text()
     page.get_by_role("button", name="Save").click()
 
     assert error

@@ -269,10 +269,10 @@ def address_with(req: falcon.Request, **changes: str) -> str:
     return f"{req.path}?{urlencode([*others, *changes.items()])}"
 
 
-def _outcome(req: falcon.Request, done: str | None, found: Pages | None) -> str:
+def _outcome(req: falcon.Request, done: flash.Message | None, found: Pages | None) -> str:
     """The beginning of the page's title: what was done, or how much the filters of a list have found."""
     if done:
-        return f"{done.partition('.')[0]}: "
+        return f"{done.text.partition('.')[0]}: "
     if found is None or not _given(req):
         return ""
     return f"({found.total:,} {'result' if found.total == 1 else 'results'}) "

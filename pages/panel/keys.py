@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 import falcon
@@ -11,7 +11,7 @@ from api.http.forms import Form
 from api.http.scopes import SCOPE_LABELS
 from commands.api_keys import IssueKey, issue_key, revoke_key
 from commands.email_addresses import hash_address
-from domain.access import ROLES, SCOPES
+from domain.access import ROLES, Scope
 from domain.errors import Details, Invalid, NotFound
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
@@ -29,15 +29,8 @@ from projections.api_keys import get_key, list_keys
 from projections.choices import find_person, people_choices, property_choices
 
 DEFAULT_RATE_LIMIT = 1_000
-NEW_KEY: Values = {
-    "name": "",
-    "user": "",
-    "role": "staff",
-    "scopes": list(SCOPES),
-    "property_ids": [],
-    "rate_limit": str(DEFAULT_RATE_LIMIT),
-    "expires_at": "",
-}
+PROPOSED_SCOPES: tuple[Scope, ...] = ("tickets:read", "users:read", "properties:read")
+PROPOSED_LIFETIME = timedelta(days=90)
 
 
 class KeyList(PanelPage):
@@ -58,14 +51,14 @@ class KeyCreation(PanelPage):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        self.show(req, resp, "key_new.html", form=ShownForm(NEW_KEY), **self._choices(req))
+        self.show(req, resp, "key_new.html", form=ShownForm(new_key()), **self._choices(req))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         try:
             command = self._read(req)
             issued = issue_key(self.services.store, command, self.command(req))
         except REFUSALS as refusal:
-            self.show_refused(req, resp, "key_new.html", NEW_KEY, refusal, **self._choices(req))
+            self.show_refused(req, resp, "key_new.html", new_key(), refusal, **self._choices(req))
             return
         self.show(
             req,
@@ -81,7 +74,7 @@ class KeyCreation(PanelPage):
         form: Form = req.context.form
         pool, store = self.services.pool, self.services.store
         details = missing_fields(form, "property_ids")
-        limit = str(sent_values(NEW_KEY, form)["rate_limit"])
+        sent = sent_values(new_key(), form)
         person = form.text("user")
         user_id = find_person(pool, person, hash_address(store, person)) if person else None
         if person and user_id is None:
@@ -91,8 +84,8 @@ class KeyCreation(PanelPage):
         scopes = tuple(form.lines("scopes"))
         if not scopes:
             details["scopes"] = ["Choose at least one scope; a key without scopes may do nothing."]
-        rate_limit = rate_limit_of(limit.strip(), details)
-        expires_at = _midnight(form.text("expires_at"), details)
+        rate_limit = rate_limit_of(str(sent["rate_limit"]).strip(), details)
+        expires_at = _midnight(str(sent["expires_at"]).strip(), details)
         command = IssueKey(
             name=form.text("name"),
             role=form.value("role"),  # type: ignore[arg-type]
@@ -141,6 +134,19 @@ class KeyRevocation(PanelPage):
     def on_post(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         revoke_key(self.services.store, key_id, self.command(req))
         self.go(resp, "/admin/keys", "key-revoked")
+
+
+def new_key() -> Values:
+    """The form of a new key: it proposes to read only, and to expire."""
+    return {
+        "name": "",
+        "user": "",
+        "role": "staff",
+        "scopes": list(PROPOSED_SCOPES),
+        "property_ids": [],
+        "rate_limit": str(DEFAULT_RATE_LIMIT),
+        "expires_at": (datetime.now(UTC).date() + PROPOSED_LIFETIME).isoformat(),
+    }
 
 
 def rate_limit_of(text: str, details: Details) -> int | None:

@@ -170,7 +170,7 @@ def test_a_manager_invites_a_tenant_who_signs_in(site, manager, size, has_script
         page.get_by_label("Seaside Apartments").check()
         save_screenshot_if_enabled(page, f"person-new-{size['width']}")
         page.get_by_role("button", name="Register and make an invitation link").click()
-        link = page.locator("code.secret").inner_text()
+        link = page.locator("output.secret").inner_text()
         save_screenshot_if_enabled(page, f"invitation-{size['width']}")
         problems = find_accessibility_problems(page) if has_script else []
 

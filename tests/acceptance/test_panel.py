@@ -42,7 +42,7 @@ def panel(site):
     with site.pool.connection() as conn:
         ((key_id,),) = conn.execute("SELECT id FROM access.api_keys WHERE name = 'to look at'").fetchall()
     made = send(browsers["admin"], "/admin/clients/new", CLIENT)
-    client_id = re.search(r'id="client_id"[^>]*value="([^"]+)"', made.text)[1]
+    client_id = re.search(r'id="client_id"[^>]*>([^<]+)<', made.text)[1]
     hook = {"url": "https://hooks.example/in", "events": "ticket.*", "secret": "a secret of ours"}
     webhook = send(browsers["admin"], "/admin/webhooks/new", hook)
     assert webhook.status_code == 303, webhook.text

@@ -54,6 +54,12 @@ def recover(pool: Pool, webhook_id: str, since: datetime) -> int:
     return count
 
 
+def count_recoverable(pool: Pool, webhook_id: str, since: datetime) -> int:
+    """The number of deliveries that `recover` would queue."""
+    with pool.connection() as conn:
+        return fetch_value(conn, sql["count_dead"], {"endpoint_id": webhook_id, "since": since}, default=0)
+
+
 def replay_missing(
     pool: Pool, store: EventStore, webhook_id: str, since: datetime, *, base_url: str
 ) -> Replayed:
@@ -61,25 +67,37 @@ def replay_missing(
 
     Reads the log, so it also finds events for which no delivery was ever created.
     """
-    enqueuer = Enqueuer(store, base_url)
+    with pool.connection() as conn:
+        return _replay(conn, Enqueuer(store, base_url), webhook_id, since)
+
+
+def count_missing(
+    pool: Pool, store: EventStore, webhook_id: str, since: datetime, *, base_url: str
+) -> Replayed:
+    """What `replay_missing` would queue. Queues the same events in a transaction that it rolls back, because
+    only that finds out which of them the webhook may receive and has not received."""
+    with pool.connection() as conn, conn.transaction(force_rollback=True):
+        return _replay(conn, Enqueuer(store, base_url), webhook_id, since)
+
+
+def _replay(conn: Connection, enqueuer: Enqueuer, webhook_id: str, since: datetime) -> Replayed:
     deadline = time.monotonic() + REPLAY_SECONDS
     queued = 0
-    with pool.connection() as conn:
-        position = _position_before(conn, _subtract_skew(since))
-        while batch := read_log(conn, position, BATCH_SIZE):
-            events = [
-                LoggedEvent(row.position, decode(row.state))
-                for row in batch
-                if row.event_type.startswith("ticket.")
-            ]
-            wanted = [logged for logged in events if logged.event.occurred_at >= since]
-            with making_change(), conn.transaction():
-                queued += enqueuer.enqueue_for(conn, wanted, webhook_id)
-            position = batch[-1].position
-            if time.monotonic() > deadline and len(batch) == BATCH_SIZE:
-                reached = decode(batch[-1].state).occurred_at
-                if reached - SKEW > since:  # otherwise the next request would read the same events again
-                    return Replayed(queued=queued, complete=False, continue_from=reached - SKEW)
+    position = _position_before(conn, _subtract_skew(since))
+    while batch := read_log(conn, position, BATCH_SIZE):
+        events = [
+            LoggedEvent(row.position, decode(row.state))
+            for row in batch
+            if row.event_type.startswith("ticket.")
+        ]
+        wanted = [logged for logged in events if logged.event.occurred_at >= since]
+        with making_change(), conn.transaction():
+            queued += enqueuer.enqueue_for(conn, wanted, webhook_id)
+        position = batch[-1].position
+        if time.monotonic() > deadline and len(batch) == BATCH_SIZE:
+            reached = decode(batch[-1].state).occurred_at
+            if reached - SKEW > since:  # otherwise the next request would read the same events again
+                return Replayed(queued=queued, complete=False, continue_from=reached - SKEW)
     return Replayed(queued=queued, complete=True)
 
 

@@ -220,6 +220,13 @@ def list_deliveries(
     )
 
 
+def next_due_at(pool: Pool, webhook_id: str) -> datetime | None:
+    """When the next attempt of any delivery of the webhook is due; None if none is."""
+    with pool.connection() as conn:
+        ((due_at,),) = conn.execute(sql["next_due"], {"endpoint_id": webhook_id}).fetchall()
+    return due_at  # type: ignore[no-any-return]
+
+
 def get_delivery(pool: Pool, webhook_id: str, delivery_id: str) -> DeliveryView | None:
     """One delivery of that webhook with its last attempts."""
     if not (delivery_id.isascii() and delivery_id.isdecimal() and len(delivery_id) <= 18):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
+import msgspec
 from markupsafe import Markup, escape
 
 from projections.views import Reference
 
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _LONGEST_AGE = 30 * 86_400  # seconds
+_MAX_GROWTH = 10  # brackets inside brackets make lines that are mostly spaces
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
@@ -78,6 +80,15 @@ def paragraphs(text: str) -> Markup:
     return Markup("<br>").join(escape(line) for line in lines)
 
 
+def json_lines(text: str) -> str:
+    """The JSON text on indented lines. Another text, or one that would grow too much, stays as it is."""
+    try:
+        indented = msgspec.json.format(text, indent=2)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    return indented if len(indented) <= _MAX_GROWTH * len(text) else text
+
+
 def references(items: Iterable[Reference]) -> list[tuple[str, str]]:
     """The (value, label) options for a list of references."""
     return [(item.id, item.name) for item in items]
@@ -97,6 +108,7 @@ FILTERS = {
     "words": words,
     "size": size,
     "paragraphs": paragraphs,
+    "json_lines": json_lines,
     "references": references,
     "labelled": labelled,
 }

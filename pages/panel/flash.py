@@ -51,8 +51,11 @@ TEXTS = {
     "webhook-on": "The webhook is enabled. Pending deliveries are sent now.",
     "webhook-off": "The webhook is disabled. Nothing is sent until it is enabled.",
     "webhook-deleted": "The webhook is deleted.",
-    "webhook-tested": "A test is queued. Reload the page to see the result.",
-    "delivery-repeated": "The delivery is queued again. Reload the page to see the result.",
+    "webhook-tested": "A test is queued. The deliveries show its result.",
+    "delivery-repeated": "The delivery is queued again. Its attempts show the result.",
+    "deliveries-recovered": "The failed deliveries are queued again.",
+    "events-replayed": "The missing events are queued.",
+    "events-partly-replayed": "The first of the missing events are queued. Continue with the others.",
     "verification-started": "The verification is running. Reload the page to see its progress.",
 }
 

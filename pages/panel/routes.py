@@ -44,6 +44,7 @@ from pages.panel.tickets import (
     TicketOpening,
     TicketRestoring,
 )
+from pages.panel.webhook_resending import WebhookRecovery, WebhookReplay
 from pages.panel.webhooks import (
     DeliveryPage,
     WebhookDeletion,
@@ -109,6 +110,8 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/webhooks/{webhook_id}/rotate", WebhookRotation),
     ("/admin/webhooks/{webhook_id}/delete", WebhookDeletion),
     ("/admin/webhooks/{webhook_id}/test", WebhookTest),
+    ("/admin/webhooks/{webhook_id}/recover", WebhookRecovery),
+    ("/admin/webhooks/{webhook_id}/replay", WebhookReplay),
     ("/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", DeliveryPage),
     ("/admin/health", Health),
     ("/admin/checks", Checks),

@@ -10,12 +10,15 @@ import falcon
 from api.http.sent_values import SentValues
 from api.v1.webhook_replays import redeliver, send_test
 from api.v1.webhook_views import (
+    DeliveryView,
     WebhookRow,
+    WebhookView,
     get_delivery,
     get_new_secret,
     get_webhook,
     list_deliveries,
     list_webhooks,
+    next_due_at,
 )
 from commands.values import ValidValues
 from commands.webhooks import (
@@ -31,6 +34,7 @@ from commands.webhooks import (
 )
 from domain.errors import Invalid, NotFound
 from domain.webhook import WEBHOOK_EVENT_NAMES, DeliveryStatus, Webhook
+from pages.common import rendering as pages
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, Values, sent_values
 from pages.panel.editing import Edit, read_edit, refused_edit
@@ -43,8 +47,10 @@ from pages.panel.page import (
     read_filters,
     status_of,
 )
+from pages.panel.refresh import Refresh, asks_for_part, refresh_while_due
 from pages.panel.webhook_form import SETTINGS, sent_settings, webhook_values
 from projections.paging import Slice
+from projections.views import Page
 
 EVENT_WORDS = {
     name: "Everything about tickets" if name == "ticket.*" else name.capitalize().replace(".", " ")
@@ -54,6 +60,13 @@ DISABLED_WORDS = {
     "owner": "disabled by its owner",
     "gone": "disabled because it answered 410 Gone",
     "failing": "disabled because it failed for days",
+}
+OUTCOMES = {
+    "": "All",
+    "dead": "Failed",
+    "pending": "Pending",
+    "delivered": "Delivered",
+    "withheld": "Withheld",
 }
 NEW_WEBHOOK: Values = {"url": "", "events": ["ticket.*"], "secret": "", **SETTINGS}
 
@@ -121,10 +134,8 @@ class WebhookPage(PanelPage):
         status: int = 200,
     ) -> None:
         """Show the webhook, its deliveries, and the form for its address and events."""
-        view = row.view
-        filters = read_filters(req, DeliveryFilters)
-        part = Slice(limit=filters.limit, offset=filters.offset)
-        page = list_deliveries(self.services.pool, view.id, part, statuses=filters.status, names=())
+        view, filters = row.view, read_filters(req, DeliveryFilters)
+        page = self._deliveries(view, filters, count=True)
         self.show(
             req,
             resp,
@@ -134,10 +145,34 @@ class WebhookPage(PanelPage):
             form=form,
             names=EVENT_WORDS,
             why=DISABLED_WORDS.get(view.disabled_reason or ""),
+            outcomes=OUTCOMES,
             deliveries=page.items,
             chosen=",".join(filters.status),
             pages=pages_of(req, filters, page.total),
+            refresh=self.refresh(req, view),
         )
+
+    def show_log(self, req: falcon.Request, resp: falcon.Response, view: WebhookView) -> None:
+        """Answer with the deliveries alone, for the script."""
+        filters = read_filters(req, DeliveryFilters)
+        pages.render(
+            req,
+            resp,
+            "webhook_log.html",
+            webhook=view,
+            deliveries=self._deliveries(view, filters, count=False).items,
+            chosen=",".join(filters.status),
+            refresh=self.refresh(req, view),
+        )
+
+    def refresh(self, req: falcon.Request, view: WebhookView) -> Refresh | None:
+        """How often the script asks for the deliveries; None if no attempt is due."""
+        is_sending = view.enabled and not view.access_ended
+        return refresh_while_due(req, next_due_at(self.services.pool, view.id) if is_sending else None)
+
+    def _deliveries(self, view: WebhookView, filters: DeliveryFilters, *, count: bool) -> Page[DeliveryView]:
+        part = Slice(limit=filters.limit, offset=filters.offset, count=count)
+        return list_deliveries(self.services.pool, view.id, part, statuses=filters.status, names=())
 
 
 class WebhookItemPage(WebhookPage):
@@ -148,6 +183,9 @@ class WebhookItemPage(WebhookPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, webhook_id: str) -> None:
         row = self.visible(req, webhook_id)
+        if asks_for_part(req):
+            self.show_log(req, resp, row.view)
+            return
         webhook = self.services.store.load(Webhook, webhook_id)
         form = ShownForm(webhook_values(webhook), version=webhook.version)
         self.show_webhook(req, resp, row, form)
@@ -272,7 +310,11 @@ class DeliveryPage(WebhookPage):
         delivery = get_delivery(self.services.pool, webhook_id, delivery_id)
         if delivery is None:
             raise NotFound("delivery")
-        self.show(req, resp, "delivery.html", webhook=webhook, delivery=delivery)
+        refresh = refresh_while_due(req, delivery.next_attempt_at if webhook.enabled else None)
+        if asks_for_part(req):
+            pages.render(req, resp, "delivery_parts.html", delivery=delivery, refresh=refresh)
+            return
+        self.show(req, resp, "delivery.html", webhook=webhook, delivery=delivery, refresh=refresh)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, webhook_id: str, delivery_id: str) -> None:
         enabled_webhook(self.services.store, req.context.caller, webhook_id)

@@ -82,6 +82,14 @@ UPDATE hook.deliveries
    SET status = 'pending', failures = 0, next_at = now(), finished_at = NULL
  WHERE endpoint_id = %(endpoint_id)s AND status = 'dead' AND created_at >= %(since)s;
 
+-- name: count_dead
+SELECT count(*) FROM hook.deliveries
+ WHERE endpoint_id = %(endpoint_id)s AND status = 'dead' AND created_at >= %(since)s;
+
+-- name: next_due
+SELECT min(greatest(next_at, leased_until)) FROM hook.deliveries
+ WHERE endpoint_id = %(endpoint_id)s AND status = 'pending';
+
 -- name: delivery_of
 SELECT id FROM hook.deliveries WHERE endpoint_id = %(endpoint_id)s AND message_id = %(message_id)s;
 

@@ -55,6 +55,12 @@ def last_checkpoint(conn: Connection) -> Statement | None:
     return parse(line) if line else None
 
 
+def last_checkpoint_until(conn: Connection, position: int) -> Statement | None:
+    """The last checkpoint that covers no event after this position."""
+    line = fetch_value(conn, sql["last_checkpoint_until"], {"position": position}, default="")
+    return parse(line) if line else None
+
+
 def sign_bytes(conn: Connection, vault: Vault, content: Mapping[str, Any]) -> Statement:
     """Sign something that is not a numbered statement, such as the manifest of an export."""
     signer = _load_signer(conn, vault)

@@ -29,6 +29,7 @@ _ENVELOPE = frozenset((*DomainEvent.__struct_fields__, "type"))
 _FILTERS: dict[str, LiteralString] = {
     "reach": "string_to_array(property_ids, ' ') && %(reach)s",
     "actor": "(actor_id = ANY(%(actor)s) OR key_id = ANY(%(actor)s))",
+    "key_id": "key_id = ANY(%(key_id)s)",
     "property_id": "string_to_array(property_ids, ' ') && %(property_id)s",
     "actions": "action = ANY(%(actions)s)",
     **id_filter("subject_key", "subject_key"),
@@ -80,6 +81,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     actor: tuple[str, ...] = ()
+    key_id: tuple[str, ...] = ()
     property_id: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     subject_id: tuple[str, ...] = ()
@@ -112,6 +114,13 @@ def list_audit_events(pool: Pool, store: EventStore, caller: Caller, query: Audi
     return Page(items=entries, total=None, last_key=last_key)
 
 
+def get_audit_event(pool: Pool, store: EventStore, caller: Caller, position: int) -> AuditEntry | None:
+    """The event at that position; None if there is none, or if it is not within the caller's reach."""
+    query = AuditQuery(order="asc", limit=1, after=(position - 1, ""))
+    found = list_audit_events(pool, store, caller, query).items
+    return found[0] if found and found[0].position == position else None
+
+
 def _filters(caller: Caller, query: AuditQuery) -> dict[str, Any]:
     """The parameters of the filters in force, each under the name of its fragment."""
     given: dict[str, Any] = {}
@@ -119,7 +128,7 @@ def _filters(caller: Caller, query: AuditQuery) -> dict[str, Any]:
         given["reach"] = list(caller.property_ids)
     if query.property_id:
         given["property_id"] = [each for each in query.property_id if caller.reaches(each)]
-    for name in ("actor", "actions"):
+    for name in ("actor", "key_id", "actions"):
         if values := getattr(query, name):
             given[name] = list(values)
     given |= id_parameters("subject_key", [key_of(each) for each in query.subject_id])

@@ -53,7 +53,7 @@ from pages.common.static_files import ICON_PATH, SCRIPT_PATH, STYLE_PATH, Icon, 
 from pages.consent import Authorize
 from pages.docs import Docs, DocsStyle
 from pages.home import Home
-from pages.panel.routes import PANEL
+from pages.panel.routes import PANEL, PANEL_FILES
 from pages.sign_in import SignInPage, SignOut
 
 # Below these paths errors are web pages. Elsewhere below /oauth/ they have the form of RFC 6749.
@@ -125,6 +125,7 @@ PAGES: Routes = (
     (METADATA_PATH, Metadata),
     (RESOURCE_METADATA_PATH, ResourceMetadata),
     *PANEL,
+    *PANEL_FILES,
 )
 
 

@@ -20,9 +20,9 @@ from domain.text import Id
 from projections.audit import AuditEntry, AuditQuery, list_audit_events
 from projections.ticket_filters import Order
 
-_KINDS = sorted({action.partition(".")[0] for action in ACTIONS})
-_CHOICES = (*ACTIONS, *(f"{kind}.*" for kind in _KINDS))
-_ACTION_HELP = f"Types of events, or all types with a prefix: {', '.join(f'`{kind}.*`' for kind in _KINDS)}"
+KINDS = sorted({action.partition(".")[0] for action in ACTIONS})
+_CHOICES = (*ACTIONS, *(f"{kind}.*" for kind in KINDS))
+_ACTION_HELP = f"Types of events, or all types with a prefix: {', '.join(f'`{kind}.*`' for kind in KINDS)}"
 
 
 _PATTERN = "|".join(map(re.escape, _CHOICES))
@@ -78,7 +78,7 @@ class AuditEvents(Resource):
         wanted = AuditQuery(
             actor=query.actor,
             property_id=query.property_id,
-            actions=_expand_actions(query.action),
+            actions=expand_actions(query.action),
             subject_id=query.ticket_id,
             request_id=query.request_id,
             since=query.since,
@@ -91,7 +91,7 @@ class AuditEvents(Resource):
         respond_with_page(req, resp, page, query, self.services)
 
 
-def _expand_actions(patterns: tuple[str, ...]) -> tuple[str, ...]:
+def expand_actions(patterns: tuple[str, ...]) -> tuple[str, ...]:
     """The types of events that match the patterns, such as `ticket.opened` or `ticket.*`."""
     return tuple(
         action

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -14,9 +13,10 @@ from api.http.etags import respond_if_modified
 from api.http.paging import MAX_NUMBER
 from api.http.queries import NoQuery, read_query
 from api.http.resource import JSON, Operation, Resource
+from api.http.services import Services
 from domain.access import Caller
 from infrastructure.process.deadlines import lift_request_limit
-from notary.export import MEDIA_TYPES, Format, data, digest, find_range, manifest
+from notary.export import MEDIA_TYPES, data, digest, find_range, manifest
 from notary.proofs import prove
 from notary.window import Range
 
@@ -112,26 +112,10 @@ class Export(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         require_auditor(req.context.caller)
-        query = read_query(req, ExportQuery)
-        chosen = self._range(query)
-        resp.content_type = MEDIA_TYPES[query.format]
-        resp.downloadable_as = f"events-{chosen.first}-{chosen.last}.{query.format}"
-        resp.set_header("X-Export-From", str(chosen.first))
-        resp.set_header("X-Export-To", str(chosen.last))
-        if query.after is not None:
-            chosen = chosen.following(query.after)
-        if req.method != "HEAD":
-            resp.stream = self._chunks(chosen, query.format, with_header=query.after is None)
-
-    def _chunks(self, chosen: Range, file_format: Format, *, with_header: bool = True) -> Iterator[bytes]:
-        return data(self.services.pool, chosen, file_format, with_header=with_header)
-
-    def _range(self, query: ManifestQuery) -> Range:
-        with self.services.pool.connection() as conn:
-            return find_range(conn, self.services.vault, query.first, query.last)
+        send_export(self.services, req, resp, read_query(req, ExportQuery))
 
 
-class ExportManifest(Export):
+class ExportManifest(Resource):
     """Serves the manifest, which proves the file."""
 
     operations: ClassVar[dict[str, Operation]] = {
@@ -151,13 +135,7 @@ class ExportManifest(Export):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         require_auditor(req.context.caller)
-        query = read_query(req, ManifestQuery)
-        chosen = self._range(query)
-        lift_request_limit()  # it reads the whole range, which may take long
-        content = digest(self._chunks(chosen, query.format), query.format)
-        with self.services.pool.connection() as conn:
-            resp.data = manifest(conn, self.services.vault, chosen, content)
-        resp.content_type = f"{JSON}; charset=utf-8"
+        send_manifest(self.services, resp, read_query(req, ManifestQuery))
 
 
 class EventProofs(Resource):
@@ -186,6 +164,35 @@ class EventProofs(Resource):
         with self.services.pool.connection() as conn:
             proof = prove(conn, event_id)
         respond_if_modified(req, resp, proof)
+
+
+def send_export(services: Services, req: falcon.Request, resp: falcon.Response, query: ExportQuery) -> None:
+    """Answer with the file of the range."""
+    chosen = range_of(services, query)
+    resp.content_type = MEDIA_TYPES[query.format]
+    resp.downloadable_as = f"events-{chosen.first}-{chosen.last}.{query.format}"
+    resp.set_header("X-Export-From", str(chosen.first))
+    resp.set_header("X-Export-To", str(chosen.last))
+    if query.after is not None:
+        chosen = chosen.following(query.after)
+    if req.method != "HEAD":
+        resp.stream = data(services.pool, chosen, query.format, with_header=query.after is None)
+
+
+def send_manifest(services: Services, resp: falcon.Response, query: ManifestQuery) -> None:
+    """Answer with the manifest of the range."""
+    chosen = range_of(services, query)
+    lift_request_limit()  # it reads the whole range, which may take long
+    content = digest(data(services.pool, chosen, query.format), query.format)
+    with services.pool.connection() as conn:
+        resp.data = manifest(conn, services.vault, chosen, content)
+    resp.content_type = f"{JSON}; charset=utf-8"
+
+
+def range_of(services: Services, query: ManifestQuery) -> Range:
+    """The range to export, which a signed checkpoint covers. Raises Invalid."""
+    with services.pool.connection() as conn:
+        return find_range(conn, services.vault, query.first, query.last)
 
 
 def require_auditor(caller: Caller) -> None:

@@ -70,6 +70,9 @@ SELECT line FROM notary.statements WHERE position IS NOT NULL ORDER BY number DE
 -- name: first_checkpoint_from
 SELECT line FROM notary.statements WHERE position >= %(position)s ORDER BY position, number LIMIT 1;
 
+-- name: last_checkpoint_until
+SELECT line FROM notary.statements WHERE position <= %(position)s ORDER BY position DESC, number DESC LIMIT 1;
+
 -- name: key_statements
 SELECT line FROM notary.statements WHERE line LIKE '%%"kind":"key"%%' AND number < %(number)s ORDER BY number;
 

@@ -50,6 +50,7 @@ SECTIONS = (
     Section("/admin/properties", "Properties", "properties", "manager"),
     Section("/admin/users", "People", "people", "manager"),
     Section("/admin/webhooks", "Webhooks", "webhooks", "manager"),
+    Section("/admin/audit", "Audit", "audit", "manager"),
     Section("/admin/keys", "API keys", "keys", "admin"),
     Section("/admin/clients", "Applications", "apps", "admin"),
     Section("/admin/health", "Health", "health", "admin"),
@@ -76,9 +77,17 @@ class Pages(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def page_of(least_role: Role, summary: str, *, form_page: str = "") -> PageOperation:
+def page_of(
+    least_role: Role, summary: str, *, form_page: str = "", is_recorded: bool = False
+) -> PageOperation:
     """Declare a verb of a page of the panel."""
-    return PageOperation(summary=summary, least_role=least_role, form_page=form_page, keeps_form=True)
+    return PageOperation(
+        summary=summary,
+        least_role=least_role,
+        form_page=form_page,
+        keeps_form=True,
+        is_recorded=is_recorded,
+    )
 
 
 class PanelPage(Page):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from api.http.resource import Resource
+from pages.panel.audit import AuditEvent, AuditSearch
+from pages.panel.audit_files import AuditExports, ExportDownload, ManifestDownload, ProofDownload
 from pages.panel.checks import Checks
 from pages.panel.clients import ClientList, ClientRegistration, ClientRevocation, ClientRotation
 from pages.panel.comments import CommentEditing, CommentRemoval, TicketComments
@@ -114,5 +116,15 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/webhooks/{webhook_id}/replay", WebhookReplay),
     ("/admin/webhooks/{webhook_id}/deliveries/{delivery_id}", DeliveryPage),
     ("/admin/health", Health),
+    ("/admin/audit", AuditSearch),
+    ("/admin/audit/events/{position}", AuditEvent),
+    ("/admin/audit/exports", AuditExports),
     ("/admin/checks", Checks),
+)
+
+# Files to download, which are not pages.
+PANEL_FILES: Sequence[tuple[str, type[Resource]]] = (
+    ("/admin/audit/export", ExportDownload),
+    ("/admin/audit/export/manifest", ManifestDownload),
+    ("/admin/audit/events/{position}/proof", ProofDownload),
 )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 import falcon
 import msgspec
 from msgspec import UNSET, Meta
 
+from api.http.moments import moment_of
 from api.v1.past_tickets import MomentQuery, past_row
 from api.v1.ticket_rows import readable_ticket
 from domain.changes import Change
-from domain.errors import NotFound
+from domain.errors import Details, Invalid, NotFound
 from domain.property import Property
 from domain.ticket import Ticket
 from pages.common.page_operation import PageOperation
+from pages.common.shown_form import ShownForm
 from pages.panel.page import ListQuery, PanelPage, page_of, pages_of, read_filters
 from projections.history import HistoryQuery, ticket_history
 from projections.tickets import author_names
@@ -46,9 +49,10 @@ _AUTH = {
 
 
 class HistoryFilters(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`version` is the version of the ticket to show next to the timeline."""
+    """The state of the ticket to show next to the timeline: at `version`, or at the time `as_of` in UTC."""
 
     version: Annotated[int, Meta(ge=1)] | None = None
+    as_of: Annotated[str, Meta(max_length=40)] = ""
 
 
 class ShownChange(msgspec.Struct, frozen=True):
@@ -77,16 +81,27 @@ class TicketHistoryPage(PanelPage):
         ticket = readable_ticket(self.services.store, caller, ticket_id)
         query = HistoryQuery(order="desc", limit=filters.limit, offset=filters.offset)
         page = ticket_history(pool, self.services.store, ticket, query, is_auditor=caller.is_auditor)
+        moment, errors = _read_moment(filters.as_of)
+        version = self._version(ticket, filters, moment)
         self.show(
             req,
             resp,
             "ticket_history.html",
+            status=422 if errors else 200,
             ticket=ticket,
             entries=_shown_entries(page.items, self._names(ticket, page.items)),
             pages=pages_of(req, filters, page.total),
-            version=filters.version or ticket.version,
-            past=self._past(req, ticket_id, filters.version or ticket.version),
+            version=version,
+            past=self._past(req, ticket_id, version) if version else None,
+            form=ShownForm({"as_of": filters.as_of}, errors=errors),
+            moment=moment,
         )
+
+    def _version(self, ticket: Ticket, filters: HistoryFilters, moment: datetime | None) -> int:
+        """The version to show; 0 if the ticket did not exist at that moment."""
+        if moment is not None:
+            return self.services.store.version_at(ticket.id, moment, ticket.version)
+        return filters.version or ticket.version
 
     def _past(self, req: falcon.Request, ticket_id: str, version: int) -> TicketDetail | None:
         """The ticket as it was at that version; None if it was deleted then."""
@@ -112,6 +127,19 @@ class TicketHistoryPage(PanelPage):
             if place is not None:
                 names |= {place.id: place.name, **place.units}
         return names
+
+
+def _read_moment(text: str) -> tuple[datetime | None, Details]:
+    """The last moment that a time in UTC includes, and the problem of the field."""
+    if not text:
+        return None, {}
+    try:
+        at = datetime.fromisoformat(text)
+        return moment_of(at if at.tzinfo else at.replace(tzinfo=UTC)), {}
+    except ValueError:
+        return None, {"as_of": ["Enter a date and a time such as 2030-01-31T15:30."]}
+    except Invalid:
+        return None, {"as_of": ["This time lies in the future."]}
 
 
 def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> list[ShownEntry]:

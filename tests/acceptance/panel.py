@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from falcon import MEDIA_HTML
 from playwright.sync_api import Page
@@ -12,6 +13,7 @@ from pages.panel.routes import PANEL
 from tests.acceptance.site import PEOPLE, Site
 from tests.support.browser import PASSWORD, Browser, forms_of, give_password
 from tests.support.oauth import make_app
+from tests.support.waiting import eventually
 
 SIGNED_IN = ("admin", "manager", "staff", "guest")
 
@@ -68,6 +70,7 @@ def create_objects(site: Site) -> dict[str, str]:
         (key_id,) = conn.execute("SELECT max(id) FROM access.api_keys").fetchone()
     return {
         "ticket_id": ticket["id"],
+        "position": first_position(site, ticket["id"]),
         **comment_with_file(site, ticket["id"]),
         "user_id": "user101",
         "link": _one_time_link(site),
@@ -77,6 +80,18 @@ def create_objects(site: Site) -> dict[str, str]:
         "client_id": make_app(site.store, name="To look at").client_id,
         **_create_webhook(site),
     }
+
+
+def first_position(site: Site, ticket_id: str) -> str:
+    """Return the position of the first event of the ticket, once the audit trail contains it."""
+    (opened,) = eventually(lambda: events_of(site, ticket_id)[-1:], within=60)
+    return str(opened["position"])
+
+
+def events_of(site: Site, ticket_id: str) -> list[dict[str, Any]]:
+    """Return the events of the ticket in the audit trail, newest first."""
+    found = site.client().get(f"/v1/audit/events?ticket_id={ticket_id}&per_page=100").json()["data"]
+    return list(found)
 
 
 def comment_with_file(site: Site, ticket_id: str) -> dict[str, str]:

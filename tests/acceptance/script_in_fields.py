@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.aggregate import DomainEvent
+from tests.acceptance.panel import first_position
 from tests.acceptance.site import Site
 from tests.support.log import events_after
 from tests.support.oauth import make_app
@@ -96,6 +97,7 @@ def fill(site: Site, receiver: Receiver) -> Filled:
     app = make_app(site.store, name=mark("application"), redirect_uris=(f"https://a.example/{IN_ADDRESSES}",))
     ids = {
         "ticket_id": tickets[0]["id"],
+        "position": first_position(site, tickets[0]["id"]),
         "comment_id": comment_id,
         "attachment_id": attachment_id,
         "property_id": places[0],

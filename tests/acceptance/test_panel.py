@@ -13,6 +13,7 @@ from tests.acceptance.panel import (
     browser_of,
     browser_with_ended_session,
     comment_with_file,
+    first_position,
     followers_of,
     give_passwords,
     hidden,
@@ -51,6 +52,7 @@ def panel(site):
     with site.pool.connection() as conn:
         ((delivery_id,),) = conn.execute("SELECT id FROM hook.deliveries").fetchall()
     ids = {"ticket_id": ticket_id, "key_id": key_id, "client_id": client_id, "webhook_id": webhook_id}
+    ids["position"] = first_position(site, ticket_id)
     ids |= {"delivery_id": str(delivery_id), **comment_with_file(site, ticket_id)}
     return site, browsers, {**ids, "user_id": "user101", "property_id": "abc123", "unit_id": "unit456"}
 

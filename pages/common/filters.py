@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 import msgspec
 from markupsafe import Markup, escape
 
-from projections.views import Reference
+from infrastructure.pictures import MEDIA_TYPES
+from projections.views import AttachmentView, Reference
 
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _LONGEST_AGE = 30 * 86_400  # seconds
@@ -99,6 +100,17 @@ def labelled(values: Iterable[str]) -> list[tuple[str, str]]:
     return [(value, words(value)) for value in values]
 
 
+def photos(files: Iterable[AttachmentView]) -> list[AttachmentView]:
+    """The files that pages show as photos. Their type is what the client declared: a file that is no photo is
+    shown as the icon of a file."""
+    return [file for file in files if file.content_type in MEDIA_TYPES]
+
+
+def without_photos(files: Iterable[AttachmentView]) -> list[AttachmentView]:
+    """The other files."""
+    return [file for file in files if file.content_type not in MEDIA_TYPES]
+
+
 FILTERS = {
     "moment": moment,
     "day": day,
@@ -111,4 +123,6 @@ FILTERS = {
     "json_lines": json_lines,
     "references": references,
     "labelled": labelled,
+    "photos": photos,
+    "without_photos": without_photos,
 }

@@ -36,6 +36,8 @@ from pages.panel.places import (
     UnitItem,
 )
 from pages.panel.saved_views import SavedViews
+from pages.panel.pictures import Picture, PicturePage, Thumbnail
+from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
 from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
 from pages.panel.ticket_list import TicketCsv, TicketList
@@ -64,8 +66,6 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/my/new", Report),
     ("/admin/my/{ticket_id}", OwnTicket),
     ("/admin/tickets", TicketList),
-    ("/admin/tickets/csv", TicketCsv),
-    ("/admin/tickets/news", ListNews),
     ("/admin/tickets/deleted", DeletedTickets),
     ("/admin/views", SavedViews),
     ("/admin/tickets/new", TicketOpening),
@@ -76,8 +76,8 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/tickets/{ticket_id}/comments/{comment_id}", CommentEditing),
     ("/admin/tickets/{ticket_id}/comments/{comment_id}/remove", CommentRemoval),
     ("/admin/tickets/{ticket_id}/attachments", FileUpload),
+    ("/admin/tickets/{ticket_id}/attachments/{attachment_id}", PicturePage),
     ("/admin/tickets/{ticket_id}/attachments/{attachment_id}/remove", FileRemoval),
-    ("/admin/tickets/{ticket_id}/news", TicketNews),
     ("/admin/tickets/{ticket_id}/history", TicketHistoryPage),
     ("/admin/tickets/{ticket_id}/delete", TicketDeletion),
     ("/admin/tickets/{ticket_id}/restore", TicketRestoring),
@@ -122,9 +122,14 @@ PANEL: Sequence[tuple[str, type[Resource]]] = (
     ("/admin/checks", Checks),
 )
 
-# Files to download, which are not pages.
+# Files and answers to scripts, which are not pages.
 PANEL_FILES: Sequence[tuple[str, type[Resource]]] = (
+    ("/admin/tickets/{ticket_id}/news", TicketNews),
+    ("/admin/tickets/news", ListNews),
+    ("/admin/tickets/csv", TicketCsv),
     ("/admin/audit/export", ExportDownload),
     ("/admin/audit/export/manifest", ManifestDownload),
     ("/admin/audit/events/{position}/proof", ProofDownload),
+    ("/admin/tickets/{ticket_id}/attachments/{attachment_id}/thumbnail", Thumbnail),
+    ("/admin/tickets/{ticket_id}/attachments/{attachment_id}/picture", Picture),
 )

@@ -9,20 +9,12 @@ import pytest
 from PIL import Image
 
 from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.pictures import photo
 
 POLICY = "sandbox; default-src 'none'"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00heicmif1" + bytes(200)
 ORIENTATION, MAKE, GPS = 0x0112, 0x010F, 0x8825
-
-
-def photo(kind="JPEG", size=(640, 480), **options):
-    """A picture whose left half is red and whose right half is blue."""
-    image = Image.new("RGB", size, "red")
-    image.paste("blue", (size[0] // 2, 0, *size))
-    content = io.BytesIO()
-    image.save(content, kind, **options)
-    return content.getvalue()
 
 
 def photo_of_a_phone():

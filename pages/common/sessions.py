@@ -13,7 +13,7 @@ import falcon
 import msgspec
 
 from api.http import read_only
-from api.http.forms import Form, read_form
+from api.http.forms import MAX_FORM_BYTES, Form, read_form
 from api.http.rate_limit import count_action
 from api.http.redirects import redirect
 from api.http.services import Services
@@ -37,6 +37,7 @@ FORMS_AN_HOUR = 1_000  # the same as the rate limit of a key
 _TOO_MANY_FORMS = "You may send {} forms an hour."
 _ENDED = "Your session has ended, and what you sent was not saved. "
 _KEPT = "Sign in to send it again."
+_KEPT_TEXT = "Sign in to send your text again, and attach the files afterwards."
 _LOST = "Sign in and fill in the form again."
 _LOCAL_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")  # no backslash, space or control character
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -157,8 +158,9 @@ def _ask_after_form(
     req: falcon.Request, resp: falcon.Response, services: Services, operation: PageOperation, page: str
 ) -> None:
     """Ask to sign in after a form without a session. The page states whether the form can be sent again."""
-    unsent = unsent_form(req, services, read_form(req)) if operation.keeps_form else None
-    complaint = _ENDED + (_KEPT if unsent else _LOST)
+    form = _read_small_form(req, operation) if operation.keeps_form else None
+    unsent = unsent_form(req, services, form) if form else None
+    complaint = _ENDED + (_LOST if unsent is None else _KEPT_TEXT if req.context.uploads else _KEPT)
     ask_to_sign_in(req, resp, services, local_path(page), status=403, complaint=complaint, unsent=unsent)
 
 
@@ -176,6 +178,13 @@ def _admit_form(
     require_own_form(req, services, form, session.csrf_token)
     req.context.form = form
     count_action(services.pool, f"form/{session.caller.user_id}", FORMS_AN_HOUR, _TOO_MANY_FORMS)
+
+
+def _read_small_form(req: falcon.Request, operation: PageOperation) -> Form | None:
+    """The fields of the form; None if it has more bytes than someone without a session may send."""
+    if is_multipart(req) and not 0 < (req.content_length or 0) <= MAX_FORM_BYTES:
+        return None
+    return _read_form(req, operation)
 
 
 def _read_form(req: falcon.Request, operation: PageOperation) -> Form:

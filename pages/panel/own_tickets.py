@@ -53,7 +53,7 @@ ACTIONS: dict[str, Status] = {"close": "closed", "reopen": "open"}
 
 def _page_with_files(summary: str, form_page: str = "") -> PageOperation:
     operation = page_of("guest", summary, form_page=form_page)
-    return replace(operation, keeps_form=False, file_field=FILE_FIELD, max_body_bytes=FORM_BYTES)
+    return replace(operation, file_field=FILE_FIELD, max_body_bytes=FORM_BYTES)
 
 
 class OwnTickets(PanelPage):

@@ -10,14 +10,6 @@ from domain.ticket import ATTACHMENTS_PER_TICKET
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES
 from tests.acceptance.panel import browser_of, give_passwords
 from tests.support.browser import forms_of
-from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
-    find_accessibility_problems,
-    new_page,
-    running_chromium,
-    save_screenshot_if_enabled,
-)
 
 PHOTO = ("leak.jpg", b"\xff\xd8 photo", "image/jpeg")
 NOTE = ("note.txt", b"It drips.", "text/plain")
@@ -113,25 +105,3 @@ def test_a_form_from_another_site_attaches_nothing(upload, names):
 def test_a_ticket_out_of_reach_gets_no_file(staff, site, upload, names, ticket_id):
     site.client("admin").delete(f"/v1/tickets/{ticket_id}")
     assert upload(PHOTO).status_code == 404
-
-
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_a_photo_is_attached_with_two_clicks_and_one_load(site, staff, ticket_id, names, tmp_path, size):
-    photo = tmp_path / "kitchen.jpg"
-    photo.write_bytes(PHOTO[1])
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in staff.http.cookies]
-        )
-        page.goto(f"/admin/tickets/{ticket_id}")
-        with page.expect_file_chooser() as choosing:
-            page.get_by_label("Add photos and files").click()
-        choosing.value.set_files([photo])
-        with page.expect_navigation():
-            page.get_by_role("button", name="Attach").click()
-        page.get_by_role("link", name="kitchen.jpg", exact=True).wait_for()
-        assert find_accessibility_problems(page) == []
-        save_screenshot_if_enabled(page, f"ticket-files-{size['width']}")
-        page.context.close()
-    assert names() == ["kitchen.jpg"]

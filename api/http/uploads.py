@@ -41,10 +41,12 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 class Parts:
-    """The parts of a body: the files of the field `file_field`, and the names and values of all others."""
+    """The parts of a body: the files of the field `file_field`, and the names and values of all others, each
+    of at most `max_text_bytes`."""
 
-    def __init__(self, file_field: str) -> None:
+    def __init__(self, file_field: str, max_text_bytes: int) -> None:
         self._file_field = file_field
+        self._max_text_bytes = max_text_bytes
         self.files: list[Upload] = []
         self.fields: list[tuple[str, str]] = []
 
@@ -59,9 +61,9 @@ class Parts:
             name = clean_file_name(part.filename or "")
             self.files.append(Upload(name, _media_type(part.content_type), copy))
         else:
-            text = part.stream.read(MAX_TEXT_BYTES + 1)
-            if len(text) > MAX_TEXT_BYTES:
-                message = f"A field of the form may not be larger than {MAX_TEXT_BYTES:,} bytes."
+            text = part.stream.read(self._max_text_bytes + 1)
+            if len(text) > self._max_text_bytes:
+                message = f"A field of the form may not be larger than {self._max_text_bytes:,} bytes."
                 raise Refused("payload_too_large", message)
             self.fields.append(((part.name or "")[:64], text.decode(errors="replace")))
 
@@ -70,7 +72,9 @@ def is_multipart(req: falcon.Request) -> bool:
     return (req.content_type or "").partition(";")[0].strip().lower() == MULTIPART
 
 
-def read_parts(req: falcon.Request, file_field: str, max_bytes: int) -> Parts:
+def read_parts(
+    req: falcon.Request, file_field: str, max_bytes: int, *, max_text_bytes: int = MAX_TEXT_BYTES
+) -> Parts:
     """The body, read completely. Raises Refused with 415, 413 or 400 if it cannot be read."""
     if not is_multipart(req):
         message = f"Send the file as {MULTIPART}, in a part named {file_field}."
@@ -79,7 +83,7 @@ def read_parts(req: falcon.Request, file_field: str, max_bytes: int) -> Parts:
     body: Any = read_file(req, max_bytes)
     length = body.seek(0, os.SEEK_END)
     body.seek(0)
-    parts = Parts(file_field)
+    parts = Parts(file_field, max_text_bytes)
     try:
         for part in MultipartFormHandler().deserialize(body, req.content_type or "", length):
             parts.take(part)

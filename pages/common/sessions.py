@@ -191,7 +191,8 @@ def _read_form(req: falcon.Request, operation: PageOperation) -> Form:
     """The fields of the form; sets `req.context.uploads` to its files, without fields left empty."""
     if not operation.file_field or not is_multipart(req):
         return read_form(req)
-    parts = read_parts(req, operation.file_field, operation.max_body_bytes)
+    limit = operation.max_body_bytes
+    parts = read_parts(req, operation.file_field, limit, max_text_bytes=MAX_FORM_BYTES)
     req.context.uploads = [upload for upload in parts.files if upload.filename]
     return Form(parts.fields)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import falcon
+from msgspec.structs import replace
 
+from api.http.forms import Form
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.comments import CommentChanges, edit_comment, remove_comment
-from commands.several import Command, run_all
-from commands.tickets import NewComment, comment_on_ticket, visible_ticket
-from domain.errors import NotFound
+from commands.email_addresses import hash_address
+from commands.tickets import visible_ticket
+from domain.errors import DomainError, Invalid, NotFound
 from domain.ticket import Ticket
 from infrastructure.storage.comment_log import CommentPlace
 from pages.common.page_operation import PageOperation
@@ -28,20 +29,28 @@ from pages.panel.page import (
     refused_form,
     status_of,
 )
-from pages.panel.ticket_actions import change_step, changes_of, comment_step
-from pages.panel.tickets import NEW_COMMENT, TicketPage, may_take_back
+from pages.panel.sent_files import FORM_BYTES, read_files
+from pages.panel.ticket_actions import changes_of, run_steps
+from pages.panel.ticket_page import COMPOSED, PHOTO_FIELD, TicketPage, may_take_back
+from projections.choices import find_person
 from projections.comments import CommentQuery, find_place, get_comment, list_comments
 from projections.views import CommentView
 
+LIST_PATH = "/admin/tickets"
 FORM_PAGE = "/admin/tickets/{ticket_id}"
+NOBODY = "none"
+# The fields of the form, by the names that messages about a change have.
+NAMES = {"status": "set_status", "assigned_to": "set_assigned_to"}
 COMMENT_CHANGES = first_values(CommentChanges)
 
 
 class TicketComments(TicketPage):
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": page_of("staff", "Read all comments of a ticket"),
-        "POST": page_of(
-            "staff", "Comment on a ticket, or do its next step", form_page="/admin/tickets/{ticket_id}"
+        "POST": replace(
+            page_of("staff", "Comment on a ticket, change it and attach photos", form_page=FORM_PAGE),
+            file_field=PHOTO_FIELD,
+            max_body_bytes=FORM_BYTES,
         ),
     }
 
@@ -64,25 +73,44 @@ class TicketComments(TicketPage):
             ticket = self._work(req, ticket_id)
         except REFUSALS as refusal:
             row = visible_row(self.services, req.context.caller, ticket_id)
-            again = refused_form(NEW_COMMENT, req.context.form, refusal)
-            self.show_ticket(req, resp, row, status=status_of(refusal), comment=again)
+            again = refused_form(COMPOSED, req.context.form, _named_as_in_form(refusal))
+            self.show_ticket(req, resp, row, status=status_of(refusal), composed=again)
             return
-        done = "ticket-saved" if req.context.form.value("action") else "comment-added"
-        self.go(resp, f"/admin/tickets/{ticket_id}", done, after=ticket)
+        form = req.context.form
+        is_change = any(form.value(name) for name in ("action", "set_status", "set_assigned_to"))
+        done = "ticket-saved" if is_change else "comment-added" if form.text("text") else "file-added"
+        self.go(resp, f"{LIST_PATH}/{ticket_id}", done, after=ticket)
 
     def _work(self, req: falcon.Request, ticket_id: str) -> Ticket:
-        """Comment, or do what one of the other buttons says; with a text, that and the comment in one
-        commit."""
-        form, store, context = req.context.form, self.services.store, self.command(req)
-        given = {"text": form.prose("text"), "visibility": form.value("visibility")}
-        if not form.value("action"):
-            return comment_on_ticket(store, ticket_id, SentValues(given, NewComment), context)
-        ticket = visible_ticket(store, context.caller, ticket_id)
-        changes = changes_of(form.value("action"), ticket, context.caller)
-        commands: list[Command] = [partial(change_step, ticket_id, changes, req.context.command(0))]
-        if form.text("text"):
-            commands.append(partial(comment_step, ticket_id, given, req.context.command(1)))
-        return run_all(store, commands)
+        """Do what the form says. A form that says nothing is a comment without a text, which is refused."""
+        uploads, form = read_files(req, PHOTO_FIELD), req.context.form
+        caller = self.command(req).caller
+        ticket = visible_ticket(self.services.store, caller, ticket_id)
+        changes = self._chosen(form)
+        if action := form.value("action"):
+            changes = changes_of(action, ticket, caller, changes)
+        comment = None
+        if form.text("text") or not (changes or uploads):
+            comment = {"text": form.prose("text"), "visibility": form.value("visibility")}
+        return run_steps(self.services, req, ticket, changes=changes, comment=comment, uploads=uploads)
+
+    def _chosen(self, form: Form) -> dict[str, Any]:
+        """The fields of TicketChanges that the lists of the form set."""
+        changes: dict[str, Any] = {}
+        if status := form.text("set_status"):
+            changes["status"] = status
+        if person := form.text("set_assigned_to"):
+            address_hmac = hash_address(self.services.store, person)
+            found = find_person(self.services.pool, person, address_hmac) or person
+            changes["assigned_to"] = None if person == NOBODY else found
+        return changes
+
+
+def _named_as_in_form(refusal: DomainError) -> DomainError:
+    """The refusal with the names of the form's fields."""
+    if isinstance(refusal, Invalid):
+        return Invalid({NAMES.get(name, name): messages for name, messages in refusal.details.items()})
+    return refusal
 
 
 class CommentPage(PanelPage):

@@ -19,7 +19,7 @@ from domain.ticket import Ticket
 from pages.common.page_operation import PageOperation
 from pages.panel.page import REFUSALS, PanelPage, page_of, refused_form, status_of
 from pages.panel.sent_files import FILE_FIELD, FORM_BYTES, attach_each, read_files
-from pages.panel.tickets import NEW_FILES, TicketPage
+from pages.panel.ticket_page import NEW_FILES, TicketPage
 
 NO_FILE = "Choose a file, or several."
 

@@ -13,7 +13,6 @@ from api.v1.ticket_rows import visible_row
 from commands.several import Command, run_all
 from commands.ticket_opening import open_ticket
 from commands.tickets import (
-    NewComment,
     NewTicket,
     visible_ticket,
 )
@@ -37,7 +36,8 @@ from pages.panel.page import (
     status_of,
 )
 from pages.panel.sent_files import FILE_FIELD, FORM_BYTES, attach_each, read_files
-from pages.panel.ticket_actions import change_step, comment_step
+from pages.panel.ticket_actions import run_steps
+from pages.panel.timeline import public_timeline
 from projections.choices import property_choices, unit_choices
 from projections.ticket_filters import TicketQuery
 from projections.tickets import FoundTicket, list_tickets
@@ -136,24 +136,15 @@ class OwnTicket(PanelPage):
 
     def _answer(self, req: falcon.Request, ticket_id: str) -> Ticket:
         """Close or reopen the ticket, comment and attach files: what the form has, in one commit."""
-        store, uploads, form = self.services.store, read_files(req), req.context.form
-        ticket = visible_ticket(store, req.context.caller, ticket_id)
+        uploads, form = read_files(req), req.context.form
+        ticket = visible_ticket(self.services.store, req.context.caller, ticket_id)
         self.command(req)
-        contexts = [req.context.command(item) for item in range(len(uploads) + 2)]
-        commands: list[Command] = []
-        if status := ACTIONS.get(form.value("action")):
-            commands.append(partial(change_step, ticket_id, {"status": status}, contexts[0]))
-        if form.text("text"):
-            values = {"text": form.prose("text")}
-            SentValues(values, NewComment).read(lambda _: {})  # before a file is stored
-            commands.append(partial(comment_step, ticket_id, values, contexts[1]))
-        if uploads:
-            if store.done_before(Ticket, ticket_id, contexts[2]) is None:
-                ticket.require_room_for_files(len(uploads))
-            commands += attach_each(self.services.attachments, ticket_id, uploads, contexts[2:])
-        if not commands:
+        status = ACTIONS.get(form.value("action"))
+        changes = {"status": status} if status else {}
+        comment = {"text": form.prose("text")} if form.text("text") else None
+        if not (changes or comment or uploads):
             raise Invalid({"text": [NOTHING_SENT]})
-        return run_all(store, commands)
+        return run_steps(self.services, req, ticket, changes=changes, comment=comment, uploads=uploads)
 
     def _show(
         self,
@@ -172,7 +163,9 @@ class OwnTicket(PanelPage):
             "own_ticket.html",
             status=200 if refusal is None else status_of(refusal),
             ticket=row.detail,
-            comments=[one for one in row.detail.comments if one.visibility == "public"],
+            entries=public_timeline(
+                self.services, self.services.store.load(Ticket, row.detail.id), row.detail
+            ),
             may_close="closed" in allowed_statuses(req.context.caller, row.detail.status),
             form=form,
             news=news,

@@ -28,6 +28,7 @@ from pages.panel.person_access import (
     PersonPassword,
     PersonReactivation,
 )
+from pages.panel.pictures import Picture, PicturePage, Thumbnail
 from pages.panel.places import (
     PropertyItem,
     PropertyList,
@@ -36,8 +37,6 @@ from pages.panel.places import (
     UnitItem,
 )
 from pages.panel.saved_views import SavedViews
-from pages.panel.pictures import Picture, PicturePage, Thumbnail
-from pages.panel.places import PropertyItem, PropertyList, PropertyRegistration, UnitAddition
 from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
 from pages.panel.ticket_list import TicketCsv, TicketList

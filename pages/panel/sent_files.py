@@ -9,7 +9,7 @@ from functools import partial
 
 import falcon
 
-from api.http.forms import Form
+from api.http.forms import MAX_FORM_BYTES, Form
 from api.http.uploads import Upload, store_upload
 from commands.several import Command
 from commands.tickets import attach_file
@@ -21,11 +21,11 @@ from infrastructure.storage.attachment_store import ATTACHMENT_BYTES, Attachment
 from infrastructure.storage.event_store import EventStore
 
 FILE_FIELD = "files"
-FORM_BYTES = 4 * ATTACHMENT_BYTES + 65_536  # of all files of one form
+FORM_BYTES = 4 * ATTACHMENT_BYTES + MAX_FORM_BYTES  # of all files of one form, and its other fields
 
 
-def read_files(req: falcon.Request) -> Sequence[Upload]:
-    """The files of the form. Raises Invalid if there are too many, or one is too large.
+def read_files(req: falcon.Request, field: str = FILE_FIELD) -> Sequence[Upload]:
+    """The files in this field of the form. Raises Invalid if there are too many, or one is too large.
 
     Call it before the command: other files, sent with the same form after the browser's back button, are
     another command, whose id follows from their digests.
@@ -33,12 +33,12 @@ def read_files(req: falcon.Request) -> Sequence[Upload]:
     uploads: Sequence[Upload] = req.context.uploads
     if len(uploads) > ATTACHMENTS_PER_TICKET:
         message = f"A ticket holds at most {ATTACHMENTS_PER_TICKET} files. No file was attached."
-        raise Invalid({FILE_FIELD: [message]})
+        raise Invalid({field: [message]})
     large = [upload.filename for upload in uploads if _size(upload) > ATTACHMENT_BYTES]
     if large:
         messages = [f"{name} is larger than 25 MB. No file was attached." for name in large]
-        raise Invalid({FILE_FIELD: messages})
-    digests = [(FILE_FIELD, f"{upload.filename} {_digest(upload)}") for upload in uploads]
+        raise Invalid({field: messages})
+    digests = [(field, f"{upload.filename} {_digest(upload)}") for upload in uploads]
     req.context.form = Form([*req.context.form.pairs(), *digests])
     return uploads
 

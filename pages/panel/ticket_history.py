@@ -15,14 +15,13 @@ from api.v1.past_tickets import MomentQuery, past_row
 from api.v1.ticket_rows import readable_ticket
 from domain.changes import Change
 from domain.errors import Details, Invalid, NotFound
-from domain.property import Property
 from domain.ticket import Ticket
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm
+from pages.panel.history_names import names_in, who
 from pages.panel.page import ListQuery, PanelPage, page_of, pages_of, read_filters
 from projections.history import HistoryQuery, ticket_history
-from projections.tickets import author_names
-from projections.views import ActorView, AuthView, HistoryEntry, TicketDetail
+from projections.views import HistoryEntry, TicketDetail
 
 _ACTIONS = {
     "ticket.opened": "opened the ticket",
@@ -89,7 +88,7 @@ class TicketHistoryPage(PanelPage):
             "ticket_history.html",
             status=422 if errors else 200,
             ticket=ticket,
-            entries=_shown_entries(page.items, self._names(ticket, page.items)),
+            entries=_shown_entries(page.items, names_in(self.services, ticket, page.items)),
             pages=pages_of(req, filters, page.total),
             version=version,
             past=self._past(req, ticket_id, version) if version else None,
@@ -111,23 +110,6 @@ class TicketHistoryPage(PanelPage):
             return None
         return row.detail
 
-    def _names(self, ticket: Ticket, entries: Iterable[HistoryEntry]) -> dict[str, str]:
-        """The current names of the ids in the changes."""
-        ids: dict[str, set[str]] = {
-            "property_id": {ticket.property_id},
-            "assigned_to": set(),
-            "requester_id": set(),
-        }
-        for entry in entries:
-            for field, change in entry.changes.items():
-                if field in ids:
-                    ids[field].update(filter(None, (change.before, change.after)))
-        names = author_names(self.services.pool, list(ids["assigned_to"] | ids["requester_id"]))
-        for place in (self.services.store.find(Property, key) for key in ids["property_id"]):
-            if place is not None:
-                names |= {place.id: place.name, **place.units}
-        return names
-
 
 def _read_moment(text: str) -> tuple[datetime | None, Details]:
     """The last moment that a time in UTC includes, and the problem of the field."""
@@ -146,7 +128,7 @@ def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> li
     return [
         ShownEntry(
             entry=entry,
-            who=_who(entry.actor, entry.auth),
+            who=who(entry.actor, entry.auth),
             did=_action(entry.action),
             how=_AUTH[entry.auth.kind],
             changes=[
@@ -160,15 +142,11 @@ def _shown_entries(entries: Iterable[HistoryEntry], names: dict[str, str]) -> li
     ]
 
 
-def _who(actor: ActorView, auth: AuthView) -> str:
-    return actor.user.name if actor.user else auth.key_id or "Operator"
-
-
 def _imported(entry: HistoryEntry) -> str | None:
     """Who imported the event, in words; None if it was not imported."""
     if entry.imported is UNSET:
         return None
-    return f"Imported from {entry.imported.source} by {_who(entry.imported.by, entry.imported.auth)}"
+    return f"Imported from {entry.imported.source} by {who(entry.imported.by, entry.imported.auth)}"
 
 
 def _action(event_type: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import falcon
@@ -14,7 +12,6 @@ from api.v1.ticket_rows import visible_row
 from commands.email_addresses import hash_address
 from commands.ticket_opening import open_ticket
 from commands.tickets import (
-    NewComment,
     NewTicket,
     TicketChanges,
     change_ticket,
@@ -22,39 +19,29 @@ from commands.tickets import (
     restore_ticket,
 )
 from commands.values import Values
-from domain.changes import PUBLIC_NAMES
 from domain.errors import Details
 from domain.ticket import PRIORITIES, STATUSES, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, first_values, or_none, sent_values
-from pages.common.shown_form import Values as FormValues
 from pages.panel.choosing import chosen_property, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
-from pages.panel.news import news_address
-from pages.panel.openable import openable_names
 from pages.panel.page import (
     REFUSALS,
     PanelPage,
     page_of,
     status_of,
 )
-from pages.panel.ticket_actions import Action, offered_actions
+from pages.panel.ticket_page import TicketPage, work_values
 from projections.choices import (
     Choices,
-    assignee_choices,
     find_person,
     property_choices,
     unit_choices,
 )
 from projections.tickets import FoundTicket
-from projections.views import CommentView
 
 NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_ids"))
-NEW_COMMENT = first_values(NewComment)
-NEW_FILES: FormValues = {"files": ""}
-# The fields of TicketChanges that the form of a ticket does not contain.
-NOT_IN_FORM = frozenset(("title", "description", "category", "property_id", "tags", "external_ids"))
 
 
 class TicketOpening(PanelPage):
@@ -111,77 +98,6 @@ def _only(choices: Choices) -> str | None:
     return choices.items[0].id if len(choices.items) == 1 else None
 
 
-def may_take_back(req: falcon.Request) -> Callable[[CommentView], bool]:
-    """A function for templates: whether the caller may edit and remove a comment."""
-    caller, now = req.context.caller, datetime.now(UTC)
-    return lambda comment: caller.may_take_back(comment.user.id, comment.created_at, now)
-
-
-class TicketPage(PanelPage):
-    """Base of the pages of one ticket."""
-
-    def show_ticket(
-        self,
-        req: falcon.Request,
-        resp: falcon.Response,
-        row: FoundTicket,
-        *,
-        status: int = 200,
-        work: ShownForm | None = None,
-        comment: ShownForm | None = None,
-        attaching: ShownForm | None = None,
-    ) -> None:
-        """Show the ticket with its forms. `work`, `comment`, `attaching`: refused forms to show again."""
-        news = news_address(row, req.context.caller)
-        for attachment in row.detail.attachments:
-            attachment.url = self.services.file_url(attachment.id)
-        ticket = self.services.store.load(Ticket, row.detail.id)
-        if work is None:
-            work = ShownForm(work_values(ticket), version=ticket.version)
-        self.show(
-            req,
-            resp,
-            "ticket.html",
-            status=status,
-            ticket=row.detail,
-            openable=openable_names(self.services.pool, req.context.caller, [row.detail]),
-            version=row.version,
-            statuses=STATUSES,
-            priorities=PRIORITIES,
-            assignees=self._assignees(req, row),
-            units=unit_choices(self.services.pool, row.property_id),
-            work=work,
-            removable=self._removable_files(req, ticket),
-            may_take_back=may_take_back(req),
-            commenting=comment or ShownForm(NEW_COMMENT),
-            actions=self._actions(req, row),
-            attaching=attaching or ShownForm(NEW_FILES),
-            news=news,
-        )
-
-    def _actions(self, req: falcon.Request, row: FoundTicket) -> list[Action]:
-        assignee = row.detail.assigned_to
-        assignee_id = None if assignee is None else assignee.id
-        return offered_actions(row.detail.status, assignee_id, req.context.caller)
-
-    def _removable_files(self, req: falcon.Request, ticket: Ticket) -> set[str]:
-        """The ids of the files that the caller may remove."""
-        caller, now = req.context.caller, datetime.now(UTC)
-        return {
-            file.id
-            for file in ticket.attachments
-            if caller.may_take_back(file.author_id, file.created_at, now)
-        }
-
-    def _assignees(self, req: falcon.Request, row: FoundTicket) -> Choices:
-        """The people to whom the ticket may be assigned, and the current assignee."""
-        found = assignee_choices(self.services.pool, req.context.caller, row.property_id)
-        present = row.detail.assigned_to
-        if present is not None and present not in found.items:
-            found.items.insert(0, present)
-        return found
-
-
 class TicketItem(TicketPage):
     operations: ClassVar[dict[str, PageOperation]] = {
         "GET": page_of("staff", "Read a ticket"),
@@ -223,13 +139,6 @@ class TicketItem(TicketPage):
         values = SentValues(given, TicketChanges, details)
         expected = frozenset((edit.version,))
         return change_ticket(self.services.store, row.detail.id, values, self.command(req), expected)
-
-
-def work_values(ticket: Ticket) -> FormValues:
-    """The values of the form of a ticket."""
-    names = {PUBLIC_NAMES.get(field, field): field for field in ticket.__struct_fields__}
-    wanted = [name for name in TicketChanges.__struct_fields__ if name not in NOT_IN_FORM]
-    return {name: str(getattr(ticket, names[name]) or "") for name in wanted}
 
 
 class TicketDeletion(PanelPage):

@@ -44,7 +44,9 @@
       const fresh = page.getElementById(part.id);
       if (!fresh || isInUse(part) || fresh.innerHTML === part.innerHTML) continue;
       part.replaceWith(document.importNode(fresh, true));
-      htmx.process(document.getElementById(part.id));
+      const shown = document.getElementById(part.id);
+      htmx.process(shown);
+      htmx.trigger(shown, "htmx:load");
       hasChanged = true;
     }
     if (hasChanged) tell("This page was updated with changes by others.");

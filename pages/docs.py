@@ -1,8 +1,7 @@
-"""/docs: the API documentation as a web page, rendered once from the OpenAPI document, without scripts."""
+"""/docs: the API documentation as a web page, rendered once from the OpenAPI document."""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,14 +9,20 @@ import falcon
 import jinja2
 import msgspec
 
-from api.http.openapi import Document, answer_cached
+from api.http.openapi import Document
 from api.http.openapi_parts import ERROR_RESPONSES
 from api.http.resource import Operation, Resource
 from api.http.scopes import SCOPE_LABELS
 from api.http.services import Services
+from pages.common.static_files import Content, StaticFile, answer_compressed
+from pages.docs_examples import examples_of, request_of
 
 _HERE = Path(__file__).parent
-_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_STATIC = _HERE / "static"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class Docs(Resource):
@@ -29,33 +34,39 @@ class Docs(Resource):
 
     def __init__(self, services: Services, document: Document) -> None:
         super().__init__(services)
-        self._data = _render(document).encode()
-        self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
+        self._content = Content.of(_render(document).encode())
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.content_type = falcon.MEDIA_HTML
         resp.set_header("Content-Security-Policy", _POLICY)
         resp.set_header("Referrer-Policy", "no-referrer")
-        answer_cached(req, resp, self._data, self._etag)
+        answer_compressed(req, resp, self._content)
 
 
-class DocsStyle(Resource):
+class DocsStyle(StaticFile):
     """Serves the style sheet of the page."""
 
+    folder, pattern = _STATIC, "docs.css"
     operations: ClassVar[dict[str, Operation]] = {
         "GET": Operation(
-            summary="The style sheet of the API documentation", public=True, media_type="text/css"
+            summary="The style sheet of the API documentation",
+            public=True,
+            media_type="text/css; charset=utf-8",
         )
     }
 
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
-        self._data = (_HERE / "static" / "docs.css").read_bytes()
-        self._etag = f'"{sha256(self._data).hexdigest()[:32]}"'
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.content_type = "text/css; charset=utf-8"
-        answer_cached(req, resp, self._data, self._etag)
+class DocsScript(StaticFile):
+    """Serves the script of the page: search, copying, tabs, and trying operations."""
+
+    folder, pattern = _STATIC, "docs.js"
+    operations: ClassVar[dict[str, Operation]] = {
+        "GET": Operation(
+            summary="The script of the API documentation",
+            public=True,
+            media_type="text/javascript; charset=utf-8",
+        )
+    }
 
 
 def _render(document: Document) -> str:
@@ -69,11 +80,12 @@ def _render(document: Document) -> str:
     environment.filters["pretty"] = _pretty
     environment.filters["kind"] = _kind
     resolve = _make_resolver(document)
+    base_url: str = document["servers"][0]["url"]
     sections = [
         {
             "tag": tag,
             "operations": [
-                _template_values(path, method, operation, resolve)
+                _template_values(base_url, path, method, operation, resolve)
                 for path, methods in document["paths"].items()
                 for method, operation in methods.items()
                 if tag["name"] in operation["tags"]
@@ -83,7 +95,7 @@ def _render(document: Document) -> str:
     ]
     return environment.get_template("docs.html").render(
         document=document,
-        base_url=document["servers"][0]["url"],
+        base_url=base_url,
         sections=sections,
         errors=_error_codes(),
         error_example=ERROR_RESPONSES["Error422"]["content"]["application/json"]["example"],
@@ -91,7 +103,7 @@ def _render(document: Document) -> str:
     )
 
 
-def _template_values(path: str, method: str, operation: Document, resolve: Any) -> Document:
+def _template_values(base_url: str, path: str, method: str, operation: Document, resolve: Any) -> Document:
     """The values of one operation for the template."""
     body = operation.get("requestBody", {}).get("content", {})
     media_type = next(iter(body), None)
@@ -99,13 +111,17 @@ def _template_values(path: str, method: str, operation: Document, resolve: Any) 
     schema = resolve(content.get("schema", {}))
     status, success = next(iter(operation["responses"].items()))
     answer: Document = next(iter(success.get("content", {}).values()), {})
+    parameters = [resolve(parameter) for parameter in operation["parameters"]]
+    request = request_of(base_url, path, method, operation, parameters)
     return {
         "id": operation["operationId"],
         "method": method.upper(),
         "path": path,
         "summary": operation["summary"],
         "paragraphs": operation.get("description", "").split("\n\n"),
-        "parameters": [resolve(parameter) for parameter in operation["parameters"]],
+        "parameters": parameters,
+        "needs_key": request.needs_key,
+        "examples": examples_of(request),
         "media_type": media_type,
         "fields": [
             {

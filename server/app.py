@@ -51,7 +51,7 @@ from pages.common import rendering, unsent
 from pages.common.context import Request
 from pages.common.static_files import ICON_PATH, SCRIPT_PATH, STYLE_PATH, Icon, Script, Style
 from pages.consent import Authorize
-from pages.docs import Docs, DocsStyle
+from pages.docs import Docs, DocsScript, DocsStyle
 from pages.home import Home
 from pages.panel.routes import PANEL, PANEL_FILES
 from pages.sign_in import SignInPage, SignOut
@@ -144,6 +144,7 @@ def create_app(services: Services, routes: Routes = ROUTES) -> falcon.App[Any, A
         ("/v1/asyncapi.json", AsyncApi(services)),
         ("/docs", Docs(services, document)),
         ("/docs/style.css", DocsStyle(services)),
+        ("/docs/script.js", DocsScript(services)),
     ):
         verify(type(resource))
         app.add_route(path, resource)

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import falcon
 
@@ -22,21 +22,38 @@ _STATIC = Path(__file__).parent / "static"
 class StaticFile(Resource):
     """Serves one or several files, joined, as one; compressed for browsers that accept it.
 
-    A subclass sets `pattern`, the names of the files relative to `static/`, and its media type in
+    A subclass sets `pattern`, the names of the files relative to `folder`, and its media type in
     `operations`.
     """
 
+    folder: ClassVar[Path] = _STATIC
     pattern: ClassVar[str]
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        data, compressed, etag = _load(self.pattern)
         resp.content_type = self.operations["GET"].media_type
-        resp.append_header("Vary", "Accept-Encoding")
-        if _accepts_gzip(req):
-            data = compressed
-            etag = f'{etag[:-1]}-gzip"'
-            resp.set_header("Content-Encoding", "gzip")
-        answer_cached(req, resp, data, etag)
+        answer_compressed(req, resp, _load(self.folder, self.pattern))
+
+
+class Content(NamedTuple):
+    """Bytes to serve, the same bytes compressed, and their entity tag."""
+
+    data: bytes
+    compressed: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Content:
+        return cls(data, gzip.compress(data, mtime=0), f'"{sha256(data).hexdigest()[:32]}"')
+
+
+def answer_compressed(req: falcon.Request, resp: falcon.Response, content: Content) -> None:
+    """Answer with the content, compressed if the browser accepts that, or with 304 if its copy is current."""
+    data, etag = content.data, content.etag
+    resp.append_header("Vary", "Accept-Encoding")
+    if _accepts_gzip(req):
+        data, etag = content.compressed, f'{etag[:-1]}-gzip"'
+        resp.set_header("Content-Encoding", "gzip")
+    answer_cached(req, resp, data, etag)
 
 
 class Style(StaticFile):
@@ -71,10 +88,9 @@ class Icon(StaticFile):
 
 
 @cache
-def _load(pattern: str) -> tuple[bytes, bytes, str]:
-    """The content of the files, the same compressed, and its entity tag."""
-    data = b"\n".join(path.read_bytes() for path in sorted(_STATIC.glob(pattern)))
-    return data, gzip.compress(data, mtime=0), f'"{sha256(data).hexdigest()[:32]}"'
+def _load(folder: Path, pattern: str) -> Content:
+    """The content of the files, in the order of their names."""
+    return Content.of(b"\n".join(path.read_bytes() for path in sorted(folder.glob(pattern))))
 
 
 def _accepts_gzip(req: falcon.Request) -> bool:

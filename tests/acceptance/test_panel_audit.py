@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.acceptance.panel import browser_of, events_of, first_position, give_passwords
+from tests.acceptance.panel import browser_of, events_of, first_position, give_passwords, hidden
 from tests.acceptance.site import PEOPLE
 from tests.acceptance.test_audit import find_events
 from tests.support.chromium import (
@@ -264,6 +264,38 @@ def test_the_checks_show_the_last_checkpoint_and_its_signer(site, browsers, sign
     assert facts["signed_by"] in page
     assert facts["chain"] in page
     assert f"<dt>Position</dt><dd>{facts['position']:,}</dd>" in page
+
+
+def test_a_verification_shows_its_result_and_the_checkpoint_that_it_confirmed(site, browsers, signed):
+    admin = browsers["admin"]
+    assert admin.send("/admin/checks", hidden(admin.open("/admin/checks").text)).status_code == 303
+
+    page = eventually(lambda: finished_check(admin), within=60)
+
+    assert "No problems" in page
+    with site.pool.connection() as conn:
+        rows = conn.execute("SELECT line FROM notary.statements WHERE position IS NOT NULL ORDER BY number")
+        facts = json.loads(rows.fetchall()[-1][0])
+    assert f"statement {facts['number']}, position {facts['position']:,}, signed" in page
+    assert f"by <code>{facts['signed_by']}</code>" in page
+
+
+def finished_check(admin):
+    """The page of the checks, once the verification has ended; an empty text before."""
+    page = admin.open("/admin/checks").text
+    return page if "events up to position" in page else ""
+
+
+def test_a_long_text_is_cut_in_the_list_and_complete_on_the_page_of_the_event(site, browsers):
+    ticket_id = site.ticket("guest", description="long " * 12_000 + "end")["id"]
+    position = first_position(site, ticket_id)
+
+    listed = search(browsers["admin"], subject=ticket_id).text
+    opened = browsers["admin"].open(f"/admin/audit/events/{position}").text
+
+    assert len(listed) < 40_000
+    assert "to read all of it" in listed
+    assert "long end" in opened
 
 
 def test_the_history_shows_a_ticket_as_of_a_time(site, browsers, ticket_id):

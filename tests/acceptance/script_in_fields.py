@@ -101,6 +101,7 @@ def fill(site: Site, receiver: Receiver) -> Filled:
         "comment_id": comment_id,
         "attachment_id": attachment_id,
         "property_id": places[0],
+        "unit_id": unit,
         "user_id": people[0],
         "key_id": _newest(site, "SELECT max(id) FROM access.api_keys"),
         "client_id": app.client_id,

@@ -61,6 +61,11 @@ def assignee_choices(pool: Pool, caller: Caller, property_id: str) -> Choices:
     return _choices(pool, "assignees", parameters)
 
 
+def requester_choices(pool: Pool, property_id: str) -> Choices:
+    """The people of that property, for whom a manager may open a ticket."""
+    return _choices(pool, "requesters", {"property_id": property_id})
+
+
 def people_choices(pool: Pool) -> list[Person]:
     """The active people by name, at most MOST_CHOICES. For admins."""
     return [Person(*row) for row in _fetch(pool, "people", {"limit": MOST_CHOICES})]

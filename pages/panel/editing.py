@@ -46,7 +46,7 @@ def read_edit(
     """The form merged with the aggregate as it is now. `values_of` returns the values of the form's fields.
     A form with a version that does not exist changes every field that differs."""
     now = store.load(kind, aggregate_id)
-    version = _version_of(sent)
+    version = version_of(sent)
     base = now if version == now.version else store.at_version(kind, aggregate_id, version)
     return merge(values_of(base) if base else {}, sent, values_of(now), now.version)
 
@@ -127,7 +127,7 @@ def _one_line(text: str) -> str:
     return text.replace("\r", "").replace("\n", "").strip()
 
 
-def _version_of(sent: Form) -> int:
+def version_of(sent: Form) -> int:
     """The version at which the form was shown; 0, which no aggregate has, when it is not a version."""
     text = sent.value("version")
     return int(text) if _VERSION.fullmatch(text) else 0

@@ -40,10 +40,12 @@ from pages.panel.saved_views import SavedViews
 from pages.panel.ticket_bulk import TicketBulk
 from pages.panel.ticket_history import TicketHistoryPage
 from pages.panel.ticket_list import TicketCsv, TicketList
+from pages.panel.ticket_opening import TicketOpening
 from pages.panel.ticket_texts import TicketTexts
 from pages.panel.tickets import (
     TicketDeletion,
     TicketItem,
+    TicketList,
     TicketOpening,
     TicketRestoring,
 )

@@ -89,7 +89,7 @@ def run_steps(
     contexts = [req.context.command(item) for item in range(len(uploads) + 2)]
     if changes:
         SentValues(changes, TicketChanges).read(lambda _: {})
-        commands.append(partial(_change, ticket.id, changes, contexts[0]))
+        commands.append(partial(change_step, ticket.id, changes, contexts[0]))
     if comment is not None:
         SentValues(comment, NewComment).read(lambda _: {})
         commands.append(partial(_comment, ticket.id, comment, contexts[1]))
@@ -100,7 +100,8 @@ def run_steps(
     return run_all(store, commands)
 
 
-def _change(ticket_id: str, changes: dict[str, Any], context: Context, store: EventStore) -> Ticket:
+def change_step(ticket_id: str, changes: dict[str, Any], context: Context, store: EventStore) -> Ticket:
+    """A command for run_all, with its first three arguments given: change the ticket."""
     return change_ticket(store, ticket_id, SentValues(changes, TicketChanges), context)
 
 

@@ -1,4 +1,4 @@
-"""/admin/tickets/{id}/edit: the title, description, category and tags of a ticket."""
+"""/admin/tickets/{id}/edit: the title, description, category, tags and place of a ticket."""
 
 from __future__ import annotations
 
@@ -6,58 +6,113 @@ from typing import Any, ClassVar
 
 import falcon
 
+from api.http.forms import Form
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.tickets import TicketChanges, change_ticket
+from domain.errors import Details
 from domain.ticket import Ticket
 from pages.common.page_operation import PageOperation
-from pages.common.shown_form import ShownForm
+from pages.common.shown_form import ShownForm, sent_values
 from pages.common.shown_form import Values as FormValues
-from pages.panel.editing import Edit, read_edit, refused_edit
+from pages.panel.choosing import chosen_property, chosen_unit
+from pages.panel.editing import Edit, read_edit, refused_edit, version_of
 from pages.panel.page import REFUSALS, PanelPage, page_of, status_of
+from projections.choices import property_choices, unit_choices
+from projections.tickets import FoundTicket
 
 
 class TicketTexts(PanelPage):
+    """The form offers the units of the chosen property; a button of the form loads them.
+
+    It offers other properties to managers, who alone may move a ticket.
+    """
+
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("staff", "Write new texts of a ticket"),
-        "POST": page_of("staff", "Change the texts of a ticket"),
+        "GET": page_of("staff", "Write new texts of a ticket, or choose its place"),
+        "POST": page_of("staff", "Change the texts and the place of a ticket"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        visible_row(self.services, req.context.caller, ticket_id, comments=0)
+        row = visible_row(self.services, req.context.caller, ticket_id, comments=0)
         ticket = self.services.store.load(Ticket, ticket_id)
-        form = ShownForm(text_values(ticket), version=ticket.version)
-        self.show(req, resp, "ticket_edit.html", form=form, ticket_id=ticket_id)
+        form = ShownForm(values_of(ticket), version=ticket.version)
+        self._show(req, resp, row, form, ticket.property_id)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
-        visible_row(self.services, req.context.caller, ticket_id, comments=0)
+        row = visible_row(self.services, req.context.caller, ticket_id, comments=0)
 
         def read() -> Edit:
-            return read_edit(self.services.store, Ticket, ticket_id, req.context.form, text_values)
+            return read_edit(self.services.store, Ticket, ticket_id, req.context.form, values_of)
 
         def change(edit: Edit) -> Ticket:
-            values = SentValues(_fields(edit.changed), TicketChanges)
-            expected = frozenset((edit.version,))
-            return change_ticket(self.services.store, ticket_id, values, self.command(req), expected)
+            return self._change(req, row, edit)
 
+        sent, details = req.context.form, Details()
+        chosen = chosen_property(self, req, details) if sent.text("property_id") else row.property_id
+        if sent.value("step") == "units" and chosen:
+            self._show(req, resp, row, _at_other_property(read(), sent, chosen), chosen)
+            return
         try:
             ticket = self.save(req, Ticket, ticket_id, read, change)
         except REFUSALS as refusal:
-            again = refused_edit(read(), req.context.form, refusal)
-            status = status_of(refusal)
-            self.show(req, resp, "ticket_edit.html", status=status, form=again, ticket_id=ticket_id)
+            again = refused_edit(read(), sent, refusal)
+            self._show(req, resp, row, again, chosen or row.property_id, status=status_of(refusal))
             return
         self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-saved", after=ticket)
 
+    def _change(self, req: falcon.Request, row: FoundTicket, edit: Edit) -> Ticket:
+        details = Details()
+        given = _fields(edit.changed)
+        if "property_id" in given:
+            given["property_id"] = chosen_property(self, req, details) or ""
+        if "unit_id" in given:
+            property_id = given.get("property_id", row.property_id)
+            given["unit_id"] = chosen_unit(self, property_id, given["unit_id"], details)
+        values = SentValues(given, TicketChanges, details)
+        expected = frozenset((edit.version,))
+        return change_ticket(self.services.store, row.detail.id, values, self.command(req), expected)
 
-def text_values(ticket: Ticket) -> FormValues:
+    def _show(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        row: FoundTicket,
+        form: ShownForm,
+        property_id: str,
+        *,
+        status: int = 200,
+    ) -> None:
+        """Show the form with the units of that property."""
+        caller, pool = req.context.caller, self.services.pool
+        self.show(
+            req,
+            resp,
+            "ticket_edit.html",
+            status=status,
+            form=form,
+            ticket=row.detail,
+            properties=property_choices(pool, caller) if caller.is_at_least("manager") else None,
+            units=unit_choices(pool, property_id),
+        )
+
+
+def values_of(ticket: Ticket) -> FormValues:
     """The values of the form."""
     return {
         "title": ticket.title,
         "description": ticket.description,
         "category": ticket.category,
         "tags": list(ticket.tags),
+        "property_id": ticket.property_id,
+        "unit_id": ticket.unit_id or "",
     }
+
+
+def _at_other_property(edit: Edit, sent: Form, property_id: str) -> ShownForm:
+    """The form as it was sent, with its version, for the choice of a unit of that property."""
+    values = {**sent_values(edit.values, sent), "property_id": property_id, "unit_id": ""}
+    return ShownForm(values, version=version_of(sent), command_id=sent.value("command_id"))
 
 
 def _fields(changed: FormValues) -> dict[str, Any]:

@@ -1,30 +1,26 @@
-"""/admin/tickets/{id}: one ticket, and the forms that open, change, delete and restore it."""
+"""/admin/tickets/{id}: one ticket, and the forms that change, delete and restore it."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import falcon
 
-from api.http.forms import Form
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
 from commands.email_addresses import hash_address
-from commands.ticket_opening import open_ticket
 from commands.tickets import (
-    NewTicket,
     TicketChanges,
     change_ticket,
     delete_ticket,
     restore_ticket,
 )
-from commands.values import Values
 from domain.errors import Details
 from domain.ticket import PRIORITIES, STATUSES, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
-from pages.common.shown_form import ShownForm, first_values, or_none, sent_values
-from pages.panel.choosing import chosen_property, chosen_unit
+from pages.common.shown_form import or_none
+from pages.panel.choosing import chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
@@ -34,68 +30,9 @@ from pages.panel.page import (
 )
 from pages.panel.ticket_page import TicketPage, work_values
 from projections.choices import (
-    Choices,
     find_person,
-    property_choices,
-    unit_choices,
 )
 from projections.tickets import FoundTicket
-
-NEW_TICKET = first_values(NewTicket, omitted=("requester_id", "tags", "external_ids"))
-
-
-class TicketOpening(PanelPage):
-    """The form offers the units of the chosen property; a button of the form loads them."""
-
-    operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("staff", "Write a ticket"),
-        "POST": page_of("staff", "Open a ticket"),
-    }
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        choices = self._choices(req)
-        property_id = req.get_param("property_id") or _only(choices["properties"])
-        form = ShownForm({**NEW_TICKET, "property_id": property_id or ""})
-        units = self._units(req, property_id)
-        self.show(req, resp, "ticket_new.html", form=form, units=units, **choices)
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        form, details = req.context.form, Details()
-        property_id = chosen_property(self, req, details)
-        given = {"units": self._units(req, property_id), **self._choices(req)}
-        try:
-            if form.value("step") == "units" and not details:
-                sent = {**sent_values(NEW_TICKET, form), "unit_id": ""}  # a unit of the other property
-                self.show(req, resp, "ticket_new.html", form=ShownForm(sent), **given)
-                return
-            values = self._read(form, property_id, details)
-            ticket = open_ticket(self.services.store, values, self.command(req))
-        except REFUSALS as refusal:
-            self.show_refused(req, resp, "ticket_new.html", NEW_TICKET, refusal, **given)
-            return
-        self.go(resp, f"/admin/tickets/{ticket.id}", "ticket-opened", after=ticket)
-
-    def _read(self, form: Form, property_id: str | None, details: Details) -> Values[NewTicket]:
-        """The values of the form. `details` contains the problems found so far."""
-        given = or_none({name: form.prose(name) for name in NEW_TICKET}, NewTicket)
-        given["property_id"] = property_id or ""
-        given["unit_id"] = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
-        return SentValues(given, NewTicket, details)
-
-    def _units(self, req: falcon.Request, property_id: str | None) -> Choices | None:
-        """The units of the chosen property; None if no property within reach is chosen."""
-        if not property_id or not req.context.caller.reaches(property_id):
-            return None
-        return unit_choices(self.services.pool, property_id)
-
-    def _choices(self, req: falcon.Request) -> dict[str, Any]:
-        properties = property_choices(self.services.pool, req.context.caller)
-        return {"properties": properties, "priorities": PRIORITIES}
-
-
-def _only(choices: Choices) -> str | None:
-    """The id of the only choice; None if there are several or none."""
-    return choices.items[0].id if len(choices.items) == 1 else None
 
 
 class TicketItem(TicketPage):

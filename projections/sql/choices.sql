@@ -30,6 +30,12 @@ SELECT id, name FROM read.users
         OR role = 'admin' AND (id = %(self)s OR %(sees_all)s))
  ORDER BY name, id LIMIT %(limit)s;
 
+-- name: requesters
+-- The active people of the property.
+SELECT id, name FROM read.users
+ WHERE is_active AND property_ids @> ARRAY[%(property_id)s]
+ ORDER BY name, id LIMIT %(limit)s;
+
 -- name: people
 SELECT email, name, role FROM read.users WHERE is_active ORDER BY name, id LIMIT %(limit)s;
 

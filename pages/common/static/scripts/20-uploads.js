@@ -212,8 +212,10 @@
     const inputs = [...form.querySelectorAll("input[type=file]")].filter((input) => chosen.has(input));
     const progress = make("progress", { max: 1, value: 0, ariaLabel: "Progress" });
     const buttons = [...form.querySelectorAll("button")];
+    const isStep = Boolean(button && button.name === "step");
     const makeData = () => {
       const data = new FormData(form);
+      if (isStep) for (const input of inputs) data.delete(input.name); // the page comes back with the same form
       if (button && button.name) data.append(button.name, button.value);
       return data;
     };
@@ -225,7 +227,7 @@
         say(form, ...signInMessage());
         return;
       }
-      showPage(answer, addressOf(form), inputs);
+      showPage({ ...answer, isDone: answer.isDone && !isStep }, addressOf(form), inputs);
     } catch (error) {
       say(form, error.message);
     } finally {

@@ -1,0 +1,168 @@
+"""The place of a ticket in its form, and tickets that are opened for others, with assignee and photos."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.pictures import photo
+from tests.acceptance.site import PEOPLE
+from tests.support.browser import forms_of
+from tests.support.chromium import (
+    DESKTOP,
+    PHONE,
+    find_accessibility_problems,
+    new_page,
+    running_chromium,
+    save_screenshot_if_enabled,
+)
+
+PHOTO = ("pipe.jpg", photo(), "image/jpeg")
+NO_FILE = ("", b"", "application/octet-stream")
+GUEST, STAFF = PEOPLE["guest"][0], PEOPLE["staff"][0]
+
+
+@pytest.fixture(scope="module")
+def browsers(site):
+    give_passwords(site)
+    return {role: browser_of(site, role) for role in ("admin", "manager", "staff")}
+
+
+@pytest.fixture(scope="module")
+def attic_id(site):
+    """The id of the unit Attic of the other property."""
+    made = site.client("admin").post("/v1/properties/def456/units", json={"name": "Attic"})
+    assert made.status_code == 201, made.text
+    return made.json()["data"]["id"]
+
+
+def form_in(page):
+    return next(form for form in forms_of(page) if "title" in form.typed)
+
+
+def save(browser, ticket_id, form=None, **values):
+    path = f"/admin/tickets/{ticket_id}/edit"
+    return browser.send(path, (form or form_in(browser.open(path).text)).with_typed(**values))
+
+
+def open_ticket(browser, *files, **values):
+    path = "/admin/tickets/new?property_id=abc123"
+    form = form_in(browser.open(path).text)
+    return browser.http.post(
+        urljoin(browser.base_url, "/admin/tickets/new"),
+        data=form.with_typed(title="Tap drips", category="plumbing", **values),
+        files=[("files", file) for file in files or [NO_FILE]],
+        headers={"Sec-Fetch-Site": "same-origin"},
+        allow_redirects=False,
+        timeout=60,
+    )
+
+
+def read(site, ticket_id):
+    return site.client().get(f"/v1/tickets/{ticket_id}").json()["data"]
+
+
+def place_of(site, ticket_id):
+    now = read(site, ticket_id)
+    return now["property"]["id"], now["unit"] and now["unit"]["id"]
+
+
+def test_staff_change_the_unit_and_only_managers_the_property(site, browsers):
+    ticket_id = site.ticket("guest")["id"]
+    page = browsers["staff"].open(f"/admin/tickets/{ticket_id}/edit").text
+    assert "property_id" not in form_in(page).typed
+
+    assert save(browsers["staff"], ticket_id, unit_id="").status_code == 303
+    assert place_of(site, ticket_id) == ("abc123", None)
+    form = form_in(page)
+    forged = browsers["staff"].send(
+        f"/admin/tickets/{ticket_id}/edit", [*form.pairs, ("property_id", "def456")]
+    )
+    assert forged.status_code in (403, 422)
+    assert place_of(site, ticket_id) == ("abc123", None)
+
+
+def test_a_ticket_is_moved_to_a_unit_of_another_property(site, browsers, attic_id):
+    ticket_id = site.ticket("guest")["id"]
+    admin, path = browsers["admin"], f"/admin/tickets/{ticket_id}/edit"
+
+    asked = save(admin, ticket_id, property_id="def456", title="Leak above", step="units")
+    form = form_in(asked.text)
+    assert (asked.status_code, form.fields["title"]) == (200, "Leak above")
+    assert "Attic" in asked.text
+    assert place_of(site, ticket_id) == ("abc123", "unit456")
+    assert admin.send(path, form.with_typed(unit_id=attic_id)).status_code == 303
+    assert place_of(site, ticket_id) == ("def456", attic_id)
+    assert read(site, ticket_id)["title"] == "Leak above"
+
+
+def test_a_unit_of_another_property_is_refused_with_a_message_at_the_field(site, browsers, attic_id):
+    ticket_id = site.ticket("guest")["id"]
+    answer = save(browsers["admin"], ticket_id, property_id="def456")
+    assert (answer.status_code, place_of(site, ticket_id)) == (422, ("abc123", "unit456"))
+    assert 'id="unit_id-error"' in answer.text
+    assert "Attic" in answer.text
+
+
+def test_a_manager_opens_a_ticket_for_a_tenant_with_assignee_and_photos(site, browsers):
+    answer = open_ticket(browsers["manager"], PHOTO, requester_id=GUEST, assigned_to=STAFF, unit_id="unit456")
+
+    assert answer.status_code == 303, answer.text
+    ticket = read(site, answer.headers["Location"].rpartition("/")[2])
+    assert (ticket["requester"]["id"], ticket["assigned_to"]["id"]) == (GUEST, STAFF)
+    assert [file["filename"] for file in ticket["attachments"]] == ["pipe.jpg"]
+
+
+def test_without_a_choice_the_ticket_is_ones_own_and_unassigned(site, browsers):
+    answer = open_ticket(browsers["staff"])
+
+    ticket = read(site, answer.headers["Location"].rpartition("/")[2])
+    assert (ticket["requester"]["id"], ticket["assigned_to"]) == (STAFF, None)
+
+
+def test_staff_cannot_name_a_requester(browsers):
+    page = browsers["staff"].open("/admin/tickets/new?property_id=abc123").text
+    assert "requester_id" not in form_in(page).typed
+    assert open_ticket(browsers["staff"], requester_id=GUEST).status_code == 403
+
+
+def test_if_the_assignee_is_refused_no_ticket_is_opened(site, browsers):
+    before = site.client().get("/v1/tickets/count").json()["data"]
+    answer = open_ticket(browsers["manager"], PHOTO, assigned_to=PEOPLE["foreign"][0])
+    assert answer.status_code == 422
+    assert 'id="assigned_to-error"' in answer.text
+    assert site.client().get("/v1/tickets/count").json()["data"] == before
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_ticket_for_a_tenant_is_opened_in_chromium(site, browsers, tmp_path, size, script):
+    (tmp_path / "pipe.jpg").write_bytes(photo())
+    with running_chromium() as chromium:
+        page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=script)
+        cookies = browsers["admin"].http.cookies
+        page.context.add_cookies(
+            [{"name": one.name, "value": one.value, "url": site.base_url} for one in cookies]
+        )
+        page.goto("/admin/tickets/new")
+        page.get_by_label("Title").fill("Window will not shut")
+        if script:
+            page.get_by_label("Photos and files").set_input_files(tmp_path / "pipe.jpg")
+        page.get_by_label("Property").select_option("abc123")
+        page.get_by_role("button", name="Choose a unit").click()
+        page.get_by_label("Requester").select_option(GUEST)
+        page.get_by_label("Assignee").select_option(STAFF)
+        page.get_by_label("Unit", exact=False).first.select_option("unit456")
+        if script:
+            assert find_accessibility_problems(page) == []
+            save_screenshot_if_enabled(page, f"ticket-new-{size['width']}")
+        else:
+            page.get_by_label("Photos and files").set_input_files(tmp_path / "pipe.jpg")
+        page.get_by_role("button", name="Open ticket").last.click()
+        page.get_by_role("heading", level=1, name="Window will not shut").wait_for()
+        ticket = read(site, page.url.rpartition("/")[2])
+        page.context.close()
+    assert (ticket["requester"]["id"], ticket["assigned_to"]["id"]) == (GUEST, STAFF)
+    assert [file["filename"] for file in ticket["attachments"]] == ["pipe.jpg"]

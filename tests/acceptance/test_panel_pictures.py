@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import re
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from tests.acceptance.panel import browser_of, give_passwords
 from tests.acceptance.pictures import photo
+from tests.acceptance.site import Site
+from tests.support.postgres import cloned_database
 
 POLICY = "sandbox; default-src 'none'"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -173,3 +177,23 @@ def test_the_page_of_a_photo_leads_to_the_photos_before_and_after_it(browsers, s
     assert f'rel="next" href="/admin/tickets/{ticket_id}/attachments/{ids[2]}"' in page
     assert "Photo 2 of 3" in page
     assert f'href="/admin/my/{ticket_id}"' in page
+
+
+def test_a_photo_in_a_bucket_has_a_thumbnail(postgres, template, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        boto3.resource("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="files")
+        options = {"ATTACHMENTS_S3_BUCKET": "files", "ATTACHMENTS_S3_ENDPOINT": endpoint}
+        with cloned_database(postgres, template) as dsn, Site.running(dsn, workers=1, **options) as site:
+            give_passwords(site)
+            path = f"tickets/{site.ticket('guest')['id']}/attachments"
+            files = {"file": ("leak.jpg", photo(), "image/jpeg")}
+            file = site.client().post(f"/v1/{path}", files=files).json()["data"]
+            thumbnail = browser_of(site, "staff").open(f"/admin/{path}/{file['id']}/thumbnail")
+            assert copy_of(thumbnail).size == (320, 240)
+    finally:
+        server.stop()

@@ -45,8 +45,6 @@ from pages.panel.ticket_texts import TicketTexts
 from pages.panel.tickets import (
     TicketDeletion,
     TicketItem,
-    TicketList,
-    TicketOpening,
     TicketRestoring,
 )
 from pages.panel.webhook_resending import WebhookRecovery, WebhookReplay

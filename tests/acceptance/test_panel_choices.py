@@ -149,7 +149,7 @@ def test_a_list_with_a_refused_filter_shows_its_filters_again(admin, path, field
     page = admin.open(path)
 
     assert page.status_code == 422
-    assert re.search(rf'id="{field}-error">(Words|Name or e-mail address|Order by) must', page.text)
+    assert re.search(rf'id="{field}-error">(Search|Name or e-mail address|Order by) must', page.text)
     assert kept in next(form for form in forms_of(page.text) if form.method == "get").pairs
     assert "found</p>" not in page.text
 

@@ -26,7 +26,7 @@ from projections.change_scope import Scope
 from projections.change_watch import Interest, shown_position
 from projections.tickets import FoundTicket
 
-WAIT_SECONDS = 50  # less than the 60 seconds after which proxies give up
+WAIT_SECONDS = 55  # less than the 60 seconds after which proxies give up
 
 
 class ShownTicket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,10 +49,14 @@ class TicketNews(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         caller, given = req.context.caller, read_query(req, ShownTicket)
+        if _is_over(req):
+            _answer(req, resp, has_news=False)
+            return
         position = shown_position(self.services.pool)
         now = digest_of(visible_row(self.services, caller, ticket_id), caller)
         interest = Interest.of_subject(ticket_id)
-        _answer(req, resp, now != given.seen, partial(self.services.changes.add, interest, position))
+        subscribe = partial(self.services.changes.add, interest, position)
+        _answer(req, resp, has_news=now != given.seen, subscribe=subscribe)
 
 
 class ListNews(PanelPage):
@@ -62,11 +66,12 @@ class ListNews(PanelPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller, given = req.context.caller, read_query(req, ShownList)
-        is_woken = has_waited(req) and can_wait(req, WAIT_SECONDS)
+        is_woken = has_waited(req) and not _is_over(req)
         reach = caller.property_ids
         scope = Scope(self_id=caller.principal_id, property_ids=reach, ticket_property_ids=reach)
         interest = Interest.of_caller(scope, ("tickets",), caller.user_id)
-        _answer(req, resp, is_woken, partial(self.services.changes.add, interest, given.after))
+        subscribe = partial(self.services.changes.add, interest, given.after)
+        _answer(req, resp, has_news=is_woken, subscribe=subscribe)
 
 
 def news_address(row: FoundTicket, caller: Caller) -> str:
@@ -86,12 +91,19 @@ def digest_of(row: FoundTicket, caller: Caller) -> str:
     return sha256(msgspec.json.encode((version, shown))).hexdigest()[:16]
 
 
-def _answer(req: falcon.Request, resp: falcon.Response, has_news: bool, subscribe: Subscribe) -> None:
+def _is_over(req: falcon.Request) -> bool:
+    """Whether the request has waited as long as it may. The page asks again, so nothing is looked up."""
+    return has_waited(req) and not can_wait(req, WAIT_SECONDS)
+
+
+def _answer(
+    req: falcon.Request, resp: falcon.Response, *, has_news: bool, subscribe: Subscribe | None = None
+) -> None:
     set_headers(resp)
     resp.content_type = falcon.MEDIA_TEXT
     if has_news:
         resp.text = "changed"
-    elif not draining.is_set() and can_wait(req, WAIT_SECONDS):
+    elif subscribe and not draining.is_set() and can_wait(req, WAIT_SECONDS):
         wait(req, subscribe)
     else:
         resp.status = falcon.HTTP_204

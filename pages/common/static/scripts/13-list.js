@@ -32,7 +32,7 @@
     bar.classList.toggle("in-use", ticked > 0 || all.checked);
     const label = bar.querySelector(".chosen span");
     label.dataset.all = label.dataset.all || label.textContent;
-    label.textContent = ticked && !all.checked ? `${ticked} chosen` : label.dataset.all;
+    label.textContent = ticked && !all.checked ? `${label.dataset.all} · ${ticked} chosen` : label.dataset.all;
     const head = document.getElementById("choose-all");
     if (head) {
       head.checked = ticked > 0 && ticked === boxes().length;

@@ -118,6 +118,13 @@ class ChangeWatch:
                 self._thread = start_watched(self._run, name="changes")
         return lambda: self._remove(number)
 
+    def reached(self) -> int:
+        """A position up to which the read tables are filled; all that other requests wait for is after it."""
+        with self._lock:
+            if self._waiting:
+                return self._position
+        return shown_position(self._pool)
+
     def close(self) -> None:
         self._closing.set()
         self._is_wanted.set()

@@ -23,7 +23,7 @@ from pages.common.page_operation import PageOperation
 from pages.common.rendering import set_headers
 from pages.panel.page import PanelPage, page_of
 from projections.change_scope import Scope
-from projections.change_watch import Interest, shown_position
+from projections.change_watch import Interest
 from projections.tickets import FoundTicket
 
 WAIT_SECONDS = 55  # less than the 60 seconds after which proxies give up
@@ -52,7 +52,7 @@ class TicketNews(PanelPage):
         if _is_over(req):
             _answer(req, resp, has_news=False)
             return
-        position = shown_position(self.services.pool)
+        position = self.services.changes.reached()
         now = digest_of(visible_row(self.services, caller, ticket_id), caller)
         interest = Interest.of_subject(ticket_id)
         subscribe = partial(self.services.changes.add, interest, position)

@@ -70,6 +70,7 @@ def test_a_draft_survives_a_reload_and_is_gone_once_it_was_sent(site, page):
     assert page.get_by_text("Your draft was kept.").is_visible()
     page.get_by_role("button", name="Send").click()
     page.get_by_text("Your answer is sent.").wait_for()
+    page.wait_for_load_state("load")
     assert page.get_by_label("Your answer").input_value() == ""
     page.reload()
     assert page.get_by_label("Your answer").input_value() == ""

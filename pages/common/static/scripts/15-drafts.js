@@ -51,10 +51,14 @@
     button.closest(".draft-note").hidden = true;
   });
 
-  document.addEventListener("DOMContentLoaded", () => {
+  function forgetSent() {
     const sent = sessionStorage.getItem(SENT);
     if (sent && document.getElementById("done")) localStorage.removeItem(sent);
     sessionStorage.removeItem(SENT);
+  }
+
+  htmx.onLoad((root) => {
+    if (root.matches("body, main")) forgetSent();
+    document.querySelectorAll("form[data-draft]").forEach(restore);
   });
-  htmx.onLoad(() => document.querySelectorAll("form[data-draft]").forEach(restore));
 })();

@@ -66,6 +66,11 @@ def requester_choices(pool: Pool, property_id: str) -> Choices:
     return _choices(pool, "requesters", {"property_id": property_id})
 
 
+def worker_choices(pool: Pool, caller: Caller) -> Choices:
+    """The people to whom tickets within the caller's reach may be assigned."""
+    return _choices(pool, "workers", {"reach": _reach(caller), "self": caller.principal_id})
+
+
 def people_choices(pool: Pool) -> list[Person]:
     """The active people by name, at most MOST_CHOICES. For admins."""
     return [Person(*row) for row in _fetch(pool, "people", {"limit": MOST_CHOICES})]

@@ -41,6 +41,7 @@ from projections.choices import (
     find_ticket_number,
     property_choices,
     unit_choices,
+    worker_choices,
 )
 from projections.ticket_filters import Order, Sort, TicketQuery
 from projections.tickets import list_tickets
@@ -99,6 +100,7 @@ class TicketList(PanelPage):
         caller, pool = req.context.caller, self.services.pool
         shown: dict[str, Any] = {
             "properties": property_choices(pool, caller),
+            "workers": worker_choices(pool, caller),
             "views": views_of(pool, caller.principal_id),
             "saving": ShownForm(VIEW_NAME),
             "query": query_of(kept_filters(req.query_string)),
@@ -124,13 +126,13 @@ class TicketList(PanelPage):
             openable=openable_names(pool, caller, page.items),
             pages=pages_of(req, filters, page.total),
             filters=typed_filters(req, TicketFilters),
-            chips=self._chips(req, filters, shown["properties"].items),
+            chips=self._chips(req, filters, shown["properties"].items + shown["workers"].items),
             several=ShownForm(SEVERAL),
             address=req.relative_uri,
             headings={name: _heading(req, filters, name) for name in ("priority", "created_at")},
             statuses=STATUSES,
             priorities=PRIORITIES,
-            assignees=self._assignees(caller, filters.property_id),
+            assignees=self._assignees(caller, filters.property_id) or shown["workers"].items,
             **shown,
         )
 
@@ -168,8 +170,9 @@ class TicketList(PanelPage):
             raise Invalid({"requester": [UNKNOWN_PERSON]})
         return (found,)
 
-    def _chips(self, req: falcon.Request, filters: TicketFilters, properties: list[Reference]) -> list[Chip]:
-        names = {place.id: place.name for place in properties}
+    def _chips(self, req: falcon.Request, filters: TicketFilters, known: list[Reference]) -> list[Chip]:
+        """The filters in force. `known` are the properties and people whose names they show."""
+        names = {one.id: one.name for one in known}
         found = []
         for name in TicketFilters.__struct_fields__:
             if name in NOT_FILTERS or not (value := getattr(filters, name)):

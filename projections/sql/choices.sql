@@ -36,6 +36,14 @@ SELECT id, name FROM read.users
  WHERE is_active AND property_ids @> ARRAY[%(property_id)s]
  ORDER BY name, id LIMIT %(limit)s;
 
+-- name: workers
+-- The people to whom tickets of any property within reach may be assigned, and who are visible to the caller.
+SELECT id, name FROM read.users
+ WHERE is_active
+   AND (role IN ('manager', 'staff') AND (%(reach)s::text[] IS NULL OR property_ids && %(reach)s)
+        OR role = 'admin' AND (id = %(self)s OR %(reach)s::text[] IS NULL))
+ ORDER BY name, id LIMIT %(limit)s;
+
 -- name: people
 SELECT email, name, role FROM read.users WHERE is_active ORDER BY name, id LIMIT %(limit)s;
 

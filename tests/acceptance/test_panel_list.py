@@ -141,6 +141,16 @@ def test_rows_are_40_pixels_high_and_two_lines_on_a_phone(site, staff, chromium,
     assert heights[PHONE["width"]] < 80
 
 
+def test_the_list_is_filtered_by_any_assignee_and_names_the_person_above_it(staff, leak):
+    worker = PEOPLE["staff"][0]
+    page = staff.open(f"/admin/tickets?assigned_to={worker}&q=leaking").text
+
+    assert re.search(rf'<option value="{worker}" selected>([^<]+)</option>', page)
+    assert re.findall(r'class="title"><a href="/admin/tickets/([^"]+)"', page) == [leak]
+    (name,) = re.findall(rf'<option value="{worker}" selected>([^<]+)</option>', page)
+    assert re.search(rf'<span class="soft">Assignee</span> {name}<', page)
+
+
 def test_the_file_has_the_whole_list_with_its_filters(staff, leak):
     page = staff.open("/admin/tickets?q=leaking&page=1").text
     (address,) = re.findall(r'href="(/admin/tickets/csv[^"]*)"', page)

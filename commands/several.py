@@ -49,13 +49,15 @@ def run_commands(store: EventStore, commands: Sequence[Command], *, is_atomic: b
 
 
 def run_all(store: EventStore, commands: Sequence[Command]) -> Ticket:
-    """Run the commands in order, all or none, and return the ticket of the last one. Raises the error of a
-    refused one."""
-    results = run_commands(store, commands, is_atomic=True).results
-    for result in results:
+    """Run the commands in order, all or none, and return the ticket of the last one, with the position of the
+    commit. Raises the error of a refused one."""
+    outcomes = run_commands(store, commands, is_atomic=True)
+    for result in outcomes.results:
         if isinstance(result, DomainError):
             raise result
-    return cast(Ticket, results[-1])
+    ticket = cast(Ticket, outcomes.results[-1])
+    ticket.position = max(ticket.position, outcomes.position)
+    return ticket
 
 
 def _run(store: EventStore, commands: Sequence[Command]) -> Outcomes:

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import falcon
 
+from domain.aggregate import Aggregate
 from domain.property import Property
 from domain.user import User
 from pages.common.page_operation import PageOperation
 from pages.panel.object_history import page_of_events
-from pages.panel.page import ListQuery, page_of, pages_of, read_filters
+from pages.panel.page import ListQuery, PanelPage, page_of, pages_of, read_filters
 from pages.panel.people import PersonPage
 from pages.panel.places import PropertyPage
 
@@ -22,17 +23,8 @@ class PropertyHistory(PropertyPage):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         name = self.visible(req, property_id).detail.name
-        managed = self.services.store.load(Property, property_id)
-        query = read_filters(req, ListQuery)
-        self.show(
-            req,
-            resp,
-            "object_history.html",
-            name=name,
-            back=f"/admin/properties/{property_id}",
-            events=page_of_events(self.services, property_id, managed.version, query),
-            pages=pages_of(req, query, managed.version),
-        )
+        place = self.services.store.load(Property, property_id)
+        _show_history(self, req, resp, place, name=name, back=f"/admin/properties/{property_id}")
 
 
 class PersonHistory(PersonPage):
@@ -43,13 +35,19 @@ class PersonHistory(PersonPage):
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         name = self.visible(req, user_id).detail.name
         user = self.services.store.load(User, user_id)
-        query = read_filters(req, ListQuery)
-        self.show(
-            req,
-            resp,
-            "object_history.html",
-            name=name,
-            back=f"/admin/users/{user_id}",
-            events=page_of_events(self.services, user_id, user.version, query),
-            pages=pages_of(req, query, user.version),
-        )
+        _show_history(self, req, resp, user, name=name, back=f"/admin/users/{user_id}")
+
+
+def _show_history(
+    page: PanelPage, req: falcon.Request, resp: falcon.Response, subject: Aggregate, *, name: str, back: str
+) -> None:
+    query = read_filters(req, ListQuery)
+    page.show(
+        req,
+        resp,
+        "object_history.html",
+        name=name,
+        back=back,
+        events=page_of_events(page.services, subject.id, subject.version, query),
+        pages=pages_of(req, query, subject.version),
+    )

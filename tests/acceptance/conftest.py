@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser as Chromium
 
 from tests.acceptance.site import PEOPLE, Site
 from tests.support.browser import Browser, give_password
+from tests.support.chromium import running_chromium
 from tests.support.oauth import App, make_app
 from tests.support.postgres import cloned_database
 
@@ -26,6 +28,12 @@ def browser(site: Site) -> Browser:
     browser = Browser(site.base_url)
     assert browser.sign_in(PEOPLE["staff"][0]).status_code == 303
     return browser
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    with running_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -120,10 +120,15 @@ def _create_webhook(site: Site) -> dict[str, str]:
     return {"webhook_id": webhook_id, "delivery_id": sent["id"]}
 
 
-def signed_in(page: Page, site: Site, browser: Browser) -> Page:
-    """The page of Chromium, with the session of that browser."""
+def give_session(page: Page, site: Site, browser: Browser) -> None:
+    """Give the page of Chromium the session of that browser."""
     cookies = [{"name": one.name, "value": one.value, "url": site.base_url} for one in browser.http.cookies]
     page.context.add_cookies(cookies)
+
+
+def with_session(page: Page, site: Site, browser: Browser) -> Page:
+    """The page of Chromium, with the session of that browser."""
+    give_session(page, site, browser)
     return page
 
 

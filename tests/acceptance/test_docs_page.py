@@ -20,7 +20,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -33,12 +32,6 @@ TRIED = ["listTickets", "createTicket", "getTicket", "updateTicket", "uploadTick
 @pytest.fixture(scope="module")
 def page_text(site):
     return requests.get(f"{site.base_url}/docs", timeout=20).text
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

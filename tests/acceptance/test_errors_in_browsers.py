@@ -19,7 +19,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -119,13 +118,12 @@ def test_an_error_of_the_server_is_a_page_without_its_reason(database, tmp_path)
     assert plain.json["error"]["code"] == "internal_error"
 
 
-def test_the_page_of_an_error_is_accessible_and_leads_to_the_documentation(site):
-    with running_chromium() as chromium:
-        for size, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
-            page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
-            page.goto("/v1/tickets")
-            assert find_accessibility_problems(page) == []
-            assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-            save_screenshot_if_enabled(page, f"error-{scheme}-{size['width']}")
-            page.get_by_role("link", name="API documentation").click()
-            assert re.search(r"/docs$", page.url)
+def test_the_page_of_an_error_is_accessible_and_leads_to_the_documentation(site, chromium):
+    for size, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
+        page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
+        page.goto("/v1/tickets")
+        assert find_accessibility_problems(page) == []
+        assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        save_screenshot_if_enabled(page, f"error-{scheme}-{size['width']}")
+        page.get_by_role("link", name="API documentation").click()
+        assert re.search(r"/docs$", page.url)

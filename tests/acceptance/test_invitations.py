@@ -18,7 +18,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 from tests.support.log import events_after
@@ -153,38 +152,37 @@ def test_a_manager_makes_no_invitation_for_people_out_of_reach_or_above(site, ma
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("has_script", [True, False], ids=["script", "no-script"])
-def test_a_manager_invites_a_tenant_who_signs_in(site, manager, size, has_script):
+def test_a_manager_invites_a_tenant_who_signs_in(site, manager, size, has_script, chromium):
     email = f"{uuid4()}@example.com"
-    with running_chromium() as chromium:
-        options = {"viewport": size, "java_script_enabled": has_script}
-        page = new_page(chromium, site.base_url, **options)
-        page.goto("/admin/users/new")
-        page.get_by_label("E-mail address").fill(PEOPLE["manager"][0])
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_label("Name", exact=True).fill("Theo Tenant")
-        page.get_by_label("E-mail address").fill(email)
-        page.get_by_label("Role").select_option("guest")
-        page.get_by_label("Seaside Apartments").check()
-        save_screenshot_if_enabled(page, f"person-new-{size['width']}")
-        page.get_by_role("button", name="Register and make an invitation link").click()
-        link = page.locator("output.secret").inner_text()
-        save_screenshot_if_enabled(page, f"invitation-{size['width']}")
-        problems = find_accessibility_problems(page) if has_script else []
+    options = {"viewport": size, "java_script_enabled": has_script}
+    page = new_page(chromium, site.base_url, **options)
+    page.goto("/admin/users/new")
+    page.get_by_label("E-mail address").fill(PEOPLE["manager"][0])
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Name", exact=True).fill("Theo Tenant")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Role").select_option("guest")
+    page.get_by_label("Seaside Apartments").check()
+    save_screenshot_if_enabled(page, f"person-new-{size['width']}")
+    page.get_by_role("button", name="Register and make an invitation link").click()
+    link = page.locator("output.secret").inner_text()
+    save_screenshot_if_enabled(page, f"invitation-{size['width']}")
+    problems = find_accessibility_problems(page) if has_script else []
 
-        guest = new_page(chromium, site.base_url, **options)
-        guest.goto(link)
-        save_screenshot_if_enabled(guest, f"welcome-{size['width']}")
-        guest.get_by_label("New password").fill(NEW_PASSWORD)
-        guest.get_by_label("Repeat the password").fill(NEW_PASSWORD)
-        guest.get_by_role("button", name="Set password").click()
-        guest.get_by_role("link", name="Sign in").click()
-        guest.get_by_label("E-mail address").fill(email)
-        guest.get_by_label("Password").fill(NEW_PASSWORD)
-        guest.get_by_role("button", name="Sign in").click()
-        guest.wait_for_url("**/admin/my")
-        guest.goto(link)
-        save_screenshot_if_enabled(guest, f"link-used-{size['width']}")
-        problems += find_accessibility_problems(guest) if has_script else []
+    guest = new_page(chromium, site.base_url, **options)
+    guest.goto(link)
+    save_screenshot_if_enabled(guest, f"welcome-{size['width']}")
+    guest.get_by_label("New password").fill(NEW_PASSWORD)
+    guest.get_by_label("Repeat the password").fill(NEW_PASSWORD)
+    guest.get_by_role("button", name="Set password").click()
+    guest.get_by_role("link", name="Sign in").click()
+    guest.get_by_label("E-mail address").fill(email)
+    guest.get_by_label("Password").fill(NEW_PASSWORD)
+    guest.get_by_role("button", name="Sign in").click()
+    guest.wait_for_url("**/admin/my")
+    guest.goto(link)
+    save_screenshot_if_enabled(guest, f"link-used-{size['width']}")
+    problems += find_accessibility_problems(guest) if has_script else []
 
     assert problems == []

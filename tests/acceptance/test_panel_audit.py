@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.acceptance.panel import browser_of, events_of, first_position, give_passwords, hidden
+from tests.acceptance.panel import browser_of, events_of, first_position, give_passwords, give_session, hidden
 from tests.acceptance.site import PEOPLE
 from tests.acceptance.test_audit import find_events
 from tests.support.chromium import (
@@ -17,7 +17,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 from tests.support.exports import run_verifier
@@ -322,43 +321,37 @@ def test_a_time_that_cannot_be_is_refused_at_the_field(browsers, ticket_id, as_o
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_an_auditor_finds_an_event_reads_its_proof_and_exports_the_log(
-    site, browsers, ticket_id, signed, size, scheme
+    site, browsers, ticket_id, signed, size, scheme, chromium
 ):
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
-        page.context.add_cookies(
-            [
-                {"name": one.name, "value": one.value, "url": site.base_url}
-                for one in browsers["admin"].http.cookies
-            ]
-        )
-        page.goto("/admin")
-        page.get_by_role("link", name="Audit", exact=True).click()
-        check(page, f"audit-{scheme}-{size['width']}")
-        page.get_by_label("Ticket or object").fill(ticket_id)
-        page.get_by_label("What happened").select_option("ticket.opened")
-        page.get_by_role("button", name="Find").click()
-        page.get_by_text("Content of event").click()
-        page.get_by_text('"title": "Leak <b>"').wait_for()
-        check(page, f"audit-found-{scheme}-{size['width']}")
-        page.get_by_role("link", name="Ticket opened").click()
-        page.get_by_role("heading", name="Proof").wait_for()
-        check(page, f"audit-event-{scheme}-{size['width']}")
-        with page.expect_download() as proof:
-            page.get_by_role("link", name="Download the proof").click()
-        page.goto("/admin/audit/exports")
-        page.get_by_role("button", name="Find range").click()
-        page.get_by_role("link", name="Download events").wait_for()
-        check(page, f"audit-exports-{scheme}-{size['width']}")
-        with page.expect_download() as events:
-            page.get_by_role("link", name="Download events").click()
-        page.goto(f"/admin/tickets/{ticket_id}/history?as_of=2020-01-01T00:00")
-        check(page, f"history-as-of-{scheme}-{size['width']}")
-        page.goto("/admin/checks")
-        check(page, f"checks-{scheme}-{size['width']}")
-        assert proof.value.suggested_filename == f"proof-{signed}.json"
-        assert events.value.suggested_filename.endswith(".ndjson")
-        page.context.close()
+    page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
+    give_session(page, site, browsers["admin"])
+    page.goto("/admin")
+    page.get_by_role("link", name="Audit", exact=True).click()
+    check(page, f"audit-{scheme}-{size['width']}")
+    page.get_by_label("Ticket or object").fill(ticket_id)
+    page.get_by_label("What happened").select_option("ticket.opened")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_text("Content of event").click()
+    page.get_by_text('"title": "Leak <b>"').wait_for()
+    check(page, f"audit-found-{scheme}-{size['width']}")
+    page.get_by_role("link", name="Ticket opened").click()
+    page.get_by_role("heading", name="Proof").wait_for()
+    check(page, f"audit-event-{scheme}-{size['width']}")
+    with page.expect_download() as proof:
+        page.get_by_role("link", name="Download the proof").click()
+    page.goto("/admin/audit/exports")
+    page.get_by_role("button", name="Find range").click()
+    page.get_by_role("link", name="Download events").wait_for()
+    check(page, f"audit-exports-{scheme}-{size['width']}")
+    with page.expect_download() as events:
+        page.get_by_role("link", name="Download events").click()
+    page.goto(f"/admin/tickets/{ticket_id}/history?as_of=2020-01-01T00:00")
+    check(page, f"history-as-of-{scheme}-{size['width']}")
+    page.goto("/admin/checks")
+    check(page, f"checks-{scheme}-{size['width']}")
+    assert proof.value.suggested_filename == f"proof-{signed}.json"
+    assert events.value.suggested_filename.endswith(".ndjson")
+    page.context.close()
 
 
 def check(page, name):

@@ -22,7 +22,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot,
     save_screenshot_if_enabled,
 )
@@ -33,12 +32,6 @@ from tests.support.waiting import eventually
 
 # Elements that only an injected text can create.
 FOREIGN = 'script:not([src="/web/site.js"], [src="/docs/script.js"]), img:not([src^="/admin/"]), [onerror]'
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords, hidden
+from tests.acceptance.panel import browser_of, give_passwords, give_session, hidden
 from tests.acceptance.site import Site
 from tests.acceptance.test_webhooks import dispatcher_process, register
 from tests.support.chromium import (
@@ -15,7 +15,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 from tests.support.postgres import cloned_database
@@ -44,12 +43,6 @@ def manager(site):
     return browser_of(site, "manager")
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def receiver():
     with running_receiver() as running:
@@ -76,9 +69,7 @@ def open_page(chromium, site, manager):
     def open_page(path, **options):
         page = new_page(chromium, site.base_url, **options)
         contexts.append(page.context)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in manager.http.cookies]
-        )
+        give_session(page, site, manager)
         page.goto(path)
         return page
 

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -78,23 +77,20 @@ def test_a_bad_filter_is_refused_at_its_field_and_kept(staff, query, field):
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_filters_are_folded_and_those_in_force_are_shown_above_the_list(site, staff, tickets, size):
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in staff.http.cookies]
-        )
-        page.goto("/admin/tickets")
-        assert not page.get_by_label("Tag", exact=True).is_visible()
-        page.get_by_text("Filters", exact=True).click()
-        page.get_by_label("Tag", exact=True).fill("urgent-roof")
-        page.get_by_label("Category", exact=True).focus()
-        page.get_by_role("link", name="Tag Urgent roof (remove)").wait_for()
-        page.get_by_role("link", name="Filtered roof").wait_for()
-        assert page.get_by_label("Tag", exact=True).input_value() == "urgent-roof"
-        assert find_accessibility_problems(page) == []
-        save_screenshot_if_enabled(page, f"tickets-filters-{size['width']}")
-        page.context.close()
+def test_filters_are_folded_and_those_in_force_are_shown_above_the_list(site, staff, tickets, size, chromium):
+    page = new_page(chromium, site.base_url, viewport=size)
+    give_session(page, site, staff)
+    page.goto("/admin/tickets")
+    assert not page.get_by_label("Tag", exact=True).is_visible()
+    page.get_by_text("Filters", exact=True).click()
+    page.get_by_label("Tag", exact=True).fill("urgent-roof")
+    page.get_by_label("Category", exact=True).focus()
+    page.get_by_role("link", name="Tag Urgent roof (remove)").wait_for()
+    page.get_by_role("link", name="Filtered roof").wait_for()
+    assert page.get_by_label("Tag", exact=True).input_value() == "urgent-roof"
+    assert find_accessibility_problems(page) == []
+    save_screenshot_if_enabled(page, f"tickets-filters-{size['width']}")
+    page.context.close()
 
 
 def test_the_headings_order_the_list_by_their_column_and_then_in_reverse(staff, tickets):

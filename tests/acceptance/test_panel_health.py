@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 from tests.support.waiting import eventually
@@ -48,16 +47,13 @@ def test_the_page_is_for_admins(site, role):
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_the_lags_open_as_a_table_in_a_browser(site, admin, size, scheme):
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in admin.http.cookies]
-        )
-        page.goto("/admin/health")
-        page.get_by_text("Show as a table").click()
-        page.get_by_role("columnheader", name="Notary").wait_for()
-        assert find_accessibility_problems(page) == []
-        assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        save_screenshot_if_enabled(page, f"health-{scheme}")
-        page.context.close()
+def test_the_lags_open_as_a_table_in_a_browser(site, admin, size, scheme, chromium):
+    page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
+    give_session(page, site, admin)
+    page.goto("/admin/health")
+    page.get_by_text("Show as a table").click()
+    page.get_by_role("columnheader", name="Notary").wait_for()
+    assert find_accessibility_problems(page) == []
+    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    save_screenshot_if_enabled(page, f"health-{scheme}")
+    page.context.close()

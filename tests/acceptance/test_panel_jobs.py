@@ -7,10 +7,10 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page
 
-from tests.acceptance.panel import browser_of, give_passwords, signed_in
+from tests.acceptance.panel import browser_of, give_passwords, with_session
 from tests.acceptance.pictures import photo
 from tests.acceptance.site import PEOPLE
-from tests.support.chromium import DESKTOP, PHONE, new_page, running_chromium
+from tests.support.chromium import DESKTOP, PHONE, new_page
 
 TICKETS = 20
 PHOTO: FilePayload = {"name": "wall.jpg", "mimeType": "image/jpeg", "buffer": photo()}
@@ -73,12 +73,6 @@ def sessions(site):
     return {role: browser_of(site, role) for role in ("staff", "guest")}
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture(params=CASES, ids=IDS)
 def desk(request, site, sessions, chromium):
     """Returns a function that opens a desk for that role."""
@@ -88,7 +82,7 @@ def desk(request, site, sessions, chromium):
         case = request.param
         page = new_page(chromium, site.base_url, viewport=case.size, java_script_enabled=case.has_script)
         pages.append(page)
-        return Desk(signed_in(page, site, sessions[role]), has_script=case.has_script)
+        return Desk(with_session(page, site, sessions[role]), has_script=case.has_script)
 
     yield desk
     for page in pages:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords, signed_in
+from tests.acceptance.panel import browser_of, give_passwords, with_session
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import forms_of
 from tests.support.chromium import (
@@ -17,7 +17,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -28,12 +27,6 @@ SIZES = pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop
 def staff(site):
     give_passwords(site)
     return browser_of(site, "staff")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +59,7 @@ def test_the_box_finds_a_ticket_by_unit_property_person_category_number_and_id(s
 
 @SIZES
 def test_two_typed_words_find_the_ticket_without_a_page_load(site, staff, chromium, leak, size):
-    page = signed_in(new_page(chromium, site.base_url, viewport=size), site, staff)
+    page = with_session(new_page(chromium, site.base_url, viewport=size), site, staff)
     page.goto("/admin/tickets")
     loads = []
     page.on("load", lambda _: loads.append(page.url))
@@ -90,7 +83,7 @@ def test_two_typed_words_find_the_ticket_without_a_page_load(site, staff, chromi
 
 
 def test_the_keys_move_tick_open_and_explain_themselves(site, staff, chromium, leak):
-    page = signed_in(new_page(chromium, site.base_url, viewport=DESKTOP), site, staff)
+    page = with_session(new_page(chromium, site.base_url, viewport=DESKTOP), site, staff)
     page.goto("/admin/tickets?q=leaking")
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -118,7 +111,9 @@ def test_the_keys_move_tick_open_and_explain_themselves(site, staff, chromium, l
 
 @pytest.mark.parametrize("width", [320, 480, 801, 860, 912, 992, 1200, 2560])
 def test_nothing_of_the_list_is_clipped(site, staff, chromium, leak, width):
-    page = signed_in(new_page(chromium, site.base_url, viewport={"width": width, "height": 800}), site, staff)
+    page = with_session(
+        new_page(chromium, site.base_url, viewport={"width": width, "height": 800}), site, staff
+    )
     page.goto("/admin/tickets")
     edges = page.evaluate(
         """() => [...document.querySelectorAll('main *, header *')]
@@ -133,7 +128,7 @@ def test_nothing_of_the_list_is_clipped(site, staff, chromium, leak, width):
 def test_rows_are_40_pixels_high_and_two_lines_on_a_phone(site, staff, chromium, leak):
     heights = {}
     for size in (DESKTOP, PHONE):
-        page = signed_in(new_page(chromium, site.base_url, viewport=size), site, staff)
+        page = with_session(new_page(chromium, site.base_url, viewport=size), site, staff)
         page.goto("/admin/tickets")
         heights[size["width"]] = round(page.locator("tbody tr").first.bounding_box()["height"])
         page.context.close()

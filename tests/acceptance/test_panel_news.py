@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from domain.ticket import Ticket
-from tests.acceptance.panel import browser_of, give_passwords, signed_in
+from tests.acceptance.panel import browser_of, give_passwords, with_session
 from tests.acceptance.site import PEOPLE
-from tests.support.chromium import PHONE, find_accessibility_problems, new_page, running_chromium
+from tests.support.chromium import PHONE, find_accessibility_problems, new_page
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -15,16 +15,10 @@ def passwords(site):
     give_passwords(site)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(site, chromium):
     """The page of a new ticket, as its requester sees it on a phone."""
-    page = signed_in(new_page(chromium, site.base_url, viewport=PHONE), site, browser_of(site, "guest"))
+    page = with_session(new_page(chromium, site.base_url, viewport=PHONE), site, browser_of(site, "guest"))
     page.goto(f"/admin/my/{site.ticket('guest', title='Open page')['id']}")
     yield page
     page.context.close()
@@ -117,7 +111,7 @@ def test_news_of_a_ticket_that_one_may_not_see_are_refused(site, role):
 
 
 def test_an_open_list_says_that_it_has_changed(site, chromium):
-    page = signed_in(new_page(chromium, site.base_url), site, browser_of(site, "staff"))
+    page = with_session(new_page(chromium, site.base_url), site, browser_of(site, "staff"))
     page.goto("/admin/tickets?status=open")
     title = f"Newest of all {Ticket.kind}"
     site.ticket("guest", title=title)

@@ -6,14 +6,13 @@ import re
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -84,21 +83,18 @@ def test_managers_see_no_problems_of_the_system_and_admins_a_line_with_a_link(si
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_the_table_of_a_chart_opens_in_a_browser(site, staff, size, scheme):
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in staff.http.cookies]
-        )
-        page.goto("/admin")
-        loads = page.locator("section", has=page.get_by_role("heading", name="Load by assignee"))
-        loads.get_by_text("Show as a table").click()
-        loads.get_by_role("link", name="Jane Smith").wait_for()
-        for _ in range(len(CHARTS) - 1):
-            page.locator("details:not([open]) > summary").first.click()
-        assert find_accessibility_problems(page) == []
-        assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        save_screenshot_if_enabled(page, f"overview-{scheme}")
-        loads.get_by_role("link", name="Jane Smith").click()
-        page.get_by_role("link", name="Broken lift").wait_for()
-        page.context.close()
+def test_the_table_of_a_chart_opens_in_a_browser(site, staff, size, scheme, chromium):
+    page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
+    give_session(page, site, staff)
+    page.goto("/admin")
+    loads = page.locator("section", has=page.get_by_role("heading", name="Load by assignee"))
+    loads.get_by_text("Show as a table").click()
+    loads.get_by_role("link", name="Jane Smith").wait_for()
+    for _ in range(len(CHARTS) - 1):
+        page.locator("details:not([open]) > summary").first.click()
+    assert find_accessibility_problems(page) == []
+    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    save_screenshot_if_enabled(page, f"overview-{scheme}")
+    loads.get_by_role("link", name="Jane Smith").click()
+    page.get_by_role("link", name="Broken lift").wait_for()
+    page.context.close()

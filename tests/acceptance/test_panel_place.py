@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.pictures import photo
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import forms_of
@@ -15,7 +15,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -138,31 +137,27 @@ def test_if_the_assignee_is_refused_no_ticket_is_opened(site, browsers):
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_a_ticket_for_a_tenant_is_opened_in_chromium(site, browsers, tmp_path, size, script):
+def test_a_ticket_for_a_tenant_is_opened_in_chromium(site, browsers, tmp_path, size, script, chromium):
     (tmp_path / "pipe.jpg").write_bytes(photo())
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=script)
-        cookies = browsers["admin"].http.cookies
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in cookies]
-        )
-        page.goto("/admin/tickets/new")
-        page.get_by_label("Title").fill("Window will not shut")
-        if script:
-            page.get_by_label("Photos and files").set_input_files(tmp_path / "pipe.jpg")
-        page.get_by_label("Property").select_option("abc123")
-        page.get_by_role("button", name="Choose a unit").click()
-        page.get_by_label("Requester").select_option(GUEST)
-        page.get_by_label("Assignee").select_option(STAFF)
-        page.get_by_label("Unit", exact=False).first.select_option("unit456")
-        if script:
-            assert find_accessibility_problems(page) == []
-            save_screenshot_if_enabled(page, f"ticket-new-{size['width']}")
-        else:
-            page.get_by_label("Photos and files").set_input_files(tmp_path / "pipe.jpg")
-        page.get_by_role("button", name="Open ticket").last.click()
-        page.get_by_role("heading", level=1, name="Window will not shut").wait_for()
-        ticket = read(site, page.url.rpartition("/")[2])
-        page.context.close()
+    page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=script)
+    give_session(page, site, browsers["admin"])
+    page.goto("/admin/tickets/new")
+    page.get_by_label("Title").fill("Window will not shut")
+    if script:
+        page.get_by_label("Photos and files").set_input_files(tmp_path / "pipe.jpg")
+    page.get_by_label("Property").select_option("abc123")
+    page.get_by_role("button", name="Choose a unit").click()
+    page.get_by_label("Requester").select_option(GUEST)
+    page.get_by_label("Assignee").select_option(STAFF)
+    page.get_by_label("Unit", exact=False).first.select_option("unit456")
+    if script:
+        assert find_accessibility_problems(page) == []
+        save_screenshot_if_enabled(page, f"ticket-new-{size['width']}")
+    else:
+        page.get_by_label("Photos and files").set_input_files(tmp_path / "pipe.jpg")
+    page.get_by_role("button", name="Open ticket").last.click()
+    page.get_by_role("heading", level=1, name="Window will not shut").wait_for()
+    ticket = read(site, page.url.rpartition("/")[2])
+    page.context.close()
     assert (ticket["requester"]["id"], ticket["assigned_to"]["id"]) == (GUEST, STAFF)
     assert [file["filename"] for file in ticket["attachments"]] == ["pipe.jpg"]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE, operator
 from tests.support.arrange import add_unit, change_property, change_user
 from tests.support.chromium import (
@@ -14,7 +14,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 from tests.support.waiting import eventually
@@ -152,24 +151,21 @@ def test_a_history_is_divided_into_pages(site, places):
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_from_a_ticket_to_its_unit_property_and_person_in_a_browser(site, places, size, scheme):
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in places.http.cookies]
-        )
-        page.goto("/admin/tickets?q=leak")
-        page.get_by_role("link", name="Leak in the unit").click()
-        page.get_by_role("link", name="Unit 101").click()
-        page.get_by_role("heading", level=1, name="Unit 101").wait_for()
-        page.get_by_role("link", name="Seaside Apartments").first.click()
-        page.get_by_role("heading", level=1, name="Seaside Apartments").wait_for()
-        page.get_by_role("link", name="Jane Smith").first.click()
-        page.get_by_role("link", name="All changes").click()
-        page.get_by_text("registered the person").wait_for()
-        for path in PAGES:
-            page.goto(path)
-            assert find_accessibility_problems(page) == [], path
-            assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), path
-            save_screenshot_if_enabled(page, f"{path.strip('/').replace('/', '-')}-{scheme}")
-        page.context.close()
+def test_from_a_ticket_to_its_unit_property_and_person_in_a_browser(site, places, size, scheme, chromium):
+    page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
+    give_session(page, site, places)
+    page.goto("/admin/tickets?q=leak")
+    page.get_by_role("link", name="Leak in the unit").click()
+    page.get_by_role("link", name="Unit 101").click()
+    page.get_by_role("heading", level=1, name="Unit 101").wait_for()
+    page.get_by_role("link", name="Seaside Apartments").first.click()
+    page.get_by_role("heading", level=1, name="Seaside Apartments").wait_for()
+    page.get_by_role("link", name="Jane Smith").first.click()
+    page.get_by_role("link", name="All changes").click()
+    page.get_by_text("registered the person").wait_for()
+    for path in PAGES:
+        page.goto(path)
+        assert find_accessibility_problems(page) == [], path
+        assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), path
+        save_screenshot_if_enabled(page, f"{path.strip('/').replace('/', '-')}-{scheme}")
+    page.context.close()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from projections.api_keys import list_keys
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.chromium import (
@@ -15,7 +15,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -45,12 +44,6 @@ def key_named(site):
     return find
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def open_page(chromium, site, admin):
     """Returns a function that opens a page of Chromium as the admin; with permission to copy."""
@@ -60,9 +53,7 @@ def open_page(chromium, site, admin):
         page = new_page(chromium, site.base_url, **options)
         contexts.append(page.context)
         page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.base_url)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in admin.http.cookies]
-        )
+        give_session(page, site, admin)
         page.goto(path)
         return page
 

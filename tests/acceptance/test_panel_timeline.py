@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.pictures import photo
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import forms_of
@@ -17,7 +17,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -228,25 +227,21 @@ def test_a_text_that_was_sent_after_the_session_had_ended_can_be_sent_again(site
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_comment_assignee_and_photo_are_sent_with_one_click_in_chromium(
-    site, browsers, ticket_id, state, tmp_path, script, size
+    site, browsers, ticket_id, state, tmp_path, script, size, chromium
 ):
     (tmp_path / "pipe.jpg").write_bytes(photo())
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=script)
-        cookies = browsers["staff"].http.cookies
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in cookies]
-        )
-        page.goto(f"/admin/tickets/{ticket_id}")
-        page.get_by_label("Add a comment").fill("I am on my way.")
-        page.get_by_label("Assign to", exact=True).select_option(MANAGER)
-        page.get_by_label("Photos to go with it").set_input_files(tmp_path / "pipe.jpg")
-        page.get_by_role("button", name="Start").click()
-        page.get_by_text("The ticket is saved.").wait_for()
-        page.locator("#timeline").get_by_role("article").filter(has_text="I am on my way.").wait_for()
-        if script:
-            assert page.url.endswith(f"/admin/tickets/{ticket_id}")
-            assert find_accessibility_problems(page) == []
-            save_screenshot_if_enabled(page, f"ticket-composer-{size['width']}")
-        page.context.close()
+    page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=script)
+    give_session(page, site, browsers["staff"])
+    page.goto(f"/admin/tickets/{ticket_id}")
+    page.get_by_label("Add a comment").fill("I am on my way.")
+    page.get_by_label("Assign to", exact=True).select_option(MANAGER)
+    page.get_by_label("Photos to go with it").set_input_files(tmp_path / "pipe.jpg")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("The ticket is saved.").wait_for()
+    page.locator("#timeline").get_by_role("article").filter(has_text="I am on my way.").wait_for()
+    if script:
+        assert page.url.endswith(f"/admin/tickets/{ticket_id}")
+        assert find_accessibility_problems(page) == []
+        save_screenshot_if_enabled(page, f"ticket-composer-{size['width']}")
+    page.context.close()
     assert state() == ("in_progress", MANAGER, ["I am on my way."], ["pipe.jpg"])

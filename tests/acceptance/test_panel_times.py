@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pages.common.filters import age
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.support.chromium import (
     DESKTOP,
     find_accessibility_problems,
@@ -35,9 +35,7 @@ def open_page(site, staff):
 
         def open_page(path, prepare=lambda page: None, **options):
             page = new_page(chromium, site.base_url, **{"viewport": DESKTOP, **options})
-            page.context.add_cookies(
-                [{"name": one.name, "value": one.value, "url": site.base_url} for one in staff.http.cookies]
-            )
+            give_session(page, site, staff)
             prepare(page)
             page.goto(path)
             return page

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from domain.property import UNITS_PER_PROPERTY, Property
-from tests.acceptance.panel import browser_of, give_passwords, hidden
+from tests.acceptance.panel import browser_of, give_passwords, give_session, hidden
 from tests.acceptance.site import operator
 from tests.support.arrange import register_property
 from tests.support.browser import forms_of
@@ -16,7 +16,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 from tests.support.waiting import eventually
@@ -157,22 +156,19 @@ def test_a_property_out_of_reach_gets_no_units(site, admin, place):
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_a_list_is_pasted_in_a_browser(site, admin, place, size, scheme):
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in admin.http.cookies]
-        )
-        page.goto(f"/admin/properties/{place}")
-        page.get_by_label("Add units").fill("Unit 1\nUnit 2\nunit 2\n" + "x" * 300)
-        page.get_by_role("button", name="Add units").click()
-        page.get_by_text("2 units added. 1 line repeats an earlier one. 1 line was refused.").wait_for()
-        page.get_by_role("link", name="See why").click()
-        assert page.get_by_label("Add units").input_value() == "x" * 300
-        assert find_accessibility_problems(page) == []
-        assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        save_screenshot_if_enabled(page, f"units-added-{scheme}")
-        page.get_by_label("Add units").fill("Unit 3")
-        page.get_by_role("button", name="Add units").click()
-        page.get_by_role("link", name="Unit 3").wait_for()
-        page.context.close()
+def test_a_list_is_pasted_in_a_browser(site, admin, place, size, scheme, chromium):
+    page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
+    give_session(page, site, admin)
+    page.goto(f"/admin/properties/{place}")
+    page.get_by_label("Add units").fill("Unit 1\nUnit 2\nunit 2\n" + "x" * 300)
+    page.get_by_role("button", name="Add units").click()
+    page.get_by_text("2 units added. 1 line repeats an earlier one. 1 line was refused.").wait_for()
+    page.get_by_role("link", name="See why").click()
+    assert page.get_by_label("Add units").input_value() == "x" * 300
+    assert find_accessibility_problems(page) == []
+    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    save_screenshot_if_enabled(page, f"units-added-{scheme}")
+    page.get_by_label("Add units").fill("Unit 3")
+    page.get_by_role("button", name="Add units").click()
+    page.get_by_role("link", name="Unit 3").wait_for()
+    page.context.close()

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from infrastructure.storage.attachment_store import ATTACHMENT_BYTES
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.pictures import photo
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import PASSWORD
@@ -17,7 +17,6 @@ from tests.support.chromium import (
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -37,12 +36,6 @@ GIVE = """([selector, kind, name, content]) => {
 def signed_in(site):
     give_passwords(site)
     return {role: browser_of(site, role) for role in ("staff", "guest")}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -70,10 +63,7 @@ def open_page(site, signed_in, chromium):
         page.on("console", lambda message: page.messages.append(message.text))
         page.on("pageerror", lambda error: page.messages.append(str(error)))
         opened.append(page)
-        cookies = signed_in[role].http.cookies
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in cookies]
-        )
+        give_session(page, site, signed_in[role])
         page.goto(path)
         return page
 

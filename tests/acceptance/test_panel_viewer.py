@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.pictures import photo
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -22,12 +21,6 @@ NAMES = ("first.jpg", "second.jpg", "third.jpg")
 def signed_in(site):
     give_passwords(site)
     return {role: browser_of(site, role) for role in ("staff", "guest")}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +40,7 @@ def open_page(site, signed_in, chromium):
     def open_page(path, role="staff", **options):
         page = new_page(chromium, site.base_url, **options)
         pages.append(page)
-        cookies = signed_in[role].http.cookies
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in cookies]
-        )
+        give_session(page, site, signed_in[role])
         page.goto(path)
         return page
 

@@ -7,13 +7,12 @@ from html import unescape
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords, hidden
+from tests.acceptance.panel import browser_of, give_passwords, give_session, hidden
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -103,25 +102,24 @@ def test_titles_say_what_happened(admin, refused, site):
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("has_script", [True, False], ids=["script", "no-script"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_summary_takes_the_focus_and_its_links_lead_to_the_fields(site, admin, size, has_script, scheme):
-    with running_chromium() as chromium:
-        page = new_page(
-            chromium, site.base_url, viewport=size, java_script_enabled=has_script, color_scheme=scheme
-        )
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in admin.http.cookies]
-        )
-        page.goto("/admin/users/new")
-        page.get_by_label("E-mail address").fill("nobody")
-        page.get_by_role("button", name="Register person").click()
-        summary = page.get_by_role("alert")
-        assert summary.locator("li").count() == 2
-        assert page.locator(".problems:focus").count() == 1
-        save_screenshot_if_enabled(page, f"summary-{scheme}-{size['width']}")
-        summary.get_by_role("link", name="E-mail address").click()
-        page.keyboard.press("Home") if has_script else page.keyboard.press("Tab")
-        if has_script:
-            assert page.locator("#email:focus").count() == 1
-            assert find_accessibility_problems(page) == []
-        else:
-            assert page.url.endswith("#email")
+def test_the_summary_takes_the_focus_and_its_links_lead_to_the_fields(
+    site, admin, size, has_script, scheme, chromium
+):
+    page = new_page(
+        chromium, site.base_url, viewport=size, java_script_enabled=has_script, color_scheme=scheme
+    )
+    give_session(page, site, admin)
+    page.goto("/admin/users/new")
+    page.get_by_label("E-mail address").fill("nobody")
+    page.get_by_role("button", name="Register person").click()
+    summary = page.get_by_role("alert")
+    assert summary.locator("li").count() == 2
+    assert page.locator(".problems:focus").count() == 1
+    save_screenshot_if_enabled(page, f"summary-{scheme}-{size['width']}")
+    summary.get_by_role("link", name="E-mail address").click()
+    page.keyboard.press("Home") if has_script else page.keyboard.press("Tab")
+    if has_script:
+        assert page.locator("#email:focus").count() == 1
+        assert find_accessibility_problems(page) == []
+    else:
+        assert page.url.endswith("#email")

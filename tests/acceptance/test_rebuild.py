@@ -130,7 +130,11 @@ DAMAGE = {
         "",
         "missing",
     ),
-    "INSERT INTO read.units VALUES ('p0', 'x', 'X', NULL, 1, now())": ("units", "x", "should not be there"),
+    "INSERT INTO read.units VALUES ('p0', 'x', 'X', NULL, ' x', 1, now())": (
+        "units",
+        "x",
+        "should not be there",
+    ),
     "UPDATE read.ticket_counts SET tickets[1] = -1"
     " WHERE (property_id, assignee_id, category) = ('p0', '*', '*')": (
         "ticket_counts",

@@ -6,14 +6,13 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords
+from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.support.browser import forms_of
 from tests.support.chromium import (
     DESKTOP,
     PHONE,
     find_accessibility_problems,
     new_page,
-    running_chromium,
     save_screenshot_if_enabled,
 )
 
@@ -136,31 +135,28 @@ def test_nothing_internal_and_nothing_of_others_appears(site, tenant):
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_a_problem_with_a_photo_is_reported_with_at_most_six_clicks_and_two_loads(
-    site, tenant, tmp_path, size
+    site, tenant, tmp_path, size, chromium
 ):
     photo = tmp_path / "window.jpg"
     photo.write_bytes(PHOTO[1])
-    with running_chromium() as chromium:
-        page = new_page(chromium, site.base_url, viewport=size)
-        page.context.add_cookies(
-            [{"name": one.name, "value": one.value, "url": site.base_url} for one in tenant.http.cookies]
-        )
-        page.goto("/admin/my")
-        page.get_by_role("link", name="Report a problem").first.click()
-        page.get_by_label("What is wrong?").click()
-        page.keyboard.type(f"Window {size['width']}")
-        page.get_by_label("Where?").select_option(label="Seaside Apartments, Unit 101")
-        with page.expect_file_chooser() as choosing:
-            page.get_by_label("Photos").click()
-        choosing.value.set_files([photo])
-        save_screenshot_if_enabled(page, f"tenant-report-{size['width']}")
-        assert find_accessibility_problems(page) == []
-        page.get_by_role("button", name="Send").click()
-        page.get_by_text("Thank you. Your report is sent.").wait_for()
-        page.get_by_role("link", name="window.jpg").first.wait_for()
-        assert find_accessibility_problems(page) == []
-        save_screenshot_if_enabled(page, f"tenant-ticket-{size['width']}")
-        page.goto("/admin/my")
-        assert find_accessibility_problems(page) == []
-        save_screenshot_if_enabled(page, f"tenant-list-{size['width']}")
-        page.context.close()
+    page = new_page(chromium, site.base_url, viewport=size)
+    give_session(page, site, tenant)
+    page.goto("/admin/my")
+    page.get_by_role("link", name="Report a problem").first.click()
+    page.get_by_label("What is wrong?").click()
+    page.keyboard.type(f"Window {size['width']}")
+    page.get_by_label("Where?").select_option(label="Seaside Apartments, Unit 101")
+    with page.expect_file_chooser() as choosing:
+        page.get_by_label("Photos").click()
+    choosing.value.set_files([photo])
+    save_screenshot_if_enabled(page, f"tenant-report-{size['width']}")
+    assert find_accessibility_problems(page) == []
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("Thank you. Your report is sent.").wait_for()
+    page.get_by_role("link", name="window.jpg").first.wait_for()
+    assert find_accessibility_problems(page) == []
+    save_screenshot_if_enabled(page, f"tenant-ticket-{size['width']}")
+    page.goto("/admin/my")
+    assert find_accessibility_problems(page) == []
+    save_screenshot_if_enabled(page, f"tenant-list-{size['width']}")
+    page.context.close()

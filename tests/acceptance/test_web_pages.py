@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.acceptance.site import LEAK, Site
-from tests.support.chromium import new_page, running_chromium
+from tests.support.chromium import new_page
 from tests.support.oauth import make_app, tokens_for
 from tests.support.postgres import cloned_database
 
@@ -58,12 +58,6 @@ def site(postgres, template, origins):
 @pytest.fixture(scope="module")
 def public_app(site, origins):
     return make_app(site.store, public=True, origins=(origins[1],))
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from domain.errors import Invalid
 from domain.text import Id
 from pages.common.context import Request
 from pages.panel.people import PeopleFilters
-from pages.panel.tickets import TicketFilters
+from pages.panel.ticket_list import TicketFilters
 from projections.ticket_filters import TicketQuery
 from projections.users import UserQuery
 

@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import psycopg
 import typer
 
 from cli.child_process import ChildWork, run_in_child
 from cli.database import DatabaseUnavailable, database_address
 from cli.output import Progress, note, print_table
+from infrastructure.ids import new_id
 from infrastructure.keys.vault import Vault, load_vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.process.failures import describe_error
 from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.settings import Settings, load_settings
-from infrastructure.storage.postgres import connect
+from infrastructure.storage.postgres import connect, named_queries
 from notary.places import StatementFile
 from notary.verification import Report, verify_log
 from projections.comparison import Differences
@@ -25,6 +28,7 @@ from projections.rebuild import Progress as ShowProgress
 from projections.verification import VerifyReport, verify_audit, verify_tables, with_audit
 
 LISTED = 100
+_sql = named_queries(Path(__file__).parent / "sql" / "verify.sql")
 
 
 class Checked(NamedTuple):
@@ -56,6 +60,8 @@ def verify(
     ):
         tables = progress.add_bar("Comparing the read tables") if read_tables else None
         report, compared = finish_check(dsn, load_vault(settings), log, progress.show, tables)
+        if compared is not None and (report.findings or report.signed_outside or not report.statements):
+            _store_outcome(dsn, report, compared)
     if compared is not None:
         _print_differences(compared)
     _print_report(report)
@@ -100,6 +106,22 @@ def finish_check(
             raise
         report, audit = waiting.result()
     return report, with_audit(compared, audit) if compared else None
+
+
+def _store_outcome(dsn: str, report: Report, compared: VerifyReport) -> None:
+    """Store the outcome for the panel and the metrics, also of a check that found something."""
+    outcome = {
+        "id": new_id(),
+        "position": compared.position,
+        "events": compared.events,
+        "seconds": report.seconds,
+        "differences": compared.count + len(report.findings),
+    }
+    try:
+        with connect(dsn, application="ticketing-verify") as conn:
+            conn.execute(_sql["insert_verification"], outcome)
+    except psycopg.Error as error:  # such as a read-only copy
+        note(f"The outcome was not stored for the panel and the metrics: {describe_error(error)}.")
 
 
 def _find_outside_checkpoints(settings: Settings, checkpoints: Path | None) -> dict[str, Iterable[str]]:

@@ -84,7 +84,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         """Serve the metrics on a separate port. Runs in the master before it forks the first worker."""
         settings = self._settings
         if settings.metrics_port is not None:
-            from api.monitoring.health import update_gauges
+            from api.monitoring.gauges import update_gauges
             from infrastructure.process.metrics import serve_metrics
 
             before_each = partial(update_gauges, settings)

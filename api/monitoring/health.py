@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -48,7 +47,7 @@ from projections.schema import read_schema_state
 
 CHECK_SECONDS = 1.0
 KAFKA_SECONDS = 0.3
-_OPTIONS = "-c statement_timeout=900ms"
+CHECK_OPTIONS = "-c statement_timeout=900ms"
 _REFUSALS_OF_WRITES = {
     "recovery": "PostgreSQL is in recovery: it is a standby or is starting, and cannot store changes.",
     "read-only": "The database is read-only (default_transaction_read_only), so it cannot store changes.",
@@ -190,7 +189,7 @@ class Check:
                 self._settings.database_url or "",
                 application="ticketing-health",
                 limit_seconds=CHECK_SECONDS,
-                options=_OPTIONS,
+                options=CHECK_OPTIONS,
                 is_pooled=self._settings.has_pooler,
             )
         return self._conn
@@ -205,24 +204,10 @@ class Check:
         if self._settings.has_pooler and (wrong := wrong_settings(conn)):
             return {"database": [describe_wrong_settings(wrong)]}
         servers = self._settings.kafka_bootstrap_servers
-        return _read_state(conn, has_kafka=bool(servers), kafka=_kafka_state(servers))
+        return read_state(conn, has_kafka=bool(servers), kafka=_kafka_state(servers))
 
 
-def update_gauges(settings: Settings) -> None:
-    """Read the current state and set the gauges of /metrics. Without the database they keep their values."""
-    with (
-        suppress(psycopg.Error),
-        connect(
-            settings.direct_url,
-            application="ticketing-metrics",
-            limit_seconds=CHECK_SECONDS,
-            options=_OPTIONS,
-        ) as conn,
-    ):
-        _read_state(conn, has_kafka=bool(settings.kafka_bootstrap_servers))
-
-
-def _read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
+def read_state(conn: Connection, *, has_kafka: bool, kafka: KafkaState = "not configured") -> Readiness:
     """Read the lags and counts, and set the gauges to them."""
     state = _State(*(conn.execute(_sql["select_state"]).fetchone() or ()))
     lags = read_lags(conn, has_kafka=has_kafka)

@@ -8,7 +8,7 @@ import falcon
 
 from api.http.queries import NoQuery, read_query
 from api.http.resource import Operation, Resource
-from api.monitoring.health import update_gauges
+from api.monitoring.gauges import update_gauges
 from infrastructure.process.metrics import CONTENT_TYPE, render_metrics
 
 

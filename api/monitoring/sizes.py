@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from infrastructure.storage.postgres import Pool, named_queries
+from infrastructure.storage.postgres import Connection, Pool, named_queries
 from notary.signing import last_checkpoint
 from notary.statements import BadStatement
 
@@ -34,16 +34,25 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 def read_sizes(pool: Pool) -> Sizes:
-    (row,) = pool.fetch(_sql["read_sizes"])
+    with pool.connection() as conn:
+        return read_sizes_on(conn)
+
+
+def read_sizes_on(conn: Connection) -> Sizes:
+    (row,) = conn.execute(_sql["read_sizes"]).fetchall()
     return Sizes(*row)
 
 
 def read_checkpoint(pool: Pool) -> Checkpoint | None:
+    with pool.connection() as conn:
+        return read_checkpoint_on(conn)
+
+
+def read_checkpoint_on(conn: Connection) -> Checkpoint | None:
     """The last checkpoint in the database; None without one, or if it cannot be read. Its signature is not
     checked."""
     try:
-        with pool.connection() as conn:
-            signed = last_checkpoint(conn)
+        signed = last_checkpoint(conn)
     except BadStatement:
         return None
     if signed is None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,9 +26,17 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
 from infrastructure.process import standard_error
+from infrastructure.process.observers import observers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_DISTRIBUTION = "modern-management-ticketing"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    """A gauge of which the workers of one server export the last value that one of them has set."""
+    return Gauge(name, meaning, labels, multiprocess_mode="mostrecent")
+
 
 requests_total = Counter("ticketing_http_requests_total", "Requests answered", ("method", "route", "status"))
 request_seconds = Histogram(
@@ -77,12 +87,68 @@ webhooks_failing = Gauge(
     "ticketing_webhooks_failing", "Webhooks whose last post failed", multiprocess_mode="mostrecent"
 )
 
+webhook_attempts_recent = _gauge(
+    "ticketing_webhook_attempts_recent", "Posts to webhooks in the last 5 minutes", "outcome"
+)
+log_position = _gauge("ticketing_log_position", "Position of the last event")
+follower_position = _gauge(
+    "ticketing_follower_position", "Position up to which the follower has handled the log", "follower"
+)
+log_bytes = _gauge("ticketing_log_bytes", "Size of the event log with its indexes")
+database_bytes = _gauge("ticketing_database_bytes", "Size of the database")
+checkpoint_timestamp = _gauge(
+    "ticketing_checkpoint_timestamp_seconds", "Time of the last signed checkpoint; 0 without one"
+)
+verification_timestamp = _gauge(
+    "ticketing_verification_timestamp_seconds", "Time of the last complete verification; 0 without one"
+)
+verification_differences = _gauge(
+    "ticketing_verification_differences", "Findings of the last complete verification"
+)
+database_up = _gauge("ticketing_database_up", "Whether this API could read the other gauges from PostgreSQL")
+database_sessions = _gauge(
+    "ticketing_database_sessions", "Sessions in PostgreSQL of each process", "application"
+)
+clock_ahead_seconds = _gauge(
+    "ticketing_clock_ahead_seconds", "Clock of this API minus the clock of PostgreSQL"
+)
+disk_free_bytes = _gauge("ticketing_disk_free_bytes", "Free space on the disk of a folder", "folder")
+build_info = _gauge("ticketing_build_info", "Always 1; the label is the version of this API", "version")
+
+append_seconds = Histogram(
+    "ticketing_append_seconds", "Time of a successful commit of events", buckets=_SECONDS
+)
+events_appended = Counter("ticketing_events_appended_total", "Events stored by this API")
+pool_waits = Counter(
+    "ticketing_database_pool_waits_total", "Waits of 1 ms or more for a connection to PostgreSQL"
+)
+pool_wait_seconds = Counter("ticketing_database_pool_wait_seconds_total", "Duration of those waits")
+pool_timeouts = Counter(
+    "ticketing_database_pool_timeouts_total", "Waits that ended without a connection to PostgreSQL"
+)
 requests_uncounted = Counter(
     "ticketing_http_requests_uncounted_total",
     "Requests that the rate limit did not count",
 )
 log_lines_lost = Counter("ticketing_log_lines_lost_total", "Log lines that standard error did not accept")
+
+
+def _count_append(seconds: float, events: int) -> None:
+    append_seconds.observe(seconds)
+    events_appended.inc(events)
+
+
+def _count_pool_wait(seconds: float) -> None:
+    pool_waits.inc()
+    pool_wait_seconds.inc(seconds)
+
+
 standard_error.output.on_lost = log_lines_lost.inc
+observers.on_append = _count_append
+observers.on_pool_wait = _count_pool_wait
+observers.on_pool_timeout = pool_timeouts.inc
+with suppress(PackageNotFoundError):
+    build_info.labels(version(_DISTRIBUTION)).set(1)
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:

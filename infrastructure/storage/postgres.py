@@ -32,6 +32,7 @@ from infrastructure.process.deadlines import (
     this_thread,
 )
 from infrastructure.process.failures import describe_error
+from infrastructure.process.observers import observers
 from infrastructure.storage.addresses import address, connect_seconds
 from infrastructure.storage.session_settings import REQUEST_LIMITS, as_options, late_settings
 
@@ -45,6 +46,7 @@ Statement = tuple[LiteralString, Sequence[Any] | Mapping[str, Any]]
 T = TypeVar("T")
 
 _WAKE_SECONDS = 0.1  # psycopg's default: how often a wait checks for Ctrl-C
+COUNTED_WAIT_SECONDS = 0.001  # taking a free connection takes less
 READ_ONLY_SECONDS = 1.0  # how long a pool uses a read-only session before it tries a new one
 _OVERDUE = "PostgreSQL did not answer in time; the connection is closed"
 
@@ -174,10 +176,14 @@ class Pool(ConnectionPool[PooledConnection]):
         try:
             return self.getconn(seconds_left(self.timeout if timeout is None else timeout))
         except PoolTimeout:
+            observers.on_pool_timeout()
             self._breaker.suspect()
             raise
         finally:
-            spend(time.monotonic() - began)
+            waited_seconds = time.monotonic() - began
+            spend(waited_seconds)
+            if waited_seconds >= COUNTED_WAIT_SECONDS:
+                observers.on_pool_wait(waited_seconds)
 
     def _probe(self) -> None:
         """Raise an error unless PostgreSQL answers on a connection of the pool."""

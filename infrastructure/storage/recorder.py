@@ -7,6 +7,7 @@ described in migrations/0001_event_log.sql). docs/decisions/0002-event-log.md gi
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString, NamedTuple
@@ -15,6 +16,7 @@ import psycopg
 from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notification, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
+from infrastructure.process.observers import observers
 from infrastructure.storage.outcomes import making_change
 from infrastructure.storage.postgres import Connection, Pool, PooledConnection, Statement, fetch_value
 
@@ -168,20 +170,34 @@ class WatermarkRecorder(ApplicationRecorder):
         """
         if not stored_events:
             return []
+        began = time.monotonic()
         try:
             with self.connection() as conn, making_change():
-                if not statements and not self._locks_table:
-                    return _insert(conn, stored_events, unless_changed)
-                with conn.transaction():
-                    for statement, parameters in statements:
-                        conn.execute(statement, parameters)
-                    if self._locks_table:
-                        conn.execute("SELECT es.stored_events_lock()")
-                    return _insert(conn, stored_events, unless_changed)
+                if statements or self._locks_table:
+                    positions = self._insert_with(conn, stored_events, statements, unless_changed)
+                else:
+                    positions = _insert(conn, stored_events, unless_changed)
         except psycopg.errors.UniqueViolation as error:
             if error.diag.schema_name == "es":
                 raise IntegrityError(str(error)) from error
             raise RowExists(str(error), error.diag.table_name or "") from error
+        observers.on_append(time.monotonic() - began, len(positions))
+        return positions
+
+    def _insert_with(
+        self,
+        conn: PooledConnection,
+        events: Sequence[StoredEvent],
+        statements: Sequence[Statement],
+        unless_changed: LastStates,
+    ) -> list[int]:
+        """Run the statements and append the events in one transaction."""
+        with conn.transaction():
+            for statement, parameters in statements:
+                conn.execute(statement, parameters)
+            if self._locks_table:
+                conn.execute("SELECT es.stored_events_lock()")
+            return _insert(conn, events, unless_changed)
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""

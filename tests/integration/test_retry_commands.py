@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.monitoring.health import update_gauges
+from api.monitoring.gauges import update_gauges
 from infrastructure.process.metrics import render_metrics
 from projections.runner import catch_up, connect_projector
 from projections.verification import verify

@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
-from api.monitoring.health import update_gauges
+from api.monitoring.gauges import update_gauges
 from api.monitoring.lags import Lags, read_lags
 from domain.access import system_context
 from infrastructure.ids import new_id

@@ -47,6 +47,10 @@ PAGES = {
     "property": "{property}",
     "people": "/admin/users",
     "person": "{person}",
+    "health": "/admin/health",
+    "audit": "/admin/audit",
+    "audit: openings": "/admin/audit?action=ticket.opened",
+    "audit: ticket 1042": "/admin/audit?subject=1042",
     "own reports": "/admin/my",
     "own report": "{report}",
 }

@@ -36,6 +36,7 @@ from cli.relay import RelayStopped
 from cli.stopping import UNUSABLE
 from cli.up import CannotStart, up
 from cli.verify import verify
+from cli.version import show_version
 from domain.errors import DomainError, Invalid
 from infrastructure.process.logs import configure_logs
 from infrastructure.process.standard_error import protect_standard_error
@@ -55,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Maintenance ticketing for property managers. docs/settings.md lists the environment variables.",
 )
+app.callback()(show_version)
 app.command(rich_help_panel="Start")(up)
 app.command(rich_help_panel="One process each")(processes.migrate)
 app.command(rich_help_panel="One process each")(processes.api)

@@ -22,16 +22,14 @@ from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.log_triggers import WatermarkMissing, verify_triggers
-from infrastructure.storage.postgres import (
-    Connection,
+from infrastructure.storage.migrations import (
     MigrationFailed,
-    Pool,
-    connect,
-    fetch_value,
-    make_pool,
+    NewerDatabase,
     migrate,
     pending_migrations,
+    require_known_migrations,
 )
+from infrastructure.storage.postgres import Connection, Pool, connect, fetch_value, make_pool
 from infrastructure.storage.roles import APPLICATION, grant_to_application, store_settings_for_pooler
 from infrastructure.storage.server_checks import (
     direct_connection,
@@ -46,6 +44,7 @@ from projections.schema import create_read_schema, read_schema_state
 
 _AFTER_FAILURE = "Steps that are done stay done: remove the cause and run `ticketing migrate` again."
 SHOWN_WITHIN_SECONDS = 60
+NAMED = 3  # pending migrations that a message names
 POLL_SECONDS = 0.01
 
 
@@ -143,6 +142,8 @@ def prepare(settings: Settings) -> list[str]:
         return [*_migrate(settings), *_prepare_tables(settings)]
     except MigrationFailed as failure:
         raise DatabaseUnavailable(f"{failure} {_AFTER_FAILURE}") from None
+    except NewerDatabase as refusal:
+        raise DatabaseUnavailable(str(refusal)) from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnavailable(
             f"The role lacks a privilege: {describe_error(error)}. Set MIGRATE_DATABASE_URL to an address"
@@ -201,21 +202,22 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
     UnsuitableDatabase when it cannot be used, and BadSettings when the master key is missing or is the key of
     another database.
 
-    With `to_serve` the triggers of the log are required too; commands that only read work without them. With
-    `through_pooler` the sessions of a connection pooler in DATABASE_URL are checked too.
+    With `to_serve` the triggers of the log and read tables of this version are required too; commands work
+    without them. With `through_pooler` the sessions of a connection pooler in DATABASE_URL are checked too.
     """
     try:
         with direct_connection(
             settings.direct_url, _direct_variable(settings), application="ticketing-cli"
         ) as conn:
-            lacking = pending_migrations(conn) or read_schema_state(conn) == "absent" or not is_filled(conn)
-            if not lacking:
+            require_known_migrations(conn)
+            lack = _find_lack(conn, to_serve=to_serve)
+            if lack is None:
                 verify_vault(conn, load_vault(settings))
-            if to_serve and not lacking:
+            if to_serve and lack is None:
                 verify_triggers(conn)
-            if through_pooler and not lacking and settings.has_pooler:
+            if through_pooler and lack is None and settings.has_pooler:
                 require_pooler(settings.database_url or "", conn)
-    except WatermarkMissing as problem:
+    except (WatermarkMissing, NewerDatabase) as problem:
         raise DatabaseUnavailable(str(problem)) from None
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None
@@ -226,8 +228,24 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
             f"PostgreSQL refuses a statement: {describe_error(error)}. If `ticketing migrate` has not ended"
             " successfully, run it again."
         ) from None
-    if lacking:
-        raise DatabaseUnavailable("The database lacks tables of this version: run `ticketing migrate` first.")
+    if lack is not None:
+        raise DatabaseUnavailable(lack)
+
+
+def _find_lack(conn: Connection, *, to_serve: bool) -> str | None:
+    """What the database lacks of this version, and the remedy; None if it lacks nothing."""
+    remedy = "run `ticketing migrate` of this program first."
+    if pending := pending_migrations(conn):
+        named = ", ".join(pending[:NAMED]) + (f" and {len(pending) - NAMED} more" * (len(pending) > NAMED))
+        return f"The database is older than this program, which has migrations to apply ({named}): {remedy}"
+    state = read_schema_state(conn)
+    if state == "absent":
+        return f"The database lacks the read tables: {remedy}"
+    if state == "outdated" and to_serve:
+        return f"The read tables are those of another version, or a column of them was changed: {remedy}"
+    if not is_filled(conn):
+        return f"The e-mail addresses of the database are not indexed: {remedy}"
+    return None
 
 
 def _direct_variable(settings: Settings) -> str:

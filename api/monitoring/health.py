@@ -35,12 +35,12 @@ from infrastructure.process.metrics import (
     webhooks_failing,
 )
 from infrastructure.settings import Settings
+from infrastructure.storage.migrations import pending_migrations
 from infrastructure.storage.postgres import (
     Connection,
     connect,
     fetch_value,
     named_queries,
-    pending_migrations,
 )
 from infrastructure.storage.server_checks import describe_wrong_settings, wrong_settings
 from projections.schema import read_schema_state

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, SQL files, and migrations.
+"""Connections to PostgreSQL, and SQL files.
 
 Every wait for PostgreSQL has a limit (infrastructure/process/deadlines.py).
 """
@@ -22,7 +22,6 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from infrastructure.process.deadlines import (
-    LONG_STATEMENT_SECONDS,
     REQUEST_SECONDS,
     STATEMENT_SECONDS,
     Breaker,
@@ -31,13 +30,10 @@ from infrastructure.process.deadlines import (
     spend,
     this_thread,
 )
-from infrastructure.process.failures import describe_error
 from infrastructure.process.observers import observers
 from infrastructure.storage.addresses import address, connect_seconds
 from infrastructure.storage.session_settings import REQUEST_LIMITS, as_options, late_settings
 
-MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
-_MIGRATION_LOCK = 7_305_871  # an arbitrary constant; allows one migration at a time
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 Connection = psycopg.Connection[TupleRow]
@@ -308,45 +304,3 @@ def make_pool(
         max_idle=600.0,
         open=True,
     )
-
-
-class MigrationFailed(Exception):
-    """A migration failed, and nothing of it was stored; the message gives its name and the error."""
-
-
-def migrate(dsn: str) -> list[str]:
-    """Apply the pending migrations in order, and return their names. Raises MigrationFailed.
-
-    An advisory lock makes concurrent calls wait for each other. Each migration and its record are committed
-    in one transaction.
-    """
-    applied: list[str] = []
-    with connect(dsn, application="ticketing-migrate", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
-        conn.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
-        conn.execute(
-            "CREATE TABLE IF NOT EXISTS public.ticketing_migrations ("
-            "name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-        done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
-        for path in sorted(MIGRATIONS.glob("*.sql")):
-            if path.name in done:
-                continue
-            try:
-                with conn.transaction():
-                    conn.execute(path.read_text())
-                    conn.execute("INSERT INTO public.ticketing_migrations (name) VALUES (%s)", [path.name])
-            except psycopg.errors.InsufficientPrivilege:
-                raise
-            except psycopg.Error as error:
-                raise MigrationFailed(f"Migration {path.name} failed: {describe_error(error)}.") from error
-            applied.append(path.name)
-    return applied
-
-
-def pending_migrations(conn: Connection) -> list[str]:
-    """The names of the migrations that have not been applied to this database."""
-    known = {path.name for path in MIGRATIONS.glob("*.sql")}
-    if not fetch_value(conn, "SELECT to_regclass('public.ticketing_migrations')::text", default=""):
-        return sorted(known)
-    done = {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
-    return sorted(known - done)

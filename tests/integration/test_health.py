@@ -20,7 +20,8 @@ from api.monitoring.lags import Lags
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import start_embedded
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.postgres import connect, make_pool, migrate
+from infrastructure.storage.migrations import migrate
+from infrastructure.storage.postgres import connect, make_pool
 from projections.overview import system_state
 from projections.schema import create_read_schema, drop_read_schema
 from server.app import create_app

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infrastructure.storage.postgres import MIGRATIONS
+from infrastructure.storage.migrations import MIGRATIONS
 from notary.blocks import read_block, read_rows
 from notary.follower import sign_log
 from notary.proofs import prove

@@ -10,7 +10,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from domain.ticket import Comment
-from infrastructure.storage.postgres import connect, make_pool, migrate
+from infrastructure.storage.migrations import migrate
+from infrastructure.storage.postgres import connect, make_pool
 from projections.project_search import MOST_PARTS, MOST_WORDS
 from projections.rebuild import rebuild
 from projections.schema import create_read_schema

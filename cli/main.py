@@ -27,6 +27,7 @@ from cli import (
 )
 from cli.child_process import EndedEarly
 from cli.database import DatabaseUnavailable
+from cli.doctor.command import doctor
 from cli.export import CannotWrite, export, proof
 from cli.history import history
 from cli.import_file import import_file
@@ -71,6 +72,7 @@ app.add_typer(properties.app, name="property", rich_help_panel="Manage")
 app.add_typer(properties.units_app, name="unit", rich_help_panel="Manage")
 app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
 app.command("import", rich_help_panel="Manage")(import_file)
+app.command(rich_help_panel="Operate")(doctor)
 app.command(rich_help_panel="Operate")(rebuild)
 app.command(rich_help_panel="Operate")(verify)
 app.command(rich_help_panel="Operate")(export)

@@ -134,7 +134,7 @@ class Publisher:
 
     def _publish_to(self, place: Place) -> None:
         if place not in self._reached:
-            self._reached[place] = self._last_number(place)
+            self._reached[place] = last_published(self._conn, place)
         while rows := self._rows_after(self._reached[place]):
             place.append([row.line for row in rows])
             self._reached[place] = rows[-1].number
@@ -143,22 +143,24 @@ class Publisher:
         parameters = {"number": number, "limit": LINES_AT_ONCE}
         return [StatementRow(*row) for row in self._conn.execute(sql["statements_after"], parameters)]
 
-    def _last_number(self, place: Place) -> int:
-        """The number of the last line at the place. Raises NotaryRefused if the database lacks that line."""
-        line = place.last_line()
-        if line is None:
-            return 0
-        try:
-            number = parse(line).number
-        except BadStatement as error:
-            raise NotaryRefused(
-                f"The last checkpoint outside the database cannot be read: {error}. Run `ticketing verify`,"
-                " then move the old checkpoints away; the notary begins a new file."
-            ) from None
-        if fetch_value(self._conn, sql["statement_numbered"], {"number": number}, default="") != line:
-            raise NotaryRefused(
-                f"The last checkpoint outside the database, number {number}, is not in the database: this is"
-                " another database, or one restored from a backup, or its log was altered. Run `ticketing"
-                " verify`, then move the old checkpoints away; the notary begins a new file."
-            )
-        return number
+
+def last_published(conn: Connection, place: Place) -> int:
+    """The number of the last line at the place, 0 if there is none. Raises NotaryRefused if the database
+    lacks that line."""
+    line = place.last_line()
+    if line is None:
+        return 0
+    try:
+        number = parse(line).number
+    except BadStatement as error:
+        raise NotaryRefused(
+            f"The last checkpoint outside the database cannot be read: {error}. Run `ticketing verify`,"
+            " then move the old checkpoints away; the notary begins a new file."
+        ) from None
+    if fetch_value(conn, sql["statement_numbered"], {"number": number}, default="") != line:
+        raise NotaryRefused(
+            f"The last checkpoint outside the database, number {number}, is not in the database: this is"
+            " another database, or one restored from a backup, or its log was altered. Run `ticketing"
+            " verify`, then move the old checkpoints away; the notary begins a new file."
+        )
+    return number

@@ -61,6 +61,12 @@ def last_checkpoint_until(conn: Connection, position: int) -> Statement | None:
     return parse(line) if line else None
 
 
+def require_signing_key(conn: Connection, vault: Vault) -> str | None:
+    """The id of the key in use, which can be decrypted; None if there is none yet. Raises CannotDecrypt."""
+    row = conn.execute(sql["key_in_use"]).fetchone()
+    return _decrypt_signer(vault, *row).id if row else None
+
+
 def sign_bytes(conn: Connection, vault: Vault, content: Mapping[str, Any]) -> Statement:
     """Sign something that is not a numbered statement, such as the manifest of an export."""
     signer = _load_signer(conn, vault)
@@ -72,7 +78,10 @@ def _load_signer(conn: Connection, vault: Vault) -> _Signer:
     row = conn.execute(sql["key_in_use"]).fetchone()
     if row is None:
         return _add_key(conn, vault, None)
-    signer_id, encrypted_key = row
+    return _decrypt_signer(vault, *row)
+
+
+def _decrypt_signer(vault: Vault, signer_id: str, encrypted_key: bytes) -> _Signer:
     raw = vault.decrypt(bytes(encrypted_key), purpose=_PURPOSE.format(signer_id))
     return _Signer(signer_id, Ed25519PrivateKey.from_private_bytes(raw))
 

@@ -109,8 +109,7 @@ class StallWatch:
 
     def check(self, conn: Connection, now: float) -> None:
         """`now` is a time of the monotonic clock."""
-        rows = conn.execute(_sql["read_stalling_sessions"], {"followers": FOLLOWERS})
-        found = {session.identity: session for session in map(Session._make, rows)}
+        found = {session.identity: session for session in stalling_sessions(conn)}
         for identity in self._seen.keys() - found.keys():
             seen = self._seen.pop(identity)
             if seen.is_logged:
@@ -119,6 +118,12 @@ class StallWatch:
             seen = self._seen.setdefault(identity, _Seen(now))
             if now >= seen.log_at:
                 seen.log(session, now)
+
+
+def stalling_sessions(conn: Connection) -> list[Session]:
+    """The sessions that stall followers now, also for a moment."""
+    rows = conn.execute(_sql["read_stalling_sessions"], {"followers": FOLLOWERS})
+    return [Session(*row) for row in rows]
 
 
 def watch_stalls(dsn: str, stop: threading.Event) -> None:

@@ -154,6 +154,14 @@ class BucketAttachments:
         with _bucket_errors(attachment_id):
             self._client.delete_object(Bucket=self._bucket, Key=_key(attachment_id))
 
+    def require_bucket(self) -> None:
+        """Raise AttachmentsUnavailable unless the bucket exists and answers these credentials."""
+        try:
+            with _bucket_errors(self._bucket):
+                self._client.head_bucket(Bucket=self._bucket)
+        except NoSuchFile:
+            raise AttachmentsUnavailable(f"There is no bucket {self._bucket}") from None
+
 
 class _MeasuringReader:
     """Reads a stream, computes its size and SHA-256, and raises TooLarge above the limit."""

@@ -25,6 +25,7 @@ from infrastructure.storage.topics import (
 
 # Kafka's default. The largest event has about a quarter of it: a text of 65,535 characters of 4 bytes each.
 LARGEST_RECORD_BYTES = 1_048_588
+INSPECT_SECONDS = 5
 _NO_ID = "00000000-0000-0000-0000-000000000000"  # of brokers before Kafka 2.8
 
 
@@ -50,6 +51,15 @@ class Topic(NamedTuple):
     replicas: int
 
 
+class TopicReport(NamedTuple):
+    """A topic that the system needs. `topic` is None if it is absent. `fault` is what `create_topics` would
+    raise."""
+
+    spec: TopicSpec
+    topic: Topic | None
+    fault: WrongTopic | None
+
+
 class _Fault(NamedTuple):
     setting: str
     found: str
@@ -72,7 +82,7 @@ def create_topics(settings: Settings) -> dict[str, Topic]:
 
 def create_checkpoints_topic(settings: Settings) -> bool:
     """Create the topic of the notary if it is missing; return whether it was. Raises WrongTopic."""
-    _, absent = _ensure(settings, [TopicSpec(checkpoints_topic(settings), 1, KEPT_FOREVER, {})])
+    _, absent = _ensure(settings, [_checkpoints_spec(settings)])
     return bool(absent)
 
 
@@ -85,6 +95,34 @@ def absent_topics(settings: Settings) -> list[str]:
     finally:
         admin.close()
     return [name for name in names if name not in present]
+
+
+def inspect_topics(settings: Settings) -> list[TopicReport]:
+    """Every topic of the relay and of the notary, without creating any. Raises KafkaError."""
+    specs = [*_relay_topics(settings), _checkpoints_spec(settings)]
+    admin = make_admin(settings, seconds=INSPECT_SECONDS)
+    try:
+        present = _describe(admin, [spec.name for spec in specs])
+        configs = _read_configs(admin, list(present)) if present else {}
+    finally:
+        admin.close()
+    return [_report(settings, spec, present.get(spec.name), configs.get(spec.name, {})) for spec in specs]
+
+
+def _report(
+    settings: Settings, spec: TopicSpec, topic: Topic | None, configs: Mapping[str, str]
+) -> TopicReport:
+    if topic is None:
+        return TopicReport(spec, None, None)
+    try:
+        _require(settings, spec, configs, topic.replicas)
+    except WrongTopic as fault:
+        return TopicReport(spec, topic, fault)
+    return TopicReport(spec, topic, None)
+
+
+def _checkpoints_spec(settings: Settings) -> TopicSpec:
+    return TopicSpec(checkpoints_topic(settings), 1, KEPT_FOREVER, {})
 
 
 def _relay_topics(settings: Settings) -> list[TopicSpec]:

@@ -177,6 +177,18 @@ def test_commands_work_while_up_is_running(first):
     assert answer.status_code == 200
 
 
+def test_doctor_finds_only_ok_while_up_is_running(first):
+    environ = environment(TICKETING_HOME=str(first.home))
+    reports = []
+
+    def is_healthy():
+        reports.append(ticketing("doctor", environ=environ).stdout)
+        return {line.split()[0] for line in reports[-1].splitlines()} == {"OK"}
+
+    eventually(is_healthy, START_SECONDS, message=lambda: reports[-1])  # the notary starts last
+    assert "OK       privileges: the role ticketing_app can append to the log" in reports[-1]
+
+
 def test_a_second_up_on_the_same_home_is_refused(first):
     environ = environment(TICKETING_HOME=str(first.home))
     second = ticketing("up", "--port", str(free_port()), environ=environ)

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from cli.doctor.storage import check_bucket
 from infrastructure.settings import load_settings
 from infrastructure.storage.attachment_store import (
     ATTACHMENT_BYTES,
@@ -214,3 +215,18 @@ def test_an_unreachable_bucket_raises_attachments_unavailable(credentials):
 def test_a_bucket_that_does_not_exist_is_unavailable_and_not_a_missing_file(s3_endpoint, credentials):
     with pytest.raises(AttachmentsUnavailable):
         BucketAttachments("no-such-bucket", s3_endpoint).open("a1")
+
+
+def test_doctor_names_a_bucket_that_is_absent_or_does_not_answer(bucket, s3_endpoint):
+    def check(**variables):
+        names = {"ATTACHMENTS_S3_BUCKET": BUCKET, "ATTACHMENTS_S3_ENDPOINT": s3_endpoint}
+        (finding,) = check_bucket(load_settings(names | variables))
+        return finding
+
+    absent = check(ATTACHMENTS_S3_BUCKET="other")
+    silent = check(ATTACHMENTS_S3_ENDPOINT="http://127.0.0.1:1")
+
+    assert check().level == "OK"
+    assert (absent.level, absent.found) == ("PROBLEM", "other cannot be used: There is no bucket other.")
+    assert silent.level == "PROBLEM"
+    assert "ATTACHMENTS_S3_ENDPOINT" in silent.remedy

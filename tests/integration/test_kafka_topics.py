@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 import pytest
 
+from cli.doctor.topics import check_topics, judge_topic
 from infrastructure.storage.kafka import make_admin
 from infrastructure.storage.kafka_topics import (
     LARGEST_RECORD_BYTES,
@@ -14,6 +15,7 @@ from infrastructure.storage.kafka_topics import (
     absent_topics,
     create_checkpoints_topic,
     create_topics,
+    inspect_topics,
 )
 from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 from tests.support.stream import stream_settings
@@ -94,3 +96,43 @@ def test_the_relay_and_the_notary_do_not_need_the_topics_of_each_other(settings,
         create_topics(settings)
     configure(checkpoints_topic(settings), retention_ms="-1")
     assert create_checkpoints_topic(settings) is False
+
+
+def judge(settings, partitions=None):
+    """The findings of `ticketing doctor` that are not OK."""
+    findings = []
+    for report in inspect_topics(settings):
+        recorded = partitions if report.spec.name == events_topic(settings) else None
+        findings += judge_topic(report, settings, has_published=True, recorded_partitions=recorded)
+    return [(one.level, f"{one.check}: {one.found} {one.remedy}") for one in findings if one.level != "OK"]
+
+
+def test_doctor_names_topics_that_are_absent_wrong_or_of_another_size(settings, configure):
+    create_topics(settings)
+    ((_, absent),) = judge(settings)
+    create_checkpoints_topic(settings)
+    healthy = judge(settings)
+    more_partitions = judge(settings, partitions=30)
+    more_replicas = judge(msgspec.structs.replace(settings, kafka_replication_factor=3))
+    configure(position_topic(settings), cleanup_policy="delete")
+    ((level, wrong),) = judge(settings)
+
+    assert healthy == []
+    assert absent.startswith(
+        f"topic {checkpoints_topic(settings)}: it is absent, although events were published"
+    )
+    assert [level for level, _ in more_partitions] == ["PROBLEM"]
+    assert f"it has {PARTITIONS} partitions and must have 30" in more_partitions[0][1]
+    assert [level for level, _ in more_replicas] == ["WARNING"] * 3
+    assert level == "PROBLEM"
+    assert "cleanup.policy is delete and must be compact" in wrong
+    assert "kafka-configs.sh" in wrong
+
+
+def test_doctor_names_a_kafka_that_does_not_answer(settings, conn):
+    unreachable = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:1")
+
+    (finding,) = check_topics(conn, unreachable)
+
+    assert (finding.level, finding.check) == ("PROBLEM", "Kafka")
+    assert "KAFKA_BOOTSTRAP_SERVERS" in finding.remedy

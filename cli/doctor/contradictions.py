@@ -1,0 +1,154 @@
+"""Checks that the settings do not contradict one another. Reads no server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
+
+from cli.doctor.finding import Finding, ok, problem, warning
+from infrastructure.keys.vault import KEY_FILE
+from infrastructure.settings import Settings
+
+CHECK = "settings"
+SHORTEST_SIGNING_KEY = 32  # characters
+_DEFAULT_PREFIX = "ticketing"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def check_settings(settings: Settings) -> list[Finding]:
+    """One finding for each contradiction; one OK if there is none."""
+    found = [
+        *_check_addresses_of_database(settings),
+        *_check_public_address(settings),
+        *_check_kafka(settings),
+        *_check_storage(settings),
+        *_check_keys(settings),
+    ]
+    return found or [ok(CHECK, "they do not contradict one another.")]
+
+
+def _check_addresses_of_database(settings: Settings) -> Iterator[Finding]:
+    if settings.migrate_database_url and not settings.database_url:
+        yield problem(
+            CHECK,
+            "MIGRATE_DATABASE_URL is set without DATABASE_URL, so it is not used.",
+            "Set DATABASE_URL to the same database with the role of the processes.",
+        )
+    if settings.direct_database_url and settings.direct_database_url == settings.database_url:
+        yield warning(
+            CHECK,
+            "DIRECT_DATABASE_URL and DATABASE_URL are equal, so the API prepares no statements, as for a"
+            " pooler.",
+            "Set DIRECT_DATABASE_URL only if DATABASE_URL leads to a connection pooler.",
+        )
+
+
+def _check_public_address(settings: Settings) -> Iterator[Finding]:
+    parts = urlsplit(settings.base_url)
+    is_local = parts.hostname in _LOOPBACK
+    if is_local and settings.host not in _LOOPBACK:
+        yield warning(
+            CHECK,
+            f"HOST is {settings.host}, but BASE_URL is {settings.base_url}: links in answers lead"
+            " clients on other machines to themselves.",
+            "Set BASE_URL to the address under which clients reach the API.",
+        )
+    if not is_local and parts.scheme == "http":
+        yield warning(
+            CHECK,
+            f"BASE_URL is {settings.base_url}, so passwords and keys are sent without encryption.",
+            "Put a proxy with TLS in front of the API, and set BASE_URL to its https address.",
+        )
+    if parts.scheme == "https" and not settings.trusted_proxies:
+        yield warning(
+            CHECK,
+            "BASE_URL begins with https, so a proxy is in front of the API, but TRUSTED_PROXIES is not set:"
+            " all attempts to sign in are counted for the address of the proxy.",
+            "Set TRUSTED_PROXIES to the network of the proxy.",
+        )
+    if any(network.prefixlen == 0 for network in settings.trusted_proxies):
+        yield problem(
+            CHECK,
+            "TRUSTED_PROXIES contains every address, so a client can choose the address for which its"
+            " attempts to sign in are counted.",
+            "Set TRUSTED_PROXIES to the network of the proxy.",
+        )
+    if settings.webhook_allow_private_addresses and not is_local:
+        yield problem(
+            CHECK,
+            f"WEBHOOK_ALLOW_PRIVATE_ADDRESSES is 1, but BASE_URL is {settings.base_url}: admins can make the"
+            " dispatcher post to servers in your network.",
+            "Set it to 0, except on a machine for development or tests.",
+        )
+
+
+def _check_kafka(settings: Settings) -> Iterator[Finding]:
+    servers = settings.kafka_bootstrap_servers
+    if not servers and settings.kafka_replication_factor > 1:
+        yield warning(
+            CHECK,
+            "KAFKA_REPLICATION_FACTOR is set without KAFKA_BOOTSTRAP_SERVERS, so nothing is published.",
+            "Set KAFKA_BOOTSTRAP_SERVERS, or remove KAFKA_REPLICATION_FACTOR.",
+        )
+    if not servers and settings.kafka_prefix != _DEFAULT_PREFIX:
+        yield warning(
+            CHECK,
+            "KAFKA_PREFIX is set without KAFKA_BOOTSTRAP_SERVERS, so nothing is published.",
+            "Set KAFKA_BOOTSTRAP_SERVERS, or remove KAFKA_PREFIX.",
+        )
+    if servers and servers.count(",") >= 2 and settings.kafka_replication_factor == 1:
+        yield warning(
+            CHECK,
+            f"KAFKA_BOOTSTRAP_SERVERS lists {servers.count(',') + 1} servers, but KAFKA_REPLICATION_FACTOR is"
+            " 1: new topics are lost with one server.",
+            "Set KAFKA_REPLICATION_FACTOR to 3.",
+        )
+
+
+def _check_storage(settings: Settings) -> Iterator[Finding]:
+    if settings.attachments_s3_endpoint and not settings.attachments_s3_bucket:
+        yield problem(
+            CHECK,
+            "ATTACHMENTS_S3_ENDPOINT is set without ATTACHMENTS_S3_BUCKET, so attachments are stored in"
+            f" {settings.attachments_dir}.",
+            "Set ATTACHMENTS_S3_BUCKET, or remove ATTACHMENTS_S3_ENDPOINT.",
+        )
+    data_dir = settings.postgres_data_dir
+    if data_dir is None:
+        return
+    host = str(conninfo_to_dict(settings.direct_url).get("host") or "")
+    if host and host not in _LOOPBACK and not host.startswith("/"):
+        yield warning(
+            CHECK,
+            f"POSTGRES_DATA_DIR is set, but PostgreSQL is on the host {host}: writes are refused when the"
+            " disk of this machine is full instead of that one.",
+            "Remove POSTGRES_DATA_DIR, unless that host is this machine.",
+        )
+    if settings.notary_dir.is_relative_to(data_dir.resolve()):
+        yield warning(
+            CHECK,
+            f"NOTARY_DIR {settings.notary_dir} is in POSTGRES_DATA_DIR: whoever alters the log there can"
+            " alter its checkpoints too.",
+            "Set NOTARY_DIR to a folder that administrators of the database cannot write to.",
+        )
+
+
+def _check_keys(settings: Settings) -> Iterator[Finding]:
+    if settings.signing_key is not None and len(settings.signing_key) < SHORTEST_SIGNING_KEY:
+        yield warning(
+            CHECK,
+            f"SIGNING_KEY has {len(settings.signing_key)} characters, so it can be guessed.",
+            f"Use {SHORTEST_SIGNING_KEY} random characters or more, or remove it.",
+        )
+    file = settings.home / KEY_FILE
+    if settings.master_key is None or not os.access(file, os.R_OK):
+        return
+    if not set(file.read_text().split()) <= set(settings.master_key.replace(",", " ").split()):
+        yield warning(
+            CHECK,
+            f"MASTER_KEY and the file {file} have different keys; the file is not used.",
+            "Keep the file elsewhere if its key is still needed, and remove it here.",
+        )

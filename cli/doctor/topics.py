@@ -9,7 +9,7 @@ from cli.doctor.server import sql
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka_topics import TopicReport, inspect_topics
 from infrastructure.storage.postgres import Connection
-from infrastructure.storage.topics import events_topic
+from infrastructure.storage.topics import checkpoints_topic, events_topic
 
 
 def check_topics(conn: Connection, settings: Settings) -> list[Finding]:
@@ -24,14 +24,16 @@ def check_topics(conn: Connection, settings: Settings) -> list[Finding]:
     findings: list[Finding] = []
     for report in reports:
         recorded = partitions if report.spec.name == events_topic(settings) else None
-        findings += judge_topic(report, settings, has_published=published > 0, recorded_partitions=recorded)
+        has_published = published > 0 and report.spec.name != checkpoints_topic(settings)
+        findings += judge_topic(report, settings, has_published=has_published, recorded_partitions=recorded)
     return findings
 
 
 def judge_topic(
     report: TopicReport, settings: Settings, *, has_published: bool, recorded_partitions: int | None
 ) -> Iterator[Finding]:
-    """Yields the findings for one topic. `recorded_partitions` is their number when the relay began."""
+    """Yields the findings for one topic. `has_published`: the relay has published to it; the notary publishes
+    again to a topic that was lost. `recorded_partitions`: their number when the relay began."""
     check, topic = f"topic {report.spec.name}", report.topic
     if topic is None and has_published:
         remedy = 'See "Publish again" in docs/operating.md, or correct KAFKA_PREFIX.'

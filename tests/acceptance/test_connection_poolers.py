@@ -8,9 +8,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from cli.doctor.command import diagnose
+from cli.doctor.server import check_sessions
+from infrastructure.settings import Settings
 from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import connect, make_pool
-from infrastructure.storage.roles import grant_to_application
+from infrastructure.storage.roles import grant_to_application, store_settings_for_pooler
 from infrastructure.storage.server_checks import require_pooler
 from tests.support.commands import environment, ticketing
 from tests.support.hostile_settings import make_hostile
@@ -127,6 +130,29 @@ def test_the_addresses_of_two_databases_are_refused(direct, database, tmp_path):
 
     assert done.returncode == 2
     assert "DIRECT_DATABASE_URL and DATABASE_URL are addresses of different databases" in done.stderr
+
+
+def test_doctor_names_a_pooler_that_is_wrong_or_down(direct, database, tmp_path):
+    def check(**addresses):
+        settings = Settings(home=tmp_path, **addresses)
+        with connect(direct, application="tests") as conn:
+            return next(one for one in check_sessions(conn, settings) if one.check == "pooler")
+
+    with pgbouncer(direct, "transaction") as pooled:
+        unprepared = check(database_url=pooled, direct_database_url=direct)
+        with connect(direct, application="tests") as conn:
+            store_settings_for_pooler(conn, pooled)
+            administer(pooled, "RECONNECT")
+        prepared = check(database_url=pooled, direct_database_url=direct)
+        without_direct = diagnose(Settings(home=tmp_path, database_url=pooled)).findings[-1]
+    down = check(database_url=pooled, direct_database_url=direct)
+    other = check(database_url=database, direct_database_url=direct)
+
+    assert [one.level for one in (unprepared, prepared, down, other)] == ["PROBLEM", "OK"] + ["PROBLEM"] * 2
+    assert "statement_timeout = '0'" in unprepared.remedy
+    assert "it cannot be reached" in down.found
+    assert "are addresses of different databases" in other.remedy
+    assert "Set DIRECT_DATABASE_URL" in without_direct.remedy
 
 
 def test_the_outcome_of_a_statement_is_unknown_when_the_pooler_loses_the_server(direct):

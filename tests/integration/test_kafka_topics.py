@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from cli.doctor.topics import check_topics, judge_topic
+from cli.doctor.topics import check_topics
 from infrastructure.storage.kafka import make_admin
 from infrastructure.storage.kafka_topics import (
     LARGEST_RECORD_BYTES,
@@ -15,7 +15,6 @@ from infrastructure.storage.kafka_topics import (
     absent_topics,
     create_checkpoints_topic,
     create_topics,
-    inspect_topics,
 )
 from infrastructure.storage.topics import PARTITIONS, checkpoints_topic, events_topic, position_topic
 from tests.support.stream import stream_settings
@@ -98,35 +97,37 @@ def test_the_relay_and_the_notary_do_not_need_the_topics_of_each_other(settings,
     assert create_checkpoints_topic(settings) is False
 
 
-def judge(settings, partitions=None):
-    """The findings of `ticketing doctor` that are not OK."""
-    findings = []
-    for report in inspect_topics(settings):
-        recorded = partitions if report.spec.name == events_topic(settings) else None
-        findings += judge_topic(report, settings, has_published=True, recorded_partitions=recorded)
-    return [(one.level, f"{one.check}: {one.found} {one.remedy}") for one in findings if one.level != "OK"]
+def test_doctor_names_topics_that_are_absent_wrong_or_of_another_size(settings, configure, conn):
+    def check(partitions=PARTITIONS, **values):
+        conn.execute("UPDATE relay.position SET position = 1, partitions = %s", [partitions])
+        findings = check_topics(conn, msgspec.structs.replace(settings, **values))
+        return [
+            (one.level, f"{one.check}: {one.found} {one.remedy}") for one in findings if one.level != "OK"
+        ]
 
-
-def test_doctor_names_topics_that_are_absent_wrong_or_of_another_size(settings, configure):
+    lost = check()
     create_topics(settings)
-    ((_, absent),) = judge(settings)
+    ((absent_level, absent),) = check()
     create_checkpoints_topic(settings)
-    healthy = judge(settings)
-    more_partitions = judge(settings, partitions=30)
-    more_replicas = judge(msgspec.structs.replace(settings, kafka_replication_factor=3))
+    healthy = check()
+    ((partitions_level, partitions),) = check(partitions=30)
+    replicas = check(kafka_replication_factor=3)
     configure(position_topic(settings), cleanup_policy="delete")
-    ((level, wrong),) = judge(settings)
+    ((policy_level, policy),) = check()
 
-    assert healthy == []
-    assert absent.startswith(
-        f"topic {checkpoints_topic(settings)}: it is absent, although events were published"
+    assert [level for level, _ in lost] == ["PROBLEM", "PROBLEM", "WARNING"]
+    assert f"topic {events_topic(settings)}: it is absent, although events were published" in lost[0][1]
+    assert (absent_level, f"topic {checkpoints_topic(settings)}: it is absent." in absent) == (
+        "WARNING",
+        True,
     )
-    assert [level for level, _ in more_partitions] == ["PROBLEM"]
-    assert f"it has {PARTITIONS} partitions and must have 30" in more_partitions[0][1]
-    assert [level for level, _ in more_replicas] == ["WARNING"] * 3
-    assert level == "PROBLEM"
-    assert "cleanup.policy is delete and must be compact" in wrong
-    assert "kafka-configs.sh" in wrong
+    assert healthy == []
+    assert partitions_level == "PROBLEM"
+    assert f"it has {PARTITIONS} partitions and must have 30" in partitions
+    assert [level for level, _ in replicas] == ["WARNING"] * 3
+    assert policy_level == "PROBLEM"
+    assert "cleanup.policy is delete and must be compact" in policy
+    assert "kafka-configs.sh" in policy
 
 
 def test_doctor_names_a_kafka_that_does_not_answer(settings, conn):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 
+from backups.target import RestoreIncomplete, require_no_restore
 from cli.output import Progress, note
 from commands.email_addresses import fill, is_filled
 from domain.access import Context, system_context
@@ -83,15 +84,21 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
     Raises DatabaseUnavailable if no database can be reached, or if it lacks tables of this version.
     """
-    with database_address(settings) as dsn:
-        pool = make_pool(dsn, application="ticketing-cli", max_size=2)
-        vault = load_vault(settings)
-        store = EventStore(pool, vault, lock=settings.event_log_lock)
-        try:
-            yield Database(dsn, pool, vault, store)
-        finally:
-            store.close()
-            pool.close()
+    with database_address(settings) as dsn, database_at(dsn, settings) as database:
+        yield database
+
+
+@contextmanager
+def database_at(dsn: str, settings: Settings) -> Iterator[Database]:
+    """Open the database of an address, without a check."""
+    pool = make_pool(dsn, application="ticketing-cli", max_size=2)
+    vault = load_vault(settings)
+    store = EventStore(pool, vault, lock=settings.event_log_lock)
+    try:
+        yield Database(dsn, pool, vault, store)
+    finally:
+        store.close()
+        pool.close()
 
 
 @contextmanager
@@ -131,13 +138,16 @@ def address_of_process(settings: Settings, *, through_pooler: bool = False) -> s
     return settings.direct_url
 
 
-def prepare(settings: Settings) -> list[str]:
+def prepare(settings: Settings, *, is_restore: bool = False) -> list[str]:
     """Bring the database to this version: migrations, then the read tables. Return the steps that were done.
 
     Creates a master key for a new database, in a file in TICKETING_HOME, unless MASTER_KEY is set. Raises
     BadSettings when the key is missing or is the key of another database, UnsuitableDatabase, and
-    DatabaseUnavailable. Every step can be repeated after a failure.
+    DatabaseUnavailable, also for a database into which a restore has not ended, unless `is_restore`. Every
+    step can be repeated after a failure.
     """
+    if not is_restore:
+        _require_restored(settings)
     try:
         return [*_migrate(settings), *_prepare_tables(settings)]
     except MigrationFailed as failure:
@@ -155,6 +165,15 @@ def prepare(settings: Settings) -> list[str]:
         raise DatabaseUnavailable(
             f"The database cannot be prepared: {describe_error(error)}. {_AFTER_FAILURE}"
         ) from None
+
+
+def _require_restored(settings: Settings) -> None:
+    owner, variable = settings.migrate_database_url or settings.direct_url, _owner_variable(settings)
+    with direct_connection(owner, variable, application="ticketing-migrate") as conn:
+        try:
+            require_no_restore(conn)
+        except RestoreIncomplete as problem:
+            raise DatabaseUnavailable(str(problem)) from None
 
 
 def _migrate(settings: Settings) -> list[str]:
@@ -209,6 +228,7 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
         with direct_connection(
             settings.direct_url, _direct_variable(settings), application="ticketing-cli"
         ) as conn:
+            require_no_restore(conn)
             require_known_migrations(conn)
             lack = _find_lack(conn, to_serve=to_serve)
             if lack is None:
@@ -217,7 +237,7 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
                 verify_triggers(conn)
             if through_pooler and lack is None and settings.has_pooler:
                 require_pooler(settings.database_url or "", conn)
-    except (WatermarkMissing, NewerDatabase) as problem:
+    except (WatermarkMissing, NewerDatabase, RestoreIncomplete) as problem:
         raise DatabaseUnavailable(str(problem)) from None
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {_first_line(error)}") from None

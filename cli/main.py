@@ -13,6 +13,8 @@ import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
+from backups.manifest import BackupRefused
+from backups.programs import ProgramFailed, ProgramsMissing
 from cli import (
     dead_letters,
     demo,
@@ -25,6 +27,7 @@ from cli import (
     relay,
     users,
 )
+from cli.backup import backup
 from cli.child_process import EndedEarly
 from cli.database import DatabaseUnavailable
 from cli.doctor.command import doctor
@@ -34,6 +37,7 @@ from cli.import_file import import_file
 from cli.output import note
 from cli.rebuild import rebuild
 from cli.relay import RelayStopped
+from cli.restore import restore
 from cli.stopping import UNUSABLE
 from cli.up import CannotStart, up
 from cli.verify import verify
@@ -42,6 +46,7 @@ from domain.errors import DomainError, Invalid
 from infrastructure.process.logs import configure_logs
 from infrastructure.process.standard_error import protect_standard_error
 from infrastructure.settings import BadSettings
+from infrastructure.storage.attachment_store import AttachmentsUnavailable
 from infrastructure.storage.server_checks import UnsuitableDatabase
 from notary.places import NotaryRefused, PlaceUnavailable
 from projections.old_tables import TablesInUse
@@ -74,6 +79,8 @@ app.add_typer(demo.app, name="demo", rich_help_panel="Manage")
 app.command("import", rich_help_panel="Manage")(import_file)
 app.command(rich_help_panel="Operate")(doctor)
 app.command(rich_help_panel="Operate")(rebuild)
+app.command(rich_help_panel="Operate")(backup)
+app.command(rich_help_panel="Operate")(restore)
 app.command(rich_help_panel="Operate")(verify)
 app.command(rich_help_panel="Operate")(export)
 app.command(rich_help_panel="Operate")(proof)
@@ -98,6 +105,8 @@ def main() -> None:
         note(str(refusal))
         sys.exit(REFUSED)
     except (
+        AttachmentsUnavailable,
+        BackupRefused,
         BadSettings,
         UnsuitableDatabase,
         DatabaseUnavailable,
@@ -107,6 +116,8 @@ def main() -> None:
         NothingToVerify,
         NotaryRefused,
         PlaceUnavailable,
+        ProgramFailed,
+        ProgramsMissing,
         RelayStopped,
     ) as problem:
         note(str(problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -98,15 +99,25 @@ def erase_again(
     serves again. People who are erased already are not changed.
     """
     with open_database(load_settings()) as database:
-        with database.pool.connection() as conn:
-            try:
-                erased = erased_people(conn, StatementFile(checkpoints).lines())
-            except BadStatement as error:
-                raise Invalid({"checkpoints": [f"{checkpoints} is not valid: {error}."]}) from None
+        erased = people_to_erase_again(database, checkpoints)
         if not yes:
             typer.confirm(f"Erase {len(erased)} people named in {checkpoints}?", abort=True, err=True)
-        for user_id in erased:
-            _erase_again(database, user_id)
+        erase_people_again(database, erased)
+
+
+def people_to_erase_again(database: Database, checkpoints: Path) -> list[str]:
+    """The ids of the erased people according to a file of signed checkpoints. Raises Invalid."""
+    with database.pool.connection() as conn:
+        try:
+            return erased_people(conn, StatementFile(checkpoints).lines())
+        except BadStatement as error:
+            raise Invalid({"checkpoints": [f"{checkpoints} is not valid: {error}."]}) from None
+
+
+def erase_people_again(database: Database, user_ids: Sequence[str]) -> None:
+    """Erase the people who are not erased already, and write a note for each."""
+    for user_id in user_ids:
+        _erase_again(database, user_id)
 
 
 def _erase_again(database: Database, user_id: str) -> None:

@@ -53,8 +53,16 @@ def verify(
     """
     settings = load_settings()
     outside = _find_outside_checkpoints(settings, checkpoints)
+    with database_address(settings) as dsn:
+        check(dsn, settings, outside, read_tables=read_tables)
+
+
+def check(
+    dsn: str, settings: Settings, outside: dict[str, Iterable[str]], *, read_tables: bool = True
+) -> None:
+    """Check the database of an address and print what was found. Raises typer.Exit if something was altered,
+    and DatabaseUnavailable if the check was not possible. `outside` has the lines of checkpoints by place."""
     with (
-        database_address(settings) as dsn,
         start_check(dsn, outside, audit=read_tables) as log,
         Progress("Checking the log") as progress,
     ):

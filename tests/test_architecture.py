@@ -9,10 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOUNDATION = {"domain", "infrastructure"}
-FEATURES = {"commands", "projections", "event_stream", "notary", "webhook_dispatcher"}
+FEATURES = {"backups", "commands", "projections", "event_stream", "notary", "webhook_dispatcher"}
 MAY_IMPORT = {
     "domain": set(),
     "infrastructure": {"domain"},
+    "backups": FOUNDATION,
     "commands": FOUNDATION,
     "projections": FOUNDATION,
     "event_stream": FOUNDATION,

@@ -73,9 +73,10 @@ def _published(settings: Settings) -> int | None:
     from kafka.errors import KafkaError  # here, because it loads a Kafka client
 
     from event_stream.position import read_position
+    from infrastructure.storage.kafka_topics import absent_topics
 
     try:
-        found = read_position(settings)
+        found = None if absent_topics(settings) else read_position(settings)
     except (KafkaError, TimeoutError):
         return None
     return found.position if found is not None else None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import dict_row
 
-from backups.manifest import Facts
+from backups.manifest import BackupRefused, Facts
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.storage.postgres import connect, fetch_value, named_queries
 
@@ -36,8 +36,13 @@ class Snapshot(NamedTuple):
 
 @contextmanager
 def open_snapshot(dsn: str) -> Iterator[Snapshot]:
-    """Open a snapshot that lasts until the block ends. Writers are not blocked."""
+    """Open a snapshot that lasts until the block ends. Writers are not blocked. Raises BackupRefused."""
     with connect(dsn, application=APPLICATION, limit_seconds=LONG_STATEMENT_SECONDS) as conn:
+        if fetch_value(conn, sql["is_standby"], default=False):
+            raise BackupRefused(
+                "The server is a standby, which does not show the transactions that are open on the primary."
+                " Use the address of the primary."
+            )
         complete_to = fetch_value(conn, sql["read_watermark"], default=0)
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with conn.transaction():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -95,12 +94,27 @@ def _restore_rest(target: Settings, backup: Backup, own: StatementFile, latest: 
 
 
 def _settings_of_key(settings: Settings, keys: Path | None) -> Settings:
-    """The settings with the master key of the backup: that of `keys`, unless the target has one."""
-    if keys is None or settings.master_key is not None or (settings.home / KEY_FILE).exists():
+    """The settings with the master key of `keys`, unless the target has that key already. Raises
+    BackupRefused if the target has another one."""
+    if keys is None:
         return settings
     if not (keys / KEY_FILE).exists():
         raise BackupRefused(f"{keys} has no file {KEY_FILE}. Name the folder that `backup --keys` wrote.")
-    return msgspec.structs.replace(settings, master_key=(keys / KEY_FILE).read_text().strip())
+    given, own = (keys / KEY_FILE).read_text().strip(), _own_key(settings)
+    if own is None:
+        return msgspec.structs.replace(settings, master_key=given)
+    if not set(given.split(",")) & set(own.split(",")):
+        raise BackupRefused(
+            f"The target has another master key than {keys}: it belongs to another installation. Unset"
+            f" MASTER_KEY, and use a TICKETING_HOME without the file {KEY_FILE}."
+        )
+    return settings
+
+
+def _own_key(settings: Settings) -> str | None:
+    path = settings.home / KEY_FILE
+    text = settings.master_key or (path.read_text() if path.exists() else None)
+    return text.strip() if text else None
 
 
 def _install_key(settings: Settings, key_settings: Settings) -> None:
@@ -174,14 +188,13 @@ def _target(settings: Settings) -> Iterator[Settings]:
 
 def _replace_statements(own: StatementFile, backup: Backup) -> None:
     """Write the notary's file of the snapshot. A file with other lines is kept as evidence beside it."""
-    lines = backup.statements()
-    present = list(own.lines())
+    lines, present = backup.statements(), list(own.lines())
     if present == lines:
         return
+    own.path.parent.mkdir(parents=True, exist_ok=True)
     if present:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         kept = own.path.with_name(f"{own.path.name}.before-restore-{now}")
-        os.replace(own.path, kept)
+        write_file(kept, own.path.read_bytes())
         note(f"The notary's former file is kept as {kept}: it signs events that the backup lacks.")
-    if lines:
-        own.append(lines)
+    write_file(own.path, "".join(f"{line}\n" for line in lines).encode())

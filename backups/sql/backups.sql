@@ -1,3 +1,6 @@
+-- name: is_standby
+SELECT pg_is_in_recovery();
+
 -- name: read_watermark
 -- Read it before the snapshot: then the snapshot has every event up to it.
 SELECT es.stored_events_watermark();

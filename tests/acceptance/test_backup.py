@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from commands.comments import remove_file
 from commands.erasure import erase_user
 from infrastructure.storage.postgres import connect
 from projections.rebuild import rebuild
@@ -25,7 +27,6 @@ from tests.support.browser import Browser
 from tests.support.commands import environment, ticketing
 from tests.support.forks import TicketingProcess
 from tests.support.keys import operator
-from tests.support.postgres import cloned_database
 from tests.support.read_tables import folded_rows, stored_rows
 from tests.support.server import running_api
 from tests.support.vault import VAULT
@@ -145,7 +146,10 @@ def test_an_external_server_of_another_version_is_backed_up_and_restored(source,
             installation.populate()
             backed_up = ticketing("backup", str(first), environ=installation.environ)
             log = log_of(one)
-        environ = environment(DATABASE_URL=two, TICKETING_HOME=str(tmp_path / "other"))
+        application = make_conninfo(two, user="application", password="it's secret")
+        environ = environment(
+            DATABASE_URL=application, MIGRATE_DATABASE_URL=two, TICKETING_HOME=str(tmp_path / "other")
+        )
         restored = ticketing("restore", str(first), environ=environ)
         newer = ticketing("backup", str(second), environ=source.environ)
         with empty_database(server, "three") as three:
@@ -210,18 +214,32 @@ def test_no_process_starts_after_a_killed_restore_until_it_is_repeated(source, t
     assert names_in(target) == names_in(source.dsn)
 
 
-def test_a_lost_attachment_is_named_and_a_removed_one_is_not_missed(source, tmp_path):
-    lost, removed = list((source.home / "attachments").iterdir())[:2]
+def test_lost_attachments_are_named_and_those_removed_meanwhile_are_not_missed(source, conn, tmp_path):
+    lost, *_ = (source.home / "attachments").iterdir()
     lost.unlink()
+    ticket = open_ticket(source.store)
+    removed = source.attach(ticket.id, b"removed after the snapshot")
+    with psycopg.connect(source.dsn) as blocking:
+        blocking.execute("LOCK TABLE access.saved_views")  # pg_dump waits after the snapshot was taken
+        process = TicketingProcess(
+            "backup", str(tmp_path / "backup"), environ=source.environ, stdout=tmp_path / "said"
+        )
+        eventually(lambda: conn.execute(WAITING, ["ticketing-backup"]).fetchone() == (1,))
+        remove_file(source.store, ticket.id, removed, operator())
+        (source.home / "attachments" / removed).unlink()
+        blocking.rollback()
+
+    assert process.wait(60) == 1
+    manifest = manifest_of(tmp_path / "backup")
+    assert (manifest["lost_attachments"], manifest["removed_attachments"]) == ([lost.name], [removed])
+    assert lost.name in (tmp_path / "said").read_text()
+
+
+def test_a_read_only_database_is_backed_up(source, tmp_path):
+    ticketing("notary", "sign", environ=source.environ)  # the first command records the master key
+    with psycopg.connect(source.dsn, autocommit=True) as conn:
+        conn.execute(f'ALTER DATABASE "{conn.info.dbname}" SET default_transaction_read_only = on')
 
     done = ticketing("backup", str(tmp_path / "backup"), environ=source.environ)
 
-    assert (done.returncode, lost.name in done.stderr) == (1, True), done.stderr
-    assert manifest_of(tmp_path / "backup")["lost_attachments"] == [lost.name]
-    assert removed.name not in done.stderr
-
-
-@pytest.fixture
-def other(postgres, template, tmp_path):
-    with cloned_database(postgres, template) as dsn, Installation.on(dsn, tmp_path / "other") as installation:
-        yield installation
+    assert done.returncode == 0, done.stderr

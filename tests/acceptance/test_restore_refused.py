@@ -132,6 +132,11 @@ def test_a_backup_of_another_installation_is_refused(backup, target, tmp_path, d
     with Installation.on(database, tmp_path / "home") as other:
         other.sign()
 
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "master-key").write_text(other_key)
+
+    assert "another master key than" in refusal(backup, target, tmp_path / "new", "--keys", str(keys))
     assert "cannot be decrypted" in refusal(backup, target, tmp_path / "new", MASTER_KEY=other_key)
     assert "does not belong to the installation" in refusal(backup, target, tmp_path / "home")
     assert is_empty(target)

@@ -19,7 +19,7 @@ from backups.manifest import (
 )
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.attachment_store import AttachmentStore, NoSuchFile
-from infrastructure.storage.postgres import MIGRATIONS
+from infrastructure.storage.migrations import MIGRATIONS
 
 Progress = Callable[[int, int], None]
 

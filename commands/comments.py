@@ -15,9 +15,10 @@ from commands.deciding import change
 from commands.tickets import visible_ticket
 from commands.values import Values
 from domain.access import Context
+from domain.comment import Comment
 from domain.errors import NotFound
 from domain.text import CommentText
-from domain.ticket import Comment, Ticket
+from domain.ticket import Ticket
 from domain.webhook_bodies import LARGEST_BODY_BYTES, SHORT_TEXT_CHARACTERS, shortened
 from infrastructure.storage.comment_log import CommentPlace, find_comment
 from infrastructure.storage.event_store import EventStore

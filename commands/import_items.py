@@ -14,8 +14,9 @@ from msgspec import Meta
 from commands.properties import AddressBody
 from commands.values import Values
 from domain.access import Context, Role
+from domain.comment import Visibility
 from domain.text import Category, CommentText, Description, Email, ExternalId, Name, Phone, Tags, Title
-from domain.ticket import Priority, Status, Visibility
+from domain.ticket import Priority, Status
 
 Kind = Literal["property", "unit", "user", "ticket"]
 Time = Annotated[datetime, Meta(tz=True)]

@@ -18,7 +18,7 @@ from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Statement
 
 OTHER_ID = "The id of the source {} must be the one in the address, or absent."
-SAME_REQUESTER = "The requester of a ticket cannot be changed."
+SAME_REQUESTER = "A PUT cannot change the requester of a ticket. Managers change it in the panel."
 
 
 class PutTicket(NamedTuple):
@@ -77,7 +77,9 @@ def _change(
                 details["requester_id"] = [SAME_REQUESTER]
             return details
 
-        require_may_change(caller, ticket, _different(values.fields, ticket))
+        different = _different(values.fields, ticket)
+        different.pop("requester_id", None)  # refused for every role
+        require_may_change(caller, ticket, different)
         changes = given_values(values.read(problems))
         return record_changes(ticket, _different(changes, ticket), context, external_ids)
 

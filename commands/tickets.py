@@ -19,11 +19,12 @@ from commands.external_ids import ExternalIds
 from commands.values import Values, given_values
 from domain.access import Caller, Context
 from domain.attachment import Attachment
+from domain.comment import Visibility
 from domain.errors import Details, NotFound
 from domain.external_ids import external_id_problems, merged
 from domain.property import Property
 from domain.text import Category, ChangedExternalIds, CommentText, Description, GivenExternalIds, Tags, Title
-from domain.ticket import Priority, Status, Ticket, Visibility
+from domain.ticket import Priority, Status, Ticket
 from domain.ticket_rights import require_may_change, require_may_comment
 from domain.user import User
 from infrastructure.storage.event_store import EventStore
@@ -31,6 +32,7 @@ from infrastructure.storage.postgres import Statement
 
 UNKNOWN_PROPERTY = "No property with that id is within your reach."
 UNKNOWN_UNIT = "The property has no unit with that id."
+NOT_A_REQUESTER = "No active user of the property with that id is within your reach."
 NOT_ASSIGNABLE = "No user with that id may work on this property."
 
 
@@ -67,8 +69,15 @@ class TicketChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class TicketValues(TicketChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of PUT. An absent field of an existing ticket stays as it is; a new ticket, which needs
-    `title` and `property_id`, gets the defaults of POST. The requester of an existing ticket cannot be
-    changed."""
+    `title` and `property_id`, gets the defaults of POST. A PUT cannot change the requester of an existing
+    ticket."""
+
+    requester_id: str | UnsetType = UNSET
+
+
+class TicketEdit(TicketChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The values of the panel's form: those of PATCH, and the requester, which no request of the API
+    changes."""
 
     requester_id: str | UnsetType = UNSET
 
@@ -191,7 +200,8 @@ def place_problems(place: Property | None, caller: Caller, unit_id: str | None) 
 
 
 def change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any], caller: Caller) -> Details:
-    """The reasons why the ticket cannot get the property, unit, assignee or ids in the given fields."""
+    """The reasons why the ticket cannot get the property, unit, assignee, requester or ids in the given
+    fields."""
     property_id = given.get("property_id", ticket.property_id)
     unit_id = given.get("unit_id", ticket.unit_id)
     assignee_id = given.get("assigned_to", ticket.assignee_id)
@@ -201,6 +211,9 @@ def change_problems(store: EventStore, ticket: Ticket, given: Mapping[str, Any],
     is_new = (property_id, assignee_id) != (ticket.property_id, ticket.assignee_id)
     if is_new and "property_id" not in details:
         details |= assignee_problems(store, property_id, assignee_id)
+    requester_id = given.get("requester_id", ticket.requester_id)
+    if requester_id != ticket.requester_id and "property_id" not in details:
+        details |= _requester_problems(store, property_id, requester_id, caller)
     return details | external_id_problems(ticket.external_ids, given)
 
 
@@ -211,6 +224,18 @@ def assignee_problems(store: EventStore, property_id: str, assignee_id: str | No
     assignee = store.find(User, assignee_id)
     if assignee is None or not assignee.may_work_on(property_id):
         return {"assigned_to": [NOT_ASSIGNABLE]}
+    return {}
+
+
+def _requester_problems(store: EventStore, property_id: str, requester_id: str, caller: Caller) -> Details:
+    """The reason why a ticket of the property cannot get this requester instead of another."""
+    requester = store.find(User, requester_id)
+    if (
+        requester is None
+        or not requester.may_request_for(property_id)
+        or not caller.may_see_user(requester.id, requester.property_ids)
+    ):
+        return {"requester_id": [NOT_A_REQUESTER]}
     return {}
 
 

@@ -6,7 +6,8 @@ from collections.abc import Container
 from datetime import datetime
 
 from domain.aggregate import DomainEvent
-from domain.ticket import Comment, TicketCommented, TicketCommentEdited, TicketCommentRemoved, Visibility
+from domain.comment import Comment, Visibility
+from domain.ticket import TicketCommented, TicketCommentEdited, TicketCommentRemoved
 
 CommentEvent = TicketCommented | TicketCommentEdited | TicketCommentRemoved
 COMMENT_EVENTS: tuple[str, ...] = tuple(

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal, get_args
 
-import msgspec
-
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 from domain.attachment import Attachment
+from domain.comment import Comment, Visibility
 from domain.errors import Conflict, NotFound
 
 Status = Literal["open", "in_progress", "closed"]
 ActiveStatus = Literal["open", "in_progress"]
 Priority = Literal["low", "medium", "high", "critical"]
-Visibility = Literal["public", "internal"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
@@ -96,6 +94,11 @@ class TicketMoved(DomainEvent, frozen=True, tag="ticket.moved"):
     unit_id: str | None
 
 
+class TicketRequesterChanged(DomainEvent, frozen=True, tag="ticket.requester_changed"):
+    requester_id: str
+    former_requester_id: str
+
+
 class TicketCommented(DomainEvent, frozen=True, tag="ticket.commented"):
     comment_id: str
     text: str
@@ -159,6 +162,7 @@ TicketEvent = (
     | TicketAssigned
     | TicketUnassigned
     | TicketMoved
+    | TicketRequesterChanged
     | TicketCommented
     | TicketFileAttached
     | TicketCommentEdited
@@ -167,18 +171,6 @@ TicketEvent = (
     | TicketDeleted
     | TicketRestored
 )
-
-
-class Comment(msgspec.Struct, frozen=True, kw_only=True):
-    """A comment with its present text, which the event of the version `text_version` has."""
-
-    id: str
-    text: str
-    visibility: Visibility
-    author_id: str
-    created_at: datetime
-    text_version: int
-    edited_at: datetime | None = None
 
 
 class Ticket(Aggregate):
@@ -221,6 +213,7 @@ class Ticket(Aggregate):
     def change(self, values: Mapping[str, Any], context: Context) -> None:
         """Record an event for each change that `values` makes; see Aggregate.change."""
         super().change(_with_sorted_tags(values), context)
+        self._change_requester(values.get("requester_id", self.requester_id), context)
         if "assignee_id" in values:
             self._assign(values["assignee_id"], context)
         if "status" in values:
@@ -286,6 +279,8 @@ class Ticket(Aggregate):
             self.status = "closed"
         elif type(event) is TicketUnassigned:
             self.assignee_id = None
+        elif type(event) is TicketRequesterChanged:
+            self.requester_id = event.requester_id
         elif type(event) is TicketDeleted:
             self.is_deleted = True
         elif type(event) is TicketRestored:
@@ -300,6 +295,11 @@ class Ticket(Aggregate):
             self.attachments = tuple(file for file in self.attachments if file.id != event.attachment_id)
         elif type(event) is not TicketCommentEdited:
             self.copy_fields(event)
+
+    def _change_requester(self, requester_id: str, context: Context) -> None:
+        if requester_id != self.requester_id:
+            former = {"former_requester_id": self.requester_id}
+            self.record(TicketRequesterChanged, context, requester_id=requester_id, **former)
 
     def _assign(self, assignee_id: str | None, context: Context) -> None:
         if assignee_id == self.assignee_id:

@@ -37,8 +37,8 @@ def allowed_statuses(caller: Caller, status: Status) -> list[Status]:
 def require_may_change(caller: Caller, ticket: Ticket, values: Mapping[str, object]) -> None:
     """Raise Forbidden unless the caller's role allows these changes.
 
-    Guests close and reopen; staff change everything except the property; managers and above change
-    everything. `values` maps field names to wanted values, which may be invalid.
+    Guests close and reopen; staff change everything except the property and the requester; managers and
+    above change everything. `values` maps field names to wanted values, which may be invalid.
     """
     if caller.role == "guest":
         wanted = values.get("status")
@@ -47,6 +47,8 @@ def require_may_change(caller: Caller, ticket: Ticket, values: Mapping[str, obje
             raise Forbidden("The role guest may only close and reopen a ticket.")
     if "property_id" in values:
         caller.require("manager", "move a ticket to another property")
+    if "requester_id" in values:
+        caller.require("manager", "change the requester of a ticket")
 
 
 def require_may_comment(caller: Caller, visibility: object) -> None:

@@ -169,6 +169,11 @@ class User(Aggregate):
         reaches = self.role == "admin" or (self.role != "guest" and property_id in self.property_ids)
         return self.is_active and reaches
 
+    def may_request_for(self, property_id: str) -> bool:
+        """Whether this person may become the requester of a ticket of that property: active people of the
+        property, and active admins."""
+        return self.is_active and (self.role == "admin" or property_id in self.property_ids)
+
     def change(self, values: Mapping[str, Any], context: Context) -> None:
         """Record an event for each change that `values` makes; see Aggregate.change."""
         super().change(_with_sorted_properties(values), context)

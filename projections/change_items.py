@@ -60,7 +60,7 @@ class _UserWithReferences(UserRow, frozen=True):
 
 
 class _Left(NamedTuple):
-    """The columns of moved_away."""
+    """The columns of moved_away and given_away."""
 
     position: int
     object_id: str
@@ -93,6 +93,9 @@ def read_items(
         reached = min(reached, complete_to)
     if with_moved and (actions := [LEAVING[each] for each in of if each in LEAVING]):
         found, reached = _read_moved(conn, scope, (after, reached), limit, actions)
+        items += found
+    if with_moved and "tickets" in of and scope.requester_id is not None:
+        found, reached = _read_given_away(conn, scope, (after, reached), limit)
         items += found
     items = sorted((item for item in items if item.position <= reached), key=lambda item: item.position)
     if len(items) > limit:
@@ -196,14 +199,28 @@ def _read_moved(
 ) -> tuple[list[ChangeItem], int]:
     """The objects that have left the scope and are outside of it now. Nothing leaves the scope of a caller
     who reaches every property."""
-    after, end = span
     parameters = scope.parameters("tickets")
     if parameters["reach"] is None:
-        return [], end
+        return [], span[1]
     if scope.requester_id is not None:
         actions = [action for action in actions if action == LEAVING["tickets"]]
-    span_parameters = {"after": after, "end": end, "limit": limit, "actions": actions}
-    rows = [_Left(*row) for row in conn.fetch(_sql["moved_away"], {**parameters, **span_parameters})]
+    return _read_left(conn, "moved_away", {**parameters, "actions": actions}, span, limit)
+
+
+def _read_given_away(
+    conn: PooledConnection, scope: Scope, span: tuple[int, int], limit: int
+) -> tuple[list[ChangeItem], int]:
+    """The tickets of a guest that have another requester now."""
+    return _read_left(conn, "given_away", scope.parameters("tickets"), span, limit)
+
+
+def _read_left(
+    conn: PooledConnection, statement: str, parameters: dict[str, Any], span: tuple[int, int], limit: int
+) -> tuple[list[ChangeItem], int]:
+    """The objects that the statement finds, as items, and the position up to which they are complete."""
+    after, end = span
+    span_parameters = {"after": after, "end": end, "limit": limit}
+    rows = [_Left(*row) for row in conn.fetch(_sql[statement], {**parameters, **span_parameters})]
     items = [
         ChangeItem(
             position=row.position,

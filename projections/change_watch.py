@@ -58,9 +58,9 @@ class Concerned:
         self._properties: dict[str, set[str]] = {}  # by kind of object
         self._requesters: set[object] = set()
         self._subjects: set[object] = set()
-        for kind, property_ids, subject_key, requester_id in rows:
+        for kind, property_ids, subject_key, requester_id, former_requester_id in rows:
             self._properties.setdefault(_FOLLOWED[str(kind)], set()).update(str(property_ids).split())
-            self._requesters.add(requester_id)
+            self._requesters.update((requester_id, former_requester_id))
             self._subjects.add(subject_key)
 
     def includes(self, interest: Interest) -> bool:

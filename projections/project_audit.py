@@ -2,7 +2,8 @@
 
 It reads fields by name, so new events need no change here. `property_id` or `property_ids` are the properties
 to which the event's subject belongs from now on. `subject_id` names a subject other than the aggregate. An
-event without these fields concerns the properties of its subject.
+event without these fields concerns the properties of its subject. `former_requester_id` is a person for
+whom a ticket is gone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _sql = {
     for name, statement in named_queries(Path(__file__).parent / "sql" / "project_audit.sql").items()
 }
 
+OF_REQUESTER = "~"  # precedes the id of a former requester in `left_ids`, because a property may have that id
 PropertiesBySubject = dict[int, tuple[str, ...]]  # the ids of the properties of each subject, by its key
 
 
@@ -79,6 +81,7 @@ def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject
     else:
         properties[subject_key] = after
         left_ids = [property_id for property_id in before if property_id not in after]
+    former_id = _former_requester_of(event)
     actor = event.actor
     return AuditRow(
         position=position,
@@ -88,7 +91,7 @@ def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject
         key_id=actor.credential_id,
         subject_key=subject_key,
         property_ids=" ".join((*after, *left_ids)),
-        left_ids=" ".join(left_ids) or None,
+        left_ids=" ".join(left_ids) or (former_id and OF_REQUESTER + former_id),
         request_key=key_of(event.request_id),
     )
 
@@ -96,6 +99,15 @@ def _make_row(position: int, event: DomainEvent, properties: PropertiesBySubject
 @cache  # because the row of every event needs it
 def _has_subject(kind: type[DomainEvent]) -> bool:
     return "subject_id" in kind.__struct_fields__
+
+
+def _former_requester_of(event: DomainEvent) -> str | None:
+    return getattr(event, "former_requester_id", None) if _has_former_requester(type(event)) else None
+
+
+@cache
+def _has_former_requester(kind: type[DomainEvent]) -> bool:
+    return "former_requester_id" in kind.__struct_fields__
 
 
 @cache

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from domain.ticket import Ticket, Visibility
+from domain.comment import Visibility
+from domain.ticket import Ticket
 from infrastructure.storage.postgres import Connection, named_queries
 from projections.folding import write_rows
 from projections.rows import (
@@ -40,7 +41,7 @@ _COPIED = shared_fields(TicketRow, SearchDocumentRow)
 _CHANGING = tuple(name for name in _COPIED if name != "created_at")
 # The values of a ticket that its document has too: as columns (`priority` as `priority_rank`), and as terms.
 copied_values = attrgetter(*shared_fields(Ticket, SearchDocumentRow), "priority")
-values_in_terms = attrgetter("property_id", "unit_id", "assignee_id", "category", "tags")
+values_in_terms = attrgetter("property_id", "unit_id", "requester_id", "assignee_id", "category", "tags")
 _TERMS = named_queries(Path(__file__).parent / "sql" / "ticket_terms.sql")
 _sql = {
     name: compose(

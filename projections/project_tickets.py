@@ -51,7 +51,7 @@ _TEXTS = ("title", "description")
 _COPIED = shared_fields(Ticket, TicketRow)
 _KEPT = tuple(name for name in _COPIED if name not in _TEXTS)
 _STORED = (*_COPIED, "priority_rank", "number")
-_CHANGES = tuple(n for n in _STORED if n not in {"id", "number", "requester_id", "created_at", *_TEXTS})
+_CHANGES = tuple(n for n in _STORED if n not in {"id", "number", "created_at", *_TEXTS})
 _sql = {
     name: compose(
         statement,

@@ -16,7 +16,8 @@ import msgspec
 from psycopg import sql
 
 from domain.access import Role
-from domain.ticket import Priority, Status, Visibility
+from domain.comment import Visibility
+from domain.ticket import Priority, Status
 from domain.user import Preferences
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -133,6 +134,7 @@ class PastTicketRow(msgspec.Struct, frozen=True):
     category: str
     property_id: str
     unit_id: str | None
+    requester_id: str
     assignee_id: str | None
     is_deleted: bool
     created_at: datetime
@@ -210,7 +212,7 @@ class AttachmentRow(msgspec.Struct, frozen=True):
 
 class AuditRow(msgspec.Struct, frozen=True):
     """An event as auditors search for it. The keys are hashes of ids. `left_ids`: the `property_ids` that its
-    subject has left; both are separated by spaces."""
+    subject has left, or `~` and the id of its former requester. Ids are separated by spaces."""
 
     position: int
     occurred_at: datetime

@@ -16,8 +16,9 @@ from msgspec import UNSET, UnsetType
 
 from domain.access import AuthKind, Role
 from domain.changes import Change
+from domain.comment import Visibility
 from domain.property import Address
-from domain.ticket import Priority, Status, Visibility
+from domain.ticket import Priority, Status
 from domain.times import whole_seconds
 from domain.user import Preferences
 from projections.rows import shared_fields

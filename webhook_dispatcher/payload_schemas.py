@@ -16,7 +16,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from domain.access import Role
 from domain.changes import Change
-from domain.ticket import Ticket, Visibility
+from domain.comment import Visibility
+from domain.ticket import Ticket
 from domain.webhook import DisabledReason, MessageName, TicketEventName
 from infrastructure.json_schemas import Schema, schemas_and_components
 from webhook_dispatcher.payloads import PLAIN_FIELDS, TEST_EVENT

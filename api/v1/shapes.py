@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from commands.tickets import NewComment
 from domain.access import Caller, Context
+from domain.comment import Comment
 from domain.property import Address, Property
-from domain.ticket import Comment, Ticket
+from domain.ticket import Ticket
 from domain.times import whole_seconds
 from domain.user import User
 from infrastructure.storage.comment_log import PastComments

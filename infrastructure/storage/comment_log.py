@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
+from domain.comment import Comment
 from domain.comments import COMMENT_EVENTS, CommentReader
-from domain.ticket import Comment, Ticket, TicketCommented, TicketCommentEdited
+from domain.ticket import Ticket, TicketCommented, TicketCommentEdited
 from infrastructure.storage.event_store import EventStore
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import falcon
 
+from commands.email_addresses import hash_address
 from domain.access import Caller
 from domain.errors import Details, Invalid
 from domain.text import is_id
 from infrastructure.storage.postgres import Pool
 from pages.panel.page import PanelPage
-from projections.choices import Choices, find_properties, find_unit
+from projections.choices import Choices, find_person, find_properties, find_unit
 
 
 def chosen_property(page: PanelPage, req: falcon.Request, details: Details) -> str | None:
@@ -52,6 +53,14 @@ def chosen_unit(page: PanelPage, property_id: str, text: str, details: Details) 
     if text and found is None:
         details["unit_id"] = [_not_one_message("unit", text)]
     return found
+
+
+def chosen_person(page: PanelPage, text: str) -> str:
+    """The id of the person with this id or e-mail address; the text itself if nobody has it."""
+    if not text:
+        return ""
+    services = page.services
+    return find_person(services.pool, text, hash_address(services.store, text)) or text
 
 
 def as_chosen(choices: Choices, property_ids: Sequence[str], lines: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from api.http.forms import Form
 from api.http.sent_values import SentValues
 from api.http.uploads import Upload
-from commands.email_addresses import hash_address
 from commands.several import Command, run_all
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket
@@ -24,14 +23,13 @@ from infrastructure.storage.event_store import EventStore
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, first_values, or_none, sent_values
 from pages.common.shown_form import Values as FormValues
-from pages.panel.choosing import chosen_property, chosen_unit
+from pages.panel.choosing import chosen_person, chosen_property, chosen_unit
 from pages.panel.page import REFUSALS, PanelPage, page_of
 from pages.panel.sent_files import FILE_FIELD, FORM_BYTES, attach_each, read_files
 from pages.panel.ticket_actions import change_step
 from projections.choices import (
     Choices,
     assignee_choices,
-    find_person,
     property_choices,
     requester_choices,
     unit_choices,
@@ -83,7 +81,7 @@ class TicketOpening(PanelPage):
         values.read(lambda _: {})  # before a file is stored
         commands: list[Command] = [partial(_open, values, context)]
         contexts = [req.context.command(item) for item in range(len(uploads) + 1)]
-        if assignee := self._person(form.text("assigned_to")):
+        if assignee := chosen_person(self, form.text("assigned_to")):
             commands.append(partial(change_step, context.command_id, {"assigned_to": assignee}, contexts[0]))
         commands += attach_each(self.services.attachments, context.command_id, uploads, contexts[1:])
         return run_all(self.services.store, commands)
@@ -93,17 +91,11 @@ class TicketOpening(PanelPage):
         given = or_none({name: form.prose(name) for name in NEW_TICKET}, NewTicket)
         given["property_id"] = property_id or ""
         given["unit_id"] = property_id and chosen_unit(self, property_id, form.text("unit_id"), details)
-        requester = self._person(form.text("requester_id"))
+        requester = chosen_person(self, form.text("requester_id"))
         given.pop("requester_id")
         if requester:
             given["requester_id"] = requester
         return SentValues(given, NewTicket, details)
-
-    def _person(self, text: str) -> str:
-        """The id of the person with this id or e-mail address; the text itself if nobody has it."""
-        if not text:
-            return ""
-        return find_person(self.services.pool, text, hash_address(self.services.store, text)) or text
 
     def _offered(self, req: falcon.Request, property_id: str | None) -> dict[str, Any]:
         """What the form offers of the chosen property: nothing if no property within reach is chosen."""

@@ -1,4 +1,4 @@
-"""/admin/tickets/{id}/edit: the title, description, category, tags and place of a ticket."""
+"""/admin/tickets/{id}/edit: the title, description, category, tags, place and requester of a ticket."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import falcon
 from api.http.forms import Form
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
-from commands.tickets import TicketChanges, change_ticket
+from commands.tickets import TicketEdit, change_ticket
 from domain.errors import Details
 from domain.ticket import Ticket
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import ShownForm, sent_values
 from pages.common.shown_form import Values as FormValues
-from pages.panel.choosing import chosen_property, chosen_unit
+from pages.panel.choosing import chosen_person, chosen_property, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit, version_of
 from pages.panel.page import REFUSALS, PanelPage, page_of, status_of
-from projections.choices import property_choices, unit_choices
+from projections.choices import Choices, property_choices, requester_choices, unit_choices
 from projections.tickets import FoundTicket
 
 
 class TicketTexts(PanelPage):
     """The form offers the units of the chosen property; a button of the form loads them.
 
-    It offers other properties to managers, who alone may move a ticket.
+    It offers other properties and requesters to managers, who alone may change these.
     """
 
     operations: ClassVar[dict[str, PageOperation]] = {
-        "GET": page_of("staff", "Write new texts of a ticket, or choose its place"),
-        "POST": page_of("staff", "Change the texts and the place of a ticket"),
+        "GET": page_of("staff", "Write new texts of a ticket, or choose its place and requester"),
+        "POST": page_of("staff", "Change the texts, the place and the requester of a ticket"),
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
@@ -56,7 +56,8 @@ class TicketTexts(PanelPage):
         try:
             ticket = self.save(req, Ticket, ticket_id, read, change)
         except REFUSALS as refusal:
-            again = refused_edit(read(), sent, refusal)
+            names = {row.detail.requester.id: row.detail.requester.name}
+            again = refused_edit(read(), sent, refusal, names)
             self._show(req, resp, row, again, chosen or row.property_id, status=status_of(refusal))
             return
         self.go(resp, f"/admin/tickets/{ticket_id}", "ticket-saved", after=ticket)
@@ -69,7 +70,9 @@ class TicketTexts(PanelPage):
         if "unit_id" in given:
             property_id = given.get("property_id", row.property_id)
             given["unit_id"] = chosen_unit(self, property_id, given["unit_id"], details)
-        values = SentValues(given, TicketChanges, details)
+        if "requester_id" in given:
+            given["requester_id"] = chosen_person(self, given["requester_id"])
+        values = SentValues(given, TicketEdit, details)
         expected = frozenset((edit.version,))
         return change_ticket(self.services.store, row.detail.id, values, self.command(req), expected)
 
@@ -85,6 +88,7 @@ class TicketTexts(PanelPage):
     ) -> None:
         """Show the form with the units of that property."""
         caller, pool = req.context.caller, self.services.pool
+        may_name = caller.is_at_least("manager")
         self.show(
             req,
             resp,
@@ -92,7 +96,8 @@ class TicketTexts(PanelPage):
             status=status,
             form=form,
             ticket=row.detail,
-            properties=property_choices(pool, caller) if caller.is_at_least("manager") else None,
+            properties=property_choices(pool, caller) if may_name else None,
+            requesters=_with_present(requester_choices(pool, property_id), row) if may_name else None,
             units=unit_choices(pool, property_id),
         )
 
@@ -106,7 +111,14 @@ def values_of(ticket: Ticket) -> FormValues:
         "tags": list(ticket.tags),
         "property_id": ticket.property_id,
         "unit_id": ticket.unit_id or "",
+        "requester_id": ticket.requester_id,
     }
+
+
+def _with_present(choices: Choices, row: FoundTicket) -> Choices:
+    """The choices with the present requester, who need not belong to the property."""
+    present = row.detail.requester
+    return Choices([present, *(one for one in choices.items if one.id != present.id)], choices.is_cut)
 
 
 def _at_other_property(edit: Edit, sent: Form, property_id: str) -> ShownForm:
@@ -116,7 +128,7 @@ def _at_other_property(edit: Edit, sent: Form, property_id: str) -> ShownForm:
 
 
 def _fields(changed: FormValues) -> dict[str, Any]:
-    """The fields of TicketChanges. Browsers end lines with a carriage return and a line feed."""
+    """The fields of TicketEdit. Browsers end lines with a carriage return and a line feed."""
     return {
         name: value.replace("\r\n", "\n") if isinstance(value, str) else value
         for name, value in changed.items()

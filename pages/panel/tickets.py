@@ -8,7 +8,6 @@ import falcon
 
 from api.http.sent_values import SentValues
 from api.v1.ticket_rows import visible_row
-from commands.email_addresses import hash_address
 from commands.tickets import (
     TicketChanges,
     change_ticket,
@@ -20,7 +19,7 @@ from domain.ticket import PRIORITIES, STATUSES, Ticket
 from pages.common.filters import labelled
 from pages.common.page_operation import PageOperation
 from pages.common.shown_form import or_none
-from pages.panel.choosing import chosen_unit
+from pages.panel.choosing import chosen_person, chosen_unit
 from pages.panel.editing import Edit, read_edit, refused_edit
 from pages.panel.page import (
     REFUSALS,
@@ -29,9 +28,6 @@ from pages.panel.page import (
     status_of,
 )
 from pages.panel.ticket_page import TicketPage, work_values
-from projections.choices import (
-    find_person,
-)
 from projections.tickets import FoundTicket
 
 
@@ -69,8 +65,7 @@ class TicketItem(TicketPage):
         details: Details = {}
         given = or_none(edit.changed, TicketChanges)
         if person := given.get("assigned_to"):
-            address_hmac = hash_address(self.services.store, person)
-            given["assigned_to"] = find_person(self.services.pool, person, address_hmac) or person
+            given["assigned_to"] = chosen_person(self, person)
         if unit := given.get("unit_id"):
             given["unit_id"] = chosen_unit(self, row.property_id, unit, details)
         values = SentValues(given, TicketChanges, details)

@@ -110,6 +110,8 @@ def _change(entry: HistoryEntry, names: Mapping[str, str]) -> tuple[str, str]:
             if assignee
             else ("unassigned the ticket", "")
         )
+    if requester := after.get("requester_id"):
+        return "changed the requester to", names.get(requester, requester)
     for name, did in _SET.items():
         if name in after:
             return did, str(after[name]) if name == "title" else words(str(after[name]))

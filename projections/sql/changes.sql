@@ -61,9 +61,26 @@ SELECT a.position, e.originator_id, e.originator_version, t.id IS NOT NULL
         OR NOT u.property_ids && %(reach)s AND u.id <> %(self)s)
  ORDER BY a.position LIMIT %(limit)s;
 
+-- name: given_away
+-- Tickets that the requester had, and that another has now. Of those in reach: the ticket was in reach then, or
+-- had been before.
+SELECT a.position, e.originator_id, e.originator_version, true
+  FROM read.audit_events a
+  JOIN es.stored_events e ON e.notification_id = a.position
+  JOIN read.tickets t ON t.id = e.originator_id
+ WHERE a.left_ids IS NOT NULL AND a.position > %(after)s AND a.position <= %(end)s
+   AND a.left_ids = '~' || %(requester)s::text AND t.requester_id <> %(requester)s
+   AND (%(reach)s::text[] IS NULL
+        OR string_to_array(a.property_ids, ' ') && %(reach)s
+        OR EXISTS (SELECT FROM read.audit_events m
+                    WHERE m.subject_key = a.subject_key AND m.position < a.position
+                      AND string_to_array(m.left_ids, ' ') && %(reach)s))
+ ORDER BY a.position LIMIT %(limit)s;
+
 -- name: concerned
 -- What the events of a span of the log concern, for requests that wait for a change.
-SELECT split_part(a.action, '.', 1), a.property_ids, a.subject_key, t.requester_id
+SELECT split_part(a.action, '.', 1), a.property_ids, a.subject_key, t.requester_id,
+       CASE WHEN a.left_ids LIKE '~%%' THEN substr(a.left_ids, 2) END
   FROM read.audit_events a
   LEFT JOIN read.tickets t ON t.position = a.position
  WHERE a.position > %(after)s AND a.position <= %(end)s

@@ -27,7 +27,7 @@ WITH {found} replaced AS MATERIALIZED (
       ORDER BY t.key {order}, t.id {order} LIMIT %(offset)s::bigint + %(limit)s)
      ORDER BY key {order}, id {order} LIMIT %(limit)s OFFSET %(offset)s
 ), worded AS (
-    SELECT t.*, g.key, g.id, n.position, n.requester_id, n.comments_count, n.internal_comments_count, n.number,
+    SELECT t.*, g.key, g.id, n.position, n.comments_count, n.internal_comments_count, n.number,
            coalesce(x.title, n.title) AS title, coalesce(x.description, n.description) AS description
       FROM page g
       JOIN read.tickets n ON n.id = g.id
@@ -60,16 +60,9 @@ SELECT {total}, {columns}, {names}
         OFFSET 0) p)
 
 -- name: in_force_by_requester
--- Two parts, because each has an index.
-(SELECT r.id, r.requester_id, {state_p}
-   FROM (SELECT id, requester_id, updated_at FROM read.tickets WHERE NOT is_deleted
-         UNION ALL
-        SELECT id, requester_id, updated_at FROM read.tickets WHERE is_deleted) r
-  CROSS JOIN LATERAL (
-        SELECT * FROM read.past_tickets p
-         WHERE p.ticket_id = r.id AND p.updated_at <= %(as_of)s AND p.ended_at > %(as_of)s
-        OFFSET 0) p
-  WHERE r.updated_at > %(as_of)s)
+-- The filter by requester finds these states through its index.
+(SELECT p.ticket_id AS id, {state_p} FROM read.past_tickets p
+  WHERE p.updated_at <= %(as_of)s AND p.ended_at > %(as_of)s)
 
 -- name: not_deleted_since
 NOT EXISTS (SELECT FROM read.tickets d WHERE d.id = t.id AND d.is_deleted)

@@ -32,6 +32,7 @@ CREATE INDEX tickets_deleted_idx ON tickets (requester_id, id) WHERE is_deleted;
 
 -- Not unique and without the version: equal keys are stored once, and a ticket has few states.
 CREATE INDEX past_tickets_ticket_id_idx ON past_tickets (ticket_id);
+CREATE INDEX past_tickets_requester_id_idx ON past_tickets (requester_id);
 CREATE INDEX past_tickets_in_force_idx ON past_tickets (duration_bits, updated_at) INCLUDE (ended_at);
 
 CREATE INDEX comments_ticket_id_idx ON comments (ticket_id, ticket_version);

@@ -125,7 +125,7 @@ ALTER TABLE ticket_counts ALTER COLUMN property_id SET STATISTICS 0, ALTER COLUM
 -- in `tickets`. A state that was replaced at the same time has no row. `duration_bits` is the number of binary digits
 -- of its duration in whole seconds, at most 32: a state of the value k lasted less than 2^k seconds, so that an index
 -- finds the states at a time. Columns of fixed size come first, which saves padding: there is a row for most events.
--- The requester, which never changes, and the name of the priority are not stored.
+-- The name of the priority is not stored.
 CREATE TABLE past_tickets (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -138,11 +138,14 @@ CREATE TABLE past_tickets (
     status text NOT NULL,
     category text NOT NULL,
     property_id text NOT NULL,
+    requester_id text NOT NULL,
     unit_id text,
     assignee_id text,
     tags text[],
     external_ids jsonb
 );
+-- No statistics: the planner then takes every requester for rare, and uses the index.
+ALTER TABLE past_tickets ALTER COLUMN requester_id SET STATISTICS 0;
 
 -- The title and description that a ticket had before, until `ended_at`.
 CREATE TABLE past_texts (
@@ -217,7 +220,8 @@ CREATE AGGREGATE joined (tsvector) (SFUNC = tsvector_concat, STYPE = tsvector);
 -- The index over the log that auditors search: one row for each event, whose content stays in the log. `subject_key`
 -- and `request_key` are hashes of ids that the event has in the log (projections/project_audit.py); the subject is what
 -- the event concerns, mostly its aggregate. `property_ids` are the properties that it concerns, with those that the
--- subject has left by this event; `left_ids` are only the latter. Both are separated by spaces.
+-- subject has left by this event; `left_ids` are only the latter. Both are separated by spaces. `left_ids` of the event
+-- ticket.requester_changed is the id of the former requester, after `~`.
 CREATE TABLE audit_events (
     position bigint PRIMARY KEY,
     occurred_at timestamptz NOT NULL,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.site import Client, Site
-from tests.support.arrange import change_property, change_user, register_property
+from tests.support.arrange import change_property, change_ticket, change_user, register_property
 from tests.support.keys import operator
 from tests.support.postgres import cloned_database
 from tests.support.waiting import eventually
@@ -121,6 +121,23 @@ def test_a_guest_gets_the_tickets_that_they_requested(site):
     own = site.ticket("guest")
 
     assert kinds(read_to_end(guest, position)[0]) == [("upsert", own["id"])]
+
+
+def test_a_waiting_guest_is_told_when_a_manager_gives_the_ticket_to_somebody_else(site):
+    person = site.person(role="guest")
+    guest, other = site.client("guest"), site.client(key=site.key(role="guest", user_id=person["id"]))
+    own = site.ticket("guest")
+    _, position = read_to_end(guest)
+    _, position_of_other = read_to_end(other)
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(read, guest, after=position, wait=25)
+        waiting_too = threads.submit(read, other, after=position_of_other, wait=25)
+        change_ticket(site.store, own["id"], operator(), requester_id=person["id"])
+        items, items_of_other = (each.result(timeout=10)["items"] for each in (waiting, waiting_too))
+
+    assert kinds(items) == [("gone", own["id"])]
+    assert kinds(items_of_other) == [("upsert", own["id"])]
+    assert items_of_other[0]["ticket"]["requester"]["id"] == person["id"]
 
 
 def test_properties_and_people_are_followed_on_request(site):

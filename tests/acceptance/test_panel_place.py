@@ -37,6 +37,11 @@ def attic_id(site):
     return made.json()["data"]["id"]
 
 
+@pytest.fixture(scope="module")
+def tenant(site):
+    return site.person(name="Tess Tenant", role="guest")
+
+
 def form_in(page):
     return next(form for form in forms_of(page) if "title" in form.typed)
 
@@ -103,6 +108,69 @@ def test_a_unit_of_another_property_is_refused_with_a_message_at_the_field(site,
     assert (answer.status_code, place_of(site, ticket_id)) == (422, ("abc123", "unit456"))
     assert 'id="unit_id-error"' in answer.text
     assert "Attic" in answer.text
+
+
+def test_a_manager_gives_a_ticket_to_another_tenant_who_then_sees_it_with_its_comments_and_files(
+    site, browsers, tenant
+):
+    ticket_id = site.ticket("guest")["id"]
+    path = f"/v1/tickets/{ticket_id}"
+    former, new = site.client("guest"), site.client(key=site.key(role="guest", user_id=tenant["id"]))
+    former.post(f"{path}/comments", json={"text": "It is wet."})
+    file = former.post(f"{path}/attachments", files={"file": PHOTO}).json()["data"]
+
+    assert save(browsers["manager"], ticket_id, requester_id=tenant["id"]).status_code == 303
+
+    assert [former.get(path + part).status_code for part in ("", "/comments", "/history")] == [404, 404, 404]
+    assert former.post(f"{path}/comments", json={"text": "And now?"}).status_code == 404
+    now = new.get(path).json()["data"]
+    assert now["requester"] == {"id": tenant["id"], "name": "Tess Tenant"}
+    assert [one["text"] for one in now["comments"]] == ["It is wet."]
+    assert [one["id"] for one in now["attachments"]] == [file["id"]]
+    assert ticket_id in [one["id"] for one in new.get("/v1/tickets").json()["data"]]
+    assert new.post(f"{path}/comments", json={"text": "Thank you."}).status_code == 201
+    page = browsers["manager"].open(f"/admin/tickets/{ticket_id}").text
+    assert "changed the requester to" in page
+    assert "Tess Tenant" in page
+    history = browsers["manager"].open(f"/admin/tickets/{ticket_id}/history").text
+    assert "changed the requester" in history
+    assert history.index("John Doe") > history.index("changed the requester")
+
+
+def test_a_requester_from_elsewhere_is_refused_at_the_field_and_the_present_one_stays_offered(site, browsers):
+    ticket_id = site.ticket("admin")["id"]
+    path = f"/admin/tickets/{ticket_id}/edit"
+    assert "selected>Ada Admin</option>" in browsers["manager"].open(path).text
+
+    answer = save(browsers["manager"], ticket_id, requester_id=PEOPLE["foreign"][0], title="Kept")
+
+    assert answer.status_code == 422
+    assert 'id="requester_id-error"' in answer.text
+    assert form_in(answer.text).fields["title"] == "Kept"
+    assert read(site, ticket_id)["requester"]["id"] == PEOPLE["admin"][0]
+    assert save(browsers["manager"], ticket_id, title="Only the title").status_code == 303
+
+
+def test_staff_cannot_change_the_requester(site, browsers):
+    ticket_id = site.ticket("guest")["id"]
+    path = f"/admin/tickets/{ticket_id}/edit"
+    form = form_in(browsers["staff"].open(path).text)
+    assert "requester_id" not in form.typed
+
+    assert browsers["staff"].send(path, [*form.pairs, ("requester_id", STAFF)]).status_code == 403
+    assert read(site, ticket_id)["requester"]["id"] == GUEST
+
+
+def test_a_requester_that_somebody_else_changed_meanwhile_is_shown_by_name(site, browsers, tenant):
+    ticket_id = site.ticket("guest")["id"]
+    form = form_in(browsers["manager"].open(f"/admin/tickets/{ticket_id}/edit").text)
+    assert save(browsers["admin"], ticket_id, requester_id=tenant["id"]).status_code == 303
+
+    answer = save(browsers["manager"], ticket_id, form, requester_id=STAFF)
+
+    assert answer.status_code in (409, 412)
+    assert "Stored value: Tess Tenant." in answer.text
+    assert read(site, ticket_id)["requester"]["id"] == tenant["id"]
 
 
 def test_a_manager_opens_a_ticket_for_a_tenant_with_assignee_and_photos(site, browsers):

@@ -89,11 +89,15 @@ def run_history(system, number):
         register_property(system.store, property_id, operator())
     user_id = f"person-{number}"
     register_user(system.store, user_id, operator(), role="admin", property_ids=tuple(property_ids[:1]))
+    other_id = f"other-{number}"
+    register_user(system.store, other_id, operator(), role="admin")
     limited_to = tuple(property_ids[index] for index in KEYS[number % len(KEYS)])
     key = make_key(system.store, user_id=user_id, property_ids=limited_to).key
     has_admins = limited_to or number < ADMINS  # an admin sees the tickets of all histories
     roles = (*ROLES, "admin") if has_admins else ROLES
-    changes = RandomChanges(system.store, user_id, property_ids, roles, seed=number)
+    changes = RandomChanges(
+        system.store, user_id, property_ids, roles, seed=number, other_requester_id=other_id
+    )
     with requests.Session() as session, ThreadPoolExecutor(WRITERS) as threads:
         session.headers.update(bearer(key))
         follower = Follower(session, system.base_url)

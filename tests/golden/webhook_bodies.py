@@ -12,7 +12,8 @@ from pathlib import Path
 
 from domain.access import Caller, Context
 from domain.attachment import Attachment
-from domain.ticket import Comment, Ticket
+from domain.comment import Comment
+from domain.ticket import Ticket
 from webhook_dispatcher.payloads import TicketStep, event_names, make_message
 
 FILE = Path(__file__).parent / "webhook_bodies_v1.ndjson"

@@ -77,6 +77,7 @@ CHANGE = call_of(
     assigned_to=ABSENT | st.none() | USER,
     property_id=ABSENT | PROPERTY,
     unit_id=ABSENT | UNIT,
+    requester_id=ABSENT | USER,
 )
 COMMENT = call_of(
     arrange.comment_on_ticket,

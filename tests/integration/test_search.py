@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from domain.ticket import Comment
+from domain.comment import Comment
 from infrastructure.storage.migrations import migrate
 from infrastructure.storage.postgres import connect, make_pool
 from projections.project_search import MOST_PARTS, MOST_WORDS

@@ -37,7 +37,7 @@ def change_user(store, user_id, context, expected_versions=None, **changes):
 
 
 def change_ticket(store, ticket_id, context, expected_versions=None, **changes):
-    values = ValidValues(tickets.TicketChanges(**changes))
+    values = ValidValues(tickets.TicketEdit(**changes))
     return tickets.change_ticket(store, ticket_id, values, context, expected_versions)
 
 

@@ -59,10 +59,18 @@ class RandomChanges:
     """Random changes of the tickets of some properties, and of the rights of one person."""
 
     def __init__(
-        self, store: EventStore, user_id: str, property_ids: list[str], roles: Sequence[str], seed: int
+        self,
+        store: EventStore,
+        user_id: str,
+        property_ids: list[str],
+        roles: Sequence[str],
+        seed: int,
+        *,
+        other_requester_id: str,
     ) -> None:
         self._store = store
         self._user_id = user_id
+        self._requester_ids = (user_id, other_requester_id)
         self._property_ids = property_ids
         self._roles = roles
         self._ticket_ids: list[str] = []
@@ -80,19 +88,20 @@ class RandomChanges:
                 (
                     self._open,
                     self._move,
+                    self._give,
                     self._change,
                     self._delete,
                     self._restore,
                     self._comment,
                     self._grant,
                 ),
-                (5, 5, 3, 2, 2, 1, 1),
+                (5, 5, 5, 3, 2, 2, 1, 1),
             )[0]
             with suppress(Conflict, Invalid, NotFound):
                 self._positions.append(change().position)
 
     def _open(self) -> Any:
-        requester = self._user_id if self._choices.random() < 0.5 else None
+        requester = self._choices.choice(self._requester_ids)
         values = NewTicket(title="Leak", property_id=self._a_property(), requester_id=requester)
         ticket = open_ticket(self._store, ValidValues(values), operator())
         self._ticket_ids.append(ticket.id)
@@ -100,6 +109,11 @@ class RandomChanges:
 
     def _move(self) -> Any:
         return change_ticket(self._store, self._a_ticket(), operator(), property_id=self._a_property())
+
+    def _give(self) -> Any:
+        """Make the ticket one of another requester."""
+        requester_id = self._choices.choice(self._requester_ids)
+        return change_ticket(self._store, self._a_ticket(), operator(), requester_id=requester_id)
 
     def _change(self) -> Any:
         title = f"Leak {self._choices.random()}"

@@ -10,9 +10,10 @@ import msgspec
 from domain.access import Context
 from domain.aggregate import Aggregate, DomainEvent
 from domain.attachment import Attachment
+from domain.comment import Comment
 from domain.comments import CommentReader
 from domain.property import Property
-from domain.ticket import PRIORITIES, STATUSES, Comment, Ticket, TicketStatusChanged
+from domain.ticket import PRIORITIES, STATUSES, Ticket, TicketStatusChanged
 from domain.user import Preferences, User
 from infrastructure.storage.event_store import EventStore
 from tests.unit.builders import NOON, OCEAN_DRIVE, caller, context
@@ -100,12 +101,15 @@ class History:
             category="general",
             property_id=place.id,
             unit_id=self._random.choice((None, *place.units)),
-            requester_id=self._random.choice((*(user.id for user in self.users), "key-1", "nobody")),
+            requester_id=self._requester_id(),
             tags=self._tags(),
             external_ids=self._random.choice(({}, {"sap": f"{self._step}"})),
         )
         self.tickets.append(ticket)
         return ticket
+
+    def _requester_id(self) -> str:
+        return self._random.choice((*(user.id for user in self.users), "key-1", "nobody"))
 
     def _change_property(self, place: Property) -> Property:
         external_ids = self._random.choice(({}, {"sap": f"{self._step}"}))
@@ -135,7 +139,7 @@ class History:
 
     def _change_ticket(self, ticket: Ticket) -> Ticket:
         at = self._context()
-        match self._random.randrange(14):
+        match self._random.randrange(15):
             case 0:
                 ticket.change({"title": self._text()}, at)
             case 1:
@@ -169,6 +173,8 @@ class History:
             case 13:
                 external_ids = self._random.choice(({}, {"sap": f"{self._step}", "crm": "ä,1"}))
                 ticket.change({"tags": self._tags(), "external_ids": external_ids}, at)
+            case 14:
+                ticket.change({"requester_id": self._requester_id()}, at)
             case 9:
                 ticket.delete(at)
             case 10:

@@ -9,9 +9,10 @@ import msgspec
 
 from domain.aggregate import DomainEvent
 from domain.attachment import Attachment
+from domain.comment import Comment
 from domain.comments import CommentReader
 from domain.property import Property, PropertyEvent, PropertyRegistered, PropertyRenamed, UnitAdded
-from domain.ticket import PRIORITIES, STATUSES, Comment, Ticket, TicketEvent
+from domain.ticket import PRIORITIES, STATUSES, Ticket, TicketEvent
 from domain.user import User, UserErased, UserEvent, UserNameChanged, UserRegistered
 from infrastructure.keys.privacy import decrypt_events
 from infrastructure.storage.event_store import decode

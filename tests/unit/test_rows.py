@@ -22,12 +22,12 @@ COUNTS = {"comments_count", "internal_comments_count"}  # of a ticket; stored in
     ("aggregate", "row", "stored_elsewhere"),
     [
         (Ticket, TicketRow, LISTS),
-        # The id is ticket_id, the priority is priority_rank, the texts are in past_texts, the requester never
-        # changes; lists of past tickets show no comments.
+        # The id is ticket_id, the priority is priority_rank, the texts are in past_texts; lists of past
+        # tickets show no comments.
         (
             Ticket,
             PastTicketRow,
-            {"id", "priority", "title", "description", "requester_id", "position", *COUNTS, *LISTS},
+            {"id", "priority", "title", "description", "position", *COUNTS, *LISTS},
         ),
         (User, UserRow, {"is_erased"}),  # visible from the placeholders in other columns
         # In several columns, and in the table units.

@@ -14,6 +14,7 @@ from domain.ticket import (
     TicketAssigned,
     TicketMoved,
     TicketReopened,
+    TicketRequesterChanged,
     TicketResolved,
     TicketStatusChanged,
 )
@@ -104,6 +105,7 @@ OTHER = {
     "unit_id": "unit9",
     "tags": ("urgent",),
     "external_ids": {"sap": "4711"},
+    "requester_id": "u2",
 }
 
 
@@ -132,6 +134,7 @@ def test_the_changes_of_one_command_are_recorded_in_the_same_order_every_time():
         "tags_changed",
         "external_ids_changed",
         "moved",
+        "requester_changed",
         "assigned",
         "resolved",
     ]
@@ -144,6 +147,16 @@ def test_tags_are_sorted_and_without_duplicates_so_that_their_order_makes_no_cha
     ticket.change({"tags": ("urgent", "vip", "urgent")}, context())
 
     assert (ticket.tags, ticket.pending) == (("urgent", "vip"), [])
+
+
+def test_a_new_requester_is_recorded_with_the_former_one():
+    ticket = open_ticket()
+
+    ticket.change({"requester_id": "u2"}, context())
+
+    (event,) = ticket.pending
+    assert isinstance(event, TicketRequesterChanged)
+    assert (event.requester_id, event.former_requester_id) == ("u2", "u1")
 
 
 def test_moving_to_a_unit_keeps_the_property():

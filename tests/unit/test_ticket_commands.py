@@ -4,6 +4,7 @@ import pytest
 
 from api.http.sent_values import SentValues
 from commands import tickets
+from commands.erasure import erase_user
 from commands.ticket_opening import open_ticket
 from commands.tickets import NewTicket, TicketChanges, attach_file, delete_ticket, restore_ticket
 from commands.values import ValidValues
@@ -13,7 +14,14 @@ from domain.changes import PUBLIC_NAMES
 from domain.errors import Forbidden, Invalid, NotFound, PreconditionFailed
 from domain.ticket import Ticket, TicketOpened
 from infrastructure.storage.event_store import EventStore, VersionConflict
-from tests.support.arrange import add_unit, change_ticket, comment_on_ticket, register_property, register_user
+from tests.support.arrange import (
+    add_unit,
+    change_ticket,
+    change_user,
+    comment_on_ticket,
+    register_property,
+    register_user,
+)
 from tests.unit.builders import NOON, caller, context
 
 MANAGER = caller("manager", user_id="u-manager", reach=["p1"])
@@ -135,6 +143,66 @@ def test_only_managers_move_tickets_between_properties(store):
     with pytest.raises(Invalid):
         change_ticket(store, ticket.id, context(MANAGER), property_id="p2")
     assert change_ticket(store, ticket.id, context(), property_id="p2").property_id == "p2"
+
+
+def test_only_managers_change_the_requester_of_a_ticket_they_see(store):
+    ticket = open_ticket(store, leak(), context(GUEST))
+    deleted = open_ticket(store, leak(), context(GUEST))
+    delete_ticket(store, deleted.id, context())
+
+    for by, ticket_id, refusal in (
+        (FOREIGN_STAFF, ticket.id, NotFound),
+        (MANAGER, deleted.id, NotFound),
+        (GUEST, ticket.id, Forbidden),
+        (STAFF, ticket.id, Forbidden),
+    ):
+        with pytest.raises(refusal):
+            change_ticket(store, ticket_id, context(by), frozenset({9}), requester_id="nobody")
+    with pytest.raises(PreconditionFailed):
+        change_ticket(store, ticket.id, context(MANAGER), frozenset({9}), requester_id="nobody")
+    with pytest.raises(Invalid):
+        change_ticket(store, ticket.id, context(MANAGER), frozenset({1}), requester_id="nobody")
+    changed = change_ticket(store, ticket.id, context(MANAGER), frozenset({1}), requester_id="u-staff")
+    assert (changed.requester_id, changed.version) == ("u-staff", 2)
+    assert change_ticket(store, ticket.id, context(MANAGER), requester_id="u-staff").version == 2
+
+
+@pytest.mark.parametrize("requester_id", ["u-foreign", "u-left", "u-erased", "u-boss", "p1", "absent", ""])
+def test_a_new_requester_is_an_active_person_of_the_property_within_reach(store, requester_id):
+    register_user(store, "u-left", context(), property_ids=("p1",))
+    change_user(store, "u-left", context(), active=False)
+    register_user(store, "u-erased", context(), property_ids=("p1",))
+    erase_user(store, "u-erased", context())
+    register_user(store, "u-boss", context(), role="admin")
+    ticket = open_ticket(store, leak(), context(GUEST))
+
+    with pytest.raises(Invalid) as refused:
+        change_ticket(store, ticket.id, context(MANAGER), requester_id=requester_id)
+
+    assert refused.value.details == {"requester_id": [tickets.NOT_A_REQUESTER]}
+
+
+def test_an_admin_may_become_the_requester_and_a_move_is_decided_with_the_new_property(store):
+    register_user(store, "u-boss", context(), role="admin")
+    ticket = open_ticket(store, leak(), context(GUEST))
+
+    assert change_ticket(store, ticket.id, context(), requester_id="u-boss").requester_id == "u-boss"
+    with pytest.raises(Invalid):
+        change_ticket(store, ticket.id, context(), requester_id="u-guest", property_id="p2")
+    moved = change_ticket(store, ticket.id, context(), requester_id="u-foreign", property_id="p2")
+    assert (moved.requester_id, moved.property_id) == ("u-foreign", "p2")
+
+
+def test_a_former_requester_who_is_a_guest_sees_the_ticket_no_more_and_the_new_one_does(store):
+    other = caller("guest", user_id="u-tenant", reach=["p1"])
+    register_user(store, "u-tenant", context(), role="guest", property_ids=("p1",))
+    ticket = open_ticket(store, leak(), context(GUEST))
+
+    change_ticket(store, ticket.id, context(MANAGER), requester_id="u-tenant")
+
+    with pytest.raises(NotFound):
+        comment_on_ticket(store, ticket.id, context(GUEST))
+    assert comment_on_ticket(store, ticket.id, context(other)).comments_count == 1
 
 
 def test_a_move_that_leaves_the_unit_or_the_assignee_behind_is_refused(store):

@@ -13,7 +13,7 @@ from domain.ticket import Ticket
 from tests.golden.webhook_bodies import stored_bodies, version_1_bodies
 from tests.support.webhook_bodies import problems_of
 from tests.unit.builders import NOON, TICKET_FIELDS, context
-from webhook_dispatcher.payloads import TicketGroup, TicketStep
+from webhook_dispatcher.payloads import TicketGroup, TicketStep, event_names, make_message
 from webhook_dispatcher.payloads_v2 import Readable, facts_of, group_names, make_group_message
 
 LETTERS = ["x", "é", "漏", "🚿", "\x01", '"', "\\", "\u2028", "\n"]
@@ -155,3 +155,23 @@ def test_a_filter_accepts_exactly_the_names_that_changes_can_have():
     found |= set(facts_of(steps_of(ticket, first[-1].after))["changed_field"])
 
     assert found == set(CHANGE_NAMES)
+
+
+def test_a_new_requester_is_a_change_and_decides_which_guest_may_read_the_message():
+    ticket = Ticket.open("t1", context(), **TICKET_FIELDS)
+    first = steps_of(ticket)
+    ticket.change({"requester_id": "u2"}, context())
+    (step,) = steps_of(ticket, first[-1].after)
+    shown = Readable({}, {}, (), BASE_URL)
+
+    bodies = [
+        make_message(step, "ticket.updated", {}),
+        make_group_message(TicketGroup([step], 1), "ticket.updated", "full", shown),
+    ]
+
+    assert event_names(step.event) == ("ticket.updated",)
+    for message in bodies:
+        data = json.loads(message.body)["data"]
+        assert problems_of(message.body) == []
+        assert message.requester_id == data["requester"]["id"] == "u2"
+        assert data["changes"] == {"requester_id": {"from": "u1", "to": "u2"}}

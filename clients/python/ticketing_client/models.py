@@ -922,8 +922,8 @@ class TicketUpdatedV2Thin(msgspec.Struct, kw_only=True):
 
 class TicketValues(msgspec.Struct, kw_only=True):
     """The body of PUT. An absent field of an existing ticket stays as it is; a new ticket, which needs
-    `title` and `property_id`, gets the defaults of POST. The requester of an existing ticket cannot be
-    changed.
+    `title` and `property_id`, gets the defaults of POST. A PUT cannot change the requester of an existing
+    ticket.
     """
 
     title: str | UnsetType = UNSET

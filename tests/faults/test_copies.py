@@ -88,13 +88,17 @@ def run_history(system, number):
     for property_id in property_ids:
         register_property(system.store, property_id, operator())
     user_id = f"person-{number}"
-    register_user(system.store, user_id, operator(), role="admin", property_ids=tuple(property_ids[:1]))
+    is_guest = number % 2 == 1  # and stays one
+    role = "guest" if is_guest else "admin"
+    register_user(system.store, user_id, operator(), role=role, property_ids=tuple(property_ids[:1]))
     other_id = f"other-{number}"
     register_user(system.store, other_id, operator(), role="admin")
     limited_to = tuple(property_ids[index] for index in KEYS[number % len(KEYS)])
-    key = make_key(system.store, user_id=user_id, property_ids=limited_to).key
+    key = make_key(system.store, role=role, user_id=user_id, property_ids=limited_to).key
     has_admins = limited_to or number < ADMINS  # an admin sees the tickets of all histories
     roles = (*ROLES, "admin") if has_admins else ROLES
+    if is_guest:
+        roles = ("guest",)
     changes = RandomChanges(
         system.store, user_id, property_ids, roles, seed=number, other_requester_id=other_id
     )

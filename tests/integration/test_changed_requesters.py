@@ -33,8 +33,11 @@ def people(store):
 
 
 @pytest.fixture
-def ticket_id(store, people):
-    return open_own(store)
+def ticket_id(store, people, catch_up):
+    """A ticket that the read tables have."""
+    opened_id = open_own(store)
+    catch_up()
+    return opened_id
 
 
 def open_own(store, **facts):

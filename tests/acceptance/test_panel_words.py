@@ -112,9 +112,9 @@ def test_the_summary_takes_the_focus_and_its_links_lead_to_the_fields(
     page.goto("/admin/users/new")
     page.get_by_label("E-mail address").fill("nobody")
     page.get_by_role("button", name="Register person").click()
+    page.locator(".problems:focus").wait_for()
     summary = page.get_by_role("alert")
     assert summary.locator("li").count() == 2
-    assert page.locator(".problems:focus").count() == 1
     save_screenshot_if_enabled(page, f"summary-{scheme}-{size['width']}")
     summary.get_by_role("link", name="E-mail address").click()
     page.keyboard.press("Home") if has_script else page.keyboard.press("Tab")

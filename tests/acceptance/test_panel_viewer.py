@@ -93,6 +93,7 @@ def test_without_script_each_photo_has_a_page_that_leads_to_the_next(open_page, 
     page = open_page(f"/admin/my/{ticket_id}", "guest", java_script_enabled=False)
     page.get_by_role("link", name="first.jpg").first.click()
     page.get_by_role("link", name="Next").click()
+    page.wait_for_load_state("load")
 
     assert page.get_by_role("heading", level=1).inner_text() == "second.jpg"
     assert page.get_by_role("img", name="second.jpg").bounding_box()["width"] > 200

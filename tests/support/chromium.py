@@ -20,6 +20,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 TIMEOUT_MILLISECONDS = 30_000
@@ -28,8 +29,9 @@ REPORTED_IMPACTS = ("serious", "critical")
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
-    """A headless Chromium. Skips the test if the machine has none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    """A headless Chromium: the one without a window, which starts faster, if there is one. Skips the test if
+    the machine has none."""
+    path = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if path is None:
         pytest.skip("no Chromium on the PATH; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:

@@ -20,7 +20,7 @@ from infrastructure.keys.vault import Vault, has_master_key, load_vault, make_ke
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
 from infrastructure.process.failures import describe_error
 from infrastructure.settings import Settings
-from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
+from infrastructure.storage.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.log_triggers import WatermarkMissing, verify_triggers
 from infrastructure.storage.migrations import (
@@ -101,6 +101,17 @@ def database_at(dsn: str, settings: Settings) -> Iterator[Database]:
         pool.close()
 
 
+def start_server(settings: Settings) -> EmbeddedServer:
+    """Start the embedded PostgreSQL of this installation, or use the running one. Raises
+    DatabaseUnavailable."""
+    try:
+        return start_embedded(settings.home / "postgres", announce=note)
+    except (EmbeddedFailed, OSError) as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL of {settings.home} does not start: {error}"
+        ) from None
+
+
 @contextmanager
 def database_address(settings: Settings) -> Iterator[str]:
     """Open the database like open_database, but yield its connection string, for callers that connect
@@ -109,12 +120,7 @@ def database_address(settings: Settings) -> Iterator[str]:
         require_ready(settings)
         yield settings.direct_url
         return
-    try:
-        server = start_embedded(settings.home / "postgres", announce=note)
-    except (EmbeddedFailed, OSError) as error:
-        raise DatabaseUnavailable(
-            f"The embedded PostgreSQL of {settings.home} does not start: {error}"
-        ) from None
+    server = start_server(settings)
     try:
         application = server.dsn(role=APPLICATION)
         embedded_settings = msgspec.structs.replace(settings, database_url=application)

@@ -16,14 +16,13 @@ from backups.manifest import BackupRefused
 from backups.reading import Backup, open_backup
 from backups.target import complete_database, restore_database, restoring
 from cli.after_restore import advise, last_position
-from cli.database import DatabaseUnavailable, database_at, prepare
+from cli.database import database_at, prepare, start_server
 from cli.output import Progress, note
 from cli.users import erase_people_again, people_to_erase_again
 from cli.verify import check
 from infrastructure.keys.vault import KEY_FILE, load_vault
 from infrastructure.settings import Settings, load_settings
 from infrastructure.storage.attachment_store import make_attachment_store
-from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.roles import APPLICATION
 from infrastructure.storage.server_checks import direct_connection, require_writable
 from notary.places import StatementFile
@@ -172,12 +171,7 @@ def _target(settings: Settings) -> Iterator[Settings]:
             require_writable(conn, variable)
         yield settings
         return
-    try:
-        server = start_embedded(settings.home / "postgres", announce=note)
-    except (EmbeddedFailed, OSError) as error:
-        raise DatabaseUnavailable(
-            f"The embedded PostgreSQL of {settings.home} does not start: {error}"
-        ) from None
+    server = start_server(settings)
     try:
         yield msgspec.structs.replace(
             settings, database_url=server.dsn(role=APPLICATION), migrate_database_url=server.dsn()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -172,11 +172,8 @@ class WatermarkRecorder(ApplicationRecorder):
             return []
         began = time.monotonic()
         try:
-            with self.connection() as conn, making_change():
-                if statements or self._locks_table:
-                    positions = self._insert_with(conn, stored_events, statements, unless_changed)
-                else:
-                    positions = _insert(conn, stored_events, unless_changed)
+            with self.connection() as conn, making_change(), self._beginning_with(conn, statements):
+                positions = _insert(conn, stored_events, unless_changed)
         except psycopg.errors.UniqueViolation as error:
             if error.diag.schema_name == "es":
                 raise IntegrityError(str(error)) from error
@@ -184,20 +181,15 @@ class WatermarkRecorder(ApplicationRecorder):
         observers.on_append(time.monotonic() - began, len(positions))
         return positions
 
-    def _insert_with(
-        self,
-        conn: PooledConnection,
-        events: Sequence[StoredEvent],
-        statements: Sequence[Statement],
-        unless_changed: LastStates,
-    ) -> list[int]:
-        """Run the statements and append the events in one transaction."""
-        with conn.transaction():
+    @contextmanager
+    def _beginning_with(self, conn: PooledConnection, statements: Sequence[Statement]) -> Iterator[None]:
+        """Run the block in a transaction that begins with the statements; in none if there are none."""
+        with conn.transaction() if statements or self._locks_table else nullcontext():
             for statement, parameters in statements:
                 conn.execute(statement, parameters)
             if self._locks_table:
                 conn.execute("SELECT es.stored_events_lock()")
-            return _insert(conn, events, unless_changed)
+            yield
 
     def select_states(self, originator_id: str, after: int) -> list[bytes]:
         """The stored bytes of one aggregate's events past version `after`, in order."""

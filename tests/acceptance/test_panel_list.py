@@ -94,6 +94,9 @@ def test_the_keys_move_tick_open_and_explain_themselves(site, staff, chromium, l
     page.keyboard.press("s")
     assert page.evaluate("document.activeElement.id") == "set_status"
     page.locator("tbody tr a").first.focus()
+    page.keyboard.press("a")
+    assert page.evaluate("document.activeElement.id") == "set_assigned_to"
+    page.locator("tbody tr a").first.focus()
     page.keyboard.press("?")
     assert page.get_by_role("dialog", name="Keys").is_visible()
     assert find_accessibility_problems(page) == []
@@ -106,6 +109,25 @@ def test_the_keys_move_tick_open_and_explain_themselves(site, staff, chromium, l
     page.keyboard.press("Escape")
     page.keyboard.press("c")
     page.wait_for_url("**/admin/tickets/new")
+    page.context.close()
+
+
+@SIZES
+def test_the_list_is_at_the_same_place_after_a_ticket_was_opened(site, staff, chromium, leak, size):
+    for number in range(25):
+        site.ticket("guest", title=f"Placed {number}", description="")
+    page = with_session(new_page(chromium, site.base_url, viewport=size), site, staff)
+    page.goto("/admin/tickets?status=open")
+    for return_to_list in (page.go_back, page.locator(".crumb a").click):
+        page.get_by_role("link", name="Placed 3", exact=True).scroll_into_view_if_needed()
+        place = page.evaluate("scrollY")
+        page.get_by_role("link", name="Placed 3", exact=True).click()
+        page.wait_for_url("**/admin/tickets/*-*")
+        return_to_list()
+        page.wait_for_url("**/admin/tickets?status=open")
+        page.wait_for_load_state("load")
+        assert place > 0
+        assert abs(page.evaluate("scrollY") - place) < 5
     page.context.close()
 
 

@@ -46,6 +46,18 @@ def test_changes_by_others_appear_and_what_was_typed_stays(site, page):
     assert find_accessibility_problems(page) == []
 
 
+def test_a_choice_in_a_list_stays_when_the_rest_of_the_page_changes(site, chromium):
+    ticket_id = site.ticket("guest")["id"]
+    page = with_session(new_page(chromium, site.base_url), site, browser_of(site, "staff"))
+    page.goto(f"/admin/tickets/{ticket_id}")
+    page.get_by_label("Assignee", exact=True).select_option(PEOPLE["staff"][0])
+    page.get_by_label("Add a comment").focus()
+    site.client().post(f"/v1/tickets/{ticket_id}/comments", json={"text": "Any news?"})
+    page.locator("#timeline").get_by_text("Any news?").wait_for()
+    assert page.get_by_label("Assignee", exact=True).input_value() == PEOPLE["staff"][0]
+    page.context.close()
+
+
 def test_an_internal_comment_is_no_news_for_a_guest(site, page):
     guest = browser_of(site, "guest")
     address = page.locator("[data-news]").get_attribute("data-news")

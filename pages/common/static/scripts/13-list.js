@@ -75,7 +75,7 @@
       link.addEventListener("click", () => sessionStorage.setItem(`${PLACE}-return`, "1"));
     }
     if (place && location.pathname + location.search === place.path && sessionStorage.getItem(`${PLACE}-return`))
-      scrollTo(0, place.y);
+      scrollTo({ top: place.y, behavior: "instant" });
     if (location.pathname === "/admin/tickets") sessionStorage.removeItem(`${PLACE}-return`);
   }
 

@@ -6,12 +6,16 @@
   const RETRY_MILLISECONDS = 5000;
   let waiting = null;
 
+  // Whether somebody has changed the field. A list without a chosen option begins with its first one.
+  function isChanged(field) {
+    if (field.matches("select"))
+      return field.selectedIndex !== Math.max(0, [...field.options].findLastIndex((option) => option.defaultSelected));
+    return field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+  }
+
   const isInUse = (part) =>
     part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select") ||
-    [...part.querySelectorAll("input:not([type=hidden]), textarea")].some((field) =>
-      field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue) ||
-    [...part.querySelectorAll("option")].some((option) => option.selected !== option.defaultSelected &&
-      [...option.closest("select").options].some((one) => one.defaultSelected));
+    [...part.querySelectorAll("input:not([type=hidden]), textarea, select")].some(isChanged);
 
   function tell(text, label, act) {
     const place = document.getElementById("news");

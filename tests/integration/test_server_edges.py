@@ -1,6 +1,7 @@
 """The configured gunicorn over a raw socket: malformed requests and slow clients."""
 
 import json
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -205,8 +206,7 @@ def test_an_unread_body_does_not_become_the_next_request(address):
 
     answer = talk(address, first + smuggled + last)
 
-    assert answer.raw.count(b"HTTP/1.1 200 OK") == 2
-    assert b"404" not in answer.raw
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer.raw) == [b"200", b"200"]
 
 
 @pytest.mark.parametrize(

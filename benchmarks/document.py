@@ -1,7 +1,7 @@
-"""Puts the tables that were printed last into docs/performance.md: `python -m benchmarks.document`.
+"""Puts the tables that were printed last into docs/reference/performance.md: `python -m benchmarks.document`.
 
 The document has a place for each part, between `<!-- begin PART -->` and `<!-- end PART -->`. The plots are
-copied to docs/plots.
+copied to docs/reference/plots.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.bench import RESULTS
 
-DOCUMENT = Path("docs") / "performance.md"
+DOCUMENT = Path("docs") / "reference" / "performance.md"
 PLOTS = DOCUMENT.parent / "plots"
 _PLACE = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 

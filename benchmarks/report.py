@@ -57,7 +57,7 @@ def show(console: Console, report: Report) -> None:
 
 
 def as_markdown(report: Report, pictures: Sequence[str] = ()) -> str:
-    """The report as docs/performance.md contains it. `pictures` are the addresses of the plots."""
+    """The report as docs/reference/performance.md contains it. `pictures` are the addresses of the plots."""
     parts = []
     for table in report.tables:
         lines = [f"*{table.title}*", "", _line(table.columns), _line(["---"] * len(table.columns))]

@@ -41,15 +41,15 @@ def _advise_on_kafka(settings: Settings, backup: Backup) -> None:
     if not settings.kafka_bootstrap_servers:
         note(
             "Kafka: KAFKA_BOOTSTRAP_SERVERS is not set, so nothing was checked. If the system used it before,"
-            " see docs/backup.md."
+            " see docs/how-to/backup.md."
         )
         return
     published = _published(settings)
     facts = backup.manifest.facts
     if published is None:
         note(
-            "Kafka does not answer or has no position of the relay. When it does, see docs/backup.md, or run"
-            " `ticketing relay republish --from 0` for new topics."
+            "Kafka does not answer or has no position of the relay. When it does, see docs/how-to/backup.md,"
+            " or run `ticketing relay republish --from 0` for new topics."
         )
     elif published > facts.log_complete_to:
         topics = f"{checkpoints_topic(settings)}, {events_topic(settings)} and {position_topic(settings)}"

@@ -50,7 +50,9 @@ def import_file(
         Path | None, typer.Option(help="Write the refused lines to this file, as NDJSON.")
     ] = None,
 ) -> None:
-    """Import properties, units, people and tickets with their original times and authors (docs/import.md).
+    """Import properties, units, people and tickets with their original times and authors.
+
+    docs/how-to/import.md describes the file.
 
     What exists already, by its external id, is not changed: an interrupted import can be run again.
     Exit code 0: nothing was refused. 1: lines were refused; the others are imported.

@@ -60,7 +60,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Maintenance ticketing for property managers. docs/settings.md lists the environment variables.",
+    help="Maintenance ticketing for property managers."
+    " docs/reference/settings.md lists the environment variables.",
 )
 app.callback()(show_version)
 app.command(rich_help_panel="Start")(up)

@@ -20,7 +20,7 @@ KEY = b"relay"
 READ_SECONDS = 30.0
 FIRST_LOOK = 100  # offsets from the end; a transaction takes two: the record and its commit marker
 
-ADVICE = "docs/operating.md, Kafka; to publish again: ticketing relay republish --from POSITION"
+ADVICE = "docs/how-to/operating.md, Kafka; to publish again: ticketing relay republish --from POSITION"
 
 sql = named_queries(Path(__file__).parent / "sql" / "relay.sql")
 

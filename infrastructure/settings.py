@@ -30,7 +30,7 @@ WEBHOOK_RETRY_SECONDS = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_40
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of all processes. docs/settings.md lists the variables."""
+    """All settings of all processes. docs/reference/settings.md lists the variables."""
 
     home: Path
     database_url: str | None = None

@@ -1,6 +1,6 @@
 """Translates what a person types into the search field to queries of PostgreSQL (tsquery).
 
-docs/search.md describes the syntax. A text without a word has no conditions, and callers refuse it.
+docs/reference/search.md describes the syntax. A text without a word has no conditions, and callers refuse it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Splits text into the terms of a search, and builds the index values of PostgreSQL from them.
 
 PostgreSQL's own parser is not used: its results depend on the locale of the server, and it keeps `B-12`, file
-names and addresses together in ways that people do not type. docs/search.md describes the rules.
+names and addresses together in ways that people do not type. docs/reference/search.md describes the rules.
 """
 
 from __future__ import annotations

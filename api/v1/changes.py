@@ -45,7 +45,7 @@ A ticket shows the names of its property, unit and people as they were when it w
 change of the property or the person, not of the ticket. Follow them with `of`.
 
 With `wait` the server answers as soon as there is a change, or without items after this number of seconds, at
-most {MAX_WAIT_SECONDS}. The guide is docs/copies.md.
+most {MAX_WAIT_SECONDS}. The guide is docs/how-to/copies.md.
 """
 
 

@@ -26,7 +26,7 @@ MAX_IMPORT_BYTES = 8 * MAX_BODY_BYTES
 
 class NewImport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Objects of one source. Each item has a `kind` (`property`, `unit`, `user` or `ticket`) and the fields
-    that docs/import.md lists. Objects name each other by their ids in the source."""
+    that docs/how-to/import.md lists. Objects name each other by their ids in the source."""
 
     source: ExternalSource
     items: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=MOST_ITEMS)]

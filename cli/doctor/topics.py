@@ -36,7 +36,7 @@ def judge_topic(
     again to a topic that was lost. `recorded_partitions`: their number when the relay began."""
     check, topic = f"topic {report.spec.name}", report.topic
     if topic is None and has_published:
-        remedy = 'See "Publish again" in docs/operating.md, or correct KAFKA_PREFIX.'
+        remedy = 'See "Publish again" in docs/how-to/operating.md, or correct KAFKA_PREFIX.'
         yield problem(check, "it is absent, although events were published.", remedy)
         return
     if topic is None:
@@ -56,7 +56,7 @@ def _judge_partitions(check: str, report: TopicReport, recorded: int | None) -> 
     if found == needed:
         return
     text = f"it has {found} partitions and must have {needed}."
-    yield problem(check, text, 'Use another topic: see "Add partitions" in docs/operating.md.')
+    yield problem(check, text, 'Use another topic: see "Add partitions" in docs/how-to/operating.md.')
 
 
 def _judge_replicas(check: str, found: int, needed: int) -> Iterator[Finding]:

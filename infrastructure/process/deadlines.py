@@ -1,7 +1,7 @@
 """Limits on how long this process waits for PostgreSQL.
 
 A server that is frozen or cut off does not enforce its `statement_timeout`, so the client has limits too: in
-a request one limit for all its waits together, elsewhere one for each wait. See docs/operating.md.
+a request one limit for all its waits together, elsewhere one for each wait. See docs/how-to/operating.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ TICKETS = 100_000 if IS_FULL else 1_500
 FEW, MANY = (10_000, 100_000) if IS_FULL else (1_000, 4_000)  # lines of the files whose memory is compared
 LIMIT_SECONDS = 1_800 if IS_FULL else 120  # of a command
 MOST_GROWTH = 1.2  # of the memory: the collector of garbage moves it by a tenth
-EXAMPLE = re.findall(r"^{.*}$", Path("docs/import.md").read_text(), re.MULTILINE)
+EXAMPLE = re.findall(r"^{.*}$", Path("docs/how-to/import.md").read_text(), re.MULTILINE)
 COMMENT = {"text": "Wet.", "author": "user789", "created_at": "2019-06-01T00:00:00Z"}
 ADDRESS = {"street": "1 Hill", "city": "Beachtown", "state": "CA", "zip": "90210", "country": "USA"}
 

@@ -21,7 +21,7 @@ from tests.support.read_tables import folded_rows, stored_rows
 from tests.support.vault import VAULT
 
 EMBEDDED_MAJOR = 18
-EXCEPT_READ_TABLES = "--exclude-schema=read*"  # docs/operating.md
+EXCEPT_READ_TABLES = "--exclude-schema=read*"  # docs/how-to/operating.md
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Keeps a copy with the code of docs/copies.md, and random changes for it to follow."""
+"""Keeps a copy with the code of docs/how-to/copies.md, and random changes for it to follow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infrastructure.storage.event_store import EventStore
 from tests.support.arrange import change_ticket, change_user, comment_on_ticket
 from tests.support.keys import operator
 
-GUIDE = Path(__file__).parents[2] / "docs" / "copies.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "copies.md"
 ROLES = ("staff", "manager", "guest")
 
 

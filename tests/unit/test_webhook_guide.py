@@ -1,4 +1,4 @@
-"""docs/webhooks.md agrees with the code."""
+"""docs/how-to/webhooks.md agrees with the code."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from webhook_dispatcher.delivery import Options
 from webhook_dispatcher.payloads import EVERY_EVENT, TEST_EVENT
 from webhook_dispatcher.signing import key_of, sign
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "docs" / "how-to" / "webhooks.md").read_text()
 GUIDE_ON_ONE_LINE = " ".join(GUIDE.split())
 SECONDS = {"s": 1, "min": 60, "h": 3_600}
 

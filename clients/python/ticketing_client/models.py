@@ -349,7 +349,7 @@ class NewComment(msgspec.Struct, kw_only=True):
 
 class NewImport(msgspec.Struct, kw_only=True):
     """Objects of one source. Each item has a `kind` (`property`, `unit`, `user` or `ticket`) and the fields
-    that docs/import.md lists. Objects name each other by their ids in the source.
+    that docs/how-to/import.md lists. Objects name each other by their ids in the source.
     """
 
     source: str

@@ -856,7 +856,7 @@ def get_changes(
     change of the property or the person, not of the ticket. Follow them with `of`.
 
     With `wait` the server answers as soon as there is a change, or without items after this number of seconds, at
-    most 25. The guide is docs/copies.md.
+    most 25. The guide is docs/how-to/copies.md.
 
 
     Scope: `tickets:read`.

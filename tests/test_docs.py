@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from cli import reference
 from infrastructure.process import metrics
 from tests.support.settings import names_read
 
@@ -19,6 +20,10 @@ def test_the_documented_settings_are_those_that_exist():
     rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
 
     assert sorted(rows) == sorted(names_read())
+
+
+def test_the_page_of_commands_is_what_the_parser_gives():
+    assert (ROOT / reference.PAGE).read_text() == reference.render(), "run `python -m cli.reference`"
 
 
 def test_every_metric_is_documented_with_its_type_and_labels():

@@ -209,8 +209,7 @@ def test_a_write_is_marked_and_shows_its_refusal(docs, site):
     assert "The title field is required." in form.locator(".answer").inner_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, WIDE], ids=["phone", "wide"])
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (WIDE, "dark")], ids=["phone", "wide"])
 def test_the_page_is_accessible_at_every_width(chromium, site, size, scheme):
     page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme, bypass_csp=True)
     page.goto("/docs")

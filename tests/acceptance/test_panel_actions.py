@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords, give_session
+from tests.acceptance.panel import browser_of, give_passwords
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import forms_of
-from tests.support.chromium import DESKTOP, PHONE, new_page, save_screenshot_if_enabled
 
 
 @pytest.fixture(scope="module")
@@ -97,19 +96,3 @@ def test_an_unknown_step_is_refused_with_a_message(send, state):
     answer = send("explode", "Hello")
     assert (answer.status_code, state()) == (422, ("open", None, []))
     assert "This button does not exist. Open the page again." in answer.text
-
-
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_a_ticket_is_taken_started_and_commented_with_two_clicks_and_one_load(
-    site, staff, ticket_id, state, size, chromium
-):
-    page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=False)
-    give_session(page, site, staff)
-    page.goto(f"/admin/tickets/{ticket_id}")
-    page.get_by_label("Add a comment").click()
-    page.keyboard.type("I am on my way.")
-    page.get_by_role("button", name="Start").click()
-    page.get_by_text("The ticket is saved.").wait_for()
-    save_screenshot_if_enabled(page, f"ticket-actions-{size['width']}")
-    page.context.close()
-    assert state() == ("in_progress", PEOPLE["staff"][0], ["I am on my way."])

@@ -13,8 +13,7 @@ from tests.acceptance.panel import browser_of, events_of, first_position, give_p
 from tests.acceptance.site import PEOPLE
 from tests.acceptance.test_audit import find_events
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -318,8 +317,7 @@ def test_a_time_that_cannot_be_is_refused_at_the_field(browsers, ticket_id, as_o
     assert 'id="as_of-error"' in answer.text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@SIZES_AND_SCHEMES
 def test_an_auditor_finds_an_event_reads_its_proof_and_exports_the_log(
     site, browsers, ticket_id, signed, size, scheme, chromium
 ):

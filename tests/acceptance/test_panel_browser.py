@@ -18,8 +18,7 @@ from tests.acceptance.site import PEOPLE, Site
 from tests.acceptance.test_webhooks import dispatcher_process
 from tests.support.browser import PASSWORD, Browser, forms_of, without_own_script
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot,
@@ -285,13 +284,11 @@ def test_the_panel_works_with_the_keyboard_alone(page):
     assert page.get_by_role("heading", level=1).inner_text() == "Overview"
 
 
-@pytest.mark.parametrize(
-    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"]
-)
-def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromium, ready, viewport, scheme):
+@SIZES_AND_SCHEMES
+def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromium, ready, size, scheme):
     ids = create_objects(ready)
     rules = () if scheme == "light" else ("color-contrast",)  # the other rules do not depend on colours
-    page = new_page(chromium, ready.base_url, viewport=viewport, color_scheme=scheme, bypass_csp=True)
+    page = new_page(chromium, ready.base_url, viewport=size, color_scheme=scheme, bypass_csp=True)
     page.goto("/admin/sign-in")
     found = {"/admin/sign-in": find_accessibility_problems(page, rules=rules)}
     save_screenshot_if_enabled(page, f"admin-sign-in-{scheme}")
@@ -302,7 +299,7 @@ def test_no_page_has_an_accessibility_problem_or_is_wider_than_the_screen(chromi
         {**authorization_query(app.client_id, app.redirect_uri), **make_pkce().parameters}
     )
     panel = [path.format(**ids) for path in panel_paths()]
-    for path in (*panel, ids["link"], "/admin/nothing-here", consent, "/oauth/applications", "/docs"):
+    for path in (*panel, ids["link"], "/admin/nothing-here", consent, "/oauth/applications"):
         page.goto(path)
         found[path] = find_accessibility_problems(page, rules=rules)
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):

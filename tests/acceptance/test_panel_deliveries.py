@@ -11,8 +11,7 @@ from tests.acceptance.panel import browser_of, give_passwords, give_session, hid
 from tests.acceptance.site import Site
 from tests.acceptance.test_webhooks import dispatcher_process, register
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -247,9 +246,7 @@ def test_the_log_is_asked_for_again_only_while_a_delivery_is_due(site, manager, 
     assert "data-refresh" not in off
 
 
-@pytest.mark.parametrize(
-    ("size", "scheme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone-dark", "desktop-light"]
-)
+@SIZES_AND_SCHEMES
 def test_the_log_and_the_delivery_refresh_themselves(open_page, hook, receiver, size, scheme):
     released = threading.Event()
 
@@ -310,9 +307,7 @@ def test_a_session_that_ends_stops_the_refreshing_and_keeps_what_was_typed(open_
     assert page.get_by_label("Most posts per second").input_value() == "7"
 
 
-@pytest.mark.parametrize(
-    ("size", "scheme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone-dark", "desktop-light"]
-)
+@SIZES_AND_SCHEMES
 def test_failed_deliveries_are_sent_again_in_chromium(
     site, open_page, hook, deliveries, receiver, size, scheme
 ):

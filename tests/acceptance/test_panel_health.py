@@ -6,8 +6,7 @@ import pytest
 
 from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -46,7 +45,7 @@ def test_the_page_is_for_admins(site, role):
     assert 'href="/admin/health"' not in browser.open("/admin").text
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@SIZES_AND_SCHEMES
 def test_the_lags_open_as_a_table_in_a_browser(site, admin, size, scheme, chromium):
     page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
     give_session(page, site, admin)

@@ -9,8 +9,7 @@ import pytest
 from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -82,7 +81,7 @@ def test_managers_see_no_problems_of_the_system_and_admins_a_line_with_a_link(si
     assert "<dt>Projector</dt>" not in page
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@SIZES_AND_SCHEMES
 def test_the_table_of_a_chart_opens_in_a_browser(site, staff, size, scheme, chromium):
     page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
     give_session(page, site, staff)

@@ -10,8 +10,7 @@ from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE, operator
 from tests.support.arrange import add_unit, change_property, change_user
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -150,7 +149,7 @@ def test_a_history_is_divided_into_pages(site, places):
     assert places.open(f"{PROPERTY}/history?page=9").status_code == 200
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@SIZES_AND_SCHEMES
 def test_from_a_ticket_to_its_unit_property_and_person_in_a_browser(site, places, size, scheme, chromium):
     page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
     give_session(page, site, places)

@@ -11,8 +11,8 @@ from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import PASSWORD, forms_of
 from tests.support.chromium import (
-    DESKTOP,
     PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -104,9 +104,7 @@ def test_a_refused_form_keeps_the_cleared_expiry_and_the_chosen_scopes(admin, fo
     assert ticked == ["tickets:read", "properties:read"]
 
 
-@pytest.mark.parametrize(
-    ("size", "scheme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone-dark", "desktop-light"]
-)
+@SIZES_AND_SCHEMES
 def test_a_key_is_copied_with_one_click_which_is_announced(open_page, size, scheme):
     page = open_page(FORM, viewport=size, color_scheme=scheme)
     assert find_accessibility_problems(page) == []

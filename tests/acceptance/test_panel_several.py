@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.panel import browser_of, give_passwords, give_session
+from tests.acceptance.panel import browser_of, give_passwords
 from tests.acceptance.site import PEOPLE
 from tests.support.browser import forms_of
-from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
-    find_accessibility_problems,
-    new_page,
-    save_screenshot_if_enabled,
-)
 
 TICKETS = 20
 
@@ -111,24 +104,3 @@ def test_the_form_returns_to_no_other_site(staff, send, tickets):
     form.pairs = [(name, value) for name, value in form.pairs if name != "page"]
     form.pairs.append(("page", "https://example.com/admin/tickets"))
     assert send(tickets[:1], form=form, set_status="closed").headers["Location"] == "/admin/tickets"
-
-
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_twenty_tickets_are_closed_with_three_clicks_and_one_load(site, staff, size, chromium):
-    word = f"Twentyleak{size['width']}"
-    ids = [site.ticket("guest", title=f"{word} {number}")["id"] for number in range(TICKETS)]
-    page = new_page(chromium, site.base_url, viewport=size, java_script_enabled=False)
-    give_session(page, site, staff)
-    page.goto(f"/admin/tickets?q={word}&status=open")
-    save_screenshot_if_enabled(page, f"tickets-several-{size['width']}")
-    page.get_by_label(f"All {TICKETS} on this page").check()
-    page.get_by_role("form", name="Change several tickets").get_by_label("Status").select_option("closed")
-    page.get_by_role("button", name="Change").click()
-    page.get_by_text("The tickets are changed.").wait_for()
-    page.context.close()
-    looking = new_page(chromium, site.base_url, viewport=size)
-    give_session(looking, site, staff)
-    looking.goto(f"/admin/tickets?q={word}")
-    assert find_accessibility_problems(looking) == []
-    looking.context.close()
-    assert states(site, ids, "status") == [("closed",)] * TICKETS

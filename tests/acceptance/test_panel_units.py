@@ -12,8 +12,7 @@ from tests.acceptance.site import operator
 from tests.support.arrange import register_property
 from tests.support.browser import forms_of
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -155,7 +154,7 @@ def test_a_property_out_of_reach_gets_no_units(site, admin, place):
     assert names_of(site, place) == []
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@SIZES_AND_SCHEMES
 def test_a_list_is_pasted_in_a_browser(site, admin, place, size, scheme, chromium):
     page = new_page(chromium, site.base_url, viewport=size, color_scheme=scheme)
     give_session(page, site, admin)

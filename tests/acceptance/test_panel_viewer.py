@@ -7,8 +7,7 @@ import pytest
 from tests.acceptance.panel import browser_of, give_passwords, give_session
 from tests.acceptance.pictures import photo
 from tests.support.chromium import (
-    DESKTOP,
-    PHONE,
+    SIZES_AND_SCHEMES,
     find_accessibility_problems,
     new_page,
     save_screenshot_if_enabled,
@@ -77,8 +76,7 @@ def test_photos_open_in_a_dialog_with_keys_for_the_next_one_and_for_the_end(
     page.locator("a.photo:focus img[alt='first.jpg']").wait_for()
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@SIZES_AND_SCHEMES
 def test_the_dialog_has_no_accessibility_problem(open_page, ticket_id, size, scheme):
     page = open_page(
         f"/admin/tickets/{ticket_id}", viewport=size, color_scheme=scheme, reduced_motion="reduce"

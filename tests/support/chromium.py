@@ -24,6 +24,10 @@ PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 TIMEOUT_MILLISECONDS = 30_000
+# Each size and each colour scheme once.
+SIZES_AND_SCHEMES = pytest.mark.parametrize(
+    ("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"]
+)
 REPORTED_IMPACTS = ("serious", "critical")
 
 

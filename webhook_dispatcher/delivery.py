@@ -134,6 +134,7 @@ class Deliveries:
             "ahead": self._options.per_endpoint * AHEAD,
             "busy_ids": list(busy),
             "busy_posts": list(busy.values()),
+            "slow_ids": self._queue.slow(),
             "limit": limit,
             "lease": self._options.lease,
         }

@@ -109,14 +109,18 @@ class Queue:
         _decrement(self._failures, endpoint_id)
 
     def busy(self) -> Counter[str]:
-        """By webhook, the number of deliveries that are posted or wait; FULL for one that gets no claims now.
-        A slow one gets no claims for later posts."""
+        """By webhook, the number of deliveries that are posted or wait; FULL for one that gets no claims
+        now."""
         waiting = Counter({each: len(items) for each, items in self._waiting.items()})
         busy = self._posts + waiting
         of_slow = sum(busy[endpoint_id] for endpoint_id in self._slow)
-        ahead = FULL if of_slow >= self._limit - self._reserved else 2 * self._limit_per_endpoint
-        busy += Counter(dict.fromkeys(self._slow, ahead))
+        if of_slow >= self._limit - self._reserved:
+            busy += Counter(dict.fromkeys(self._slow, FULL))
         return busy + Counter(dict.fromkeys(self._failures, FULL))
+
+    def slow(self) -> list[str]:
+        """The webhooks whose last post took long. They get no claims for later posts."""
+        return list(self._slow)
 
     def take_stale(self) -> list[Claim]:
         """Take out the deliveries whose claim must be released because they will not be posted under it."""

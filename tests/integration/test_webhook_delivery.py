@@ -25,6 +25,7 @@ from tests.support.webhooks import (
     statuses,
     system,
 )
+from webhook_dispatcher.queue import SLOW_SECONDS
 
 
 @pytest.fixture
@@ -184,6 +185,22 @@ def test_the_events_of_a_ticket_arrive_in_order_although_one_fails_at_first(
     assert versions == [1, 1, 1, 2, 3, 4, 5, 6]
     assert len({post.id for post in receiver.posts}) == 6
     assert len({post.body for post in receiver.posts[:3]}) == 1
+
+
+def test_a_webhook_that_was_slow_and_failed_is_tried_again(store, pool, receiver, dispatcher):
+    """It must not lose its places as a slow one and as a failing one: then it got no post any more."""
+
+    def fail_slowly(handler):
+        receiver.answers.clear()
+        receiver.stopping.wait(1.2 * SLOW_SECONDS)
+        answer(500)(handler)
+
+    receiver.answers["/hook"] = fail_slowly
+    register(store, receiver.url())
+    open_ticket(store)
+
+    eventually(lambda: is_settled(pool, 1))
+    assert [status for _, status, _ in attempts(pool)] == [500, 200]
 
 
 def test_a_delivery_is_dead_after_the_last_attempt_and_the_next_one_of_its_ticket_is_sent(

@@ -28,14 +28,15 @@ def webhook(store, conn):
     return webhook
 
 
-def claim(conn, *, busy=(), limit=200):
+def claim(conn, *, busy=(), slow=(), limit=200):
     """Claims due deliveries; returns the delivery id and the claim number of each."""
     parameters = {
         "breaker": BREAKER,
-        "posts_at_a_time": 10,
+        "posts_at_a_time": 5,
         "ahead": 10,
         "busy_ids": [webhook_id for webhook_id, _ in busy],
         "busy_posts": [posts for _, posts in busy],
+        "slow_ids": list(slow),
         "limit": limit,
         "lease": LEASE,
     }
@@ -80,6 +81,16 @@ def test_a_webhook_that_failed_often_in_a_row_gets_one_post_at_a_time_after_a_pa
 
     assert len(claim(conn)) == 1
     assert claim(conn, busy=[(webhook.id, 1)]) == []
+
+
+@pytest.mark.parametrize(("failures", "claims"), [(0, 5), (1, 5), (BREAKER, 1)])
+def test_a_slow_webhook_gets_no_claims_ahead_and_never_less_than_one_that_failed(
+    webhook, conn, failures, claims
+):
+    if failures:
+        conn.execute("INSERT INTO hook.health VALUES (%s, %s, now(), NULL)", [webhook.id, failures])
+
+    assert len(claim(conn, slow=[webhook.id])) == claims
 
 
 def test_a_dispatcher_whose_lease_has_ended_cannot_finish_the_delivery(webhook, conn, pool):

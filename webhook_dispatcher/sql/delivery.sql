@@ -1,13 +1,13 @@
 -- name: claim
 -- Claims due deliveries: for each webhook up to its number of posts at a time, and for each ticket only the first
 -- unfinished one. The lease is a time, not a lock: no transaction is open during a post. A claim changes no column
--- of an index, so it adds no entry to one (HOT). A webhook that failed has at most `posts_at_a_time` claims, another one
--- `ahead`, so that a process has the next delivery when a post ends. A webhook with limits has as many as
+-- of an index, so it adds no entry to one (HOT). A webhook that failed or is slow has at most `posts_at_a_time` claims,
+-- another one `ahead`, so that a process has the next delivery when a post ends. A webhook with limits has as many as
 -- hook.reserve allows, each with the time of its post. Webhooks with few claims come first.
 WITH ready AS MATERIALIZED (
     SELECT e.id, e.max_per_second, e.max_in_flight, coalesce(b.posts, 0) AS busy,
            CASE WHEN h.failures >= %(breaker)s THEN 1
-                WHEN h.failures > 0 THEN %(posts_at_a_time)s
+                WHEN h.failures > 0 OR e.id = ANY(%(slow_ids)s) THEN %(posts_at_a_time)s
                 ELSE %(ahead)s END - coalesce(b.posts, 0) AS free_posts
       FROM hook.endpoints e
       LEFT JOIN hook.health h ON h.endpoint_id = e.id

@@ -7,7 +7,7 @@ DEFINITION := setup.cfg pyproject.toml constraints.txt $(CLIENT)/pyproject.toml
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-times clients lint format bench faults pins clean
+.PHONY: help run test test-times clients lint format bench faults chaos pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ bench: $(VENV)/.installed-test $(VENV)/.installed-bench ## Measure: peers, limit
 
 faults: $(VENV)/.installed-test ## Run the tests marked `faults` with their full counts
 	@FAULTS_FULL=1 exec $(BIN)/pytest -m faults $(ARGS)
+
+chaos: $(VENV)/.installed-test ## Inject random faults into the whole system under load, 40 minutes (ARGS: --seed, --minutes)
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 pins: ## Rewrite constraints.txt with the newest versions that setup.cfg allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins

@@ -40,7 +40,7 @@ class KafkaServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._port, self._controller_port, self._inner_port, self._proxy_port = _free_ports(4)
+        self._port, self._controller_port, self._inner_port, self.proxy_port = free_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
         self._classpath = f"{jars()}/*"
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,14 +51,23 @@ class KafkaServer:
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def inner_address(self) -> str:
+        """The address to which a proxy on `proxy_port` forwards; Kafka announces that of the proxy there."""
+        return f"host=127.0.0.1 port={self._inner_port}"
+
     def proxy(self) -> KafkaProxy:
         """A proxy in front of this node, to simulate network faults."""
-        return KafkaProxy(self._inner_port, self._proxy_port)
+        return KafkaProxy(self._inner_port, self.proxy_port)
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Start the node and wait until it answers requests."""
@@ -135,7 +144,7 @@ class KafkaServer:
             port=self._port,
             controller_port=self._controller_port,
             inner_port=self._inner_port,
-            proxy_port=self._proxy_port,
+            proxy_port=self.proxy_port,
             logs=self.folder / "logs",
         )
 
@@ -223,7 +232,7 @@ def _download(folder: Path) -> None:
         raise KafkaUnavailable(f"Maven could not download Kafka: {(done.stdout + done.stderr)[-1_000:]}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports below the kernel's ephemeral range, so that no client takes them while the node is down."""
     free: list[int] = []
     while len(free) < count:

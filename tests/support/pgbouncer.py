@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 import pytest
@@ -44,13 +44,19 @@ pidfile = {folder}/pgbouncer.pid
 """
 
 
-@contextmanager
-def pgbouncer(dsn: str, mode: Mode, *, more: str = "") -> Iterator[str]:
-    """The address of the database of `dsn` through a PgBouncer, for the user of `dsn`. `more` is added to the
-    configuration."""
-    program, given = _find_program(), conninfo_to_dict(dsn)
+class Pooler(NamedTuple):
+    """A configured PgBouncer: how it is started, and the address of the database through it."""
+
+    command: list[str]
+    account: dict[str, Any]
+    address: str
+
+
+def configure(folder: Path, dsn: str, mode: Mode, *, more: str = "") -> Pooler:
+    """Write the configuration of a PgBouncer on a free port, for the database and user of `dsn`, into the
+    folder. `more` is added to it."""
+    program, given, port = _find_program(), conninfo_to_dict(dsn), free_port()
     server = " ".join(f"{name}={given[name]}" for name in ("host", "port") if given.get(name))
-    folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
     password = given.get("password") or ""
     users = [str(given.get("user") or os.environ.get("USER", "")), "pooler_admin"]
     (folder / "users.txt").write_text("".join(f'"{user}" "{password}"\n' for user in users))
@@ -60,12 +66,19 @@ def pgbouncer(dsn: str, mode: Mode, *, more: str = "") -> Iterator[str]:
     if account:
         for path in (folder, *folder.iterdir()):
             os.chown(path, account["user"], account["group"])
-    command = [program, "-q", str(folder / "pgbouncer.ini")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **account)
+    address = make_conninfo(dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
+    return Pooler([program, "-q", str(folder / "pgbouncer.ini")], account, address)
+
+
+@contextmanager
+def pgbouncer(dsn: str, mode: Mode, *, more: str = "") -> Iterator[str]:
+    """The address of the database of `dsn` through a PgBouncer, for the user of `dsn`."""
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
+    pooler = configure(folder, dsn, mode, more=more)
+    process = subprocess.Popen(pooler.command, stdout=subprocess.DEVNULL, **pooler.account)
     try:
-        address = make_conninfo(dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
-        _wait_until_it_answers(address, process)
-        yield address
+        _wait_until_it_answers(pooler.address, process)
+        yield pooler.address
     finally:
         process.terminate()
         try:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-Mode = Literal["pass", "blackhole", "reset", "delay"]
+Mode = Literal["pass", "blackhole", "reset", "delay", "hold"]
 _READY_FOR_QUERY = (b"Z\x00\x00\x00\x05I", b"Z\x00\x00\x00\x05T", b"Z\x00\x00\x00\x05E")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _TICK_SECONDS = 0.01
@@ -22,13 +22,14 @@ class Proxy:
     """Listens on loopback and forwards to the server of `dsn`; clients connect to `Proxy.dsn`.
 
     Modes: `pass` forwards; `blackhole` accepts connections, discards all data and never answers; `reset`
-    resets open connections and refuses new ones; `delay` forwards each chunk after `delay_seconds`.
+    resets open connections and refuses new ones; `delay` forwards each chunk after `delay_seconds`; `hold`
+    forwards nothing, but what was sent arrives later, as when a network fails for some seconds.
     """
 
     def __init__(self, dsn: str, *, port: int = 0) -> None:
         self._server = conninfo_to_dict(dsn)
         self._listener = socket.create_server(("127.0.0.1", port))
-        port = self._listener.getsockname()[1]
+        port = self.port = self._listener.getsockname()[1]
         self.dsn = make_conninfo(
             dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable", user="postgres"
         )
@@ -46,6 +47,9 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.set_mode("reset")
         self._is_closed = True
         self._acceptor.join()
@@ -82,14 +86,16 @@ class Proxy:
             link.start()
 
     def _serve(self, client: socket.socket) -> None:
-        server = self._connect()
+        server: socket.socket | None = None
         try:
+            server = self._connect()
             self._relay(client, server)
-        except OSError:
+        except OSError:  # also of a server that does not listen
             pass
         finally:
             _reset(client)
-            server.close()
+            if server is not None:
+                server.close()
             self._links.discard(threading.current_thread())
 
     def _connect(self) -> socket.socket:
@@ -103,6 +109,9 @@ class Proxy:
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
         """Forward until either side closes, the mode becomes `reset`, or a message is lost on request."""
         while self._mode != "reset":
+            if self._mode == "hold":
+                time.sleep(_TICK_SECONDS)
+                continue
             readable, _, _ = select.select([client, server], [], [], _TICK_SECONDS)
             for source in readable:
                 chunk = source.recv(65_536)

@@ -28,6 +28,7 @@ KEYS = {  # elsewhere: id
     "units": "property_id || '/' || id",
     "ticket_counts": "concat_ws('/', property_id, assignee_id, category)",
 }
+OF_A_TICKET = {"tickets": "id", "comments": "ticket_id", "attachments": "ticket_id"}  # the column with its id
 # Columns that do not follow from the aggregates alone.
 NOT_COMPARED = {
     "units": {"property_id", "created_at"},
@@ -43,12 +44,16 @@ COMPARED = {
 }
 
 
-def stored_rows(conn: Connection) -> Rows:
-    """Every row of the read tables in use."""
+def stored_rows(conn: Connection, ticket_ids: Sequence[str] | None = None) -> Rows:
+    """Every row of the read tables in use, or only those about these tickets."""
     conn.execute("SET search_path TO read")
     tables: Rows = {}
     for table, columns in COMPARED.items():
-        cursor = conn.execute(f"SELECT {KEYS.get(table, 'id')} AS key, {', '.join(columns)} FROM {table}")
+        if ticket_ids is not None and table not in OF_A_TICKET:
+            continue
+        condition = "" if ticket_ids is None else f" WHERE {OF_A_TICKET[table]} = ANY(%(ticket_ids)s)"
+        query = f"SELECT {KEYS.get(table, 'id')} AS key, {', '.join(columns)} FROM {table}{condition}"
+        cursor = conn.execute(query, {"ticket_ids": list(ticket_ids or ())})
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor]
         tables[table] = {row.pop("key"): row for row in rows}

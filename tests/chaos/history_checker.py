@@ -6,18 +6,28 @@ The checks are pure functions of the evidence, so that tests can show that they 
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tests.support.client_history import Operation
+from tests.chaos.operations import WRITES, Operation
 
 Violations = Iterator[str]
 
+ANSWER_SECONDS = 5.0
+ROUTES = {  # that are counted, by the kind of operation
+    "open": ("POST", "/v1/tickets"),
+    "change": ("PATCH", "/v1/tickets/{ticket_id}"),
+    "comment": ("POST", "/v1/tickets/{ticket_id}/comments"),
+    "upload": ("POST", "/v1/tickets/{ticket_id}/attachments"),
+    "bulk": ("POST", "/v1/tickets/bulk"),
+    "read": ("GET", "/v1/tickets/{ticket_id}"),
+}
+
 
 class Logged(NamedTuple):
-    """One event of a ticket. `marker` is the title or text that the event writes."""
+    """One event of a ticket. `marker` is the title, text or file name that the event writes; `state` is a
+    digest of its bytes."""
 
     position: int
     event_id: str
@@ -37,27 +47,44 @@ class Streamed(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """One webhook post, in the order of arrival. `is_signed`: a public library accepted its signature."""
+    """One webhook post, in the order of arrival; its body names `position`, `ticket_id` and `version`, and
+    `body` is its digest. `is_signed`: a public library accepted its signature."""
 
     webhook: str
     message_id: str
+    position: int
+    ticket_id: str
+    version: int
     body: bytes
     is_signed: bool
 
 
 class Evidence(NamedTuple):
-    """Everything that is compared. `records` is None when the run had no Kafka. `rows` has the read tables,
-    `folded` the same rows computed from the log, `counted` the number of 2xx answers by method and route."""
+    """Everything that is compared.
+
+    `rows` has the read tables, `folded` the same rows computed from the log, `differences` what `ticketing
+    verify` found, `copy` the versions of tickets that a client of the changes has, and `setbacks` what was
+    wrong in them on the way. `counted` is the number of 2xx answers by method and route, or None if the API
+    was started meanwhile. `not_posted` has the tickets that no webhook is about. `may_break`: nginx itself
+    was the target of a fault, so connections to it may have broken. `problems` are those of the rig's steps,
+    such as a recovery that took too long.
+    """
 
     operations: Sequence[Operation]
     log: Sequence[Logged]
     feed: Sequence[tuple[int, str]]
-    records: Sequence[Streamed] | None
+    records: Sequence[Streamed]
     posts: Sequence[Posted]
     webhooks: Sequence[str]
+    not_posted: frozenset[str]
     rows: dict[str, Any]
     folded: dict[str, Any]
-    counted: dict[tuple[str, str], int]
+    differences: Sequence[str]
+    copy: dict[str, int]
+    setbacks: Sequence[str]
+    counted: dict[tuple[str, str], int] | None
+    may_break: bool
+    problems: Sequence[str]
 
 
 class Request(NamedTuple):
@@ -140,8 +167,6 @@ def tables_are_the_fold(evidence: Evidence) -> Violations:
 
 def stream_is_the_log(evidence: Evidence) -> Violations:
     """Committed records are not lost, repeated, altered, out of order, or spread over two partitions."""
-    if evidence.records is None:
-        return
     log = {event.position: event for event in evidence.log}
     seen: Counter[int] = Counter()
     versions: dict[str, int] = {}
@@ -165,9 +190,9 @@ def stream_is_the_log(evidence: Evidence) -> Violations:
 
 
 def webhooks_receive_the_log(evidence: Evidence) -> Violations:
-    """Each webhook receives every event at least once, correctly signed, and nothing else. The first
-    deliveries of a ticket's events arrive in order. Posts with the same id have the same body."""
-    log = {event.position: event for event in evidence.log}
+    """Each webhook receives every event it is about at least once, correctly signed, and nothing else. The
+    first deliveries of a ticket's events arrive in order. Posts with the same id have the same body."""
+    log = {event.position: event for event in evidence.log if event.ticket_id not in evidence.not_posted}
     for webhook in evidence.webhooks:
         bodies: dict[str, bytes] = {}
         ids: dict[int, str] = {}
@@ -177,13 +202,9 @@ def webhooks_receive_the_log(evidence: Evidence) -> Violations:
                 yield f"{webhook}: {post.message_id} has an invalid signature"
             if bodies.setdefault(post.message_id, post.body) != post.body:
                 yield f"{webhook}: {post.message_id} was posted with two bodies"
-            payload = json.loads(post.body)
-            event = log.get(payload["sequence"])
-            if event is None or (event.ticket_id, event.version) != (
-                payload["data"]["id"],
-                payload["version"],
-            ):
-                yield f"{webhook}: {post.message_id} is about an event that is not in the log"
+            event = log.get(post.position)
+            if event is None or (event.ticket_id, event.version) != (post.ticket_id, post.version):
+                yield f"{webhook}: {post.message_id} is about {post.position}, which is no event for it"
             elif event.position not in ids:
                 if event.version <= last.get(event.ticket_id, 0):
                     yield f"{webhook}: {event.ticket_id} version {event.version} came too late"
@@ -254,15 +275,46 @@ def conditions_have_one_winner(evidence: Evidence) -> Violations:
             yield f"version {version} of {ticket_id} was changed by {keys}"
 
 
+def answers_are_proper(evidence: Evidence) -> Violations:
+    """Every request is answered within ANSWER_SECONDS, and the only 5xx is 503 with Retry-After."""
+    for operation in evidence.operations:
+        if operation.kind == "bulk_open":
+            continue
+        seconds = operation.returned_at - operation.invoked_at
+        text = f"{operation.key} ({operation.kind})"
+        if operation.status is None and not evidence.may_break:
+            yield f"{text} was not answered, after {seconds:.2f} s"
+        elif operation.status is not None and seconds > ANSWER_SECONDS and not evidence.may_break:
+            yield f"{text} was answered {operation.status} after {seconds:.2f} s"
+        is_failure = operation.status is not None and operation.status >= 500
+        if is_failure and not (operation.status == 503 and operation.retry_after):
+            yield f"{text} was answered {operation.status} with Retry-After {operation.retry_after}"
+
+
+def copies_are_the_log(evidence: Evidence) -> Violations:
+    """A client that follows the changes has the newest version of each ticket, and never got an older one."""
+    newest: dict[str, int] = {}
+    for event in evidence.log:
+        newest[event.ticket_id] = max(newest.get(event.ticket_id, 0), event.version)
+    for ticket_id, version in newest.items():
+        if evidence.copy.get(ticket_id) != version:
+            yield f"the copy has version {evidence.copy.get(ticket_id)} of {ticket_id} instead of {version}"
+    for ticket_id in evidence.copy.keys() - newest.keys():
+        yield f"the copy has {ticket_id}, which is not in the log"
+    yield from evidence.setbacks
+
+
+def nothing_else_went_wrong(evidence: Evidence) -> Violations:
+    """`ticketing verify` found no difference, and the system recovered in time."""
+    yield from evidence.differences
+    yield from evidence.problems
+
+
 def counters_agree(evidence: Evidence) -> Violations:
     """The API counted every success that clients saw, and no more requests than they made."""
-    routes = {
-        "open": ("POST", "/v1/tickets"),
-        "change": ("PATCH", "/v1/tickets/{ticket_id}"),
-        "comment": ("POST", "/v1/tickets/{ticket_id}/comments"),
-        "read": ("GET", "/v1/tickets/{ticket_id}"),
-    }
-    for kind, route in routes.items():
+    if evidence.counted is None:
+        return
+    for kind, route in ROUTES.items():
         outcomes = Counter(o.outcome for o in evidence.operations if o.kind == kind)
         least, most = outcomes["ok"], outcomes["ok"] + outcomes["unknown"]
         if not least <= evidence.counted.get(route, 0) <= most:
@@ -283,6 +335,9 @@ CHECKS: dict[str, Callable[[Evidence], Violations]] = {
         keys_apply_once,
         conditions_have_one_winner,
         counters_agree,
+        answers_are_proper,
+        copies_are_the_log,
+        nothing_else_went_wrong,
     )
 }
 
@@ -296,7 +351,7 @@ def _requests(evidence: Evidence) -> list[Request]:
 
 
 def _writes(evidence: Evidence) -> list[Request]:
-    return [request for request in _requests(evidence) if request.tries[0].kind != "read"]
+    return [request for request in _requests(evidence) if request.tries[0].kind in WRITES]
 
 
 def _by_marker(evidence: Evidence) -> dict[str, list[Logged]]:
@@ -307,10 +362,10 @@ def _by_marker(evidence: Evidence) -> dict[str, list[Logged]]:
 
 
 def _titles(evidence: Evidence) -> dict[tuple[str, int], str]:
-    """The title of each version of each ticket; a comment does not change it."""
+    """The title of each version of each ticket; comments and files do not change it."""
     titles: dict[tuple[str, int], str] = {}
     for event in sorted(evidence.log):
-        is_comment = event.marker.startswith("comment-")
+        has_no_title = event.marker.startswith(("comment-", "upload-"))
         before = titles.get((event.ticket_id, event.version - 1), "")
-        titles[event.ticket_id, event.version] = before if is_comment else event.marker
+        titles[event.ticket_id, event.version] = before if has_no_title else event.marker
     return titles

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from infrastructure.storage.topics import PARTITIONS
-from tests.support.client_history import Operation
-from tests.support.history_checker import Evidence
+from tests.chaos.history_checker import ANSWER_SECONDS, ROUTES, Evidence
+from tests.chaos.operations import Operation
 
 
 def index_of_success(evidence: Evidence, **facts: Any) -> int:
@@ -123,7 +123,7 @@ def delivery_lost(e: Evidence) -> Evidence:
 
 def post_with_another_body(e: Evidence) -> Evidence:
     last = e.posts[-1]
-    return e._replace(posts=[*e.posts, last._replace(body=last.body + b" ")])
+    return e._replace(posts=[*e.posts, last._replace(body=b"another")])
 
 
 def post_under_another_id(e: Evidence) -> Evidence:
@@ -135,7 +135,7 @@ def signature_wrong(e: Evidence) -> Evidence:
 
 
 def delivery_out_of_order(e: Evidence) -> Evidence:
-    first = next(i for i, post in enumerate(e.posts) if b'"version":2,' in post.body)
+    first = next(i for i, post in enumerate(e.posts) if post.version == 2)
     return e._replace(posts=[e.posts[first], *without(e.posts, first)])
 
 
@@ -188,7 +188,65 @@ def condition_ignored(e: Evidence) -> Evidence:
 
 
 def answers_not_counted(e: Evidence) -> Evidence:
-    return e._replace(counted={**e.counted, ("POST", "/v1/tickets"): 0})
+    assert e.counted is not None
+    return e._replace(counted={**e.counted, ROUTES["open"]: 0})
+
+
+def with_answer(e: Evidence, **facts: Any) -> Evidence:
+    """The evidence of a run without faults of nginx, in which a read was answered otherwise."""
+    changed = with_changed(e.operations, index_of_success(e, kind="read"), outcome="unknown", **facts)
+    return e._replace(operations=changed, may_break=False)
+
+
+def server_error(e: Evidence) -> Evidence:
+    return with_answer(e, status=500, retry_after="1")
+
+
+def unavailable_without_retry_after(e: Evidence) -> Evidence:
+    return with_answer(e, status=503, retry_after=None)
+
+
+def gateway_timeout(e: Evidence) -> Evidence:
+    return with_answer(e, status=504, retry_after=None)
+
+
+def no_answer(e: Evidence) -> Evidence:
+    return with_answer(e, status=None)
+
+
+def late_answer(e: Evidence) -> Evidence:
+    read = e.operations[index_of_success(e, kind="read")]
+    return with_answer(e, returned_at=read.invoked_at + ANSWER_SECONDS + 0.1)
+
+
+def copy_behind(e: Evidence) -> Evidence:
+    ticket_id = e.log[index_of_second_event(e)].ticket_id
+    return e._replace(copy={**e.copy, ticket_id: e.copy[ticket_id] - 1})
+
+
+def copy_with_an_unknown_ticket(e: Evidence) -> Evidence:
+    return e._replace(copy={**e.copy, "unknown": 1})
+
+
+def copy_went_back(e: Evidence) -> Evidence:
+    return e._replace(setbacks=["a ticket went back"])
+
+
+def post_of_a_filtered_ticket(e: Evidence) -> Evidence:
+    """A webhook receives an event of a ticket that its filter leaves out."""
+    event = next(event for event in e.log if event.ticket_id in e.not_posted)
+    post = e.posts[0]._replace(
+        message_id="msg_x", position=event.position, ticket_id=event.ticket_id, version=1
+    )
+    return e._replace(posts=[*e.posts, post])
+
+
+def difference_found_by_verify(e: Evidence) -> Evidence:
+    return e._replace(differences=["a row differs"])
+
+
+def no_recovery(e: Evidence) -> Evidence:
+    return e._replace(problems=["no recovery"])
 
 
 PLANTED: list[tuple[Callable[[Evidence], Evidence], str]] = [
@@ -220,4 +278,15 @@ PLANTED: list[tuple[Callable[[Evidence], Evidence], str]] = [
     (lost_update, "conditions_have_one_winner"),
     (condition_ignored, "conditions_have_one_winner"),
     (answers_not_counted, "counters_agree"),
+    (post_of_a_filtered_ticket, "webhooks_receive_the_log"),
+    (server_error, "answers_are_proper"),
+    (unavailable_without_retry_after, "answers_are_proper"),
+    (gateway_timeout, "answers_are_proper"),
+    (no_answer, "answers_are_proper"),
+    (late_answer, "answers_are_proper"),
+    (copy_behind, "copies_are_the_log"),
+    (copy_with_an_unknown_ticket, "copies_are_the_log"),
+    (copy_went_back, "copies_are_the_log"),
+    (difference_found_by_verify, "nothing_else_went_wrong"),
+    (no_recovery, "nothing_else_went_wrong"),
 ]

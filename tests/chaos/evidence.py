@@ -1,0 +1,45 @@
+"""Collects what the checker compares: of one window of the run, or of the whole run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.aggregate import DomainEvent
+from infrastructure.storage.event_store import decode
+from infrastructure.storage.postgres import Connection
+from tests.chaos.followers import digest
+from tests.chaos.history_checker import Logged
+from tests.chaos.load import BULK_CATEGORY
+from tests.support.read_tables import OF_A_TICKET, Rows, rows_of
+
+_LOG = """
+    SELECT notification_id, originator_id, originator_version, state FROM es.stored_events
+     WHERE topic LIKE 'ticket.%%' AND notification_id > %s AND notification_id <= %s ORDER BY notification_id
+"""
+
+
+class Log:
+    """The events of tickets after one position of the log up to another, and the rows computed from them."""
+
+    def __init__(self, conn: Connection, after: int, up_to: int) -> None:
+        self.events: list[Logged] = []
+        self.not_posted: set[str] = set()
+        self._log: list[tuple[int, DomainEvent]] = []
+        for position, ticket_id, version, state in conn.execute(_LOG, [after, up_to]):
+            event = decode(state)
+            self.events.append(
+                Logged(position, event.event_id, ticket_id, version, _marker_of(event), digest(bytes(state)))
+            )
+            self._log.append((position, event))
+            if getattr(event, "category", "") == BULK_CATEGORY:
+                self.not_posted.add(ticket_id)
+
+    def folded(self) -> Rows:
+        return {table: rows for table, rows in rows_of(self._log).items() if table in OF_A_TICKET}
+
+
+def _marker_of(event: Any) -> str:
+    for name in ("text", "title", "filename"):
+        if hasattr(event, name):
+            return str(getattr(event, name))
+    return f"an unexpected {type(event).__name__}"

@@ -1,0 +1,213 @@
+"""The kinds of faults, and a random order of them."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psycopg
+
+from tests.chaos.installation import PROCESSES, Installation
+from tests.chaos.units import pause, send
+
+MEGABYTE = 1024**2
+SECONDS = (0.5, 4.0)  # the length of a fault, unless it is a moment
+TERM_SECONDS = 3.0  # after which PostgreSQL, which waits for its sessions, is stopped with SIGINT
+STEPS_SECONDS = (-200, -60, -5, 5, 60, 200)  # of the clock; webhooks are verified with a tolerance of 300 s
+DELAY_SECONDS = 0.02
+ONLY_ROOT = "only root can make a disk of its own"
+
+Inject = Callable[[Installation, random.Random], None]
+
+
+class Fault(NamedTuple):
+    """A kind of fault. `inject` returns at its end. `breaks_connections`: nginx itself is the target."""
+
+    name: str
+    inject: Inject
+    breaks_connections: bool = False
+
+
+class Left(NamedTuple):
+    """A kind of fault that cannot be had on this machine, and why."""
+
+    name: str
+    reason: str
+
+
+def kinds_of_faults(system: Installation) -> tuple[list[Fault], list[Left]]:
+    """Every kind for this installation, and those that are left out."""
+    masters = [*PROCESSES, "postgres", "kafka", "nginx", "pgbouncer" if system.kind == "separate" else "up"]
+    workers = ["api_worker", "postgres_worker", "nginx_worker"]
+    faults = [
+        Fault(f"{signal_name} {target}", make(target), target.startswith("nginx"))
+        for target in (*masters, *workers)
+        for signal_name, make in _SIGNALS.items()
+    ]
+    faults += [
+        Fault(f"down {target}", _down(target), target == "nginx")
+        for target in masters
+        if target in system.keepers
+    ]
+    for name in system.networks:
+        faults += [Fault(f"{kind} network {name}", make(name)) for kind, make in _NETWORKS.items()]
+    faults.append(Fault("read-only database", _read_only))
+    left = []
+    disks = [Fault(f"{name} disk", inject) for name, inject in _DISKS.items()]
+    if system.disk.is_own:
+        faults += disks
+    else:
+        left += [Left(fault.name, ONLY_ROOT) for fault in disks]
+    if system.clock.is_own:
+        faults.append(Fault("clock step", _step_clock))
+    else:
+        left.append(
+            Left("clock step", "there is no C compiler. On Debian or Ubuntu: apt-get install gcc libc6-dev")
+        )
+    return faults, left
+
+
+def schedule(faults: list[Fault], moments: random.Random) -> Iterator[Fault]:
+    """Faults in a random order, without an end: every kind once before any comes again."""
+    while True:
+        yield from moments.sample(faults, len(faults))
+
+
+def _kill(target: str) -> Inject:
+    """kill -9 of the one process: its children learn of it by themselves."""
+    return lambda system, moments: _signal_one(system, target, signal.SIGKILL, moments)
+
+
+def _terminate(target: str) -> Inject:
+    def inject(system: Installation, moments: random.Random) -> None:
+        _signal_one(system, target, signal.SIGTERM, moments)
+        if target == "postgres":
+            found = system.processes(target)
+            pause(TERM_SECONDS, until=lambda: not found or not found[0].is_running())
+            send([process for process in found[:1] if process.is_running()], signal.SIGINT)
+
+    return inject
+
+
+def _hang_up(target: str) -> Inject:
+    return lambda system, moments: _signal_one(system, target, signal.SIGHUP, moments)
+
+
+def _freeze(target: str) -> Inject:
+    """SIGSTOP and SIGCONT of the process and its descendants."""
+
+    def inject(system: Installation, moments: random.Random) -> None:
+        found = system.processes(target)
+        if "_worker" in target:
+            found = [moments.choice(found)] if found else []
+        send(found, signal.SIGSTOP)
+        pause(moments.uniform(*SECONDS))
+        send(found, signal.SIGCONT)
+
+    return inject
+
+
+def _down(target: str) -> Inject:
+    """kill -9 of the process with all its descendants, as when a host fails; it starts again later."""
+
+    def inject(system: Installation, moments: random.Random) -> None:
+        keeper = system.keepers[target]
+        keeper.is_held = True
+        try:
+            send(system.processes(target), signal.SIGKILL)
+            pause(moments.uniform(*SECONDS))
+        finally:
+            keeper.is_held = False
+
+    return inject
+
+
+def _signal_one(system: Installation, target: str, number: signal.Signals, moments: random.Random) -> None:
+    found = system.processes(target)
+    if found:
+        send([moments.choice(found) if "_worker" in target else found[0]], number)
+
+
+def _cut(name: str) -> Inject:
+    return lambda system, moments: _disturb(system, name, moments, lambda: system.networks[name].cut())
+
+
+def _hold(name: str) -> Inject:
+    return lambda system, moments: _disturb(system, name, moments, lambda: system.networks[name].hold())
+
+
+def _slow(name: str) -> Inject:
+    return lambda system, moments: _disturb(
+        system, name, moments, lambda: system.networks[name].slow_down(DELAY_SECONDS)
+    )
+
+
+def _disturb(system: Installation, name: str, moments: random.Random, begin: Callable[[], None]) -> None:
+    begin()
+    try:
+        pause(moments.uniform(*SECONDS))
+    finally:
+        system.networks[name].pass_on()
+
+
+def _fill_nearly(system: Installation, moments: random.Random) -> None:
+    """Less is left than writes need, and enough for PostgreSQL."""
+    _fill(system, moments, left_bytes=48 * MEGABYTE)
+
+
+def _fill_wholly(system: Installation, moments: random.Random) -> None:
+    _fill(system, moments, left_bytes=0)
+
+
+def _fill(system: Installation, moments: random.Random, left_bytes: int) -> None:
+    system.disk.fill(left_bytes)
+    try:
+        pause(moments.uniform(*SECONDS))
+    finally:
+        system.disk.empty()
+
+
+def _fill_kafka(system: Installation, moments: random.Random) -> None:
+    system.kafka_disk.fill(0)
+    try:
+        pause(moments.uniform(*SECONDS))
+    finally:
+        system.kafka_disk.empty()
+
+
+def _read_only(system: Installation, moments: random.Random) -> None:
+    with _as_owner(system) as conn:
+        conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        conn.execute("SELECT pg_reload_conf()")
+    try:
+        pause(moments.uniform(*SECONDS))
+    finally:
+        with _as_owner(system) as conn:
+            conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            conn.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def _as_owner(system: Installation) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    with psycopg.connect(system.dsn, autocommit=True) as conn:
+        conn.execute("SET default_transaction_read_only = off")
+        yield conn
+
+
+def _step_clock(system: Installation, moments: random.Random) -> None:
+    system.clock.set(moments.choice(STEPS_SECONDS))
+    pause(moments.uniform(*SECONDS))
+    system.clock.set(0)
+
+
+_SIGNALS: dict[str, Callable[[str], Inject]] = {
+    "kill": _kill,
+    "term": _terminate,
+    "hup": _hang_up,
+    "stop": _freeze,
+}
+_NETWORKS: dict[str, Callable[[str], Inject]] = {"cut": _cut, "held": _hold, "slow": _slow}
+_DISKS: dict[str, Inject] = {"nearly full": _fill_nearly, "full": _fill_wholly, "full kafka": _fill_kafka}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -14,12 +15,17 @@ Schema = dict[str, Any]
 def schemas_and_components(kinds: Collection[Any], ref_template: str) -> tuple[list[Schema], Schema]:
     """The schema of each type, and the schemas of the structs in them by the names of their classes.
 
-    msgspec gives the format date-time only to times that must have a zone.
+    msgspec gives the format date-time only to times that must have a zone. Descriptions are docstrings, which
+    Python 3.13 and later store without their indentation; it is removed, so that no schema depends on the
+    version.
     """
     found, structs = msgspec.json.schema_components(list(kinds), ref_template=ref_template)
     schemas, components = msgspec.json.decode(msgspec.json.encode((found, structs)))
     for struct in structs_in(kinds):
-        properties = components[struct.cls.__name__]["properties"]
+        component = components[struct.cls.__name__]
+        if "description" in component:
+            component["description"] = cleandoc(component["description"])
+        properties = component["properties"]
         for field in struct.fields:
             _mark_times(field.type, properties[field.encode_name])
     return schemas, dict(sorted(components.items()))

@@ -13,6 +13,8 @@ from infrastructure.settings import BadSettings, Settings
 
 END_SECONDS = 30.0  # an API that is ending has GRACEFUL_SECONDS for requests that it is still answering
 POLL_SECONDS = 0.1
+LAST_PORT = 65_535
+PROCESSES = ("api", "projector", "relay", "webhook-dispatcher", "notary")
 _CHILD_OF_UP = "cli.main"  # in the command line that cli/supervisor.py gives a child
 
 
@@ -20,7 +22,33 @@ def require_free_metrics_port(settings: Settings) -> None:
     """Raise BadSettings when METRICS_PORT is set and another process uses it."""
     port = settings.metrics_port
     if port is not None and (problem := find_listen_problem(settings.host, port)):
-        raise BadSettings(f"METRICS_PORT {port} on {settings.host} cannot be used: {problem}.")
+        raise BadSettings(explain_metrics_port(settings, problem))
+
+
+def metrics_ports(settings: Settings) -> dict[str, int]:
+    """The ports for metrics of the processes of `ticketing up`: METRICS_PORT for the API, and the next four.
+
+    Empty if METRICS_PORT is not set. Raises BadSettings if PORT is one of them.
+    """
+    if settings.metrics_port is None:
+        return {}
+    ports = {name: settings.metrics_port + number for number, name in enumerate(PROCESSES)}
+    last = max(ports.values())
+    if settings.port in ports.values() or last > LAST_PORT:
+        raise BadSettings(
+            f"METRICS_PORT is {settings.metrics_port}, so the processes use the ports"
+            f" {settings.metrics_port} to {last}. They must not contain PORT {settings.port}, nor exceed"
+            f" {LAST_PORT}."
+        )
+    return ports
+
+
+def explain_metrics_port(settings: Settings, problem: str) -> str:
+    """The message for a METRICS_PORT that cannot be used."""
+    return (
+        f"METRICS_PORT {settings.metrics_port} on {settings.host} cannot be used: {problem}. Each process on"
+        " one machine needs a port of its own."
+    )
 
 
 def require_local_host(settings: Settings) -> None:

@@ -7,7 +7,7 @@ import typer
 from cli.database import address_of_process, database_address
 from cli.output import note, print_result
 from cli.stopping import log_failure, make_stop_event
-from cli.watching import start_watches
+from cli.watching import start_metrics, start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
@@ -30,11 +30,12 @@ def notary(context: typer.Context) -> None:
         settings = load_settings()
         configure_logs(settings.log_level)
         require_folder(settings)
+        loops = start_metrics(settings)
         address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
             stop = make_stop_event()
             start_watches(settings.direct_url, bool(settings.kafka_bootstrap_servers), stop)
-            run_notary(settings, load_vault(settings), stop)
+            run_notary(settings, load_vault(settings), stop, loop=loops.add("notary"))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_local_host
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
-from cli.watching import start_watches
+from cli.watching import start_metrics, start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
@@ -41,17 +41,19 @@ def projector() -> None:
     """Keep the read tables up to date with the event log. A second projector is a standby."""
     settings = load_settings()
     configure_logs(settings.log_level)
+    loops = start_metrics(settings)
     dsn = address_of_process(settings)
     stop = make_stop_event()
     with log_failure("projector"):
         start_watches(dsn, bool(settings.kafka_bootstrap_servers), stop)
-        Projector(dsn, load_vault(settings)).run(stop)
+        Projector(dsn, load_vault(settings), loops.add("projector")).run(stop)
 
 
 def webhook_dispatcher() -> None:
     """Send events to webhooks, from Kafka or, without it, from the log. Several dispatchers share the
     work."""
     settings = load_settings()
+    loops = start_metrics(settings)
     address_of_process(settings)
     from webhook_dispatcher.dispatcher import (
         run_dispatcher,  # here, because only this command needs an HTTP client
@@ -60,4 +62,4 @@ def webhook_dispatcher() -> None:
     stop = make_stop_event()
     with log_failure("webhook_dispatcher"):
         start_watches(settings.direct_url, bool(settings.kafka_bootstrap_servers), stop)
-        run_dispatcher(settings, stop)
+        run_dispatcher(settings, stop, loops)

@@ -21,7 +21,7 @@ from cli.database import Database, open_database, operator_context, prepare
 from cli.database_keeper import DatabaseKeeper
 from cli.first_admin import ensure_admin, write_secret
 from cli.keys import is_working_admin_key
-from cli.listening import require_local_host, wait_for_port
+from cli.listening import metrics_ports, require_local_host, wait_for_port
 from cli.output import note, print_result
 from cli.stopping import Signals, stop_on_signals
 from cli.supervisor import Child, Supervisor, ticketing_command
@@ -85,8 +85,11 @@ def _run(
     *,
     with_demo: bool,
 ) -> None:
+    ports = metrics_ports(settings)
+
     def child(name: str) -> Child:
-        return Child(name, ticketing_command(name), environ, settings.home / "logs" / f"{name}.log")
+        own = environ | ({"METRICS_PORT": str(ports[name])} if ports else {})
+        return Child(name, ticketing_command(name), own, settings.home / "logs" / f"{name}.log")
 
     supervisor = Supervisor([child(name) for name in _list_processes(settings)])
     for step in prepare(settings):
@@ -145,10 +148,12 @@ def _lock_home(home: Path) -> Iterator[None]:
 
 def _require_free_ports(settings: Settings) -> None:
     require_local_host(settings)
-    if settings.metrics_port is not None and (problem := wait_for_port(settings.host, settings.metrics_port)):
-        raise CannotStart(
-            f"METRICS_PORT {settings.metrics_port} on {settings.host} cannot be used: {problem}."
-        )
+    for name, port in metrics_ports(settings).items():
+        if problem := wait_for_port(settings.host, port):
+            raise CannotStart(
+                f"METRICS_PORT is {settings.metrics_port}, so the metrics of {name} need port {port} on"
+                f" {settings.host}, which cannot be used: {problem}."
+            )
     if problem := wait_for_port(settings.host, settings.port):
         raise CannotStart(
             f"Port {settings.port} on {settings.host} cannot be used: {problem}."

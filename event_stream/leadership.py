@@ -13,6 +13,7 @@ import structlog
 
 from event_stream.position import sql
 from infrastructure.process.following import take_leadership, wait_for_leadership
+from infrastructure.process.loops import Loop
 from infrastructure.storage.postgres import Connection
 
 LEADER_KEY = 7_305_874  # the session advisory lock of the relay that leads
@@ -30,7 +31,7 @@ class Leader(NamedTuple):
     has_backlog: bool
 
 
-def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: float) -> bool:
+def stand_by(conn: Connection, stop: threading.Event, loop: Loop, *, hung_after_seconds: float) -> bool:
     """Return True when this relay leads, False when `stop` is set before.
 
     Ends the session of a leader that has had events to publish for `hung_after_seconds` and has published
@@ -41,6 +42,7 @@ def stand_by(conn: Connection, stop: threading.Event, *, hung_after_seconds: flo
 
     def end_hung_leader() -> None:
         nonlocal seen, since
+        loop.turn()
         found = _read_leader(conn)
         if found != seen or found is None or not found.has_backlog:
             seen, since = found, time.monotonic()

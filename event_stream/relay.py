@@ -43,6 +43,7 @@ from event_stream.refusals import RecordRefused, explain, find_refusal
 from event_stream.unfinished import take_over
 from infrastructure.process import standard_error
 from infrastructure.process.following import Pause
+from infrastructure.process.loops import Loop, Loops
 from infrastructure.settings import BadSettings, Settings
 from infrastructure.storage.kafka import DELIVERY_SECONDS, make_producer
 from infrastructure.storage.kafka_topics import Topic, create_topics
@@ -66,6 +67,7 @@ def run_relay(
     settings: Settings,
     stop: threading.Event,
     *,
+    loop: Loop | None = None,
     delivery_seconds: float = DELIVERY_SECONDS,
     hung_after_seconds: float = HUNG_AFTER_SECONDS,
     refused_pause_seconds: float = REFUSED_PAUSE_SECONDS,
@@ -77,8 +79,9 @@ def run_relay(
     When a call of the Kafka client does not return, the whole process ends: run one relay in each process,
     under a supervisor.
     """
+    loop = loop or Loops().add("relay")
     with _connect(settings) as conn:
-        if not stand_by(conn, stop, hung_after_seconds=hung_after_seconds):
+        if not stand_by(conn, stop, loop, hung_after_seconds=hung_after_seconds):
             return
         log.info("relay_leads")
         require_topics(conn, settings)
@@ -86,8 +89,10 @@ def run_relay(
         limit = BATCH_SIZE
         while not stop.is_set():
             try:
-                _publish(conn, settings, stop, found, limit, delivery_seconds)
+                with loop.leading():
+                    _publish(conn, settings, stop, loop, found, limit, delivery_seconds)
             except RecordRefused as refused:
+                loop.count_error(refused)
                 if refused.index == 0:
                     message = explain(refused, settings)
                     if stop.wait(refused_pause_seconds):
@@ -100,6 +105,7 @@ def _publish(
     conn: Connection,
     settings: Settings,
     stop: threading.Event,
+    loop: Loop,
     topic: Topic,
     limit: int,
     delivery_seconds: float,
@@ -109,11 +115,16 @@ def _publish(
         transactions(conn, settings, delivery_seconds) as producer,
         Marks(settings, wait_seconds=min(WAIT_SECONDS, delivery_seconds)) as marks,
     ):
+        loop.turn()
         start = starting_position(conn, settings)
         destination = require_destination(conn, settings, topic, start)
         # The copy of the position lags when its last update was lost.
         conn.execute(sql["advance_mirror"], {"position": start.position})
-        relay = Relay(conn, producer, marks, settings, start, destination, delivery_seconds=delivery_seconds)
+        relay = Relay(
+            *(conn, producer, marks, settings, start, destination),
+            loop=loop,
+            delivery_seconds=delivery_seconds,
+        )
         log.info("relay_starts", position=relay.position, partitions=destination.partitions)
         relay.publish_batch(limit)
         relay.run(stop)
@@ -155,6 +166,7 @@ class Relay:
         start: Position,
         destination: Destination,
         *,
+        loop: Loop | None = None,
         delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
         self.position = start.position
@@ -165,6 +177,7 @@ class Relay:
         self._offsets = list(destination.offsets or [])
         self._position_topic = position_topic(settings)
         self._source = settings.base_url
+        self._loop = loop or Loops().add("relay")
         self._delivery_seconds = delivery_seconds
 
     def run(self, stop: threading.Event) -> None:
@@ -185,6 +198,7 @@ class Relay:
         lost this connection too and fails here, or Kafka fences it. On return the batch is committed in every
         partition, so that no later abort can include it.
         """
+        self._loop.turn()
         batch = read_log(self._conn, self.position, limit)
         if not batch:
             return 0
@@ -202,11 +216,13 @@ class Relay:
         self._store_position(offsets)
         with _deadline(2 * WAIT_SECONDS + MARGIN_SECONDS):
             self._marks.wait_for(offsets)
+        seconds = time.monotonic() - started
+        self._loop.count_batch(len(batch), seconds)
         log.debug(
             "relay_published",
             position=self.position,
             events=len(batch),
-            milliseconds=round((time.monotonic() - started) * 1000, 1),
+            milliseconds=round(seconds * 1000, 1),
         )
         return len(batch)
 

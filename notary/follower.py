@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import wait_for_leadership
+from infrastructure.process.loops import Loop, Loops
 from infrastructure.settings import Settings
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from notary.blocks import BLOCK_EVENTS, Row, chain_block, read_end, sql
@@ -27,25 +29,28 @@ _ERASED = "user.erased"
 log = structlog.get_logger()
 
 
-def run_notary(settings: Settings, vault: Vault, stop: threading.Event) -> None:
+def run_notary(settings: Settings, vault: Vault, stop: threading.Event, *, loop: Loop | None = None) -> None:
     """Run until `stop` is set; a second notary waits until the first has ended. Raises on any error: the
     supervisor restarts the process."""
+    loop = loop or Loops().add("notary")
     options = f"-c statement_timeout=60s {NOTICE_LOST_CLIENTS}"
     with connect(settings.direct_url, application="ticketing-notary", options=options) as conn:
-        if wait_for_leadership(conn, LEADER_KEY, stop):
+        if wait_for_leadership(conn, LEADER_KEY, stop, between_tries=loop.turn):
             log.info("notary_leads")
-            Notary(conn, vault, settings).run(stop)
+            with loop.leading():
+                Notary(conn, vault, settings, loop).run(stop)
 
 
 class Notary:
     """Chains each full block. Chains and signs the rest of the log when a checkpoint is due or a person was
     erased."""
 
-    def __init__(self, conn: Connection, vault: Vault, settings: Settings) -> None:
+    def __init__(self, conn: Connection, vault: Vault, settings: Settings, loop: Loop | None = None) -> None:
         self._conn = conn
         self._vault = vault
+        self._loop = loop or Loops().add("notary")
         self._interval_seconds = settings.checkpoint_minutes * 60
-        self._publisher = Publisher(conn, _places(settings))
+        self._publisher = Publisher(conn, _places(settings), self._loop)
         self._signed_at: float | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -55,15 +60,25 @@ class Notary:
 
     def step(self) -> bool:
         """Chain, sign and publish what is due. Returns whether another full block may be waiting."""
+        self._loop.turn()
         waiting, has_erasure = self._count_waiting()
         is_due = self._signed_at is None or time.monotonic() - self._signed_at >= self._interval_seconds
         if waiting >= BLOCK_EVENTS and not has_erasure:
-            chain_next(self._conn, self._vault)
+            self._chain_next()
         if (is_due and waiting < BLOCK_EVENTS) or has_erasure:
-            sign_log(self._conn, self._vault)
+            sign_log(self._conn, self._vault, chain=self._chain_next)
             self._signed_at = time.monotonic()
         self._publisher.publish()
         return waiting >= BLOCK_EVENTS
+
+    def _chain_next(self) -> Sequence[Row]:
+        """Do what chain_next does, and count it."""
+        self._loop.turn()
+        began = time.monotonic()
+        rows = chain_next(self._conn, self._vault)
+        if rows:
+            self._loop.count_batch(len(rows), time.monotonic() - began)
+        return rows
 
     def _count_waiting(self) -> tuple[int, bool]:
         parameters = {"after": read_end(self._conn).position, "limit": BLOCK_EVENTS}
@@ -71,9 +86,11 @@ class Notary:
         return int(count), bool(has_erasure)
 
 
-def sign_log(conn: Connection, vault: Vault) -> None:
-    """Chain all events of the log and sign a checkpoint over them, unless one exists."""
-    while len(chain_next(conn, vault)) == BLOCK_EVENTS:
+def sign_log(conn: Connection, vault: Vault, *, chain: Callable[[], Sequence[Row]] | None = None) -> None:
+    """Chain all events of the log and sign a checkpoint over them, unless one exists. `chain` chains a block;
+    by default chain_next."""
+    chain = chain or partial(chain_next, conn, vault)
+    while len(chain()) == BLOCK_EVENTS:
         pass
     with conn.transaction():
         lock_chain(conn)
@@ -114,8 +131,9 @@ class StatementRow(NamedTuple):
 class Publisher:
     """Copies the statements of the database to every place outside it."""
 
-    def __init__(self, conn: Connection, places: Sequence[Place]) -> None:
+    def __init__(self, conn: Connection, places: Sequence[Place], loop: Loop) -> None:
         self._conn = conn
+        self._loop = loop
         self._places = places
         self._reached: dict[Place, int] = {}
         self._not_before: dict[Place, float] = {}
@@ -128,6 +146,7 @@ class Publisher:
             try:
                 self._publish_to(place)
             except PlaceUnavailable as error:
+                self._loop.count_error(error)
                 log.error("checkpoints_not_published", error=str(error), retry_in_seconds=RETRY_SECONDS)
                 self._reached.pop(place, None)  # some lines may have arrived: read the last line again
                 self._not_before[place] = time.monotonic() + RETRY_SECONDS
@@ -136,6 +155,7 @@ class Publisher:
         if place not in self._reached:
             self._reached[place] = last_published(self._conn, place)
         while rows := self._rows_after(self._reached[place]):
+            self._loop.turn()
             place.append([row.line for row in rows])
             self._reached[place] = rows[-1].number
 

@@ -10,6 +10,7 @@ import structlog
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.following import Pause, keep_running, process_some, wait_for_leadership
+from infrastructure.process.loops import Loop, Loops
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
 from projections.batch import Batch, Overtaken, park_batch, project_batch, read_batch
 from projections.project_past_tickets import PastTickets
@@ -91,20 +92,24 @@ def _project_next(
 class Projector:
     """Projects while it leads; otherwise waits to take over."""
 
-    def __init__(self, dsn: str, vault: Vault) -> None:
+    def __init__(self, dsn: str, vault: Vault, loop: Loop | None = None) -> None:
         self._dsn = dsn
+        self._loop = loop or Loops().add("projector")
         self._vault = vault
         self._limit = BATCH_SIZE  # of events in the next batch
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set. Reconnects after a restart of PostgreSQL."""
-        keep_running(lambda: self._connect_and_follow(stop), stop, failure="projector_failed")
+        keep_running(
+            lambda: self._connect_and_follow(stop), stop, failure="projector_failed", loop=self._loop
+        )
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
         with connect_projector(self._dsn) as conn:
-            if wait_for_leadership(conn, LEADER_KEY, stop):
+            if wait_for_leadership(conn, LEADER_KEY, stop, between_tries=self._loop.turn):
                 log.info("projector_leads")
-                self._follow(conn, stop)
+                with self._loop.leading():
+                    self._follow(conn, stop)
 
     def _follow(self, conn: Connection, stop: threading.Event) -> None:
         """Project batch after batch.
@@ -116,12 +121,15 @@ class Projector:
         """
         idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
+            self._loop.turn()
             began, limit = time.monotonic(), self._limit
             self._limit = max(limit // 2, 1)
             projected = catch_up(conn, self._vault, limit)
             seconds = time.monotonic() - began
             if seconds < SLOW_BATCH_SECONDS:
                 self._limit = min(limit * 2, BACKLOG_BATCH_SIZE if projected == limit else BATCH_SIZE)
+            if projected:
+                self._loop.count_batch(projected, seconds)
             if projected == limit:
                 continue
             if projected:

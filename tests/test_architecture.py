@@ -39,6 +39,7 @@ FOLDERS_MAY_IMPORT = {
 THREADS = {
     "infrastructure/process/threads.py": "watched: an error ends the process",
     "infrastructure/storage/postgres.py": "psycopg's pool, whose threads log errors and go on",
+    "infrastructure/process/loop_server.py": "a watched thread accepts requests; an error ends one answer",
     "infrastructure/process/metrics.py": "answers requests for metrics; an error ends one answer",
     "api/monitoring/health.py": "each request waits for the check and raises its error",
     "cli/stopping.py": "a timer that ends the process",
@@ -49,7 +50,15 @@ THREADS = {
     "webhook_dispatcher/delivery.py": "the result is waited for",
     "webhook_dispatcher/dispatcher.py": "waits for the watched threads to end",
 }
-STARTS_THREADS = {"Thread", "Timer", "ThreadPoolExecutor", "ConnectionPool", "start_http_server", "to_thread"}
+STARTS_THREADS = {
+    "ThreadingHTTPServer",
+    "Thread",
+    "Timer",
+    "ThreadPoolExecutor",
+    "ConnectionPool",
+    "start_http_server",
+    "to_thread",
+}
 
 
 def imported_names(path: Path) -> set[str]:

@@ -9,7 +9,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from cli import reference
 from infrastructure.process import metrics
+from infrastructure.process.loops import Loops
 from tests.support.settings import names_read
+from webhook_dispatcher.attempt_counts import AttemptCounts
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"})
@@ -29,11 +31,33 @@ def test_the_page_of_commands_is_what_the_parser_gives():
 def test_every_metric_is_documented_with_its_type_and_labels():
     page = (ROOT / "docs" / "how-to" / "operating.md").read_text()
     rows = re.findall(r"^\| `(ticketing_\w+)` \| (\w+) \| ([\w`, ]*)\|", page, re.MULTILINE)
-    defined = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
-
-    assert sorted(
+    of_api = {
+        metric._name: (metric._type, list(metric._labelnames))
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
+    documented = sorted(
         (name.removesuffix("_total"), kind, re.findall(r"\w+", labels)) for name, kind, labels in rows
-    ) == (sorted((metric._name, metric._type, list(metric._labelnames)) for metric in defined))
+    )
+
+    assert documented == sorted(
+        (name, kind, labels) for name, (kind, labels) in (of_api | metrics_of_followers()).items()
+    )
+
+
+def metrics_of_followers():
+    """By name, the type and the labels of each metric."""
+    loops = Loops()
+    loops.count_process()
+    AttemptCounts(loops.registry)
+    loop = loops.add("loop")
+    loop.count_batch(1, 0.1)
+    loop.count_error(ValueError())
+    return {
+        metric.name: (metric.type, [name for name in metric.samples[0].labels if name != "le"])
+        for metric in loops.registry.collect()
+        if metric.name.startswith("ticketing_")
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

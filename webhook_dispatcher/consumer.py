@@ -16,6 +16,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from infrastructure.process.following import keep_running, process_some
+from infrastructure.process.loops import Loop, Loops
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore, decode
 from infrastructure.storage.kafka import make_consumer
@@ -41,7 +42,14 @@ class Consumer:
     It calls `on_enqueued` after new deliveries are stored.
     """
 
-    def __init__(self, settings: Settings, store: EventStore, on_enqueued: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: EventStore,
+        on_enqueued: Callable[[], None],
+        loop: Loop | None = None,
+    ) -> None:
+        self._loop = loop or Loops().add("consumer")
         self._settings = settings
         self._store = store
         self._on_enqueued = on_enqueued
@@ -49,7 +57,9 @@ class Consumer:
         self._member_id: int | None = None
 
     def run(self, stop: threading.Event) -> None:
-        keep_running(lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed")
+        keep_running(
+            lambda: self._connect_and_follow(stop), stop, failure="webhook_consumer_failed", loop=self._loop
+        )
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
         # A new enqueuer: the cache of the old one may contain events of a transaction that was rolled back.
@@ -74,11 +84,14 @@ class Consumer:
         """Enqueue the deliveries of these events. An event that cannot be enqueued becomes a dead letter."""
         enqueued = 0
         while events:
+            self._loop.turn()
+            began = time.monotonic()
             count, some = process_some(
                 events,
                 lambda batch: self._enqueue_batch(conn, [event for _, event in batch]),
                 lambda failed, error: _insert_dead_letter(conn, failed[0], error),
             )
+            self._loop.count_batch(count, time.monotonic() - began)
             enqueued += some or 0
             events = events[count:]
         return enqueued
@@ -92,7 +105,7 @@ class Consumer:
             raise
 
     def _follow_log(self, conn: Connection, stop: threading.Event) -> None:
-        LogFollower(conn, self.take, self._on_enqueued).run(stop)
+        LogFollower(conn, self.take, self._on_enqueued, self._loop.turn).run(stop)
 
     def _follow_kafka(self, conn: Connection, stop: threading.Event) -> None:
         """Store the deliveries of each poll in one transaction, then commit its offsets."""
@@ -105,6 +118,7 @@ class Consumer:
         try:
             consumer.subscribe([events_topic(self._settings)])
             while not stop.is_set():
+                self._loop.turn()
                 polled = consumer.poll(timeout_ms=int(POLL_SECONDS * 1_000))
                 if consumer.assignment() != partitions:
                     partitions = set(consumer.assignment())

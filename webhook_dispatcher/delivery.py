@@ -25,7 +25,9 @@ from commands.webhooks import SECRET_PURPOSE
 from infrastructure.keys.vault import Vault
 from infrastructure.process.failures import describe_error
 from infrastructure.process.following import keep_running_async, wait_for_event
+from infrastructure.process.loops import Loops
 from infrastructure.storage.postgres import connect_async, named_queries
+from webhook_dispatcher.attempt_counts import AttemptCounts
 from webhook_dispatcher.histories import sql as enqueue_sql
 from webhook_dispatcher.outcomes import Done, store_results
 from webhook_dispatcher.owners import Endpoint, may_receive
@@ -75,13 +77,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Deliveries:
     """The loop that posts deliveries. `wake` may be called from any thread."""
 
-    def __init__(self, dsn: str, poster: Poster, vault: Vault, options: Options, disable: Disable) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        poster: Poster,
+        vault: Vault,
+        options: Options,
+        disable: Disable,
+        loops: Loops | None = None,
+    ) -> None:
+        loops = loops or Loops()
+        self._loop = loops.add("deliveries")
+        self._counts = AttemptCounts(loops.registry)
         self._dsn = dsn
         self._poster = poster
         self._options = options
         self._disable = disable
         self._woken = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
+        self._event_loop = asyncio.get_running_loop()
         self._done: list[Done] = []
         self._has_done = asyncio.Event()
         self._queue = Queue(options.in_flight, options.per_endpoint)
@@ -96,15 +109,19 @@ class Deliveries:
 
     def wake(self) -> None:
         """Look for due deliveries now."""
-        self._loop.call_soon_threadsafe(self._woken.set)
+        self._event_loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set. Reconnects after a restart of PostgreSQL."""
         never = asyncio.Event()  # the writer does not stop by itself; it is cancelled below
-        writing = keep_running_async(self._write_results, never, failure="webhook_results_not_written")
+        writing = keep_running_async(
+            self._write_results, never, failure="webhook_results_not_written", loop=self._loop
+        )
         writer = asyncio.create_task(writing)
         writer.add_done_callback(lambda _: stop.set())
-        await keep_running_async(lambda: self._claim_until(stop), stop, failure="webhook_claims_failed")
+        await keep_running_async(
+            lambda: self._claim_until(stop), stop, failure="webhook_claims_failed", loop=self._loop
+        )
         await self._finish_in_time()
         writer.cancel()
         with suppress(asyncio.CancelledError):
@@ -115,6 +132,7 @@ class Deliveries:
         deliveries that become due meanwhile are claimed together."""
         async with await _connect(self._dsn) as conn:
             while not stop.is_set():
+                self._loop.turn()
                 self._woken.clear()
                 began = time.monotonic()
                 if stale := self._queue.take_stale():
@@ -148,14 +166,14 @@ class Deliveries:
                 self._claims[claim.id] = claim
                 self._queue.add(claim, endpoints[claim.endpoint_id])
                 if claim.wait_seconds > 0:
-                    self._loop.call_later(claim.wait_seconds + TIMER_SECONDS, self._begin_next)
+                    self._event_loop.call_later(claim.wait_seconds + TIMER_SECONDS, self._begin_next)
             self._begin_next()
         return claimed
 
     def _begin_next(self) -> None:
         """Begin the posts that the limits allow."""
         while (item := self._queue.take()) is not None:
-            task = self._loop.create_task(self._deliver(item.claim, item.endpoint))
+            task = self._event_loop.create_task(self._deliver(item.claim, item.endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -230,11 +248,14 @@ class Deliveries:
         if not batch:
             self._has_done.clear()
             return
+        began = time.monotonic()
         failing = await store_results(conn, batch, self._options.breaker, self._options.breaker_pause_seconds)
         del self._done[: len(batch)]
         if not self._done:
             self._has_done.clear()
+        self._loop.count_batch(len(batch), time.monotonic() - began)
         for done in batch:
+            self._counts.count(done)
             if done.has_failed:
                 self._queue.note_stored(done.endpoint_id)
             claim = self._claims.get(done.delivery_id)

@@ -12,6 +12,7 @@ import uvloop
 from commands.webhooks import disable_webhook
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
+from infrastructure.process.loops import Loops
 from infrastructure.process.threads import start_watched
 from infrastructure.settings import Settings
 from infrastructure.storage.event_store import EventStore
@@ -27,18 +28,18 @@ CONSUMER_STOP_SECONDS = 5.0
 PURGE_STOP_SECONDS = 2.0
 
 
-def run_dispatcher(settings: Settings, stop: threading.Event) -> None:
+def run_dispatcher(settings: Settings, stop: threading.Event, loops: Loops | None = None) -> None:
     """Run until `stop` is set. Several dispatchers share the work through leases and the consumer group."""
     configure_logs(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, stop))
+        runner.run(_run(settings, stop, loops or Loops()))
 
 
 def options_of(settings: Settings) -> Options:
     return Options(schedule=settings.webhook_retry_seconds, timeout_seconds=settings.webhook_timeout_seconds)
 
 
-async def _run(settings: Settings, stop: threading.Event) -> None:
+async def _run(settings: Settings, stop: threading.Event, loops: Loops) -> None:
     dsn = settings.direct_url
     options = options_of(settings)
     guard = AddressGuard(allow_private=settings.webhook_allow_private_addresses)
@@ -47,8 +48,9 @@ async def _run(settings: Settings, stop: threading.Event) -> None:
     store = EventStore(pool, vault, lock=settings.event_log_lock)
     stopping = asyncio.Event()
     async with Poster(guard, timeout_seconds=options.timeout_seconds) as poster:
-        deliveries = Deliveries(dsn, poster, vault, options, partial(disable_webhook, store))
-        consumer = Consumer(settings, store, deliveries.wake)
+        disable = partial(disable_webhook, store)
+        deliveries = Deliveries(dsn, poster, vault, options, disable, loops)
+        consumer = Consumer(settings, store, deliveries.wake, loops.add("consumer"))
         consuming = start_watched(partial(consumer.run, stop), name="consumer")
         purging = start_watched(partial(purge_regularly, settings, stop), name="retention")
         sending = asyncio.create_task(deliveries.run(stopping))

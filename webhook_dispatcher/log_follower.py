@@ -42,8 +42,15 @@ class LogFollower:
     than the read.
     """
 
-    def __init__(self, conn: Connection, take: Take, on_enqueued: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        take: Take,
+        on_enqueued: Callable[[], None],
+        on_turn: Callable[[], object] = lambda: None,
+    ) -> None:
         self._conn = conn
+        self._on_turn = on_turn
         self._take = take
         self._on_enqueued = on_enqueued
         self._seen = 0
@@ -57,6 +64,7 @@ class LogFollower:
         """Follow the log until `stop` is set."""
         idle = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not stop.is_set():
+            self._on_turn()
             read = self._read()
             if read.positions:
                 is_leading = self.take_batch(read)

@@ -16,6 +16,7 @@ import psycopg
 import structlog
 
 from infrastructure.process.failures import describe_error
+from infrastructure.process.loops import Loop
 from infrastructure.storage.postgres import Connection, fetch_value
 
 SHORTEST_BACKOFF_SECONDS = 0.1
@@ -57,13 +58,14 @@ def keep_running(
     stop: threading.Event,
     *,
     failure: str,
+    loop: Loop | None = None,
 ) -> None:
     """Call `work` until it returns or `stop` is set; after an exception wait and call it again.
 
-    Each exception is logged as the event `failure`, with its text. Each wait is twice as long as the one
-    before; after a long run the waits begin with the shortest again.
+    Each exception is logged as the event `failure`, with its text, and counted for `loop`. Each wait is twice
+    as long as the one before; after a long run the waits begin with the shortest again.
     """
-    backoff = _Backoff(failure)
+    backoff = _Backoff(failure, loop)
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -74,10 +76,10 @@ def keep_running(
 
 
 async def keep_running_async(
-    work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, failure: str
+    work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, failure: str, loop: Loop | None = None
 ) -> None:
     """Do what keep_running does, for asyncio."""
-    backoff = _Backoff(failure)
+    backoff = _Backoff(failure, loop)
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -153,8 +155,9 @@ def is_transient(error: Exception) -> bool:
 class _Backoff:
     """Logs failures and computes the wait after each."""
 
-    def __init__(self, failure: str) -> None:
+    def __init__(self, failure: str, loop: Loop | None) -> None:
         self._failure = failure
+        self._loop = loop
         self._pause = Pause(SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
 
     def log_failure(self, error: Exception, ran_seconds: float) -> float:
@@ -163,4 +166,6 @@ class _Backoff:
             self._pause.reset()
         seconds = self._pause.next_seconds()
         log.error(self._failure, error=describe_error(error), retry_in_seconds=seconds)
+        if self._loop is not None:
+            self._loop.count_error(error)
         return seconds

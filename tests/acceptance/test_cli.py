@@ -209,6 +209,9 @@ def test_unusable_settings_exit_with_2(tmp_path, variables, reason):
         ("api", "HOST", "nonsense..host"),
         ("api", "HOST", "192.0.2.1"),  # RFC 5737: an address of no machine
         ("api", "METRICS_PORT", "taken"),
+        ("projector", "METRICS_PORT", "taken"),
+        ("webhook-dispatcher", "METRICS_PORT", "taken"),
+        ("notary", "METRICS_PORT", "taken"),
         ("notary", "NOTARY_DIR", "/dev/null/checkpoints"),
     ],
 )

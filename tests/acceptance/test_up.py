@@ -17,7 +17,7 @@ import requests
 from tests.support.browser import PASSWORD, Browser
 from tests.support.commands import TICKETING, environment, ticketing
 from tests.support.postgres import cloned_database
-from tests.support.server import free_port
+from tests.support.server import free_port, free_ports
 from tests.support.waiting import eventually
 
 START_SECONDS = 120  # for a busy machine
@@ -136,7 +136,7 @@ def running(home, *arguments, port=None, **variables):
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
     """A first start, with demo data. The fixture `home` stops it."""
-    metrics_port = str(free_port())
+    metrics_port = str(free_ports(5))
     with running(tmp_path_factory.mktemp("up") / "home", METRICS_PORT=metrics_port) as up:
         up.metrics_port = metrics_port
         yield up
@@ -165,6 +165,21 @@ def test_the_first_administrator_is_created_and_can_sign_in(first):
     assert statuses == [303, 403]
     assert (first.home / "admin-password").read_text() == f"{account} {password}\n"
     assert (first.home / "admin-password").stat().st_mode & 0o777 == 0o600
+
+
+def test_every_follower_serves_its_health_and_metrics_on_a_port_of_its_own(first):
+    def loops():
+        ports = [int(first.metrics_port) + number for number in (1, 3, 4)]  # the relay needs Kafka
+        return [
+            requests.get(f"http://127.0.0.1:{port}/health", timeout=5).json()["seconds_since_turn"].keys()
+            for port in ports
+        ]
+
+    def are_all_answering():
+        with suppress(requests.ConnectionError):  # the notary starts last
+            return loops() == [{"projector"}, {"consumer", "deliveries"}, {"notary"}]
+
+    eventually(are_all_answering, START_SECONDS)
 
 
 def test_commands_work_while_up_is_running(first):

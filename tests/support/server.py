@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
@@ -34,7 +35,7 @@ def running_api(
     """The base URL of an API on a free loopback port, once it is ready.
 
     `others` names `ticketing` commands to start too. All processes write to the file `log`. `variables` are
-    settings by the names of their environment variables.
+    settings by the names of their environment variables. Only the API gets METRICS_PORT.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ticketing-api-") as home:
@@ -49,7 +50,10 @@ def running_api(
         log = log or Path(home) / "output.log"
         names = ("api", "projector", *others) if projector else ("api", *others)
         start = TicketingProcess if forked else _start_script
-        processes = [start(name, environ=settings, stdout=log) for name in names]
+        of_others = {name: value for name, value in settings.items() if name != "METRICS_PORT"}
+        processes = [
+            start(name, environ=settings if name == "api" else of_others, stdout=log) for name in names
+        ]
         try:
             base_url = f"http://127.0.0.1:{port}"
             _wait_until_ready(base_url, processes, log)
@@ -68,6 +72,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row, outside the range from which the kernel chooses ports."""
+    while True:
+        first = random.randrange(15_000, 32_000)
+        with ExitStack() as opened:
+            try:
+                for port in range(first, first + count):
+                    opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
 
 
 def _wait_until_ready(base_url: str, processes: list[TicketingProcess], log: Path) -> None:

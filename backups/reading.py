@@ -19,7 +19,7 @@ from backups.manifest import (
 )
 from infrastructure.keys.vault import Vault
 from infrastructure.storage.attachment_store import AttachmentStore, NoSuchFile
-from infrastructure.storage.migrations import MIGRATIONS
+from infrastructure.storage.migration_files import read_migrations
 
 Progress = Callable[[int, int], None]
 
@@ -77,7 +77,7 @@ class Backup:
 def open_backup(folder: Path, vault: Vault, show: Progress) -> Backup:
     """Check the seal, the version and every file of a backup, and return it. Raises BackupRefused."""
     manifest = read_manifest(folder, vault)
-    unknown = sorted(set(manifest.facts.migrations) - {path.name for path in MIGRATIONS.glob("*.sql")})
+    unknown = sorted(set(manifest.facts.migrations) - {one.name for one in read_migrations()})
     if unknown:
         raise BackupRefused(
             f"{folder} is a backup of version {manifest.program_version}, which is newer than this version,"

@@ -12,6 +12,8 @@ from psycopg.rows import dict_row
 
 from backups.manifest import BackupRefused, Facts
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
+from infrastructure.storage.migration_files import read_migrations
+from infrastructure.storage.migrations import read_applied
 from infrastructure.storage.postgres import connect, fetch_value, named_queries
 
 APPLICATION = "ticketing-backup"
@@ -53,12 +55,12 @@ def open_snapshot(dsn: str) -> Iterator[Snapshot]:
 
 
 def _read_facts(conn: psycopg.Connection, complete_to: int) -> Facts:
-    migrations = [name for (name,) in conn.execute(sql["read_migrations"])]
+    known = {one.name for one in read_migrations()}  # additions of a newer program need not be known
     row = conn.cursor(row_factory=dict_row).execute(sql["read_facts"]).fetchone()
     return Facts(
         **(row or {}),
         server_version=conn.info.server_version,
-        migrations=migrations,
+        migrations=sorted(read_applied(conn).finished & known),
         log_complete_to=complete_to,
     )
 

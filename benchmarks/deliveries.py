@@ -35,7 +35,7 @@ POSTER_POSTS = 10_000
 BODY_BYTES = 900  # of the post of a new ticket
 SETTLE_SECONDS = 1.0  # for what a process does after the last arrival
 _BACKENDS = """
-SELECT pid, application_name FROM pg_stat_activity
+SELECT pid, split_part(application_name, '/', 1) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name LIKE 'ticketing%'
 """
 

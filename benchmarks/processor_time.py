@@ -14,7 +14,8 @@ from infrastructure.storage.postgres import connect
 
 CLIENTS, SERVER = "load generator", "PostgreSQL, background"
 _SESSIONS = """
-SELECT pid, datname = current_database(), coalesce(nullif(application_name, ''), 'without a name')
+SELECT pid, datname = current_database(),
+       coalesce(nullif(split_part(application_name, '/', 1), ''), 'without a name')
 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (datname = current_database() OR datname IS NULL)
 """
 _COMMANDS = ("api", "projector", "webhook-dispatcher", "notary", "relay")

@@ -23,13 +23,9 @@ from infrastructure.settings import Settings
 from infrastructure.storage.embedded import EmbeddedFailed, EmbeddedServer, start_embedded
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.log_triggers import WatermarkMissing, verify_triggers
-from infrastructure.storage.migrations import (
-    MigrationFailed,
-    NewerDatabase,
-    migrate,
-    pending_migrations,
-    require_known_migrations,
-)
+from infrastructure.storage.migrating import MigrationFailed, migrate
+from infrastructure.storage.migrations import NewerDatabase, pending_migrations, require_usable
+from infrastructure.storage.older_programs import OlderProgramsRun, our_sessions
 from infrastructure.storage.postgres import Connection, Pool, connect, fetch_value, make_pool
 from infrastructure.storage.roles import APPLICATION, grant_to_application, store_settings_for_pooler
 from infrastructure.storage.server_checks import (
@@ -38,8 +34,9 @@ from infrastructure.storage.server_checks import (
     require_same_database,
     require_writable,
 )
+from projections.live_tables import make_place, use_read_tables
 from projections.old_tables import drop_tables_left_behind
-from projections.rebuild import rebuild
+from projections.rebuild import RebuildRunning, rebuild
 from projections.runner import catch_up, connect_projector
 from projections.schema import create_read_schema, read_schema_state
 
@@ -158,7 +155,7 @@ def prepare(settings: Settings, *, is_restore: bool = False) -> list[str]:
         return [*_migrate(settings), *_prepare_tables(settings)]
     except MigrationFailed as failure:
         raise DatabaseUnavailable(f"{failure} {_AFTER_FAILURE}") from None
-    except NewerDatabase as refusal:
+    except (NewerDatabase, OlderProgramsRun) as refusal:
         raise DatabaseUnavailable(str(refusal)) from None
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseUnavailable(
@@ -174,7 +171,7 @@ def prepare(settings: Settings, *, is_restore: bool = False) -> list[str]:
 
 
 def _require_restored(settings: Settings) -> None:
-    owner, variable = settings.migrate_database_url or settings.direct_url, _owner_variable(settings)
+    owner, variable = settings.migrate_database_url or settings.direct_url, owner_variable(settings)
     with direct_connection(owner, variable, application="ticketing-migrate") as conn:
         try:
             require_no_restore(conn)
@@ -185,7 +182,7 @@ def _require_restored(settings: Settings) -> None:
 def _migrate(settings: Settings) -> list[str]:
     """Apply the migrations and store what belongs to the role of the application."""
     dsn = settings.direct_url
-    owner, variable = settings.migrate_database_url or dsn, _owner_variable(settings)
+    owner, variable = settings.migrate_database_url or dsn, owner_variable(settings)
     with direct_connection(owner, variable, application="ticketing-migrate") as conn:
         require_writable(conn, variable)
         done = [f"migration {name}" for name in migrate(owner)]
@@ -210,16 +207,31 @@ def _prepare_tables(settings: Settings) -> list[str]:
         if not is_filled(conn):
             fill(conn, vault)
             done.append("e-mail addresses indexed")
+        make_place(conn, {one.read_schema for one in our_sessions(conn) if one.serves})
         state = read_schema_state(conn)
         has_events = fetch_value(conn, "SELECT EXISTS (SELECT FROM es.stored_events)", default=False)
         if state == "absent" and not has_events:
             create_read_schema(conn)
             return [*done, "read tables created"]
-    if state == "outdated" or (state == "absent" and has_events):  # absent after a restore without them
-        with Progress("Refilling the read tables") as progress:
-            rebuild(dsn, vault, progress.show)
-        done.append("read tables refilled")
-    return done
+        if state == "current":
+            return done
+    _refill(dsn, vault)
+    return [*done, "read tables refilled"]
+
+
+def _refill(dsn: str, vault: Vault) -> None:
+    """Fill the read tables of this version, or wait for another command that does. Older processes serve
+    meanwhile, with their own tables if those differ."""
+    while True:
+        try:
+            with Progress("Refilling the read tables") as progress:
+                rebuild(dsn, vault, progress.show)
+            return
+        except RebuildRunning:
+            time.sleep(POLL_SECONDS)
+        with connect(dsn, application="ticketing-cli") as conn:
+            if read_schema_state(conn) == "current":
+                return
 
 
 def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler: bool = False) -> None:
@@ -235,7 +247,8 @@ def require_ready(settings: Settings, *, to_serve: bool = False, through_pooler:
             settings.direct_url, _direct_variable(settings), application="ticketing-cli"
         ) as conn:
             require_no_restore(conn)
-            require_known_migrations(conn)
+            require_usable(conn)
+            use_read_tables(conn)
             lack = _find_lack(conn, to_serve=to_serve)
             if lack is None:
                 verify_vault(conn, load_vault(settings))
@@ -278,7 +291,7 @@ def _direct_variable(settings: Settings) -> str:
     return "DIRECT_DATABASE_URL" if settings.has_pooler else "DATABASE_URL"
 
 
-def _owner_variable(settings: Settings) -> str:
+def owner_variable(settings: Settings) -> str:
     return "MIGRATE_DATABASE_URL" if settings.migrate_database_url else _direct_variable(settings)
 
 

@@ -3,6 +3,11 @@ others."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+from cli.contracting import remove_old
 from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_local_host
 from cli.output import note
@@ -11,12 +16,28 @@ from cli.watching import start_metrics, start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
-from projections.runner import Projector
+from infrastructure.storage.read_schema import ORDINARY, read_tables
+from projections.runner import Projector, connect_projector, project_everything
 
 
-def migrate() -> None:
-    """Bring the database to this version: apply migrations, create or refill the read tables."""
+def migrate(
+    contract: Annotated[
+        bool,
+        typer.Option(
+            "--contract",
+            help="When no process of an older version runs: remove what only older versions use.",
+        ),
+    ] = False,
+) -> None:
+    """Bring the database to this version while older processes work: add tables, fill the read tables.
+
+    After all processes are replaced, run it again with --contract.
+    """
     settings = load_settings()
+    if contract:
+        for step in remove_old(settings) or ["nothing to do"]:
+            note(step)
+        return
     if not settings.database_url:
         raise DatabaseUnavailable(
             "DATABASE_URL is not set. `ticketing up` migrates the embedded PostgreSQL itself."
@@ -33,7 +54,10 @@ def api() -> None:
     settings = load_settings()
     require_local_host(settings)
     require_free_metrics_port(settings)
-    address_of_process(settings, through_pooler=True)
+    dsn = address_of_process(settings, through_pooler=True)
+    if read_tables.schema != ORDINARY:
+        with connect_projector(dsn) as conn:  # no projector of this version may have run until now
+            project_everything(conn, load_vault(settings))
     serve(settings)
 
 

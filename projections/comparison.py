@@ -12,8 +12,9 @@ import msgspec
 from psycopg import sql
 
 from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.read_schema import read_tables
 from projections.rows import TABLES, columns, compose
-from projections.schema import COPY, LIVE, counted_tickets
+from projections.schema import COPY, counted_tickets
 
 # The columns that are the key of each table; all columns of its struct are compared.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -96,7 +97,7 @@ def _statement(table: str) -> LiteralString:
         _sql["compare_rows"],
         keys=columns(KEYS[table]),
         columns=columns(names),
-        live=sql.Identifier(LIVE, table),
+        live=sql.Identifier(read_tables.schema, table),
         copy=_copied(table),
     )
 

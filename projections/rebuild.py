@@ -13,6 +13,7 @@ from typing import LiteralString
 
 import msgspec
 import structlog
+from psycopg import sql as composing
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
@@ -20,6 +21,7 @@ from infrastructure.process.failures import describe_error
 from infrastructure.process.following import is_transient
 from infrastructure.process.garbage import rare_garbage_collection
 from infrastructure.storage.postgres import Connection, connect, named_queries
+from infrastructure.storage.read_schema import read_tables
 from projections.bulk_fill import LEAST_EVENTS, fill_in_bulk
 from projections.old_tables import (
     ATTEMPT,
@@ -33,7 +35,6 @@ from projections.project_past_tickets import PastTickets
 from projections.runner import catch_up, connect_projector
 from projections.schema import (
     COPY,
-    LIVE,
     SchemaState,
     add_for_readers,
     create_read_schema,
@@ -209,7 +210,7 @@ def _swap(control: Connection, copy: Connection, vault: Vault, live: SchemaState
         position, late_events = _swap_once(copy, vault, live)
         events += late_events
 
-    wait_for_readers(control, LIVE, swap)
+    wait_for_readers(control, read_tables.schema, swap)
     return position, events
 
 
@@ -222,9 +223,10 @@ def _swap_once(copy: Connection, vault: Vault, live: SchemaState) -> tuple[int, 
             copy.execute(sql["lock_live_tables"])
             events = project_all(copy, vault, up_to=fetch_number(copy, "lock_live_position"))
         position = fetch_number(copy, "read_position")
-        set_aside(copy, LIVE)
-        copy.execute(sql["put_copy_in_place"])
-        copy.execute(sql["tell_readers"], {"position": position})
+        schema = read_tables.schema
+        set_aside(copy, schema)
+        copy.execute(composing.SQL(sql["put_copy_in_place"]).format(live=composing.Identifier(schema)))
+        copy.execute(sql["tell_readers"], {"position": position, "schema": schema})
     return position, events
 
 

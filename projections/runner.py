@@ -12,13 +12,13 @@ from infrastructure.keys.vault import Vault
 from infrastructure.process.following import Pause, keep_running, process_some, wait_for_leadership
 from infrastructure.process.loops import Loop, Loops
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
+from infrastructure.storage.read_schema import read_tables
 from projections.batch import Batch, Overtaken, park_batch, project_batch, read_batch
+from projections.live_tables import leader_key_of
 from projections.project_past_tickets import PastTickets
-from projections.schema import LIVE
 
 BATCH_SIZE = 500
 BACKLOG_BATCH_SIZE = 4_000  # after a full batch: fewer batches change the same rows
-LEADER_KEY = 7_305_873  # the session advisory lock of the projector that leads
 SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
 LONGEST_REST_SECONDS = 0.004  # between two batches; writers wait until the read tables show their event
@@ -28,15 +28,15 @@ STATEMENT_LIMIT = "60s"
 log = structlog.get_logger()
 
 
-def connect_projector(dsn: str, schema: str = LIVE) -> LimitedConnection:
-    """Open a connection for `catch_up` on the read tables in `schema`.
+def connect_projector(dsn: str, schema: str | None = None) -> LimitedConnection:
+    """Open a connection for `catch_up` on the read tables of this process, or in another schema.
 
     Commits do not wait for the disk: after a crash position and rows are equally old, and the projector
     continues from that position.
     """
     options = (
-        f"-c search_path={schema} -c synchronous_commit=off -c statement_timeout={STATEMENT_LIMIT}"
-        f" -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
+        f"-c search_path={schema or read_tables.schema} -c synchronous_commit=off"
+        f" -c statement_timeout={STATEMENT_LIMIT} -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     )
     return connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
 
@@ -63,6 +63,12 @@ def catch_up(
         except Overtaken:
             if not wait:
                 return 0
+
+
+def project_everything(conn: Connection, vault: Vault) -> None:
+    """Project until the end of the log is reached, or another process projects."""
+    while catch_up(conn, vault, BACKLOG_BATCH_SIZE, wait=False):
+        pass
 
 
 def _project_next(
@@ -106,7 +112,8 @@ class Projector:
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
         with connect_projector(self._dsn) as conn:
-            if wait_for_leadership(conn, LEADER_KEY, stop, between_tries=self._loop.turn):
+            leader_key = leader_key_of(read_tables.schema)
+            if wait_for_leadership(conn, leader_key, stop, between_tries=self._loop.turn):
                 log.info("projector_leads")
                 with self._loop.leading():
                     self._follow(conn, stop)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from psycopg import sql
 
-from infrastructure.storage.postgres import Connection, named_queries
+from infrastructure.storage.postgres import Connection, fetch_value, named_queries
+from infrastructure.storage.read_schema import ORDINARY, read_tables
 from projections.project_counts import PAIRS
 from projections.rows import TABLES, TicketCountRow, columns_of
 
@@ -33,7 +34,7 @@ def fill_counts() -> str:
     return filling.as_string(None) + _counting["keep_counts"]
 
 
-LIVE = "read"  # read by the API
+LIVE = ORDINARY  # the name in the statements; see infrastructure/storage/read_schema.py
 COPY = "read_next"  # filled by a rebuild
 
 _TABLES = (_SQL / "tables.sql").read_text()
@@ -43,7 +44,9 @@ _RULES = "".join(
     (Path(__file__).parent / name).read_text()
     for name in ("name_words.py", "search_terms.py", "project_search.py", "sql/ticket_terms.sql")
 )
-_FINGERPRINT = "read tables sha256:" + hashlib.sha256((_TABLES + _FOR_READERS + _RULES).encode()).hexdigest()
+_DIGEST = hashlib.sha256((_TABLES + _FOR_READERS + _RULES).encode()).hexdigest()
+_FINGERPRINT = f"read tables sha256:{_DIGEST}"
+OWN = f"read_{_DIGEST[:12]}"  # for the tables of this version while LIVE has those of another one
 _COLUMNS = {f"{table}.{name}" for table, row in TABLES.items() for name in row.__struct_fields__}
 _sql = named_queries(_SQL / "schema.sql")
 _CREATION_LOCK = 7_305_872  # any constant; one process creates the tables at a time
@@ -51,14 +54,17 @@ _CREATION_LOCK = 7_305_872  # any constant; one process creates the tables at a 
 SchemaState = Literal["absent", "current", "outdated"]
 
 
-def create_read_schema(conn: Connection, schema: str = LIVE, *, for_readers: bool = True) -> None:
-    """Create the read tables, empty and at position 0, unless the schema exists.
+def create_read_schema(conn: Connection, schema: str | None = None, *, for_readers: bool = True) -> None:
+    """Create the read tables of this process, or in another schema, unless the schema exists.
+
+    They are empty and at position 0.
 
     Without `for_readers` they lack the indexes of readers, so that they are filled faster; see
     `add_for_readers`.
     """
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
+        schema = schema or read_tables.schema
         if read_schema_state(conn, schema) != "absent":
             return
         name = sql.Identifier(schema)
@@ -82,13 +88,20 @@ def drop_read_schema(conn: Connection, schema: str) -> None:
     conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
-def read_schema_state(conn: Connection, schema: str = LIVE) -> SchemaState:
-    """Whether the read tables exist and fit this version.
+def is_of_this_version(conn: Connection, schema: str) -> bool:
+    """Whether this version has created the read tables in the schema, although a column may have been changed
+    since."""
+    return fetch_value(conn, _sql["read_fingerprint"], {"schema": schema}, default="") == _FINGERPRINT
+
+
+def read_schema_state(conn: Connection, schema: str | None = None) -> SchemaState:
+    """Whether the read tables of this process, or in another schema, exist and fit this version.
 
     They are outdated if other SQL files or other rules for search terms created them, or if a column was
     added or dropped. A rebuild (projections/rebuild.py), which `ticketing migrate` runs, replaces outdated
     tables.
     """
+    schema = schema or read_tables.schema
     row = conn.execute(_sql["read_schema"], {"schema": schema, "tables": list(TABLES)}).fetchone()
     if row is None:
         return "absent"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 
 from infrastructure.keys.vault import Vault
 from infrastructure.process.deadlines import seconds_left, spend
@@ -16,13 +17,17 @@ from infrastructure.process.failures import FailureLog
 from infrastructure.process.following import Pause
 from infrastructure.process.threads import start_watched
 from infrastructure.storage.postgres import Connection, Pool, connect
+from infrastructure.storage.read_schema import read_tables
 from projections.batch import sql
-from projections.runner import LEADER_KEY, catch_up, connect_projector
+from projections.live_tables import leader_key_of
+from projections.other_tables import OtherTables
+from projections.runner import catch_up, connect_projector
 from projections.schema import LIVE
 
 WAIT_SECONDS = 0.25  # for the projector; then the waiting thread projects the events
 LONGEST_WAIT_SECONDS = 2.0  # in total; a busy machine may take that long for one batch
 STUCK_WAIT_SECONDS = 0.5  # in total, when nothing was projected during the last full wait
+OTHERS_WAIT_SECONDS = 0.5  # for the read tables of another version
 READ_WAIT_SECONDS = 0.5  # of a read, in total
 STUCK_READ_WAIT_SECONDS = 0.05  # of a read after such a wait; enough to project if nobody else does
 RESERVED_SECONDS = 1.0  # of the request's time, for the work after the wait; at most half of it
@@ -47,6 +52,7 @@ class Visibility:
         self._dsn = dsn
         self._vault = vault
         self._pool = pool
+        self._others = OtherTables(pool)
         self._changed = threading.Condition()
         self._position = 0
         self._has_projector = True
@@ -67,8 +73,28 @@ class Visibility:
         After WAIT_SECONDS, or when no projector runs, this thread projects the missing events itself, unless
         another process is projecting. A request waits less if it has little time left. After a wait in which
         nothing was projected, requests wait only STUCK_WAIT_SECONDS, to keep threads free for other requests.
-        Reads wait less, because each of a caller's reads would wait again.
+        Reads wait less, because each of a caller's reads would wait again. During an upgrade a write also
+        waits for the read tables of the other version.
         """
+        is_shown = self._wait_for_own(position, is_read)
+        if is_read or not is_shown:
+            return is_shown
+        try:
+            return self._others.wait_for(position, OTHERS_WAIT_SECONDS)
+        except (psycopg.Error, PoolTimeout) as error:  # the change is stored, and shown by this version
+            self._helping_failures.add(error)
+            return True
+
+    def wait_for_others(self) -> bool:
+        """Return whether the read tables have reached the position of those of another version, so that a
+        read finds what a process of that version has answered."""
+        try:
+            position = self._others.position()
+        except (psycopg.Error, PoolTimeout):
+            return True  # the read itself fails
+        return self._wait_for_own(position, is_read=True)
+
+    def _wait_for_own(self, position: int, is_read: bool) -> bool:
         if self._position >= position:
             return True
         self._start()
@@ -147,14 +173,14 @@ class Visibility:
     def _listen(self) -> None:
         while not self._closing.is_set():
             try:
-                options = f"-c search_path={LIVE}"
+                options = f"-c search_path={read_tables.schema}"
                 with connect(
                     self._dsn,
                     application="ticketing-visibility",
                     limit_seconds=LISTEN_LIMIT_SECONDS,
                     options=options,
                 ) as conn:
-                    conn.execute(f"LISTEN {CHANNEL}")
+                    conn.execute(f"LISTEN {CHANNEL}{read_tables.schema.removeprefix(LIVE)}")
                     self._position = 0  # the server may have been replaced by one with a lower position
                     while not self._closing.is_set():
                         self._look(conn)
@@ -164,7 +190,7 @@ class Visibility:
                 self._closing.wait(RECONNECT_SECONDS)
 
     def _look(self, conn: Connection) -> None:
-        row = conn.execute(sql["read_progress"], {"key": LEADER_KEY}).fetchone()
+        row = conn.execute(sql["read_progress"], {"key": leader_key_of(read_tables.schema)}).fetchone()
         if row is not None:
             position, has_projector = row
             self._note(position, has_projector=has_projector)

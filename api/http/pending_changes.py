@@ -33,7 +33,10 @@ def wait_until_shown(req: falcon.Request, resp: falcon.Response, services: Servi
 
 
 def wait_for_earlier(req: falcon.Request, resp: falcon.Response, services: Services) -> None:
-    """Wait briefly until the read tables contain the caller's earlier changes; otherwise set the header."""
+    """Wait briefly until the read tables contain the caller's earlier changes; otherwise set the header.
+
+    During an upgrade it also waits for changes that processes of the other version have answered."""
+    services.visibility.wait_for_others()
     position = cast(RequestContext, req.context).pending_position
     if position is None:
         return

@@ -35,7 +35,7 @@ from infrastructure.process.metrics import (
     webhooks_failing,
 )
 from infrastructure.settings import Settings
-from infrastructure.storage.migrations import pending_migrations
+from infrastructure.storage.migrations import NewerDatabase, pending_migrations, require_usable
 from infrastructure.storage.postgres import (
     Connection,
     connect,
@@ -195,6 +195,10 @@ class Check:
         return self._conn
 
     def _check_on(self, conn: Connection) -> Readiness | Details:
+        try:
+            require_usable(conn)
+        except NewerDatabase as problem:
+            return {"migrations": [str(problem)]}
         if pending := pending_migrations(conn):
             return {"migrations": [f"Not applied: {', '.join(pending)}. Run `ticketing migrate`."]}
         if (state := read_schema_state(conn)) != "current":

@@ -20,9 +20,6 @@ SELECT (SELECT id FROM notary.log) AS installation_id,
        (SELECT count(*) FROM hook.deliveries WHERE status = 'pending') AS pending_deliveries
   FROM es.stored_events;
 
--- name: read_migrations
-SELECT name FROM public.ticketing_migrations ORDER BY name;
-
 -- name: attached_files
 -- The files that the log names and that were not removed.
 WITH files AS MATERIALIZED (

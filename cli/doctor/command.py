@@ -40,6 +40,7 @@ from infrastructure.storage.embedded import EmbeddedFailed, start_embedded
 from infrastructure.storage.postgres import Connection
 from infrastructure.storage.roles import APPLICATION
 from infrastructure.storage.server_checks import UnsuitableDatabase, direct_connection
+from projections.live_tables import use_read_tables
 
 Check = Callable[[], Iterable[Finding]]
 
@@ -168,6 +169,7 @@ def _address(settings: Settings) -> Iterator[str]:
 def _connection(settings: Settings) -> Iterator[Connection]:
     variable = "DIRECT_DATABASE_URL" if settings.has_pooler else "DATABASE_URL"
     with direct_connection(settings.direct_url, variable, application="ticketing-doctor") as conn:
+        use_read_tables(conn)
         yield conn
 
 

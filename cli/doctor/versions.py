@@ -10,13 +10,19 @@ from cli.doctor.finding import Finding, ok, problem, warning
 from cli.doctor.server import sql
 from cli.version import DISTRIBUTION
 from commands.email_addresses import is_filled
-from infrastructure.storage.migrations import NewerDatabase, pending_migrations, require_known_migrations
+from infrastructure.storage.migrations import (
+    NewerDatabase,
+    pending_contractions,
+    pending_migrations,
+    require_usable,
+)
 from infrastructure.storage.postgres import Connection, fetch_value
 from infrastructure.storage.server_checks import OLDEST_VERSION
 from projections.schema import read_schema_state
 
 NEWEST_TESTED = 18
 _MIGRATE = "Run `ticketing migrate`."
+_CONTRACT = "When no older program runs any more, run `ticketing migrate --contract`."
 
 
 def check_program() -> list[Finding]:
@@ -40,14 +46,18 @@ def judge_postgresql(server_version: int) -> Finding:
 
 def check_migrations(conn: Connection) -> Iterator[Finding]:
     try:
-        require_known_migrations(conn)
+        require_usable(conn)
     except NewerDatabase as refusal:
         yield problem("migrations", f"{', '.join(refusal.unknown)} are unknown.", str(refusal))
         return
     if pending := pending_migrations(conn):
         yield problem("migrations", f"{', '.join(pending)} are not applied.", _MIGRATE)
         return
-    yield ok("migrations", "all are applied.")
+    if removals := pending_contractions(conn):
+        found = f"all are applied but removals of what only older programs use: {', '.join(removals)}."
+        yield warning("migrations", found, _CONTRACT)
+    else:
+        yield ok("migrations", "all are applied.")
     if not is_filled(conn):
         yield problem("e-mail addresses", "they are not indexed.", _MIGRATE)
 

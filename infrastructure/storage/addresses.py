@@ -5,6 +5,8 @@ from __future__ import annotations
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.process.deadlines import DeadlineExceeded, seconds_left
+from infrastructure.storage.migration_files import PROGRAM
+from infrastructure.storage.read_schema import read_tables
 from infrastructure.storage.session_settings import BASE, as_options
 
 CONNECT_SECONDS = 3
@@ -22,15 +24,22 @@ _NOTICE_LOST_SERVERS = {
 def address(dsn: str, *, application: str, options: str = "", is_pooled: bool = False) -> str:
     """The connection string with the parameters of all our connections. `options` are session settings, which
     take precedence over the base settings, and these over options in `dsn`. A pooler gets none of them: it
-    would refuse or ignore them."""
+    would refuse or ignore them. The session's name ends with what `ticketing migrate --contract` must know
+    (infrastructure/storage/older_programs.py)."""
     given = str(conninfo_to_dict(dsn).get("options") or "")
     return make_conninfo(
         dsn,
-        application_name=application,
+        application_name=_name_session(application),
         client_encoding="UTF8",
         options=given if is_pooled else " ".join(filter(None, (given, as_options(BASE), options))),
         **_NOTICE_LOST_SERVERS,
     )
+
+
+def _name_session(application: str) -> str:
+    """The name of the application, with the number of the program and the schema of its read tables."""
+    is_ours = application.startswith("ticketing-")
+    return f"{application}/{PROGRAM:04d}{read_tables.suffix}" if is_ours else application
 
 
 def connect_seconds(dsn: str) -> int:

@@ -1,84 +1,105 @@
-"""Applies the migrations, and compares those of this program with those of a database."""
+"""Compares the migrations of this program with those of a database: whether they can work with each other."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-import psycopg
+from infrastructure.storage.migration_files import MIGRATIONS, PROGRAM, Migration, read_migrations
+from infrastructure.storage.postgres import Connection, named_queries
 
-from infrastructure.process.deadlines import LONG_STATEMENT_SECONDS
-from infrastructure.process.failures import describe_error
-from infrastructure.storage.postgres import Connection, connect, fetch_value
-
-MIGRATIONS = Path(__file__).parent.parent.parent / "migrations"
-_MIGRATION_LOCK = 7_305_871  # an arbitrary constant; allows one migration at a time
-
-
-class MigrationFailed(Exception):
-    """A migration failed, and nothing of it was stored; the message gives its name and the error."""
+sql = named_queries(Path(__file__).parent / "sql" / "migrations.sql")
 
 
 class NewerDatabase(Exception):
-    """A newer program has migrated the database; the message names its migrations and the remedy."""
+    """A newer program has changed the database, and this one cannot work with it; the message names what was
+    changed and the remedy."""
 
-    def __init__(self, unknown: list[str]) -> None:
+    def __init__(self, unknown: Sequence[str], problem: str) -> None:
         self.unknown = unknown
         super().__init__(
-            f"The database was migrated by a newer program: it has migrations that this program does not"
-            f" have ({', '.join(unknown)}). Nothing was changed. Use that program or a later one. Migrations"
-            " only go forward: to return to this program, restore a backup from before the upgrade."
+            f"{problem} Nothing was changed. Use that program or a later one. Migrations only go forward: to"
+            " return to this program, restore a backup from before the upgrade."
         )
 
 
-def migrate(dsn: str) -> list[str]:
-    """Apply the pending migrations in order, and return their names. Raises MigrationFailed, and
-    NewerDatabase before anything is changed.
+class Applied(NamedTuple):
+    """What a database has. `finished` and `begun` are names of migrations; `least_programs` has those of its
+    contractions with the lowest number of programs that work after them. `listed` is what programs before
+    0070 see."""
 
-    An advisory lock makes concurrent calls wait for each other. Each migration and its record are committed
-    in one transaction.
-    """
-    applied: list[str] = []
-    with connect(dsn, application="ticketing-migrate", limit_seconds=LONG_STATEMENT_SECONDS) as conn:
-        conn.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
-        require_known_migrations(conn)
-        conn.execute(
-            "CREATE TABLE IF NOT EXISTS public.ticketing_migrations ("
-            "name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+    finished: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
+    least_programs: Mapping[str, int] = MappingProxyType({})
+    listed: frozenset[str] = frozenset()
+
+    @property
+    def is_new(self) -> bool:
+        return not self.finished and not self.begun
+
+
+class _Row(NamedTuple):
+    name: str
+    least_program: int | None
+    is_finished: bool
+
+
+def read_applied(conn: Connection) -> Applied:
+    """The migrations of a database; none of a database without tables."""
+    ((has_list, has_changes),) = conn.execute(sql["find_tables"]).fetchall()
+    listed = [_Row(*row) for row in conn.execute(sql["read_migrations"])] if has_list else []
+    changes = [_Row(*row) for row in conn.execute(sql["read_changes"])] if has_changes else []
+    begun = {row.name for row in changes if not row.is_finished}
+    names = {row.name for row in (*listed, *changes)}
+    return Applied(
+        finished=frozenset(names - begun),
+        begun=frozenset(begun),
+        least_programs={row.name: row.least_program for row in changes if row.least_program},
+        listed=frozenset(row.name for row in listed if row.name not in {one.name for one in changes}),
+    )
+
+
+def pending_migrations(conn: Connection, folder: Path = MIGRATIONS) -> list[str]:
+    """The names of the migrations that this program needs and that the database lacks, in order.
+
+    Contractions are not among them: a program works before and after its own."""
+    return [one.name for one in pending(read_migrations(folder), read_applied(conn)) if not _removes(one)]
+
+
+def pending_contractions(conn: Connection, folder: Path = MIGRATIONS) -> list[str]:
+    """The names of the contractions that the database lacks, in order."""
+    return [one.name for one in pending(read_migrations(folder), read_applied(conn)) if _removes(one)]
+
+
+def pending(migrations: Sequence[Migration], applied: Applied) -> list[Migration]:
+    """Those of the migrations that are not applied."""
+    return [one for one in migrations if one.name not in applied.finished]
+
+
+def require_usable(conn: Connection, program: int = PROGRAM, folder: Path = MIGRATIONS) -> None:
+    """Raise NewerDatabase if a newer program has removed what the program with that number uses.
+
+    Additions of a newer program do not matter."""
+    applied = read_applied(conn)
+    removed = sorted(name for name, least in applied.least_programs.items() if least > program)
+    if removed:
+        least = max(applied.least_programs.values())
+        raise NewerDatabase(
+            removed,
+            f"The database was contracted by a newer program ({', '.join(removed)}): it needs a program with"
+            f" the migration {least:04d} or a later one, and the newest migration of this program is"
+            f" {program:04d}.",
         )
-        for name in pending_migrations(conn):
-            try:
-                with conn.transaction():
-                    conn.execute((MIGRATIONS / name).read_text())
-                    conn.execute("INSERT INTO public.ticketing_migrations (name) VALUES (%s)", [name])
-            except psycopg.errors.InsufficientPrivilege:
-                raise
-            except psycopg.Error as error:
-                raise MigrationFailed(f"Migration {name} failed: {describe_error(error)}.") from error
-            applied.append(name)
-    return applied
+    unknown = sorted(applied.listed - {one.name for one in read_migrations(folder)})
+    if unknown:
+        raise NewerDatabase(
+            unknown,
+            "The database was migrated by a newer program: it has migrations that this program does not have"
+            f" ({', '.join(unknown)}).",
+        )
 
 
-def pending_migrations(conn: Connection) -> list[str]:
-    """The names of the migrations that have not been applied to this database, in order."""
-    return sorted(_known() - _applied(conn))
-
-
-def unknown_migrations(conn: Connection) -> list[str]:
-    """The names of the migrations that were applied to this database and that this program does not have."""
-    return sorted(_applied(conn) - _known())
-
-
-def require_known_migrations(conn: Connection) -> None:
-    """Raise NewerDatabase if a newer program has migrated the database."""
-    if unknown := unknown_migrations(conn):
-        raise NewerDatabase(unknown)
-
-
-def _known() -> set[str]:
-    return {path.name for path in MIGRATIONS.glob("*.sql")}
-
-
-def _applied(conn: Connection) -> set[str]:
-    if not fetch_value(conn, "SELECT to_regclass('public.ticketing_migrations')::text", default=""):
-        return set()
-    return {name for (name,) in conn.execute("SELECT name FROM public.ticketing_migrations")}
+def _removes(migration: Migration) -> bool:
+    return migration.phase == "contract"

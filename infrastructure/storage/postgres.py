@@ -32,6 +32,7 @@ from infrastructure.process.deadlines import (
 )
 from infrastructure.process.observers import observers
 from infrastructure.storage.addresses import address, connect_seconds
+from infrastructure.storage.read_schema import ReadTablesCursor
 from infrastructure.storage.session_settings import REQUEST_LIMITS, as_options, late_settings
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -58,6 +59,10 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
 
     limit_seconds = STATEMENT_SECONDS
     is_overdue = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cursor_factory = ReadTablesCursor
 
     def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:  # a limit of the caller, such as for notifications

@@ -99,6 +99,7 @@ class PanelPage(Page):
         """Require a session, and wait for the person's last change if it was not shown in time."""
         super().admit(req, resp, verb, params)
         if not resp.complete and req.method in ("GET", "HEAD"):
+            self.services.visibility.wait_for_others()
             req.context.may_lag = flash.wait_for_pending(req, resp, self.services)
 
     def show(

@@ -19,10 +19,10 @@ SELECT coalesce(max(notification_id), 0) FROM es.stored_events
 SELECT position FROM projector_position;
 
 -- name: put_copy_in_place
-ALTER SCHEMA read_next RENAME TO read;
+ALTER SCHEMA read_next RENAME TO {live};
 
 -- name: tell_readers
-SELECT pg_notify('ticketing_projected', %(position)s::text);
+SELECT pg_notify('ticketing_projected' || substr(%(schema)s, 5), %(position)s::text);
 
 -- name: vacuum_copy
 -- Statistics for the planner, and the visibility map, without which an index-only scan reads the table too.

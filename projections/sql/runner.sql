@@ -18,13 +18,15 @@ SELECT p.position, e.notification_id, e.originator_id, e.state
 -- process has moved the position. Notifies readers at the commit, unless a copy is being filled.
 UPDATE projector_position SET position = %(to)s WHERE position = %(from)s
 RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)), has_counts,
-          CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
+          CASE WHEN current_schema() <> 'read_next'
+               THEN pg_notify('ticketing_projected' || substr(current_schema(), 5), %(to)s::text) END;
 
 -- name: claim_batch_unless_locked
 UPDATE projector_position SET position = %(to)s
  WHERE position = (SELECT position FROM projector_position WHERE position = %(from)s FOR UPDATE SKIP LOCKED)
 RETURNING ARRAY(SELECT originator_id FROM parked_events WHERE originator_id = ANY(%(aggregate_ids)s)), has_counts,
-          CASE WHEN current_schema() = 'read' THEN pg_notify('ticketing_projected', %(to)s::text) END;
+          CASE WHEN current_schema() <> 'read_next'
+               THEN pg_notify('ticketing_projected' || substr(current_schema(), 5), %(to)s::text) END;
 
 -- name: park_events
 INSERT INTO parked_events (position, originator_id, error)

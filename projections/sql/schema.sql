@@ -1,3 +1,6 @@
+-- name: read_fingerprint
+SELECT obj_description(to_regnamespace(%(schema)s), 'pg_namespace');
+
 -- name: read_schema
 -- The fingerprint with which the schema was created, and the columns of its tables without generated ones.
 SELECT obj_description(n.oid, 'pg_namespace'),

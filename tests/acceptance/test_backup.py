@@ -39,7 +39,7 @@ RIGHTS_OF_PUBLIC = (
     " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
     " WHERE n.nspname !~ '^(pg_|information_schema$|read)' ORDER BY 1"
 )
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name ^@ %s AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def time_of_last_poll(site):
     """Return the time when the API last read the log for any request."""
     with connect(site.dsn, application="tests") as conn:
         row = conn.execute(
-            "SELECT max(query_start) FROM pg_stat_activity WHERE application_name = 'ticketing-api'"
+            "SELECT max(query_start) FROM pg_stat_activity WHERE application_name LIKE 'ticketing-api%'"
             " AND datname = current_database() AND query LIKE '%notification_id%'"
         ).fetchone()
     return row[0]

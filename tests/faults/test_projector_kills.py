@@ -45,7 +45,7 @@ def position(conn):
 def count_projectors(conn):
     return conn.execute(
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
+        " WHERE application_name LIKE 'ticketing-projector%' AND datname = current_database()"
     ).fetchone()[0]
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from infrastructure.storage.embedded import start_embedded
-from infrastructure.storage.migrations import migrate
+from infrastructure.storage.migrating import migrate
 from infrastructure.storage.postgres import connect
 from projections.schema import create_read_schema
 from tests.acceptance.site import LEAK, PEOPLE, Site

@@ -20,7 +20,7 @@ from api.monitoring.lags import Lags
 from infrastructure.settings import Settings
 from infrastructure.storage.embedded import start_embedded
 from infrastructure.storage.event_store import EventStore
-from infrastructure.storage.migrations import migrate
+from infrastructure.storage.migrating import migrate
 from infrastructure.storage.postgres import connect, make_pool
 from projections.overview import system_state
 from projections.schema import create_read_schema, drop_read_schema
@@ -210,7 +210,7 @@ def test_concurrent_checks_share_one_connection(database, tmp_path):
         thread.join()
 
     with connect(database, application="tests") as conn:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ticketing-health'"
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ticketing-health%'"
         assert conn.execute(f"{query} AND datname = current_database()").fetchone() == (1,)
     assert {outcome.status for outcome in outcomes} == {"ready"}
 
@@ -222,7 +222,7 @@ def test_the_api_is_ready_after_the_server_has_closed_its_idle_connection(databa
     with connect(database, application="tests") as conn:
         conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'ticketing-health' AND datname = current_database()"
+            " WHERE application_name LIKE 'ticketing-health%' AND datname = current_database()"
         )
 
     assert check.run().status == "ready"

@@ -16,7 +16,8 @@ from eventsourcing.persistence import StoredEvent
 
 from infrastructure.storage.postgres import connect
 from projections.batch import Overtaken, project_batch, read_batch
-from projections.runner import LEADER_KEY, Projector, catch_up, connect_projector
+from projections.live_tables import LEADER_KEY
+from projections.runner import Projector, catch_up, connect_projector
 from projections.schema import LIVE, create_read_schema, drop_read_schema
 from projections.visibility import Visibility
 from tests.support.history import History, append
@@ -26,7 +27,7 @@ from tests.support.waiting import eventually
 
 LIMIT_SECONDS = 60
 OPEN_FILES = 1_100
-OF_LISTENERS = "application_name = 'ticketing-visibility' AND datname = current_database()"
+OF_LISTENERS = "application_name LIKE 'ticketing-visibility%' AND datname = current_database()"
 LISTENING = (
     f"EXISTS (SELECT FROM pg_stat_activity WHERE {OF_LISTENERS}"
     " AND state = 'idle' AND query LIKE '%projector_position%')"
@@ -78,7 +79,7 @@ def leader_of(conn):
 def count_projectors(conn):
     return conn.execute(
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
+        " WHERE application_name LIKE 'ticketing-projector%' AND datname = current_database()"
     ).fetchone()[0]
 
 
@@ -271,7 +272,7 @@ def test_a_projector_whose_connections_are_cut_goes_on(store, conn, database):
             eventually(lambda: leader_of(conn))
             conn.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'ticketing-projector' AND datname = current_database()"
+                " WHERE application_name LIKE 'ticketing-projector%' AND datname = current_database()"
             )
         eventually(lambda: position(conn) == last)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infrastructure.storage.migrations import MIGRATIONS
+from infrastructure.storage.migration_files import MIGRATIONS
 from notary.blocks import read_block, read_rows
 from notary.follower import sign_log
 from notary.proofs import prove

@@ -50,7 +50,7 @@ def alter(database, setting):
         conn.execute(f"ALTER DATABASE {name} {setting}")
         conn.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = 'ticketing-api'"
+            " WHERE datname = current_database() AND application_name LIKE 'ticketing-api%'"
         )
 
 

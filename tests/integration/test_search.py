@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from domain.comment import Comment
-from infrastructure.storage.migrations import migrate
+from infrastructure.storage.migrating import migrate
 from infrastructure.storage.postgres import connect, make_pool
 from projections.project_search import MOST_PARTS, MOST_WORDS
 from projections.rebuild import rebuild

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.forks import TicketingProcess
+from tests.support.forks import Program, TicketingProcess
+from tests.support.forks import ticketing as run_ticketing
 
 TICKETING = Path(sys.executable).with_name("ticketing")
 NEVER_INHERITED = (
@@ -42,12 +43,15 @@ def ticketing(
     environ: Mapping[str, str],
     given: str = "",
     limit_seconds: float = COMMAND_SECONDS,
+    program: Program = run_ticketing,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command until it ends, with `given` on its standard input."""
+    """Run one command until it ends, with `given` on its standard input. `program` may be another version."""
     with tempfile.TemporaryDirectory(prefix="ticketing-command-") as folder:
         stdin, stdout, stderr = (Path(folder) / name for name in ("stdin", "stdout", "stderr"))
         stdin.write_text(given)
-        process = TicketingProcess(*arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr)
+        process = TicketingProcess(
+            *arguments, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, program=program
+        )
         try:
             code = process.wait(limit_seconds)
         finally:

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from infrastructure.storage.embedded import start_embedded
-from infrastructure.storage.migrations import migrate
+from infrastructure.storage.migrating import migrate
 from infrastructure.storage.postgres import connect
 from projections.schema import create_read_schema
 

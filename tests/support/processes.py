@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.commands import environment
-from tests.support.forks import TicketingProcess
+from tests.support.forks import Program, TicketingProcess, ticketing
 
 STOP_SECONDS = 60
 RESTART_SECONDS = 0.25
@@ -32,8 +32,11 @@ class Processes:
         self._closing = threading.Event()
         self._restarters: list[threading.Thread] = []
 
-    def start(self, *command: str) -> TicketingProcess:
-        process = TicketingProcess(*command, environ=self._environ, stdout=self._log)
+    def start(self, *command: str, program: Program = ticketing, **variables: str) -> TicketingProcess:
+        """Start a command, perhaps of another version, with further settings."""
+        process = TicketingProcess(
+            *command, environ=self._environ | variables, stdout=self._log, program=program
+        )
         self._running.append(process)
         return process
 

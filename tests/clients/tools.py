@@ -61,20 +61,20 @@ def install_tools() -> Tools:
     for program in ("javac", "mvn"):
         if shutil.which(program) is None:
             raise Failed(f"{program} is not on the PATH: install a JDK 17 and Maven.")
-    python = _cached("clients-python", HERE / "requirements.txt", _install_python)
+    python = cached("clients-python", HERE / "requirements.txt", _install_python)
     programs = python / "bin"
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    node = _cached(
+    node = cached(
         "clients-node",
         HERE / "openapi_fetch" / "package-lock.json",
         lambda folder: _install_node(folder, environment),
     )
-    java = _cached("clients-java", HERE / "openapi_generator_java" / "pom.xml", _install_java)
+    java = cached("clients-java", HERE / "openapi_generator_java" / "pom.xml", _install_java)
     (jar,) = python.glob("lib/*/site-packages/openapi_generator_cli/openapi-generator.jar")
     return Tools(programs, node / "node_modules", java, jar)
 
 
-def _cached(name: str, definition: Path, install: Callable[[Path], None]) -> Path:
+def cached(name: str, definition: Path, install: Callable[[Path], None]) -> Path:
     """The folder that `install` filled for this definition."""
     folder = CACHE / f"{name}-{hashlib.sha256(definition.read_bytes()).hexdigest()[:12]}"
     complete = folder / "complete"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import crossplane
+import pytest
 import typer
 import yaml
 
@@ -151,3 +152,51 @@ def test_nginx_conf_is_valid():
         "events",
         "http",
     ]
+
+
+def test_the_mounted_configuration_of_nginx_is_readable_by_its_user():
+    assert (ROOT / "deploy" / "nginx.conf").stat().st_mode & 0o004
+
+
+@pytest.mark.parametrize("name", sorted({*BUILT_SERVICES, "nginx"}))
+def test_a_service_of_this_system_has_no_privileges_and_cannot_write_to_its_image(name):
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "/tmp" in service["tmpfs"]
+    assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
+def test_a_service_is_restarted_and_checked(name):
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_migrations_run_once():
+    assert SERVICES["migrate"]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_SERVICES.keys() - {"api", "migrate"}))
+def test_a_follower_is_checked_at_its_port_for_metrics(name):
+    port = load_settings({"METRICS_PORT": SERVICES[name]["environment"]["METRICS_PORT"]}).metrics_port
+
+    assert f"http://127.0.0.1:{port}/health'" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+def test_only_nginx_publishes_a_port():
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["nginx"]
+
+
+def test_every_foreign_image_has_a_version():
+    images = [service["image"] for name, service in SERVICES.items() if name not in BUILT_SERVICES]
+
+    assert [image for image in images if not re.fullmatch(r"[\w/]+:\d[\w.-]*", image)] == []
+
+
+def test_the_mounted_sockets_of_the_host_are_none():
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+
+    assert [mount for mount in mounts if mount.startswith("/")] == []

@@ -70,7 +70,8 @@ def projector() -> None:
     stop = make_stop_event()
     with log_failure("projector"):
         start_watches(dsn, bool(settings.kafka_bootstrap_servers), stop)
-        Projector(dsn, load_vault(settings), loops.add("projector")).run(stop)
+        loop = loops.add("projector")
+        Projector(dsn, load_vault(settings), loop, has_replica=settings.has_replica).run(stop)
 
 
 def webhook_dispatcher() -> None:

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     database_url: str | None = None
     direct_database_url: str | None = None
+    read_database_url: str | None = None
     postgres_data_dir: Path | None = None
     migrate_database_url: str | None = None
     port: int = 8000
@@ -73,6 +74,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.direct_database_url is not None
 
     @property
+    def has_replica(self) -> bool:
+        """Whether requests read from a replica."""
+        return self.read_database_url is not None
+
+    @property
     def notary_dir(self) -> Path:
         return self.notary_folder or self.home / "notary"
 
@@ -90,7 +96,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=_database_address(env, "DATABASE_URL"),
-        direct_database_url=_direct_database_address(env),
+        direct_database_url=_address_beside(env, "DIRECT_DATABASE_URL"),
+        read_database_url=_address_beside(env, "READ_DATABASE_URL"),
         postgres_data_dir=Path(env["POSTGRES_DATA_DIR"]) if env.get("POSTGRES_DATA_DIR") else None,
         migrate_database_url=_database_address(env, "MIGRATE_DATABASE_URL"),
         port=port,
@@ -146,10 +153,11 @@ def _database_address(env: Mapping[str, str], name: str) -> str | None:
     return address
 
 
-def _direct_database_address(env: Mapping[str, str]) -> str | None:
-    address = _database_address(env, "DIRECT_DATABASE_URL")
+def _address_beside(env: Mapping[str, str], name: str) -> str | None:
+    """Another address of the database of DATABASE_URL, or None."""
+    address = _database_address(env, name)
     if address is not None and not env.get("DATABASE_URL"):
-        raise BadSettings("DIRECT_DATABASE_URL is set without DATABASE_URL. Set both, or only DATABASE_URL.")
+        raise BadSettings(f"{name} is set without DATABASE_URL. Set both, or only DATABASE_URL.")
     return address
 
 

@@ -67,19 +67,16 @@ def list_properties(
     ids, such as "sap:4711"."""
     reach = None if caller.property_ids is None else list(caller.property_ids)
     parameters = {"reach": reach, "external_id": list(external_id) or None, **part.parameters}
-    with pool.connection() as conn:
-        found = conn.execute(_LIST_PROPERTIES[part.shape], parameters).fetchall()
-    rows, total = split_total(_CountedProperty, found)
+    rows, total = split_total(_CountedProperty, pool.fetch(_LIST_PROPERTIES[part.shape], parameters))
     return part.page(rows, total, key=_key, view=lambda row: PropertySummary(**_summary_values(row)))
 
 
 def get_property(pool: Pool, property_id: str) -> FoundProperty | None:
     """The property with its first UNITS_IN_DETAIL units by name."""
-    with pool.connection() as conn:
-        found = conn.execute(_GET_PROPERTY, {"id": property_id, "units": UNITS_IN_DETAIL}).fetchone()
-    if found is None:
+    rows = pool.fetch(_GET_PROPERTY, {"id": property_id, "units": UNITS_IN_DETAIL})
+    if not rows:
         return None
-    row = _PropertyWithUnits(*found)
+    row = _PropertyWithUnits(*rows[0])
     detail = PropertyDetail(
         **_summary_values(row),
         units=_units.decode(row.units) if row.units else [],
@@ -100,8 +97,7 @@ def list_units(pool: Pool, property_id: str, part: Slice, external_id: Sequence[
     """The units of a property by name; with `external_id` those that have one of these ids. Does not check
     whether the user may see the property."""
     parameters = {"property_id": property_id, "external_id": list(external_id) or None, **part.parameters}
-    with pool.connection() as conn:
-        rows, total = split_total(UnitRow, conn.execute(_LIST_UNITS[part.shape], parameters).fetchall())
+    rows, total = split_total(UnitRow, pool.fetch(_LIST_UNITS[part.shape], parameters))
     return part.page(
         rows,
         total,

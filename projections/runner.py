@@ -28,14 +28,16 @@ STATEMENT_LIMIT = "60s"
 log = structlog.get_logger()
 
 
-def connect_projector(dsn: str, schema: str | None = None) -> LimitedConnection:
+def connect_projector(dsn: str, schema: str | None = None, *, has_replica: bool = False) -> LimitedConnection:
     """Open a connection for `catch_up` on the read tables of this process, or in another schema.
 
     Commits do not wait for the disk: after a crash position and rows are equally old, and the projector
-    continues from that position.
+    continues from that position. With `has_replica` they do, because PostgreSQL sends a replica only what is
+    on the disk; they never wait for the replica.
     """
+    commit = "local" if has_replica else "off"
     options = (
-        f"-c search_path={schema or read_tables.schema} -c synchronous_commit=off"
+        f"-c search_path={schema or read_tables.schema} -c synchronous_commit={commit}"
         f" -c statement_timeout={STATEMENT_LIMIT} -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     )
     return connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
@@ -98,10 +100,13 @@ def _project_next(
 class Projector:
     """Projects while it leads; otherwise waits to take over."""
 
-    def __init__(self, dsn: str, vault: Vault, loop: Loop | None = None) -> None:
+    def __init__(
+        self, dsn: str, vault: Vault, loop: Loop | None = None, *, has_replica: bool = False
+    ) -> None:
         self._dsn = dsn
         self._loop = loop or Loops().add("projector")
         self._vault = vault
+        self._has_replica = has_replica
         self._limit = BATCH_SIZE  # of events in the next batch
 
     def run(self, stop: threading.Event) -> None:
@@ -111,7 +116,7 @@ class Projector:
         )
 
     def _connect_and_follow(self, stop: threading.Event) -> None:
-        with connect_projector(self._dsn) as conn:
+        with connect_projector(self._dsn, has_replica=self._has_replica) as conn:
             leader_key = leader_key_of(read_tables.schema)
             if wait_for_leadership(conn, leader_key, stop, between_tries=self._loop.turn):
                 log.info("projector_leads")

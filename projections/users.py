@@ -58,8 +58,7 @@ class _UserWithProperties(UserRow, frozen=True):
 def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary]:
     """The people of the properties in the caller's reach, and the caller; a guest sees only themselves."""
     names, parameters = _filters(caller, query)
-    with pool.connection() as conn:
-        found = conn.execute(_list_statements(names)[query.shape], parameters).fetchall()
+    found = pool.fetch(_list_statements(names)[query.shape], parameters)
     rows, total = split_total(_UserWithProperties, found)
 
     def view(row: _UserWithProperties) -> UserSummary:
@@ -71,11 +70,10 @@ def list_users(pool: Pool, caller: Caller, query: UserQuery) -> Page[UserSummary
 
 
 def get_user(pool: Pool, user_id: str) -> FoundUser | None:
-    with pool.connection() as conn:
-        found = conn.execute(_GET_USER, {"id": user_id}).fetchone()
-    if found is None:
+    rows = pool.fetch(_GET_USER, {"id": user_id})
+    if not rows:
         return None
-    row = _UserWithProperties(*found)
+    row = _UserWithProperties(*rows[0])
     properties = _references.decode(row.properties) if row.properties else []
     others = {"properties": properties, "preferences": row.read_preferences(), "active": row.is_active}
     others["external_ids"] = row.external_ids or {}

@@ -48,8 +48,9 @@ class Visibility:
     batch. Notifications may be lost: the position is also read after each connection and once a second.
     """
 
-    def __init__(self, dsn: str, pool: Pool, vault: Vault) -> None:
+    def __init__(self, dsn: str, pool: Pool, vault: Vault, *, has_replica: bool = False) -> None:
         self._dsn = dsn
+        self._has_replica = has_replica
         self._vault = vault
         self._pool = pool
         self._others = OtherTables(pool)
@@ -235,7 +236,7 @@ class Visibility:
 
     def _project(self, position: int, deadline: float) -> None:
         if self._helper is None or self._helper.closed:
-            self._helper = connect_projector(self._dsn)
+            self._helper = connect_projector(self._dsn, has_replica=self._has_replica)
         pause = Pause(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while (remaining := self._remaining(position, deadline)) > 0:
             if not catch_up(self._helper, self._vault, wait=False):

@@ -26,7 +26,8 @@ def admit(services: Services, req: falcon.Request, resp: falcon.Response, scopes
     """
     base_url = services.settings.base_url
     try:
-        caller, window = _identify(services.pool, req, resp)
+        may_read_replica = services.settings.has_replica and req.method in ("GET", "HEAD")
+        caller, window = _identify(services.pool, req, resp, with_position=may_read_replica)
     except Refused as refusal:
         if refusal.code == "unauthenticated":
             error = "invalid_token" if _sends_bearer(req) else None
@@ -52,10 +53,12 @@ def recognise(pool: Pool, req: falcon.Request, resp: falcon.Response) -> None:
         return
 
 
-def _identify(pool: Pool, req: falcon.Request, resp: falcon.Response) -> tuple[Caller, RateWindow]:
+def _identify(
+    pool: Pool, req: falcon.Request, resp: falcon.Response, *, with_position: bool = False
+) -> tuple[Caller, RateWindow]:
     """Authenticate the caller, count the request, unless it has waited, and set the X-RateLimit headers."""
-    caller, window, req.context.pending_position = authenticate(
-        pool, req.env.get("HTTP_AUTHORIZATION"), counts=not has_waited(req)
+    caller, window, req.context.pending_position, req.context.shown_position = authenticate(
+        pool, req.env.get("HTTP_AUTHORIZATION"), counts=not has_waited(req), with_position=with_position
     )
     req.context.caller = caller
     rate_limit.set_headers(resp, window)

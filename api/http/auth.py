@@ -32,18 +32,20 @@ _OF_TOKENS = _Statements("authenticate_token_and_count", "open_token_window", "a
 
 class Authenticated(NamedTuple):
     """The caller and its rate window. `pending_position` is the position of a change of this caller that the
-    read tables did not show in time (api/http/pending_changes.py)."""
+    read tables did not show in time (api/http/pending_changes.py); `shown_position` that of the read tables,
+    if it was asked for."""
 
     caller: Caller
     window: RateWindow
     pending_position: int | None
+    shown_position: int | None
 
 
 class _Found(msgspec.Struct, frozen=True):
     """A valid key, or a token of an OAuth client, with its user and rate window.
 
     The fields are the columns of the statements in auth.sql. Statements that do not count the request lack
-    the last one.
+    the last two.
     """
 
     id: str
@@ -62,14 +64,18 @@ class _Found(msgspec.Struct, frozen=True):
     checked_at: float
     pending_position: int | None
     synchronous_commit: str = ""
+    shown_position: int | None = None
 
 
-def authenticate(pool: Pool, authorization: str | None, *, counts: bool = True) -> Authenticated:
+def authenticate(
+    pool: Pool, authorization: str | None, *, counts: bool = True, with_position: bool = False
+) -> Authenticated:
     """The caller of the key or token, and its rate window, in which this request is counted.
 
     One statement reads and counts, without a cache. So a revoked key, a lower role and an exhausted limit
     take effect in every worker as soon as they are committed. While the database cannot write, requests are
-    authenticated but not counted; nor are they without `counts`. Raises Refused with 401.
+    authenticated but not counted; nor are they without `counts`. `with_position` asks for the position of the
+    read tables, which is only known if the request is counted. Raises Refused with 401.
     """
     key = _bearer(authorization)
     if has_form(key, OAUTH_ACCESS):
@@ -80,16 +86,18 @@ def authenticate(pool: Pool, authorization: str | None, *, counts: bool = True) 
     else:
         raise _unauthenticated("The API key or token is malformed. Check that it was copied completely.")
     key_digest = digest(key)
-    found = _find(pool, key_digest, statements, counts)
+    found = _find(pool, key_digest, statements, counts, with_position)
     if found is None or not compare_digest(found.sha256, key_digest):
         raise _unauthenticated("The API key or token is unknown, expired or revoked.")
     window = RateWindow(found.limit, found.used, found.resets_at, found.checked_at)
-    return Authenticated(_caller(found, kind), window, found.pending_position)
+    return Authenticated(_caller(found, kind), window, found.pending_position, found.shown_position)
 
 
-def _find(pool: Pool, key_digest: bytes, statements: _Statements, counts: bool) -> _Found | None:
+def _find(
+    pool: Pool, key_digest: bytes, statements: _Statements, counts: bool, with_position: bool
+) -> _Found | None:
     """The row of a valid key or token, or None."""
-    parameters = {"digest": key_digest}
+    parameters: dict[str, bytes | bool] = {"digest": key_digest, "with_position": with_position}
     with pool.connection() as conn:
         if not counts:
             return next((_Found(*row) for row in conn.fetch(_sql[statements.find], parameters)), None)
@@ -101,7 +109,7 @@ def _find(pool: Pool, key_digest: bytes, statements: _Statements, counts: bool) 
 
 
 def _find_and_count(
-    conn: PooledConnection, parameters: dict[str, bytes], statements: _Statements
+    conn: PooledConnection, parameters: dict[str, bytes | bool], statements: _Statements
 ) -> list[TupleRow]:
     """The row of a valid key, with this request counted. The first request of a key opens its window."""
     rows = conn.fetch(_sql[statements.find_and_count], parameters)

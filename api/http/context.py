@@ -37,6 +37,7 @@ class RequestContext:
     command_id: str | None = None  # from the idempotency claim
     is_retry = False
     pending_position: int | None = None  # of a change of this caller (api/http/pending_changes.py)
+    shown_position: int | None = None  # of the read tables at the start, if a replica may answer
     is_claimed = False
     is_waiting = False  # without a thread; this run of the request has no answer (api/http/parking.py)
     answer_is_secret = False  # if stored for a retry, the answer is encrypted with the master key

@@ -28,6 +28,7 @@ from infrastructure.process.deadlines import allow_last_step, lift_request_limit
 from infrastructure.process.logs import write_info
 from infrastructure.process.metrics import count_request
 from infrastructure.storage.outcomes import forget_changes
+from infrastructure.storage.replica import allow_replica, require_primary
 
 # All paths of the application match this; paths with `//`, a trailing slash or `..` do not. Only the id of
 # another system may have any characters.
@@ -73,6 +74,7 @@ class Gate:
         context.started_at = perf_counter()
         limit_request()
         forget_changes()
+        require_primary()
         context.remote_addr = client_address(
             req.env.get("REMOTE_ADDR"),
             req.env.get("HTTP_X_FORWARDED_FOR"),
@@ -116,6 +118,7 @@ class Gate:
         if endpoint is not None:
             idempotency.begin(self._pool, self._services.vault, req, resp, endpoint)
             if endpoint.may_lag and (req.method in ("GET", "HEAD") or resp.complete):
+                allow_replica(req.context.shown_position)
                 pending_changes.wait_for_earlier(req, resp, self._services)
 
     def refuse_address(self, req: falcon.Request, resp: falcon.Response, **params: str) -> NoReturn:
@@ -128,6 +131,7 @@ class Gate:
     ) -> None:
         """Run the steps after the answer. They cannot change it: a step that fails is only logged."""
         context = cast(RequestContext, req.context)
+        require_primary()
         if context.is_waiting:  # it will be run again, and has no answer yet
             lift_request_limit()
             return

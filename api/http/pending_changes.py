@@ -19,6 +19,7 @@ from api.http.errors import UNAVAILABLE
 from api.http.services import Services
 from infrastructure.process.failures import FailureLog
 from infrastructure.storage.postgres import named_queries
+from infrastructure.storage.replica import require_position
 
 HEADER = "Pending-Position"
 _sql = named_queries(Path(__file__).parent / "sql" / "pending_changes.sql")
@@ -41,6 +42,7 @@ def wait_for_earlier(req: falcon.Request, resp: falcon.Response, services: Servi
     if position is None:
         return
     if services.visibility.wait_for(position, is_read=True):
+        require_position(position)
         _store(req, services, "forget_position", position)
     else:
         resp.set_header(HEADER, str(position))

@@ -14,17 +14,22 @@ from infrastructure.storage.attachment_store import AttachmentStore, make_attach
 from infrastructure.storage.disk_space import DiskSpace
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool, connect, fetch_value, make_pool
+from infrastructure.storage.replica import make_replica_pool
 from projections.change_watch import ChangeWatch
 from projections.visibility import Visibility
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """`signing_key` signs cursors and the URLs of attachments; all processes have the same one."""
+    """`signing_key` signs cursors and the URLs of attachments; all processes have the same one.
+
+    `read_pool` is for reads of the read tables in answers to GET: they may go to a replica.
+    """
 
     settings: Settings
     vault: Vault
     store: EventStore
     pool: Pool
+    read_pool: Pool
     visibility: Visibility
     changes: ChangeWatch
     attachments: AttachmentStore
@@ -42,6 +47,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         self.changes.close()
         self.visibility.close()
         self.store.close()
+        if self.read_pool is not self.pool:
+            self.read_pool.close()
         self.pool.close()
         if self.locks is not None:
             self.locks.close()
@@ -53,17 +60,21 @@ def make_services(settings: Settings, signing_key: bytes) -> Services:
     pool = make_pool(
         settings.database_url or "", application="ticketing-api", max_size=size, is_pooled=settings.has_pooler
     )
+    read_pool = pool
+    if settings.read_database_url:
+        read_pool = make_replica_pool(settings.read_database_url, pool, max_size=size)
     locks = None
     if settings.has_pooler:
         locks = make_pool(settings.direct_url, application="ticketing-locks", min_size=0, max_size=size)
     vault = load_vault(settings)
     store = EventStore(pool, vault, lock=settings.event_log_lock, locks=locks)
-    visibility = Visibility(settings.direct_url, pool, vault)
+    visibility = Visibility(settings.direct_url, pool, vault, has_replica=settings.has_replica)
     return Services(
         settings=settings,
         vault=vault,
         store=store,
         pool=pool,
+        read_pool=read_pool,
         visibility=visibility,
         changes=ChangeWatch(pool, visibility),
         attachments=make_attachment_store(settings),

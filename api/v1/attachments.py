@@ -86,7 +86,7 @@ class Attachments(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:
         visible_row(self.services, req.context.caller, ticket_id, comments=0)
         read_query(req, NoQuery)
-        files = list_attachments(self.services.pool, ticket_id)
+        files = list_attachments(self.services.read_pool, ticket_id)
         respond(resp, [self._view(file, file.created_at) for file in files])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, ticket_id: str) -> None:

@@ -70,7 +70,7 @@ class Comments(Resource):
             offset=query.offset,
             after=read_cursor(query, self.services.signing_key),
         )
-        page = list_comments(self.services.pool, ticket_id, wanted)
+        page = list_comments(self.services.read_pool, ticket_id, wanted)
         page.total = row.detail.comments_count
         respond_with_page(req, resp, page, query, self.services)
 

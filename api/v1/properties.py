@@ -77,7 +77,7 @@ class Properties(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query = read_query(req, PropertyListQuery)
         part = slice_of(query, self.services.signing_key)
-        page = list_properties(self.services.pool, req.context.caller, part, query.external_id)
+        page = list_properties(self.services.read_pool, req.context.caller, part, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -123,7 +123,7 @@ class PropertyItem(Resource):
     }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
-        row = get_property(self.services.pool, property_id)
+        row = get_property(self.services.read_pool, property_id)
         if row is None or not req.context.caller.reaches(property_id):
             raise NotFound("property")
         read_query(req, NoQuery)
@@ -167,12 +167,12 @@ class Units(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:
         if (
             not req.context.caller.reaches(property_id)
-            or get_property(self.services.pool, property_id) is None
+            or get_property(self.services.read_pool, property_id) is None
         ):
             raise NotFound("property")
         query = read_query(req, UnitListQuery)
         part = slice_of(query, self.services.signing_key)
-        page = list_units(self.services.pool, property_id, part, query.external_id)
+        page = list_units(self.services.read_pool, property_id, part, query.external_id)
         respond_with_page(req, resp, page, query, self.services)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, property_id: str) -> None:

@@ -43,5 +43,5 @@ class TicketCounts(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         query, caller = read_query(req, TicketCountQuery), req.context.caller
-        count = count_tickets(self.services.pool, caller, to_ticket_query(query, caller))
+        count = count_tickets(self.services.read_pool, caller, to_ticket_query(query, caller))
         respond(resp, TicketCount(count=count))

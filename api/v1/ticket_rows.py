@@ -11,6 +11,7 @@ from domain.errors import NotFound
 from domain.ticket import Ticket
 from infrastructure.storage.comment_log import past_comments
 from infrastructure.storage.event_store import EventStore
+from infrastructure.storage.replica import require_position
 from projections.history import HistoryQuery, ticket_history
 from projections.included import COMMENTS_SHOWN, ENTRIES_SHOWN
 from projections.tickets import FoundTicket, NotYetProjected, get_ticket
@@ -81,7 +82,8 @@ def _current_row(
     """The ticket from the read tables or, if they still lag behind after a wait, from the log."""
 
     def read() -> FoundTicket | None:
-        return get_ticket(services.pool, ticket_id, include_internal=include_internal, comments=comments)
+        pool = services.read_pool
+        return get_ticket(pool, ticket_id, include_internal=include_internal, comments=comments)
 
     try:
         row = read()
@@ -90,7 +92,8 @@ def _current_row(
         position = row.log_position
     except NotYetProjected as lag:
         position = lag.position
-    services.visibility.wait_for(position)
+    if services.visibility.wait_for(position):
+        require_position(position)
     try:
         row = read()
         if row is None or row.is_current:

@@ -169,7 +169,7 @@ class Tickets(Resource):
 
     def _list(self, caller: Caller, query: TicketQuery) -> Page[TicketSummary]:
         return list_tickets(
-            self.services.pool, caller, query, partial(self.services.store.at_version, Ticket)
+            self.services.read_pool, caller, query, partial(self.services.store.at_version, Ticket)
         )
 
 

@@ -86,7 +86,9 @@ class Users(Resource):
             caller.require("manager", "search for users")
         part = slice_of(query, self.services.signing_key)
         page = list_users(
-            self.services.pool, caller, convert_query(query, UserQuery, after=part.after, count=part.count)
+            self.services.read_pool,
+            caller,
+            convert_query(query, UserQuery, after=part.after, count=part.count),
         )
         respond_with_page(req, resp, page, query, self.services)
 
@@ -137,7 +139,7 @@ class UserItem(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, user_id: str) -> None:
         caller = req.context.caller
-        row = get_user(self.services.pool, user_id)
+        row = get_user(self.services.read_pool, user_id)
         if row is None or not caller.may_see_user(user_id, row.property_ids):
             raise NotFound("user")
         read_query(req, NoQuery)
@@ -173,7 +175,7 @@ class OwnUser(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = req.context.caller
-        row = None if caller.user_id is None else get_user(self.services.pool, caller.user_id)
+        row = None if caller.user_id is None else get_user(self.services.read_pool, caller.user_id)
         if row is None:
             raise Refused("not_found", "This key belongs to no user.")
         read_query(req, NoQuery)

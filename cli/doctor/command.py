@@ -14,6 +14,7 @@ from cli.database import DatabaseUnavailable
 from cli.doctor.contradictions import check_settings
 from cli.doctor.finding import Finding, problem
 from cli.doctor.followers import check_deliveries, check_failures, check_lags, check_stalls
+from cli.doctor.hosts import check_attachments, check_replica, check_standby
 from cli.doctor.key_material import check_checkpoints, check_keys
 from cli.doctor.protection import check_privileges, check_sequence, check_triggers
 from cli.doctor.server import (
@@ -112,6 +113,7 @@ def _checks_of_server(conn: Connection, settings: Settings) -> dict[str, Check]:
         "server": lambda: check_server(conn, settings),
         "sessions": lambda: check_sessions(conn, settings),
         "MIGRATE_DATABASE_URL": lambda: check_owner_address(conn, settings),
+        "standby": lambda: check_standby(conn),
         "clock": lambda: check_clock(conn),
         "migrations": lambda: check_migrations(conn),
         "read tables": lambda: check_read_tables(conn),
@@ -122,6 +124,8 @@ def _checks_of_data(conn: Connection, settings: Settings) -> dict[str, Check]:
     """The checks of a database that has tables."""
     of_kafka: dict[str, Check] = {"Kafka": lambda: check_topics(conn, settings)}
     return {
+        "READ_DATABASE_URL": lambda: check_replica(conn, settings),
+        "attachments": lambda: check_attachments(conn, settings),
         "triggers": lambda: check_triggers(conn),
         "privileges": lambda: check_privileges(conn),
         "positions": lambda: check_sequence(conn),

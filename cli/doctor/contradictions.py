@@ -44,6 +44,37 @@ def _check_addresses_of_database(settings: Settings) -> Iterator[Finding]:
             " pooler.",
             "Set DIRECT_DATABASE_URL only if DATABASE_URL leads to a connection pooler.",
         )
+    yield from _check_hosts_of_database(settings)
+
+
+def _check_hosts_of_database(settings: Settings) -> Iterator[Finding]:
+    """Addresses of several servers must say which of them is meant."""
+    writing = {
+        "DATABASE_URL": settings.database_url,
+        "DIRECT_DATABASE_URL": settings.direct_database_url,
+        "MIGRATE_DATABASE_URL": settings.migrate_database_url,
+    }
+    for name, address in writing.items():
+        given = conninfo_to_dict(address or "")
+        hosts, target = str(given.get("host") or ""), given.get("target_session_attrs")
+        if "," in hosts and target not in ("read-write", "primary"):
+            yield problem(
+                CHECK,
+                f"{name} lists the hosts {hosts} without target_session_attrs=read-write, so it may lead to a"
+                " replica, on which changes fail.",
+                f"Add target_session_attrs=read-write to {name}.",
+            )
+    reading = conninfo_to_dict(settings.read_database_url or "")
+    if reading and (
+        settings.read_database_url in (settings.database_url, settings.direct_database_url)
+        or reading.get("target_session_attrs") in ("read-write", "primary")
+    ):
+        yield warning(
+            CHECK,
+            "READ_DATABASE_URL is an address of the primary, so it relieves nothing.",
+            "Set it to the address of a replica, with target_session_attrs=prefer-standby if it lists several"
+            " hosts, or remove it.",
+        )
 
 
 def _check_public_address(settings: Settings) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from infrastructure.storage.server_checks import (
     require_writable,
     wrong_settings,
 )
-from infrastructure.storage.session_settings import BASE
+from infrastructure.storage.session_settings import BASE, COMMIT, is_base
 
 sql = named_queries(Path(__file__).parent / "sql" / "doctor.sql")
 
@@ -75,13 +75,14 @@ def judge_connections(settings: Settings, found: Mapping[str, str]) -> Finding:
 def check_sessions(conn: Connection, settings: Settings) -> Iterator[Finding]:
     """The settings of a session, and of a session of the pooler: isolation level, synchronous_commit, ..."""
     rows = conn.execute(sql["read_session_settings"], {"names": list(BASE)}).fetchall()
-    wrong = {name: value for name, value in rows if value != BASE[name]}
+    wrong = {name: value for name, value in rows if not is_base(name, value)}
     if wrong:
         listed = ", ".join(f"{name} is {value!r} instead of {BASE[name]!r}" for name, value in wrong.items())
         remedy = "Remove the event trigger or extension that changes them when a session begins."
         yield problem("sessions", f"their settings differ from those that they ask for: {listed}.", remedy)
     else:
-        yield ok("sessions", "isolation read committed, synchronous_commit on, time zone UTC.")
+        commit = next(value for name, value in rows if name == COMMIT)
+        yield ok("sessions", f"isolation read committed, {COMMIT} {commit}, time zone UTC.")
     if settings.has_pooler:
         yield _check_pooler(conn, settings)
 

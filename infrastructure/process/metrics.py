@@ -126,6 +126,11 @@ pool_wait_seconds = Counter("ticketing_database_pool_wait_seconds_total", "Durat
 pool_timeouts = Counter(
     "ticketing_database_pool_timeouts_total", "Waits that ended without a connection to PostgreSQL"
 )
+replica_reads = Counter(
+    "ticketing_replica_reads_total",
+    "Statements for the replica that it answered, or that it left to the primary: it was behind or failed",
+    ("outcome",),
+)
 requests_uncounted = Counter(
     "ticketing_http_requests_uncounted_total",
     "Requests that the rate limit did not count",
@@ -143,8 +148,13 @@ def _count_pool_wait(seconds: float) -> None:
     pool_wait_seconds.inc(seconds)
 
 
+def _count_replica_read(outcome: str) -> None:
+    replica_reads.labels(outcome).inc()
+
+
 standard_error.output.on_lost = log_lines_lost.inc
 observers.on_append = _count_append
+observers.on_replica_read = _count_replica_read
 observers.on_pool_wait = _count_pool_wait
 observers.on_pool_timeout = pool_timeouts.inc
 with suppress(PackageNotFoundError):

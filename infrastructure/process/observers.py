@@ -16,6 +16,7 @@ class Observers:
         self.on_pool_wait: Callable[[float], object] = _ignore
         self.on_pool_timeout: Callable[[], object] = _ignore
         self.on_append: Callable[[float, int], object] = _ignore
+        self.on_replica_read: Callable[[str], object] = _ignore
 
 
 def _ignore(*_: object) -> None:

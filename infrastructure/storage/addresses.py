@@ -7,7 +7,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from infrastructure.process.deadlines import DeadlineExceeded, seconds_left
 from infrastructure.storage.migration_files import PROGRAM
 from infrastructure.storage.read_schema import read_tables
-from infrastructure.storage.session_settings import BASE, as_options
+from infrastructure.storage.session_settings import AT_START, as_options
 
 CONNECT_SECONDS = 3
 LEAST_CONNECT_SECONDS = 2  # the least that psycopg and libpq accept
@@ -31,7 +31,7 @@ def address(dsn: str, *, application: str, options: str = "", is_pooled: bool = 
         dsn,
         application_name=_name_session(application),
         client_encoding="UTF8",
-        options=given if is_pooled else " ".join(filter(None, (given, as_options(BASE), options))),
+        options=given if is_pooled else " ".join(filter(None, (given, as_options(AT_START), options))),
         **_NOTICE_LOST_SERVERS,
     )
 

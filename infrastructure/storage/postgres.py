@@ -125,10 +125,13 @@ class PooledConnection(LimitedConnection):
         """Close this idle connection if its session is read-only and not new; return whether it is closed. A
         new session may have another setting, or another server. The server has reported both values."""
         status = self.pgconn.parameter_status
-        is_read_only = b"on" in (status(b"default_transaction_read_only"), status(b"in_hot_standby"))
-        if is_read_only and time.monotonic() - self.opened_at > READ_ONLY_SECONDS:
-            self.close()
+        if b"on" in (status(b"default_transaction_read_only"), status(b"in_hot_standby")):
+            self.close_unless_new()
         return self.closed
+
+    def close_unless_new(self) -> None:
+        if time.monotonic() - self.opened_at > READ_ONLY_SECONDS:
+            self.close()
 
 
 class Pool(ConnectionPool[PooledConnection]):
@@ -157,6 +160,9 @@ class Pool(ConnectionPool[PooledConnection]):
             if conn.info.parameter_status("in_hot_standby") != "on":
                 raise
             raise InRecovery("PostgreSQL is in recovery, in which unlogged tables cannot be read") from error
+        except psycopg.errors.ReadOnlySqlTransaction:
+            conn.close_unless_new()  # another session may have a server that can write
+            raise
         finally:
             self.putconn(conn)
             if conn.is_overdue:
@@ -234,13 +240,14 @@ def connect(
     finally:
         spend(time.monotonic() - began)
     conn.limit_seconds = limit_seconds
-    complete_settings(conn, is_pooled=is_pooled)
+    complete_settings(conn, options=options, is_pooled=is_pooled)
     return conn
 
 
-def complete_settings(conn: Connection, *, is_pooled: bool = False) -> None:
-    """Set what startup options cannot set. Closes the connection if that fails."""
-    if late := late_settings(conn.info, is_pooled=is_pooled):
+def complete_settings(conn: Connection, *, options: str = "", is_pooled: bool = False) -> None:
+    """Set what startup options cannot set; `options` are those of the caller. Closes the connection if that
+    fails."""
+    if late := late_settings(conn.info, options=options, is_pooled=is_pooled):
         try:
             conn.execute(late, prepare=False)
         except BaseException:
@@ -277,7 +284,7 @@ async def connect_async(
     """`connect` for asyncio."""
     conninfo = address(dsn, application=application, options=options)
     conn = await LimitedAsyncConnection.connect(conninfo, autocommit=True, **others)
-    if late := late_settings(conn.info):
+    if late := late_settings(conn.info, options=options):
         try:
             await conn.execute(late, prepare=False)
         except BaseException:

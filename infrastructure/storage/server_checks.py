@@ -10,7 +10,7 @@ import psycopg
 
 from infrastructure.process.deadlines import STATEMENT_SECONDS
 from infrastructure.storage.postgres import Connection, LimitedConnection, connect, fetch_value
-from infrastructure.storage.session_settings import OF_POOLER, newer_settings
+from infrastructure.storage.session_settings import COMMIT, DURABLE_COMMITS, OF_POOLER, newer_settings
 
 OLDEST_VERSION = 150_000
 MAX_OLD_SESSIONS = 200  # of a pooler; PgBouncer's default_pool_size is 20
@@ -118,6 +118,8 @@ def wrong_settings(conn: Connection) -> Mapping[str, str | None]:
     """The settings of a session of a pooler that differ from those that requests need, with their values."""
     needed = OF_POOLER | newer_settings(conn.info.server_version)
     found: dict[str, str | None] = dict(conn.execute(_SETTINGS, [list(needed)]).fetchall())
+    if found[COMMIT] in DURABLE_COMMITS:
+        del needed[COMMIT]
     return {name: found[name] for name in needed if found[name] != needed[name]}
 
 

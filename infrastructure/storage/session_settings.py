@@ -19,7 +19,7 @@ BASE: dict[str, str] = {
     # Names are qualified; a schema in front of pg_catalog could replace functions and operators.
     "search_path": "public",
     "row_security": "on",
-    # A commit that was answered survives a crash. Followers set it to off.
+    # A commit that was answered survives a crash. Followers set it to off; `remote_apply` stays.
     "synchronous_commit": "on",
     # The text of values, in SQL that converts them and in results.
     "TimeZone": "UTC",
@@ -41,6 +41,14 @@ BASE: dict[str, str] = {
     "idle_session_timeout": "0",
     "exit_on_error": "off",
 }
+COMMIT = "synchronous_commit"
+DURABLE_COMMITS = ("on", "remote_apply")  # both also wait for the standbys in synchronous_standby_names
+# The startup options: all but the one that depends on the value that the server has.
+AT_START: dict[str, str] = {name: value for name, value in BASE.items() if name != COMMIT}
+_MAKE_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+)
 # The server cancels a statement before the time of the request is over, so that its outcome is known.
 REQUEST_LIMITS: dict[str, str] = {
     "statement_timeout": "3500ms",
@@ -67,11 +75,18 @@ def as_options(settings: Mapping[str, str]) -> str:
     return " ".join(f"-c {name}={_escape(value)}" for name, value in settings.items())
 
 
-def late_settings(info: ConnectionInfo, *, is_pooled: bool = False) -> str:
-    """SET statements for a new session, for what startup options cannot do; often empty."""
+def late_settings(info: ConnectionInfo, *, options: str = "", is_pooled: bool = False) -> str:
+    """Statements for a new session, for what startup options cannot do; often empty for a pooler. `options`
+    are the startup options of the caller."""
     if is_pooled:
         return _set(_different(info, _OF_POOLER_CLIENT))
-    return _set(_different(info, _OF_ENVIRONMENT) | newer_settings(info.server_version))
+    others = _set(_different(info, _OF_ENVIRONMENT) | newer_settings(info.server_version))
+    return others if COMMIT in options else "; ".join(filter(None, (others, _MAKE_DURABLE)))
+
+
+def is_base(name: str, value: str | None) -> bool:
+    """Whether a session has what the code relies on in this setting."""
+    return value in DURABLE_COMMITS if name == COMMIT else value == BASE[name]
 
 
 def newer_settings(server_version: int) -> dict[str, str]:

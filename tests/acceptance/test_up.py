@@ -17,7 +17,7 @@ import requests
 from tests.support.browser import PASSWORD, Browser
 from tests.support.commands import TICKETING, environment, ticketing
 from tests.support.postgres import cloned_database
-from tests.support.server import free_port, free_ports
+from tests.support.server import free_port, lasting_ports
 from tests.support.waiting import eventually
 
 START_SECONDS = 120  # for a busy machine
@@ -136,7 +136,7 @@ def running(home, *arguments, port=None, **variables):
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
     """A first start, with demo data. The fixture `home` stops it."""
-    metrics_port = str(free_ports(5))
+    metrics_port = str(lasting_ports(5)[0])
     with running(tmp_path_factory.mktemp("up") / "home", METRICS_PORT=metrics_port) as up:
         up.metrics_port = metrics_port
         yield up

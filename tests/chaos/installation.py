@@ -16,8 +16,8 @@ from tests.chaos.network import Network
 from tests.chaos.servers import KafkaUnit, PostgresUnit, nginx
 from tests.chaos.units import Keeper, Program, Unit, family_of
 from tests.support.commands import TICKETING, environment, ticketing
-from tests.support.kafka_server import free_ports
 from tests.support.pgbouncer import configure
+from tests.support.server import lasting_ports
 
 Kind = Literal["separate", "up"]
 PROCESSES = ("api", "projector", "relay", "webhook-dispatcher", "notary")
@@ -43,7 +43,7 @@ class Installation:
         self.product_home = self.disk.folder / "home" if kind == "separate" else self.disk.folder
         self.kafka_disk = Disk(self.home / "kafka-disk", 4 * GIGABYTE)
         self.clock = Clock(self.home)
-        self._api_port, self._nginx_port = free_ports(2)
+        self._api_port, self._nginx_port = lasting_ports(2)
         kafka = KafkaUnit(self.kafka_disk.folder / "kafka")
         self._keep(kafka)
         self.networks["kafka"] = Network(kafka.server.inner_address, port=kafka.server.proxy_port)

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from cli.database import prepare
 from cli.doctor.command import diagnose
 from cli.doctor.followers import check_stalls
+from cli.doctor.hosts import check_standby
 from cli.doctor.server import check_sessions, judge_clock
 from cli.doctor.versions import judge_postgresql
 from infrastructure.settings import Settings
@@ -131,6 +132,45 @@ def test_a_role_that_owns_the_log_is_a_warning(owner, settings):
 
     assert list(found) == [("WARNING", "privileges")]
     assert "only triggers make the log append-only" in found["WARNING", "privileges"]
+
+
+def test_a_standby_that_is_not_connected_is_a_problem(owner, settings):
+    with psycopg.connect(owner, autocommit=True) as conn:
+        names = "SHOW synchronous_standby_names"
+        conn.execute("SET synchronous_commit = off")  # else this session would wait for the standby
+        try:
+            conn.execute("ALTER SYSTEM SET synchronous_standby_names = 'other'")
+            conn.execute("SELECT pg_reload_conf()")
+            eventually(lambda: conn.execute(names).fetchone() == ("other",))
+            found = list(check_standby(conn))
+        finally:
+            conn.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            conn.execute("SELECT pg_reload_conf()")
+            eventually(lambda: conn.execute(names).fetchone() == ("",))
+
+    assert [(one.level, "no standby is connected" in one.found) for one in found] == [("PROBLEM", True)]
+    assert list(check_standby_of(owner)) == []
+
+
+def check_standby_of(owner):
+    with connect(owner, application="tests") as conn:
+        return list(check_standby(conn))
+
+
+def test_attachments_that_another_host_has_stored_are_a_problem(owner, settings):
+    add = (
+        "INSERT INTO read.attachments (id, ticket_id, filename, content_type, size_bytes, sha256, created_at,"
+        " ticket_version) VALUES ('lost', 't', 'leak.jpg', 'image/jpeg', 1, '', now(), 1)"
+    )
+    with broken(owner, add, "DELETE FROM read.attachments"):
+        found = faults(settings)
+        settings.attachments_dir.mkdir(exist_ok=True)
+        (settings.attachments_dir / "lost").touch()
+        assert faults(settings) == {}
+
+    assert list(found) == [("PROBLEM", "attachments")]
+    assert "1 of the newest 1 attachments are not in" in found["PROBLEM", "attachments"]
+    assert "ATTACHMENTS_S3_BUCKET" in found["PROBLEM", "attachments"]
 
 
 def test_too_few_connections_are_a_problem(settings):

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.chaos.servers import nginx
-from tests.support.kafka_server import free_ports
+from tests.support.server import lasting_ports
 from tests.support.waiting import eventually
 
 ANSWER_SECONDS = 5.0
@@ -22,7 +22,7 @@ BODY = b"x" * 8_000_000  # more than the buffers between nginx and a frozen API 
 @pytest.fixture
 def site(tmp_path):
     """The address of nginx, and the port at which it expects the API."""
-    port, api_port = free_ports(2)
+    port, api_port = lasting_ports(2)
     program = nginx(tmp_path / "nginx", port=port, api_port=api_port)
     program.start()
     try:

@@ -16,7 +16,7 @@ from infrastructure.keys.tokens import OAUTH_ACCESS, digest, make_token
 from infrastructure.process.metrics import requests_uncounted
 from infrastructure.storage import disk_space
 from infrastructure.storage.disk_space import DiskSpace, Reserve, has_room
-from infrastructure.storage.postgres import connect
+from infrastructure.storage.postgres import READ_ONLY_SECONDS, connect, make_pool
 from server.app import create_app
 from tests.support.api import ROUTES, services_on
 from tests.support.keys import bearer, make_key, operator
@@ -204,3 +204,15 @@ def test_the_reserve_occupies_space_and_is_released_when_needed(tmp_path, monkey
     reserve.create()
     assert not file.exists()
     assert has_room(Path("/"), 1)
+
+
+def test_a_connection_that_could_not_write_is_not_used_again(database):
+    """A load balancer in front of two servers does not report that a session has another server."""
+    with make_pool(database, application="tests", max_size=2) as pool:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), pool.connection() as refused:
+            refused.opened_at -= 2 * READ_ONLY_SECONDS
+            refused.execute("BEGIN READ ONLY")
+            refused.execute("INSERT INTO access.secrets VALUES ('test', '')")
+
+        assert refused.closed
+        assert pool.fetch("SELECT 1") == [(1,)]

@@ -49,6 +49,15 @@ def test_a_pool_has_its_own_settings_and_the_limits_of_requests(hostile):
         assert settings_of(conn) == expected(conn, **REQUEST_LIMITS)
 
 
+def test_commits_that_wait_until_replicas_show_them_stay_so(database, conn):
+    make_hostile(conn, "DATABASE", role="", settings={"synchronous_commit": "remote_apply"})
+
+    with connect(database, application="tests") as opened:
+        assert opened.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
+    with connect_projector(database) as opened:
+        assert opened.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
 def test_the_connection_of_a_follower_has_its_own_settings(hostile):
     with connect_projector(hostile) as conn:
         shown, _ = settings_of(conn)
@@ -80,7 +89,9 @@ def test_the_environment_and_the_options_of_the_address_do_not_change_the_settin
     ):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PGOPTIONS", "-c bytea_output=escape")
-    address = make_conninfo(database, options="-c extra_float_digits=0 -c work_mem=5MB")
+    address = make_conninfo(
+        database, options="-c extra_float_digits=0 -c work_mem=5MB -c synchronous_commit=off"
+    )
 
     with connect(address, application="tests") as conn:
         assert settings_of(conn) == expected(conn)

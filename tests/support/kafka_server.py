@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from tests.support.proxy import Proxy
+from tests.support.server import lasting_ports
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 DOWNLOAD_SECONDS = 600
@@ -40,7 +40,7 @@ class KafkaServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._port, self._controller_port, self._inner_port, self.proxy_port = free_ports(4)
+        self._port, self._controller_port, self._inner_port, self.proxy_port = lasting_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
         self._classpath = f"{jars()}/*"
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,16 +230,6 @@ def _download(folder: Path) -> None:
     )
     if done.returncode != 0:
         raise KafkaUnavailable(f"Maven could not download Kafka: {(done.stdout + done.stderr)[-1_000:]}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports below the kernel's ephemeral range, so that no client takes them while the node is down."""
-    free: list[int] = []
-    while len(free) < count:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            free.append(port)
-    return free
 
 
 def _accepts(port: int) -> bool:

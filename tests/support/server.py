@@ -74,17 +74,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row, outside the range from which the kernel chooses ports."""
+def lasting_ports(count: int) -> list[int]:
+    """Free ports in a row, below the ephemeral range: no client takes one while its server is down."""
     while True:
         first = random.randrange(15_000, 32_000)
+        ports = list(range(first, first + count))
         with ExitStack() as opened:
             try:
-                for port in range(first, first + count):
-                    opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                for port in ports:
+                    opened.enter_context(socket.create_server(("127.0.0.1", port)))
             except OSError:
                 continue
-            return first
+            return ports
 
 
 def _wait_until_ready(base_url: str, processes: list[TicketingProcess], log: Path) -> None:

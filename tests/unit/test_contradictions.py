@@ -11,6 +11,10 @@ from infrastructure.settings import load_settings
 
 HTTPS = {"BASE_URL": "https://tickets.example.com", "TRUSTED_PROXIES": "10.0.0.0/8"}
 DATABASE = "postgresql://app@db.example.com/ticketing"
+CLUSTER = {
+    "DATABASE_URL": "host=a,b dbname=ticketing target_session_attrs=read-write",
+    "READ_DATABASE_URL": "host=a,b dbname=ticketing target_session_attrs=prefer-standby",
+}
 CASES = [
     ({"MIGRATE_DATABASE_URL": DATABASE}, "PROBLEM", "MIGRATE_DATABASE_URL is set without DATABASE_URL"),
     (
@@ -18,6 +22,12 @@ CASES = [
         "WARNING",
         "DIRECT_DATABASE_URL and DATABASE_URL are equal",
     ),
+    (
+        {"DATABASE_URL": "host=a,b dbname=ticketing"},
+        "PROBLEM",
+        "DATABASE_URL lists the hosts a,b without target_session_attrs=read-write",
+    ),
+    ({"DATABASE_URL": DATABASE, "READ_DATABASE_URL": DATABASE}, "WARNING", "READ_DATABASE_URL is an address"),
     ({"HOST": "0.0.0.0"}, "WARNING", "HOST is 0.0.0.0, but BASE_URL is http://127.0.0.1:8000"),
     ({"BASE_URL": "http://tickets.example.com"}, "WARNING", "without encryption"),
     ({"BASE_URL": "https://tickets.example.com"}, "WARNING", "TRUSTED_PROXIES is not set"),
@@ -51,7 +61,9 @@ def test_a_contradiction_is_named_with_what_to_do(variables, level, text, tmp_pa
     assert finding.remedy
 
 
-@pytest.mark.parametrize("variables", [{}, HTTPS, HTTPS | {"HOST": "0.0.0.0", "DATABASE_URL": DATABASE}])
+@pytest.mark.parametrize(
+    "variables", [{}, HTTPS, HTTPS | {"HOST": "0.0.0.0", "DATABASE_URL": DATABASE}, CLUSTER]
+)
 def test_usual_settings_contradict_nothing(variables, tmp_path):
     findings = check_settings(load_settings({"TICKETING_HOME": str(tmp_path)} | variables))
 

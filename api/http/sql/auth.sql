@@ -1,5 +1,6 @@
--- Finds the key with its person and counts the request, in one round trip and without subplans. Returns no
--- row when the key is not valid, its person is deactivated, or it has no window yet. The commit does not wait for
+-- Finds the key with its person and counts the request, in one round trip. The last column, if it is asked for, is the
+-- position that the read tables had when the statement began: they show every change that was answered before. Returns
+-- no row when the key is not valid, its person is deactivated, or it has no window yet. The commit does not wait for
 -- the disk, because the counter is in an unlogged table. synchronous_commit = off prevents a wait when a read also
 -- prunes a page of a logged table.
 -- name: authenticate_and_count
@@ -20,7 +21,8 @@ UPDATE access.rate_windows AS rate
 RETURNING key.id, key.secret_sha256, key.name, key.role, key.user_id, key.property_ids, key.scopes,
           person.name, person.role, person.property_ids,
           coalesce(key.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
-          date_part('epoch', now()), rate.pending_position, set_config('synchronous_commit', 'off', true);
+          date_part('epoch', now()), rate.pending_position, set_config('synchronous_commit', 'off', true),
+          CASE WHEN %(with_position)s THEN (SELECT position FROM read.projector_position) END;
 
 -- The same without counting, for a database that cannot write. A key without a window counts as unused.
 -- name: authenticate
@@ -63,7 +65,8 @@ UPDATE access.rate_windows AS rate
 RETURNING client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,
           token.scopes, person.name, person.role, person.property_ids,
           coalesce(client.rate_limit, 2147483647), rate.used, date_part('epoch', rate.started_at) + 3600,
-          date_part('epoch', now()), rate.pending_position, set_config('synchronous_commit', 'off', true);
+          date_part('epoch', now()), rate.pending_position, set_config('synchronous_commit', 'off', true),
+          CASE WHEN %(with_position)s THEN (SELECT position FROM read.projector_position) END;
 
 -- name: authenticate_token
 SELECT client.id, token.token_sha256, client.name, client.role, token.user_id, client.property_ids,

@@ -62,3 +62,19 @@ SELECT position, partitions FROM relay.position;
 
 -- name: is_migrated
 SELECT to_regclass('es.stored_events') IS NOT NULL AND to_regclass('public.ticketing_migrations') IS NOT NULL;
+
+-- name: is_replica
+SELECT pg_is_in_recovery();
+
+-- name: read_shown
+SELECT position FROM read.projector_position;
+
+-- name: read_standby_names
+SELECT current_setting('synchronous_standby_names');
+
+-- name: count_standbys
+-- Other columns of the view are NULL for roles without pg_read_all_stats.
+SELECT count(*) FROM pg_stat_replication;
+
+-- name: newest_attachments
+SELECT id FROM read.attachments ORDER BY created_at DESC LIMIT %(limit)s;

@@ -42,7 +42,8 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 def _section(command: Any, name: str) -> str:
     """Heading, usage, help and options of one command."""
     context = command.make_context(name, [], resilient_parsing=True)
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    pieces = command.collect_usage_pieces(context)
+    usage = " ".join([name, *(pieces[:1] if hasattr(command, "commands") else pieces)])
     paragraphs = [f"## {name}", f"`{usage}`", *_paragraphs(command.help)]
     if rows := [_row(one, context) for one in command.params if not _GENERAL & set(one.opts)]:
         paragraphs.append("\n".join(["| option or argument | meaning |", "|---|---|", *rows]))

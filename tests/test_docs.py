@@ -2,19 +2,29 @@
 
 import configparser
 import re
+import shlex
+from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from api.http.openapi import describe
 from cli import reference
 from infrastructure.process import metrics
 from infrastructure.process.loops import Loops
+from server.app import ROUTES
+from tests.support.commands_not_run import problem_of_make, problem_of_ticketing
 from tests.support.settings import names_read
 from webhook_dispatcher.attempt_counts import AttemptCounts
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"})
+GUIDES = [
+    path for path in DOCUMENTS if path.is_relative_to(ROOT / "docs") and path.parent.name != "decisions"
+]
 
 
 def test_the_documented_settings_are_those_that_exist():
@@ -29,7 +39,7 @@ def test_the_page_of_commands_is_what_the_parser_gives():
 
 
 def test_every_metric_is_documented_with_its_type_and_labels():
-    page = (ROOT / "docs" / "how-to" / "operating.md").read_text()
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     rows = re.findall(r"^\| `(ticketing_\w+)` \| (\w+) \| ([\w`, ]*)\|", page, re.MULTILINE)
     of_api = {
         metric._name: (metric._type, list(metric._labelnames))
@@ -77,6 +87,63 @@ def test_files_named_in_backquotes_exist(document):
     )
 
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_within_sentences_exist(document):
+    """Checks `ticketing SUBCOMMAND --option` and `make TARGET`; blocks are run by test_documents.py."""
+    commands = [re.sub(r"^(?:\w+=\S* )+|^\.venv/bin/", "", text) for text in texts_in_backquotes(document)]
+    words = [shlex.split(text) for text in commands if re.match(r"(?:ticketing|make) ", text)]
+    problems = [(problem_of_make if each[0] == "make" else problem_of_ticketing)(each) for each in words]
+
+    assert [problem for problem in problems if problem] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_requests_within_sentences_exist(document):
+    """Checks `GET /v1/...` with its parameters against the OpenAPI document."""
+    requests = [text.split() for text in texts_in_backquotes(document)]
+    sent = [one for one in requests if len(one) == 2 and one[0] in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+
+    assert [(method, path) for method, path in sent if not is_described(method, path)] == []
+
+
+def texts_in_backquotes(document):
+    """The texts in backquotes of a document, without its fenced blocks."""
+    text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", text)]
+
+
+@cache
+def described_paths():
+    return describe(ROUTES, "https://api.example.com")["paths"]
+
+
+def is_described(method, address):
+    """Whether the OpenAPI document has that operation with all these parameters. Ids may have any name."""
+    parts = urlsplit(address)
+    for path, operations in described_paths().items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))
+        if re.fullmatch(pattern, parts.path) and (operation := operations.get(method.lower())):
+            known = {parameter.get("name") for parameter in operation.get("parameters", ())}
+            return parse_qs(parts.query, keep_blank_values=True).keys() <= known
+    return not parts.path.startswith("/v1/")
+
+
+def test_the_diagram_of_the_architecture_names_every_service():
+    diagram = (ROOT / "docs" / "explanation" / "architecture.svg").read_text().lower()
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].keys() - {"migrate"}
+
+    assert [name for name in services if not re.search(rf">{name}[<\w]", diagram)] == []
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_names_its_readers_first(document):
+    first = document.read_text().split("\n\n")[1]
+
+    assert re.match(
+        r"For (?:everybody|(?:[\w' -]+)?(?:developers|operators|auditors|people|admins))\b", first
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

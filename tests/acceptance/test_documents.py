@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jsonschema
 import psycopg
 import pytest
 import yaml
@@ -174,6 +175,9 @@ class Reader:
         if "scrape_configs" in document:
             folder = ROOT / "deploy" / "prometheus"
             run_promtool("check", "config", _beside(folder / "alerts.yml", self._system.folder, block.text))
+        else:  # values of the Helm chart
+            schema = json.loads((ROOT / "deploy" / "helm" / "ticketing" / "values.schema.json").read_text())
+            jsonschema.validate(document, schema)
 
 
 def _beside(rules, folder, text):

@@ -15,8 +15,10 @@ import typer
 import yaml
 
 from cli.main import app
+from tests.support.settings import names_read
 
 ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm" / "ticketing"
 Words = Sequence[str]
 
 
@@ -66,6 +68,39 @@ def problem_of_module(words: Words) -> str | None:
     return None if importlib.util.find_spec(module) else f"there is no module {module}"
 
 
+def problem_of_secret(words: Words) -> str | None:
+    """What is wrong with `kubectl create secret generic NAME --from-literal=VARIABLE=...`."""
+    variables = re.findall(r"--from-literal=(\w+)=", " ".join(words))
+    unknown = [name for name in variables if name not in names_read()]
+    if unknown:
+        return f"there is no setting {unknown[0]}"
+    return (
+        None if words[4] in (CHART / "values.yaml").read_text() else f"the chart reads no Secret {words[4]}"
+    )
+
+
+def problem_of_exec(words: Words) -> str | None:
+    """What is wrong with `kubectl exec POD -- ticketing ...`."""
+    return problem_of_ticketing(words[words.index("--") + 1 :])
+
+
+def problem_of_selector(words: Words) -> str | None:
+    """What is wrong with `kubectl scale deployment --selector LABEL=...`: no pod has the label."""
+    label = words[words.index("--selector") + 1].partition("=")[0]
+    labels = re.findall(r"^ *([\w./-]+):", (CHART / "templates" / "_helpers.tpl").read_text(), re.MULTILINE)
+    return None if label in labels else f"no pod has the label {label}"
+
+
+def problem_of_helm(words: Words) -> str | None:
+    """What is wrong with `helm install NAME CHART`: there is no such chart."""
+    return None if (ROOT / words[3] / "Chart.yaml").exists() else f"there is no chart {words[3]}"
+
+
+def problem_of_build(words: Words) -> str | None:
+    """What is wrong with `docker build ... .`: the folder has no Dockerfile."""
+    return None if (ROOT / words[-1] / "Dockerfile").exists() else f"{words[-1]} has no Dockerfile"
+
+
 def problem_of_log(words: Words) -> str | None:
     """What is wrong with `tail $TICKETING_HOME/logs/PROCESS.log`: there is no such process."""
     return problem_of_ticketing(["ticketing", Path(words[-1]).stem])
@@ -86,6 +121,13 @@ NOT_RUN = (
     NotRun("make clients", "is run by .ci/run", problem_of_make),
     NotRun("make bench", "takes minutes", problem_of_make),
     NotRun("docker compose", "needs Docker", problem_of_compose),
+    NotRun("docker build", "needs Docker", problem_of_build),
+    NotRun("kubectl create secret", "needs Kubernetes", problem_of_secret),
+    NotRun("kubectl exec", "needs Kubernetes", problem_of_exec),
+    NotRun("kubectl scale", "needs Kubernetes", problem_of_selector),
+    NotRun("helm", "needs Kubernetes", problem_of_helm),
+    NotRun("make chaos", "takes up to 45 minutes", problem_of_make),
+    NotRun("make deploy-check", "is run by .ci/run", problem_of_make),
     NotRun("tail -n 20 $TICKETING_HOME/logs/relay.log", "needs Kafka", problem_of_log),
 )
 
@@ -100,16 +142,19 @@ def problem_of(command: str) -> str | None:
     """What is wrong with a command of NOT_RUN, or None."""
     entry = find_not_run(command)
     assert entry is not None, command
-    for part in re.split(r" (?:&&|;) ", command):
-        words = shlex.split(re.sub(r"^(?:\w+=\S* )+", "", part), comments=True)
-        if problem := _problem_of_words(words, entry):
-            return problem
+    first, *others = re.split(r" && ", command)
+    problems = [entry.problem(_words(first)), *map(_problem_of_next, others)]
+    return next((problem for problem in problems if problem), None)
+
+
+def _problem_of_next(command: str) -> str | None:
+    """What is wrong with a command after `&&`."""
+    words = _words(command)
+    if words[1:2] == ["-m"]:
+        return problem_of_module(words)
+    assert words[:2] == ["docker", "push"], f"no test knows how to check {command}"
     return None
 
 
-def _problem_of_words(words: Words, entry: NotRun) -> str | None:
-    if words[0] == "make":
-        return problem_of_make(words)
-    if words[1:2] == ["-m"]:
-        return problem_of_module(words)
-    return entry.problem(words)
+def _words(command: str) -> Words:
+    return shlex.split(re.sub(r"^(?:\w+=\S* )+", "", command), comments=True)

@@ -105,6 +105,16 @@ def test_commands_that_are_not_run_and_name_what_exists_are_accepted(command):
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
+        (
+            "kubectl create secret generic ticketing-database --from-literal=DATABASE=...",
+            "there is no setting DATABASE",
+        ),
+        (
+            "kubectl exec deployment/ticketing-api -- ticketing check",
+            "there is no subcommand ticketing check",
+        ),
+        ("kubectl scale deployment --selector app=ticketing --replicas=0", "no pod has the label app"),
+        ("helm install ticketing deploy/chart", "there is no chart deploy/chart"),
         ("make bench test-all", "the Makefile has no target test-all"),
         ("make bench && .venv/bin/python -m benchmarks.nothing", "there is no module benchmarks.nothing"),
         ("docker compose up database", "docker-compose.yml has no service database"),

@@ -6,20 +6,25 @@ is done with a block of each language.
 
 import json
 import os
+import re
+import shlex
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import crossplane
 import jsonschema
 import psycopg
 import pytest
 import yaml
 
+from infrastructure.settings import load_settings
 from tests.support.browser import Browser
 from tests.support.commands_not_run import NOT_RUN, find_not_run, problem_of
 from tests.support.documents import blocks_of, commands_of, is_contained, is_shown
 from tests.support.oauth import answer_of, consent
 from tests.support.promtool import run_promtool
+from tests.support.settings import names_read
 from tests.support.terminals import Terminal, copy_repository, free_ports
 from tests.support.waiting import eventually
 from tests.support.webhook_bodies import problems_of
@@ -166,9 +171,34 @@ class Reader:
         assert (names, problems_of(body.encode())) == ({"content-type", *signed}, [])
 
     def _read_sql(self, block):
-        with psycopg.connect(self._system.dsn, options="-c default_transaction_read_only=on") as conn:
+        """Runs statements that read, and plans the others."""
+        options = "-c default_transaction_read_only=on"
+        with psycopg.connect(self._system.dsn, options=options, autocommit=True) as conn:
             for statement in filter(str.strip, block.text.split(";")):
-                conn.execute(statement)
+                try:
+                    conn.execute(statement)
+                except psycopg.errors.ReadOnlySqlTransaction:
+                    conn.execute(f"EXPLAIN {statement}")
+
+    def _read_postgresql(self, block):
+        """Settings of PostgreSQL, which must exist."""
+        names = re.findall(r"^(\w+) *=", block.text, re.MULTILINE)
+        with psycopg.connect(self._system.dsn) as conn:
+            known = {name for (name,) in conn.execute("SELECT name FROM pg_settings")}
+        assert names
+        assert set(names) <= known
+
+    def _read_env(self, block):
+        """Settings of this system, which must be accepted."""
+        values = dict(word.split("=", 1) for word in shlex.split(block.text))
+        assert values.keys() <= names_read()
+        load_settings({"DATABASE_URL": "postgresql://db/ticketing", **values})
+
+    def _read_nginx(self, block):
+        """Directives that are in the block `http` of nginx."""
+        path = self._system.folder / "nginx.conf"
+        path.write_text(f"events {{}}\nhttp {{\n{block.text}\n}}")
+        assert crossplane.parse(str(path), strict=True)["errors"] == []
 
     def _read_yaml(self, block):
         document = yaml.safe_load(block.text)

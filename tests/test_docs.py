@@ -15,6 +15,7 @@ from api.http.openapi import describe
 from cli import reference
 from infrastructure.process import metrics
 from infrastructure.process.loops import Loops
+from infrastructure.settings import BadSettings, load_settings
 from server.app import ROUTES
 from tests.support.commands_not_run import problem_of_make, problem_of_ticketing
 from tests.support.settings import names_read
@@ -32,6 +33,42 @@ def test_the_documented_settings_are_those_that_exist():
     rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
 
     assert sorted(rows) == sorted(names_read())
+
+
+def rows_of_settings():
+    """By name, the documented default and the meaning."""
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    return {
+        name: cells for name, *cells in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", page, re.MULTILINE)
+    }
+
+
+def test_the_documented_defaults_of_settings_are_those_of_the_program():
+    documented = {
+        name: default.strip("`")
+        for name, (default, _) in rows_of_settings().items()
+        if re.fullmatch(r"`[^`]+`", default)
+        and not re.search(r"[A-Z]{4}", default)  # the name of another setting
+    }
+
+    assert len(documented) >= 10
+    assert [name for name in documented if load_settings({name: documented[name]}) != load_settings({})] == []
+
+
+@pytest.mark.parametrize("name", sorted(names_read()))
+def test_the_documented_limits_of_a_setting_are_those_of_the_program(name):
+    limits = re.search(r"from (\d+) to (\d+)", refusal_of(name, "-1"))
+
+    assert limits is None or f"{limits[1]} to {limits[2]}" in rows_of_settings()[name][1]
+
+
+def refusal_of(name, value):
+    """The message with which the program refuses the value of a setting, or an empty text."""
+    try:
+        load_settings({name: value})
+    except BadSettings as refusal:
+        return str(refusal)
+    return ""
 
 
 def test_the_page_of_commands_is_what_the_parser_gives():

@@ -13,7 +13,7 @@ from psycopg import sql
 from rich.console import Console
 
 from infrastructure.storage.embedded import EmbeddedServer
-from infrastructure.storage.migrations import migrate
+from infrastructure.storage.migrating import migrate
 from infrastructure.storage.postgres import connect
 from projections.schema import create_read_schema
 from tests.support.commands import TICKETING, environment

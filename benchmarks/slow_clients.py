@@ -25,7 +25,7 @@ import psutil
 import requests
 
 from infrastructure.storage.embedded import start_embedded
-from infrastructure.storage.migrations import migrate
+from infrastructure.storage.migrating import migrate
 from infrastructure.storage.postgres import connect
 from projections.schema import create_read_schema
 from tests.acceptance.site import Site

@@ -58,7 +58,14 @@ class System:
 
     def terminal(self, name):
         state = self.folder / f"{name.replace('/', '-')}.state"
-        return Terminal(self.clone, self.ports, state, PORT=self.ports["8000"], WORKERS="2")
+        return Terminal(
+            self.clone,
+            self.ports,
+            state,
+            PORT=self.ports["8000"],
+            WORKERS="2",
+            METRICS_PORT=self.ports["9100"],
+        )
 
     def reader_of(self, page):
         """A terminal in which the reader of the page has done what the index of the documents asks for."""

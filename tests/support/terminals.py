@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.server import free_port
+from tests.support.server import lasting_ports
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ STAMPS = (".made", ".installed", ".installed-test", ".installed-lint", ".install
 COMMAND_SECONDS = 120
 START_SECONDS = 120  # for a busy machine
 STOP_SECONDS = 60
-DOCUMENTED_PORTS = ("8000", "9000")
+DOCUMENTED_PORTS = ("8000", "9000", "9100", "9101", "9102", "9103", "9104")  # METRICS_PORT is 9100
 _INHERITED = ("HOME", "LANG", "TMPDIR", "USER")
 _SCRIPT = """set -aeo pipefail
 [ ! -f "$STATE" ] || . "$STATE"
@@ -132,7 +132,7 @@ class Program:
 
 def free_ports() -> dict[str, str]:
     """A free port for each port that documents name."""
-    return {documented: str(free_port()) for documented in DOCUMENTED_PORTS}
+    return dict(zip(DOCUMENTED_PORTS, map(str, lasting_ports(len(DOCUMENTED_PORTS))), strict=True))
 
 
 def _replace(text: str, words: Mapping[str, str]) -> str:

@@ -66,7 +66,6 @@ def _run(options: argparse.Namespace) -> int:
     kind = options.kind or random.Random(options.seed).choice(("separate", "separate", "up"))
     began = datetime.now(UTC).isoformat(timespec="seconds")
     run = {"began": began, "seed": options.seed, "kind": kind, "is_whole": False}
-    end = time.monotonic() + options.minutes * 60 * (1 - LAST_CHECK_SHARE)
     scale = Scale(options.clients, options.pause, options.bulk_clients)
     violations = faults = 0
     with Rig(kind, options.seed, scale) as rig:
@@ -75,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"left out: {one.name}: {one.reason}", flush=True)
         chosen = [fault for fault in found if options.only in fault.name]
         print(f"seed {options.seed}, {kind}, {len(chosen)} kinds of faults, results in {RESULTS}", flush=True)
+        end = time.monotonic() + options.minutes * 60 * (1 - LAST_CHECK_SHARE)
         for fault in schedule(chosen, random.Random(f"faults {options.seed}")):
             if faults == options.faults or time.monotonic() > end:
                 break

@@ -18,6 +18,8 @@ SECONDS = (0.5, 4.0)  # the length of a fault, unless it is a moment
 TERM_SECONDS = 3.0  # after which PostgreSQL, which waits for its sessions, is stopped with SIGINT
 STEPS_SECONDS = (-200, -60, -5, 5, 60, 200)  # of the clock; webhooks are verified with a tolerance of 300 s
 DELAY_SECONDS = 0.02
+LOST = ("ticket.opened", "ticket.title_changed", "ticket.commented")
+LOST_SECONDS = 10.0  # to wait for such an event
 ONLY_ROOT = "only root can make a disk of its own"
 
 Inject = Callable[[Installation, random.Random], None]
@@ -54,6 +56,8 @@ def kinds_of_faults(system: Installation) -> tuple[list[Fault], list[Left]]:
     ]
     for name in system.networks:
         faults += [Fault(f"{kind} network {name}", make(name)) for kind, make in _NETWORKS.items()]
+    if "pooled" in system.networks:
+        faults += [Fault(f"lost reply to {event}", _lose_reply(event)) for event in LOST]
     faults.append(Fault("read-only database", _read_only))
     left = []
     disks = [Fault(f"{name} disk", inject) for name, inject in _DISKS.items()]
@@ -151,6 +155,18 @@ def _disturb(system: Installation, name: str, moments: random.Random, begin: Cal
         pause(moments.uniform(*SECONDS))
     finally:
         system.networks[name].pass_on()
+
+
+def _lose_reply(event: str) -> Inject:
+    """An event commits, and the connection breaks before PostgreSQL's reply arrives."""
+
+    def inject(system: Installation, moments: random.Random) -> None:
+        network = system.networks["pooled"]
+        before = network.losses
+        network.lose_reply_to(event.encode())
+        pause(LOST_SECONDS, until=lambda: network.losses > before)
+
+    return inject
 
 
 def _fill_nearly(system: Installation, moments: random.Random) -> None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import NamedTuple
 
 from tests.support.proxy import Mode, Proxy
 
 ANSWER_SECONDS = 30
 _processes = multiprocessing.get_context("spawn")  # no copy of the rig's threads
+
+
+class Order(NamedTuple):
+    """What a proxy shall do: take on the mode, and lose the reply to the next request with these bytes."""
+
+    mode: Mode = "pass"
+    delay_seconds: float = 0.0
+    lost: bytes = b""
 
 
 class Network:
@@ -20,45 +28,57 @@ class Network:
         self._control, inner = _processes.Pipe()
         self._process = _processes.Process(target=_serve, args=(server, port, inner), daemon=True)
         self._process.start()
-        self.port = int(self._ask(None))
+        self.port, _ = self._send(Order())
+
+    @property
+    def losses(self) -> int:
+        """The number of replies lost so far."""
+        return self._send(None)[1]
 
     def pass_on(self) -> None:
         """Forward everything, as at the start."""
-        self._ask(("pass", 0.0))
+        self._send(Order())
 
     def cut(self) -> None:
         """Reset all connections and refuse new ones."""
-        self._ask(("reset", 0.0))
+        self._send(Order("reset"))
 
     def hold(self) -> None:
         """Let nothing through; what was sent arrives after `pass_on`."""
-        self._ask(("hold", 0.0))
+        self._send(Order("hold"))
 
     def slow_down(self, delay_seconds: float) -> None:
         """Forward each chunk only after the delay."""
-        self._ask(("delay", delay_seconds))
+        self._send(Order("delay", delay_seconds))
+
+    def lose_reply_to(self, request: bytes) -> None:
+        """Forward the next message that contains `request`, and reset its connection before the reply."""
+        self._send(Order(lost=request))
 
     def close(self) -> None:
         self._process.kill()
         self._process.join()
 
-    def _ask(self, mode: tuple[Mode, float] | None) -> Any:
-        self._control.send(mode)
+    def _send(self, order: Order | None) -> tuple[int, int]:
+        """Returns the port and the number of losses."""
+        self._control.send(order)
         if not self._control.poll(ANSWER_SECONDS):
             raise RuntimeError("a proxy does not answer")
-        return self._control.recv()
+        port, losses = self._control.recv()
+        return port, losses
 
 
 def _serve(server: str, port: int, control: Connection) -> None:
-    """In the proxy's process: change the mode on request, until the rig has ended."""
+    """In the proxy's process: carry out orders until the rig has ended."""
     proxy = Proxy(server, port=port)
     while True:
         try:
-            asked = control.recv()
+            order: Order | None = control.recv()
         except EOFError:
-            proxy.set_mode("reset")
             proxy.close()
             return
-        if asked is not None:
-            proxy.set_mode(asked[0], delay_seconds=asked[1])
-        control.send(proxy.port)
+        if order is not None:
+            proxy.set_mode(order.mode, delay_seconds=order.delay_seconds)
+            if order.lost:
+                proxy.lose_reply_to(order.lost)
+        control.send((proxy.port, proxy.losses))

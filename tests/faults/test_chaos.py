@@ -22,7 +22,7 @@ pytestmark = pytest.mark.faults
 MINUTES = "3"
 SEED = "1"
 LIMIT_SECONDS = 900
-LEAST_FAULTS = 5  # how many the minutes suffice for depends on the machine
+LEAST_FAULTS = 3  # on a very busy machine
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,20 +30,18 @@ ROOT = Path(__file__).parents[2]
 def run(tmp_path_factory):
     """The output of one run, and its evidence."""
     folder = tmp_path_factory.mktemp("chaos")
-    load = ["--clients", "2", "--bulk-clients", "1", "--kind", "separate"]
+    options = [
+        "--kind",
+        "separate",
+        "--clients",
+        "2",
+        "--bulk-clients",
+        "1",
+        "--evidence",
+        folder / "evidence",
+    ]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.chaos",
-            *load,
-            "--seed",
-            SEED,
-            "--minutes",
-            MINUTES,
-            "--evidence",
-            folder / "e",
-        ],
+        [sys.executable, "-m", "tests.chaos", "--seed", SEED, "--minutes", MINUTES, *options],
         cwd=ROOT,
         env={**os.environ, "CHAOS_RESULTS": str(folder / "results.jsonl")},
         stdout=subprocess.PIPE,
@@ -53,7 +51,7 @@ def run(tmp_path_factory):
     )
     print(done.stdout)
     assert done.returncode in (0, 1), done.stdout
-    return done.stdout, pickle.loads((folder / "e").read_bytes())
+    return done.stdout, pickle.loads((folder / "evidence").read_bytes())
 
 
 def test_faults_lose_double_and_disorder_nothing(run):
@@ -62,7 +60,7 @@ def test_faults_lose_double_and_disorder_nothing(run):
 
     assert "VIOLATION" not in output, output
     assert check(evidence) == {}
-    assert output.count("recovery") > LEAST_FAULTS
+    assert output.count(", recovery ") >= LEAST_FAULTS
     assert outcomes["unknown"] > 0, "no fault met a request: this run proves little"
     assert outcomes["ok"] > outcomes["fail"] > 0
 

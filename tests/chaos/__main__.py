@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
             faults += 1
             violations += _report(run, window)
         evidence, wrong = rig.check_everything()
-        whole = Window("the whole run", 0, 0, 0, 0, None, 0.0, wrong)
+        whole = Window("the whole run", 0, 0, 0, 0, None, "", False, 0.0, wrong)
         violations += _report(run | {"is_whole": True}, whole)
     if options.evidence:
         options.evidence.write_bytes(pickle.dumps(evidence))
@@ -93,9 +93,8 @@ def _run(options: argparse.Namespace) -> int:
 def _report(run: dict[str, object], window: Window) -> int:
     """Store and print the outcome. Returns the number of violations."""
     append(run, window)
-    recovery = (
-        "no recovery" if window.recovery_seconds is None else f"recovery {window.recovery_seconds:.1f} s"
-    )
+    seconds, last = window.recovery_seconds, window.recovered_last
+    recovery = "no recovery" if seconds is None else f"recovery {seconds:.1f} s ({last} last)"
     if run["is_whole"]:
         print("the whole run is checked", flush=True)
     else:

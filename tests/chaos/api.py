@@ -31,6 +31,13 @@ class Api:
         answer = self._ask(path)
         return None if answer is None else answer.json()
 
+    def download(self, url: str) -> bytes | None:
+        """What a signed address returns, or None."""
+        with suppress(requests.RequestException):
+            answer = requests.get(url, timeout=TIMEOUT_SECONDS)
+            return answer.content if answer.ok else None
+        return None
+
     def count_successes(self) -> dict[tuple[str, str], int] | None:
         """The number of 2xx answers by method and route, of all workers; None if the API does not answer."""
         answer = self._ask("/metrics")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from domain.aggregate import DomainEvent
 from infrastructure.storage.event_store import decode
 from infrastructure.storage.postgres import Connection
+from tests.chaos.api import Api
 from tests.chaos.followers import digest
 from tests.chaos.history_checker import Logged
 from tests.chaos.load import BULK_CATEGORY
+from tests.chaos.operations import Operation
 from tests.support.read_tables import OF_A_TICKET, Rows, rows_of
 
 _LOG = """
@@ -43,3 +46,16 @@ def _marker_of(event: Any) -> str:
         if hasattr(event, name):
             return str(getattr(event, name))
     return f"an unexpected {type(event).__name__}"
+
+
+def read_files(api: Api, operations: Iterable[Operation]) -> dict[str, bytes | None]:
+    """The digests of the files of all tickets to which files were uploaded, by name; None for one that cannot
+    be downloaded."""
+    tickets = {one.ticket_id for one in operations if one.kind == "upload" and one.outcome == "ok"}
+    found: dict[str, bytes | None] = {}
+    for ticket_id in tickets:
+        listed = api.get(f"/v1/tickets/{ticket_id}/attachments")
+        for file in listed["data"] if listed is not None else []:
+            content = api.download(file["url"])
+            found[file["filename"]] = None if content is None else digest(content)
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import psutil
 import psycopg
 
 from tests.chaos.installation import PROCESSES, Installation
@@ -15,6 +16,9 @@ from tests.chaos.units import pause, send
 
 MEGABYTE = 1024**2
 SECONDS = (0.5, 4.0)  # the length of a fault, unless it is a moment
+END_SECONDS = 60.0  # in which a process ends after a signal
+ORPHANS_SECONDS = 15.0  # in which the children of a killed process end
+END_ON_SIGHUP = {"up", "kafka", *PROCESSES} - {"api"}
 TERM_SECONDS = 3.0  # after which PostgreSQL, which waits for its sessions, is stopped with SIGINT
 STEPS_SECONDS = (-200, -60, -5, 5, 60, 200)  # of the clock; webhooks are verified with a tolerance of 300 s
 DELAY_SECONDS = 0.02
@@ -81,23 +85,39 @@ def schedule(faults: list[Fault], moments: random.Random) -> Iterator[Fault]:
 
 
 def _kill(target: str) -> Inject:
-    """kill -9 of the one process: its children learn of it by themselves."""
-    return lambda system, moments: _signal_one(system, target, signal.SIGKILL, moments)
+    """kill -9 of the one process. The fault lasts until its children have noticed it and ended."""
+
+    def inject(system: Installation, moments: random.Random) -> None:
+        family = system.processes(target)
+        _signal_one(system, target, signal.SIGKILL, moments)
+        if "_worker" not in target:
+            _wait_for_end(family, ORPHANS_SECONDS)
+
+    return inject
 
 
 def _terminate(target: str) -> Inject:
+    """The fault lasts until the process has ended, after which it is started again."""
+
     def inject(system: Installation, moments: random.Random) -> None:
-        _signal_one(system, target, signal.SIGTERM, moments)
+        signalled = _signal_one(system, target, signal.SIGTERM, moments)
         if target == "postgres":
-            found = system.processes(target)
-            pause(TERM_SECONDS, until=lambda: not found or not found[0].is_running())
-            send([process for process in found[:1] if process.is_running()], signal.SIGINT)
+            _wait_for_end(signalled, TERM_SECONDS)
+            send(signalled, signal.SIGINT)
+        _wait_for_end(signalled, END_SECONDS)
 
     return inject
 
 
 def _hang_up(target: str) -> Inject:
-    return lambda system, moments: _signal_one(system, target, signal.SIGHUP, moments)
+    """Some processes reload their configuration, and others end."""
+
+    def inject(system: Installation, moments: random.Random) -> None:
+        signalled = _signal_one(system, target, signal.SIGHUP, moments)
+        if target in END_ON_SIGHUP:
+            _wait_for_end(signalled, END_SECONDS)
+
+    return inject
 
 
 def _freeze(target: str) -> Inject:
@@ -129,10 +149,18 @@ def _down(target: str) -> Inject:
     return inject
 
 
-def _signal_one(system: Installation, target: str, number: signal.Signals, moments: random.Random) -> None:
+def _signal_one(
+    system: Installation, target: str, number: signal.Signals, moments: random.Random
+) -> list[psutil.Process]:
+    """Returns the one process that got the signal."""
     found = system.processes(target)
-    if found:
-        send([moments.choice(found) if "_worker" in target else found[0]], number)
+    signalled = [moments.choice(found) if "_worker" in target else found[0]] if found else []
+    send(signalled, number)
+    return signalled
+
+
+def _wait_for_end(processes: list[psutil.Process], within: float) -> None:
+    pause(within, until=lambda: not any(process.is_running() for process in processes))
 
 
 def _cut(name: str) -> Inject:
@@ -186,14 +214,6 @@ def _fill(system: Installation, moments: random.Random, left_bytes: int) -> None
         system.disk.empty()
 
 
-def _fill_kafka(system: Installation, moments: random.Random) -> None:
-    system.kafka_disk.fill(0)
-    try:
-        pause(moments.uniform(*SECONDS))
-    finally:
-        system.kafka_disk.empty()
-
-
 def _read_only(system: Installation, moments: random.Random) -> None:
     with _as_owner(system) as conn:
         conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
@@ -226,4 +246,4 @@ _SIGNALS: dict[str, Callable[[str], Inject]] = {
     "stop": _freeze,
 }
 _NETWORKS: dict[str, Callable[[str], Inject]] = {"cut": _cut, "held": _hold, "slow": _slow}
-_DISKS: dict[str, Inject] = {"nearly full": _fill_nearly, "full": _fill_wholly, "full kafka": _fill_kafka}
+_DISKS: dict[str, Inject] = {"nearly full": _fill_nearly, "full": _fill_wholly}

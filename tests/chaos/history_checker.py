@@ -64,10 +64,12 @@ class Evidence(NamedTuple):
 
     `rows` has the read tables, `folded` the same rows computed from the log, `differences` what `ticketing
     verify` found, `copy` the versions of tickets that a client of the changes has, and `setbacks` what was
-    wrong in them on the way. `counted` is the number of 2xx answers by method and route, or None if the API
-    was started meanwhile. `not_posted` has the tickets that no webhook is about. `may_break`: nginx itself
-    was the target of a fault, so connections to it may have broken. `problems` are those of the rig's steps,
-    such as a recovery that took too long.
+    wrong in them on the way. `files` has the digest of each uploaded file, by its name, or None if it cannot
+    be downloaded; `content` is that of all that was sent. No webhook is about the tickets in `not_posted`.
+
+    `counted` is the number of 2xx answers by method and route, or None if the API was started meanwhile.
+    `may_break`: nginx itself was the target of a fault, so connections to it may have broken. `problems` are
+    those of the rig's steps, such as a recovery that took too long.
     """
 
     operations: Sequence[Operation]
@@ -82,6 +84,8 @@ class Evidence(NamedTuple):
     differences: Sequence[str]
     copy: dict[str, int]
     setbacks: Sequence[str]
+    files: dict[str, bytes | None]
+    content: bytes
     counted: dict[tuple[str, str], int] | None
     may_break: bool
     problems: Sequence[str]
@@ -304,6 +308,14 @@ def copies_are_the_log(evidence: Evidence) -> Violations:
     yield from evidence.setbacks
 
 
+def files_are_whole(evidence: Evidence) -> Violations:
+    """The file of every acknowledged upload can be downloaded, and is the one that was sent."""
+    uploads = {one.key for one in evidence.operations if one.kind == "upload" and one.outcome == "ok"}
+    for key in uploads:
+        if evidence.files.get(key) != evidence.content:
+            yield f"the file {key} is {'missing' if evidence.files.get(key) is None else 'another'}"
+
+
 def nothing_else_went_wrong(evidence: Evidence) -> Violations:
     """`ticketing verify` found no difference, and the system recovered in time."""
     yield from evidence.differences
@@ -337,6 +349,7 @@ CHECKS: dict[str, Callable[[Evidence], Violations]] = {
         counters_agree,
         answers_are_proper,
         copies_are_the_log,
+        files_are_whole,
         nothing_else_went_wrong,
     )
 }

@@ -241,6 +241,16 @@ def post_of_a_filtered_ticket(e: Evidence) -> Evidence:
     return e._replace(posts=[*e.posts, post])
 
 
+def file_lost(e: Evidence) -> Evidence:
+    key = e.operations[index_of_success(e, kind="upload")].key
+    return e._replace(files={**e.files, key: None})
+
+
+def file_altered(e: Evidence) -> Evidence:
+    key = e.operations[index_of_success(e, kind="upload")].key
+    return e._replace(files={**e.files, key: b"another"})
+
+
 def difference_found_by_verify(e: Evidence) -> Evidence:
     return e._replace(differences=["a row differs"])
 
@@ -287,6 +297,8 @@ PLANTED: list[tuple[Callable[[Evidence], Evidence], str]] = [
     (copy_behind, "copies_are_the_log"),
     (copy_with_an_unknown_ticket, "copies_are_the_log"),
     (copy_went_back, "copies_are_the_log"),
+    (file_lost, "files_are_whole"),
+    (file_altered, "files_are_whole"),
     (difference_found_by_verify, "nothing_else_went_wrong"),
     (no_recovery, "nothing_else_went_wrong"),
 ]

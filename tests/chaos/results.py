@@ -37,19 +37,22 @@ def table(windows: Iterable[dict[str, Any]]) -> str:
     runs = {(window["began"], window["seed"]) for window in found}
     violations = sum(len(texts) for window in found for texts in window["violations"].values())
     checked = sum(window["is_whole"] for window in found)
+    mended = sum(window["has_mended_kafka"] for window in found)
     lines = [
-        "| runs | checked as a whole | faults | acknowledged writes | refused | unknown | violations |",
-        "|---|---|---|---|---|---|---|",
+        "| runs | checked as a whole | faults | acknowledged writes | refused | unknown at first | violations"
+        " | Kafka started by hand |",
+        "|---|---|---|---|---|---|---|---|",
         f"| {len(runs)} | {checked} | {len(faults):,} | {_sum(faults, 'acknowledged'):,}"
-        f" | {_sum(faults, 'refused'):,} | {_sum(faults, 'unknown'):,} | {violations:,} |",
+        f" | {_sum(faults, 'refused'):,} | {_sum(faults, 'unknown'):,} | {violations:,} | {mended} |",
         "",
-        "| fault | times | acknowledged writes | slowest recovery |",
-        "|---|---|---|---|",
+        "| fault | times | acknowledged writes | slowest recovery | what worked last |",
+        "|---|---|---|---|---|",
     ]
     for kind, its in sorted(by_kind.items()):
-        seconds = [window["recovery_seconds"] for window in its if window["recovery_seconds"] is not None]
-        slowest = f"{max(seconds):.1f} s" if seconds else "none"
-        lines.append(f"| {kind} | {len(its)} | {_sum(its, 'acknowledged'):,} | {slowest} |")
+        slowest = max(its, key=lambda window: window["recovery_seconds"] or 0.0)
+        seconds, last = slowest["recovery_seconds"], slowest["recovered_last"]
+        shown = "none" if seconds is None else f"{seconds:.1f} s"
+        lines.append(f"| {kind} | {len(its)} | {_sum(its, 'acknowledged'):,} | {shown} | {last} |")
     return "\n".join(lines)
 
 

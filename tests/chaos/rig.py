@@ -10,14 +10,14 @@ from typing import NamedTuple
 from infrastructure.storage.postgres import Connection, connect, fetch_value
 from tests.acceptance.site import Site
 from tests.chaos.api import Api, wait
-from tests.chaos.evidence import Log
+from tests.chaos.evidence import Log, read_files
 from tests.chaos.faults import Fault
-from tests.chaos.followers import EventFeed
+from tests.chaos.followers import EventFeed, digest
 from tests.chaos.history_checker import Evidence, Posted, check
 from tests.chaos.installation import Installation, Kind
-from tests.chaos.load import Load
+from tests.chaos.load import FILE, Load
 from tests.chaos.operations import WRITES, Operation
-from tests.chaos.recovery import Probe
+from tests.chaos.recovery import Probe, Recovery
 from tests.chaos.watchers import STATEMENT_SECONDS, WEBHOOKS, Watchers, register_webhooks
 from tests.support.commands import environment, ticketing
 from tests.support.read_tables import OF_A_TICKET, folded_rows, stored_rows
@@ -49,6 +49,8 @@ class Window(NamedTuple):
     unknown: int
     unanswered: int
     recovery_seconds: float | None
+    recovered_last: str
+    has_mended_kafka: bool
     seconds: float
     violations: dict[str, list[str]]
 
@@ -69,6 +71,7 @@ class Rig:
         self._window = 0
         self._all: list[Operation] = []
         self._posts: list[Posted] = []
+        self._files: dict[str, bytes | None] = {}
         self._may_break = False  # whether a fault has been able to break connections to nginx
 
     def __enter__(self) -> Rig:
@@ -90,7 +93,7 @@ class Rig:
         self._load.work(self._window)
         time.sleep(self._moments.uniform(*BEFORE_A_FAULT_SECONDS))
         fault.inject(self.system, self._moments)
-        recovery_seconds = self._probe.recover(self._window)
+        recovery = self._probe.recover(self._window)
         operations = self._load.rest()
         probed, problems = self._probe.take()
         problems += self._settle()
@@ -99,7 +102,8 @@ class Rig:
         evidence = self._gather([*operations, *probed], counts, fault.breaks_connections, problems)
         self._all += evidence.operations
         self._posts += evidence.posts
-        return _judge(fault, evidence, recovery_seconds, time.monotonic() - began)
+        self._files |= evidence.files
+        return _judge(fault, evidence, recovery, time.monotonic() - began)
 
     def check_everything(self) -> tuple[Evidence, dict[str, list[str]]]:
         """Compare the whole run with the log, the topic and the feed read again, and `ticketing verify`."""
@@ -123,6 +127,8 @@ class Rig:
             differences=self._verify(),
             copy=dict(self._watchers.changes.copy),
             setbacks=self._watchers.changes.setbacks,
+            files=self._files,
+            content=digest(FILE),
             counted=None,
             may_break=self._may_break,
             problems=problems,
@@ -141,7 +147,7 @@ class Rig:
         with self._connect() as conn:
             self._began_at = self._end = fetch_value(conn, _END, default=0)
         self._watchers = Watchers(self.system, self._api, self._receiver, self._end)
-        self._probe = Probe(self._api, self._watchers, self._seed)
+        self._probe = Probe(self.system, self._api, self._watchers, self._seed)
         self._load = Load(
             self._api.base_url,
             self._api.key,
@@ -185,6 +191,8 @@ class Rig:
             differences=[],
             copy={ticket_id: self._watchers.changes.copy.get(ticket_id, 0) for ticket_id in ids},
             setbacks=self._watchers.take_setbacks(),
+            files=read_files(self._api, operations),
+            content=digest(FILE),
             counted=counted,
             may_break=may_break,
             problems=problems,
@@ -205,7 +213,7 @@ class Rig:
         return connect(self.system.dsn, application="tests", limit_seconds=STATEMENT_SECONDS)
 
 
-def _judge(fault: Fault, evidence: Evidence, recovery_seconds: float | None, seconds: float) -> Window:
+def _judge(fault: Fault, evidence: Evidence, recovery: Recovery, seconds: float) -> Window:
     keys: dict[str, set[str]] = {"ok": set(), "fail": set(), "unknown": set()}
     for one in evidence.operations:
         if one.kind in WRITES:
@@ -216,7 +224,9 @@ def _judge(fault: Fault, evidence: Evidence, recovery_seconds: float | None, sec
         refused=len(keys["fail"]),
         unknown=len(keys["unknown"]),
         unanswered=sum(one.status is None for one in evidence.operations),
-        recovery_seconds=recovery_seconds,
+        recovery_seconds=recovery.seconds,
+        recovered_last=recovery.last,
+        has_mended_kafka=recovery.has_mended_kafka,
         seconds=seconds,
         violations=check(evidence),
     )

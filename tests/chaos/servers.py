@@ -25,6 +25,9 @@ _FOR_THIS_MACHINE = {  # in deploy/nginx.conf, which is for containers
 }
 
 
+_OUT_OF_STEP = "is out of sync with the underlying log"
+
+
 class ProgramMissing(Exception):
     """A program that the rig needs is not installed; the message says how to install it."""
 
@@ -80,13 +83,22 @@ class KafkaUnit:
 
     def __init__(self, folder: Path) -> None:
         self.server = KafkaServer(folder)
+        self._log_read = 0  # how much of the log is about earlier starts
 
     @property
     def pid(self) -> int | None:
         return self.server.pid if self.server.is_running else None
 
     def start(self) -> None:
+        log = self.server.folder / "server.log"
+        self._log_read = len(log.read_text(errors="replace")) if log.exists() else 0
         self.server.start()
+
+    def is_broken(self) -> bool:
+        """Whether the broker has lost track of its consumer groups since its last start: a fault of Apache
+        Kafka 4.4 after a kill, which lasts until it is started again."""
+        log = (self.server.folder / "server.log").read_text(errors="replace")
+        return self.pid is not None and _OUT_OF_STEP in log[self._log_read :]
 
     def stop(self) -> None:
         self.server.stop()

@@ -7,7 +7,7 @@ import typer
 from cli.database import address_of_process, database_address
 from cli.output import note, print_result
 from cli.stopping import log_failure, make_stop_event
-from cli.watching import start_metrics, start_watches
+from cli.watching import start_observation, start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
@@ -30,7 +30,7 @@ def notary(context: typer.Context) -> None:
         settings = load_settings()
         configure_logs(settings.log_level)
         require_folder(settings)
-        loops = start_metrics(settings)
+        loops = start_observation(settings, "notary")
         address_of_process(settings)
         with log_failure("notary", NotaryRefused, PlaceUnavailable):
             stop = make_stop_event()

@@ -12,7 +12,7 @@ from cli.database import DatabaseUnavailable, address_of_process, prepare
 from cli.listening import require_free_metrics_port, require_local_host
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
-from cli.watching import start_metrics, start_watches
+from cli.watching import start_observation, start_watches
 from infrastructure.keys.vault import load_vault
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import load_settings
@@ -65,7 +65,7 @@ def projector() -> None:
     """Keep the read tables up to date with the event log. A second projector is a standby."""
     settings = load_settings()
     configure_logs(settings.log_level)
-    loops = start_metrics(settings)
+    loops = start_observation(settings, "projector")
     dsn = address_of_process(settings)
     stop = make_stop_event()
     with log_failure("projector"):
@@ -78,7 +78,7 @@ def webhook_dispatcher() -> None:
     """Send events to webhooks, from Kafka or, without it, from the log. Several dispatchers share the
     work."""
     settings = load_settings()
-    loops = start_metrics(settings)
+    loops = start_observation(settings, "webhook-dispatcher")
     address_of_process(settings)
     from webhook_dispatcher.dispatcher import (
         run_dispatcher,  # here, because only this command needs an HTTP client

@@ -11,7 +11,7 @@ import typer
 from cli.database import address_of_process
 from cli.output import note
 from cli.stopping import log_failure, make_stop_event
-from cli.watching import start_metrics, start_watches
+from cli.watching import start_observation, start_watches
 from infrastructure.process.logs import configure_logs
 from infrastructure.settings import BadSettings, Settings, load_settings
 
@@ -32,7 +32,7 @@ def relay(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         settings = _settings()
         configure_logs(settings.log_level)
-        loops = start_metrics(settings)
+        loops = start_observation(settings, "relay")
         with log_failure("relay", RelayStopped), _explain_failures():
             from event_stream.relay import run_relay  # here, because only this command needs a Kafka client
 

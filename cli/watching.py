@@ -1,7 +1,8 @@
-"""What every process that follows the log runs beside its work: threads, and metrics on METRICS_PORT."""
+"""What every process that follows the log runs beside its work: threads, metrics and traces."""
 
 from __future__ import annotations
 
+import atexit
 import threading
 from functools import partial
 
@@ -11,6 +12,7 @@ from infrastructure.process.loop_server import serve_loops
 from infrastructure.process.loops import Loops
 from infrastructure.process.stalls import watch_stalls
 from infrastructure.process.threads import start_watched
+from infrastructure.process.tracing import start_tracing, stop_tracing
 from infrastructure.settings import BadSettings, Settings
 
 
@@ -20,11 +22,13 @@ def start_watches(dsn: str, has_kafka: bool, stop: threading.Event) -> None:
     start_watched(partial(sample_regularly, dsn, has_kafka, stop), name="lags")
 
 
-def start_metrics(settings: Settings) -> Loops:
-    """The loops of this process, whose health and metrics are served if METRICS_PORT is set.
+def start_observation(settings: Settings, process: str) -> Loops:
+    """The loops of this process, whose health and metrics are served if METRICS_PORT is set. Starts traces.
 
     Raises BadSettings if the port cannot be used.
     """
+    start_tracing(settings, process)
+    atexit.register(stop_tracing)
     loops = Loops()
     loops.count_process()
     if settings.metrics_port is not None:

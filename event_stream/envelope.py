@@ -1,17 +1,19 @@
 """A stored event as a Kafka record: CloudEvents 1.0, binary mode.
 
 The value is the stored bytes, unchanged. Every header is derived from the event, so an event that is
-published again gives the same record, byte for byte.
+published again gives the same record, byte for byte; except `traceparent` if the client sent a trace context
+or the request was not sampled, because traces are not stored for ever.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import msgspec
 
+from infrastructure.process.trace_ids import Trace
 from infrastructure.storage.recorder import StoredRow
+from infrastructure.storage.traces import Lookup
 
 SCHEMAS_PATH = "/v1/event-types"
 VERSION = 1  # of every schema: a change that is not additive needs a new event type
@@ -36,8 +38,9 @@ class _Facts(msgspec.Struct, frozen=True):
 _facts_of = msgspec.json.Decoder(_Facts).decode
 
 
-def to_record(row: StoredRow, *, source: str) -> Record:
-    """Convert a stored event; `source` is the base URL of the installation.
+def to_record(row: StoredRow, *, source: str, trace_of: Lookup = Trace.of_request) -> Record:
+    """Convert a stored event; `source` is the base URL of the installation, `trace_of` finds the trace of a
+    request.
 
     `ce_sequence` is the log position with 20 digits, so that the order of the texts is that of the log.
     `ce_ticketversion` counts 1, 2, 3 ... for each aggregate, so that consumers see gaps and repeats.
@@ -55,7 +58,7 @@ def to_record(row: StoredRow, *, source: str) -> Record:
         ("ce_sequence", b"%020d" % row.position),
         ("ce_ticketversion", b"%d" % row.version),
         ("ce_partitionkey", aggregate_id),
-        ("traceparent", traceparent(facts.request_id, facts.event_id)),
+        ("traceparent", trace_of(facts.request_id).traceparent(facts.event_id).encode()),
         ("content-type", b"application/json"),
     ]
     return Record(key=aggregate_id, value=row.state, headers=headers)
@@ -74,17 +77,6 @@ def schema_path(event_type: str) -> str:
     return f"{SCHEMAS_PATH}/{event_type}.v{VERSION}"
 
 
-def traceparent(request_id: str, event_id: str) -> bytes:
-    """The W3C trace context of an event: one trace for each request, one span for each event.
-
-    A request id that is a UUID is used as the trace id, so that a trace can be found by the X-Request-Id.
-    """
-    as_hex = request_id.replace("-", "").lower()
-    if not _is_trace_id(as_hex):
-        as_hex = hashlib.sha256(b"trace/" + request_id.encode()).hexdigest()[:32]
-    span = hashlib.sha256(b"span/" + event_id.encode()).hexdigest()[:16]
-    return f"00-{as_hex}-{span}-01".encode()
-
-
-def _is_trace_id(text: str) -> bool:
-    return len(text) == 32 and not text.strip("0123456789abcdef") and bool(text.strip("0"))
+def request_id_of(state: bytes) -> str:
+    """The id of the request that caused a stored event."""
+    return _facts_of(state).request_id

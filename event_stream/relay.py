@@ -24,7 +24,7 @@ from event_stream.destination import (
     require_destination,
     with_offsets,
 )
-from event_stream.envelope import to_record
+from event_stream.envelope import request_id_of, to_record
 from event_stream.leadership import HUNG_AFTER_SECONDS, stand_by, take_leadership_soon
 from event_stream.marks import WAIT_SECONDS, Marks
 from event_stream.position import (
@@ -41,7 +41,7 @@ from event_stream.position import (
 )
 from event_stream.refusals import RecordRefused, explain, find_refusal
 from event_stream.unfinished import take_over
-from infrastructure.process import standard_error
+from infrastructure.process import standard_error, tracing
 from infrastructure.process.following import Pause
 from infrastructure.process.loops import Loop, Loops
 from infrastructure.settings import BadSettings, Settings
@@ -50,6 +50,7 @@ from infrastructure.storage.kafka_topics import Topic, create_topics
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, connect, fetch_value
 from infrastructure.storage.recorder import StoredRow, read_log
 from infrastructure.storage.topics import events_topic, position_topic, relay_transactional_id
+from infrastructure.storage.traces import Lookup
 
 BATCH_SIZE = 1_000
 SHORTEST_PAUSE_SECONDS = 0.001
@@ -202,7 +203,7 @@ class Relay:
         batch = read_log(self._conn, self.position, limit)
         if not batch:
             return 0
-        started = time.monotonic()
+        started, began_at = time.monotonic(), tracing.now()
         try:
             offsets = self._publish(batch)
         except RecordRefused as refused:
@@ -214,6 +215,7 @@ class Relay:
             raise
         self.position = batch[-1].position
         self._store_position(offsets)
+        tracing.note_handled(self._conn, "publish", (row.state for row in batch), began_at)
         with _deadline(2 * WAIT_SECONDS + MARGIN_SECONDS):
             self._marks.wait_for(offsets)
         seconds = time.monotonic() - started
@@ -242,9 +244,10 @@ class Relay:
         last = batch[-1]
         reached = Position(last.position, event_id_of(last.state))
         producer = self._producer
+        trace_of = tracing.traces_of(self._conn, (request_id_of(row.state) for row in batch))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             producer.begin_transaction()
-            futures = [self._send(row) for row in batch]
+            futures = [self._send(row, trace_of) for row in batch]
             futures.append(producer.send(self._position_topic, key=KEY, value=encode(reached), partition=0))
         with _deadline(self._delivery_seconds + MARGIN_SECONDS):
             with suppress(UnknownError):  # kafka-python raises it after splitting a batch that is too large
@@ -257,8 +260,8 @@ class Relay:
             producer.commit_transaction()
         return offsets
 
-    def _send(self, row: StoredRow) -> Any:
-        record = to_record(row, source=self._source)
+    def _send(self, row: StoredRow, trace_of: Lookup) -> Any:
+        record = to_record(row, source=self._source, trace_of=trace_of)
         return self._producer.send(
             self._destination.topic,
             key=record.key,

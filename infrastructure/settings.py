@@ -18,6 +18,11 @@ from domain.web_origin import parse_origin
 
 IpNetwork = IPv4Network | IPv6Network
 
+_OTLP = "http/protobuf"
+_SAMPLERS = (
+    *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
+    *("always_on", "always_off", "traceidratio"),
+)
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
@@ -49,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_prefix: str = "ticketing"
     kafka_replication_factor: int = 1
     metrics_port: int | None = None
+    has_traces: bool = False
     attachments_s3_bucket: str | None = None
     attachments_s3_endpoint: str | None = None
     signing_key: str | None = None
@@ -111,6 +117,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         kafka_prefix=_kafka_prefix(env),
         kafka_replication_factor=_integer(env, "KAFKA_REPLICATION_FACTOR", 1, 1, 15),
         metrics_port=_metrics_port(env, port),
+        has_traces=_has_traces(env),
         attachments_s3_bucket=env.get("ATTACHMENTS_S3_BUCKET") or None,
         attachments_s3_endpoint=_web_address(env, "ATTACHMENTS_S3_ENDPOINT"),
         signing_key=env.get("SIGNING_KEY") or None,
@@ -184,6 +191,32 @@ def _metrics_port(env: Mapping[str, str], port: int) -> int | None:
     if metrics_port == port:
         raise BadSettings(f"METRICS_PORT is {port}, the same as PORT. Set another port.")
     return metrics_port
+
+
+def _has_traces(env: Mapping[str, str]) -> bool:
+    """Whether the variables of OpenTelemetry name a collector.
+
+    If they do, values that its SDK would ignore or replace are refused.
+    """
+    endpoints = [_web_address(env, f"OTEL_EXPORTER_OTLP_{name}ENDPOINT") for name in ("TRACES_", "")]
+    is_disabled = (env.get("OTEL_SDK_DISABLED") or "").strip().lower() == "true"
+    protocol = env.get("OTEL_EXPORTER_OTLP_PROTOCOL") or _OTLP
+    sampler = env.get("OTEL_TRACES_SAMPLER") or _SAMPLERS[0]
+    share = env.get("OTEL_TRACES_SAMPLER_ARG") or None
+    if is_disabled or not any(endpoints):
+        return False
+    if protocol != _OTLP:
+        raise BadSettings(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}. Only {_OTLP} is supported.")
+    if sampler not in _SAMPLERS:
+        raise BadSettings(f"OTEL_TRACES_SAMPLER is {sampler!r}. It must be one of {', '.join(_SAMPLERS)}.")
+    if share is not None and not re.fullmatch(r"0(\.[0-9]{1,9})?|1(\.0{1,9})?", share):
+        raise BadSettings(f"OTEL_TRACES_SAMPLER_ARG is {share!r}. It must be from 0 to 1, such as 0.1.")
+    if share is not None and not sampler.endswith("traceidratio"):
+        raise BadSettings(
+            f"OTEL_TRACES_SAMPLER_ARG is set, but OTEL_TRACES_SAMPLER is {sampler}, which ignores it."
+            " Set OTEL_TRACES_SAMPLER to parentbased_traceidratio."
+        )
+    return True
 
 
 def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from infrastructure.keys.vault import Vault
+from infrastructure.process import tracing
 from infrastructure.process.following import Pause, keep_running, process_some, wait_for_leadership
 from infrastructure.process.loops import Loop, Loops
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
@@ -81,6 +82,7 @@ def _project_next(
     up_to: int | None,
     keep_past: Callable[[PastTickets], None] | None,
 ) -> int:
+    began_at = tracing.now()
     batch = read_batch(conn, limit, up_to)
     if not batch.entries:
         return 0
@@ -94,6 +96,7 @@ def _project_next(
     )
     if keep_past and past is not None:
         keep_past(past)
+    tracing.note_handled(conn, "project", (entry.state for entry in batch.entries[:count]), began_at)
     return count
 
 

@@ -12,6 +12,7 @@ import structlog
 from psycopg_pool import PoolTimeout
 
 from infrastructure.keys.vault import Vault
+from infrastructure.process import tracing
 from infrastructure.process.deadlines import seconds_left, spend
 from infrastructure.process.failures import FailureLog
 from infrastructure.process.following import Pause
@@ -101,7 +102,7 @@ class Visibility:
         self._start()
         began, before = time.monotonic(), self._position
         deadline = began + self._longest_wait_seconds(is_read)
-        with self._listening():
+        with tracing.span("wait for the read tables"), self._listening():
             self._wait_until(
                 lambda: self._position >= position or not self._has_projector,
                 min(WAIT_SECONDS, deadline - began),

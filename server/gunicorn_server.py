@@ -22,6 +22,7 @@ from infrastructure.process.garbage import spare_present_objects
 from infrastructure.process.logs import LineHandler, configure_logs
 from infrastructure.process.memory import return_freed_memory
 from infrastructure.process.shared_metrics import SharedMetrics, free_place
+from infrastructure.process.tracing import start_tracing, stop_tracing
 from infrastructure.settings import Settings
 from server.reception import MAX_LINE_BYTES
 from server.worker import Worker
@@ -75,6 +76,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         from server.app import create_app
 
+        start_tracing(self._settings, "api")
         self._services = make_services(self._settings, self._signing_key)
         app = create_app(self._services)
         spare_present_objects()
@@ -108,6 +110,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def _close(self, arbiter: Arbiter, worker: Worker) -> None:
         if self._services is not None:
             self._services.close()
+        stop_tracing()
         if worker.has_finished:
             _end_now()
 

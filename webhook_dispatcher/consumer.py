@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
+from infrastructure.process import tracing
 from infrastructure.process.following import keep_running, process_some
 from infrastructure.process.loops import Loop, Loops
 from infrastructure.settings import Settings
@@ -85,7 +86,7 @@ class Consumer:
         enqueued = 0
         while events:
             self._loop.turn()
-            began = time.monotonic()
+            began, began_at = time.monotonic(), tracing.now()
             count, some = process_some(
                 events,
                 lambda batch: self._enqueue_batch(conn, [event for _, event in batch]),
@@ -93,6 +94,8 @@ class Consumer:
             )
             self._loop.count_batch(count, time.monotonic() - began)
             enqueued += some or 0
+            states = (record.value or b"" for record, _ in events[:count])
+            tracing.note_handled(conn, "enqueue", states, began_at)
             events = events[count:]
         return enqueued
 

@@ -23,6 +23,7 @@ import structlog
 from commands.webhook_headers import HEADERS_PURPOSE
 from commands.webhooks import SECRET_PURPOSE
 from infrastructure.keys.vault import Vault
+from infrastructure.process import tracing
 from infrastructure.process.failures import describe_error
 from infrastructure.process.following import keep_running_async, wait_for_event
 from infrastructure.process.loops import Loops
@@ -215,9 +216,15 @@ class Deliveries:
             timestamp=int(time.time()),
             body=claim.body,
         )
+        post = tracing.begin_post(claim.traceparent, _attributes_of(claim))
+        traceparent = post.traceparent if post is not None else claim.traceparent
         headers = {"Content-Type": "application/json", **signature}
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         custom = self._headers(bytes(endpoint.encrypted_headers)) if endpoint.encrypted_headers else {}
         outcome = await self._poster.post(endpoint.url, claim.body, {**headers, **custom})
+        if post is not None:
+            post.end(outcome.status, outcome.error)
         shown = {**headers, **dict.fromkeys(custom, HIDDEN)}
         return self._judge(claim, endpoint, shown, outcome)
 
@@ -289,6 +296,16 @@ class Deliveries:
         if left:
             async with await _connect(self._dsn) as conn:
                 await self._release(conn, left)
+
+
+def _attributes_of(claim: Claim) -> dict[str, str | int]:
+    """The attributes of the span of a post. They do not contain the address of the webhook."""
+    return {
+        "ticketing.webhook.id": claim.endpoint_id,
+        "ticketing.delivery.id": claim.id,
+        "ticketing.attempt": claim.number,
+        "messaging.message.id": claim.message_id,
+    }
 
 
 async def _connect(dsn: str) -> Connection:

@@ -21,6 +21,7 @@ from domain.ticket import (
 )
 from domain.user import User
 from domain.webhook_filter import Facts
+from infrastructure.process import tracing
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Connection, Statement
 from webhook_dispatcher.histories import Histories, LoggedEvent, Wanted, sql
@@ -134,7 +135,15 @@ class Enqueuer:
             messages += _messages_of_group(group, shown, due)
         changed = {endpoint.id for endpoint in endpoints if endpoint.was_changed}
         sent = _sent_otherwise(conn, messages, changed)
-        return insert(conn, [(message, ids) for message, ids in _without(messages, sent) if ids])
+        traceparents = tracing.traceparents_of(conn, (step.event for step in steps))
+        return insert(
+            conn,
+            [
+                (message._replace(traceparent=traceparents.get(message.event_id)), ids)
+                for message, ids in _without(messages, sent)
+                if ids
+            ],
+        )
 
     def _names(self, conn: Connection, steps: Sequence[TicketStep]) -> dict[str, str]:
         """The current names by id, from the read tables, or else from the aggregates."""

@@ -73,6 +73,7 @@ class Message(NamedTuple):
     comment_id: str | None
     attachment_id: str | None
     body: bytes
+    traceparent: str | None = None  # of the event, if its request was traced
 
 
 class TicketStep(NamedTuple):

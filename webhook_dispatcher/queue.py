@@ -30,6 +30,7 @@ class Claim(NamedTuple):
     is_internal: bool
     body: bytes
     wait_seconds: float = 0.0  # before the post, because of the webhook's `max_per_second`
+    traceparent: str | None = None  # of the event, if its request was traced
 
 
 class Item(NamedTuple):

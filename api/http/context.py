@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -15,6 +15,9 @@ from domain.access import Caller, Context
 from domain.ip_addresses import network_prefix, parse_ip
 from infrastructure.ids import derive_id, new_id
 from infrastructure.settings import IpNetwork
+
+if TYPE_CHECKING:
+    from infrastructure.process.otel import RequestSpan
 
 
 class RequestContext:
@@ -27,6 +30,7 @@ class RequestContext:
     render_failure: RenderFailure | None = None  # of the pages and OAuth endpoints
     render_for_browser: RenderFailure | None = None  # of other addresses that a browser opens
     request_id = ""
+    span: RequestSpan | None = None  # with traces
     started_at = 0.0
     error_code: str | None = None
     subject_id: str | None = None  # the first id in the path

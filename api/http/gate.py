@@ -24,6 +24,7 @@ from api.http.redirects import redirect
 from api.http.resource import Operation, Resource, Verb
 from api.http.services import Services
 from infrastructure.ids import new_id
+from infrastructure.process import tracing
 from infrastructure.process.deadlines import allow_last_step, lift_request_limit, limit_request
 from infrastructure.process.logs import write_info
 from infrastructure.process.metrics import count_request
@@ -82,6 +83,7 @@ class Gate:
         )
         given = req.get_header("X-Request-Id")
         context.request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id()
+        context.span = tracing.begin_request(req.get_header, context.request_id)
         resp.set_headers(self._headers)
         resp.set_header("X-Request-Id", context.request_id)
         for prefix, render in self._failures.items():
@@ -134,8 +136,13 @@ class Gate:
         require_primary()
         if context.is_waiting:  # it will be run again, and has no answer yet
             lift_request_limit()
+            if context.span is not None:
+                context.span.leave()
             return
-        for step in (self._store_answer, _close_body, _count_request, _log_request, self._note_access):
+        for step in (
+            *(self._store_answer, _close_body, _count_request, _log_request, self._note_access),
+            _end_span,
+        ):
             try:
                 step(req, resp, resource, context)
             except Exception as error:
@@ -213,6 +220,11 @@ def _count_request(
     """Count the request by method, path template and status, with its duration."""
     seconds = perf_counter() - context.started_at
     count_request(req.method, req.uri_template or "none", resp.status_code, seconds)
+
+
+def _end_span(req: falcon.Request, resp: falcon.Response, resource: object, context: RequestContext) -> None:
+    if context.span is not None:
+        context.span.end(req.method, req.uri_template or "none", resp.status_code, context.error_code)
 
 
 def _log_request(

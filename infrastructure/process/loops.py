@@ -103,7 +103,7 @@ class Loops(Collector):
         self._lock = threading.Lock()
 
     def count_process(self) -> None:
-        """Count what the whole process reports: lost log lines, and waits for its pool of connections."""
+        """Count what the whole process reports: lost log lines, waits for a connection of its pool, spans."""
         waits = Counter(
             "ticketing_database_pool_waits",
             "Waits of 1 ms or more for a connection to PostgreSQL",
@@ -118,12 +118,23 @@ class Loops(Collector):
             registry=self.registry,
         )
 
+        spans_exported = Counter(
+            "ticketing_spans_exported", "Spans that the collector of traces accepted", registry=self.registry
+        )
+        spans_lost = Counter(
+            "ticketing_spans_lost",
+            "Spans that the collector of traces did not accept, or that had no place",
+            registry=self.registry,
+        )
+
         def count_wait(waited_seconds: float) -> None:
             waits.inc()
             seconds.inc(waited_seconds)
 
         observers.on_pool_wait = count_wait
         observers.on_pool_timeout = timeouts.inc
+        observers.on_spans_exported = spans_exported.inc
+        observers.on_spans_lost = spans_lost.inc
         standard_error.output.on_lost = self.lines_lost.inc
 
     def add(self, name: str) -> Loop:

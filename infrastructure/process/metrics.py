@@ -135,6 +135,10 @@ requests_uncounted = Counter(
     "ticketing_http_requests_uncounted_total",
     "Requests that the rate limit did not count",
 )
+spans_exported = Counter("ticketing_spans_exported_total", "Spans that the collector of traces accepted")
+spans_lost = Counter(
+    "ticketing_spans_lost_total", "Spans that the collector of traces did not accept, or that had no place"
+)
 log_lines_lost = Counter("ticketing_log_lines_lost_total", "Log lines that standard error did not accept")
 
 
@@ -155,6 +159,8 @@ def _count_replica_read(outcome: str) -> None:
 standard_error.output.on_lost = log_lines_lost.inc
 observers.on_append = _count_append
 observers.on_replica_read = _count_replica_read
+observers.on_spans_exported = spans_exported.inc
+observers.on_spans_lost = spans_lost.inc
 observers.on_pool_wait = _count_pool_wait
 observers.on_pool_timeout = pool_timeouts.inc
 with suppress(PackageNotFoundError):

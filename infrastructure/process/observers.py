@@ -17,6 +17,8 @@ class Observers:
         self.on_pool_timeout: Callable[[], object] = _ignore
         self.on_append: Callable[[float, int], object] = _ignore
         self.on_replica_read: Callable[[str], object] = _ignore
+        self.on_spans_exported: Callable[[int], object] = _ignore
+        self.on_spans_lost: Callable[[int], object] = _ignore
 
 
 def _ignore(*_: object) -> None:

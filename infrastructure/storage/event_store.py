@@ -30,6 +30,7 @@ from infrastructure.keys.privacy import (
     has_personal_fields,
 )
 from infrastructure.keys.vault import Vault
+from infrastructure.process import tracing
 from infrastructure.storage.outcomes import outcome_is_unknown
 from infrastructure.storage.postgres import Pool, Statement
 from infrastructure.storage.recorder import (
@@ -235,7 +236,12 @@ class EventStore(Application[Any]):
             raise VersionConflict(str(error)) from None
         stored = [self.mapper.to_stored_event(event) for event in encrypted.events]
         last_states = [(snapshot.aggregate.id, snapshot.last_state) for snapshot in unless_changed]
-        positions = self._append(events, stored, [*encrypted.statements, *statements], last_states)
+        traced = tracing.statements_of(events)
+        with tracing.span("append", **{"ticketing.events": len(events)}):
+            positions = self._append(
+                events, stored, [*encrypted.statements, *statements, *traced], last_states
+            )
+            tracing.note_appended(events)
         end = 0
         for aggregate, own_events in pending:
             end += len(own_events)

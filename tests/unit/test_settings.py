@@ -36,6 +36,8 @@ INVALID = [
     ("PORT", "0"),
     ("METRICS_PORT", "8000"),
     ("METRICS_PORT", "-1"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector"),
     ("WORKERS", "many"),
     ("THREADS", "257"),
     ("WORKER_TIMEOUT_SECONDS", "2"),
@@ -49,13 +51,38 @@ NOT_CHECKED_HERE = {
     "MASTER_KEY",
     "SIGNING_KEY",
     "ATTACHMENTS_S3_BUCKET",
+    "OTEL_SDK_DISABLED",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
 }
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 
 @pytest.mark.parametrize(("name", "value"), INVALID)
 def test_an_invalid_value_is_refused_with_the_name_of_its_variable(name, value):
     with pytest.raises(BadSettings, match=f"^{name} is|^{name}: "):
         load_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_ratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "10%"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.5"),  # without a sampler that uses it
+    ],
+)
+def test_variables_of_traces_are_checked_if_there_is_a_collector(name, value):
+    with pytest.raises(BadSettings, match=f"^{name} is"):
+        load_settings({name: value, **COLLECTOR})
+    assert not load_settings({name: value}).has_traces
+
+
+def test_traces_can_be_disabled():
+    assert load_settings(COLLECTOR).has_traces
+    assert not load_settings(COLLECTOR | {"OTEL_SDK_DISABLED": "true"}).has_traces
 
 
 def test_every_setting_is_tested_or_listed_as_not_checked_here():

@@ -56,7 +56,7 @@ WITH ready AS MATERIALIZED (
 )
 SELECT c.id, c.endpoint_id, c.message_id, c.claims, c.failures,
        m.property_id, m.requester_id, m.is_internal, m.body,
-       coalesce(extract(epoch FROM c.post_at - now()), 0)::float8
+       coalesce(extract(epoch FROM c.post_at - now()), 0)::float8, m.traceparent
   FROM claimed c JOIN hook.messages m ON m.id = c.message_id
  ORDER BY c.id;
 

@@ -78,11 +78,11 @@ SELECT w.id
 -- Locks a message that exists, and sets the time of an old one to now: it must not be purged before its new
 -- delivery.
 INSERT INTO hook.messages AS old (id, event_id, name, aggregate_id, version, position, property_id, requester_id,
-       is_internal, comment_id, attachment_id, body)
+       is_internal, comment_id, attachment_id, body, traceparent)
 SELECT * FROM unnest(%(id)s::text[], %(event_id)s::text[], %(name)s::text[], %(aggregate_id)s::text[],
        %(version)s::bigint[], %(position)s::bigint[], %(property_id)s::text[], %(requester_id)s::text[],
        %(is_internal)s::boolean[], %(comment_id)s::text[], %(attachment_id)s::text[],
-       %(body)s::bytea[])
+       %(body)s::bytea[], %(traceparent)s::text[])
     ON CONFLICT (id) DO UPDATE SET created_at = now() WHERE old.created_at < now() - interval '1 day';
 
 -- name: insert_deliveries

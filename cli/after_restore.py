@@ -16,8 +16,9 @@ def last_position(file: StatementFile) -> int:
     return max((one.position or one.facts.get("event_position", 0) for one in statements), default=0)
 
 
-def advise(settings: Settings, backup: Backup, signed_to: int) -> None:
-    """Write the decisions to standard error. `signed_to` is the last position that the notary signed."""
+def advise(settings: Settings, backup: Backup, signed_to: int, published: int | None) -> None:
+    """Write the decisions to standard error. `signed_to` is the last position that the notary signed,
+    `published` that of `published_position`."""
     facts = backup.manifest.facts
     note(
         f"The backup is of {backup.manifest.created_at:%Y-%m-%d %H:%M:%S} UTC. Later changes are lost, also"
@@ -26,7 +27,7 @@ def advise(settings: Settings, backup: Backup, signed_to: int) -> None:
     )
     if signed_to > facts.log_end:
         note(f"The events from position {facts.log_end + 1} to {signed_to}, which were signed, are lost.")
-    _advise_on_kafka(settings, backup)
+    _advise_on_kafka(settings, backup, published)
     note(
         f"Webhooks: {facts.pending_deliveries} deliveries were pending and are posted again, so receivers may"
         " get them twice, with the same webhook-id."
@@ -34,17 +35,19 @@ def advise(settings: Settings, backup: Backup, signed_to: int) -> None:
     if backup.manifest.lost_attachments:
         lost = len(backup.manifest.lost_attachments)
         note(f"The backup lacks {lost} attachments: copy them from an older one.")
-    note("Consumers of /v1/events and /v1/changes whose position is beyond the log begin again.")
+    note(
+        "Consumers of /v1/events and /v1/changes whose position is beyond the log are refused until the next"
+        " event. Let them begin again, because they have events that are lost."
+    )
 
 
-def _advise_on_kafka(settings: Settings, backup: Backup) -> None:
+def _advise_on_kafka(settings: Settings, backup: Backup, published: int | None) -> None:
     if not settings.kafka_bootstrap_servers:
         note(
             "Kafka: KAFKA_BOOTSTRAP_SERVERS is not set, so nothing was checked. If the system used it before,"
             " see docs/how-to/backup.md."
         )
         return
-    published = _published(settings)
     facts = backup.manifest.facts
     if published is None:
         note(
@@ -68,8 +71,10 @@ def _advise_on_kafka(settings: Settings, backup: Backup) -> None:
         )
 
 
-def _published(settings: Settings) -> int | None:
-    """The position up to which Kafka has the events, or None."""
+def published_position(settings: Settings) -> int | None:
+    """The position up to which Kafka has the events; None without Kafka, or if it does not answer."""
+    if not settings.kafka_bootstrap_servers:
+        return None
     from kafka.errors import KafkaError  # here, because it loads a Kafka client
 
     from event_stream.position import read_position

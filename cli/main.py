@@ -38,6 +38,7 @@ from cli.output import note
 from cli.rebuild import rebuild
 from cli.relay import RelayStopped
 from cli.restore import restore
+from cli.skip_positions import skip
 from cli.stopping import UNUSABLE
 from cli.up import CannotStart, up
 from cli.verify import verify
@@ -82,6 +83,7 @@ app.command(rich_help_panel="Operate")(doctor)
 app.command(rich_help_panel="Operate")(rebuild)
 app.command(rich_help_panel="Operate")(backup)
 app.command(rich_help_panel="Operate")(restore)
+app.command("skip-positions", rich_help_panel="Operate")(skip)
 app.command(rich_help_panel="Operate")(verify)
 app.command(rich_help_panel="Operate")(export)
 app.command(rich_help_panel="Operate")(proof)

@@ -13,11 +13,13 @@ import typer
 
 from backups.files import write_file
 from backups.manifest import BackupRefused
+from backups.positions import SKIPPED, skip_positions
 from backups.reading import Backup, open_backup
 from backups.target import complete_database, restore_database, restoring
-from cli.after_restore import advise, last_position
+from cli.after_restore import advise, last_position, published_position
 from cli.database import database_at, prepare, start_server
 from cli.output import Progress, note
+from cli.skip_positions import Skipped
 from cli.users import erase_people_again, people_to_erase_again
 from cli.verify import check
 from infrastructure.keys.vault import KEY_FILE, load_vault
@@ -49,6 +51,7 @@ def restore(
             dir_okay=False,
         ),
     ] = None,
+    skipped: Skipped = SKIPPED,
 ) -> None:
     """Restore a backup into an empty database, and check the result like `ticketing verify`.
 
@@ -73,8 +76,11 @@ def restore(
             if restore_database(conn, owner, backup):
                 note(f"The log is restored up to position {backup.manifest.facts.log_end}.")
             complete_database(conn)
+            published = published_position(target)
+            known = max(backup.manifest.facts.log_end, signed_to, published or 0)
+            note(f"New events get positions after {skip_positions(conn, known, skipped)}.")
             _restore_rest(target, backup, own, latest)
-        advise(target, backup, signed_to)
+        advise(target, backup, signed_to, published)
         check(target.direct_url, target, {str(own.path): own.lines()})
 
 

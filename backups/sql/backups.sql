@@ -85,3 +85,8 @@ SELECT pg_terminate_backend(pid, 10000)
 -- name: restrict_grants
 -- pg_restore without privileges leaves this function to everyone.
 REVOKE ALL ON FUNCTION public.ticketing_grant FROM PUBLIC;
+
+-- name: skip_positions
+-- The sequence is never set back.
+SELECT setval(s.name, greatest(pg_sequence_last_value(s.name), %(position)s::bigint, 1))
+  FROM (SELECT 'es.stored_events_notification_id_seq'::regclass AS name) s;

@@ -124,6 +124,7 @@ def test_people_who_were_erased_after_the_backup_are_erased_again(source, tmp_pa
     assert (backed_up.returncode, restored.returncode) == (0, 0), backed_up.stderr + restored.stderr
     assert "u2 is erased again." in restored.stderr
     assert "The events from position 10 to 10, which were signed, are lost." in restored.stderr
+    assert "New events get positions after 100010." in restored.stderr
     (kept,) = evidence.parent.glob("checkpoints.jsonl.before-restore-*")
     assert kept.read_text() == latest
     assert latest.startswith(evidence.read_text())
@@ -131,6 +132,7 @@ def test_people_who_were_erased_after_the_backup_are_erased_again(source, tmp_pa
     assert files_of(home) == files_of(source.home)
     assert (again.returncode, "is not empty" in again.stderr) == (2, True), again.stderr
     assert second.returncode == 0, second.stderr
+    assert manifest_of(tmp_path / "second")["facts"]["log_end"] > 100_010, "a position was given twice"
 
 
 def test_an_external_server_of_another_version_is_backed_up_and_restored(source, tmp_path):

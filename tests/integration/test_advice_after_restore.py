@@ -6,7 +6,7 @@ import pytest
 
 from backups.reading import open_backup
 from backups.writing import Source, write_backup
-from cli.after_restore import advise
+from cli.after_restore import advise, published_position
 from infrastructure.storage.attachment_store import DiskAttachments
 from tests.support.history import History, append
 from tests.support.stream import end_of_log, publish_all, stream_settings
@@ -29,18 +29,18 @@ def test_the_topic_is_compared_with_the_backup(settings, store, tmp_path, capsys
     append(store, history.grow(30))
     backup = back_up(settings, tmp_path / "earlier")
 
-    advise(settings, backup, 0)
+    advise(settings, backup, 0, published_position(settings))
     assert "Kafka does not answer or has no position of the relay" in capsys.readouterr().err
 
     publish_all(settings)
     backup = back_up(settings, tmp_path / "backup")
 
-    advise(settings, backup, 0)
+    advise(settings, backup, 0, published_position(settings))
     assert "so consumers need nothing" in capsys.readouterr().err
 
     append(store, history.grow(40))
     publish_all(settings)
-    advise(settings, backup, end_of_log(settings.database_url))
+    advise(settings, backup, end_of_log(settings.database_url), published_position(settings))
 
     said = capsys.readouterr().err
     complete_to = backup.manifest.facts.log_complete_to

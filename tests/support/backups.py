@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
@@ -21,7 +21,7 @@ from infrastructure.storage.attachment_store import DiskAttachments
 from infrastructure.storage.embedded import postgres_programs
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool, connect, make_pool
-from infrastructure.storage.server_account import Account, creating_account, server_account
+from infrastructure.storage.server_account import creating_account, server_account
 from notary.blocks import sql
 from notary.follower import sign_log
 from notary.places import StatementFile
@@ -114,38 +114,54 @@ def empty_database(server: str, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def external_server(programs: Path, folder: Path) -> Iterator[str]:
-    """The DSN of a server of other programs than the wheel's, over TCP and with a password."""
-    account = server_account(folder / "data")
-    creator = creating_account(account) if account else None
-    folder.mkdir(parents=True, exist_ok=True)
+def external_server(programs: Path, folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The DSN of a server of other programs than the wheel's, over TCP and with a password. The folder has
+    an empty folder `archive` beside its data."""
+    run = ServerPrograms(programs, folder)
+    (folder / "archive").mkdir(parents=True)
     (folder / "password").write_text("pass'word\n")
-    for path in (folder, *folder.parents):
-        path.chmod(path.stat().st_mode | 0o011)
-    if creator:
-        creator.own(folder)
-    run = _Runner(programs, creator)
+    run.own(folder)
     run("initdb", "-D", folder / "data", "-U", "owner", "--auth=scram-sha-256", "-E", "UTF8",
         "--locale=C", "-N", f"--pwfile={folder / 'password'}")  # fmt: skip
+    with (folder / "data" / "postgresql.auto.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in (settings or {}).items())
+    with start_server(run, folder / "data") as dsn:
+        yield dsn
+
+
+@contextmanager
+def start_server(run: ServerPrograms, data: Path) -> Iterator[str]:
+    """The DSN of a running server with this data directory."""
     port = free_port()
     options = f"-p {port} -h 127.0.0.1 -k '' -F -c max_connections=40"
-    run("pg_ctl", "start", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options)
+    run("pg_ctl", "start", "-D", data, "-l", data.parent / "log", "-w", "-o", options)
     try:
         yield make_conninfo(
             "", host="127.0.0.1", port=port, user="owner", password="pass'word", dbname="postgres"
         )
     finally:
-        run("pg_ctl", "stop", "-D", folder / "data", "-m", "immediate", "-w")
+        run("pg_ctl", "stop", "-D", data, "-m", "immediate", "-w")
 
 
-class _Runner:
-    def __init__(self, programs: Path, account: Account | None) -> None:
+class ServerPrograms:
+    """Runs programs of PostgreSQL, under another account if this process runs as root."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        account = server_account(folder / "data")
         self._programs = programs
-        self._options: dict[str, Any] = account.options() if account else {}
+        self._account = creating_account(account) if account else None
+        self._options: dict[str, Any] = self._account.options() if self._account else {}
+
+    def own(self, folder: Path) -> None:
+        """Give the folder and its files to the account, and let it enter the folders above."""
+        for path in (folder, *folder.parents):
+            path.chmod(path.stat().st_mode | 0o011)
+        if self._account:
+            self._account.own(folder)
 
     def __call__(self, program: str, *arguments: object) -> None:
         command = [str(self._programs / program), *map(str, arguments)]
-        subprocess.run(command, check=True, timeout=60, cwd="/", stdout=subprocess.DEVNULL, **self._options)
+        subprocess.run(command, check=True, timeout=120, cwd="/", stdout=subprocess.DEVNULL, **self._options)
 
 
 def system_programs() -> Path:

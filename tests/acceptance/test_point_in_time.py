@@ -1,4 +1,4 @@
-"""Point-in-time recovery with base backup and WAL archive, by the steps in docs/backup.md."""
+"""Point-in-time recovery with base backup and WAL archive, by the steps in docs/how-to/backup.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that archives its WAL, and a recovery to a point in time, as docs/backup.md says."""
+"""A server that archives its WAL, and a recovery to a point in time, as docs/how-to/backup.md says."""
 
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+-- phase: expand
 -- The traces of requests whose clients sent a trace context (docs/decisions/0035-traces.md), for 24 hours. The traces of
 -- other requests follow from their ids.
 CREATE TABLE monitoring.traces (

@@ -53,7 +53,8 @@ class Signals:
 
 
 def make_stop_event() -> threading.Event:
-    """Return an event that SIGINT and SIGTERM set, for processes that finish their current batch first.
+    """Return an event that SIGINT, SIGTERM and SIGHUP set, for processes that finish their current batch
+    first. SIGHUP stays ignored if it is ignored, as under nohup.
 
     A process that has not finished after FINISH_SECONDS ends anyway: it may wait for a PostgreSQL that does
     not answer. The next start repeats uncommitted work.
@@ -67,8 +68,9 @@ def make_stop_event() -> threading.Event:
             deadline.start()
         stop.set()
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    for each in _ENDING:
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, on_signal)
     return stop
 
 

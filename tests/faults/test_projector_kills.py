@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -106,12 +107,11 @@ def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store,
     assert stored_rows(conn) == folded_rows(conn)
 
 
-def test_a_terminated_projector_ends_with_0(store, conn, start):
-    process = start()
-    last = append(store, History(3).grow(20))
-    eventually(lambda: position(conn) == last)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_after_its_batch(start, conn, number):
+    projector = start()
+    eventually(lambda: count_projectors(conn) > 0, LIMIT_SECONDS)
 
-    process.terminate()
+    projector.send_signal(number)
 
-    assert process.wait(LIMIT_SECONDS) == 0
-    assert stored_rows(conn) == folded_rows(conn)
+    assert projector.wait(LIMIT_SECONDS) == 0

@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import shutil
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ def main() -> None:
         return
     _enter_namespaces()
     os.environ["MASTER_KEY"] = MASTER_KEY
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, all processes would ignore it
     sys.exit(_run(options))
 
 

@@ -108,10 +108,12 @@ def test_of_two_projectors_the_second_takes_over_when_the_first_is_killed(store,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_after_its_batch(start, conn, number):
+def test_a_signal_ends_it_with_0_after_its_batch(store, conn, start, number):
     projector = start()
-    eventually(lambda: count_projectors(conn) > 0, LIMIT_SECONDS)
+    last = append(store, History(3).grow(20))
+    eventually(lambda: position(conn) == last)
 
     projector.send_signal(number)
 
     assert projector.wait(LIMIT_SECONDS) == 0
+    assert stored_rows(conn) == folded_rows(conn)

@@ -54,13 +54,14 @@ def _parse() -> argparse.Namespace:
 
 
 def _enter_namespaces() -> None:
-    """As root: start again in new mount and process namespaces."""
+    """As root: start again in new mount and process namespaces, in which a shell reaps orphans."""
     unshare = shutil.which("unshare")
     if os.geteuid() != 0 or unshare is None or os.environ.get(INSIDE):
         return
     options = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     os.environ[INSIDE] = "1"
-    os.execv(unshare, [unshare, *options, sys.executable, "-m", "tests.chaos", *sys.argv[1:]])
+    shell = ["sh", "-c", '"$@"; exit $?', "sh"]
+    os.execv(unshare, [unshare, *options, *shell, sys.executable, "-m", "tests.chaos", *sys.argv[1:]])
 
 
 def _run(options: argparse.Namespace) -> int:

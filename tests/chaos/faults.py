@@ -160,7 +160,14 @@ def _signal_one(
 
 
 def _wait_for_end(processes: list[psutil.Process], within: float) -> None:
-    pause(within, until=lambda: not any(process.is_running() for process in processes))
+    pause(within, until=lambda: not any(map(_runs, processes)))
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _cut(name: str) -> Inject:

@@ -18,6 +18,7 @@ from infrastructure.process.loops import Loops
 from infrastructure.settings import BadSettings, load_settings
 from server.app import ROUTES
 from tests.support.commands_not_run import problem_of_make, problem_of_ticketing
+from tests.support.documents import LANGUAGES, blocks_of
 from tests.support.settings import names_read
 from webhook_dispatcher.attempt_counts import AttemptCounts
 
@@ -124,6 +125,16 @@ def test_files_named_in_backquotes_exist(document):
     )
 
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_has_a_language_that_the_test_of_documents_knows(document):
+    """CONTRIBUTING.md lists the languages."""
+    unknown = [
+        (block.line, block.language) for block in blocks_of(document) if block.language not in LANGUAGES
+    ]
+
+    assert unknown == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

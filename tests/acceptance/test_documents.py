@@ -21,7 +21,7 @@ import yaml
 from infrastructure.settings import load_settings
 from tests.support.browser import Browser
 from tests.support.commands_not_run import NOT_RUN, find_not_run, problem_of
-from tests.support.documents import blocks_of, commands_of, is_contained, is_shown
+from tests.support.documents import LANGUAGES, blocks_of, commands_of, is_contained, is_shown
 from tests.support.oauth import answer_of, consent
 from tests.support.promtool import run_promtool
 from tests.support.settings import names_read
@@ -111,10 +111,8 @@ class Reader:
         self._names = dict(system.variables)
 
     def read(self, block):
-        getattr(self, f"_read_{block.language or 'unnamed'}", self._refuse)(block)
-
-    def _refuse(self, block):
-        pytest.fail(f"{self._page}:{block.line}: no test knows the language {block.language!r}")
+        assert block.language in LANGUAGES, f"{self._page}:{block.line}: unknown language {block.language!r}"
+        getattr(self, f"_read_{block.language}")(block)
 
     def _read_sh(self, block):
         for command in commands_of(block):

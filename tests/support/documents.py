@@ -11,6 +11,7 @@ from textwrap import dedent
 from typing import NamedTuple
 
 PROMPT = "$ "
+LANGUAGES = ("sh", "console", "text", "json", "http", "sql", "python", "env", "postgresql", "nginx", "yaml")
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\S*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
 )

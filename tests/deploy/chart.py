@@ -15,7 +15,7 @@ from tests.deploy.tools import VERSIONS, Tools
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "ticketing"
 VALUES = Path(__file__).parent / "values"
-SECONDS = 60
+SECONDS = 300
 
 
 class Done(NamedTuple):

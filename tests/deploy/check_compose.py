@@ -23,7 +23,7 @@ def load(program, file, **variables):
     """The exit code, the resolved project, and the message."""
     environ = {"PATH": os.environ["PATH"], **variables}
     done = subprocess.run(
-        [program, file], env=environ, capture_output=True, text=True, timeout=60, check=False
+        [program, file], env=environ, capture_output=True, text=True, timeout=300, check=False
     )
     return done.returncode, json.loads(done.stdout or "null"), done.stderr
 

@@ -14,7 +14,7 @@ from infrastructure.process.following import Pause, keep_running, process_some, 
 from infrastructure.process.loops import Loop, Loops
 from infrastructure.storage.postgres import NOTICE_LOST_CLIENTS, Connection, LimitedConnection, connect
 from infrastructure.storage.read_schema import read_tables
-from projections.batch import Batch, Overtaken, park_batch, project_batch, read_batch
+from projections.batch import Batch, Overtaken, park_batch, project_batch, read_batch, sql
 from projections.live_tables import leader_key_of
 from projections.project_past_tickets import PastTickets
 
@@ -34,14 +34,16 @@ def connect_projector(dsn: str, schema: str | None = None, *, has_replica: bool 
 
     Commits do not wait for the disk: after a crash position and rows are equally old, and the projector
     continues from that position. With `has_replica` they do, because PostgreSQL sends a replica only what is
-    on the disk; they never wait for the replica.
+    on the disk. With a synchronous standby they wait for it: what was shown is then shown after a promotion.
     """
     commit = "local" if has_replica else "off"
     options = (
         f"-c search_path={schema or read_tables.schema} -c synchronous_commit={commit}"
         f" -c statement_timeout={STATEMENT_LIMIT} -c TimeZone=UTC {NOTICE_LOST_CLIENTS}"
     )
-    return connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
+    conn = connect(dsn, application="ticketing-projector", options=options, prepare_threshold=0)
+    conn.execute(sql["wait_for_standby"])
+    return conn
 
 
 def catch_up(

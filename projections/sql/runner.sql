@@ -39,3 +39,7 @@ SELECT position,
                 WHERE locktype = 'advisory' AND classid = 0 AND objid = %(key)s AND objsubid = 1
                   AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
   FROM projector_position;
+
+-- name: wait_for_standby
+-- Makes the commits of this session wait for the synchronous standby, if the server has one.
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_standby_names') <> '';

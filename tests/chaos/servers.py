@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -104,8 +105,9 @@ class KafkaUnit:
         self.server.stop()
 
 
-def nginx(folder: Path, *, port: int, api_port: int) -> Program:
-    """nginx in the foreground with the product's configuration, with other ports and folders."""
+def nginx(folder: Path, *, port: int, api_port: int, other_api_ports: Sequence[int] = ()) -> Program:
+    """nginx in the foreground with the product's configuration, with other ports and folders. Each further
+    port is that of an API on another host."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         raise ProgramMissing("nginx is not installed. On Debian or Ubuntu: apt-get install nginx-light")
@@ -117,6 +119,9 @@ def nginx(folder: Path, *, port: int, api_port: int) -> Program:
             raise ValueError(f"deploy/nginx.conf does not contain exactly once: {given}")
         adapted = adapted.replace("{folder}", str(folder)).replace("{user}", user)
         text = text.replace(given, adapted.replace("{port}", str(port)).replace("{api_port}", str(api_port)))
+    one = f"server 127.0.0.1:{api_port} max_fails=0;"
+    servers = [one, *(f"server 127.0.0.1:{other} max_fails=0;" for other in other_api_ports)]
+    text = text.replace(one, " ".join(servers))
     configuration = folder / "nginx.conf"
     configuration.write_text(text)
     command = [program, "-e", folder / "error.log", "-g", "daemon off;", "-c", configuration]

@@ -38,6 +38,8 @@ class KafkaUnavailable(Exception):
 class KafkaServer:
     """A node that can be stopped, killed and started again with the same folder and port."""
 
+    start_seconds = START_SECONDS
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._port, self._controller_port, self._inner_port, self.proxy_port = lasting_ports(4)
@@ -80,7 +82,7 @@ class KafkaServer:
                 stderr=subprocess.STDOUT,
                 preexec_fn=_end_with_parent,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self._serves():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()

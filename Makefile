@@ -7,7 +7,7 @@ DEFINITION := setup.cfg pyproject.toml constraints.txt $(CLIENT)/pyproject.toml
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-times clients deploy-check lint format bench faults chaos pins clean
+.PHONY: help run test test-times clients deploy-check lint format bench faults chaos upgrade pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ faults: $(VENV)/.installed-test ## Run the tests marked `faults` with their full
 
 chaos: $(VENV)/.installed-test ## Inject random faults into the whole system under load, 40 minutes (ARGS: --seed, --minutes)
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+upgrade: $(VENV)/.installed-test ## Upgrade the newest tag to this version under load, and check everything (needs nginx)
+	@exec $(BIN)/python -m tests.upgrade
 
 pins: ## Rewrite constraints.txt with the newest versions that setup.cfg allows
 	rm -rf build/pins && $(PYTHON) -m venv build/pins

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from infrastructure.storage.postgres import Connection, named_queries
 from infrastructure.storage.read_schema import read_tables
-from projections.old_tables import drop_old_tables, release_rebuild_lock, set_aside, take_rebuild_lock
+from projections.old_tables import (
+    TablesInUse,
+    drop_old_tables,
+    release_rebuild_lock,
+    set_aside,
+    take_rebuild_lock,
+)
 from projections.schema import LIVE, OWN, is_of_this_version, read_schema_state
 
 LEADER_KEY = 7_305_873  # on LIVE
@@ -47,9 +53,16 @@ def other_tables(conn: Connection) -> list[str]:
 
 
 def drop_other_tables(conn: Connection, schemas: Collection[str]) -> list[str]:
-    """Drop the read tables in these schemas, as far as no session reads them. Return the schemas."""
-    if not schemas or not take_rebuild_lock(conn):
+    """Drop the read tables in these schemas, as far as no session reads them. Return the schemas.
+
+    Raises TablesInUse."""
+    if not schemas:
         return []
+    if not take_rebuild_lock(conn):
+        raise TablesInUse(
+            f"The read tables in {', '.join(schemas)} were not dropped, because a rebuild or verification is"
+            " running. Run this command again when it has ended."
+        )
     try:
         for schema in schemas:
             set_aside(conn, schema)

@@ -53,12 +53,15 @@ class NotExpanded(Exception):
 def migrate(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
     """Apply the pending expansions, in a new database also the contractions; return their names.
 
-    Older programs keep working. Each migration and its record are committed in one transaction, but for those
-    that are declared as concurrent. Waits for another `migrate`. Raises MigrationFailed; NewerDatabase, and
-    OlderProgramsRun for migrations from before v0.1.0, before anything is changed.
+    Older programs keep working. A contraction that was announced and not applied is withdrawn. Each migration
+    and its record are committed in one transaction, but for those that are declared as concurrent. Waits for
+    another `migrate`. Raises MigrationFailed; NewerDatabase, and OlderProgramsRun for migrations from before
+    v0.1.0, before anything is changed.
     """
     with _migrating(dsn, folder) as conn:
         applied = read_applied(conn)
+        if applied.begun:  # a contraction that was killed before it changed anything
+            _withdraw(conn, sorted(applied.begun))
         missing = [
             one for one in pending(_read(folder), applied) if applied.is_new or one.phase != "contract"
         ]
@@ -94,8 +97,7 @@ def _migrating(dsn: str, folder: Path) -> Iterator[Connection]:
         with suppress(psycopg.DataError):  # its operating system does not support it
             conn.execute(_NOTICE_END)
         _take_lock(conn)
-        _read(folder)
-        require_usable(conn, folder=folder)
+        require_usable(conn, max(one.number for one in _read(folder)), folder)
         conn.execute(sql["create_tables"])
         yield conn
 

@@ -32,7 +32,7 @@ from infrastructure.process.deadlines import (
 )
 from infrastructure.process.observers import observers
 from infrastructure.storage.addresses import address, connect_seconds
-from infrastructure.storage.read_schema import ReadTablesCursor
+from infrastructure.storage.read_schema import ReadTablesAsyncCursor, ReadTablesCursor
 from infrastructure.storage.session_settings import REQUEST_LIMITS, as_options, late_settings
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -83,6 +83,10 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
 
 class LimitedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
     """LimitedConnection for asyncio."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cursor_factory = ReadTablesAsyncCursor
 
     async def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         if timeout is not None:

@@ -8,8 +8,7 @@ those of the new version are in another schema, so that processes of both versio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -49,22 +48,30 @@ class ReadTables:
 read_tables = ReadTables()
 
 
-class ReadTablesCursor(psycopg.Cursor[TupleRow]):
-    """A cursor whose statements find the read tables of this process."""
+class _FindsReadTables:
+    """Methods of a cursor, synchronous or not, whose statements find the read tables of this process."""
 
-    def execute(self, query: Any, *args: Any, **options: Any) -> Self:
-        return super().execute(self._find(query), *args, **options)
+    def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+        return super().execute(self._find(query), *args, **options)  # type: ignore[misc]
 
-    def executemany(self, query: Any, params_seq: Iterable[Any], **options: Any) -> None:
-        super().executemany(self._find(query), params_seq, **options)
+    def executemany(self, query: Any, *args: Any, **options: Any) -> Any:
+        return super().executemany(self._find(query), *args, **options)  # type: ignore[misc]
 
-    def stream(self, query: Any, *args: Any, **options: Any) -> Iterator[TupleRow]:
-        return super().stream(self._find(query), *args, **options)
+    def stream(self, query: Any, *args: Any, **options: Any) -> Any:
+        return super().stream(self._find(query), *args, **options)  # type: ignore[misc]
 
     def copy(self, statement: Any, *args: Any, **options: Any) -> Any:
-        return super().copy(self._find(statement), *args, **options)
+        return super().copy(self._find(statement), *args, **options)  # type: ignore[misc]
 
     def _find(self, query: Any) -> Any:
         if read_tables.schema == ORDINARY:
             return query
-        return read_tables.replace_in(query.as_string(self) if isinstance(query, sql.Composable) else query)
+        return read_tables.replace_in(query.as_string() if isinstance(query, sql.Composable) else query)
+
+
+class ReadTablesCursor(_FindsReadTables, psycopg.Cursor[TupleRow]):
+    """The cursor of connections."""
+
+
+class ReadTablesAsyncCursor(_FindsReadTables, psycopg.AsyncCursor[TupleRow]):
+    """The cursor of connections for asyncio."""

@@ -52,6 +52,25 @@ def test_an_older_program_refuses_a_newer_database(refusals, conn):
     assert applied == [(NEWER,)]
 
 
+def test_an_older_program_refuses_a_database_that_a_newer_one_has_contracted(refusals, conn):
+    conn.execute(
+        "INSERT INTO public.ticketing_changes (name, least_program, finished_at) VALUES (%s, 9999, now())",
+        [NEWER],
+    )
+
+    for message in refusals(*PROCESSES, "migrate", "migrate --contract", "verify", "notary sign"):
+        assert f"The database was contracted by a newer program ({NEWER})" in message
+        assert "Use that program or a later one." in message
+
+
+def test_an_older_program_works_with_what_a_newer_one_has_added(start, conn):
+    conn.execute("INSERT INTO public.ticketing_changes (name, finished_at) VALUES (%s, now())", [NEWER])
+
+    done = [start(*command.split()) for command in ("migrate", "migrate --contract", "rebuild --verify")]
+
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+
+
 def test_a_newer_program_refuses_an_older_database(refusals, conn):
     conn.execute("DELETE FROM public.ticketing_migrations WHERE name >= '0042'")
 

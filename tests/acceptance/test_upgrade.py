@@ -133,6 +133,12 @@ def test_an_upgrade_can_be_given_up_before_the_contraction(upgrade):
     assert is_ready(upgrade.site)
 
 
+def test_a_contraction_of_the_embedded_server_starts_it_if_necessary(tmp_path):
+    done = ticketing("migrate", "--contract", environ=environment(TICKETING_HOME=str(tmp_path / "home")))
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "nothing to do"), done.stderr
+
+
 def test_read_tables_are_replaced_in_place_when_no_process_runs(upgrade):
     for process in upgrade.before:
         end(process)

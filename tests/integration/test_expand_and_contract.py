@@ -118,6 +118,22 @@ def test_after_a_contraction_older_programs_refuse_and_newer_ones_do_not(databas
         migrate(database)
 
 
+def test_an_announcement_is_withdrawn_by_the_next_migrate_if_its_contraction_was_killed(
+    database, conn, folder, monkeypatch
+):
+    monkeypatch.setattr(migrating, "SETTLE_SECONDS", 60.0)
+    migrate(database, folder)
+    contracting = get_context("fork").Process(target=contract, args=(database, folder))
+    contracting.start()
+    eventually(lambda: listed(conn) == [WITHOUT_NOTE])
+    contracting.kill()
+    contracting.join()
+
+    assert migrate(database, folder) == []
+    assert (listed(conn), conn.execute(COLUMNS).fetchone()) == ([], (1,))
+    require_usable(conn)
+
+
 def test_a_migration_that_was_killed_is_completed_by_the_next(database, conn, folder):
     """The kill comes while the index waits for a transaction, and leaves it invalid."""
     conn.execute(AN_OPEN_APPEND)

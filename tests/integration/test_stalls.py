@@ -243,7 +243,7 @@ def test_every_process_that_follows_the_log_watches_and_one_of_them_writes(datab
     watchers = (
         "SELECT count(*), count(l.pid) FROM pg_stat_activity a LEFT JOIN pg_locks l"
         "  ON l.pid = a.pid AND l.locktype = 'advisory' AND l.objid = %s AND l.granted"
-        " WHERE a.application_name = 'ticketing-stalls' AND a.datname = current_database()"
+        " WHERE a.application_name ^@ 'ticketing-stalls' AND a.datname = current_database()"
     )
     processes = [
         TicketingProcess(name, environ=environ, stdout=tmp_path / f"{name}.log")

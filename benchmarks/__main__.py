@@ -28,6 +28,7 @@ from benchmarks import (
     relay,
     renames,
     report,
+    sizing,
     webhooks,
 )
 from benchmarks.bench import HOME, RESULTS, Bench, Options
@@ -72,6 +73,7 @@ PARTS: dict[str, Callable[[Bench], Report]] = {
     "changes": change_feed.measure_changes,
     "pages": pages.measure_pages,
     "webhooks": webhooks.measure_webhooks,
+    "sizing": sizing.measure_sizing,
     **{name: partial(_compare, measure) for name, measure in (LIMITS | OTHERS).items()},
 }
 GROUPS = {"limits": tuple(LIMITS)}

@@ -29,7 +29,7 @@ def read_processor_seconds(dsn: str) -> dict[str, float]:
         for pid, is_session, application in conn.execute(_SESSIONS).fetchall():
             seconds[f"session of {application}" if is_session else SERVER] += _seconds_of(pid)
     for process in psutil.Process().children(recursive=True):
-        if name := _name(process):
+        if name := process_name(process):
             seconds[name] += _seconds_of(process.pid)
     return dict(seconds)
 
@@ -47,7 +47,7 @@ def _seconds_of(pid: int) -> float:
     return float(times.user + times.system)
 
 
-def _name(process: psutil.Process) -> str | None:
+def process_name(process: psutil.Process) -> str | None:
     """The process's part in the measurement; None for those that belong to no side."""
     try:
         words = process.cmdline()

@@ -17,6 +17,17 @@ from benchmarks.renames import Observed, is_mixed
 from benchmarks.renames import make_report as make_renames_report
 from benchmarks.report import Report, Table, as_markdown, write
 from benchmarks.simulation import make_report
+from benchmarks.sizing import COMMENTS, EVENTS, GETS, LISTS
+from benchmarks.sizing_report import (
+    DAYS,
+    HOURS,
+    KAFKA_COPIES,
+    LOAD,
+    PEAK,
+    RETENTION_MONTHS,
+    Measured,
+    compute_need,
+)
 
 PROCESSORS = 2
 
@@ -147,3 +158,46 @@ def test_a_report_is_written_and_put_at_its_place_in_the_document(tmp_path):
     assert "old" not in filled
     assert "kept" in filled
     assert json.loads((tmp_path / "peers.json").read_text())["comparisons"][0]["ratios"] == [3.0, 5.0]
+
+
+def measured_sizing(**values):
+    defaults = {
+        "lives": 10,
+        "requests": 48,
+        "seconds": 1.0,
+        "disk": {
+            "event log": 4_000.0,
+            "search": 1_000.0,
+            "webhook deliveries": 500.0,
+            "Kafka, one copy": 2_000.0,
+        },
+        "processor": {"api": 0.5, "projector": 0.1, "session of ticketing-api": 0.2, "load generator": 9.0},
+        "idle": {"api": 0.01, "relay": 0.02, "PostgreSQL, background": 0.03},
+        "memory": {"api": 2e8, "notary": 5e7, "PostgreSQL": 3e8},
+    }
+    return Measured(**defaults | values)
+
+
+def test_sizes_grow_with_the_tickets_and_contain_what_processes_need_when_idle():
+    least, most = (compute_need(measured_sizing(), monthly) for monthly in (1_000, 100_000))
+    per_second = 100_000 / (DAYS * HOURS * 3_600) * PEAK
+
+    assert most.processors == {
+        "api": pytest.approx((0.01 + per_second * 0.5) / LOAD),
+        "followers": pytest.approx((0.02 + per_second * 0.1) / LOAD),
+        "PostgreSQL": pytest.approx((0.03 + per_second * 0.2) / LOAD),
+    }
+    assert most.requests_per_second == pytest.approx(per_second * 48)
+    assert most.disk_year == pytest.approx(100 * least.disk_year)
+
+
+def test_disk_contains_a_second_copy_of_the_read_tables_and_deliveries_only_while_they_are_kept():
+    need = compute_need(measured_sizing(), 1_000)
+
+    assert need.disk_year == 12_000 * (4_000 + 1_000 + 1_000) + RETENTION_MONTHS * 1_000 * 500
+    assert need.kafka_year == 12_000 * KAFKA_COPIES * 2_000
+
+
+def test_the_life_of_a_ticket_has_the_requests_that_the_report_names():
+    assert (EVENTS, COMMENTS, GETS + LISTS) == (8, 4, 40)
+    assert GETS % EVENTS == LISTS % EVENTS == 0

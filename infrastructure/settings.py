@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
@@ -132,6 +132,30 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         webhook_timeout_seconds=_integer(env, "WEBHOOK_TIMEOUT_SECONDS", 15, 1, 60),
         webhook_retention_days=_integer(env, "WEBHOOK_RETENTION_DAYS", 90, 7, 36_500),
     )
+
+
+def variable_names() -> set[str]:
+    """The names of all environment variables that `load_settings` reads."""
+    environ = _RecordingEnvironment()
+    load_settings(environ)
+    return environ.names
+
+
+class _RecordingEnvironment(Mapping[str, str]):
+    """An empty environment that records every name looked up in it."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def _one_of(env: Mapping[str, str], name: str, default: str, other: str) -> str:

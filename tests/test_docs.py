@@ -15,11 +15,10 @@ from api.http.openapi import describe
 from cli import reference
 from infrastructure.process import metrics
 from infrastructure.process.loops import Loops
-from infrastructure.settings import BadSettings, load_settings
+from infrastructure.settings import BadSettings, load_settings, variable_names
 from server.app import ROUTES
 from tests.support.commands_not_run import problem_of_make, problem_of_ticketing
 from tests.support.documents import LANGUAGES, blocks_of
-from tests.support.settings import names_read
 from webhook_dispatcher.attempt_counts import AttemptCounts
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +32,7 @@ def test_the_documented_settings_are_those_that_exist():
     page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
 
-    assert sorted(rows) == sorted(names_read())
+    assert sorted(rows) == sorted(variable_names())
 
 
 def rows_of_settings():
@@ -56,7 +55,7 @@ def test_the_documented_defaults_of_settings_are_those_of_the_program():
     assert [name for name in documented if load_settings({name: documented[name]}) != load_settings({})] == []
 
 
-@pytest.mark.parametrize("name", sorted(names_read()))
+@pytest.mark.parametrize("name", sorted(variable_names()))
 def test_the_documented_limits_of_a_setting_are_those_of_the_program(name):
     limits = re.search(r"from (\d+) to (\d+)", refusal_of(name, "-1"))
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
 from cli.doctor.finding import Finding, ok, problem, warning
 from infrastructure.keys.vault import KEY_FILE
-from infrastructure.settings import Settings
+from infrastructure.settings import Settings, variable_names
 
 CHECK = "settings"
 SHORTEST_SIGNING_KEY = 32  # characters
+SIMILAR = 0.88  # of the letters are equal; a word more or less makes names more different
+SHORTEST_NAME = 8
+_OF_OTHERS = ("OTEL_", "AWS_", "PG")
 _DEFAULT_PREFIX = "ticketing"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def check_settings(settings: Settings) -> list[Finding]:
-    """One finding for each contradiction; one OK if there is none."""
+def check_settings(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """One finding for each contradiction, and for each name that looks misspelt; one OK if there is none."""
     found = [
+        *_check_names(environ),
         *_check_addresses_of_database(settings),
         *_check_public_address(settings),
         *_check_kafka(settings),
@@ -30,7 +35,27 @@ def check_settings(settings: Settings) -> list[Finding]:
     return found or [ok(CHECK, "they do not contradict one another.")]
 
 
+def _check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that no process reads, and whose names differ little from that of one that is read."""
+    known = variable_names()
+    for name in sorted(environ.keys() - known):
+        similar = get_close_matches(name.upper(), known, 1, SIMILAR) if len(name) >= SHORTEST_NAME else []
+        if similar and not name.startswith(_OF_OTHERS):
+            yield warning(
+                CHECK,
+                f"{name} is set, which no process reads.",
+                f"Rename it if {similar[0]} is meant.",
+            )
+
+
 def _check_addresses_of_database(settings: Settings) -> Iterator[Finding]:
+    if settings.database_url and (settings.home / "postgres").exists():
+        yield warning(
+            CHECK,
+            f"DATABASE_URL is set, but {settings.home / 'postgres'} has the data of an embedded PostgreSQL,"
+            " which is not used.",
+            "Remove DATABASE_URL to use it, or move that folder away.",
+        )
     if settings.migrate_database_url and not settings.database_url:
         yield problem(
             CHECK,

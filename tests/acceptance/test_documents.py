@@ -18,13 +18,12 @@ import psycopg
 import pytest
 import yaml
 
-from infrastructure.settings import load_settings
+from infrastructure.settings import load_settings, variable_names
 from tests.support.browser import Browser
 from tests.support.commands_not_run import NOT_RUN, find_not_run, problem_of
 from tests.support.documents import LANGUAGES, blocks_of, commands_of, is_contained, is_shown
 from tests.support.oauth import answer_of, consent
 from tests.support.promtool import run_promtool
-from tests.support.settings import names_read
 from tests.support.terminals import Terminal, copy_repository, free_ports
 from tests.support.waiting import eventually
 from tests.support.webhook_bodies import problems_of
@@ -196,7 +195,7 @@ class Reader:
     def _read_env(self, block):
         """Settings of this system, which must be accepted."""
         values = dict(word.split("=", 1) for word in shlex.split(block.text))
-        assert values.keys() <= names_read()
+        assert values.keys() <= variable_names()
         load_settings({"DATABASE_URL": "postgresql://db/ticketing", **values})
 
     def _read_nginx(self, block):

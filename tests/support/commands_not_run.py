@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from cli.main import app
-from tests.support.settings import names_read
+from infrastructure.settings import variable_names
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "ticketing"
@@ -71,7 +71,7 @@ def problem_of_module(words: Words) -> str | None:
 def problem_of_secret(words: Words) -> str | None:
     """What is wrong with `kubectl create secret generic NAME --from-literal=VARIABLE=...`."""
     variables = re.findall(r"--from-literal=(\w+)=", " ".join(words))
-    unknown = [name for name in variables if name not in names_read()]
+    unknown = [name for name in variables if name not in variable_names()]
     if unknown:
         return f"there is no setting {unknown[0]}"
     return (

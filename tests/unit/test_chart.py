@@ -10,9 +10,9 @@ import yaml
 from cli.doctor.server import PER_WORKER
 from cli.stopping import FINISH_SECONDS
 from domain.public_ips import _GLOBAL_V6, _REFUSED_V4, _REFUSED_V6
+from infrastructure.settings import variable_names
 from server.gunicorn_server import GRACEFUL_SECONDS
 from server.worker import DRAIN_ACCEPT_SECONDS
-from tests.support.settings import names_read
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "ticketing"
@@ -42,7 +42,7 @@ def test_every_setting_can_be_set():
     free = SCHEMA["properties"]["settings"]["properties"].keys()
 
     assert not set_by_templates & free
-    assert (set_by_templates - of_boto3) | free | NOT_IN_PODS == names_read()
+    assert (set_by_templates - of_boto3) | free | NOT_IN_PODS == variable_names()
 
 
 def test_the_schema_knows_exactly_the_values_that_exist():

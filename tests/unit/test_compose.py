@@ -11,8 +11,7 @@ import yaml
 
 from api.http.errors import STATUS_OF, error_body
 from cli.main import app
-from infrastructure.settings import load_settings
-from tests.support.settings import names_read
+from infrastructure.settings import load_settings, variable_names
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -57,7 +56,7 @@ def test_every_variable_is_read_by_settings():
     variables = {name for service in BUILT_SERVICES.values() for name in service["environment"]}
     variables |= dockerfile_environment().keys() - READ_BY_PYTHON
 
-    assert variables <= names_read()
+    assert variables <= variable_names()
 
 
 def test_the_settings_of_every_service_are_valid():

@@ -7,7 +7,8 @@ import pytest
 
 from cli.doctor.contradictions import check_settings
 from cli.doctor.storage import check_folders
-from infrastructure.settings import load_settings
+from cli.listening import metrics_ports
+from infrastructure.settings import BadSettings, load_settings
 
 HTTPS = {"BASE_URL": "https://tickets.example.com", "TRUSTED_PROXIES": "10.0.0.0/8"}
 DATABASE = "postgresql://app@db.example.com/ticketing"
@@ -49,12 +50,22 @@ CASES = [
         "is in POSTGRES_DATA_DIR",
     ),
     ({"SIGNING_KEY": "secret"}, "WARNING", "SIGNING_KEY has 6 characters"),
+    ({"DATABSE_URL": DATABASE}, "WARNING", "DATABSE_URL is set, which no process reads"),
+    ({"WEBHOOK_RETRY_SECOND": "5"}, "WARNING", "WEBHOOK_RETRY_SECOND is set, which no process reads"),
+    ({"ticketing_home": "/srv"}, "WARNING", "ticketing_home is set, which no process reads"),
 ]
+OF_OTHER_PROGRAMS = {
+    "HOSTNAME": "api-1",
+    "TEST_DATABASE_URL": DATABASE,
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4318",
+    "PGPORT": "5432",
+    "KAFKA_HEAP_OPTS": "-Xmx1g",
+}
 
 
 @pytest.mark.parametrize(("variables", "level", "text"), CASES, ids=[text for *_, text in CASES])
 def test_a_contradiction_is_named_with_what_to_do(variables, level, text, tmp_path):
-    (finding,) = check_settings(load_settings({"TICKETING_HOME": str(tmp_path)} | variables))
+    (finding,) = check_settings(load_settings({"TICKETING_HOME": str(tmp_path)} | variables), variables)
 
     assert (finding.level, finding.check) == (level, "settings")
     assert text in finding.found
@@ -65,9 +76,42 @@ def test_a_contradiction_is_named_with_what_to_do(variables, level, text, tmp_pa
     "variables", [{}, HTTPS, HTTPS | {"HOST": "0.0.0.0", "DATABASE_URL": DATABASE}, CLUSTER]
 )
 def test_usual_settings_contradict_nothing(variables, tmp_path):
-    findings = check_settings(load_settings({"TICKETING_HOME": str(tmp_path)} | variables))
+    findings = check_settings(load_settings({"TICKETING_HOME": str(tmp_path)} | variables), variables)
 
     assert [one.level for one in findings] == ["OK"]
+
+
+def test_variables_of_other_programs_are_not_misspelt(tmp_path):
+    (finding,) = check_settings(load_settings({"TICKETING_HOME": str(tmp_path)}), OF_OTHER_PROGRAMS)
+
+    assert finding.level == "OK"
+
+
+def test_data_of_an_embedded_server_that_is_not_used_are_named(tmp_path):
+    (tmp_path / "postgres").mkdir()
+    settings = load_settings({"TICKETING_HOME": str(tmp_path), "DATABASE_URL": DATABASE})
+
+    (finding,) = check_settings(settings, {})
+
+    assert "has the data of an embedded PostgreSQL" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("metrics_port", "port", "ports"),
+    [
+        (9100, 8000, range(9_100, 9_105)),
+        (8001, 8000, range(8_001, 8_006)),
+        (7996, 8000, None),
+        (65532, 8000, None),
+    ],
+)
+def test_the_ports_for_metrics_of_up_do_not_contain_its_own(metrics_port, port, ports):
+    settings = load_settings({"METRICS_PORT": str(metrics_port), "PORT": str(port)})
+    if ports is None:
+        with pytest.raises(BadSettings, match=f"METRICS_PORT is {metrics_port}"):
+            metrics_ports(settings)
+    else:
+        assert list(metrics_ports(settings).values()) == list(ports)
 
 
 def test_a_key_file_with_another_key_than_master_key_is_named(tmp_path):
@@ -75,7 +119,9 @@ def test_a_key_file_with_another_key_than_master_key_is_named(tmp_path):
     (tmp_path / "master-key").write_text(one + "\n")
 
     def check(key):
-        return check_settings(load_settings({"TICKETING_HOME": str(tmp_path), "MASTER_KEY": key}))[0].level
+        return check_settings(load_settings({"TICKETING_HOME": str(tmp_path), "MASTER_KEY": key}), {})[
+            0
+        ].level
 
     assert [check(one), check(f"{other},{one}"), check(other)] == ["OK", "OK", "WARNING"]
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from infrastructure.settings import BadSettings, load_settings
-from tests.support.settings import names_read
+from infrastructure.settings import BadSettings, load_settings, variable_names
 
 INVALID = [
     ("BASE_URL", "tickets.example.com"),
@@ -86,7 +85,7 @@ def test_traces_can_be_disabled():
 
 
 def test_every_setting_is_tested_or_listed_as_not_checked_here():
-    assert {name for name, _ in INVALID} | NOT_CHECKED_HERE == names_read()
+    assert {name for name, _ in INVALID} | NOT_CHECKED_HERE == variable_names()
 
 
 def test_a_direct_address_is_refused_without_that_of_the_pooler():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -52,13 +53,26 @@ def measure_file(folder: Path, path: str) -> BackupFile:
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file durably, or nothing: an interrupted write leaves no file of this name."""
     partial = path.with_name(f"{path.name}.partial")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
     sync_folder(path.parent)  # the other files of the folder, before this one
     partial.replace(path)
     sync_folder(path.parent)
+
+
+def clear_folder(folder: Path) -> None:
+    """Delete everything in a folder that an interrupted backup has begun to fill."""
+    for each in folder.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def sync_folder(folder: Path) -> None:

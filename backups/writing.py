@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from backups.files import BackupFile, chunks_of, measure_file, store_file, sync_folder
+from backups.files import BackupFile, chunks_of, clear_folder, measure_file, store_file, sync_folder
 from backups.manifest import (
     ATTACHMENTS,
     DUMP,
@@ -21,7 +21,7 @@ from backups.manifest import (
 from backups.programs import Programs, find_programs, run_program
 from backups.snapshot import APPLICATION, AttachedFile, Snapshot, open_snapshot, removed_since
 from infrastructure.keys.vault import Vault
-from infrastructure.storage.attachment_store import AttachmentStore, NoSuchFile
+from infrastructure.storage.attachment_store import AttachmentStore, AttachmentsUnavailable, NoSuchFile
 
 LOCK_WAIT_MILLISECONDS = 60_000  # for a migration that changes tables
 _LEFT_OUT = ("--exclude-schema=read*", "--exclude-table-data=cache.snapshots", "--no-unlogged-table-data")
@@ -42,9 +42,31 @@ def write_backup(source: Source, folder: Path, show: Progress) -> Manifest:
     """Write a backup into a new or empty folder and return its manifest. Other processes may write meanwhile.
 
     Attachments are copied after the snapshot, so each one that it names exists: they never change, and are
-    deleted only after their removal from the ticket. Raises BackupRefused, ProgramsMissing and ProgramFailed.
+    deleted only after their removal from the ticket. After an error the folder is empty again. Raises
+    BackupRefused, ProgramsMissing and ProgramFailed.
     """
     make_empty_folder(folder)
+    try:
+        return _write_backup(source, folder, show)
+    except OSError as error:
+        clear_folder(folder)
+        raise BackupRefused(
+            f"{folder} cannot be written: {error.strerror}. Nothing is left in it. Free space, or name a"
+            " folder on another disk, and back up again."
+        ) from None
+    except AttachmentsUnavailable as error:
+        clear_folder(folder)
+        raise BackupRefused(
+            f"The attachments cannot be read: {error} Nothing is left in {folder}. Correct"
+            " ATTACHMENTS_S3_BUCKET or ATTACHMENTS_S3_ENDPOINT, or wait until the folder or bucket can be"
+            " read, and back up again."
+        ) from None
+    except BaseException:
+        clear_folder(folder)
+        raise
+
+
+def _write_backup(source: Source, folder: Path, show: Progress) -> Manifest:
     with open_snapshot(source.dsn) as snapshot:
         programs = find_programs(snapshot.server_major)
         dump = _dump(programs, snapshot, source.dsn, folder)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from backups.files import write_file
+from backups.files import clear_folder, write_file
 from backups.manifest import BackupRefused, Manifest
 from backups.writing import Source, make_empty_folder, write_backup
 from cli.database import database_address
@@ -40,6 +40,19 @@ def backup(
     if key_folder is not None:
         _require_apart(folder, key_folder)
         make_empty_folder(key_folder)
+        write_file(key_folder / KEY_FILE, _master_key(settings).encode())
+    try:
+        manifest = _back_up(settings, folder)
+    except BaseException:
+        if key_folder is not None:
+            clear_folder(key_folder)
+        raise
+    _report(manifest, folder, key_folder)
+    if manifest.lost_attachments:
+        raise typer.Exit(1)
+
+
+def _back_up(settings: Settings, folder: Path) -> Manifest:
     with database_address(settings) as dsn, Progress("Copying the attachments") as progress:
         source = Source(
             dsn=settings.migrate_database_url or dsn,
@@ -47,12 +60,7 @@ def backup(
             attachments=make_attachment_store(settings),
             statements=StatementFile.of(settings).lines(),
         )
-        manifest = write_backup(source, folder, progress.show)
-    if key_folder is not None:
-        write_file(key_folder / KEY_FILE, _master_key(settings).encode())
-    _report(manifest, folder, key_folder)
-    if manifest.lost_attachments:
-        raise typer.Exit(1)
+        return write_backup(source, folder, progress.show)
 
 
 def _require_apart(folder: Path, keys: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, Protocol
+from typing import IO, Any, BinaryIO, NamedTuple, Protocol, cast
 
 from infrastructure.settings import Settings
 
@@ -148,7 +149,8 @@ class BucketAttachments:
     def open(self, attachment_id: str) -> OpenedFile:
         with _bucket_errors(attachment_id):
             found = self._client.get_object(Bucket=self._bucket, Key=_key(attachment_id))
-        return OpenedFile(found["Body"], found["ContentLength"])
+        stream = cast(IO[bytes], _BucketStream(found["Body"], attachment_id))
+        return OpenedFile(stream, found["ContentLength"])
 
     def delete(self, attachment_id: str) -> None:
         with _bucket_errors(attachment_id):
@@ -161,6 +163,22 @@ class BucketAttachments:
                 self._client.head_bucket(Bucket=self._bucket)
         except NoSuchFile:
             raise AttachmentsUnavailable(f"There is no bucket {self._bucket}") from None
+
+
+class _BucketStream(io.RawIOBase):
+    """The content of an object. `read` raises AttachmentsUnavailable when the connection breaks off."""
+
+    def __init__(self, body: Any, attachment_id: str) -> None:
+        self._body = body
+        self._attachment_id = attachment_id
+
+    def read(self, size: int = -1) -> bytes:
+        with _bucket_errors(self._attachment_id):
+            return bytes(self._body.read(size if size >= 0 else None))
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
 
 
 class _MeasuringReader:

@@ -17,7 +17,7 @@ from commands.tickets import attach_file
 from domain.attachment import Attachment
 from infrastructure.ids import new_id
 from infrastructure.settings import Settings
-from infrastructure.storage.attachment_store import DiskAttachments
+from infrastructure.storage.attachment_store import AttachmentStore, DiskAttachments
 from infrastructure.storage.embedded import postgres_programs
 from infrastructure.storage.event_store import EventStore
 from infrastructure.storage.postgres import Pool, connect, make_pool
@@ -49,6 +49,7 @@ class Installation:
         self.dsn = dsn
         self.home = home
         self.store = EventStore(pool, VAULT)
+        self.attachments: AttachmentStore = DiskAttachments(home / "attachments")
         self.environ = environment(DATABASE_URL=dsn, TICKETING_HOME=str(home))
 
     @classmethod
@@ -70,7 +71,7 @@ class Installation:
 
     def attach(self, ticket_id: str, content: bytes) -> str:
         attachment_id = new_id()
-        stored = DiskAttachments(self.home / "attachments").put(attachment_id, BytesIO(content))
+        stored = self.attachments.put(attachment_id, BytesIO(content))
         facts = Attachment(
             attachment_id, "photo.jpg", "image/jpeg", stored.size_bytes, stored.sha256, datetime.now(UTC)
         )

@@ -21,6 +21,10 @@ transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
 share.coordinator.state.topic.replication.factor=3
 share.coordinator.state.topic.min.isr=2
+initial.broker.registration.timeout.ms=300000
+broker.session.timeout.ms=6000
+controller.quorum.election.timeout.ms=3000
+controller.quorum.fetch.timeout.ms=6000
 """
 
 
@@ -59,8 +63,10 @@ class KafkaCluster:
 
     def start(self) -> None:
         """Start all nodes at once: each waits until a majority runs."""
-        with ThreadPoolExecutor(NODES) as executor:
-            list(executor.map(Node.start, self.nodes))
+        for node in self.nodes:
+            node.launch()
+        for node in self.nodes:
+            node.wait_until_serving()
 
     def wait_until_replicated(self, topics: Sequence[str], within: float) -> None:
         """Wait until every replica of the topics is in sync."""

@@ -73,6 +73,11 @@ class KafkaServer:
 
     def start(self) -> None:
         """Start the node and wait until it answers requests."""
+        self.launch()
+        self.wait_until_serving()
+
+    def launch(self) -> None:
+        """Start the process. It ends with the thread that calls this."""
         with (self.folder / "server.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [*self._java(), "kafka.Kafka", "server.properties"],
@@ -82,6 +87,9 @@ class KafkaServer:
                 stderr=subprocess.STDOUT,
                 preexec_fn=_end_with_parent,
             )
+
+    def wait_until_serving(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + self.start_seconds
         while not self._serves():
             if self._process.poll() is not None or time.monotonic() > deadline:

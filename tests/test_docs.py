@@ -114,6 +114,33 @@ def test_links_lead_to_existing_files(document):
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def test_every_document_is_reached_by_links_from_the_readme():
+    reached, pending = set(), [ROOT / "README.md"]
+    while pending:
+        page = pending.pop()
+        if page not in reached and page.suffix == ".md" and page.exists():
+            reached.add(page)
+            targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+            pending += [(page.parent / target).resolve() for target in targets]
+
+    assert [path for path in DOCUMENTS if path.resolve() not in reached | {ROOT / "README.md"}] == []
+
+
+def test_documents_named_by_other_files_exist():
+    """Checks names such as docs/runbook.md in the program, in tests and in files for deployment."""
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in ("build", "docs")]
+    files = [path for folder in folders if folder.name[0] != "." for path in folder.rglob("*.*")]
+    missing = [
+        f"{path}: {name}"
+        for path in files
+        if path.suffix in (".py", ".sql", ".yml", ".yaml", ".json", ".conf", ".html", ".tpl")
+        for name in re.findall(r"(?<![\w/.-])docs/[\w/-]+\.md", path.read_text())
+        if not (ROOT / name).exists()
+    ]
+
+    assert missing == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_named_in_backquotes_exist(document):
     """Checks names such as `server/app.py`. Ignores paths of an installation (.ticketing, TICKETING_HOME)."""

@@ -35,7 +35,7 @@ from infrastructure.process.metrics import (
     webhooks_failing,
 )
 from infrastructure.settings import Settings
-from infrastructure.storage.migrations import NewerDatabase, pending_migrations, require_usable
+from infrastructure.storage.migrations import find_problem
 from infrastructure.storage.postgres import (
     Connection,
     connect,
@@ -195,12 +195,8 @@ class Check:
         return self._conn
 
     def _check_on(self, conn: Connection) -> Readiness | Details:
-        try:
-            require_usable(conn)
-        except NewerDatabase as problem:
-            return {"migrations": [str(problem)]}
-        if pending := pending_migrations(conn):
-            return {"migrations": [f"Not applied: {', '.join(pending)}. Run `ticketing migrate`."]}
+        if problem := find_problem(conn):
+            return {"migrations": [problem]}
         if (state := read_schema_state(conn)) != "current":
             return {"read_tables": [f"The read tables are {state}. Run `ticketing migrate`."]}
         if refusal := fetch_value(conn, _sql["select_refusal_of_writes"], default=""):

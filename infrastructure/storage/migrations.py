@@ -82,7 +82,21 @@ def require_usable(conn: Connection, program: int = PROGRAM, folder: Path = MIGR
     """Raise NewerDatabase if a newer program has removed what the program with that number uses.
 
     Additions of a newer program do not matter."""
+    _require_usable(read_applied(conn), program, folder)
+
+
+def find_problem(conn: Connection) -> str | None:
+    """Why this program cannot work with the database, and what to do; None if it can."""
     applied = read_applied(conn)
+    try:
+        _require_usable(applied, PROGRAM, MIGRATIONS)
+    except NewerDatabase as refusal:
+        return str(refusal)
+    missing = [one.name for one in pending(read_migrations(), applied) if not _removes(one)]
+    return f"Not applied: {', '.join(missing)}. Run `ticketing migrate`." if missing else None
+
+
+def _require_usable(applied: Applied, program: int, folder: Path) -> None:
     removed = sorted(name for name, least in applied.least_programs.items() if least > program)
     if removed:
         least = max(applied.least_programs.values())

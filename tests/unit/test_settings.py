@@ -16,6 +16,7 @@ INVALID = [
     ("DATABASE_URL", "mysql://host/ticketing"),
     ("DIRECT_DATABASE_URL", "nonsense"),
     ("MIGRATE_DATABASE_URL", "nonsense"),
+    ("READ_DATABASE_URL", "nonsense"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,,kafka-2:9092"),
     ("KAFKA_BOOTSTRAP_SERVERS", "kafka-1:9092,kafka-2:90920"),

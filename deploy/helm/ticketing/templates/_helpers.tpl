@@ -34,6 +34,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .database.directUrlKey }}
 {{ include "ticketing.secretVariable" (dict "variable" "DIRECT_DATABASE_URL" "secret" .database.name "key" .database.directUrlKey) }}
 {{- end }}
+{{- if .database.readUrlKey }}
+{{ include "ticketing.secretVariable" (dict "variable" "READ_DATABASE_URL" "secret" .database.name "key" .database.readUrlKey) }}
+{{- end }}
 {{ include "ticketing.secretVariable" (dict "variable" "MASTER_KEY" "secret" .masterKey.name "key" .masterKey.key) }}
 {{- end }}
 - {name: BASE_URL, value: {{ .Values.baseUrl | quote }}}

@@ -26,7 +26,15 @@ from infrastructure.storage.topics import events_topic
 from webhook_dispatcher.enqueue import Enqueuer
 from webhook_dispatcher.histories import LoggedEvent, sql
 from webhook_dispatcher.log_follower import LogFollower
-from webhook_dispatcher.membership import group_of, instance_id, leave_to_others, store_lag, take_member_id
+from webhook_dispatcher.membership import (
+    UNASSIGNED_SECONDS,
+    group_of,
+    instance_id,
+    leave_to_others,
+    require_partitions,
+    store_lag,
+    take_member_id,
+)
 from webhook_dispatcher.payloads import wanted_types
 from webhook_dispatcher.progress import store_reached_ends, store_read
 from webhook_dispatcher.records import Record, to_record
@@ -117,7 +125,7 @@ class Consumer:
         instance = instance_id(self._settings, member_id)
         consumer = make_consumer(self._settings, client_id=group, group_id=group, group_instance_id=instance)
         partitions: set[Any] = set()
-        stored_at = 0.0
+        stored_at, assigned_at = 0.0, time.monotonic()
         try:
             consumer.subscribe([events_topic(self._settings)])
             while not stop.is_set():
@@ -126,6 +134,10 @@ class Consumer:
                 if consumer.assignment() != partitions:
                     partitions = set(consumer.assignment())
                     _log_assignment(member_id, consumer, len(partitions))
+                if partitions:
+                    assigned_at = time.monotonic()
+                elif time.monotonic() > assigned_at + UNASSIGNED_SECONDS:
+                    require_partitions(conn, self._settings, member_id)
                 records = [to_record(message) for messages in polled.values() for message in messages]
                 if records:
                     self._take_polled(conn, records)

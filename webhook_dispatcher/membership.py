@@ -22,10 +22,12 @@ from infrastructure.process.failures import describe_error
 from infrastructure.settings import Settings
 from infrastructure.storage.kafka import leave_group
 from infrastructure.storage.postgres import Connection, fetch_value, named_queries
+from infrastructure.storage.topics import PARTITIONS
 
 MEMBER_CLASS = 7_305_880
 MAX_MEMBERS = 1_000
 POSITION_MILLISECONDS = 1_000
+UNASSIGNED_SECONDS = 20.0  # longer than a rebalance takes
 
 sql = named_queries(Path(__file__).parent / "sql" / "membership.sql")
 log = structlog.get_logger()
@@ -57,6 +59,23 @@ def leave_to_others(conn: Connection, settings: Settings, member_id: int) -> Non
         leave_group(settings, group_of(settings), instance_id(settings, member_id))
     except KafkaError as error:  # the others get the partitions when the session times out
         log.warning("webhook_consumer_not_left", member_id=member_id, error=describe_error(error))
+
+
+class NoPartitions(Exception):
+    """The group has given this dispatcher no partition, although it has fewer members than partitions."""
+
+
+def require_partitions(conn: Connection, settings: Settings, member_id: int) -> None:
+    """Called when a dispatcher has had no partition for UNASSIGNED_SECONDS. Unless there are more dispatchers
+    than partitions, leave the group and raise NoPartitions.
+
+    A member that distributes the partitions before its client knows the topic gives none to anybody, and
+    Kafka keeps that assignment: a static member gets it back each time it joins, until it has left.
+    """
+    if fetch_value(conn, sql["count_members"], {"class": MEMBER_CLASS}, default=0) > PARTITIONS:
+        return
+    leave_group(settings, group_of(settings), instance_id(settings, member_id))
+    raise NoPartitions(f"no partition was assigned for {UNASSIGNED_SECONDS:g} s; joining the group again")
 
 
 def count_behind(consumer: Any) -> int:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 
 import pytest
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
-from infrastructure.storage.topics import PARTITIONS
+from infrastructure.storage.kafka import make_consumer
+from infrastructure.storage.topics import PARTITIONS, events_topic
 from tests.support.processes import Processes, end, kill
 from tests.support.receivers import running_receiver
+from tests.support.stream import published_position, stream_settings
 from tests.support.waiting import eventually
 from tests.support.webhooks import open_ticket, register
+from webhook_dispatcher.membership import group_of, instance_id
 
 pytestmark = pytest.mark.faults
 
@@ -97,6 +102,35 @@ def test_two_dispatchers_have_different_member_ids_and_hand_over_their_partition
     assert first.poll() is None
     assert processes.logged("webhook_consumer_failed") == []
     assert processes.logged("webhook_consumer_not_left") == []
+
+
+class GivesNothing(CooperativeStickyAssignor):
+    """Distributes no partition, as one does whose client does not know the topic yet."""
+
+    def assign(self, cluster, members):
+        return {member.member_id: ConsumerProtocolAssignment(self.version, [], b"") for member in members}
+
+
+def test_a_dispatcher_that_the_group_has_given_no_partition_joins_it_again(
+    store, receiver, processes, database, kafka, kafka_prefix, tmp_path
+):
+    settings = stream_settings(database, kafka, kafka_prefix, tmp_path)
+    register(store, receiver.url())
+    ticket = open_ticket(store)
+    eventually(lambda: published_position(database) > 0, LIMIT_SECONDS)
+    group = group_of(settings)
+    misled = make_consumer(
+        settings, client_id=group, group_id=group, group_instance_id=instance_id(settings, 1)
+    )
+    misled._coordinator._assignors[GivesNothing.name] = GivesNothing()
+    misled.subscribe([events_topic(settings)])
+    eventually(lambda: misled.poll(200) or misled.group_metadata().generation_id > 0, LIMIT_SECONDS)
+    assert misled.assignment() == set()
+    misled.close(autocommit=False)
+
+    processes.start("webhook-dispatcher")
+
+    eventually(lambda: has_received(receiver, ticket), LIMIT_SECONDS)
 
 
 def shares(processes):

@@ -12,6 +12,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 TIMEOUT_SECONDS = 10
+ANSWER_SECONDS = 60  # in which a recovered system answers
 POLL_SECONDS = 0.05
 COUNTED = "ticketing_http_requests_total"
 
@@ -28,19 +29,22 @@ class Api:
 
     def get(self, path: str) -> Any:
         """The JSON of a successful answer, or None."""
-        answer = self._ask(path)
+        answer = self._ask(self.base_url + path)
         return None if answer is None else answer.json()
 
-    def download(self, url: str) -> bytes | None:
-        """What a signed address returns, or None."""
-        with suppress(requests.RequestException):
-            answer = requests.get(url, timeout=TIMEOUT_SECONDS)
-            return answer.content if answer.ok else None
-        return None
+    def get_in_time(self, path: str) -> Any:
+        """The JSON of the first successful answer within ANSWER_SECONDS, or None."""
+        answer = self._ask_in_time(self.base_url + path)
+        return None if answer is None else answer.json()
+
+    def download_in_time(self, url: str) -> bytes | None:
+        """What an address of a file returns within ANSWER_SECONDS, or None."""
+        answer = self._ask_in_time(url)
+        return None if answer is None else answer.content
 
     def count_successes(self) -> dict[tuple[str, str], int] | None:
         """The number of 2xx answers by method and route, of all workers; None if the API does not answer."""
-        answer = self._ask("/metrics")
+        answer = self._ask(self.base_url + "/metrics")
         if answer is None:
             return None
         counts: Counter[tuple[str, str]] = Counter()
@@ -51,10 +55,16 @@ class Api:
                     counts[sample.labels["method"], sample.labels["route"]] += int(sample.value)
         return counts
 
-    def _ask(self, path: str) -> requests.Response | None:
+    def _ask_in_time(self, url: str) -> requests.Response | None:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while (answer := self._ask(url)) is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return answer
+
+    def _ask(self, url: str) -> requests.Response | None:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         with suppress(requests.RequestException):
-            answer = requests.get(self.base_url + path, headers=headers, timeout=TIMEOUT_SECONDS)
+            answer = requests.get(url, headers=headers, timeout=TIMEOUT_SECONDS)
             return answer if answer.ok else None
         return None
 

@@ -54,8 +54,8 @@ def read_files(api: Api, operations: Iterable[Operation]) -> dict[str, bytes | N
     tickets = {one.ticket_id for one in operations if one.kind == "upload" and one.outcome == "ok"}
     found: dict[str, bytes | None] = {}
     for ticket_id in tickets:
-        listed = api.get(f"/v1/tickets/{ticket_id}/attachments")
+        listed = api.get_in_time(f"/v1/tickets/{ticket_id}/attachments")
         for file in listed["data"] if listed is not None else []:
-            content = api.download(file["url"])
+            content = api.download_in_time(file["url"])
             found[file["filename"]] = None if content is None else digest(content)
     return found

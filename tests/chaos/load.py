@@ -11,10 +11,10 @@ from contextlib import suppress
 import requests
 
 from tests.acceptance.site import LEAK
-from tests.chaos.operations import Call, Operation, to_operations
+from tests.chaos.operations import TIMEOUT_SECONDS, Call, Operation, to_operations
+from tests.chaos.pace import pace
 
 TICKETS_IN_USE = 6  # few, so that clients change the same tickets
-TIMEOUT_SECONDS = 8.0  # longer than a request may take, to see by how much it is late
 PATIENCE_SECONDS = 120.0
 BULK_ITEMS = 100
 BULK_CATEGORY = "bulk"  # the webhooks are not about these tickets
@@ -191,7 +191,7 @@ class Sender:
 
     def send(self, call: Call) -> Operation:
         """Send the call once."""
-        invoked_at = time.monotonic()
+        invoked_at, late_seconds = time.monotonic(), pace.late_seconds
         answer: requests.Response | None = None
         files = {"file": (call.key, FILE, "text/plain")} if call.kind == "upload" else None
         with suppress(requests.RequestException):
@@ -203,7 +203,8 @@ class Sender:
                 headers=call.headers,
                 timeout=TIMEOUT_SECONDS,
             )
-        operations = to_operations(self._number, call, invoked_at, answer)
+        late_seconds = pace.late_seconds - late_seconds
+        operations = to_operations(self._number, call, invoked_at, answer, late_seconds)
         self._record(operations)
         return operations[0]
 

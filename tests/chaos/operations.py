@@ -11,6 +11,7 @@ Kind = Literal["open", "change", "comment", "upload", "bulk", "bulk_open", "read
 Outcome = Literal["ok", "fail", "unknown"]
 
 WRITES: tuple[Kind, ...] = ("open", "change", "comment", "upload", "bulk_open")
+TIMEOUT_SECONDS = 8.0  # of a client: longer than a request may take, to see by how much it is late
 IN_PROGRESS = "idempotency_in_progress"
 
 
@@ -21,6 +22,7 @@ class Operation(NamedTuple):
     `key` is the Idempotency-Key, which all attempts of a request share; a read has a unique one. `marker` is
     the title, text or file name that is written, unique to the key, or the title that was read. The outcome
     `unknown` means that the write may have been carried out or not. `status` is None without an answer.
+    `late_seconds`: for how long the machine did not run a thread meanwhile that wanted to run (pace.py).
 
     A bulk request is an operation of the kind `bulk`, which writes nothing, and one of the kind `bulk_open`
     for each of its items.
@@ -38,6 +40,7 @@ class Operation(NamedTuple):
     status: int | None
     version: int | None
     retry_after: str | None = None
+    late_seconds: float = 0.0
 
 
 class Call(NamedTuple):
@@ -58,7 +61,7 @@ class Call(NamedTuple):
 
 
 def to_operations(
-    client: int, call: Call, invoked_at: float, answer: requests.Response | None
+    client: int, call: Call, invoked_at: float, answer: requests.Response | None, late_seconds: float
 ) -> list[Operation]:
     """The operation of the call with its outcome; of a bulk request also those of its items."""
     outcome = _outcome_of(answer)
@@ -80,6 +83,7 @@ def to_operations(
         None if answer is None else answer.status_code,
         version,
         None if answer is None else answer.headers.get("Retry-After"),
+        late_seconds,
     )
     return [done, *_items(done, call, answer)] if call.kind == "bulk" else [done]
 

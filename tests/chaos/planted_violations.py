@@ -216,7 +216,7 @@ def no_answer(e: Evidence) -> Evidence:
 
 def late_answer(e: Evidence) -> Evidence:
     read = e.operations[index_of_success(e, kind="read")]
-    return with_answer(e, returned_at=read.invoked_at + ANSWER_SECONDS + 0.1)
+    return with_answer(e, returned_at=read.invoked_at + ANSWER_SECONDS + 0.1, late_seconds=0.0)
 
 
 def copy_behind(e: Evidence) -> Evidence:

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 ORDINARY = "read"
-_QUALIFIED = re.compile(rf"\b{ORDINARY}\.(?=[a-z])")
+_QUALIFIED = re.compile(rf'\b{ORDINARY}\.(?=[a-z"])')  # composed names of tables are quoted
 _MOST_REMEMBERED = 2_000
 
 

@@ -11,6 +11,7 @@ from projections.schema import OWN
 
 NUMBER = 4_711
 QUERY = "SELECT position FROM read.projector_position"
+COMPOSED = sql.SQL("SELECT position FROM read.{}").format(sql.Identifier("projector_position"))
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ def test_a_connection_finds_them(database):
     with connect(database, application="tests") as conn, conn.cursor(binary=True) as cursor:
         assert conn.execute(QUERY).fetchall() == [(NUMBER,)]
         assert cursor.execute(sql.SQL(QUERY)).fetchall() == [(NUMBER,)]
+        assert cursor.execute(COMPOSED).fetchall() == [(NUMBER,)]
         assert list(cursor.stream(QUERY)) == [(NUMBER,)]
         with cursor.copy(f"COPY ({QUERY}) TO STDOUT (FORMAT text)") as copy:
             assert b"".join(map(bytes, copy)) == f"{NUMBER}\n".encode()

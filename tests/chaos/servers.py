@@ -14,13 +14,14 @@ from tests.chaos.units import Program
 from tests.support.kafka_server import KafkaServer
 
 ROOT = Path(__file__).parents[2]
+_FAILURES = "max_fails=1 fail_timeout=1s"  # after which nginx avoids an API, and for how long
 _FOR_THIS_MACHINE = {  # in deploy/nginx.conf, which is for containers
     "pid /var/run/nginx.pid;": "pid {folder}/nginx.pid; user {user};",
     "error_log /dev/stderr warn;": "error_log {folder}/error.log warn;",
     "access_log off;": "access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;"
     " fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;",
     "resolver 127.0.0.11 valid=5s ipv6=off;": "",
-    "server api:8000 resolve max_fails=0;": "server 127.0.0.1:{api_port} max_fails=0;",
+    f"server api:8000 resolve {_FAILURES};": f"server 127.0.0.1:{{api_port}} {_FAILURES};",
     "listen 8080;": "listen 127.0.0.1:{port};",
     "worker_processes auto;": "worker_processes 2;",
 }
@@ -119,8 +120,8 @@ def nginx(folder: Path, *, port: int, api_port: int, other_api_ports: Sequence[i
             raise ValueError(f"deploy/nginx.conf does not contain exactly once: {given}")
         adapted = adapted.replace("{folder}", str(folder)).replace("{user}", user)
         text = text.replace(given, adapted.replace("{port}", str(port)).replace("{api_port}", str(api_port)))
-    one = f"server 127.0.0.1:{api_port} max_fails=0;"
-    servers = [one, *(f"server 127.0.0.1:{other} max_fails=0;" for other in other_api_ports)]
+    one = f"server 127.0.0.1:{api_port} {_FAILURES};"
+    servers = [one, *(f"server 127.0.0.1:{other} {_FAILURES};" for other in other_api_ports)]
     text = text.replace(one, " ".join(servers))
     configuration = folder / "nginx.conf"
     configuration.write_text(text)

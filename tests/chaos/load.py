@@ -27,7 +27,15 @@ class Load:
     `pause_seconds`, and `bulk_clients` threads with bulk requests. `rest` waits until they have finished."""
 
     def __init__(
-        self, base_url: str, key: str, *, clients: int, pause_seconds: float, bulk_clients: int, seed: int
+        self,
+        base_url: str,
+        key: str,
+        *,
+        clients: int,
+        pause_seconds: float,
+        bulk_clients: int,
+        seed: int,
+        client_type: type[Client] | None = None,
     ) -> None:
         self.tickets: list[str] = []
         self.window = 0
@@ -37,7 +45,7 @@ class Load:
         self._works = threading.Event()
         self._busy = 0
         self._idle = threading.Condition()
-        makers = [_Client] * clients + [_BulkClient] * bulk_clients
+        makers = [client_type or Client] * clients + [BulkClient] * bulk_clients
         self._clients = [
             make(number, self, base_url, key, pause_seconds, seed) for number, make in enumerate(makers)
         ]
@@ -75,10 +83,16 @@ class Load:
             self._history += operations
 
     @property
+    def operations_made(self) -> int:
+        """The number of operations of the window up to now."""
+        with self._lock:
+            return len(self._history)
+
+    @property
     def is_resting(self) -> bool:
         return not self._works.is_set()
 
-    def _run(self, client: _Client) -> None:
+    def _run(self, client: Client) -> None:
         while True:
             self._works.wait()
             if self._ended.is_set():
@@ -95,7 +109,7 @@ class Load:
             self._ended.wait(client.pause())
 
 
-class _Client:
+class Client:
     """One client, with its own random generator, connection and last known versions."""
 
     def __init__(
@@ -160,7 +174,7 @@ class _Client:
         return f"{kind}-{self._load.window}-{self.number}-{self._count}"
 
 
-class _BulkClient(_Client):
+class BulkClient(Client):
     """A client that opens BULK_ITEMS tickets with each request; one more item is refused."""
 
     def pause(self) -> float:

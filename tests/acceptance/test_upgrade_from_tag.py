@@ -6,7 +6,7 @@ from tests.upgrade.versions import later_version, newest_tag, tagged_version
 from tests.upgrade.witnesses import Kafka
 
 TAG = newest_tag()
-SHORT = Scale(per_second=20.0, pause_requests=10, workers=1)
+SHORT = Scale(per_second=10.0, pause_requests=10, workers=1)
 
 if TAG is not None:
 

@@ -17,9 +17,10 @@ import pytest
 from infrastructure.storage.postgres import connect
 from tests.acceptance.site import Client, Site
 from tests.chaos.api import Api
-from tests.chaos.evidence import Log
+from tests.chaos.evidence import Log, read_files
+from tests.chaos.followers import digest
 from tests.chaos.history_checker import Evidence, check
-from tests.chaos.load import Load
+from tests.chaos.load import FILE, Load
 from tests.chaos.operations import WRITES
 from tests.chaos.watchers import WEBHOOKS, Watchers, register_webhooks
 from tests.support.cluster import Cluster
@@ -44,8 +45,9 @@ OWN_WRITES = 5
 class Running:
     """A cluster with its load and its followers."""
 
-    def __init__(self, cluster, site, watchers, load, began_at):
+    def __init__(self, cluster, site, api, watchers, load, began_at):
         self.cluster = cluster
+        self.api = api
         self.site = site
         self.watchers = watchers
         self.load = load
@@ -89,6 +91,8 @@ class Running:
             differences=verify(self.cluster),
             copy={each: changes.copy.get(each, 0) for each in ids},
             setbacks=self.watchers.take_setbacks(),
+            files=read_files(self.api, operations),
+            content=digest(FILE),
             counted=None,
             may_break=True,  # how late answers are depends on the machine
             problems=[],
@@ -128,7 +132,7 @@ def running(kafka, tmp_path_factory):
         watchers = stack.enter_context(Watchers(cluster, api, receiver, began_at))
         load = Load(cluster.base_url, api.key, clients=CLIENTS, pause_seconds=0.05, bulk_clients=1, seed=1)
         stack.enter_context(load)
-        found = Running(cluster, site, watchers, load, began_at)
+        found = Running(cluster, site, api, watchers, load, began_at)
         found.work(5)
         yield found
 

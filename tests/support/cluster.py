@@ -12,8 +12,8 @@ from tests.chaos.servers import nginx
 from tests.chaos.units import Keeper, family_of, send
 from tests.support.commands import environment
 from tests.support.forks import TicketingProcess
-from tests.support.kafka_server import free_ports
 from tests.support.replication import Pair
+from tests.support.server import lasting_ports
 
 PROCESSES = ("api", "projector", "relay", "webhook-dispatcher", "notary")
 STOP_SECONDS = 60
@@ -82,7 +82,7 @@ class Cluster:
         self.kafka_servers_of_tests = kafka
         self.dsn = pair.dsn(database, "read-write")
         self._receiver_url = receiver_url
-        ports, self._nginx_port = free_ports(2), free_ports(1)[0]
+        self._nginx_port, *ports = lasting_ports(3)
         self.base_url = f"http://127.0.0.1:{self._nginx_port}"
         (home / "attachments").mkdir()
         variables = {

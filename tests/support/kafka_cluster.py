@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 
-from tests.support.kafka_server import START_SECONDS, KafkaServer, free_ports
+from tests.support.kafka_server import START_SECONDS, KafkaServer
+from tests.support.server import lasting_ports
 from tests.support.waiting import eventually
 
 NODES = 3
@@ -52,7 +53,7 @@ class KafkaCluster:
     """The nodes, of which one may be down."""
 
     def __init__(self, folder: Path) -> None:
-        ports = free_ports(NODES)
+        ports = lasting_ports(NODES)
         with ThreadPoolExecutor(NODES) as executor:
             made = executor.map(lambda n: Node(folder / f"kafka-{n}", n, ports), range(1, NODES + 1))
             self.nodes = list(made)

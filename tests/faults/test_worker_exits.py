@@ -51,7 +51,7 @@ def system(postgres, template, tmp_path_factory):
             WORKER_TIMEOUT_SECONDS=str(TIMEOUT_SECONDS),
         )
         api = processes.start("api")
-        processes.start("projector")
+        processes.start("projector", METRICS_PORT="0")  # the API has it
         site = Site(dsn, f"http://127.0.0.1:{port}")
         site.populate()
         try:

@@ -157,7 +157,7 @@ def test_a_photo_stays_chosen_when_the_session_has_ended_and_is_sent_after_the_n
     tab.wait_for_url(f"**/admin/tickets/{ticket_id}")
     page.get_by_role("button", name="Try again").click()
 
-    page.get_by_text("kitchen.jpg is attached.").wait_for()
+    page.locator("#attached").get_by_role("link", name="kitchen.jpg", exact=True).wait_for()
     assert attached(site, ticket_id) == ["kitchen.jpg"]
 
 

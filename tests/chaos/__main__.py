@@ -11,6 +11,7 @@ import pickle
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -54,11 +55,14 @@ def _parse() -> argparse.Namespace:
 
 
 def _enter_namespaces() -> None:
-    """As root: start again in new mount and process namespaces, in which a shell reaps orphans."""
+    """As root: start again in new mount and process namespaces, in which a shell reaps orphans. Does nothing
+    where that is not allowed, as in some containers."""
     unshare = shutil.which("unshare")
     if os.geteuid() != 0 or unshare is None or os.environ.get(INSIDE):
         return
     options = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([unshare, *options, "true"], capture_output=True, check=False).returncode != 0:
+        return
     os.environ[INSIDE] = "1"
     shell = ["sh", "-c", '"$@"; exit $?', "sh"]
     os.execv(unshare, [unshare, *options, *shell, sys.executable, "-m", "tests.chaos", *sys.argv[1:]])

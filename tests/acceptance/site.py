@@ -95,6 +95,13 @@ class Site:
     def client(self, role: str | None = "admin", *, key: str | None = None) -> Client:
         return Client(self.base_url, key or (self.keys[role] if role else None))
 
+    def is_ready(self) -> bool:
+        """Whether the API answers that it is ready."""
+        try:
+            return requests.get(f"{self.base_url}/health/ready", timeout=5).ok
+        except requests.RequestException:
+            return False
+
     def ticket(self, by: str = "admin", **facts: Any) -> dict[str, Any]:
         """Open a ticket as that role and return its data."""
         answer = self.client(by).post("/v1/tickets", json={**LEAK, **facts})

@@ -6,7 +6,6 @@ The later version is this program with other read tables.
 from types import SimpleNamespace
 
 import pytest
-import requests
 
 from infrastructure.storage.postgres import connect
 from tests.acceptance.site import LEAK, Site
@@ -36,7 +35,7 @@ def upgrade(postgres, template, tmp_path):
         append(site.store, [[event for one in History(3).grow(EVENTS) for event in one]])
         environ = environment(DATABASE_URL=dsn, TICKETING_HOME=str(tmp_path), PORT=str(ports[0]))
         try:
-            eventually(lambda: is_ready(site))
+            eventually(site.is_ready)
             yield SimpleNamespace(
                 dsn=dsn,
                 before=before,
@@ -50,13 +49,6 @@ def upgrade(postgres, template, tmp_path):
             site.pool.close()
             later_site.pool.close()
             processes.close()
-
-
-def is_ready(site):
-    try:
-        return requests.get(f"{site.base_url}/health/ready", timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 def schemas(dsn):
@@ -88,7 +80,7 @@ def test_both_versions_serve_at_the_same_time_and_show_each_others_changes(upgra
     upgrade.site.ticket(title="Opened while no projector of the later version runs")
 
     later_api = upgrade.start("api")  # projects what is missing first
-    eventually(lambda: is_ready(upgrade.later_site))
+    eventually(upgrade.later_site.is_ready)
     upgrade.start("projector")
     found = upgrade.later_site.client().get("/v1/tickets", params={"q": "later version runs"}).json()["data"]
 
@@ -121,7 +113,7 @@ def test_both_versions_serve_at_the_same_time_and_show_each_others_changes(upgra
 def test_an_upgrade_can_be_given_up_before_the_contraction(upgrade):
     assert upgrade.run_later("migrate").returncode == 0
     later = [upgrade.start("projector"), upgrade.start("api")]
-    eventually(lambda: is_ready(upgrade.later_site))
+    eventually(upgrade.later_site.is_ready)
     ticket = upgrade.later_site.ticket(title="Written by the later version")
     for process in later:
         end(process)
@@ -131,7 +123,7 @@ def test_an_upgrade_can_be_given_up_before_the_contraction(upgrade):
 
     assert removed.returncode == 0, removed.stderr
     assert schemas(upgrade.dsn) == {"read"}
-    assert is_ready(upgrade.site)
+    assert upgrade.site.is_ready()
 
 
 def test_a_contraction_of_the_embedded_server_starts_it_if_necessary(tmp_path):

@@ -41,16 +41,11 @@ def system(postgres, template, tmp_path):
         site = Site(dsn, f"http://127.0.0.1:{port}")
         site.populate()
         try:
-            eventually(lambda: is_ready(site))
+            eventually(site.is_ready)
             yield site, api.pid
         finally:
             site.pool.close()
             processes.close()
-
-
-def is_ready(site):
-    with suppress(requests.RequestException):
-        return requests.get(f"{site.base_url}/health/ready", timeout=5).ok
 
 
 def operations(name, ticket_id):

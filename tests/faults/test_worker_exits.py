@@ -55,7 +55,7 @@ def system(postgres, template, tmp_path_factory):
         site = Site(dsn, f"http://127.0.0.1:{port}")
         site.populate()
         try:
-            eventually(lambda: is_ready(site))
+            eventually(site.is_ready)
             yield SimpleNamespace(
                 site=site,
                 api=api,
@@ -66,13 +66,6 @@ def system(postgres, template, tmp_path_factory):
         finally:
             site.pool.close()
             processes.close()
-
-
-def is_ready(site):
-    try:
-        return requests.get(f"{site.base_url}/health/ready", timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 def master_of(system):
@@ -239,7 +232,7 @@ def test_the_api_can_be_started_again_soon_after_its_master_was_killed(system):
         eventually(lambda: not any(is_listening(worker) for worker in orphans), RELEASE_SECONDS)
         system.api = system.processes.start("api")
         eventually(lambda: not any(worker.is_running() for worker in orphans))
-        eventually(lambda: is_ready(system.site))
+        eventually(system.site.is_ready)
         load.wait_for_requests(REQUESTS)
 
     print(load.report())

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import psutil
 import psycopg
 
+from tests.chaos.disk import Disk
 from tests.chaos.installation import PROCESSES, Installation
 from tests.chaos.units import pause, send
 
@@ -64,7 +65,11 @@ def kinds_of_faults(system: Installation) -> tuple[list[Fault], list[Left]]:
         faults += [Fault(f"lost reply to {event}", _lose_reply(event)) for event in LOST]
     faults.append(Fault("read-only database", _read_only))
     left = []
-    disks = [Fault(f"{name} disk", inject) for name, inject in _DISKS.items()]
+    disks = [
+        Fault(f"{size} {name}", _fill(left_bytes, disk))
+        for name, disk in (("disk", system.disk), ("disk of kafka", system.kafka_disk))
+        for size, left_bytes in _LEFT_BYTES.items()
+    ]
     if system.disk.is_own:
         faults += disks
     else:
@@ -204,21 +209,17 @@ def _lose_reply(event: str) -> Inject:
     return inject
 
 
-def _fill_nearly(system: Installation, moments: random.Random) -> None:
-    """Less is left than writes need, and enough for PostgreSQL."""
-    _fill(system, moments, left_bytes=48 * MEGABYTE)
+def _fill(left_bytes: int, disk: Disk) -> Inject:
+    """Leave so much free space on the disk."""
 
+    def inject(system: Installation, moments: random.Random) -> None:
+        disk.fill(left_bytes)
+        try:
+            pause(moments.uniform(*SECONDS))
+        finally:
+            disk.empty()
 
-def _fill_wholly(system: Installation, moments: random.Random) -> None:
-    _fill(system, moments, left_bytes=0)
-
-
-def _fill(system: Installation, moments: random.Random, left_bytes: int) -> None:
-    system.disk.fill(left_bytes)
-    try:
-        pause(moments.uniform(*SECONDS))
-    finally:
-        system.disk.empty()
+    return inject
 
 
 def _read_only(system: Installation, moments: random.Random) -> None:
@@ -253,4 +254,7 @@ _SIGNALS: dict[str, Callable[[str], Inject]] = {
     "stop": _freeze,
 }
 _NETWORKS: dict[str, Callable[[str], Inject]] = {"cut": _cut, "held": _hold, "slow": _slow}
-_DISKS: dict[str, Inject] = {"nearly full": _fill_nearly, "full": _fill_wholly}
+_LEFT_BYTES = {
+    "nearly full": 48 * MEGABYTE,
+    "full": 0,
+}  # the former is enough for PostgreSQL

@@ -41,10 +41,10 @@ class Installation:
         self.networks: dict[str, Network] = {}
         self.disk = Disk(self.home / "disk", 6 * GIGABYTE)
         self.product_home = self.disk.folder / "home" if kind == "separate" else self.disk.folder
-        self._kafka_disk = Disk(self.home / "kafka-disk", 4 * GIGABYTE)
+        self.kafka_disk = Disk(self.home / "kafka-disk", 4 * GIGABYTE)
         self.clock = Clock(self.home)
         self._api_port, self._nginx_port = lasting_ports(2)
-        kafka = self._kafka = KafkaUnit(self._kafka_disk.folder / "kafka")
+        kafka = self._kafka = KafkaUnit(self.kafka_disk.folder / "kafka")
         self._keep(kafka)
         self.networks["kafka"] = Network(kafka.server.inner_address, port=kafka.server.proxy_port)
         self.kafka_servers = f"127.0.0.1:{kafka.server.proxy_port}"
@@ -97,7 +97,7 @@ class Installation:
             keeper.close()
         for network in self.networks.values():
             network.close()
-        for disk in (self.disk, self._kafka_disk):
+        for disk in (self.disk, self.kafka_disk):
             disk.close()
 
     def mend_kafka(self) -> bool:

@@ -13,7 +13,7 @@ from tests.chaos.api import Api, wait
 from tests.chaos.evidence import Log, read_files
 from tests.chaos.faults import Fault
 from tests.chaos.followers import EventFeed, digest
-from tests.chaos.history_checker import Evidence, Posted, check
+from tests.chaos.history_checker import Evidence, Posted, check, is_slow_machine
 from tests.chaos.installation import Installation, Kind
 from tests.chaos.load import FILE, Load
 from tests.chaos.operations import WRITES, Operation
@@ -41,13 +41,18 @@ class Scale(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The outcome of one fault. The numbers are of requests; each item of a bulk request counts as one."""
+    """The outcome of one fault. The numbers are of requests; each item of a bulk request counts as one.
+
+    `slow`: of the requests that took more than ANSWER_SECONDS, those for which the machine and not the system
+    is the cause.
+    """
 
     fault: str
     acknowledged: int
     refused: int
     unknown: int
     unanswered: int
+    slow: int
     recovery_seconds: float | None
     recovered_last: str
     has_mended_kafka: bool
@@ -224,6 +229,7 @@ def _judge(fault: Fault, evidence: Evidence, recovery: Recovery, seconds: float)
         refused=len(keys["fail"]),
         unknown=len(keys["unknown"]),
         unanswered=sum(one.status is None for one in evidence.operations),
+        slow=sum(map(is_slow_machine, evidence.operations)),
         recovery_seconds=recovery.seconds,
         recovered_last=recovery.last,
         has_mended_kafka=recovery.has_mended_kafka,

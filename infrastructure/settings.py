@@ -105,7 +105,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         direct_database_url=_address_beside(env, "DIRECT_DATABASE_URL"),
         read_database_url=_address_beside(env, "READ_DATABASE_URL"),
         postgres_data_dir=Path(env["POSTGRES_DATA_DIR"]) if env.get("POSTGRES_DATA_DIR") else None,
-        migrate_database_url=_database_address(env, "MIGRATE_DATABASE_URL"),
+        migrate_database_url=_address_beside(env, "MIGRATE_DATABASE_URL"),
         port=port,
         host=host,
         base_url=(_web_address(env, "BASE_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
@@ -119,14 +119,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         metrics_port=_metrics_port(env, port),
         has_traces=_has_traces(env),
         attachments_s3_bucket=env.get("ATTACHMENTS_S3_BUCKET") or None,
-        attachments_s3_endpoint=_web_address(env, "ATTACHMENTS_S3_ENDPOINT"),
+        attachments_s3_endpoint=_s3_endpoint(env),
         signing_key=env.get("SIGNING_KEY") or None,
         master_key=env.get("MASTER_KEY") or None,
         notary_folder=Path(env["NOTARY_DIR"]).resolve() if env.get("NOTARY_DIR") else None,
         checkpoint_minutes=_integer(env, "CHECKPOINT_MINUTES", 5, 1, 1_440),
         log_level=_log_level(env),
         webhook_allow_private_addresses=_one_of(env, "WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "0", "1") == "1",
-        trusted_proxies=_networks(env, "TRUSTED_PROXIES"),
+        trusted_proxies=_trusted_proxies(env),
         cors_origins=_origins(env, "CORS_ORIGINS"),
         webhook_retry_seconds=_seconds_list(env, "WEBHOOK_RETRY_SECONDS", WEBHOOK_RETRY_SECONDS),
         webhook_timeout_seconds=_integer(env, "WEBHOOK_TIMEOUT_SECONDS", 15, 1, 60),
@@ -243,13 +243,30 @@ def _has_traces(env: Mapping[str, str]) -> bool:
     return True
 
 
-def _networks(env: Mapping[str, str], name: str) -> tuple[IpNetwork, ...]:
+def _s3_endpoint(env: Mapping[str, str]) -> str | None:
+    endpoint = _web_address(env, "ATTACHMENTS_S3_ENDPOINT")
+    if endpoint is not None and not env.get("ATTACHMENTS_S3_BUCKET"):
+        raise BadSettings(
+            "ATTACHMENTS_S3_ENDPOINT is set without ATTACHMENTS_S3_BUCKET. Set both, or neither."
+        )
+    return endpoint
+
+
+def _trusted_proxies(env: Mapping[str, str]) -> tuple[IpNetwork, ...]:
+    parts = [part.strip() for part in (env.get("TRUSTED_PROXIES") or "").split(",") if part.strip()]
     try:
-        return tuple(ip_network(part.strip()) for part in (env.get(name) or "").split(",") if part.strip())
+        networks = tuple(ip_network(part) for part in parts)
     except ValueError as error:
         raise BadSettings(
-            f"{name}: {error}. It must list networks, such as 10.0.0.0/8,192.168.1.7."
+            f"TRUSTED_PROXIES: {error}. It must list networks, such as 10.0.0.0/8,192.168.1.7."
         ) from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise BadSettings(
+            f"TRUSTED_PROXIES is {env['TRUSTED_PROXIES']!r}, which contains every address, so clients could"
+            " choose the address for which their attempts to sign in are counted. List the networks of your"
+            " proxies, such as 10.0.0.0/8."
+        )
+    return networks
 
 
 def _origins(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -56,12 +56,6 @@ def _check_addresses_of_database(settings: Settings) -> Iterator[Finding]:
             " which is not used.",
             "Remove DATABASE_URL to use it, or move that folder away.",
         )
-    if settings.migrate_database_url and not settings.database_url:
-        yield problem(
-            CHECK,
-            "MIGRATE_DATABASE_URL is set without DATABASE_URL, so it is not used.",
-            "Set DATABASE_URL to the same database with the role of the processes.",
-        )
     if settings.direct_database_url and settings.direct_database_url == settings.database_url:
         yield warning(
             CHECK,
@@ -125,13 +119,6 @@ def _check_public_address(settings: Settings) -> Iterator[Finding]:
             " all attempts to sign in are counted for the address of the proxy.",
             "Set TRUSTED_PROXIES to the network of the proxy.",
         )
-    if any(network.prefixlen == 0 for network in settings.trusted_proxies):
-        yield problem(
-            CHECK,
-            "TRUSTED_PROXIES contains every address, so a client can choose the address for which its"
-            " attempts to sign in are counted.",
-            "Set TRUSTED_PROXIES to the network of the proxy.",
-        )
     if settings.webhook_allow_private_addresses and not is_local:
         yield problem(
             CHECK,
@@ -165,13 +152,6 @@ def _check_kafka(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_storage(settings: Settings) -> Iterator[Finding]:
-    if settings.attachments_s3_endpoint and not settings.attachments_s3_bucket:
-        yield problem(
-            CHECK,
-            "ATTACHMENTS_S3_ENDPOINT is set without ATTACHMENTS_S3_BUCKET, so attachments are stored in"
-            f" {settings.attachments_dir}.",
-            "Set ATTACHMENTS_S3_BUCKET, or remove ATTACHMENTS_S3_ENDPOINT.",
-        )
     data_dir = settings.postgres_data_dir
     if data_dir is None:
         return

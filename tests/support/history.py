@@ -216,5 +216,5 @@ def append(store: EventStore, appends: list[list[DomainEvent]]) -> int:
     for events in appends:
         encrypted = store.encrypt(events)
         stored = [store.mapper.to_stored_event(event) for event in encrypted.events]
-        position = store.recorder.insert_events(stored, also=encrypted.statements)[-1]
+        position = store.recorder.insert_events(stored, statements=encrypted.statements)[-1]
     return position

@@ -30,6 +30,8 @@ INVALID = [
     ("WEBHOOK_TIMEOUT_SECONDS", "0"),
     ("WEBHOOK_RETENTION_DAYS", "1"),
     ("TRUSTED_PROXIES", "everyone"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0"),
+    ("TRUSTED_PROXIES", "::/0"),
     ("CORS_ORIGINS", "*"),
     ("CORS_ORIGINS", "https://board.example.com,https://board.example.com/app"),
     ("CHECKPOINT_MINUTES", "0"),
@@ -89,9 +91,18 @@ def test_every_setting_is_tested_or_listed_as_not_checked_here():
     assert {name for name, _ in INVALID} | NOT_CHECKED_HERE == variable_names()
 
 
-def test_a_direct_address_is_refused_without_that_of_the_pooler():
-    with pytest.raises(BadSettings, match="without DATABASE_URL"):
-        load_settings({"DIRECT_DATABASE_URL": "postgresql://host/ticketing"})
+@pytest.mark.parametrize(
+    ("name", "value", "missing"),
+    [
+        ("DIRECT_DATABASE_URL", "postgresql://host/ticketing", "DATABASE_URL"),
+        ("MIGRATE_DATABASE_URL", "postgresql://host/ticketing", "DATABASE_URL"),
+        ("READ_DATABASE_URL", "postgresql://host/ticketing", "DATABASE_URL"),
+        ("ATTACHMENTS_S3_ENDPOINT", "https://s3.example.com", "ATTACHMENTS_S3_BUCKET"),
+    ],
+)
+def test_a_setting_is_refused_without_the_one_it_needs(name, value, missing):
+    with pytest.raises(BadSettings, match=f"^{name} is set without {missing}"):
+        load_settings({name: value})
 
 
 def test_a_refusal_does_not_contain_the_password():

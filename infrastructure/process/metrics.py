@@ -131,6 +131,8 @@ replica_reads = Counter(
     "Statements for the replica that it answered, or that it left to the primary: it was behind or failed",
     ("outcome",),
 )
+for _outcome in ("answered", "behind", "failed"):
+    replica_reads.labels(_outcome)  # 0 from the start: rates need a value before the first read
 requests_uncounted = Counter(
     "ticketing_http_requests_uncounted_total",
     "Requests that the rate limit did not count",

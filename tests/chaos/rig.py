@@ -20,7 +20,7 @@ from tests.chaos.operations import WRITES, Operation
 from tests.chaos.recovery import Probe, Recovery
 from tests.chaos.watchers import STATEMENT_SECONDS, WEBHOOKS, Watchers, register_webhooks
 from tests.support.commands import environment, ticketing
-from tests.support.read_tables import OF_A_TICKET, folded_rows, stored_rows
+from tests.support.read_tables import OF_A_TICKET, Rows, stored_rows
 from tests.support.receivers import Receiver
 
 READY_SECONDS = 180
@@ -41,23 +41,24 @@ class Scale(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The outcome of one fault. The numbers are of requests; each item of a bulk request counts as one.
+    """The outcome of one fault, or of the check of the whole run. The numbers are of requests; each item of a
+    bulk request counts as one.
 
     `slow`: of the requests that took more than ANSWER_SECONDS, those for which the machine and not the system
     is the cause.
     """
 
     fault: str
-    acknowledged: int
-    refused: int
-    unknown: int
-    unanswered: int
-    slow: int
-    recovery_seconds: float | None
-    recovered_last: str
-    has_mended_kafka: bool
-    seconds: float
     violations: dict[str, list[str]]
+    acknowledged: int = 0
+    refused: int = 0
+    unknown: int = 0
+    unanswered: int = 0
+    slow: int = 0
+    recovery_seconds: float | None = None
+    recovered_last: str = ""
+    has_mended_kafka: bool = False
+    seconds: float = 0.0
 
 
 class Rig:
@@ -115,7 +116,7 @@ class Rig:
         problems = self._settle()
         with self._connect() as conn:
             log = Log(conn, self._began_at, self._end)
-            rows, folded = stored_rows(conn), folded_rows(conn)
+            rows = _rows_of_tickets(conn, log.folded_ids)
         feed = EventFeed(self._api.base_url, self._api.key, self._began_at)
         with feed:
             wait(lambda: feed.reached >= self._end, SETTLE_SECONDS)
@@ -128,7 +129,7 @@ class Rig:
             webhooks=WEBHOOKS,
             not_posted=frozenset(log.not_posted),
             rows=rows,
-            folded=folded,
+            folded=log.folded(),
             differences=self._verify(),
             copy=dict(self._watchers.changes.copy),
             setbacks=self._watchers.changes.setbacks,
@@ -180,9 +181,9 @@ class Rig:
         """The evidence of the window."""
         with self._connect() as conn:
             log = Log(conn, self._end, self._new_end)
-            ids = list({event.ticket_id for event in log.events})
-            rows = {table: found for table, found in stored_rows(conn, ids).items() if table in OF_A_TICKET}
+            rows = _rows_of_tickets(conn, log.folded_ids)
         self._end = self._new_end
+        ids = {event.ticket_id for event in log.events}
         return Evidence(
             operations=operations,
             log=log.events,
@@ -216,6 +217,10 @@ class Rig:
 
     def _connect(self) -> Connection:
         return connect(self.system.dsn, application="tests", limit_seconds=STATEMENT_SECONDS)
+
+
+def _rows_of_tickets(conn: Connection, ids: list[str]) -> Rows:
+    return {table: found for table, found in stored_rows(conn, ids).items() if table in OF_A_TICKET}
 
 
 def _judge(fault: Fault, evidence: Evidence, recovery: Recovery, seconds: float) -> Window:

@@ -202,7 +202,7 @@ def test_concurrent_guesses_are_all_counted(attempt, ada, pool):
     def guess(n):
         try:
             attempt(ada, f"guess {n}")
-        except TooManyAttempts:
+        except (TooManyAttempts, HashingBusy):  # nothing was checked
             return 0
         except SignInRefused:
             return 1

@@ -102,6 +102,7 @@ def _run(
 ) -> None:
     """In the new process: set environment, folder, arguments and standard streams, then run the program."""
     multiprocessing.current_process().daemon = False  # daemonic processes may not start children
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored when the tests run under nohup
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(folder)

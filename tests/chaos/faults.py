@@ -254,7 +254,5 @@ _SIGNALS: dict[str, Callable[[str], Inject]] = {
     "stop": _freeze,
 }
 _NETWORKS: dict[str, Callable[[str], Inject]] = {"cut": _cut, "held": _hold, "slow": _slow}
-_LEFT_BYTES = {
-    "nearly full": 48 * MEGABYTE,
-    "full": 0,
-}  # the former is enough for PostgreSQL
+# Of a disk that is nearly full: less than writes need, and enough for PostgreSQL.
+_LEFT_BYTES = {"nearly full": 48 * MEGABYTE, "full": 0}
